@@ -1,0 +1,44 @@
+"""Spans of time as people write them in a settings file: "30d", "12h", "90m", "2w"."""
+
+from __future__ import annotations
+
+import re
+
+SECOND_MS = 1_000
+MINUTE_MS = 60 * SECOND_MS
+HOUR_MS = 60 * MINUTE_MS
+DAY_MS = 24 * HOUR_MS
+WEEK_MS = 7 * DAY_MS
+
+UNITS_MS = {"s": SECOND_MS, "m": MINUTE_MS, "h": HOUR_MS, "d": DAY_MS, "w": WEEK_MS}
+# Ten years: longer than any churn horizon, and far from where sums of epoch milliseconds leave 64 bits.
+LONGEST_MS = 3_660 * DAY_MS
+
+_WRITTEN = re.compile(r"([0-9]{1,9})(s|m|h|d|w)")
+
+
+def parse_duration(text: str) -> int:
+    """Milliseconds of a whole number and a unit (s, m, h, d, w). Raises ValueError for anything else.
+
+    >>> parse_duration("30d") == 30 * DAY_MS, parse_duration("90m")
+    (True, 5400000)
+    """
+    written = _WRITTEN.fullmatch(text)
+    if written is None:
+        raise ValueError("write a whole number and one of the units s, m, h, d, w, such as 30d")
+    span_ms = int(written[1]) * UNITS_MS[written[2]]
+    if span_ms > LONGEST_MS:
+        raise ValueError(f"the longest allowed is {format_duration(LONGEST_MS)}")
+    return span_ms
+
+
+def format_duration(span_ms: int) -> str:
+    """The shortest exact form in days, hours, minutes or seconds. Raises ValueError for a part of a second.
+
+    >>> format_duration(14 * DAY_MS), format_duration(36 * HOUR_MS), format_duration(0)
+    ('14d', '36h', '0d')
+    """
+    for unit in "dhms":
+        if span_ms % UNITS_MS[unit] == 0:
+            return f"{span_ms // UNITS_MS[unit]}{unit}"
+    raise ValueError(f"{span_ms} ms is not a whole number of seconds")
