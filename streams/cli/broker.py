@@ -1,0 +1,45 @@
+"""`churn-signals broker`: a real Kafka in the foreground, for development and demonstrations."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+from types import FrameType
+
+import click
+
+from streams.embedded_broker import DEFAULT_DATA_DIR, EmbeddedBroker
+from streams.kafka_jars import BrokerUnavailable
+
+
+@click.command()
+@click.option(
+    "--data-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=DEFAULT_DATA_DIR,
+    show_default=True,
+    help="Where the broker keeps its data, ports and log.",
+)
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Client port on 127.0.0.1 (0: a free one).")
+def broker(data_dir: Path, port: int) -> None:
+    """Start Apache Kafka on loopback, print its bootstrap address, and run until Ctrl-C.
+
+    The directory remembers the port: the next start serves the same data at the same address.
+    """
+    embedded = EmbeddedBroker(data_dir, port=port)
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, stop)
+    try:
+        embedded.start()
+        click.echo(embedded.address)
+        status = embedded.wait()
+        raise click.ClickException(f"the broker ended by itself with status {status} (see {embedded.log_file})")
+    except BrokerUnavailable as unavailable:
+        raise click.ClickException(str(unavailable)) from None
+    except KeyboardInterrupt:
+        pass
+    finally:
+        embedded.stop()
