@@ -1,0 +1,43 @@
+"""Every error this program raises on purpose, as one tree.
+
+ChurnSignalsError
+├── ConfigurationError      a setting, a topic or a file is wrong; nothing was started        (exit code 2)
+│   ├── SettingsError       a CHURN_ variable is unknown or holds a value that is not allowed
+│   └── TopicMismatch       a topic is missing or differs from its declaration; names the repair
+├── InputLost               the input no longer holds the position that the state stands for  (exit code 1)
+└── OwnershipLost           fenced, or a transaction of unknown outcome; start again          (exit code 75)
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class ChurnSignalsError(Exception):
+    """The root: the message says what happened, where, and what to do next."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class ConfigurationError(ChurnSignalsError):
+    """You see this before anything is started: the message names what to change."""
+
+    exit_code = 2
+
+
+class SettingsError(ConfigurationError):
+    """A variable of the environment is unknown, or its value is not allowed."""
+
+
+class TopicMismatch(ConfigurationError):
+    """A topic is missing or is not as declared; the message carries the command that repairs it."""
+
+
+class InputLost(ChurnSignalsError):
+    """The broker deleted events that were never applied: retention was shorter than the time nobody was reading."""
+
+
+class OwnershipLost(ChurnSignalsError):
+    """Another process owns the partition, or a transaction ended without an answer: a restart goes on exactly."""
+
+    exit_code = 75
