@@ -1,0 +1,103 @@
+"""The simulated population: what is fixed about each customer, and those who are new on a day."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from models.simulation.calendar import DAY_MS
+from models.simulation.customer import BEGIN, KINDS, SETTLED, SUBSCRIBERS_ONLY, UNPAID, draw
+
+People = npt.NDArray[Any]
+
+PERSON: Final = np.dtype(
+    [
+        ("number", "i8"),
+        ("kind", "i8"),
+        ("state", "i8"),
+        ("before", "i8"),  # yesterday's state
+        ("subscriber", "?"),
+        ("anchor", "i8"),  # day on which the subscription's periods begin
+        ("signed_up", "i8"),  # day, negative for those who were there before the start
+        ("begin_ms", "i8"),  # nothing happens on this day before, or from `end_ms` on
+        ("end_ms", "i8"),
+        ("rate", "f8"),  # own probability to be active on an ordinary day
+        ("depth", "f8"),  # own events beyond the first on an active day
+        ("features", "i8"),  # own number of features used
+        ("segment", "i8"),
+        ("source", "i8"),
+        ("plan", "i8"),
+        ("ticket", "i8"),  # none | open | solved yesterday
+        ("ticket_day", "i8"),
+        ("tickets", "i8"),
+        ("attempt", "i8"),  # of the payment that is due
+        ("steps", "i8"),  # onboarding steps done
+        ("mails", "?"),  # still wants mail
+    ]
+)
+
+SEGMENTS: Final = ("consumer", "business")
+SOURCES: Final = ("organic", "ads", "referral", "partner")
+PLANS: Final = (("basic", 19.0), ("pro", 49.0), ("business", 199.0))
+FEATURES: Final = ("search", "editor", "dashboard", "reports", "share", "import", "automation", "comments")
+STEPS: Final = ("profile", "first_project", "invite", "connect")
+TRIAL_DAYS: Final = 14
+TRIALS: Final = 0.5
+"""Share of new subscribers who begin with a trial."""
+
+BUSINESSES: Final = 0.4
+"""Share of customers of the segment `business`, the others are consumers."""
+
+LATEST_SIGN_UP: Final = 0.95
+"""Share of a day within which customers sign up, so that what belongs to it happens on the same day."""
+
+ARRIVALS_A_DAY: Final = 0.0026
+"""New customers a day as a share of those at the start: about as many as leave (7.5 % in 30 days)."""
+
+RHYTHMS: Final = ((0.5, 0.72), (0.9, 0.36), (1.0, 0.16))
+"""Cumulative share, and probability to be active on a day: daily, some days a week, some days a month."""
+
+OLDEST_DAYS: Final = 700
+"""Customers who are there at the start signed up between 31 and this many days before."""
+
+NEWEST_DAYS: Final = 31
+"""Who is there at the start signed up at least a billing period before."""
+
+
+def newcomers(
+    day: int, first_number: int, customers: int, shops: float, mix: Mapping[str, float], dice: np.random.Generator
+) -> People:
+    """The day's new customers; on day 0 those who were there before, long enough to be found in any state.
+
+    `customers` is the number at the start, `shops` the share without a subscription, `mix` the weight of each kind.
+    """
+    start = day == 0
+    n = customers if start else int(dice.poisson(customers * ARRIVALS_A_DAY))
+    new = np.zeros(n, PERSON)
+    new["number"] = first_number + np.arange(n)
+    weights = np.cumsum([mix.get(kind, 0.0) for kind in KINDS])
+    new["kind"] = draw(np.tile(weights / weights[-1], (n, 1)), dice.random(n))
+    new["state"] = draw(np.cumsum((SETTLED if start else BEGIN)[new["kind"]], axis=1), dice.random(n))
+    bound = np.isin(new["kind"], [KINDS.index(kind) for kind in SUBSCRIBERS_ONLY])
+    new["subscriber"] = bound | (dice.random(n) >= shops)
+    owes_nothing = ~new["subscriber"] & UNPAID[new["state"]]
+    new["state"][owes_nothing] = np.argmax(BEGIN, axis=1)[new["kind"][owes_nothing]]
+    new["before"] = new["state"]
+    if start:
+        new["signed_up"] = new["anchor"] = -dice.integers(NEWEST_DAYS, OLDEST_DAYS, n)
+        new["steps"] = len(STEPS)
+    else:
+        new["signed_up"] = day
+        new["anchor"] = day + TRIAL_DAYS * (dice.random(n) < TRIALS)
+        new["begin_ms"] = (dice.random(n) * LATEST_SIGN_UP * DAY_MS).astype(np.int64)
+    shares, rates = np.array(RHYTHMS).T
+    own_rhythm = rates[draw(np.tile(shares, (n, 1)), dice.random(n))]
+    new["rate"] = np.clip(own_rhythm * np.exp(0.2 * dice.standard_normal(n)), 0.03, 0.95)
+    new["depth"] = 1.3 * np.exp(0.3 * dice.standard_normal(n))
+    new["features"] = dice.integers(3, len(FEATURES) + 1, n)
+    new["segment"] = dice.random(n) < BUSINESSES
+    new["source"] = dice.integers(0, len(SOURCES), n)
+    new["plan"] = np.minimum(dice.geometric(0.5, n) - 1 + new["segment"], len(PLANS) - 1)
+    new["mails"] = True
+    return new

@@ -1,0 +1,132 @@
+"""How simulated customers begin and what they use: sign-up, onboarding, visits, orders, programs, mails, referrals."""
+
+from typing import Final
+
+import numpy as np
+
+from models.simulation.calendar import DAY_MS
+from models.simulation.customer import BILLING_DAYS, KINDS, draw
+from models.simulation.day import Day, body, track
+from models.simulation.population import FEATURES, PLANS, SEGMENTS, SOURCES, STEPS, TRIAL_DAYS
+
+ACCOUNT_SIZE: Final = 4
+PAGES: Final = ("Home", "Docs", "Settings", "Pricing", "Help")
+
+_SESSION: Final = track("Session Started")
+_GOAL: Final = track("Goal Completed", {"goal": "result"})
+_EXPORT: Final = track("Feature Used", {"feature": "export"})
+_USED: Final = tuple(track("Feature Used", {"feature": name}) for name in FEATURES)
+_SEEN: Final = tuple(body("page", name=name, properties={"path": f"/{name.lower()}"}) for name in PAGES)
+_CALLED: Final = track("Feature Used", {"feature": "api"}, context={"active": False})
+_MAIL: Final = {
+    name: track(f"Email {name}", {"template": "weekly"}) for name in ("Sent", "Opened", "Clicked", "Unsubscribed")
+}
+
+
+def arrivals(day: Day) -> None:
+    """Sign-up on the first day; those who were there before the start are introduced in its first hour."""
+    first = day.number == 0
+    people = day.people
+    rows = np.flatnonzero((people["signed_up"] == day.number) | first)
+    for row in rows.tolist():
+        person, steps = people[row], []
+        subscribed = person["subscriber"] and (first or person["anchor"] == day.number)
+        if person["signed_up"] == day.number:
+            steps.append(track("Signed Up", {"source": SOURCES[person["source"]]}))
+        traits = {"segment": SEGMENTS[person["segment"]], "source": SOURCES[person["source"]]}
+        if person["subscriber"]:
+            traits["plan"] = PLANS[person["plan"]][0]
+        steps.append(body("identify", traits={**traits, "createdAt": day.date_time(person["signed_up"] - day.number)}))
+        if person["segment"]:
+            account = f"a{person['number'] // ACCOUNT_SIZE:05d}"
+            steps.append(body("group", groupId=account, traits={"seats": ACCOUNT_SIZE}))
+        if subscribed:
+            steps.append(_started(day, row))
+        elif person["subscriber"]:
+            steps.append(track("Trial Started", {"trial_end": day.date_time(TRIAL_DAYS)}))
+        begin = person["begin_ms"] or (person["number"] % 3600) * 1000
+        day.add(np.full(len(steps), row), steps, begin + 250 * np.arange(len(steps)))
+
+
+def _started(day: Day, row: int) -> str:
+    period = BILLING_DAYS - (day.number - int(day.people["anchor"][row])) % BILLING_DAYS
+    return track("Subscription Started", {**day.price(row), "period_end": day.date_time(period)})
+
+
+def conversions(day: Day) -> None:
+    """The end of a trial is the start of the subscription, for those who are still there."""
+    people = day.people
+    begins = people["subscriber"] & (people["anchor"] == day.number) & (people["signed_up"] < day.number)
+    rows = np.flatnonzero(begins & (people["signed_up"] >= 0))
+    day.add(rows, [_started(day, row) for row in rows.tolist()], 1000)
+
+
+def onboarding(day: Day) -> None:
+    """The first steps of a new customer, in the first weeks, slower for those who lose interest."""
+    people = day.people
+    new = (people["signed_up"] >= 0) & (people["steps"] < len(STEPS)) & (day.number - people["signed_up"] < 45)
+    rows = day.some(0.25 * day.quiet * day.rates["activity"] ** 2, new)
+    steps = people["steps"][rows].tolist()
+    total = len(STEPS)
+    day.add(rows, [track("Onboarding Step Completed", {"step": STEPS[n], "steps_total": total}) for n in steps])
+    people["steps"][rows] += 1
+
+
+def sessions(day: Day) -> None:
+    """Visits: a session's start, then features, pages, goals; in a shop mostly pages, and orders."""
+    people, dice = day.people, day.dice
+    rows = day.some(np.minimum(people["rate"] * day.quiet * day.rates["activity"], 0.97))
+    starts = day.awake(len(rows))
+    day.add(rows, [_SESSION] * len(rows), starts)
+    deeper = dice.poisson(people["depth"][rows] * np.sqrt(day.rates["activity"][rows]))
+    rows, starts = np.repeat(rows, deeper), np.repeat(starts, deeper)
+    breadth = np.maximum(people["features"] * day.rates["breadth"], 1)[rows]
+    feature = (dice.random(len(rows)) * breadth).astype(np.int64)
+    page = (dice.random(len(rows)) * len(PAGES)).astype(np.int64)
+    shares = np.where(people["subscriber"][rows][:, None], (0.7, 0.95, 1.0, 1.0), (0.1, 0.7, 0.72, 1.0))
+    what = draw(shares, dice.random(len(rows)))
+    bodies = [
+        _USED[f] if w == 0 else _SEEN[p] if w == 1 else _GOAL if w == 2 else ""
+        for w, f, p in zip(what.tolist(), feature.tolist(), page.tolist(), strict=True)
+    ]
+    for i in np.flatnonzero(what == 3).tolist():
+        revenue = round(float(12 * np.exp(0.8 * dice.standard_normal())) + 3, 2)
+        bodies[i] = track("Order Completed", {"revenue": revenue, "currency": "USD"})
+    day.add(rows, bodies, starts + (dice.random(len(rows)) * 2_400_000).astype(np.int64) + 1)
+
+
+def programs(day: Day) -> None:
+    """Automated customers' programs call around the clock, in whatever state the people are."""
+    counts = day.dice.poisson(3.0, len(day.people)) * (day.people["kind"] == KINDS.index("automated"))
+    rows = np.repeat(day.today, counts)
+    day.add(rows, [_CALLED] * len(rows), (day.dice.random(len(rows)) * DAY_MS).astype(np.int64))
+
+
+def exports(day: Day) -> None:
+    """Who thinks of leaving takes the data out."""
+    rows = day.some(day.rates["exports"] * day.quiet)
+    day.add(rows, [_EXPORT] * len(rows))
+
+
+def mails(day: Day) -> None:
+    """One mail a week, each customer on its own weekday; opened, clicked, or the last one."""
+    people, dice = day.people, day.dice
+    sent = np.flatnonzero(((people["number"] + day.number) % 7 == 0) & people["mails"])
+    day.add(sent, [_MAIL["Sent"]] * len(sent), 21_600_000)
+    opened = sent[dice.random(len(sent)) < day.rates["opens"][sent]]
+    at = 23_400_000 + (dice.random(len(opened)) * 36_000_000).astype(np.int64)
+    day.add(opened, [_MAIL["Opened"]] * len(opened), at)
+    clicked = dice.random(len(opened)) < 0.25
+    day.add(opened[clicked], [_MAIL["Clicked"]] * int(clicked.sum()), at[clicked] + 20_000)
+    annoyed = dice.random(len(sent)) < np.where(day.rates["opens"][sent] < 0.35, 0.02, 0.002)
+    day.add(sent[annoyed], [_MAIL["Unsubscribed"]] * int(annoyed.sum()), 61_200_000)
+    people["mails"][sent[annoyed]] = False
+
+
+def referrals(day: Day) -> None:
+    """Recommendations; one in four brings somebody."""
+    rows = day.some(day.rates["refers"] * day.quiet)
+    at = day.awake(len(rows))
+    day.add(rows, [track("Referral Sent")] * len(rows), at)
+    converted = day.dice.random(len(rows)) < 0.25
+    day.add(rows[converted], [track("Referral Converted")] * int(converted.sum()), at[converted] + 3_600_000)

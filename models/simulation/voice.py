@@ -1,0 +1,72 @@
+"""What simulated customers say: tickets, answers to surveys, reviews and mentions in public."""
+
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from models.simulation.day import Day, Rows, track
+
+NO_TICKET, OPEN, SOLVED = range(3)
+ASKED_EVERY_DAYS: Final = 90
+
+
+def support(day: Day) -> None:
+    """Tickets with barrier tags: opened, solved after some days, reopened on the day after, rated when solved."""
+    people = day.people
+    reopened = day.some(day.rates["reopens"], people["ticket"] == SOLVED)
+    solved = day.some(np.where(day.rates["mood"] < 0.6, 0.25, 0.55) * day.quiet, people["ticket"] == OPEN)
+    opened = day.some(day.rates["tickets"] * day.quiet, people["ticket"] == NO_TICKET)
+    people["ticket"][people["ticket"] == SOLVED] = NO_TICKET
+    people["tickets"][opened] += 1
+    people["ticket_day"][opened] = day.number
+    for rows, event in ((opened, "Ticket Created"), (reopened, "Ticket Reopened")):
+        people["ticket"][rows] = OPEN
+        bodies = [track(event, {"ticket_id": _ticket(day, row), "tags": [day.barrier(row)]}) for row in rows.tolist()]
+        day.add(rows, bodies)
+    people["ticket"][solved] = SOLVED
+    at = day.awake(len(solved))
+    ages = (day.number - people["ticket_day"][solved]).tolist()
+    bodies = [
+        track("Ticket Solved", {"ticket_id": _ticket(day, row), "resolution_seconds": age * 86_400 + 14_400})
+        for row, age in zip(solved.tolist(), ages, strict=True)
+    ]
+    day.add(solved, bodies, at)
+    rated = day.dice.random(len(solved)) < 0.5
+    surveys(day, solved[rated], "csat", 5, at[rated] + 1_200_000)
+    tired = day.dice.random(len(solved)) < 0.2
+    surveys(day, solved[tired], "ces", 7, at[tired] + 1_300_000)
+
+
+def _ticket(day: Day, row: int) -> str:
+    return f"c{day.people['number'][row]:06d}-{day.people['tickets'][row]}"
+
+
+def surveys(day: Day, rows: Rows, kind: str, scale_max: int, at_ms: npt.ArrayLike | None = None) -> None:
+    """Answers scattered around the state's mood; a low one names what stands in the way. CES: 7 is least effort."""
+    lowest = 0 if kind == "nps" else 1
+    answers = day.rates["mood"][rows] + 0.16 * day.dice.standard_normal(len(rows))
+    scores = np.rint(lowest + np.clip(answers, 0, 1) * (scale_max - lowest)).astype(np.int64)
+    bodies = []
+    for row, score in zip(rows.tolist(), scores.tolist(), strict=True):
+        properties: dict[str, Any] = {"kind": kind, "score": score, "scale_max": scale_max}
+        if score <= scale_max * 0.6:
+            properties["tags"] = [day.barrier(row)]
+        bodies.append(track("Survey Response Submitted", properties))
+    day.add(rows, bodies, at_ms)
+
+
+def opinions(day: Day) -> None:
+    """A question four times a year (sent to all, answered by some), reviews and mentions in public."""
+    asked = np.flatnonzero((day.people["number"] + day.number) % ASKED_EVERY_DAYS == 0)
+    day.add(asked, [track("Survey Sent", {"kind": "nps"})] * len(asked), 28_800_000)
+    answer = 0.15 + 0.35 * np.minimum(day.rates["activity"][asked], 1)
+    surveys(day, asked[day.dice.random(len(asked)) < answer], "nps", 10)
+    for event, probability in (("Review Posted", 0.5), ("Social Mention", 0.5)):
+        rows = day.some(probability * day.rates["speaks"] * day.quiet)
+        feelings = day.rates["mood"][rows] + 0.15 * day.dice.standard_normal(len(rows))
+        ratings = np.rint(1 + 4 * np.clip(feelings, 0, 1)).astype(int).tolist()
+        if event == "Review Posted":
+            day.add(rows, [track(event, {"rating": rating, "scale_max": 5}) for rating in ratings])
+        else:
+            day.add(rows, [track(event, {"sentiment": ("negative", "positive")[rating > 2]}) for rating in ratings])
