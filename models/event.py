@@ -13,11 +13,12 @@ from typing import Any, Final
 import msgspec
 from xxhash import xxh3_64_intdigest
 
-from models.envelope import EPOCH, MAX_PROPERTIES, REASONS, Call, Rejected, open_envelope, reject
+from models.envelope import EPOCH, Call, open_envelope
 from models.numbers import MAX_TIME_MS, MIN_TIME_MS, moment_ms
+from models.rejected import MAX_PROPERTIES, REASONS, Rejected, reject
 
-MAX_CUSTOMER_BYTES: Final = 256
-"""Longest customer id in UTF-8: a key of the topics and of the store; e-mail addresses end at 254."""
+MAX_ID_BYTES: Final = 256
+"""Longest id of a customer or account in UTF-8: a key of topics and of the store; e-mail addresses end at 254."""
 
 MAX_NAME_CHARS: Final = 128
 """An event's name is cut after this many characters: the names that mean something are far shorter, and a longer one
@@ -39,7 +40,7 @@ class Event(msgspec.Struct, gc=False):
     id_hash: int
     """64-bit hash of messageId or source and id; 0 means no id, and such an event is never a duplicate."""
     properties: dict[str, Any]
-    """Properties of track, page and screen; traits of identify and group; `previousId` of alias."""
+    """Properties of track, page and screen; traits of identify and group; `previousId` alone of alias."""
     automated: bool
     """Not by the customer's hand: `context.active` is false or `properties.automated` is true."""
     clamped: bool
@@ -68,7 +69,7 @@ def decode(
     'missing_customer'
     """
     call = open_envelope(value, headers)
-    if isinstance(call, Rejected):
+    if type(call) is Rejected:
         return call
 
     # 1. What happened
@@ -86,11 +87,16 @@ def decode(
     elif kind == "identify":
         properties = call.traits
     elif kind == "group":
-        properties, group = call.traits, _text(call.groupId)
-        if not group:
-            return reject("bad_id", "groupId is missing.")
+        properties, group = call.traits, _id(call.groupId)
+        if group is None:
+            return reject("bad_id", "groupId is missing, empty or too long.")
     elif kind == "alias":
-        properties = {"previousId": _text(call.previousId)} if call.previousId else None
+        properties = None
+        if call.previousId is not None:
+            previous = _id(call.previousId)
+            if previous is None:
+                return reject("bad_id", "previousId is empty or too long.")
+            properties = {"previousId": previous}
     elif kind != "page" and kind != "screen":
         return reject("unknown_type", f"type is {kind[:40]!r}." if kind else "type is missing.")
     if properties is None:
@@ -101,62 +107,77 @@ def decode(
         automated = True
 
     # 2. To whom
-    customer = call.userId
-    if customer is None:
-        customer = call.anonymousId
-        if customer is None:
+    stated = call.userId
+    if stated is None:
+        stated = call.anonymousId
+        if stated is None:
             return reject("missing_customer")
-    if type(customer) is not str:
-        customer = _text(customer)
-    if not customer:
-        return reject("bad_customer", "The customer id is empty.")
-    if len(customer) > MAX_CUSTOMER_BYTES // 4 and len(customer.encode()) > MAX_CUSTOMER_BYTES:
-        return reject("bad_customer", "The customer id is too long.")
+    customer = _id(stated)
+    if customer is None:
+        return reject("bad_customer", "The customer id is empty or too long.")
 
     # 3. When
     time_ms = _own_time(call)
-    if isinstance(time_ms, Rejected):
+    if type(time_ms) is Rejected:
         return time_ms
     clamped = False
     if timestamp_ms is not None:
-        if time_ms is None:
-            time_ms = timestamp_ms if timestamp_ms >= MIN_TIME_MS else received_ms
-        cap_ms = timestamp_ms
-        if received_ms is not None and not MIN_TIME_MS <= timestamp_ms < received_ms:
-            cap_ms = received_ms
-        if time_ms is not None and time_ms > cap_ms + MAX_AHEAD_MS and cap_ms >= MIN_TIME_MS:
-            time_ms, clamped = cap_ms, True
+        time_ms, clamped = _capped(time_ms, timestamp_ms, received_ms)
     if time_ms is None:
         return reject("no_time")
     if not MIN_TIME_MS <= time_ms < MAX_TIME_MS:
         return reject("bad_time", f"The time of the event is {time_ms} in epoch milliseconds.")
 
-    # 4. Which one: a CloudEvent's identity has a hash of its own, so that no messageId can take its place
-    message = call.messageId
-    if message is not None and message != "":
-        id_hash = xxh3_64_intdigest(_text(message).encode()) or 1
-    elif call.specversion is not None:
-        id_hash = xxh3_64_intdigest(f"{len(call.source)} {call.source} {call.id}".encode(), seed=1) or 1
-    else:
-        id_hash = 0
+    # 4. Which one
+    id_hash = _id_hash(call)
+    if id_hash is None:
+        return reject("bad_id", "messageId is too long.")
     return Event(customer, name, time_ms, id_hash, properties, automated, clamped, group)
 
 
-def _text(value: str | int | None) -> str:
-    """Write an id out: a number as a decimal string; beyond every limit that applies, without the work."""
-    if type(value) is int:
-        return str(value) if value.bit_length() <= 2048 else "9" * 617
-    return value or ""  # type: ignore[return-value]
+def _id(value: str | int | None) -> str | None:
+    """Read an id of 1 to 256 bytes in UTF-8 exactly as sent, a number as a decimal string."""
+    if type(value) is str:
+        if 0 < len(value) <= MAX_ID_BYTES // 4 or 0 < len(value.encode()) <= MAX_ID_BYTES:
+            return value
+        return None
+    if type(value) is int and value.bit_length() <= 3 * MAX_ID_BYTES:  # ten bits are three digits and a bit
+        return str(value)
+    return None
+
+
+def _id_hash(call: Call) -> int | None:
+    """Hash what identifies the event. A CloudEvent's pair has a seed of its own: no messageId can take its place."""
+    message = call.messageId
+    if message is not None and message != "":
+        if type(message) is int and message.bit_length() > 3 * MAX_ID_BYTES:
+            return None
+        return xxh3_64_intdigest(str(message).encode()) or 1
+    if call.specversion is None:
+        return 0
+    return xxh3_64_intdigest(f"{len(call.source)} {call.source} {call.id}".encode(), seed=1) or 1
+
+
+def _capped(own_ms: int | None, timestamp_ms: int, received_ms: int | None) -> tuple[int | None, bool]:
+    """Hold a time against its record's, and that against the receipt: (time to apply, whether it was clamped)."""
+    cap_ms = timestamp_ms
+    if received_ms is not None and not MIN_TIME_MS <= timestamp_ms < received_ms:
+        cap_ms = received_ms  # a record from the future, or one without a timestamp (-1)
+    if cap_ms < MIN_TIME_MS:
+        return own_ms, False
+    if own_ms is None:
+        own_ms = timestamp_ms if timestamp_ms >= MIN_TIME_MS else cap_ms
+    return (cap_ms, True) if own_ms > cap_ms + MAX_AHEAD_MS else (own_ms, False)
 
 
 def _own_time(call: Call) -> int | Rejected | None:
     """The time that the event itself states: corrected by three timestamps, else the call's, else the CloudEvent's."""
-    stated = call.timestamp
     if call.receivedAt is not None and call.sentAt is not None and call.originalTimestamp is not None:
         received, sent, original = _moment(call.receivedAt), _moment(call.sentAt), _moment(call.originalTimestamp)
         if received is None or sent is None or original is None:
             return reject("bad_time", "receivedAt, sentAt or originalTimestamp is out of range.")
         return received - (sent - original)
+    stated: Any = call.timestamp
     if stated is None:
         if call.specversion is None:
             return None
@@ -170,7 +191,7 @@ def _own_time(call: Call) -> int | Rejected | None:
 def _moment(value: Any) -> int | None:
     if type(value) is datetime and value.tzinfo is UTC:
         since = value - EPOCH
-        return since.days * 86_400_000 + since.seconds * 1000 + since.microseconds // 1000
+        return (since.days * 86_400 + since.seconds) * 1000 + since.microseconds // 1000
     return moment_ms(value)
 
 

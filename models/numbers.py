@@ -88,6 +88,8 @@ def minor_units(amount: object, currency: object = None) -> int | None:
     scaled = value * 10.0**decimals
     if not -MAX_MINOR_UNITS <= scaled <= MAX_MINOR_UNITS:
         return None
+    if type(amount) is int:
+        return amount * int(10**decimals)
     if type(amount) is float and -1e9 < scaled < 1e9:
         units = round(scaled)
         if -0.49 < scaled - units < 0.49:  # the error of the product is below 1e-6 here: no tie is near
