@@ -1,8 +1,8 @@
 """What churn means: read from the text of churn.toml, checked, hashed, and printed back with all its defaults.
 
 The meaning is the user's choice. A definition is either a named event (`EventDefinition`) or the absence of events
-(`InactivityDefinition`); a label is 1 when any of the primary definitions comes true within the horizon after a
-snapshot. Silence is counted from the snapshot, or from the customer's last such event after it.
+(`InactivityDefinition`); a label is 1 when any of the primary definitions comes true after a snapshot: its event
+within the horizon, or none of its events within its `for`, both counted from the snapshot.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from models.toml import (
 
 __all__ = [
     "ALERT_KEYS",
+    "DEFINITION_KEYS",
     "KINDS",
     "ChurnDefinition",
     "Definition",

@@ -1,8 +1,9 @@
-"""Spans of time as people write them in a settings file: "30d", "12h", "90m", "2w"."""
+"""Time as people write it: spans in a settings file ("30d", "12h", "90m", "2w"), moments in a report (RFC 3339)."""
 
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime, timedelta
 
 SECOND_MS = 1_000
 MINUTE_MS = 60 * SECOND_MS
@@ -42,3 +43,13 @@ def format_duration(span_ms: int) -> str:
         if span_ms % UNITS_MS[unit] == 0:
             return f"{span_ms // UNITS_MS[unit]}{unit}"
     raise ValueError(f"{span_ms} ms is not a whole number of seconds")
+
+
+def rfc3339(time_ms: int) -> str:
+    """A moment in UTC, with milliseconds only where there are any.
+
+    >>> rfc3339(1_390_694_400_000), rfc3339(-1)
+    ('2014-01-26T00:00:00Z', '1969-12-31T23:59:59.999Z')
+    """
+    moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=time_ms)
+    return moment.isoformat(timespec="milliseconds" if time_ms % SECOND_MS else "seconds").replace("+00:00", "Z")
