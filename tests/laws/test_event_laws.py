@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta, timezone
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any
 
@@ -15,29 +16,10 @@ from models.numbers import MAX_MINOR_UNITS, MAX_TIME_MS, MIN_TIME_MS, minor_unit
 from models.rejected import MAX_DEPTH, MAX_PROPERTIES, REASONS
 
 BASE = 1_741_608_000_000
-FIELDS = [
-    "type",
-    "event",
-    "userId",
-    "anonymousId",
-    "messageId",
-    "timestamp",
-    "originalTimestamp",
-    "sentAt",
-    "receivedAt",
-    "properties",
-    "traits",
-    "context",
-    "groupId",
-    "previousId",
-    "specversion",
-    "source",
-    "id",
-    "time",
-    "data",
-    "data_base64",
-    "integrations",
-]
+IDS = ("userId", "anonymousId", "messageId", "groupId", "previousId")
+TIMES = ("timestamp", "originalTimestamp", "sentAt", "receivedAt", "time")
+CLOUD = ("specversion", "source", "id", "data", "data_base64")
+FIELDS = (*IDS, *TIMES, *CLOUD, "type", "event", "properties", "traits", "context", "integrations")
 TYPES = ("track", "identify", "page", "screen", "group", "alias")
 
 scalars = (
@@ -239,8 +221,6 @@ def test_money_is_rounded_as_decimals_are(amount: Any, decimals: int) -> None:
 @given(st.integers(MIN_TIME_MS, MAX_TIME_MS - 1), st.integers(-23 * 60 - 59, 23 * 60 + 59), st.sampled_from("Tt "))
 def test_every_moment_reads_back_in_every_spelling(moment: int, away: int, separator: str) -> None:
     """A moment in any offset, as text or number, is the same millisecond."""
-    from datetime import UTC, datetime, timedelta, timezone
-
     local = (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=moment)).astimezone(
         timezone(timedelta(minutes=away))
     )
