@@ -51,6 +51,8 @@ class Challenger:
     * Inputs are unbounded, and so is the log loss: `clip`.
     * Sums follow the order of a dictionary. Values are always given in the order of the catalogue, a snapshot keeps the
       order in which weights came to be, and scores come from arrays (`linear`), equal to `predict_proba_one` to 1e-9.
+    * A dictionary costs the same for a value that never varies, though it changes nothing. Such a value is only counted
+      here, and handed to the scaler with its count and mean when it first varies: as if it had always been there.
 
     Examples
     --------
@@ -65,10 +67,16 @@ class Challenger:
     def __init__(self, space: FeatureSpace) -> None:
         self.space = space
         self.pipeline = pipeline()
+        size = len(space.value_names)
+        self._constant = np.full(size, np.nan)  # the only number seen so far of a value that never varied
+        self._seen = np.zeros(size, dtype=np.int64)
+        self._varied = np.zeros(size, dtype=bool)
+        self._live: tuple[NDArray[np.intp], tuple[str, ...]] = (np.zeros(0, dtype=np.intp), ())
 
     def learn(self, values: NDArray[np.float64], y: bool) -> float:
         """Learn one label; the log-odds that the weights gave it before."""
         scaler, classifier = self.pipeline["scale"], self.pipeline["classify"]
+        self._count(values)
         x = self.input_one(values)
         # the steps of pipeline.learn_one, so that the prediction costs no second pass
         scaler.learn_one(x)
@@ -78,9 +86,34 @@ class Challenger:
         return before
 
     def input_one(self, values: NDArray[np.float64]) -> dict[str, float]:
-        """Values of one example by name, without the missing ones."""
-        named = zip(self.space.value_names, values.tolist(), strict=True)
+        """Values of one example by name, without the missing ones and those that never varied."""
+        columns, names = self._live
+        named = zip(names, values.take(columns).tolist(), strict=True)
         return {name: value for name, value in named if value == value}
+
+    def _count(self, values: NDArray[np.float64]) -> None:
+        """Count the values that never varied; those that now do go to the scaler with what was counted."""
+        known = ~(np.isnan(values) | self._varied)
+        if not known.any():
+            return
+        first = known & np.isnan(self._constant)
+        self._constant[first] = values[first]
+        fresh = (known & (values != self._constant)).nonzero()[0]
+        if len(fresh):
+            scaler = self.pipeline["scale"]
+            for i in fresh.tolist():
+                name = self.space.value_names[i]
+                scaler.counts[name], scaler.means[name] = int(self._seen[i]), float(self._constant[i])
+            self._varied[fresh] = True
+            self._seen[fresh] = 0
+            self._constant[fresh] = np.nan
+            self._list_live()
+            known[fresh] = False
+        self._seen += known
+
+    def _list_live(self) -> None:
+        columns = self._varied.nonzero()[0]
+        self._live = (columns, tuple(self.space.value_names[i] for i in columns.tolist()))
 
     def linear(self) -> Linear:
         """The pipeline as weights on scaled values."""
@@ -105,6 +138,7 @@ class Challenger:
             "weights": [[name, weight] for name, weight in classifier.weights.items()],
             "intercept": classifier.intercept,
             "iterations": classifier.optimizer.n_iterations,
+            "constant": [[int(i), int(self._seen[i]), float(self._constant[i])] for i in self._seen.nonzero()[0]],
         }
 
     @classmethod
@@ -114,6 +148,10 @@ class Challenger:
         scaler, classifier = challenger.pipeline["scale"], challenger.pipeline["classify"]
         for name, count, mean, variance in state["scaler"]:
             scaler.counts[name], scaler.means[name], scaler.vars[name] = count, mean, variance
+            challenger._varied[space.value_names.index(name)] = True
+        challenger._list_live()
+        for column, seen, constant in state["constant"]:
+            challenger._seen[column], challenger._constant[column] = seen, constant
         classifier._weights = VectorDict(dict(state["weights"]))
         classifier.intercept = state["intercept"]
         classifier.optimizer.n_iterations = state["iterations"]

@@ -36,7 +36,8 @@ def log_loss(p: float, y: bool) -> float:
     >>> round(log_loss(0.9, True), 3), round(log_loss(0.9, False), 3), round(log_loss(1.0, False), 1)
     (0.105, 2.303, 16.1)
     """
-    return -math.log(max(p if y else 1.0 - p, EPSILON))
+    given = p if y else 1.0 - p
+    return -math.log(min(given, 1.0)) if given > EPSILON else -math.log(EPSILON)  # what is no number was no answer
 
 
 @dataclass(frozen=True)
