@@ -9,7 +9,7 @@ from typing import Final, final
 import msgspec
 
 MAX_EVENT_BYTES: Final = 262_144
-"""Eight times what Segment's own API takes (32 KiB); one event holds its partition for about a millisecond at most."""
+"""Eight times what Segment's own API takes (32 KiB); the most that one event holds up its partition is some 10 ms."""
 
 MAX_DEPTH: Final = 64
 """Objects and lists within each other. An order with products in a CloudEvent has five; a decoder gives up where

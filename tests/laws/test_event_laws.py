@@ -11,6 +11,7 @@ import msgspec
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from models.envelope import is_deep
 from models.event import MAX_ID_BYTES, MAX_NAME_CHARS, Event, Rejected, decode
 from models.numbers import MAX_MINOR_UNITS, MAX_TIME_MS, MIN_TIME_MS, minor_units, number, text, time_ms
 from models.rejected import MAX_DEPTH, MAX_PROPERTIES, REASONS
@@ -184,6 +185,20 @@ def test_depth_never_raises_nor_hangs_on_the_stack(pieces: list[bytes], depth: i
     assert far_down(200, value) == decoded
     if depth >= MAX_DEPTH:
         assert decoded.reason == "too_deep"
+
+
+@settings(max_examples=200, deadline=None)
+@given(values, st.lists(st.sampled_from(["[", '"]', "\\", '\\"', "{"]), min_size=1, max_size=5), st.integers(55, 75))
+def test_depth_is_that_of_the_value(value: Any, keys: list[str], levels: int) -> None:
+    """Depth is counted in the text as it is in the value, whatever brackets, quotes and backslashes its texts hold."""
+    for level in range(levels):
+        value = {keys[level % len(keys)] * 2: value, "beside": keys} if level % 3 else [keys, value]
+    assert is_deep(json.dumps(value).encode()) == (depth_of(value) > MAX_DEPTH)
+
+
+def depth_of(value: Any) -> int:
+    inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
+    return 0 if inside is None else 1 + max(map(depth_of, inside), default=0)
 
 
 def far_down(frames: int, value: bytes) -> Any:

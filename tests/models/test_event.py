@@ -562,6 +562,8 @@ def test_same_answer_with_unusual_types_elsewhere() -> None:
     """A call that needs the careful reader is read by the same rules as any other."""
     plain = event(call(context={"active": False}, messageId="5"))
     assert event(call(context={"active": False}, messageId=5.0)) == plain
+    unread = b'{"type":"page","userId":%s,"timestamp":1741608000,"context":{"x":1e999}}'
+    assert event(unread % b"7") == event(unread % b"7.0")
 
 
 def test_event_can_be_written_and_read_again() -> None:
