@@ -1,0 +1,89 @@
+"""The private parts of aiokafka that this program touches, in one place, for the version they were read in."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Iterable
+from typing import Any
+
+import aiokafka
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+
+from streams.errors import ConfigurationError
+
+WRITTEN_FOR = "0.14"
+
+
+def check_version() -> None:
+    """Refuse another aiokafka: its private parts may mean something else.
+
+    Raises:
+        ConfigurationError: which version is installed and which one is needed.
+    """
+    if aiokafka.__version__.rsplit(".", 1)[0] != WRITTEN_FOR:
+        raise ConfigurationError(f"aiokafka {aiokafka.__version__} is installed, this program needs {WRITTEN_FOR}")
+
+
+async def discard_producer(producer: AIOKafkaProducer) -> None:
+    """Close without flushing: `stop` would deliver what is queued, and wait for a broker that does not answer."""
+    producer._closed = True
+    task = producer._sender.sender_task
+    if task is not None and not task.done():
+        task.cancel()
+        with contextlib.suppress(asyncio.TimeoutError, Exception):
+            await asyncio.wait_for(asyncio.shield(asyncio.gather(task, return_exceptions=True)), 1.0)
+    await producer.client.close()
+
+
+def last_stable_offset(consumer: AIOKafkaConsumer, partition: TopicPartition) -> int | None:
+    """The end of what is readable, as of the last fetch; None before the first answer after an assignment."""
+    state = _state(consumer, partition)
+    return state.lso if state is not None else None
+
+
+def position(consumer: AIOKafkaConsumer, partition: TopicPartition) -> int | None:
+    """The next offset, without waiting for one; None while it is not known."""
+    state = _state(consumer, partition)
+    return state.position if state is not None and state.has_valid_position else None
+
+
+def fetch_context(consumer: AIOKafkaConsumer) -> Any:
+    """Entering it says that the application still polls; the group gives partitions of a silent one away."""
+    return consumer._fetcher._subscriptions.fetch_context()
+
+
+def rebalancing(consumer: AIOKafkaConsumer) -> bool:
+    """Whether partitions are being given out anew."""
+    return bool(consumer._fetcher._subscriptions.reassignment_in_progress)
+
+
+async def drain(consumer: AIOKafkaConsumer, partition: TopicPartition, limit: int) -> list[Any]:
+    """What was already fetched of a partition. Does not suspend unless the group rebalances."""
+    records = await consumer._fetcher.fetched_records([partition], timeout=0, max_records=limit)
+    return records.get(partition, [])
+
+
+def data_waiter(consumer: AIOKafkaConsumer) -> asyncio.Future[None]:
+    """Done when the next fetch has brought something."""
+    return consumer._fetcher._create_fetch_waiter()
+
+
+def generation(consumer: AIOKafkaConsumer) -> int:
+    """The group's generation that this consumer belongs to; -1 for none."""
+    return int(consumer._coordinator.generation)
+
+
+def seek(consumer: AIOKafkaConsumer, offsets: Iterable[tuple[TopicPartition, int]]) -> None:
+    """Seek those that are assigned."""
+    for partition, offset in offsets:
+        if _state(consumer, partition) is not None:
+            consumer.seek(partition, offset)
+
+
+def _state(consumer: AIOKafkaConsumer, partition: TopicPartition) -> Any:
+    subscription = consumer._subscription.subscription
+    assignment = subscription.assignment if subscription is not None else None
+    if assignment is None or not assignment.active or partition not in assignment.tps:
+        return None
+    return assignment.state_value(partition)

@@ -1,0 +1,319 @@
+"""Which partitions this worker owns: takes them over when the group assigns them, lets go when it revokes them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from aiokafka.errors import KafkaError
+
+from streams.errors import InputLost, OwnershipLost
+from streams.failpoints import FAILPOINT, failpoint
+from streams.partition import Inputs, Partition
+from streams.processing import Batch, ProcessorFactory
+from streams.recovery import recover
+from streams.settings import Settings, variable
+from streams.store import PartitionStore, StoreInUse
+from streams.transactions import FencedProducer
+
+log = logging.getLogger(__name__)
+
+# A batch under way at revocation may commit for this long, then it is given up: it must fit into the group's
+# rebalance timeout (20 s) with room for the takeover of the others.
+REVOKE_TIMEOUT_S = 5.0
+# The group's own offsets serve lag monitoring only, so once a second is enough.
+_GROUP_COMMIT_EVERY_S = 1.0
+_RETRY_S = 0.5
+# Fenced this often without a commit in between: somebody else works with our id. Let a supervisor decide.
+_MOST_LOSSES = 5
+# The former owner of this machine releases its lock within milliseconds, unless it is stopped.
+_STORE_LOCK_WAIT_S = 1.0
+_STORE_COPIES = 8
+# Connections are opened for this many partitions at a time.
+_PARALLEL_OPENS = 8
+
+# What a partition is taken over again after; anything else ends the worker.
+_LOSSES = (OwnershipLost, KafkaError, TimeoutError)
+
+
+class GroupInputs(Inputs, Protocol):
+    """The group's consumer, as ownership needs it."""
+
+    async def first_offsets(self, partitions: set[int]) -> dict[int, int]:
+        """The first offset that the broker still has."""
+
+    async def commit(self, positions: Mapping[int, int]) -> bool:
+        """Tell the group; False if it no longer takes us for the owner."""
+
+
+@dataclass(frozen=True)
+class Names:
+    """Topics and role that a group of owners works with."""
+
+    role: str
+    input: str
+    changelog: str
+
+    def transactional_id(self, settings: Settings, partition: int) -> str:
+        """What fences a partition: the same for every process that may own it."""
+        return f"{settings.kafka_group_id}/{self.role}/{self.input}/{partition}"
+
+
+class Ownership:
+    """Takeover, in the order that makes it safe (a new owner fences the old one before it reads):
+
+    1. Open the partition's transactional producer: aborts what the former owner left open, and locks it out.
+    2. Recover the changelog into the local store.
+    3. Create the processor from the recovered state.
+    4. Seek the input to the recovered position.
+    5. Only then let batches in.
+
+    A partition that is revoked finishes its batch within five seconds or gives it up. If it comes back in the next
+    assignment its state is kept: should another owner have had it in between, the first transaction is fenced,
+    nothing of it is seen, and the partition is taken over anew.
+    """
+
+    def __init__(self, settings: Settings, names: Names, factory: ProcessorFactory, inputs: GroupInputs) -> None:
+        self.settings = settings
+        self.names = names
+        self.owned: dict[int, Partition] = {}
+        self.wanted: set[int] = set()
+        self.recovering: dict[int, tuple[int, int]] = {}
+        self.generation = -1
+        self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._factory = factory
+        self._inputs = inputs
+        self._running: dict[int, asyncio.Task[None]] = {}
+        self._losses: dict[int, int] = {}
+        self._last: dict[int, int] = {}
+        self._told: dict[int, int] = {}
+        self._changed = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._dropping: set[asyncio.Task[None]] = set()
+
+    @property
+    def ready(self) -> bool:
+        """Every assigned partition is taken over and runs."""
+        return self.generation >= 0 and self.wanted == set(self._running)
+
+    def deliver(self, batch: Batch) -> None:
+        """Hand a batch to its partition, if that runs here."""
+        partition = self.owned.get(batch.partition)
+        if partition is None or batch.partition not in self._running:
+            self._inputs.finished(batch)
+        else:
+            partition.deliver(batch)
+
+    async def assigned(self, partitions: set[int], generation: int) -> None:
+        """The group gave us these and no others. Returns at once; the takeover goes on beside the heartbeat."""
+        self.wanted, self.generation = set(partitions), generation
+        log.info("generation %d: partitions %s", generation, sorted(partitions))
+        self._tasks = [asyncio.create_task(self._take_over()), asyncio.create_task(self._tell_group())]
+        for task in self._tasks:
+            task.add_done_callback(self._task_done)
+
+    async def revoked(self) -> None:
+        """Stop everything within five seconds; what ended cleanly is kept for the next assignment."""
+        self.wanted, self.generation = set(), -1
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks = []
+        for number in self._running:
+            self.owned[number].stop()
+        running = dict(self._running)
+        self._running.clear()
+        if running:
+            _done, late = await asyncio.wait(running.values(), timeout=REVOKE_TIMEOUT_S)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*running.values(), return_exceptions=True)
+        for number, task in running.items():
+            error = None if task.cancelled() else task.exception()
+            if task.cancelled() or error is not None:
+                log.warning("partition %d: gave up its batch at revocation (%s)", number, error or "too slow")
+                await self._drop(number)
+            if error is not None and not isinstance(error, _LOSSES):
+                self._fail(error)
+        with contextlib.suppress(KafkaError, TimeoutError):
+            await self._commit_group_offsets()
+
+    async def stop(self) -> None:
+        """Revoke and give everything back."""
+        await self.revoked()
+        await asyncio.gather(*[self._drop(number, clean=True) for number in list(self.owned)])
+
+    async def _take_over(self) -> None:
+        """Until the next revocation: own what is wanted, again after a loss."""
+        for number in set(self.owned) - self.wanted:
+            await self._drop(number, clean=True)
+        for number in self.wanted & set(self.owned):
+            self.owned[number].resume()
+            await self._start(number)
+        while True:
+            self._changed.clear()
+            missing = self.wanted - set(self.owned)
+            if not missing:
+                await self._changed.wait()
+                continue
+            try:
+                if await self._may_take(missing):
+                    await self._take(missing)
+                    continue
+            except (KafkaError, TimeoutError, OSError) as failure:
+                log.warning("takeover of %s failed, trying again: %r", sorted(missing), failure)
+            await asyncio.sleep(_RETRY_S)
+
+    async def _may_take(self, missing: set[int]) -> bool:
+        """After a loss: only if the group still takes us for the owner. A zombie must not fence its successor."""
+        lost = {number for number in missing if self._losses.get(number)}
+        if not lost:
+            return True
+        worst = max(lost, key=lambda number: self._losses[number])
+        if self._losses[worst] > _MOST_LOSSES:
+            raise OwnershipLost(f"partition {worst} was lost {self._losses[worst]} times in a row; start again")
+        return await self._inputs.commit({number: self._last[number] for number in lost})
+
+    async def _take(self, numbers: set[int]) -> None:
+        started = time.monotonic()
+        producers: dict[int, FencedProducer] = {}
+        stores: dict[int, PartitionStore] = {}
+        try:
+            await self._fence(numbers, producers)
+            for number in numbers:
+                stores[number] = await self._open_store(number)
+            positions = await recover(self.settings, self.names.changelog, stores, self._recovery_progress)
+            first = await self._inputs.first_offsets(numbers)
+            for number in sorted(numbers):
+                recovered = positions[number]
+                if recovered is not None and recovered.next_offset < first[number]:
+                    self._input_lost(number, recovered.next_offset, first[number])
+                    recovered = type(recovered)(
+                        recovered.version, first[number], recovered.live, recovered.birth, recovered.state
+                    )
+                self.owned[number] = Partition(
+                    number,
+                    changelog=self.names.changelog,
+                    clock=self.settings.clock,
+                    producer=producers[number],
+                    store=stores[number],
+                    recovered=recovered,
+                    first_offset=first[number],
+                    factory=self._factory,
+                    inputs=self._inputs,
+                )
+        except BaseException:
+            for number in numbers - set(self.owned):
+                if number in stores:
+                    stores[number].close()
+                if number in producers:
+                    await producers[number].discard()
+            raise
+        finally:
+            self.recovering.clear()
+        for number in sorted(numbers):
+            await self._start(number)
+        log.info("took over %s in %.1f s", sorted(numbers), time.monotonic() - started)
+
+    async def _fence(self, numbers: set[int], producers: dict[int, FencedProducer]) -> None:
+        limit = asyncio.Semaphore(_PARALLEL_OPENS)
+
+        async def open_one(number: int) -> None:
+            async with limit:
+                identity = self.names.transactional_id(self.settings, number)
+                producers[number] = await FencedProducer.open(self.settings, identity)
+
+        for failure in await asyncio.gather(*[open_one(number) for number in numbers], return_exceptions=True):
+            if failure is not None:
+                raise failure
+
+    async def _open_store(self, number: int) -> PartitionStore:
+        """Our own directory for it; another copy if a stopped process on this machine still holds the lock."""
+        deadline = time.monotonic() + _STORE_LOCK_WAIT_S
+        for copy in range(_STORE_COPIES):
+            directory = Path(f"{self.settings.store_dir / self.names.input}-{number}" + (f".{copy}" if copy else ""))
+            while True:
+                try:
+                    return PartitionStore(directory)
+                except StoreInUse:
+                    if time.monotonic() > deadline:
+                        break
+                    await asyncio.sleep(0.05)
+        raise OwnershipLost(f"all {_STORE_COPIES} stores of partition {number} are in use on this machine")
+
+    async def _start(self, number: int) -> None:
+        partition = self.owned[number]
+        self._running[number] = asyncio.create_task(partition.run(), name=f"partition {number}")
+        self._running[number].add_done_callback(lambda task: self._run_done(number, task))
+        await self._inputs.seek(number, partition.position)
+
+    def _run_done(self, number: int, task: asyncio.Task[None]) -> None:
+        if self._running.get(number) is not task:
+            return  # revoked: whoever did that looks at the outcome
+        del self._running[number]
+        error = None if task.cancelled() else task.exception()
+        if error is None:
+            return
+        if not isinstance(error, _LOSSES):
+            self._fail(error)
+            return
+        log.warning("partition %d: %s", number, error)
+        partition = self.owned.pop(number)  # at once: what failed must never be resumed
+        self._last[number] = partition.position
+        self._losses[number] = 1 if partition.progress.transactions else self._losses.get(number, 0) + 1
+        dropping = asyncio.create_task(partition.release(clean=False))
+        self._dropping.add(dropping)
+        dropping.add_done_callback(self._dropped)
+
+    def _dropped(self, task: asyncio.Task[None]) -> None:
+        self._dropping.discard(task)
+        self._changed.set()
+
+    async def _drop(self, number: int, *, clean: bool = False) -> None:
+        partition = self.owned.pop(number, None)
+        if partition is not None:
+            await partition.release(clean=clean)
+
+    def _input_lost(self, number: int, position: int, first: int) -> None:
+        gone = (
+            f"{self.names.input}/{number}: events {position} to {first - 1} were deleted by retention"
+            " before they were applied"
+        )
+        if not self.settings.accept_lost_input:
+            raise InputLost(f"{gone}; to go on without them set {variable('accept_lost_input')}=true")
+        log.error("%s: going on without them, as %s says", gone, variable("accept_lost_input"))
+
+    def _recovery_progress(self, partition: int, to_go: int, total: int) -> None:
+        self.recovering[partition] = (to_go, total)
+
+    async def _tell_group(self) -> None:
+        while True:
+            await asyncio.sleep(_GROUP_COMMIT_EVERY_S)
+            with contextlib.suppress(KafkaError, TimeoutError):
+                await self._commit_group_offsets()
+
+    async def _commit_group_offsets(self) -> None:
+        positions = {
+            number: partition.position
+            for number, partition in self.owned.items()
+            if self._told.get(number) != partition.position
+        }
+        if positions:
+            if FAILPOINT:
+                failpoint("before-group-commit")
+            if await self._inputs.commit(positions):
+                self._told.update(positions)
+
+    def _task_done(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._fail(error)
+
+    def _fail(self, error: BaseException) -> None:
+        if not self.failed.done():
+            self.failed.set_exception(error)

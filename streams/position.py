@@ -1,0 +1,59 @@
+"""A partition's position: how far its input is applied, in the same changelog and transaction as what that changed."""
+
+from __future__ import annotations
+
+import msgspec
+
+from streams.errors import ChurnSignalsError
+
+# Store keys never start with a zero byte, so that this one sorts first and cannot be a customer's.
+POSITION_KEY = b"\x00position"
+_VERSION = 1
+
+
+class Position(msgspec.Struct, array_like=True, frozen=True):
+    """One record per transaction, always its last one in the changelog.
+
+    Attributes:
+        version: of this layout.
+        next_offset: the first input offset that is not applied yet.
+        live: whether the newest event was within ten minutes of its receipt.
+        birth: random bytes made with the changelog's first record. A local store with another birth belongs to a
+            changelog that was deleted, however well its offsets fit.
+        state: the processor's own (clock, population statistics, sketch).
+    """
+
+    version: int
+    next_offset: int
+    live: bool
+    birth: bytes
+    state: bytes
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Position)
+
+
+def encode(next_offset: int, live: bool, birth: bytes, state: bytes) -> bytes:
+    """The value of a position record."""
+    return _encoder.encode(Position(_VERSION, next_offset, live, birth, state))
+
+
+def decode(value: bytes) -> Position:
+    """Read a position record.
+
+    Raises:
+        ChurnSignalsError: written by a later version of this program, or not a position.
+
+    >>> decode(encode(7, True, b"b", b"s")).next_offset
+    7
+    """
+    try:
+        position = _decoder.decode(value)
+    except msgspec.MsgspecError as wrong:
+        raise ChurnSignalsError(f"the changelog's position record cannot be read: {wrong}") from wrong
+    if position.version != _VERSION:
+        raise ChurnSignalsError(
+            f"the changelog was written in layout {position.version}, this program reads {_VERSION}: upgrade it"
+        )
+    return position

@@ -1,0 +1,212 @@
+"""A partition's local store: RocksDB as a cache of the changelog, with the deadlines in order beside the values."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+import xxhash
+from rocksdict import DBCompressionType, Options, Rdict, WriteBatch
+
+from streams.errors import ChurnSignalsError
+from streams.processing import DUE_PREFIX_BYTES, NEVER_DUE_MS, TIMED_KEY, Changes
+
+# Layout: one letter in front of every key tells what it is.
+_DATA, _INDEX, _META = b"d", b"i", b"m"
+_INDEX_END = bytes([_INDEX[0] + 1])
+_DUE = slice(len(_INDEX), len(_INDEX) + DUE_PREFIX_BYTES)
+_INDEX_KEY_START = len(_INDEX) + DUE_PREFIX_BYTES + 8  # due time and hash come first
+
+# Four memtables of 16 MiB per partition at most: the store is a cache, memory belongs to the batches.
+_WRITE_BUFFER_BYTES = 16 * 1024 * 1024
+_REBUILD_BATCH = 20_000
+
+
+class Meta(msgspec.Struct, array_like=True):
+    """What the store stands for.
+
+    Attributes:
+        changelog_offset: the changelog is contained up to here (exclusive); the record before it is a position.
+        written_ms: wall time of the last write; older than the changelog keeps tombstones means rebuild.
+    """
+
+    changelog_offset: int
+    written_ms: int
+
+
+class StoreInUse(ChurnSignalsError):
+    """Another process, perhaps a stopped one, holds the directory."""
+
+
+class PartitionStore:
+    """Committed state of one partition, in a directory of its own.
+
+    Not safe for two threads at once; a second process on the same directory is refused by RocksDB's lock.
+
+    Raises:
+        StoreInUse: another process has the directory open.
+    """
+
+    _first_due_ms: int
+    _first_due_known: bool
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self._open()
+
+    def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """Values in the order of the keys; due times seen here need not be read again when they change."""
+        values: list[bytes | None] = self._db.get([_DATA + key for key in keys])
+        for key, value in zip(keys, values, strict=True):
+            if key[:1] == TIMED_KEY:
+                self._seen_due[key] = value[:DUE_PREFIX_BYTES] if value is not None else None
+        return values
+
+    def get(self, key: bytes) -> bytes | None:
+        """One value."""
+        return self._db.get(_DATA + key)
+
+    def due(self, until_ms: int, limit: int) -> list[tuple[int, bytes]]:
+        """The first deadlines up to a time, in the order (due time, hash of the key)."""
+        found: list[tuple[int, bytes]] = []
+        if limit <= 0 or until_ms < self._first_due_ms:
+            return found
+        # Deadlines leave from the front: everything before the first one is tombstones that a scan would walk over.
+        for entry in self._db.keys(from_key=_INDEX + _due_bytes(self._first_due_ms)):
+            if entry[:1] != _INDEX:
+                break
+            due_ms = int.from_bytes(entry[_DUE], "big")
+            if due_ms > until_ms:
+                break
+            found.append((due_ms, entry[_INDEX_KEY_START:]))
+            if len(found) == limit:
+                break
+        return found
+
+    def next_due_ms(self) -> int | None:
+        """The earliest deadline."""
+        if not self._first_due_known:
+            first = self.due(NEVER_DUE_MS - 1, 1)
+            self._first_due_ms = first[0][0] if first else NEVER_DUE_MS
+            self._first_due_known = True
+        return self._first_due_ms if self._first_due_ms != NEVER_DUE_MS else None
+
+    def write(self, changes: Changes, changelog_offset: int) -> None:
+        """Values, deadlines and the changelog offset they stand for, in one write batch."""
+        old_due = self._old_due([key for key in changes if key[:1] == TIMED_KEY])
+        batch = WriteBatch(raw_mode=True)
+        for key, value in changes.items():
+            if key[:1] == TIMED_KEY:
+                self._move_deadline(batch, key, old_due[key], value)
+            if value is None:
+                batch.delete(_DATA + key)
+            else:
+                batch.put(_DATA + key, value)
+        self._write_meta(batch, changelog_offset)
+        self._commit(batch)
+        self._seen_due.clear()
+
+    @property
+    def meta(self) -> Meta | None:
+        """None for a store that is new, or whose recovery did not end."""
+        value = self._db.get(_META)
+        return msgspec.msgpack.decode(value, type=Meta) if value is not None else None
+
+    def load(self, changes: Changes) -> None:
+        """Part of a full recovery: values only; `finish_load` makes the store valid."""
+        batch = WriteBatch(raw_mode=True)
+        batch.delete(_META)
+        for key, value in changes.items():
+            if value is None:
+                batch.delete(_DATA + key)
+            else:
+                batch.put(_DATA + key, value)
+        self._commit(batch)
+
+    def finish_load(self, changelog_offset: int) -> None:
+        """Build the deadlines from the values' prefixes, nothing else of a value is decoded; then mark as valid."""
+        batch, count = WriteBatch(raw_mode=True), 0
+        timed = _DATA + TIMED_KEY
+        for stored, value in self._db.items(from_key=timed):
+            if stored[:2] != timed:
+                break
+            due = value[:DUE_PREFIX_BYTES]
+            if due != _NEVER:
+                batch.put(_index_key(due, stored[1:]), b"")
+                count += 1
+            if count == _REBUILD_BATCH:
+                self._commit(batch)
+                batch, count = WriteBatch(raw_mode=True), 0
+        self._write_meta(batch, changelog_offset)
+        self._commit(batch)
+        self._first_due_ms, self._first_due_known = 0, False
+
+    def clear(self) -> None:
+        """Throw everything away: the changelog has it all."""
+        self._db.close()
+        shutil.rmtree(self.directory, ignore_errors=True)
+        self._open()
+
+    def close(self) -> None:
+        """Release the directory's lock."""
+        self._db.close()
+
+    def _open(self) -> None:
+        options = Options(raw_mode=True)
+        options.create_if_missing(True)
+        options.set_write_buffer_size(_WRITE_BUFFER_BYTES)
+        options.set_compression_type(DBCompressionType.lz4())
+        options.set_keep_log_file_num(2)
+        self.directory.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._db = Rdict(str(self.directory), options)
+        except Exception as failure:
+            if "lock" in str(failure).lower():
+                raise StoreInUse(f"the store {self.directory} is in use by another worker") from failure
+            # Truncated or from another program: a cache is rebuilt, not repaired.
+            shutil.rmtree(self.directory, ignore_errors=True)
+            self._db = Rdict(str(self.directory), options)
+        self._seen_due: dict[bytes, bytes | None] = {}
+        # The first deadline, or, while it is not known, a time before which there is none.
+        self._first_due_ms, self._first_due_known = 0, False
+
+    def _old_due(self, keys: list[bytes]) -> dict[bytes, bytes | None]:
+        unseen = [key for key in keys if key not in self._seen_due]
+        if unseen:
+            self.get_many(unseen)
+        return self._seen_due
+
+    def _move_deadline(self, batch: WriteBatch, key: bytes, old: bytes | None, value: bytes | None) -> None:
+        new = value[:DUE_PREFIX_BYTES] if value is not None else None
+        if old == new:
+            return
+        if old is not None and old != _NEVER:
+            batch.delete(_index_key(old, key))
+            if int.from_bytes(old, "big") <= self._first_due_ms:
+                self._first_due_known = False  # the first one leaves; what was first stays a lower bound
+        if new is not None and new != _NEVER:
+            batch.put(_index_key(new, key), b"")
+            self._first_due_ms = min(self._first_due_ms, int.from_bytes(new, "big"))
+
+    def _write_meta(self, batch: WriteBatch, changelog_offset: int) -> None:
+        batch.put(_META, msgspec.msgpack.encode(Meta(changelog_offset, int(time.time() * 1000))))
+
+    def _commit(self, batch: WriteBatch) -> None:
+        try:
+            self._db.write(batch)
+        except Exception as failure:
+            raise ChurnSignalsError(f"the store {self.directory} cannot be written: {failure}") from failure
+
+
+_NEVER = NEVER_DUE_MS.to_bytes(DUE_PREFIX_BYTES, "big")
+
+
+def _due_bytes(due_ms: int) -> bytes:
+    return max(due_ms, 0).to_bytes(DUE_PREFIX_BYTES, "big")
+
+
+def _index_key(due: bytes, key: bytes) -> bytes:
+    return _INDEX + due + xxhash.xxh3_64_digest(key) + key

@@ -1,0 +1,157 @@
+"""The fenced producer of one partition: what a batch causes becomes visible in one transaction, or not at all."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError, ProducerFenced
+
+from streams.aiokafka_private import discard_producer
+from streams.errors import ConfigurationError, OwnershipLost
+from streams.failpoints import FAILPOINT, failpoint
+from streams.processing import Changes, Output
+from streams.settings import Settings
+
+# aiokafka's default of 100 ms is what one waits when the broker is still completing the last transaction.
+_RETRY_BACKOFF_MS = 5
+# Below the brokers' default of 1,048,588 bytes for a batch of records; one record above it travels alone.
+_BATCH_BYTES = 1_000_000
+# A clean close sends nothing that matters: what counts was committed before.
+_CLOSE_TIMEOUT_S = 2.0
+
+
+class FencedProducer:
+    """One transactional producer, the only one that can write for its partition while it lives."""
+
+    def __init__(self, producer: AIOKafkaProducer, transactional_id: str, timeout_s: float) -> None:
+        self._producer = producer
+        self._timeout_s = timeout_s
+        self.transactional_id = transactional_id
+
+    @classmethod
+    async def open(cls, settings: Settings, transactional_id: str) -> FencedProducer:
+        """Lock out whoever used this id before, and abort what it left open; returns when that is done.
+
+        Raises:
+            KafkaError, TimeoutError: the broker did not answer; nothing is owned.
+        """
+        producer = AIOKafkaProducer(
+            **settings.connection(),
+            client_id=transactional_id,
+            transactional_id=transactional_id,
+            transaction_timeout_ms=settings.kafka_transaction_timeout_ms,
+            request_timeout_ms=settings.kafka_request_timeout_ms,
+            acks="all",
+            enable_idempotence=True,
+            compression_type=settings.compression,
+            max_batch_size=_BATCH_BYTES,
+            retry_backoff_ms=_RETRY_BACKOFF_MS,
+        )
+        opened = cls(producer, transactional_id, settings.kafka_transaction_timeout_ms / 1000)
+        try:
+            async with asyncio.timeout(opened._timeout_s):
+                await producer.start()
+        except BaseException:
+            await opened.discard()
+            raise
+        return opened
+
+    async def commit(
+        self,
+        outputs: Sequence[Output],
+        changelog: tuple[str, int] | None = None,
+        changes: Changes | None = None,
+    ) -> int:
+        """Write everything in one transaction; returns the changelog's next offset (0 without changes).
+
+        The order of `changes` is the order in the changelog: the position goes last.
+
+        Raises:
+            OwnershipLost: fenced, timed out or unknown outcome: the producer and all that was computed from
+                uncommitted state must be thrown away, nothing may be tried again from memory.
+            ConfigurationError: the broker refused for a reason that a restart does not change.
+        """
+        producer = self._producer
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                await producer.begin_transaction()
+                sent = [await self._send(to, records) for to, records in _by_partition(outputs).items()]
+                state = []
+                if changelog is not None and changes:
+                    state = await self._send(changelog, [Output(*changelog, *item) for item in changes.items()])
+                for future, _count in [pair for pairs in sent for pair in pairs] + state:
+                    await future  # commit itself does not report a batch that was not delivered
+                if FAILPOINT:
+                    failpoint("inside-transaction")
+                await producer.commit_transaction()
+        except ProducerFenced as fenced:
+            why = "another owner has taken it, or the transaction took longer than its timeout"
+            raise OwnershipLost(f"{self.transactional_id} is fenced: {why}") from fenced
+        except (KafkaError, TimeoutError, AssertionError) as unknown:  # aiokafka asserts its transaction states
+            if isinstance(unknown, KafkaError) and _lasting(unknown):
+                raise ConfigurationError(f"{self.transactional_id} cannot write: {unknown!r}") from unknown
+            raise OwnershipLost(f"{self.transactional_id}: outcome of a transaction unknown: {unknown!r}") from unknown
+        if not state:
+            return 0
+        last, count = state[-1]
+        return int(last.result().offset) + count
+
+    async def _send(self, to: tuple[str, int], records: Iterable[Output]) -> list[tuple[asyncio.Future[Any], int]]:
+        """Fill batches ourselves: 3.2 us a record against 8.9 through `send`."""
+        producer, (topic, partition), now_ms = self._producer, to, int(time.time() * 1000)
+        sent = []
+        batch = producer.create_batch()
+        for record in records:
+            headers = list(record.headers)
+            arguments = {"key": record.key, "value": record.value, "timestamp": now_ms, "headers": headers}
+            if batch.append(**arguments) is None:
+                sent.append((await self._submit(batch, topic, partition), batch.record_count()))
+                batch = producer.create_batch()
+                batch.append(**arguments)  # the first record of a batch is always taken
+        sent.append((await self._submit(batch, topic, partition), batch.record_count()))
+        return sent
+
+    async def _submit(self, batch: Any, topic: str, partition: int) -> asyncio.Future[Any]:
+        future: asyncio.Future[Any] = await self._producer.send_batch(batch, topic, partition=partition)
+        return future
+
+    async def close(self) -> None:
+        """After a commit: close the connections."""
+        try:
+            async with asyncio.timeout(_CLOSE_TIMEOUT_S):
+                await self._producer.stop()
+        except (KafkaError, TimeoutError, AssertionError):
+            await self.discard()
+
+    async def discard(self) -> None:
+        """After a failure: drop it without sending anything more. The successor aborts what is open."""
+        with contextlib.suppress(Exception):
+            await discard_producer(self._producer)
+
+
+def _by_partition(outputs: Sequence[Output]) -> dict[tuple[str, int], list[Output]]:
+    groups: dict[tuple[str, int], list[Output]] = {}
+    for output in outputs:
+        groups.setdefault((output.topic, output.partition), []).append(output)
+    return groups
+
+
+_LASTING = {
+    "TopicAuthorizationFailedError",
+    "TransactionalIdAuthorizationFailed",
+    "ClusterAuthorizationFailedError",
+    "MessageSizeTooLargeError",
+    "RecordListTooLargeError",
+    "InvalidTopicError",
+    "InvalidRequiredAcksError",
+    "UnsupportedForMessageFormatError",
+}
+
+
+def _lasting(error: KafkaError) -> bool:
+    return type(error).__name__ in _LASTING

@@ -1,0 +1,102 @@
+"""A worker: one Faust app, one agent, the partitions that the group assigns it, until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import uvloop
+
+from streams.errors import ChurnSignalsError
+from streams.faust_private import BatchSchema, EngineApp
+from streams.ownership import Names, Ownership
+from streams.processing import Batch, ProcessorFactory
+from streams.settings import Settings
+from streams.topics import CHANGELOG, EVENTS, name_of, verify_topics
+
+log = logging.getLogger(__name__)
+
+# A batch gets 5 s, closing connections the rest.
+STOP_TIMEOUT_S = 9.0
+
+
+class Worker:
+    """Owns partitions of the events topic and feeds them to processors.
+
+    Args:
+        settings: of the process.
+        factory: makes the processor of a partition, after its recovery.
+    """
+
+    def __init__(self, settings: Settings, factory: ProcessorFactory) -> None:
+        self.settings = settings
+        self.crashed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.app = EngineApp(settings, on_crash=self._crash)
+        events = self.app.topic(name_of(EVENTS, settings), schema=BatchSchema())
+        names = Names("worker", name_of(EVENTS, settings), name_of(CHANGELOG, settings))
+        self.ownership = self.app.ownership = Ownership(settings, names, factory, self.app.consumer)
+
+        @self.app.agent(events)
+        async def apply_events(batches: object) -> None:
+            """Every batch goes to the owner of its partition, which applies it (`Partition.run`)."""
+            async for batch in batches:  # type: ignore[attr-defined]
+                self._deliver(batch)
+
+    def _deliver(self, batch: Batch) -> None:
+        batch.delivered = True
+        self.ownership.deliver(batch)
+
+    def _crash(self, reason: BaseException) -> None:
+        if not self.crashed.done():
+            self.crashed.set_exception(reason)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until `stop`; raises what ended it otherwise.
+
+        Raises:
+            ConfigurationError: topics differ from their declarations; nothing was started.
+            OwnershipLost: fenced again and again; a restart goes on exactly.
+        """
+        await verify_topics(self.settings)
+        await self.app.start()
+        stopping: asyncio.Future[Any] = asyncio.ensure_future(stop.wait())
+        try:
+            ends = {stopping, self.crashed, self.ownership.failed}
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stopping.cancel()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.app.stop(), STOP_TIMEOUT_S)
+        for ended in (self.ownership.failed, self.crashed):
+            if ended.done():
+                ended.result()
+
+
+def run_until_signal(main: Callable[[asyncio.Event], Awaitable[None]]) -> int:
+    """Run on uvloop until SIGINT or SIGTERM; returns the exit code, one line on standard error for an error."""
+
+    async def guarded() -> int:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, stop.set)
+        try:
+            await main(stop)
+        except ChurnSignalsError as error:
+            log.error("%s", error)
+            return error.exit_code
+        return 0
+
+    asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())  # the consumer's thread makes its loop from it too
+    return asyncio.run(guarded())
+
+
+def exit_now(code: int) -> None:
+    """End although a thread of the consumer may still wait for a broker."""
+    logging.shutdown()
+    os._exit(code)

@@ -1,0 +1,70 @@
+"""The smallest processor: counts and sums per customer. As a program it is a worker that does nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from collections.abc import Sequence
+
+import orjson
+
+from streams.processing import NEVER_DUE_MS, Effects, Output, Record, Store
+from streams.settings import Settings
+from streams.worker import Worker, exit_now, run_until_signal
+
+NEVER = NEVER_DUE_MS.to_bytes(8, "big")
+
+
+class CountingProcessor:
+    """Profile: count, sum, and the offsets' order checked; every tenth event of a customer is also an output."""
+
+    newest_event_ms: int | None = None
+
+    def __init__(self, settings: Settings, partition: int, store: Store, state: bytes | None) -> None:
+        self.settings, self.partition, self.store = settings, partition, store
+        self.seen = orjson.loads(state)["seen"] if state else 0
+
+    def process(self, records: Sequence[Record], now_ms: int | None) -> Effects:
+        groups: dict[bytes, list[Record]] = {}
+        for record in records:
+            groups.setdefault(b"c" + (record.key or b""), []).append(record)
+        profiles = self.store.get_many(list(groups))
+        effects = Effects()
+        for (key, events), stored in zip(groups.items(), profiles, strict=True):
+            profile = orjson.loads(stored[8:]) if stored is not None else {"count": 0, "sum": 0}
+            for event in events:
+                profile["count"] += 1
+                profile["sum"] += orjson.loads(event.value or b"0")["n"]
+                if profile["count"] % 10 == 0:
+                    body = orjson.dumps({"count": profile["count"], "sum": profile["sum"], "offset": event.offset})
+                    effects.outputs.append(Output(self.settings.topic_alerts, self.partition, key[1:], body))
+            effects.changes[key] = NEVER + orjson.dumps(profile)
+        self.seen += len(records)
+        effects.state = orjson.dumps({"seen": self.seen})
+        return effects
+
+    def next_due_ms(self) -> int | None:
+        return None
+
+    def committed(self) -> None:
+        pass
+
+
+def main() -> int:
+    settings = Settings.from_environment()
+    logging.basicConfig(
+        level=settings.log_level, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s"
+    )
+
+    async def work(stop: asyncio.Event) -> None:
+        def factory(partition: int, store: Store, state: bytes | None) -> CountingProcessor:
+            return CountingProcessor(settings, partition, store, state)
+
+        await Worker(settings, factory).run(stop)
+
+    return run_until_signal(work)
+
+
+if __name__ == "__main__":
+    exit_now(main())

@@ -1,0 +1,198 @@
+"""Real workers on a real broker against an oracle: publish numbered events, do harm meanwhile, compare everything."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import orjson
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+
+from streams.settings import Settings, variable
+from streams.topics import ALERTS, CHANGELOG, EVENTS, create_topics, name_of
+
+WORKER = Path(__file__).with_name("counting.py")
+CUSTOMERS = 500
+DRAIN_TIMEOUT_S = 60.0
+
+
+@dataclasses.dataclass
+class Oracle:
+    """What an exact fold of the published events gives."""
+
+    counts: Counter[bytes] = dataclasses.field(default_factory=Counter)
+    sums: Counter[bytes] = dataclasses.field(default_factory=Counter)
+    outputs: Counter[tuple[bytes, int, int]] = dataclasses.field(default_factory=Counter)
+    published: int = 0
+
+    def add(self, key: bytes, n: int) -> None:
+        self.published += 1
+        self.counts[key] += 1
+        self.sums[key] += n
+        if self.counts[key] % 10 == 0:
+            self.outputs[key, self.counts[key], self.sums[key]] += 1
+
+
+class Run:
+    """One test's topics and group on the shared broker, its workers, and its oracle."""
+
+    def __init__(self, name: str, address: str, directory: Path, *, partitions: int = 4, **changes: object) -> None:
+        self.settings = Settings(
+            kafka_bootstrap_servers=address,
+            kafka_group_id=name,
+            partitions=partitions,
+            data_dir=str(directory / "data"),
+            **{
+                f"topic_{role}": f"{name}-{role}"
+                for role in ("events", "dead_letters", "alerts", "scores", "labels", "model", "metrics")
+            },
+            # Six seconds is the least that the broker accepts: tests wait for crashed members.
+            **{"kafka_session_timeout_ms": 6_000, "kafka_heartbeat_interval_ms": 1_500, **changes},  # type: ignore[arg-type]
+        )
+        self.directory = directory
+        self.oracle = Oracle()
+        self.workers: dict[str, subprocess.Popen[bytes]] = {}
+        self.killed_in_flight = 0
+
+    # Workers
+
+    def start(self, name: str, **environment: str) -> subprocess.Popen[bytes]:
+        """Start a worker process; its log is `<name>.log`."""
+        variables = {
+            variable(field.name): _text(getattr(self.settings, field.name)) for field in dataclasses.fields(Settings)
+        }
+        with (self.directory / f"{name}.log").open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, str(WORKER)], env={**os.environ, **variables, **environment}, stdout=log, stderr=log
+            )
+        self.workers[name] = process
+        return process
+
+    def kill(self, name: str) -> None:
+        """kill -9."""
+        self.workers[name].kill()
+        self.workers[name].wait()
+
+    def stop(self, name: str) -> int:
+        """A clean stop; its exit status."""
+        self.workers[name].terminate()
+        return self.workers[name].wait(timeout=15)
+
+    def end(self) -> None:
+        """Leave no process behind."""
+        for process in self.workers.values():
+            if process.poll() is None:
+                process.send_signal(signal.SIGCONT)
+                process.kill()
+                process.wait()
+
+    def log_of(self, name: str) -> str:
+        return (self.directory / f"{name}.log").read_text()
+
+    # Events
+
+    async def publish(self, events: int, *, per_second: float, seed: int = 1) -> None:
+        """Numbered events of random customers, in order, at a rate."""
+        dice = random.Random(seed)
+        producer = AIOKafkaProducer(
+            **self.settings.connection(), enable_idempotence=True, linger_ms=5, request_timeout_ms=60_000
+        )
+        await producer.start()
+        started = time.monotonic()
+        for number in range(events):
+            key, n = b"customer-%d" % dice.randrange(CUSTOMERS), dice.randrange(1000)
+            await producer.send(name_of(EVENTS, self.settings), orjson.dumps({"n": n}), key=key)
+            self.oracle.add(key, n)
+            ahead_s = number / per_second - (time.monotonic() - started)
+            if ahead_s > 0.01:
+                await asyncio.sleep(ahead_s)
+        await producer.flush()
+        await producer.stop()
+
+    # What came out
+
+    async def read(self, topic: str) -> list[tuple[int, bytes, bytes | None]]:
+        """Everything committed in a topic: (partition, key, value)."""
+        consumer = AIOKafkaConsumer(
+            **self.settings.connection(), isolation_level="read_committed", auto_offset_reset="earliest"
+        )
+        await consumer.start()
+        try:
+            await consumer._client.force_metadata_update()
+            numbers = consumer.partitions_for_topic(topic) or range(self.settings.partitions)
+            tps = [TopicPartition(topic, number) for number in numbers]
+            consumer.assign(tps)
+            end = await consumer.end_offsets(tps)
+            found: list[tuple[int, bytes, bytes | None]] = []
+            while not all([await consumer.position(tp) >= end[tp] for tp in tps]):
+                for tp, records in (await consumer.getmany(timeout_ms=100, max_records=20_000)).items():
+                    found += [(tp.partition, record.key, record.value) for record in records]
+            return found
+        finally:
+            await consumer.stop()
+
+    async def profiles(self) -> dict[bytes, dict[str, int]]:
+        """The newest profile of every customer, from the changelog."""
+        found: dict[bytes, dict[str, int]] = {}
+        for _partition, key, value in await self.read(name_of(CHANGELOG, self.settings)):
+            if key[:1] == b"c" and value is not None:
+                found[key[1:]] = orjson.loads(value[8:])
+        return found
+
+    async def drained(self) -> None:
+        """Wait until as many events were applied as were published (or more)."""
+        deadline = time.monotonic() + DRAIN_TIMEOUT_S
+        applied = -1
+        while time.monotonic() < deadline:
+            applied = sum(profile["count"] for profile in (await self.profiles()).values())
+            if applied >= self.oracle.published:
+                return
+            await asyncio.sleep(0.2)
+        raise AssertionError(f"{applied} of {self.oracle.published} events applied after {DRAIN_TIMEOUT_S:.0f} s")
+
+    async def verdict(self) -> None:
+        """Compare every profile and every output with the oracle."""
+        await self.drained()
+        profiles = await self.profiles()
+        assert {key: profile["count"] for key, profile in profiles.items()} == dict(self.oracle.counts)
+        assert {key: profile["sum"] for key, profile in profiles.items()} == dict(self.oracle.sums)
+        outputs: Counter[tuple[bytes, int, int]] = Counter()
+        for _partition, key, value in await self.read(name_of(ALERTS, self.settings)):
+            body = orjson.loads(value or b"{}")
+            outputs[key, body["count"], body["sum"]] += 1
+        assert outputs == self.oracle.outputs
+
+    async def progress(self, events: int) -> None:
+        """Wait until this many events were applied: work is in flight."""
+        deadline = time.monotonic() + DRAIN_TIMEOUT_S
+        while time.monotonic() < deadline:
+            if sum(profile["count"] for profile in (await self.profiles()).values()) >= events:
+                return
+            await asyncio.sleep(0.05)
+        raise AssertionError(f"fewer than {events} events applied after {DRAIN_TIMEOUT_S:.0f} s")
+
+
+def scenario(run: Run, body: Callable[[Run], Awaitable[None]]) -> None:
+    """Create the topics, run, and leave nothing behind."""
+
+    async def whole() -> None:
+        await create_topics(run.settings)
+        await body(run)
+
+    try:
+        asyncio.run(whole())
+    finally:
+        run.end()
+
+
+def _text(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,96 @@
+"""Counts and outputs stay exactly those of an oracle, whatever is done to the workers while they work."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import signal
+import time
+from collections.abc import Callable
+
+from harness import Run, scenario
+
+# One batch is some 50 events at this rate: kills fall between, into and after transactions.
+RATE = 1_500.0
+
+
+def test_kill_9_of_the_only_worker_loses_and_doubles_nothing(new_run: Callable[..., Run]) -> None:
+    """Rule: effects and position become visible together, so a restart continues exactly (four kills in flight)."""
+
+    async def body(run: Run) -> None:
+        dice = random.Random(7)
+        publishing = asyncio.create_task(run.publish(12_000, per_second=RATE))
+        run.start("w0", CHURN_KAFKA_GROUP_INSTANCE_ID="w0")
+        await run.progress(200)
+        for life in range(1, 5):
+            await asyncio.sleep(dice.uniform(0.3, 1.2))
+            assert not publishing.done(), "killed after the work: the test proved nothing"
+            run.kill(f"w{life - 1}")
+            # Static membership: the restart is the same member and waits for no session timeout.
+            run.start(f"w{life}", CHURN_KAFKA_GROUP_INSTANCE_ID="w0")
+            await asyncio.sleep(1.0)
+        await publishing
+        await run.verdict()
+        assert run.stop("w4") == 0
+
+    scenario(new_run(), body)
+
+
+def test_kill_9_of_one_of_two_workers_loses_and_doubles_nothing(new_run: Callable[..., Run]) -> None:
+    """Rule: the survivor fences the dead one, recovers its partitions and goes on from their positions."""
+
+    async def body(run: Run) -> None:
+        publishing = asyncio.create_task(run.publish(15_000, per_second=RATE))
+        run.start("w0")
+        run.start("w1")
+        await run.progress(3_000)
+        run.kill("w1")
+        killed = time.monotonic()
+        assert not publishing.done(), "killed after the work: the test proved nothing"
+        await publishing
+        await run.verdict()
+        assert time.monotonic() - killed < 6 + 15
+
+    scenario(new_run(), body)
+
+
+def test_a_worker_that_was_stopped_longer_than_its_session_writes_nothing(new_run: Callable[..., Run]) -> None:
+    """Rule: a zombie (SIGSTOP for 9 s, session 6 s) is fenced; what it had in hand is never seen."""
+
+    async def body(run: Run) -> None:
+        publishing = asyncio.create_task(run.publish(18_000, per_second=RATE))
+        run.start("w0")
+        run.start("w1")
+        await run.progress(3_000)
+        run.workers["w1"].send_signal(signal.SIGSTOP)
+        assert not publishing.done(), "stopped after the work: the test proved nothing"
+        await asyncio.sleep(9)
+        run.workers["w1"].send_signal(signal.SIGCONT)
+        await publishing
+        await run.verdict()
+        assert run.workers["w1"].poll() in (None, 75)
+
+    scenario(new_run(), body)
+
+
+def test_a_second_worker_that_joins_and_leaves_loses_and_doubles_nothing(new_run: Callable[..., Run]) -> None:
+    """Rule: ordinary rebalances (three joins, two clean leaves, one kill) neither skip nor repeat an event."""
+
+    async def body(run: Run) -> None:
+        publishing = asyncio.create_task(run.publish(18_000, per_second=RATE))
+        run.start("w0")
+        await run.progress(500)
+        for visit in range(3):
+            name = f"visitor{visit}"
+            run.start(name)
+            await asyncio.sleep(2.5)
+            assert not publishing.done(), "left after the work: the test proved nothing"
+            if visit < 2:
+                assert run.stop(name) == 0
+            else:
+                run.kill(name)
+        await publishing
+        await run.verdict()
+        assert run.stop("w0") == 0
+
+    scenario(new_run(), body)
