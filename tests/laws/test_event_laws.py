@@ -97,7 +97,7 @@ def check(value: bytes | None, head: Any = (), timestamp_ms: int | None = None, 
     return decoded
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(st.binary(max_size=200), headers, clocks, clocks)
 def test_random_bytes_never_raise(value: bytes, head: Any, timestamp_ms: int | None, received_ms: int | None) -> None:
     """Bytes without sense are refused with a reason, alone and as an object's inside."""
@@ -105,7 +105,7 @@ def test_random_bytes_never_raise(value: bytes, head: Any, timestamp_ms: int | N
         check(candidate, head, timestamp_ms, received_ms)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(calls, headers, clocks, clocks)
 def test_valid_calls_keep_the_invariants(
     sent: Any, head: Any, timestamp_ms: int | None, received_ms: int | None
@@ -118,7 +118,7 @@ def test_valid_calls_keep_the_invariants(
         assert decoded.customer == sent["userId"]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(cloud, clocks)
 def test_cloud_events_mean_the_same_in_both_modes(sent: Any, timestamp_ms: int | None) -> None:
     """A structured CloudEvent, a binary one and a framed one are the same event, and so is the call if it has an id."""
@@ -137,14 +137,14 @@ def test_cloud_events_mean_the_same_in_both_modes(sent: Any, timestamp_ms: int |
             assert check(inside, (), timestamp_ms) == decoded
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(calls | cloud, st.lists(st.tuples(st.sampled_from(FIELDS), values), max_size=3), clocks)
 def test_members_of_any_type_never_raise(sent: Any, changes: list[tuple[str, Any]], timestamp_ms: int | None) -> None:
     """Any member may hold anything."""
     check(json.dumps(sent | dict(changes)).encode(), (), timestamp_ms)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(calls | cloud, st.data())
 def test_mutated_bytes_never_raise(sent: Any, data: st.DataObject) -> None:
     """Bytes changed, cut out, doubled or put in anywhere are understood or refused."""
@@ -159,7 +159,7 @@ def test_mutated_bytes_never_raise(sent: Any, data: st.DataObject) -> None:
     check(bytes(value))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(numbers_written, st.sampled_from(FIELDS))
 @example("1e999999999999", "userId")
 @example("-0.0", "userId")
@@ -205,7 +205,7 @@ def far_down(frames: int, value: bytes) -> Any:
     return decode(value, (), None) if frames == 0 else far_down(frames - 1, value)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(values | st.floats() | st.binary() | st.integers(-(10**500), 10**500), values, st.integers(0, 50))
 def test_readers_never_raise_and_are_bounded(value: Any, currency: Any, limit: int) -> None:
     """A reader gives a bounded result or nothing, whatever it is given."""
@@ -219,7 +219,7 @@ def test_readers_never_raise_and_are_bounded(value: Any, currency: Any, limit: i
     assert moment is None or (type(moment) is int and MIN_TIME_MS <= moment < MAX_TIME_MS)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(
     st.decimals(-(10**9), 10**9, places=4) | st.floats(-1e9, 1e9) | st.integers(-(10**9), 10**9),
     st.sampled_from([0, 2, 3, 4]),
