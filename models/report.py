@@ -42,13 +42,20 @@ PERIODS_MS = (91 * DAY_MS, 28 * DAY_MS, 14 * DAY_MS, 7 * DAY_MS)
 class Matured(Protocol):
     """A matured example as the fold emits it."""
 
-    customer: str
-    snapshot_ms: int
-    release_ms: int
-    probability: float
-    prior: float
-    label: int
-    churned_ms: int
+    @property
+    def customer(self) -> str: ...
+    @property
+    def snapshot_ms(self) -> int: ...
+    @property
+    def release_ms(self) -> int: ...
+    @property
+    def probability(self) -> float: ...
+    @property
+    def members(self) -> tuple[float, float, float]: ...  # what champion, challenger and prior alone answered
+    @property
+    def label(self) -> int: ...
+    @property
+    def churned_ms(self) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -74,7 +81,7 @@ class Examples:
             np.array([e.snapshot_ms for e in found], dtype=np.int64),
             np.array([e.release_ms for e in found], dtype=np.int64),
             np.array([e.probability for e in found], dtype=np.float64),
-            np.array([e.prior for e in found], dtype=np.float64),
+            np.array([e.members[2] for e in found], dtype=np.float64),
             np.array([e.label for e in found], dtype=np.int64),
             np.array([e.churned_ms for e in found], dtype=np.int64),
         )

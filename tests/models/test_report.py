@@ -22,7 +22,7 @@ class Row(NamedTuple):
     snapshot_ms: int
     release_ms: int
     probability: float
-    prior: float
+    members: tuple[float, float, float]
     label: int
     churned_ms: int = 0
 
@@ -35,7 +35,7 @@ def examples(n: int = 3_000, seed: int = 3) -> Examples:
         p = float(rng.beta(1.5, 8))
         at = BEGIN_MS + (i % 40 - 20) * 7 * DAY_MS
         label = int(rng.random() < p)
-        rows.append(Row(f"c{i // 40}", at, at + WAIT_MS, p, p**0.5, label, at + 5 * DAY_MS if label else 0))
+        rows.append(Row(f"c{i // 40}", at, at + WAIT_MS, p, (p, p, p**0.5), label, at + 5 * DAY_MS if label else 0))
     return Examples.of(rows)
 
 
@@ -97,11 +97,11 @@ def test_a_silence_that_goes_on_is_one_churn_with_the_lead_of_its_first_warning(
     """Set-up: a customer with four weekly snapshots, the last two with label 1; warned in the first and third."""
     said = [(0, 0.9, 0), (7, 0.1, 0), (14, 0.9, 1), (21, 0.9, 1)]
     rows = [
-        Row("a", BEGIN_MS + day * DAY_MS, BEGIN_MS + day * DAY_MS + WAIT_MS, p, p, label,
+        Row("a", BEGIN_MS + day * DAY_MS, BEGIN_MS + day * DAY_MS + WAIT_MS, p, (p, p, p), label,
             BEGIN_MS + (day + 30) * DAY_MS if label else 0)
         for day, p, label in said
     ]  # fmt: skip
-    rows += [Row(f"b{i}", BEGIN_MS, BEGIN_MS + WAIT_MS, 0.01, 0.01, 0) for i in range(30)]
+    rows += [Row(f"b{i}", BEGIN_MS, BEGIN_MS + WAIT_MS, 0.01, (0.01, 0.01, 0.01), 0) for i in range(30)]
     found = evaluate(Examples.of(rows), BEGIN_MS).early_warning
     assert found is not None
     assert (found.churned, found.warned, found.lead_days_median) == (1, 1, 44.0)
