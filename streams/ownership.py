@@ -13,14 +13,14 @@ from typing import Protocol
 
 from aiokafka.errors import KafkaError
 
-from streams.errors import InputLost, OwnershipLost
+from streams.errors import ConfigurationError, InputLost, OwnershipLost
 from streams.failpoints import FAILPOINT, failpoint
-from streams.partition import Inputs, Partition
+from streams.partition import Inputs, Partition, Progress
 from streams.processing import Batch, ProcessorFactory
 from streams.recovery import recover
 from streams.settings import Settings, variable
 from streams.store import PartitionStore, StoreInUse
-from streams.transactions import FencedProducer
+from streams.transactions import FencedProducer, is_lasting
 
 log = logging.getLogger(__name__)
 
@@ -92,6 +92,7 @@ class Ownership:
         self._running: dict[int, asyncio.Task[None]] = {}
         self._losses: dict[int, int] = {}
         self._last: dict[int, int] = {}
+        self._progress: dict[int, Progress] = {}
         self._told: dict[int, int] = {}
         self._changed = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -101,6 +102,10 @@ class Ownership:
     def ready(self) -> bool:
         """Every assigned partition is taken over and runs."""
         return self.generation >= 0 and self.wanted == set(self._running)
+
+    def progress_of(self, number: int) -> Progress:
+        """Figures of a partition; those of the last time we had it when it is not ours."""
+        return self.owned[number].progress if number in self.owned else self._progress.get(number, Progress())
 
     def deliver(self, batch: Batch) -> None:
         """Hand a batch to its partition, if that runs here."""
@@ -167,6 +172,8 @@ class Ownership:
                     await self._take(missing)
                     continue
             except (KafkaError, TimeoutError, OSError) as failure:
+                if is_lasting(failure):
+                    raise ConfigurationError(f"{sorted(missing)} cannot be taken over: {failure!r}") from failure
                 log.warning("takeover of %s failed, trying again: %r", sorted(missing), failure)
             await asyncio.sleep(_RETRY_S)
 
@@ -278,6 +285,7 @@ class Ownership:
     async def _drop(self, number: int, *, clean: bool = False) -> None:
         partition = self.owned.pop(number, None)
         if partition is not None:
+            self._progress[number] = partition.progress
             await partition.release(clean=clean)
 
     def _input_lost(self, number: int, position: int, first: int) -> None:

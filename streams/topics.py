@@ -9,7 +9,7 @@ from enum import Enum
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import TopicAlreadyExistsError, for_code
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from streams.errors import ConfigurationError, TopicMismatch
 from streams.settings import Settings, variable
@@ -138,8 +138,7 @@ async def create_topics(settings: Settings) -> list[str]:
         TopicMismatch: a topic exists and differs from its declaration.
         ConfigurationError: the broker refused to create one (no right to, too few brokers for the replication).
     """
-    admin = AIOKafkaAdminClient(**settings.connection())
-    await admin.start()
+    admin = await _admin(settings)
     try:
         created = []
         for topic in TOPICS:  # the events topic first: others follow its partition count and limit
@@ -161,8 +160,7 @@ async def verify_topics(settings: Settings) -> dict[str, Found]:
     Raises:
         TopicMismatch: a topic is missing or differs; the message carries the command that repairs it.
     """
-    admin = AIOKafkaAdminClient(**settings.connection())
-    await admin.start()
+    admin = await _admin(settings)
     try:
         found = await _found(admin, settings)
     finally:
@@ -249,6 +247,29 @@ async def _create(admin: AIOKafkaAdminClient, topic: Topic, settings: Settings, 
     if code:
         raise ConfigurationError(f"topic {name} cannot be created: {for_code(code).__name__}: {reason}")
     return True
+
+
+async def _admin(settings: Settings) -> AIOKafkaAdminClient:
+    admin = AIOKafkaAdminClient(**settings.connection())
+    try:
+        await admin.start()
+    except KafkaError as failure:
+        await admin.close()
+        raise ConfigurationError(_no_connection(settings)) from failure
+    return admin
+
+
+def _no_connection(settings: Settings) -> str:
+    """aiokafka gives one error for every reason for which no broker lets us in."""
+    address, protocol = settings.kafka_bootstrap_servers, settings.kafka_security_protocol
+    why = f"{variable('kafka_bootstrap_servers')} and whether the broker runs"
+    if protocol != "PLAINTEXT":
+        why += f", {variable('kafka_security_protocol')}={protocol}"
+    if protocol.startswith("SASL"):
+        why += f", user name or password ({variable('kafka_sasl_username')}, {variable('kafka_sasl_password')})"
+    if "SSL" in protocol:
+        why += f", the authority of its certificate ({variable('kafka_ssl_cafile')})"
+    return f"no broker at {address} lets us in; check {why}"
 
 
 async def _appear(admin: AIOKafkaAdminClient, name: str) -> None:

@@ -6,15 +6,16 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError, ProducerFenced
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError, ProducerFenced
 
 from streams.aiokafka_private import discard_producer
 from streams.errors import ConfigurationError, OwnershipLost
 from streams.failpoints import FAILPOINT, failpoint
-from streams.processing import Changes, Output
+from streams.processing import Changes, Headers, Output
 from streams.settings import Settings
 
 # aiokafka's default of 100 ms is what one waits when the broker is still completing the last transaction.
@@ -23,6 +24,29 @@ _RETRY_BACKOFF_MS = 5
 _BATCH_BYTES = 1_000_000
 # A clean close sends nothing that matters: what counts was committed before.
 _CLOSE_TIMEOUT_S = 2.0
+
+
+_Record = tuple[bytes | None, bytes | None, Headers]
+
+
+@dataclass(slots=True)
+class _Delivery:
+    topic: str
+    partition: int
+    count: int
+    future: asyncio.Future[Any]
+
+    async def done(self) -> None:
+        try:
+            await self.future
+        except MessageSizeTooLargeError as refused:
+            raise ConfigurationError(
+                f"topic {self.topic} refused a batch of {self.count} records as too large: raise its max.message.bytes"
+            ) from refused
+
+    @property
+    def next_offset(self) -> int:
+        return int(self.future.result().offset) + self.count
 
 
 class FencedProducer:
@@ -80,12 +104,14 @@ class FencedProducer:
         try:
             async with asyncio.timeout(self._timeout_s):
                 await producer.begin_transaction()
-                sent = [await self._send(to, records) for to, records in _by_partition(outputs).items()]
+                sent = []
+                for to, records in _by_partition(outputs).items():
+                    sent += await self._send(to, records)
                 state = []
                 if changelog is not None and changes:
-                    state = await self._send(changelog, [Output(*changelog, *item) for item in changes.items()])
-                for future, _count in [pair for pairs in sent for pair in pairs] + state:
-                    await future  # commit itself does not report a batch that was not delivered
+                    state = await self._send(changelog, ((key, value, ()) for key, value in changes.items()))
+                for delivery in sent + state:
+                    await delivery.done()  # commit itself does not report a batch that was not delivered
                 if FAILPOINT:
                     failpoint("inside-transaction")
                 await producer.commit_transaction()
@@ -93,32 +119,30 @@ class FencedProducer:
             why = "another owner has taken it, or the transaction took longer than its timeout"
             raise OwnershipLost(f"{self.transactional_id} is fenced: {why}") from fenced
         except (KafkaError, TimeoutError, AssertionError) as unknown:  # aiokafka asserts its transaction states
-            if isinstance(unknown, KafkaError) and _lasting(unknown):
+            if is_lasting(unknown):
                 raise ConfigurationError(f"{self.transactional_id} cannot write: {unknown!r}") from unknown
             raise OwnershipLost(f"{self.transactional_id}: outcome of a transaction unknown: {unknown!r}") from unknown
         if not state:
             return 0
-        last, count = state[-1]
-        return int(last.result().offset) + count
+        return state[-1].next_offset
 
-    async def _send(self, to: tuple[str, int], records: Iterable[Output]) -> list[tuple[asyncio.Future[Any], int]]:
+    async def _send(self, to: tuple[str, int], records: Iterable[_Record]) -> list[_Delivery]:
         """Fill batches ourselves: 3.2 us a record against 8.9 through `send`."""
-        producer, (topic, partition), now_ms = self._producer, to, int(time.time() * 1000)
-        sent = []
+        (topic, partition), now_ms, producer = to, int(time.time() * 1000), self._producer
+        deliveries = []
         batch = producer.create_batch()
-        for record in records:
-            headers = list(record.headers)
-            arguments = {"key": record.key, "value": record.value, "timestamp": now_ms, "headers": headers}
-            if batch.append(**arguments) is None:
-                sent.append((await self._submit(batch, topic, partition), batch.record_count()))
+        for key, value, headers in records:
+            if batch.append(key=key, value=value, timestamp=now_ms, headers=list(headers)) is None:
+                deliveries.append(await self._submit(batch, topic, partition))
                 batch = producer.create_batch()
-                batch.append(**arguments)  # the first record of a batch is always taken
-        sent.append((await self._submit(batch, topic, partition), batch.record_count()))
-        return sent
+                # The first record of a batch is always taken, however large.
+                batch.append(key=key, value=value, timestamp=now_ms, headers=list(headers))
+        deliveries.append(await self._submit(batch, topic, partition))
+        return deliveries
 
-    async def _submit(self, batch: Any, topic: str, partition: int) -> asyncio.Future[Any]:
-        future: asyncio.Future[Any] = await self._producer.send_batch(batch, topic, partition=partition)
-        return future
+    async def _submit(self, batch: Any, topic: str, partition: int) -> _Delivery:
+        count = batch.record_count()
+        return _Delivery(topic, partition, count, await self._producer.send_batch(batch, topic, partition=partition))
 
     async def close(self) -> None:
         """After a commit: close the connections."""
@@ -134,10 +158,10 @@ class FencedProducer:
             await discard_producer(self._producer)
 
 
-def _by_partition(outputs: Sequence[Output]) -> dict[tuple[str, int], list[Output]]:
-    groups: dict[tuple[str, int], list[Output]] = {}
-    for output in outputs:
-        groups.setdefault((output.topic, output.partition), []).append(output)
+def _by_partition(outputs: Sequence[Output]) -> dict[tuple[str, int], list[_Record]]:
+    groups: dict[tuple[str, int], list[_Record]] = {}
+    for topic, partition, key, value, headers in outputs:
+        groups.setdefault((topic, partition), []).append((key, value, headers))
     return groups
 
 
@@ -147,11 +171,13 @@ _LASTING = {
     "ClusterAuthorizationFailedError",
     "MessageSizeTooLargeError",
     "RecordListTooLargeError",
+    "AuthenticationFailedError",
     "InvalidTopicError",
     "InvalidRequiredAcksError",
     "UnsupportedForMessageFormatError",
 }
 
 
-def _lasting(error: KafkaError) -> bool:
+def is_lasting(error: BaseException) -> bool:
+    """Whether trying again cannot help: rights, limits and passwords are for a person to change."""
     return type(error).__name__ in _LASTING

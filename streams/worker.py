@@ -11,9 +11,11 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import uvloop
+from aiokafka.errors import KafkaError
 
 from streams.errors import ChurnSignalsError
 from streams.faust_private import BatchSchema, EngineApp
+from streams.model_reader import ModelReader, Snapshot
 from streams.ownership import Names, Ownership
 from streams.processing import Batch, ProcessorFactory
 from streams.settings import Settings
@@ -31,10 +33,17 @@ class Worker:
     Args:
         settings: of the process.
         factory: makes the processor of a partition, after its recovery.
+        on_snapshot: told the newest model before any partition is taken over, and every newer one between batches.
     """
 
-    def __init__(self, settings: Settings, factory: ProcessorFactory) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        factory: ProcessorFactory,
+        on_snapshot: Callable[[Snapshot], None] | None = None,
+    ) -> None:
         self.settings = settings
+        self.models = ModelReader(settings, on_snapshot) if on_snapshot is not None else None
         self.crashed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.app = EngineApp(settings, on_crash=self._crash)
         events = self.app.topic(name_of(EVENTS, settings), schema=BatchSchema())
@@ -63,18 +72,26 @@ class Worker:
             OwnershipLost: fenced again and again; a restart goes on exactly.
         """
         await verify_topics(self.settings)
-        await self.app.start()
-        stopping: asyncio.Future[Any] = asyncio.ensure_future(stop.wait())
+        ends: list[asyncio.Future[Any]] = [asyncio.ensure_future(stop.wait()), self.ownership.failed, self.crashed]
+        if self.models is not None:
+            await self.models.read_to_end()
+            ends.append(asyncio.ensure_future(self.models.follow()))
         try:
-            ends = {stopping, self.crashed, self.ownership.failed}
+            await self.app.start()
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            stopping.cancel()
+            ended = [future for future in ends[1:] if future.done()]
+            for future in ends:
+                future.cancel()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self.app.stop(), STOP_TIMEOUT_S)
-        for ended in (self.ownership.failed, self.crashed):
-            if ended.done():
-                ended.result()
+                await asyncio.wait_for(self._stop(), STOP_TIMEOUT_S)
+        for future in ended:
+            future.result()
+
+    async def _stop(self) -> None:
+        if self.models is not None:
+            await self.models.stop()
+        await self.app.stop()
 
 
 def run_until_signal(main: Callable[[asyncio.Event], Awaitable[None]]) -> int:
@@ -90,6 +107,9 @@ def run_until_signal(main: Callable[[asyncio.Event], Awaitable[None]]) -> int:
         except ChurnSignalsError as error:
             log.error("%s", error)
             return error.exit_code
+        except KafkaError as error:
+            log.error("Kafka: %r (see CHURN_KAFKA_BOOTSTRAP_SERVERS and the security settings)", error)
+            return 1
         return 0
 
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())  # the consumer's thread makes its loop from it too

@@ -1,0 +1,94 @@
+"""The newest model snapshot: read to the end before a worker is ready, followed from then on."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from streams.settings import Settings
+from streams.topics import MODEL, SNAPSHOT_LIMIT_BYTES, name_of
+
+log = logging.getLogger(__name__)
+
+# Which labels a snapshot has learned: the offset of the first one that it has not.
+LABELS_OFFSET_HEADER = "churn.labels.offset"
+_POLL_MS = 500
+_RETRY_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A published model: its bytes (data, never code), and the next offset of the labels topic to learn from."""
+
+    value: bytes
+    labels_offset: int
+
+
+class ModelReader:
+    """Follows the model topic, read committed, without a group: every worker reads all of it.
+
+    Args:
+        settings: name the topic and the model.
+        on_snapshot: called with the newest snapshot, once when everything was read and then at every new one; an
+            exception ends the reader (a snapshot that this program cannot read must not be scored with).
+    """
+
+    def __init__(self, settings: Settings, on_snapshot: Callable[[Snapshot], None]) -> None:
+        self._settings = settings
+        self._on_snapshot = on_snapshot
+        self._key = settings.model_name.encode()
+        self._tp = TopicPartition(name_of(MODEL, settings), 0)
+        self._consumer: AIOKafkaConsumer | None = None
+
+    async def read_to_end(self) -> Snapshot | None:
+        """The newest snapshot there is, None if there is none; reports it to the callback."""
+        consumer = self._consumer = AIOKafkaConsumer(
+            **self._settings.connection(),
+            isolation_level="read_committed",
+            auto_offset_reset="earliest",
+            enable_auto_commit=False,
+            max_partition_fetch_bytes=SNAPSHOT_LIMIT_BYTES,
+        )
+        await consumer.start()
+        consumer.assign([self._tp])
+        await consumer.seek_to_beginning(self._tp)
+        end = (await consumer.end_offsets([self._tp]))[self._tp]
+        newest: Snapshot | None = None
+        while await consumer.position(self._tp) < end:
+            newest = await self._poll() or newest
+        if newest is not None:
+            self._on_snapshot(newest)
+        return newest
+
+    async def follow(self) -> None:
+        """Until cancelled: report every newer snapshot."""
+        while True:
+            try:
+                newest = await self._poll()
+            except KafkaError as failure:
+                log.warning("the model topic cannot be read at the moment: %r", failure)
+                await asyncio.sleep(_RETRY_S)
+                continue
+            if newest is not None:
+                self._on_snapshot(newest)
+
+    async def stop(self) -> None:
+        """Close the connection."""
+        if self._consumer is not None:
+            with contextlib.suppress(KafkaError):
+                await self._consumer.stop()
+
+    async def _poll(self) -> Snapshot | None:
+        assert self._consumer is not None
+        newest = None
+        for record in (await self._consumer.getmany(timeout_ms=_POLL_MS)).get(self._tp, ()):
+            if record.key == self._key and record.value is not None:
+                offset = dict(record.headers).get(LABELS_OFFSET_HEADER, b"0")
+                newest = Snapshot(record.value, int(offset))
+        return newest

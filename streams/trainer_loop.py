@@ -1,0 +1,201 @@
+"""The trainer: one process of the group learns the labels in their order and publishes what it has learned."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+from aiokafka.errors import KafkaError
+from aiokafka.structs import OffsetAndMetadata
+
+from streams.errors import InputLost, OwnershipLost
+from streams.failpoints import FAILPOINT, failpoint
+from streams.model_reader import LABELS_OFFSET_HEADER, ModelReader, Snapshot
+from streams.processing import Output
+from streams.settings import Settings
+from streams.topics import LABELS, MODEL, name_of
+from streams.transactions import FencedProducer
+
+log = logging.getLogger(__name__)
+
+# 24 us a label: a batch blocks the loop, and with it the next poll, for 50 ms.
+_BATCH_LABELS = 2_000
+_POLL_MS = 200
+_RETRY_S = 1.0
+# Snapshots are deleted after 90 days; one that is the newest must not be.
+_REPUBLISH_AFTER_S = 24 * 3600.0
+_JOIN_HEADROOM_MS = 5_000
+
+
+class Learner(Protocol):
+    """What is learned and how; knows nothing of Kafka."""
+
+    def restore(self, snapshot: bytes | None) -> None:
+        """Start from a published snapshot, or from nothing. Forgets whatever was learned before."""
+
+    def learn(self, labels: list[bytes]) -> Sequence[Output] | None:
+        """Learn in order; how the labels are cut into lists means nothing. May return records (metrics) to publish
+        together with the next snapshot."""
+
+    def snapshot(self) -> bytes:
+        """Everything `restore` needs."""
+
+
+class TrainerLoop:
+    """Leads while the group assigns it the labels' only partition; waits as a standby otherwise.
+
+    Taking over is that of any owner: fence, read the newest snapshot, restore, seek the labels to the offset that
+    the snapshot carries. A snapshot and that offset are one record, so that a restart continues exactly there; what
+    was learned and not published is learned again.
+    """
+
+    def __init__(self, settings: Settings, learner: Learner) -> None:
+        self.settings = settings
+        self.learner = learner
+        self.learned_offset = 0
+        self.leading = False
+        self._tp = TopicPartition(name_of(LABELS, settings), 0)
+        self._model_topic = name_of(MODEL, settings)
+        self._assigned = False
+        self._pending: list[Output] = []
+        self._published_offset = -1
+        self._published_at = 0.0
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until `stop`; a last snapshot is published on the way out.
+
+        Raises:
+            InputLost: the labels after the newest snapshot were deleted.
+        """
+        consumer = self._new_consumer()
+        await consumer.start()
+        consumer.subscribe([self._tp.topic], listener=_Listener(self))
+        try:
+            while not stop.is_set():
+                if not self._assigned:
+                    await self._stand_by(consumer)
+                    continue
+                try:
+                    await self._lead(consumer, stop)
+                except (OwnershipLost, KafkaError, TimeoutError) as failure:
+                    log.warning("the trainer lets go: %s", failure)
+                    await asyncio.sleep(_RETRY_S)
+                    await self._stand_by(consumer)
+                    if self._assigned and not await self._still_ours(consumer):
+                        self._assigned = False  # a zombie must not fence its successor: wait to be assigned again
+        finally:
+            with contextlib.suppress(KafkaError):
+                await consumer.stop()
+
+    async def _lead(self, consumer: AIOKafkaConsumer, stop: asyncio.Event) -> None:
+        identity = f"{self.settings.kafka_group_id}/trainer/{self._tp.topic}/0"
+        producer = await FencedProducer.open(self.settings, identity)
+        clean = False
+        try:
+            await self._restore(consumer)
+            self.leading = True
+            while self._assigned and not stop.is_set():
+                labels = (await consumer.getmany(self._tp, timeout_ms=_POLL_MS, max_records=_BATCH_LABELS)).get(
+                    self._tp, []
+                )
+                values = [record.value for record in labels if record.value is not None]
+                if values:
+                    self._pending += self.learner.learn(values) or []
+                if self._assigned:  # the position of a partition that was just revoked means nothing
+                    self.learned_offset = await consumer.position(self._tp)
+                if self._publish_is_due(caught_up=not labels):
+                    await self._publish(producer, consumer)
+            if self._assigned and self.learned_offset > self._published_offset:
+                await self._publish(producer, consumer)
+            clean = True
+        finally:
+            self.leading = False
+            await (producer.close() if clean else producer.discard())
+
+    async def _restore(self, consumer: AIOKafkaConsumer) -> None:
+        found: list[Snapshot] = []
+        reader = ModelReader(self.settings, found.append)
+        try:
+            newest = await reader.read_to_end()
+        finally:
+            await reader.stop()
+        self.learner.restore(newest.value if newest is not None else None)
+        self._pending.clear()
+        first = (await consumer.beginning_offsets([self._tp]))[self._tp]
+        offset = newest.labels_offset if newest is not None else first
+        if offset < first:
+            raise InputLost(
+                f"{self._tp.topic}/0: labels {offset} to {first - 1} were deleted before they were learned;"
+                " delete the model topic to learn anew from what is left"
+            )
+        consumer.seek(self._tp, offset)
+        self.learned_offset = offset
+        self._published_offset = offset if newest is not None else -1
+        self._published_at = time.monotonic()
+        log.info("the trainer leads from label %d", offset)
+
+    def _publish_is_due(self, *, caught_up: bool) -> bool:
+        waited_s = time.monotonic() - self._published_at
+        if self.learned_offset <= self._published_offset:
+            return waited_s > _REPUBLISH_AFTER_S
+        return waited_s * 1000 >= self.settings.snapshot_interval_ms or (caught_up and self._published_offset < 0)
+
+    async def _publish(self, producer: FencedProducer, consumer: AIOKafkaConsumer) -> None:
+        name, snapshot = self.settings.model_name, self.learner.snapshot()
+        headers = [(LABELS_OFFSET_HEADER, str(self.learned_offset).encode())]
+        if FAILPOINT:
+            failpoint("mid-snapshot")
+        keys = (f"{name}/{self.learned_offset}", name)
+        snapshots = [Output(self._model_topic, 0, key.encode(), snapshot, headers) for key in keys]
+        await producer.commit([*self._pending, *snapshots])
+        self._pending.clear()
+        self._published_offset, self._published_at = self.learned_offset, time.monotonic()
+        await self._still_ours(consumer)  # the group's offset, for those who watch lag
+
+    async def _still_ours(self, consumer: AIOKafkaConsumer) -> bool:
+        try:
+            await consumer.commit({self._tp: OffsetAndMetadata(self.learned_offset, "")})
+        except (KafkaError, ValueError):
+            return False
+        return True
+
+    async def _stand_by(self, consumer: AIOKafkaConsumer) -> None:
+        """Polling is what keeps a standby in the group; it has nothing to read."""
+        if self._assigned:
+            consumer.pause(self._tp)
+        with contextlib.suppress(KafkaError):
+            await consumer.getmany(timeout_ms=_POLL_MS)
+        if self._assigned:
+            consumer.resume(self._tp)
+
+    def _new_consumer(self) -> AIOKafkaConsumer:
+        settings = self.settings
+        return AIOKafkaConsumer(
+            **settings.connection(),
+            group_id=f"{settings.kafka_group_id}-trainer",
+            enable_auto_commit=False,
+            auto_offset_reset="none",
+            isolation_level="read_committed",
+            max_partition_fetch_bytes=settings.kafka_max_partition_fetch_bytes,
+            session_timeout_ms=settings.kafka_session_timeout_ms,
+            heartbeat_interval_ms=settings.kafka_heartbeat_interval_ms,
+            rebalance_timeout_ms=settings.kafka_rebalance_timeout_ms,
+            max_poll_interval_ms=settings.kafka_max_poll_interval_ms,
+            request_timeout_ms=settings.kafka_rebalance_timeout_ms + _JOIN_HEADROOM_MS,
+        )
+
+
+class _Listener(ConsumerRebalanceListener):
+    def __init__(self, loop: TrainerLoop) -> None:
+        self._loop = loop
+
+    def on_partitions_revoked(self, revoked: Any) -> None:
+        self._loop._assigned = False
+
+    def on_partitions_assigned(self, assigned: Any) -> None:
+        self._loop._assigned = self._loop._tp in assigned

@@ -1,0 +1,29 @@
+"""One broker for all tests here; runs with topics and a group of their own come from the crash tests' harness."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "crash"))
+
+from harness import Run
+
+from streams.embedded_broker import EmbeddedBroker
+
+
+@pytest.fixture(scope="session")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedBroker]:
+    with EmbeddedBroker(tmp_path_factory.mktemp("broker")) as running:
+        yield running
+
+
+@pytest.fixture
+def new_run(request: pytest.FixtureRequest, broker: EmbeddedBroker, tmp_path: Path) -> Callable[..., Run]:
+    """Topics and a group of the test's own."""
+    name = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower()).strip("-")[:60]
+    return lambda **changes: Run(name, broker.address, tmp_path, **changes)

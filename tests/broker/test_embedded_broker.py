@@ -1,0 +1,110 @@
+"""The embedded broker: one directory is one broker, over stops, kills and starts."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from pathlib import Path
+
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from click.testing import CliRunner
+from harness import Run
+
+from streams import kafka_jars
+from streams.cli.broker import broker as broker_command
+from streams.embedded_broker import EmbeddedBroker
+from streams.errors import ConfigurationError, TopicMismatch
+from streams.kafka_jars import BrokerUnavailable
+from streams.settings import Settings
+from streams.topics import create_topics, verify_topics
+
+
+def test_a_killed_broker_serves_the_same_data_at_the_same_address(tmp_path: Path) -> None:
+    """Rule: the directory remembers data and port, so that clients find both again after a kill -9."""
+
+    async def write(address: str) -> None:
+        await create_topics(Settings(kafka_bootstrap_servers=address))
+        async with AIOKafkaProducer(bootstrap_servers=address) as producer:
+            await producer.send_and_wait("customer-events", b"kept", partition=0)
+
+    async def read(address: str) -> bytes:
+        async with AIOKafkaConsumer(bootstrap_servers=address, auto_offset_reset="earliest") as consumer:
+            consumer.assign([TopicPartition("customer-events", 0)])
+            return (await asyncio.wait_for(consumer.getone(), 10)).value
+
+    broker = EmbeddedBroker(tmp_path).start()
+    try:
+        address = broker.address
+        asyncio.run(write(address))
+        broker.kill()
+        with pytest.raises(OSError, match="refused"):
+            socket.create_connection(("127.0.0.1", broker.port), timeout=1)
+        broker.start()
+        assert broker.address == address
+        assert asyncio.run(read(address)) == b"kept"
+    finally:
+        broker.stop()
+
+
+def test_sasl_lets_the_right_password_in_and_names_the_wrong_one(tmp_path: Path) -> None:
+    """Rule: the security settings reach every client; a wrong password is an error in one line, not a hang."""
+    login = 'org.apache.kafka.common.security.plain.PlainLoginModule required username="u" password="p" user_u="p";'
+    properties = {
+        "listener.security.protocol.map": "CLIENT:SASL_PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "sasl.enabled.mechanisms": "PLAIN",
+        "sasl.mechanism.inter.broker.protocol": "PLAIN",
+        "listener.name.client.plain.sasl.jaas.config": login,
+    }
+    with EmbeddedBroker(tmp_path, properties=properties) as broker:
+        right = Settings(
+            kafka_bootstrap_servers=broker.address,
+            kafka_security_protocol="SASL_PLAINTEXT",
+            kafka_sasl_username="u",
+            kafka_sasl_password="p",
+        )
+        assert "customer-events" in asyncio.run(create_topics(right))
+        wrong = Settings(**{**vars(right), "kafka_sasl_password": "q"})
+        with pytest.raises(ConfigurationError, match="user name or password") as refused:
+            asyncio.run(verify_topics(wrong))
+        assert "q" not in str(refused.value).replace("request", "").split("CHURN_KAFKA_SASL_PASSWORD")[0].split()
+
+
+def test_without_the_artefacts_one_sentence_says_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Rule: a machine that cannot fetch the jars is told how to use a broker that exists."""
+
+    def refuse() -> str:
+        raise BrokerUnavailable("org.apache.kafka:kafka_2.13:4.1.1 cannot be fetched from Maven Central (no network)")
+
+    monkeypatch.setattr("streams.embedded_broker.class_path", refuse)
+    said = CliRunner().invoke(broker_command, ["--data-dir", str(tmp_path)])
+    assert said.exit_code == 1
+    assert "set CHURN_KAFKA_BOOTSTRAP_SERVERS=host:port" in said.output
+    assert len(said.output.strip().splitlines()) == 1
+
+
+def test_a_jar_that_is_not_the_pinned_one_is_not_run(tmp_path: Path) -> None:
+    """Rule: every jar's bytes have the checksum of the lock file, or nothing is started."""
+    jar = next(iter(kafka_jars.locked_jars()))
+    forged = tmp_path / "forged.jar"
+    forged.write_bytes(b"not Kafka")
+    with pytest.raises(BrokerUnavailable, match="has the checksum"):
+        kafka_jars._check(jar, forged)
+    assert not forged.exists()
+
+
+def test_topics_that_differ_stop_with_the_command_that_repairs_them(new_run: object) -> None:
+    """Rule: wrong counts, cleanup and limits are found before anything is started."""
+    run: Run = new_run()  # type: ignore[operator]
+    with pytest.raises(TopicMismatch, match="does not exist; create it with: churn-signals topics create"):
+        asyncio.run(verify_topics(run.settings))
+    assert len(asyncio.run(create_topics(run.settings))) == 8
+    assert asyncio.run(create_topics(run.settings)) == []
+    settings = vars(run.settings)
+    swapped = Settings(**{**settings, "topic_scores": settings["topic_alerts"]})
+    with pytest.raises(TopicMismatch, match=r"kafka-configs.sh .* --add-config cleanup.policy=compact"):
+        asyncio.run(verify_topics(swapped))
+    with pytest.raises(TopicMismatch, match=r"has 4 partitions and must have 1"):
+        asyncio.run(verify_topics(Settings(**{**settings, "topic_labels": settings["topic_alerts"]})))
+    with pytest.raises(TopicMismatch, match=r"--add-config max.message.bytes=1114124"):
+        asyncio.run(verify_topics(Settings(**{**settings, "topic_dead_letters": settings["topic_alerts"]})))

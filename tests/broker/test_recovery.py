@@ -1,0 +1,157 @@
+"""Recovery: the local store ends as the changelog says, whatever was on disk before."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import msgspec
+import pytest
+from harness import Run, scenario
+
+from streams.errors import ChurnSignalsError
+from streams.position import POSITION_KEY, Position, encode
+from streams.recovery import recover
+from streams.store import Meta, PartitionStore
+from streams.topics import CHANGELOG, TOMBSTONE_RETENTION_MS, create_topics, name_of
+from streams.transactions import FencedProducer
+
+BIRTH = b"b" * 16
+
+
+class Log:
+    """Writes a changelog as a partition's owner does."""
+
+    def __init__(self, run: Run) -> None:
+        self.run, self.topic = run, name_of(CHANGELOG, run.settings)
+        self.next = 0
+
+    async def write(self, changes: dict[bytes, bytes | None], *, birth: bytes = BIRTH) -> int:
+        self.next += 1
+        producer = await FencedProducer.open(self.run.settings, "id")
+        position = encode(self.next, False, birth, b"state %d" % self.next)
+        offset = await producer.commit([], (self.topic, 0), {**changes, POSITION_KEY: position})
+        await producer.close()
+        return offset
+
+    async def recover(self, store: PartitionStore) -> Position | None:
+        return (await recover(self.run.settings, self.topic, {0: store}))[0]
+
+
+def timed(due_ms: int, rest: bytes = b"") -> bytes:
+    return due_ms.to_bytes(8, "big") + rest
+
+
+def test_an_empty_store_is_rebuilt_with_its_deadlines(new_run: Callable[..., Run]) -> None:
+    """Rule: the last value of every key, without the deleted ones; deadlines from the values' prefixes alone. The
+    changelog's last offset is a transaction marker, which is never delivered: recovery ends all the same."""
+
+    async def body(run: Run) -> None:
+        log = Log(run)
+        await log.write({b"ca": timed(50), b"cb": timed(20), b"cc": timed(30)})
+        await log.write({b"ca": timed(10, b"new"), b"cc": None, b"s1": b"pending"})
+        store = PartitionStore(run.directory / "store")
+        position = await log.recover(store)
+        assert position is not None
+        assert (position.next_offset, position.state) == (2, b"state 2")
+        assert store.get_many([b"ca", b"cb", b"cc", b"s1"]) == [timed(10, b"new"), timed(20), None, b"pending"]
+        assert store.due(100, 10) == [(10, b"ca"), (20, b"cb")]
+        store.close()
+
+    scenario(new_run(partitions=1), body)
+
+
+def test_an_aborted_transaction_is_not_recovered(new_run: Callable[..., Run]) -> None:
+    """Rule: what was never committed never was, also when its records lie in the changelog."""
+
+    async def body(run: Run) -> None:
+        log = Log(run)
+        await log.write({b"ca": timed(1, b"committed")})
+        dead = await FencedProducer.open(run.settings, "id")
+        await dead._producer.begin_transaction()
+        await dead._producer.send_and_wait(log.topic, key=b"ca", value=timed(1, b"aborted"), partition=0)
+        await dead.discard()
+        await (await FencedProducer.open(run.settings, "id")).close()
+        store = PartitionStore(run.directory / "store")
+        position = await log.recover(store)
+        assert position is not None
+        assert position.next_offset == 1
+        assert store.get(b"ca") == timed(1, b"committed")
+        store.close()
+
+    scenario(new_run(partitions=1), body)
+
+
+def test_a_store_of_yesterday_is_caught_up_from_its_own_offset(new_run: Callable[..., Run]) -> None:
+    """Rule: only what is new is read; the store keeps what it has."""
+
+    async def body(run: Run) -> None:
+        log = Log(run)
+        store = PartitionStore(run.directory / "store")
+        offset = await log.write({b"ca": timed(5), b"cb": timed(6)})
+        await log.recover(store)
+        store.write({b"s-local": b"proof that it was not rebuilt"}, offset)
+        await log.write({b"ca": timed(9), b"cb": None})
+        position = await log.recover(store)
+        assert position is not None
+        assert position.next_offset == 2
+        assert store.due(100, 10) == [(9, b"ca")]
+        assert store.get(b"s-local") is not None
+        store.close()
+
+    scenario(new_run(partitions=1), body)
+
+
+@pytest.mark.parametrize("fault", ["foreign", "ahead", "stale", "half"])
+def test_a_store_that_does_not_fit_is_rebuilt(new_run: Callable[..., Run], fault: str) -> None:
+    """Rule: from another changelog, ahead of it, older than its tombstones, half recovered: rebuilt."""
+
+    async def body(run: Run) -> None:
+        log = Log(run)
+        store = PartitionStore(run.directory / "store")
+        offset = await log.write({b"ca": timed(5)})
+        birth = b"x" * 16 if fault == "foreign" else BIRTH
+        store.load({b"ca": timed(1), b"cz": timed(2), POSITION_KEY: encode(1, False, birth, b"")})
+        if fault != "half":
+            store.finish_load(offset + (100 if fault == "ahead" else 0))
+        if fault == "stale":
+            written_ms = int(time.time() * 1000) - TOMBSTONE_RETENTION_MS
+            store._db[b"m"] = msgspec.msgpack.encode(Meta(offset, written_ms))
+        position = await log.recover(store)
+        assert position is not None
+        assert position.birth == BIRTH
+        assert store.get_many([b"ca", b"cz"]) == [timed(5), None]
+        assert store.due(100, 10) == [(5, b"ca")]
+        store.close()
+
+    scenario(new_run(partitions=1), body)
+
+
+def test_an_empty_changelog_has_no_position(new_run: Callable[..., Run]) -> None:
+    """Rule: a new group starts at the beginning of the input; a stale local store does not change that."""
+
+    async def body(run: Run) -> None:
+        store = PartitionStore(run.directory / "store")
+        store.load({b"ca": timed(1), POSITION_KEY: encode(1, False, BIRTH, b"")})
+        store.finish_load(7)
+        assert await Log(run).recover(store) is None
+        assert store.get(b"ca") is None
+        store.close()
+
+    scenario(new_run(partitions=1), body)
+
+
+def test_a_changelog_of_somebody_else_is_refused(new_run: Callable[..., Run]) -> None:
+    """Rule: records without a position were not written by this program."""
+
+    async def body(run: Run) -> None:
+        await create_topics(run.settings)
+        producer = await FencedProducer.open(run.settings, "id")
+        await producer.commit([], (name_of(CHANGELOG, run.settings), 0), {b"theirs": b"1"})
+        await producer.close()
+        store = PartitionStore(run.directory / "store")
+        with pytest.raises(ChurnSignalsError, match="no position"):
+            await Log(run).recover(store)
+        store.close()
+
+    scenario(new_run(partitions=1), body)

@@ -1,0 +1,120 @@
+"""The trainer: one learner, whose state is always that of the labels in their order, each once."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+import orjson
+import pytest
+from aiokafka import AIOKafkaProducer
+from harness import Run, scenario
+
+from streams.model_reader import ModelReader, Snapshot
+from streams.processing import Output
+from streams.topics import LABELS, METRICS, name_of
+from streams.trainer_loop import TrainerLoop
+
+
+class Order:
+    """Learns nothing but the order in which it was taught."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.learned: list[int] = []
+        self.restored: list[int] = []
+
+    def restore(self, snapshot: bytes | None) -> None:
+        self.learned = orjson.loads(snapshot) if snapshot is not None else []
+        self.restored.append(len(self.learned))
+
+    def learn(self, labels: list[bytes]) -> list[Output]:
+        self.learned += [int(label) for label in labels]
+        return [Output(name_of(METRICS, self.run.settings), 0, b"learned", b"%d" % len(self.learned))]
+
+    def snapshot(self) -> bytes:
+        return orjson.dumps(self.learned)
+
+
+async def teach(run: Run, first: int, count: int) -> None:
+    async with AIOKafkaProducer(**run.settings.connection()) as producer:
+        for number in range(first, first + count):
+            await producer.send(name_of(LABELS, run.settings), b"%d" % number, key=b"customer")
+
+
+async def newest(run: Run) -> Snapshot | None:
+    reader = ModelReader(run.settings, lambda snapshot: None)
+    try:
+        return await reader.read_to_end()
+    finally:
+        await reader.stop()
+
+
+async def published(run: Run, labels: int) -> Snapshot:
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        snapshot = await newest(run)
+        if snapshot is not None and len(orjson.loads(snapshot.value)) >= labels:
+            return snapshot
+        await asyncio.sleep(0.1)
+    raise AssertionError(f"no snapshot of {labels} labels within 20 s")
+
+
+def test_a_restarted_trainer_continues_exactly_where_its_snapshot_ends(new_run: Callable[..., Run]) -> None:
+    """Rule: snapshot and labels offset are one record; what was learned and not published is learned again."""
+
+    async def body(run: Run) -> None:
+        await teach(run, 0, 500)
+        first = Order(run)
+        loop = asyncio.create_task(TrainerLoop(run.settings, first).run(asyncio.Event()))
+        await published(run, 500)
+        await teach(run, 500, 100)
+        while len(first.learned) < 600:
+            await asyncio.sleep(0.05)
+        loop.cancel()  # as good as dead: nothing more is published
+        with pytest.raises(asyncio.CancelledError):
+            await loop
+        stop = asyncio.Event()
+        second = Order(run)
+        loop = asyncio.create_task(TrainerLoop(run.settings, second).run(stop))
+        await teach(run, 600, 50)
+        snapshot = await published(run, 650)
+        stop.set()
+        await loop
+        assert orjson.loads(snapshot.value) == list(range(650))
+        assert snapshot.labels_offset == 650
+        assert second.restored[0] in (500, 600)
+
+    scenario(new_run(snapshot_interval_ms=2_000), body)
+
+
+def test_one_trainer_leads_and_a_standby_takes_over(new_run: Callable[..., Run]) -> None:
+    """Rule: of two trainers one learns; when it leaves, the other starts from its last snapshot."""
+
+    async def body(run: Run) -> None:
+        await teach(run, 0, 100)
+        learners, stops, loops, tasks = [], [], [], []
+        for _ in range(2):
+            learners.append(Order(run))
+            stops.append(asyncio.Event())
+            loops.append(TrainerLoop(run.settings, learners[-1]))
+            tasks.append(asyncio.create_task(loops[-1].run(stops[-1])))
+        await published(run, 100)
+        while sum(loop.leading for loop in loops) != 1:
+            await asyncio.sleep(0.05)
+        leader = 0 if loops[0].leading else 1
+        await teach(run, 100, 100)
+        await published(run, 200)
+        stops[leader].set()
+        await tasks[leader]
+        await teach(run, 200, 100)
+        snapshot = await published(run, 300)
+        stops[1 - leader].set()
+        await tasks[1 - leader]
+        assert orjson.loads(snapshot.value) == list(range(300))
+        assert loops[1 - leader].learned_offset == 300
+        metrics = [value for _, _, value in await run.read(name_of(METRICS, run.settings))]
+        assert metrics[-1] == b"300"
+
+    scenario(new_run(snapshot_interval_ms=200), body)

@@ -1,0 +1,271 @@
+"""A worker in this process: what a processor says is done, when it is asked, and what stops it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+
+import pytest
+from aiokafka import AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
+from aiokafka.structs import TopicPartition
+from harness import Run, scenario
+
+from streams.errors import InputLost
+from streams.model_reader import Snapshot
+from streams.processing import NEVER_DUE_MS, Effects, Output, Record, Store
+from streams.topics import ALERTS, EVENTS, MODEL, name_of
+from streams.transactions import FencedProducer
+from streams.worker import Worker
+
+NEVER = NEVER_DUE_MS.to_bytes(8, "big")
+
+
+class Alarm:
+    """Each event sets its customer's deadline (its value is the delay in ms); at a deadline an output says so."""
+
+    def __init__(self, run: Run, partition: int, store: Store, state: bytes | None) -> None:
+        self.run, self.partition, self.store = run, partition, store
+        self.newest_event_ms: int | None = None
+        self.most = 1_000_000
+
+    def process(self, records: Sequence[Record], now_ms: int | None) -> Effects:
+        effects = Effects(state=b"s", consumed=min(self.most, len(records)))
+        for record in records[: self.most]:
+            self.newest_event_ms = record.timestamp
+            due_ms = record.timestamp + int(record.value or b"0")
+            effects.changes[b"c" + (record.key or b"")] = due_ms.to_bytes(8, "big") + b"set"
+            effects.outputs.append(Output(name_of(ALERTS, self.run.settings), self.partition, record.key, b"seen"))
+        for due_ms, key in self.store.due(now_ms, 100) if now_ms is not None else []:
+            effects.changes[key] = NEVER + b"rung"
+            body = b"rung %d" % due_ms
+            effects.outputs.append(Output(name_of(ALERTS, self.run.settings), self.partition, key[1:], body))
+        return effects
+
+    def next_due_ms(self) -> int | None:
+        return self.store.next_due_ms()
+
+    def committed(self) -> None:
+        pass
+
+
+async def with_worker(worker: Worker, body: Callable[[], Awaitable[None]]) -> None:
+    """Run the worker while the body runs; what ended it early is raised."""
+    stop = asyncio.Event()
+    running = asyncio.create_task(worker.run(stop))
+    doing = asyncio.ensure_future(body())
+    await asyncio.wait({running, doing}, return_when=asyncio.FIRST_COMPLETED)
+    stop.set()
+    if not doing.done():
+        doing.cancel()
+        await running
+    await running
+    await doing
+
+
+async def until(condition: Callable[[], Awaitable[bool]], *, within_s: float = 20.0) -> None:
+    deadline = time.monotonic() + within_s
+    while not await condition():
+        assert time.monotonic() < deadline, f"not within {within_s:.0f} s"
+        await asyncio.sleep(0.1)
+
+
+async def send(run: Run, *events: tuple[bytes, bytes, int]) -> None:
+    """(key, value, timestamp in ms) to partition 0."""
+    async with AIOKafkaProducer(**run.settings.connection()) as producer:
+        for key, value, timestamp_ms in events:
+            topic = name_of(EVENTS, run.settings)
+            await producer.send_and_wait(topic, value, key=key, partition=0, timestamp_ms=timestamp_ms)
+
+
+async def outputs(run: Run) -> list[bytes]:
+    return [value or b"" for _, _, value in await run.read(name_of(ALERTS, run.settings))]
+
+
+def test_a_deadline_falls_due_without_any_further_event(new_run: Callable[..., Run]) -> None:
+    """Rule: in live running silence is acted on at its deadline, once, with zero further events."""
+
+    async def body(run: Run) -> None:
+        now_ms = int(time.time() * 1000)
+        await send(run, (b"a", b"4000", now_ms), (b"b", b"600000", now_ms))
+        worker = Worker(run.settings, lambda number, store, state: Alarm(run, number, store, state))
+
+        async def rings() -> bool:
+            return len(await outputs(run)) >= 3
+
+        async def meanwhile() -> None:
+            await until(rings)
+            assert time.time() * 1000 >= now_ms + 4000
+            await asyncio.sleep(1.5)
+
+        await with_worker(worker, meanwhile)
+        assert await outputs(run) == [b"seen", b"seen", b"rung %d" % (now_ms + 4000)]
+
+    scenario(new_run(partitions=1), body)
+
+
+def test_in_a_replay_wall_time_rings_nothing(new_run: Callable[..., Run]) -> None:
+    """Rule: events of last year make the input a replay: no deadline is looked at by wall time."""
+
+    async def body(run: Run) -> None:
+        last_year_ms = int(time.time() * 1000) - 365 * 86_400_000
+        await send(run, (b"a", b"1000", last_year_ms))
+        worker = Worker(run.settings, lambda number, store, state: Alarm(run, number, store, state))
+
+        async def seen() -> bool:
+            return len(await outputs(run)) >= 1
+
+        async def meanwhile() -> None:
+            await until(seen)
+            await asyncio.sleep(2)
+
+        await with_worker(worker, meanwhile)
+        assert await outputs(run) == [b"seen"]
+
+    scenario(new_run(partitions=1), body)
+
+
+def test_a_processor_that_takes_part_of_a_batch_gets_the_rest(new_run: Callable[..., Run]) -> None:
+    """Rule: `consumed` bounds a transaction; the position follows it and nothing is skipped or repeated."""
+
+    async def body(run: Run) -> None:
+        await send(run, *[(b"k%d" % number, b"0", 1_000) for number in range(10)])
+
+        def factory(number: int, store: Store, state: bytes | None) -> Alarm:
+            alarm = Alarm(run, number, store, state)
+            alarm.most = 3
+            return alarm
+
+        worker = Worker(run.settings, factory)
+
+        async def seen() -> bool:
+            return len(await outputs(run)) >= 10
+
+        await with_worker(worker, lambda: until(seen))
+        assert len(await outputs(run)) == 10
+        assert worker.ownership.progress_of(0).transactions == 4
+
+    scenario(new_run(partitions=1), body)
+
+
+def test_the_groups_lag_returns_to_zero_behind_transaction_markers(new_run: Callable[..., Run]) -> None:
+    """Rule: an input that ends with a marker leaves no lag of 1: the committed offset follows the position."""
+
+    async def body(run: Run) -> None:
+        producer = await FencedProducer.open(run.settings, "forwarder")
+        for number in range(3):
+            await producer.commit([Output(name_of(EVENTS, run.settings), 0, b"k%d" % number, b"0")])
+        await producer.close()
+        worker = Worker(run.settings, lambda number, store, state: Alarm(run, number, store, state))
+        admin = AIOKafkaAdminClient(**run.settings.connection())
+        await admin.start()
+
+        async def no_lag() -> bool:
+            committed = await admin.list_consumer_group_offsets(run.settings.kafka_group_id)
+            found = committed.get(TopicPartition(name_of(EVENTS, run.settings), 0))
+            return found is not None and found.offset == 6  # three records, three markers
+
+        try:
+            await with_worker(worker, lambda: until(no_lag))
+        finally:
+            await admin.close()
+
+    scenario(new_run(partitions=1), body)
+
+
+def test_a_fenced_owner_that_the_group_still_knows_takes_over_anew(new_run: Callable[..., Run]) -> None:
+    """Rule: after a transaction of unknown outcome nothing is tried from memory: fence, recover, seek, go on."""
+
+    async def body(run: Run) -> None:
+        await send(run, (b"a", b"0", 1_000))
+        worker = Worker(run.settings, lambda number, store, state: Alarm(run, number, store, state))
+
+        async def meanwhile() -> None:
+            async def first() -> bool:
+                return await outputs(run) == [b"seen"]
+
+            await until(first)
+            identity = worker.ownership.names.transactional_id(run.settings, 0)
+            await (await FencedProducer.open(run.settings, identity)).close()
+            await send(run, (b"b", b"0", 1_000))
+
+            async def second() -> bool:
+                return await outputs(run) == [b"seen", b"seen"]
+
+            await until(second)
+            assert worker.ownership.ready
+
+        await with_worker(worker, meanwhile)
+
+    scenario(new_run(partitions=1), body)
+
+
+def test_events_that_retention_deleted_are_said_and_need_a_confirmation(new_run: Callable[..., Run]) -> None:
+    """Rule: a position that the input no longer has stops the start with the range that is gone; with the
+    confirmation the worker goes on behind the gap."""
+
+    async def body(run: Run) -> None:
+        await send(run, (b"a", b"0", 1_000), (b"b", b"0", 1_000))
+
+        def factory(number: int, store: Store, state: bytes | None) -> Alarm:
+            return Alarm(run, number, store, state)
+
+        async def saw(count: int) -> None:
+            async def enough() -> bool:
+                return len(await outputs(run)) >= count
+
+            await until(enough)
+
+        await with_worker(Worker(run.settings, factory), lambda: saw(2))
+        await send(run, (b"c", b"0", 1_000), (b"d", b"0", 1_000))
+        admin = AIOKafkaAdminClient(**run.settings.connection())
+        await admin.start()
+        await admin.delete_records({TopicPartition(name_of(EVENTS, run.settings), 0): RecordsToDelete(before_offset=3)})
+        await admin.close()
+        with pytest.raises(InputLost, match=r"events 2 to 2 were deleted.*CHURN_ACCEPT_LOST_INPUT=true"):
+            await with_worker(Worker(run.settings, factory), lambda: asyncio.sleep(20))
+        accepting = type(run.settings)(**{**vars(run.settings), "accept_lost_input": True})
+        await with_worker(Worker(accepting, factory), lambda: saw(3))
+        assert len(await outputs(run)) == 3
+
+    scenario(new_run(partitions=1), body)
+
+
+def test_the_newest_model_is_read_before_the_first_event_and_followed(new_run: Callable[..., Run]) -> None:
+    """Rule: no event is applied before the model topic was read to its end; a newer snapshot is swapped in."""
+
+    async def body(run: Run) -> None:
+        name, topic = run.settings.model_name.encode(), name_of(MODEL, run.settings)
+        producer = await FencedProducer.open(run.settings, "trainer")
+
+        async def publish(value: bytes) -> None:
+            await producer.commit([Output(topic, 0, name + b"/1", b"not this"), Output(topic, 0, name, value)])
+
+        await publish(b"old")
+        await publish(b"newer")
+        found: list[Snapshot] = []
+        seen_at_first: list[int] = []
+
+        def factory(number: int, store: Store, state: bytes | None) -> Alarm:
+            seen_at_first.append(len(found))
+            return Alarm(run, number, store, state)
+
+        async def meanwhile() -> None:
+            async def owned() -> bool:
+                return bool(seen_at_first)
+
+            await until(owned)
+            await publish(b"newest")
+
+            async def swapped() -> bool:
+                return len(found) == 2
+
+            await until(swapped)
+
+        await with_worker(Worker(run.settings, factory, found.append), meanwhile)
+        assert [snapshot.value for snapshot in found] == [b"newer", b"newest"]
+        assert seen_at_first == [1]
+        await producer.close()
+
+    scenario(new_run(partitions=1), body)
