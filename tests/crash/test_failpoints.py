@@ -1,0 +1,53 @@
+"""kill -9 at every named place of the way of a batch: what the next worker finds there is exact."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import Callable
+
+import pytest
+from harness import Run, scenario
+
+from streams.failpoints import NAMES
+
+# The trainer has a test of its own.
+PLACES = [name for name in NAMES if name not in ("mid-snapshot", "mid-recovery")]
+RATE = 2_500.0
+
+
+def test_a_death_at_any_place_of_a_batch_loses_and_doubles_nothing(new_run: Callable[..., Run]) -> None:
+    """Rule: between any two steps of a batch the process may end; one restart after the other dies at the next place
+    (the fifth time that it gets there), the last one finishes."""
+
+    async def body(run: Run) -> None:
+        publishing = asyncio.create_task(run.publish(30_000, per_second=RATE))
+        for place in PLACES:
+            hits = 1 if place == "before-group-commit" else 5
+            worker = run.start(place, CHURN_FAILPOINT=f"{place}:{hits}", CHURN_KAFKA_GROUP_INSTANCE_ID="w")
+            assert await asyncio.to_thread(worker.wait, 30) == -9, run.log_of(place)
+        run.start("last", CHURN_KAFKA_GROUP_INSTANCE_ID="w")
+        await publishing
+        await run.verdict()
+
+    scenario(new_run(), body)
+
+
+@pytest.mark.parametrize("local_store", ["kept", "deleted"])
+def test_a_death_in_mid_recovery_is_recovered_from(new_run: Callable[..., Run], local_store: str) -> None:
+    """Rule: a half recovered store is not believed; with or without a local store the counts are the same."""
+
+    async def body(run: Run) -> None:
+        await run.publish(5_000, per_second=50_000)
+        run.start("first", CHURN_KAFKA_GROUP_INSTANCE_ID="w")
+        await run.drained()
+        run.kill("first")
+        if local_store == "deleted":
+            shutil.rmtree(run.settings.store_dir)
+        worker = run.start("second", CHURN_FAILPOINT="mid-recovery:2", CHURN_KAFKA_GROUP_INSTANCE_ID="w")
+        assert await asyncio.to_thread(worker.wait, 30) == -9, run.log_of("second")
+        await run.publish(2_000, per_second=50_000, seed=2)
+        run.start("third", CHURN_KAFKA_GROUP_INSTANCE_ID="w")
+        await run.verdict()
+
+    scenario(new_run(), body)
