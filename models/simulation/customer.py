@@ -28,6 +28,7 @@ class State:
     renewal: dict[str, float] = field(default_factory=dict)  # instead of `to` on the day when the subscription renews
     starts: float = 0.0  # share of the new customers of this kind who begin here
     activity: float = 1.0  # factor on the customer's own probability to be active on a day
+    depth: float = 1.0  # factor on what the customer does on an active day
     breadth: float = 1.0  # factor on the number of features that the customer uses
     tickets: float = 0.006
     reopens: float = 0.08  # probability that a solved ticket is reopened
@@ -42,60 +43,69 @@ class State:
 
 STATES: Final = (
     # Silent fading: less and less, then gone.
-    State("fading", "engaged", 0.0004, {"waning": 1 / 90}, starts=0.8),
+    State("fading", "engaged", 0.0003, {"waning": 1 / 150}, starts=0.75),
     State(
-        "fading", "waning", 0.002, {"engaged": 1 / 45, "dormant": 1 / 35}, starts=0.2,
-        activity=0.42, breadth=0.6, opens=0.3,
+        "fading", "waning", 0.002, {"engaged": 1 / 80, "dormant": 1 / 40}, starts=0.25,
+        activity=0.35, depth=0.3, breadth=0.5, opens=0.2,
     ),
     State(
-        "fading", "dormant", 0.017, {"waning": 1 / 40, "leaving": 1 / 120},
-        activity=0.12, breadth=0.35, opens=0.1, mood=0.6,
+        "fading", "dormant", 0.013, {"waning": 1 / 120, "leaving": 1 / 150},
+        activity=0.08, depth=0.1, breadth=0.25, opens=0.03, mood=0.5,
     ),
-    State("fading", "leaving", 0.11, {"dormant": 0.03}, activity=0.12, breadth=0.35, opens=0.1, mood=0.5, leaving=True),
-    # Sudden stop: steady, then a week or two of danger with few signs.
-    State("sudden", "steady", 0.0006, {"shocked": 1 / 200}, starts=1.0),
-    State("sudden", "shocked", 0.06, {"steady": 1 / 12}, activity=0.6, mood=0.55, opens=0.35, exports=0.3),
+    State(
+        "fading", "leaving", 0.11, {"dormant": 0.03}, leaving=True,
+        activity=0.1, depth=0.1, breadth=0.35, opens=0.05, mood=0.5,
+    ),
+    # Sudden stop: steady, then a fortnight of danger with few signs.
+    State("sudden", "steady", 0.0003, {"shocked": 1 / 900}, starts=1.0),
+    State("sudden", "shocked", 0.04, {"steady": 1 / 30}, activity=0.5, depth=0.7, mood=0.5, opens=0.3, exports=0.5),
     # Payment failure: a card expires, a renewal fails, dunning, then recovery or an involuntary end.
-    State("payment", "paying", 0.0004, {"expiring": 1 / 110}, renewal={"failed": 0.03}, starts=1.0),
-    State("payment", "expiring", 0.0004, {"paying": 1 / 45}, renewal={"failed": 0.6, "paying": 0.2}),
-    State("payment", "failed", 0.045, {"paying": 0.065}, activity=0.9, unpaid=True),
+    State("payment", "paying", 0.0003, {"expiring": 1 / 150}, renewal={"failed": 0.005}, starts=1.0),
+    State("payment", "expiring", 0.0003, {"paying": 1 / 45}, renewal={"failed": 0.6, "paying": 0.2}),
+    State("payment", "failed", 0.03, {"paying": 0.035}, activity=0.9, unpaid=True),
     # Bad support: tickets, reopened ones, low scores, then angry.
-    State("support", "content", 0.0004, {"troubled": 1 / 90}, starts=0.8),
+    State("support", "content", 0.0003, {"troubled": 1 / 170}, starts=0.75),
     State(
-        "support", "troubled", 0.003, {"content": 1 / 25, "fed_up": 1 / 40}, starts=0.2,
-        activity=0.9, tickets=0.2, reopens=0.35, mood=0.5, speaks=0.006, refers=0.0002,
+        "support", "troubled", 0.003, {"content": 1 / 70, "fed_up": 1 / 40}, starts=0.25,
+        activity=0.8, depth=0.8, tickets=0.4, reopens=0.4, mood=0.5, opens=0.35, speaks=0.006, refers=0.0002,
     ),
     State(
-        "support", "fed_up", 0.022, {"content": 1 / 45, "leaving": 1 / 90},
-        activity=0.5, breadth=0.7, tickets=0.15, reopens=0.55, mood=0.22, opens=0.25, speaks=0.02, refers=0.0,
+        "support", "fed_up", 0.015, {"content": 1 / 120, "leaving": 1 / 150},
+        activity=0.4, depth=0.5, breadth=0.6, tickets=0.3, reopens=0.6, mood=0.2, opens=0.15, speaks=0.02, refers=0.0,
     ),
     State(
         "support", "leaving", 0.11, {"fed_up": 0.03}, leaving=True,
-        activity=0.4, breadth=0.5, tickets=0.05, reopens=0.5, mood=0.2, opens=0.2, speaks=0.02, refers=0.0,
+        activity=0.4, depth=0.4, breadth=0.5, tickets=0.1, reopens=0.5, mood=0.2, opens=0.1, speaks=0.02, refers=0.0,
     ),
     # Happy: loyal, recommends, is sometimes away; its cards fail too, and are mended soon.
     State(
-        "happy", "loyal", 0.0002, {"away": 1 / 90}, renewal={"failed": 0.01}, starts=1.0,
-        mood=0.92, opens=0.65, speaks=0.002, refers=0.012,
+        "happy", "loyal", 0.0006, {"away": 1 / 90}, renewal={"failed": 0.01}, starts=1.0,
+        activity=1.2, depth=1.3, mood=0.93, opens=0.75, speaks=0.004, refers=0.03,
     ),
-    State("happy", "away", 0.0004, {"loyal": 1 / 9}, activity=0.3, mood=0.9, opens=0.4),
+    State("happy", "away", 0.0006, {"loyal": 1 / 9}, activity=0.3, mood=0.9, opens=0.4),
     State("happy", "failed", 0.008, {"loyal": 0.25}, mood=0.9, unpaid=True),
     # Automated: programs go on calling when the people have long stopped.
-    State("automated", "used", 0.0004, {"deserted": 1 / 120}, starts=1.0),
-    State("automated", "deserted", 0.017, {"used": 1 / 45}, activity=0.12, breadth=0.4, opens=0.1, mood=0.6),
+    State("automated", "used", 0.0003, {"deserted": 1 / 450}, starts=0.75),
+    State(
+        "automated", "deserted", 0.013, {"used": 1 / 250}, starts=0.25,
+        activity=0.1, depth=0.1, breadth=0.4, opens=0.05, mood=0.6,
+    ),
     # Seasonal: quiet by the calendar, which is no danger; lapsing is.
-    State("seasonal", "following", 0.0004, {"lapsing": 1 / 120}, starts=1.0),
-    State("seasonal", "lapsing", 0.017, {"following": 1 / 40}, activity=0.15, breadth=0.5, opens=0.15, mood=0.6),
+    State("seasonal", "following", 0.0003, {"lapsing": 1 / 450}, starts=0.75),
+    State(
+        "seasonal", "lapsing", 0.013, {"following": 1 / 250}, starts=0.25,
+        activity=0.1, depth=0.1, breadth=0.5, opens=0.05, mood=0.6,
+    ),
 )  # fmt: skip
 
 MIX: Final = {
-    "fading": 0.24,
-    "sudden": 0.1,
+    "fading": 0.26,
+    "sudden": 0.06,
     "payment": 0.16,
-    "support": 0.16,
+    "support": 0.18,
     "happy": 0.18,
-    "automated": 0.06,
-    "seasonal": 0.1,
+    "automated": 0.07,
+    "seasonal": 0.09,
 }
 """Share of each kind among the customers."""
 

@@ -18,7 +18,7 @@ _BARRIER_SHARES: Final = (0.6, 0.85)
 
 _RATES: Final = {
     name: column(name)
-    for name in ("activity", "breadth", "tickets", "reopens", "mood", "opens", "speaks", "refers", "exports")
+    for name in ("activity", "depth", "breadth", "tickets", "reopens", "mood", "opens", "speaks", "refers", "exports")
 }
 
 

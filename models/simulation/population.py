@@ -55,7 +55,7 @@ LATEST_SIGN_UP: Final = 0.95
 ARRIVALS_A_DAY: Final = 0.0026
 """New customers a day as a share of those at the start: about as many as leave (7.5 % in 30 days)."""
 
-RHYTHMS: Final = ((0.5, 0.72), (0.9, 0.36), (1.0, 0.16))
+RHYTHMS: Final = ((0.55, 0.75), (0.92, 0.48), (1.0, 0.25))
 """Cumulative share, and probability to be active on a day: daily, some days a week, some days a month."""
 
 OLDEST_DAYS: Final = 700

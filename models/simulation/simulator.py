@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from models.numbers import MAX_TIME_MS, MIN_TIME_MS
 from models.simulation import billing, usage, voice
 from models.simulation.calendar import DAY_MS, Calendar
 from models.simulation.customer import (
@@ -94,7 +95,10 @@ class Settings:
             raise ValueError(f"mix has the unknown kind {unknown[0]!r}: known are {', '.join(KINDS)}")
         if not sum(self.mix.values()) > 0 or min(self.mix.values()) < 0:
             raise ValueError("mix needs weights of at least 0, one of them above 0")
-        Calendar(self.start_ms)
+        calendar = Calendar(self.start_ms)
+        if not MIN_TIME_MS <= self.start_ms <= MAX_TIME_MS - self.days * DAY_MS:
+            first, last = calendar.date(0), calendar.date(self.days - 1)
+            raise ValueError(f"{first} to {last} is outside of the years 1990 to 2099, in which events may lie")
 
 
 class Simulation:

@@ -78,7 +78,7 @@ def sessions(day: Day) -> None:
     rows = day.some(np.minimum(people["rate"] * day.quiet * day.rates["activity"], 0.97))
     starts = day.awake(len(rows))
     day.add(rows, [_SESSION] * len(rows), starts)
-    deeper = dice.poisson(people["depth"][rows] * np.sqrt(day.rates["activity"][rows]))
+    deeper = dice.poisson((people["depth"] * day.rates["depth"])[rows])
     rows, starts = np.repeat(rows, deeper), np.repeat(starts, deeper)
     breadth = np.maximum(people["features"] * day.rates["breadth"], 1)[rows]
     feature = (dice.random(len(rows)) * breadth).astype(np.int64)

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from models.simulation.day import Day, Rows, track
 
 NO_TICKET, OPEN, SOLVED = range(3)
-ASKED_EVERY_DAYS: Final = 90
+ASKED_EVERY_DAYS: Final = 45
 
 
 def support(day: Day) -> None:

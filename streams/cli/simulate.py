@@ -33,7 +33,7 @@ _DAYS: Final = TaskID(0)
     show_default=True,
     help="Customers at the start; about as many arrive later as leave.",
 )
-@click.option("--days", type=click.IntRange(1, 36_500), default=180, show_default=True, help="Days to simulate.")
+@click.option("--days", type=click.IntRange(1, 20_000), default=180, show_default=True, help="Days to simulate.")
 @click.option(
     "--start",
     type=click.DateTime(["%Y-%m-%d"]),
@@ -96,8 +96,13 @@ def simulate(
     customer's hidden state, its chance to leave that day, and the exact probability to leave within the horizon.
     """
     start_ms = (start - _EPOCH).days * DAY_MS
-    simulation = Simulation(Settings(customers=customers, days=days, start_ms=start_ms, seed=seed, shops=shops))
-    events = 0
+    try:
+        settings = Settings(customers=customers, days=days, start_ms=start_ms, seed=seed, shops=shops)
+    except ValueError as error:
+        raise click.UsageError(f"{error}.") from error
+    if hazards == out:
+        raise click.UsageError(f"--out and --hazards are both {out}: give two files.")
+    simulation, events = Simulation(settings), 0
     try:
         with _opened(out) as sink, _opened(hazards) as truth, _progress(days) as progress:
             for day in range(days):
