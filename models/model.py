@@ -60,8 +60,8 @@ class Model:
     ('3000', 'champion', 0.41)
     >>> scores = model.score(np.array([[1.0, -1.0], [0.0, 1.0]]), np.array([[np.nan, 0.0], [np.nan, 0.0]]))
     >>> scores.probability.round(2), scores.ci90().round(2)
-    (array([0.68, 0.06]), array([[0.64, 0.72],
-           [0.05, 0.07]]))
+    (array([0.69, 0.05]), array([[0.65, 0.73],
+           [0.04, 0.06]]))
     """
 
     def __init__(self, space: FeatureSpace) -> None:

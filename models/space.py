@@ -13,9 +13,10 @@ VALUE_LIMIT = 1e9
 1e300, an infinite ratio). The catalogue's transforms are bounded by about 20; this is for those that forget to be."""
 
 
-PEER_WEIGHT = 0.7
-"""Scale of the inputs that are relative to the population. Half the prior variance of the raw ones: they say nearly the
-same, and when in doubt the customer's own level is the better witness."""
+PEER_WEIGHT = 1.0
+"""Scale of the inputs that are relative to the population, against the raw ones: neither is preferred. The one constant
+that matters much. On a shrinking cohort of buyers, in two windows and with four subsets of the features, the mean
+probability was 0.03 to 0.22 below the observed rate at 0.7, and within 0.015 of it at 1.0."""
 
 
 @dataclass(frozen=True)
@@ -91,5 +92,5 @@ class FeatureSpace:
         return np.concatenate([np.ones(self.size), np.full(len(self.relative_columns), PEER_WEIGHT)])
 
     def inputs(self, z: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Scaled values (d + r,) as the model's inputs: z raw, 0.7 z relative, max(z raw, 0)."""
+        """Scaled values (d + r,) as the model's inputs: z raw, z relative, max(z raw, 0)."""
         return np.concatenate([z * self.value_scale, np.maximum(z[: self.size], 0.0)])

@@ -13,6 +13,10 @@ from river import checks
 from models.bayes import BIAS, CAP_EVERY_LABELS, COHORT, BayesianLogisticRegression, logit, sigmoid
 
 
+RECIPE = {"variance": 0.01, "bias_variance": 10.0, "cohort_variance": 0.03, "bias_drift": 0.0005, "forget_days": 90.0}
+"""Constants as `Naive` has them, whatever the defaults are."""
+
+
 class Naive:
     """The recipe as it is written, on full matrices, with nothing clever."""
 
@@ -71,7 +75,7 @@ def test_it_passes_the_checks_of_river() -> None:
 def test_it_equals_the_recipe_written_naively() -> None:
     """1,500 labels over 30 days with gaps: cohorts, drift, forgetting and caps all take part."""
     x, y = rows(1500, 5)
-    model, naive = BayesianLogisticRegression(), Naive(5)
+    model, naive = BayesianLogisticRegression(**RECIPE), Naive(5)
     for i in range(1500):
         day = 100 + 3 * (i // 50)
         model.learn_one(named(x[i]), bool(y[i]), day=day)
@@ -84,7 +88,7 @@ def test_an_input_that_is_first_seen_late_costs_nothing_before_and_changes_nothi
     """Leaving an idle input out of the covariance is the full mathematics, forgetting included."""
     x, y = rows(1300, 4)
     x[:730, 3] = 0.0  # not at a multiple of the labels between two caps
-    model, naive = BayesianLogisticRegression(), Naive(4)
+    model, naive = BayesianLogisticRegression(**RECIPE), Naive(4)
     for i in range(1300):
         model.learn_one(named(x[i]), bool(y[i]), day=i // 20)
         naive.learn(x[i], bool(y[i]), i // 20)
