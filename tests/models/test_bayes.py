@@ -12,7 +12,6 @@ from river import checks
 
 from models.bayes import BIAS, CAP_EVERY_LABELS, COHORT, BayesianLogisticRegression, logit, sigmoid
 
-
 RECIPE = {"variance": 0.01, "bias_variance": 10.0, "cohort_variance": 0.03, "bias_drift": 0.0005, "forget_days": 90.0}
 """Constants as `Naive` has them, whatever the defaults are."""
 
