@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from typing import Protocol
 
 from aiokafka.errors import KafkaError
 
-from streams.errors import ConfigurationError, InputLost, OwnershipLost
+from streams.errors import ConfigurationError, InputLost, OwnershipLost, TopicMismatch
 from streams.failpoints import FAILPOINT, failpoint
 from streams.partition import Inputs, Partition, Progress
 from streams.processing import Batch, ProcessorFactory
@@ -29,6 +30,7 @@ log = logging.getLogger(__name__)
 REVOKE_TIMEOUT_S = 5.0
 # The group's own offsets serve lag monitoring only, so once a second is enough.
 _GROUP_COMMIT_EVERY_S = 1.0
+_LAST_COMMIT_TIMEOUT_S = 1.0
 _RETRY_S = 0.5
 # Fenced this often without a commit in between: somebody else works with our id. Let a supervisor decide.
 _MOST_LOSSES = 5
@@ -74,6 +76,13 @@ class Ownership:
     4. Seek the input to the recovered position.
     5. Only then let batches in.
 
+    Attributes:
+        owned: partitions taken over (also those that are kept over a rebalance and do not run).
+        wanted: partitions that the group assigns us.
+        recovering: partition -> (changelog records to go, in all).
+        partitions: how many the input had at the start; another number moves customers away from their profiles.
+        failed: done with the error that must end the worker.
+
     A partition that is revoked finishes its batch within five seconds or gives it up. If it comes back in the next
     assignment its state is kept: should another owner have had it in between, the first transaction is fenced,
     nothing of it is seen, and the partition is taken over anew.
@@ -86,6 +95,7 @@ class Ownership:
         self.wanted: set[int] = set()
         self.recovering: dict[int, tuple[int, int]] = {}
         self.generation = -1
+        self.partitions = sys.maxsize
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._factory = factory
         self._inputs = inputs
@@ -117,6 +127,11 @@ class Ownership:
 
     async def assigned(self, partitions: set[int], generation: int) -> None:
         """The group gave us these and no others. Returns at once; the takeover goes on beside the heartbeat."""
+        if max(partitions, default=0) >= self.partitions:
+            raise TopicMismatch(
+                f"topic {self.names.input} has more than the {self.partitions} partitions it had at the start:"
+                " customers have moved, and their profiles have not; start a new group"
+            )
         self.wanted, self.generation = set(partitions), generation
         log.info("generation %d: partitions %s", generation, sorted(partitions))
         self._tasks = [asyncio.create_task(self._take_over()), asyncio.create_task(self._tell_group())]
@@ -147,7 +162,8 @@ class Ownership:
             if error is not None and not isinstance(error, _LOSSES):
                 self._fail(error)
         with contextlib.suppress(KafkaError, TimeoutError):
-            await self._commit_group_offsets()
+            async with asyncio.timeout(_LAST_COMMIT_TIMEOUT_S):
+                await self._commit_group_offsets()
 
     async def stop(self) -> None:
         """Revoke and give everything back."""
@@ -156,11 +172,10 @@ class Ownership:
 
     async def _take_over(self) -> None:
         """Until the next revocation: own what is wanted, again after a loss."""
-        for number in set(self.owned) - self.wanted:
-            await self._drop(number, clean=True)
-        for number in self.wanted & set(self.owned):
+        for number in sorted(self.wanted & set(self.owned)):
             self.owned[number].resume()
             await self._start(number)
+        await asyncio.gather(*[self._drop(number, clean=True) for number in set(self.owned) - self.wanted])
         while True:
             self._changed.clear()
             missing = self.wanted - set(self.owned)

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from streams.errors import ChurnSignalsError
 from streams.failpoints import FAILPOINT, failpoint
 from streams.position import POSITION_KEY, Position, encode
 from streams.processing import Batch, Effects, Processor, ProcessorFactory, Record
@@ -24,6 +25,8 @@ log = logging.getLogger(__name__)
 LIVE_WITHIN_MS = 10 * 60_000
 # A processor that had nothing to do at its own deadline is asked again after a second, not at once.
 _IDLE_RETRY_S = 1.0
+# Wall clocks are set and machines sleep: a far deadline is looked at anew every minute.
+_LONGEST_WAIT_S = 60.0
 _BIRTH_BYTES = 16
 
 
@@ -96,6 +99,7 @@ class Partition:
         self._waiting: deque[Batch] = deque()
         self._arrived = asyncio.Event()
         self._stopping = False
+        self._not_before = 0.0
 
     @property
     def position(self) -> int:
@@ -143,7 +147,7 @@ class Partition:
             self._arrived.clear()
             wait_s = self._until_due_s()
             if wait_s is not None and wait_s <= 0:
-                return None
+                return None  # a deadline
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(wait_s):
                     await self._arrived.wait()
@@ -153,7 +157,9 @@ class Partition:
         if not (self._live and self.progress.caught_up):
             return None  # behind, or a replay: deadlines are looked at as the log's own time passes them
         due_ms = self._processor.next_due_ms()
-        return None if due_ms is None else due_ms / 1000 - time.time()
+        if due_ms is None:
+            return None
+        return min(_LONGEST_WAIT_S, max(due_ms / 1000 - time.time(), self._not_before - time.monotonic()))
 
     async def _continue(self, batch: Batch) -> None:
         progress = self.progress
@@ -188,8 +194,10 @@ class Partition:
             next_offset = records[consumed].offset
         self._find_out_if_live(records[:consumed])
         progress.busy_s += time.perf_counter() - started
-        if due and not effects.outputs and not effects.changes:
-            await asyncio.sleep(_IDLE_RETRY_S)
+        if not consumed and not effects.outputs and not effects.changes:
+            if not due:
+                raise ChurnSignalsError(f"partition {self.number}: the processor neither consumes nor changes anything")
+            self._not_before = time.monotonic() + _IDLE_RETRY_S
             return 0
         if FAILPOINT:
             failpoint("after-apply")

@@ -81,7 +81,7 @@ class Settings:
         4 * 1024 * 1024, "Most bytes of one partition in one fetch.", unit="bytes", low=1024
     )
     kafka_fetch_max_wait_ms: int = _setting(
-        500, "The broker answers an empty fetch after this; new events are sent at once.", unit="ms", low=1
+        100, "An empty fetch is answered after this; a partition may wait so long for others.", unit="ms", low=1
     )
     kafka_compression_type: str = _setting(
         "none", "Compression of what we write.", choices=("none", "gzip", "snappy", "lz4", "zstd")

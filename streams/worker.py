@@ -7,6 +7,7 @@ import contextlib
 import logging
 import os
 import signal
+import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -71,7 +72,8 @@ class Worker:
             ConfigurationError: topics differ from their declarations; nothing was started.
             OwnershipLost: fenced again and again; a restart goes on exactly.
         """
-        await verify_topics(self.settings)
+        found = await verify_topics(self.settings)
+        self.ownership.partitions = found[name_of(EVENTS, self.settings)].partitions
         ends: list[asyncio.Future[Any]] = [asyncio.ensure_future(stop.wait()), self.ownership.failed, self.crashed]
         if self.models is not None:
             await self.models.read_to_end()
@@ -110,10 +112,26 @@ def run_until_signal(main: Callable[[asyncio.Event], Awaitable[None]]) -> int:
         except KafkaError as error:
             log.error("Kafka: %r (see CHURN_KAFKA_BOOTSTRAP_SERVERS and the security settings)", error)
             return 1
+        except Exception as error:
+            log.exception("stopped by an error of this program: %r", error)
+            return 1
         return 0
 
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())  # the consumer's thread makes its loop from it too
     return asyncio.run(guarded())
+
+
+def configure_logging(settings: Settings) -> None:
+    """Our own words at the chosen level; those of the libraries only when something is wrong."""
+    logging.basicConfig(
+        level=settings.log_level, stream=sys.stderr, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s"
+    )
+    if settings.log_level != "DEBUG":
+        for library in ("aiokafka", "faust", "mode"):
+            logging.getLogger(library).setLevel(logging.WARNING)
+        logging.getLogger("streams.faust_private").setLevel(logging.WARNING)  # Faust logs its services' names there
+        # Ordinary events of a starting or rebalancing group, logged as errors by aiokafka.
+        logging.getLogger("aiokafka.consumer.group_coordinator").setLevel(logging.CRITICAL)
 
 
 def exit_now(code: int) -> None:

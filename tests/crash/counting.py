@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-import sys
 from collections.abc import Sequence
 
 import orjson
 
 from streams.processing import NEVER_DUE_MS, Effects, Output, Record, Store
 from streams.settings import Settings
-from streams.worker import Worker, exit_now, run_until_signal
+from streams.worker import Worker, configure_logging, exit_now, run_until_signal
 
 NEVER = NEVER_DUE_MS.to_bytes(8, "big")
 
@@ -53,9 +51,7 @@ class CountingProcessor:
 
 def main() -> int:
     settings = Settings.from_environment()
-    logging.basicConfig(
-        level=settings.log_level, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s"
-    )
+    configure_logging(settings)
 
     async def work(stop: asyncio.Event) -> None:
         def factory(partition: int, store: Store, state: bytes | None) -> CountingProcessor:

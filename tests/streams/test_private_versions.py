@@ -1,0 +1,42 @@
+"""Private parts of libraries are touched for the versions they were read in, and in two modules only."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import aiokafka
+import faust
+import pytest
+
+from streams import aiokafka_private, faust_private
+from streams.errors import ConfigurationError
+
+STREAMS = Path(faust_private.__file__).parent
+
+
+def test_another_version_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rule: an upgrade is read and tested before it runs."""
+    faust_private.check_version()
+    monkeypatch.setattr(faust, "__version__", "0.16.0")
+    with pytest.raises(ConfigurationError, match=r"0\.16\.0 is installed, this program needs 0\.15\.3"):
+        faust_private.check_version()
+    monkeypatch.setattr(aiokafka, "__version__", "0.15.0")
+    with pytest.raises(ConfigurationError, match=r"aiokafka 0\.15\.0"):
+        aiokafka_private.check_version()
+
+
+def test_private_parts_are_touched_in_two_modules_only() -> None:
+    """Rule: whoever upgrades Faust or aiokafka knows what to read. Only `self` may have private attributes."""
+    allowed = {"faust_private.py", "aiokafka_private.py"}
+    found = []
+    for path in sorted(STREAMS.glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.Attribute) or not node.attr.startswith("_") or node.attr.startswith("__"):
+                continue
+            owner = node.value.id if isinstance(node.value, ast.Name) else ""
+            inner = isinstance(node.value, ast.Attribute) and node.value.attr == "_loop"  # a listener's own object
+            if owner in ("self", "cls", "settings", "run", "opened", "os") or inner:
+                continue
+            found.append((path.name, node.lineno, node.attr))
+    assert [entry for entry in found if entry[0] not in allowed] == []

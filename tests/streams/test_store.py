@@ -1,0 +1,100 @@
+"""The local store: values, deadlines and the offset they stand for move together."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+import xxhash
+
+from streams.processing import NEVER_DUE_MS
+from streams.store import PartitionStore, StoreInUse
+
+
+def due(due_ms: int, rest: bytes = b"") -> bytes:
+    return due_ms.to_bytes(8, "big") + rest
+
+
+def test_deadlines_are_ordered_by_time_and_then_by_hash(tmp_path: Path) -> None:
+    """Rule: the order of due work is a function of times and keys, not of when they were written."""
+    store = PartitionStore(tmp_path / "s")
+    keys = [b"c%d" % number for number in range(50)]
+    store.write({key: due(7) for key in keys}, 1)
+    store.write({b"clast": due(8), b"cfirst": due(6), b"cnever": due(NEVER_DUE_MS), b"spending": b"no deadline"}, 2)
+    expected = [(6, b"cfirst"), *[(7, key) for key in sorted(keys, key=xxhash.xxh3_64_digest)], (8, b"clast")]
+    assert store.due(8, 100) == expected
+    assert store.due(8, 3) == expected[:3]
+    assert store.due(6, 100) == expected[:1]
+    assert store.due(5, 100) == []
+    assert store.next_due_ms() == 6
+    store.close()
+
+
+def test_the_index_is_that_of_the_values_after_any_writes(tmp_path: Path) -> None:
+    """Rule: after random writes, deletions and reopenings the deadlines are exactly the values' prefixes."""
+    dice = random.Random(5)
+    store = PartitionStore(tmp_path / "s")
+    model: dict[bytes, bytes] = {}
+    for step in range(300):
+        changes: dict[bytes, bytes | None] = {}
+        for _ in range(dice.randrange(1, 6)):
+            key = b"c%d" % dice.randrange(40)
+            gone = dice.random() < 0.2
+            changes[key] = None if gone else due(dice.choice([*range(30), NEVER_DUE_MS]), b"%d" % step)
+        if dice.random() < 0.5:
+            store.get_many(list(changes))
+        store.write(changes, step)
+        for key, value in changes.items():
+            if value is None:
+                model.pop(key, None)
+            else:
+                model[key] = value
+        times = {key: int.from_bytes(value[:8], "big") for key, value in model.items()}
+        wanted = sorted((at, xxhash.xxh3_64_digest(key), key) for key, at in times.items() if at != NEVER_DUE_MS)
+        if dice.random() < 0.1:
+            store.close()
+            store = PartitionStore(tmp_path / "s")
+        assert store.next_due_ms() == (wanted[0][0] if wanted else None)
+        until = dice.randrange(30)
+        assert store.due(until, 1_000) == [(at, key) for at, _, key in wanted if at <= until]
+        assert store.get_many(list(model)) == list(model.values())
+        assert store.meta is not None
+        assert store.meta.changelog_offset == step
+    store.close()
+
+
+def test_a_store_whose_recovery_did_not_end_stands_for_nothing(tmp_path: Path) -> None:
+    """Rule: values of a recovery count only when it has ended; then their deadlines are there as well."""
+    store = PartitionStore(tmp_path / "s")
+    store.write({b"ca": due(3)}, 5)
+    store.load({b"ca": due(9), b"cb": due(4)})
+    assert store.meta is None
+    store.clear()
+    store.load({b"ca": due(9), b"cb": due(4)})
+    store.finish_load(8)
+    assert store.meta is not None
+    assert store.due(100, 10) == [(4, b"cb"), (9, b"ca")]
+    store.close()
+
+
+def test_two_owners_never_share_a_directory(tmp_path: Path) -> None:
+    """Rule: a second process (or a second opening) is refused, so that a zombie cannot write behind our back."""
+    store = PartitionStore(tmp_path / "s")
+    with pytest.raises(StoreInUse):
+        PartitionStore(tmp_path / "s")
+    store.close()
+
+
+def test_a_damaged_directory_is_a_cold_cache(tmp_path: Path) -> None:
+    """Rule: the changelog has everything: a store that cannot be opened is thrown away, not repaired."""
+    store = PartitionStore(tmp_path / "s")
+    store.write({b"ca": due(3)}, 5)
+    store.close()
+    for path in (tmp_path / "s").iterdir():
+        path.write_bytes(b"damaged")
+    store = PartitionStore(tmp_path / "s")
+    assert store.meta is None
+    assert store.get_many([b"ca"]) == [None]
+    assert store.get_many([]) == []
+    store.close()

@@ -1,0 +1,62 @@
+"""Topic declarations, checked without a broker."""
+
+from __future__ import annotations
+
+import pytest
+
+from streams.errors import TopicMismatch
+from streams.settings import Settings
+from streams.topics import CHANGELOG, EVENTS, MODEL, TOPICS, Found, Partitions, name_of, verify
+
+SETTINGS = Settings()
+
+
+def as_declared(partitions: int = 4) -> dict[str, Found]:
+    return {
+        name_of(topic, SETTINGS): Found(
+            1 if topic.partitions is Partitions.ONE else partitions,
+            {"cleanup.policy": topic.cleanup, "max.message.bytes": "1000000" if topic is EVENTS else "9000000"},
+        )
+        for topic in TOPICS
+    }
+
+
+def test_topics_as_declared_are_accepted_whatever_the_number_of_partitions() -> None:
+    """Rule: the events topic decides; the others follow it."""
+    verify(as_declared(4), SETTINGS)
+    verify(as_declared(64), SETTINGS)
+
+
+@pytest.mark.parametrize("topic", TOPICS, ids=lambda topic: topic.role)
+def test_each_missing_topic_is_named(topic: object) -> None:
+    """Rule: a start without all topics stops with the command that creates them."""
+    found = as_declared()
+    name = name_of(topic, SETTINGS)  # type: ignore[arg-type]
+    del found[name]
+    with pytest.raises(TopicMismatch, match=f"topic {name} does not exist.*churn-signals topics create"):
+        verify(found, SETTINGS)
+
+
+def test_a_changelog_that_deletes_is_refused() -> None:
+    """Rule: a retention on the changelog would delete the profiles of quiet customers."""
+    found = as_declared()
+    found[name_of(CHANGELOG, SETTINGS)].configs["cleanup.policy"] = "compact,delete"  # type: ignore[index]
+    with pytest.raises(TopicMismatch, match="--entity-name churn-signals-profiles-changelog --add-config cleanup"):
+        verify(found, SETTINGS)
+
+
+def test_the_input_keeps_its_own_cleanup_and_order_of_policies_means_nothing() -> None:
+    """Rule: what others own is not ours to demand; `delete,compact` is `compact,delete`."""
+    found = as_declared()
+    found[name_of(EVENTS, SETTINGS)].configs["cleanup.policy"] = "compact"  # type: ignore[index]
+    found[name_of(MODEL, SETTINGS)].configs["cleanup.policy"] = "delete,compact"  # type: ignore[index]
+    verify(found, SETTINGS)
+
+
+def test_another_count_of_the_changelog_needs_a_new_group() -> None:
+    """Rule: profiles do not follow customers to another partition, so that no command can repair this in place."""
+    found = as_declared(4)
+    changelog = name_of(CHANGELOG, SETTINGS)
+    found[changelog] = Found(8, found[changelog].configs)
+    with pytest.raises(TopicMismatch, match="CHURN_KAFKA_GROUP_ID=NAME"):
+        verify(found, SETTINGS)
