@@ -1,0 +1,183 @@
+"""Primitives that forget the order in which they were fed: time bins, day bitmaps, newest values, bounded newest sets.
+
+Each is a plain value (bytearray, int, list, dict), so that a profile made of them encodes without translation. For all
+of them the result after a set of events is the same whatever the order, as long as no event is older than the bins
+reach back; `merge_*` joins two halves of a history into exactly what the whole would have given.
+
+Bins are addressed by absolute time modulo their number, so that time moving on only clears the bins it passes.
+"""
+
+from __future__ import annotations
+
+from bisect import insort
+from collections.abc import Iterable
+from typing import Any, Final, TypeVar
+
+HOUR_MS: Final = 3_600_000
+DAY_MS: Final = 86_400_000
+
+DAY_BINS: Final = 96  # 90-day windows, and room for events that are some days late
+HOUR_BINS: Final = 32  # the last 24 hours, and room for clocks that are some hours off
+BIN_BYTES: Final = DAY_BINS + HOUR_BINS  # one counter: 128 bytes, one byte a bin
+CARRY: Final = 128  # a counter's second byte stands under its index plus this, and exists only where it is needed
+BITMAP_DAYS: Final = 512  # monthly rhythms need more than a year
+BITMAP_BYTES: Final = BITMAP_DAYS // 8
+_BITMAP_MASK: Final = (1 << BITMAP_DAYS) - 1
+_ZEROS: Final = bytes(BIN_BYTES)
+
+Bins = dict[int, bytearray]
+T = TypeVar("T")
+
+
+# Counters in bins: 96 days and 32 hours, 16 bits each, saturating ------------------------------------------------
+
+
+def bins_add(bins: Bins, counter: int, day: int, hour: int, newest_hour: int) -> None:
+    """Counts one event at `hour` (hours since the epoch); bins the event is too old for stay as they are.
+
+    A bin saturates at 65,535. Clipped addition of counts that are not negative has no order.
+    """
+    row = bins.get(counter)
+    if row is None:
+        row = bins[counter] = bytearray(BIN_BYTES)
+    if newest_hour // 24 - day < DAY_BINS:
+        _increment(bins, row, counter, day % DAY_BINS)
+    if newest_hour - hour < HOUR_BINS:
+        _increment(bins, row, counter, DAY_BINS + hour % HOUR_BINS)
+
+
+def _increment(bins: Bins, row: bytearray, counter: int, slot: int) -> None:
+    value = row[slot] + 1
+    if value < 256:
+        row[slot] = value
+        return
+    carry = bins.get(counter + CARRY)
+    if carry is None:
+        carry = bins[counter + CARRY] = bytearray(BIN_BYTES)
+    if carry[slot] < 255:
+        carry[slot] += 1
+        row[slot] = 0
+
+
+def bins_advance(bins: Bins, old_hour: int, new_hour: int) -> None:
+    """Clears the bins between two times (hours since the epoch), so that they count the present and not a past lap."""
+    old_day, new_day = old_hour // 24, new_hour // 24
+    for row in bins.values():
+        if new_day != old_day:
+            _clear(row, 0, DAY_BINS, old_day, new_day)
+        _clear(row, DAY_BINS, HOUR_BINS, old_hour, new_hour)
+
+
+def _clear(row: bytearray, base: int, size: int, old: int, new: int) -> None:
+    passed = new - old
+    if passed == 1:
+        row[base + new % size] = 0
+    elif passed >= size:
+        row[base : base + size] = _ZEROS[:size]
+    else:
+        first = (old + 1) % size
+        head = min(passed, size - first)
+        row[base + first : base + first + head] = _ZEROS[:head]
+        row[base : base + passed - head] = _ZEROS[: passed - head]
+
+
+def bins_merge(a: Bins, a_hour: int, b: Bins, b_hour: int) -> Bins:
+    """Both histories' counts, as bins whose present is the later of the two."""
+    newest = max(a_hour, b_hour)
+    halves = []
+    for bins, hour in ((a, a_hour), (b, b_hour)):
+        copy = {counter: bytearray(row) for counter, row in bins.items()}
+        bins_advance(copy, hour, newest)
+        halves.append(copy)
+    merged, other = halves
+    for counter, row in other.items():
+        if counter >= CARRY:
+            continue
+        high = other.get(counter + CARRY)
+        mine = merged.setdefault(counter, bytearray(BIN_BYTES))
+        for slot in range(BIN_BYTES):
+            addition = row[slot] + (high[slot] << 8 if high else 0)
+            if not addition:
+                continue
+            mine_high = merged.get(counter + CARRY)
+            total = min(mine[slot] + (mine_high[slot] << 8 if mine_high else 0) + addition, 65_535)
+            mine[slot] = total & 255
+            if total > 255:
+                merged.setdefault(counter + CARRY, bytearray(BIN_BYTES))[slot] = total >> 8
+            elif mine_high:
+                mine_high[slot] = 0
+    return bins_canonical(merged)
+
+
+def bins_canonical(bins: Bins) -> Bins:
+    """Without counters whose bins are all empty, and in the order of the counters: one history, one encoding."""
+    return {counter: bins[counter] for counter in sorted(bins) if bins[counter] != _ZEROS}
+
+
+# Active days: 512 days as bits, bit k is the k-th day before the newest ------------------------------------------
+
+
+def days_add(bits: bytes, age_days: int) -> bytes:
+    """Marks the day `age_days` before the newest; a day beyond the bitmap is not marked."""
+    if age_days >= BITMAP_DAYS:
+        return bits
+    return (int.from_bytes(bits, "little") | 1 << age_days).to_bytes(BITMAP_BYTES, "little")
+
+
+def days_advance(bits: bytes, days: int) -> tuple[bytes, int]:
+    """The bitmap `days` later, and how many marked days left it."""
+    if days >= BITMAP_DAYS:
+        return bytes(BITMAP_BYTES), int.from_bytes(bits, "little").bit_count()
+    moved = int.from_bytes(bits, "little") << days
+    return (moved & _BITMAP_MASK).to_bytes(BITMAP_BYTES, "little"), (moved >> BITMAP_DAYS).bit_count()
+
+
+def days_merge(a: bytes, b: bytes) -> bytes:
+    """Days marked in either bitmap (both relative to the same newest day)."""
+    return (int.from_bytes(a, "little") | int.from_bytes(b, "little")).to_bytes(BITMAP_BYTES, "little")
+
+
+# Newest values and bounded sets ------------------------------------------------------------------------------------
+
+
+def newest(a: T | None, b: T | None) -> T | None:
+    """The later of two entries that start with (time, id): last value by (time, id)."""
+    if a is None or b is None:
+        return b if a is None else a
+    return max(a, b)  # type: ignore[type-var]
+
+
+def keep_last(entries: list[Any], entry: Any, limit: int) -> None:
+    """Adds an entry (time, id, ...) to a list in order of time and drops the oldest above the limit."""
+    insort(entries, entry)
+    if len(entries) > limit:
+        del entries[0]
+
+
+def merge_last(a: list[Any], b: list[Any], limit: int) -> list[Any]:
+    """The newest entries of both lists."""
+    return sorted(a + b)[-limit:]
+
+
+def keep_newest_keys(seen: dict[int, int], key: int, time: int, limit: int) -> None:
+    """Remembers when each key was last seen, for the `limit` keys seen last (ties: the larger key).
+
+    A key that was dropped comes back with a newer time or not at all, so what is kept does not depend on order.
+    """
+    if seen.get(key, -1) >= time:
+        return
+    seen[key] = time
+    if len(seen) > limit:
+        del seen[min((when, k) for k, when in seen.items())[1]]
+
+
+def merge_newest_keys(a: dict[int, int], b: dict[int, int], limit: int) -> dict[int, int]:
+    """The `limit` keys seen last in either."""
+    both = {key: max(a.get(key, -1), b.get(key, -1)) for key in a.keys() | b.keys()}
+    kept = sorted(((when, key) for key, when in both.items()), reverse=True)[:limit]
+    return {key: when for when, key in sorted(kept)}
+
+
+def keep_smallest(keys: Iterable[int], key: int, limit: int) -> list[int]:
+    """A bounded set: the `limit` smallest of its keys, in order."""
+    return sorted({*keys, key})[:limit]
