@@ -14,10 +14,10 @@ simulation begins with the shorter one, and memory holds the customers who are t
 >>> simulation = Simulation(Settings(customers=200, days=60), record=True)
 >>> events = list(simulation.events())
 >>> len(events), len(simulation.traces)
-(24266, 226)
+(22719, 226)
 >>> trace, month_ms = simulation.traces["c000001"], 30 * 86_400_000
 >>> trace.kind, round(true_probability(trace, trace.since_ms, horizon_days=30), 4)
-('fading', 0.3594)
+('fading', 0.3148)
 """
 
 from models.simulation.hazard import Trace, true_probabilities, true_probability

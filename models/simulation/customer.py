@@ -37,6 +37,7 @@ class State:
     speaks: float = 0.0008  # reviews and social mentions
     refers: float = 0.001
     exports: float = 0.01  # takes its data out
+    errors: float = 0.004  # sees an error message
     unpaid: bool = False  # the last payment failed: who leaves here leaves involuntarily
     leaving: bool = False  # has scheduled the end of the subscription
 
@@ -45,33 +46,38 @@ STATES: Final = (
     # Silent fading: less and less, then gone.
     State("fading", "engaged", 0.0003, {"waning": 1 / 150}, starts=0.75),
     State(
-        "fading", "waning", 0.002, {"engaged": 1 / 80, "dormant": 1 / 40}, starts=0.25,
+        "fading", "waning", 0.002, {"engaged": 1 / 200, "dormant": 1 / 70}, starts=0.25,
         activity=0.35, depth=0.3, breadth=0.5, opens=0.2,
     ),
     State(
-        "fading", "dormant", 0.013, {"waning": 1 / 120, "leaving": 1 / 150},
+        "fading", "dormant", 0.012, {"waning": 1 / 400, "leaving": 1 / 400},
         activity=0.08, depth=0.1, breadth=0.25, opens=0.03, mood=0.5,
     ),
     State(
         "fading", "leaving", 0.11, {"dormant": 0.03}, leaving=True,
         activity=0.1, depth=0.1, breadth=0.35, opens=0.05, mood=0.5,
     ),
-    # Sudden stop: steady, then a fortnight of danger with few signs.
-    State("sudden", "steady", 0.0003, {"shocked": 1 / 900}, starts=1.0),
-    State("sudden", "shocked", 0.04, {"steady": 1 / 30}, activity=0.5, depth=0.7, mood=0.5, opens=0.3, exports=0.5),
-    # Payment failure: a card expires, a renewal fails, dunning, then recovery or an involuntary end.
-    State("payment", "paying", 0.0003, {"expiring": 1 / 150}, renewal={"failed": 0.005}, starts=1.0),
-    State("payment", "expiring", 0.0003, {"paying": 1 / 45}, renewal={"failed": 0.6, "paying": 0.2}),
-    State("payment", "failed", 0.03, {"paying": 0.035}, activity=0.9, unpaid=True),
-    # Bad support: tickets, reopened ones, low scores, then angry.
-    State("support", "content", 0.0003, {"troubled": 1 / 170}, starts=0.75),
+    # Sudden stop: steady, then a fortnight of danger with few signs: errors, an export.
+    State("sudden", "steady", 0.0003, {"shocked": 1 / 1100}, starts=1.0),
     State(
-        "support", "troubled", 0.003, {"content": 1 / 70, "fed_up": 1 / 40}, starts=0.25,
-        activity=0.8, depth=0.8, tickets=0.4, reopens=0.4, mood=0.5, opens=0.35, speaks=0.006, refers=0.0002,
+        "sudden", "shocked", 0.04, {"steady": 1 / 30},
+        activity=0.4, depth=0.6, mood=0.5, opens=0.2, exports=0.5, errors=0.4,
+    ),
+    # Payment failure: a card expires, a renewal fails, dunning, then recovery or an involuntary end.
+    State("payment", "paying", 0.0003, {"expiring": 1 / 220}, renewal={"failed": 0.01}, starts=1.0),
+    State("payment", "expiring", 0.0003, {"paying": 1 / 45}, renewal={"failed": 0.6, "paying": 0.2}),
+    State("payment", "failed", 0.025, {"paying": 0.025}, activity=0.9, unpaid=True),
+    # Bad support: tickets, reopened ones, low scores, then angry.
+    State("support", "content", 0.0003, {"troubled": 1 / 180}, starts=0.75),
+    State(
+        "support", "troubled", 0.003, {"content": 1 / 200, "fed_up": 1 / 80}, starts=0.25,
+        activity=0.6, depth=0.6, tickets=0.5, reopens=0.45, errors=0.2,
+        mood=0.5, opens=0.35, speaks=0.006, refers=0.0002,
     ),
     State(
-        "support", "fed_up", 0.015, {"content": 1 / 120, "leaving": 1 / 150},
-        activity=0.4, depth=0.5, breadth=0.6, tickets=0.3, reopens=0.6, mood=0.2, opens=0.15, speaks=0.02, refers=0.0,
+        "support", "fed_up", 0.013, {"content": 1 / 400, "leaving": 1 / 400},
+        activity=0.25, depth=0.4, breadth=0.5, tickets=0.4, reopens=0.6, errors=0.2,
+        mood=0.2, opens=0.15, speaks=0.02, refers=0.0,
     ),
     State(
         "support", "leaving", 0.11, {"fed_up": 0.03}, leaving=True,
@@ -79,21 +85,21 @@ STATES: Final = (
     ),
     # Happy: loyal, recommends, is sometimes away; its cards fail too, and are mended soon.
     State(
-        "happy", "loyal", 0.0006, {"away": 1 / 90}, renewal={"failed": 0.01}, starts=1.0,
+        "happy", "loyal", 0.0003, {"away": 1 / 200}, renewal={"failed": 0.01}, starts=1.0,
         activity=1.2, depth=1.3, mood=0.93, opens=0.75, speaks=0.004, refers=0.03,
     ),
-    State("happy", "away", 0.0006, {"loyal": 1 / 9}, activity=0.3, mood=0.9, opens=0.4),
+    State("happy", "away", 0.0003, {"loyal": 1 / 9}, activity=0.4, mood=0.9, opens=0.4),
     State("happy", "failed", 0.008, {"loyal": 0.25}, mood=0.9, unpaid=True),
     # Automated: programs go on calling when the people have long stopped.
-    State("automated", "used", 0.0003, {"deserted": 1 / 450}, starts=0.75),
+    State("automated", "used", 0.0003, {"deserted": 1 / 550}, starts=0.75),
     State(
-        "automated", "deserted", 0.013, {"used": 1 / 250}, starts=0.25,
+        "automated", "deserted", 0.012, {"used": 1 / 400}, starts=0.25,
         activity=0.1, depth=0.1, breadth=0.4, opens=0.05, mood=0.6,
     ),
     # Seasonal: quiet by the calendar, which is no danger; lapsing is.
-    State("seasonal", "following", 0.0003, {"lapsing": 1 / 450}, starts=0.75),
+    State("seasonal", "following", 0.0003, {"lapsing": 1 / 550}, starts=0.75),
     State(
-        "seasonal", "lapsing", 0.013, {"following": 1 / 250}, starts=0.25,
+        "seasonal", "lapsing", 0.012, {"following": 1 / 400}, starts=0.25,
         activity=0.1, depth=0.1, breadth=0.5, opens=0.05, mood=0.6,
     ),
 )  # fmt: skip

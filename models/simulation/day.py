@@ -16,10 +16,11 @@ Rows = npt.NDArray[np.int64]
 _BARRIER_SHARES: Final = (0.6, 0.85)
 """Cumulative shares of a kind's first and second barrier."""
 
-_RATES: Final = {
-    name: column(name)
-    for name in ("activity", "depth", "breadth", "tickets", "reopens", "mood", "opens", "speaks", "refers", "exports")
-}
+_SHOWN: Final = (
+    *("activity", "depth", "breadth", "exports", "errors"),
+    *("tickets", "reopens", "mood", "speaks", "opens", "refers"),
+)
+_RATES: Final = {name: column(name) for name in _SHOWN}
 
 
 def body(kind: str, **fields: Any) -> str:

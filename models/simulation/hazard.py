@@ -54,7 +54,7 @@ def true_probability(trace: Trace, time_ms: int, horizon_days: float, cause: str
 
     >>> trace = Trace("c1", "fading", True, 0, 0, anchor=0, days=[0], states=[2])  # dormant
     >>> [round(true_probability(trace, 20 * 86_400_000, horizon), 3) for horizon in (0, 1, 14, 30)]
-    [0.0, 0.013, 0.191, 0.37]
+    [0.0, 0.012, 0.165, 0.326]
     """
     return float(true_probabilities([trace], [time_ms], horizon_days, cause)[0])
 

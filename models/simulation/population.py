@@ -55,7 +55,7 @@ LATEST_SIGN_UP: Final = 0.95
 ARRIVALS_A_DAY: Final = 0.0026
 """New customers a day as a share of those at the start: about as many as leave (7.5 % in 30 days)."""
 
-RHYTHMS: Final = ((0.55, 0.75), (0.92, 0.48), (1.0, 0.25))
+RHYTHMS: Final = ((0.6, 0.85), (0.92, 0.6), (1.0, 0.35))
 """Cumulative share, and probability to be active on a day: daily, some days a week, some days a month."""
 
 OLDEST_DAYS: Final = 700
@@ -94,7 +94,7 @@ def newcomers(
     shares, rates = np.array(RHYTHMS).T
     own_rhythm = rates[draw(np.tile(shares, (n, 1)), dice.random(n))]
     new["rate"] = np.clip(own_rhythm * np.exp(0.2 * dice.standard_normal(n)), 0.03, 0.95)
-    new["depth"] = 1.3 * np.exp(0.3 * dice.standard_normal(n))
+    new["depth"] = 0.9 * np.exp(0.3 * dice.standard_normal(n))
     new["features"] = dice.integers(3, len(FEATURES) + 1, n)
     new["segment"] = dice.random(n) < BUSINESSES
     new["source"] = dice.integers(0, len(SOURCES), n)

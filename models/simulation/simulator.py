@@ -35,7 +35,7 @@ FAMILIES: Final[tuple[Callable[[Day], None], ...]] = (
     usage.onboarding,
     usage.sessions,
     usage.programs,
-    usage.exports,
+    usage.errands,
     billing.payments,
     billing.subscriptions,
     voice.support,

@@ -15,6 +15,7 @@ PAGES: Final = ("Home", "Docs", "Settings", "Pricing", "Help")
 _SESSION: Final = track("Session Started")
 _GOAL: Final = track("Goal Completed", {"goal": "result"})
 _EXPORT: Final = track("Feature Used", {"feature": "export"})
+_ERROR: Final = track("Error Shown")
 _USED: Final = tuple(track("Feature Used", {"feature": name}) for name in FEATURES)
 _SEEN: Final = tuple(body("page", name=name, properties={"path": f"/{name.lower()}"}) for name in PAGES)
 _CALLED: Final = track("Feature Used", {"feature": "api"}, context={"active": False})
@@ -102,10 +103,11 @@ def programs(day: Day) -> None:
     day.add(rows, [_CALLED] * len(rows), (day.dice.random(len(rows)) * DAY_MS).astype(np.int64))
 
 
-def exports(day: Day) -> None:
-    """Who thinks of leaving takes the data out."""
-    rows = day.some(day.rates["exports"] * day.quiet)
-    day.add(rows, [_EXPORT] * len(rows))
+def errands(day: Day) -> None:
+    """Who thinks of leaving takes the data out; errors are what some leave for."""
+    for rate, inside in (("exports", _EXPORT), ("errors", _ERROR)):
+        rows = day.some(day.rates[rate] * day.quiet)
+        day.add(rows, [inside] * len(rows))
 
 
 def mails(day: Day) -> None:

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from models.simulation.day import Day, Rows, track
 
 NO_TICKET, OPEN, SOLVED = range(3)
-ASKED_EVERY_DAYS: Final = 45
+ASKED_EVERY_DAYS: Final = 30
 
 
 def support(day: Day) -> None:
@@ -57,10 +57,10 @@ def surveys(day: Day, rows: Rows, kind: str, scale_max: int, at_ms: npt.ArrayLik
 
 
 def opinions(day: Day) -> None:
-    """A question four times a year (sent to all, answered by some), reviews and mentions in public."""
+    """A question once a month (sent to all, answered by some), reviews and mentions in public."""
     asked = np.flatnonzero((day.people["number"] + day.number) % ASKED_EVERY_DAYS == 0)
     day.add(asked, [track("Survey Sent", {"kind": "nps"})] * len(asked), 28_800_000)
-    answer = 0.15 + 0.35 * np.minimum(day.rates["activity"][asked], 1)
+    answer = 0.2 + 0.35 * np.minimum(day.rates["activity"][asked], 1)
     surveys(day, asked[day.dice.random(len(asked)) < answer], "nps", 10)
     for event, probability in (("Review Posted", 0.5), ("Social Mention", 0.5)):
         rows = day.some(probability * day.rates["speaks"] * day.quiet)
