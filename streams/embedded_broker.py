@@ -11,9 +11,11 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import uuid
 from collections.abc import Mapping
+from concurrent.futures import Future
 from pathlib import Path
 from types import TracebackType
 
@@ -86,16 +88,7 @@ class EmbeddedBroker:
         configuration = self._write_configuration()
         if not (self.data_dir / "log" / "meta.properties").exists():
             self._format(jars, configuration)
-        with self.log_file.open("ab") as log:
-            self._process = subprocess.Popen(
-                [str(java()), *_JVM_OPTIONS, "-cp", jars, "kafka.Kafka", str(configuration)],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                cwd=self.data_dir,
-                start_new_session=True,  # Ctrl-C reaches us alone: we stop our clients first, then the broker
-                preexec_fn=_die_with_parent if sys.platform == "linux" else None,
-            )
+        self._spawn([str(java()), *_JVM_OPTIONS, "-cp", jars, "kafka.Kafka", str(configuration)])
         self._await_listening()
         return self
 
@@ -193,6 +186,31 @@ class EmbeddedBroker:
         )
         if done.returncode:
             raise BrokerUnavailable(f"its storage could not be formatted: {_last_line(done.stderr or done.stdout)}")
+
+    def _spawn(self, command: list[str]) -> None:
+        """Start from a thread that lives as long as the broker: "die with the parent" means the parent's *thread*."""
+        started: Future[subprocess.Popen[bytes]] = Future()
+
+        def own() -> None:
+            try:
+                with self.log_file.open("ab") as log:
+                    process = subprocess.Popen(
+                        command,
+                        stdin=subprocess.DEVNULL,
+                        stdout=log,
+                        stderr=log,
+                        cwd=self.data_dir,
+                        start_new_session=True,  # Ctrl-C reaches us alone: clients are stopped before their broker
+                        preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+                    )
+            except OSError as failure:
+                started.set_exception(BrokerUnavailable(str(failure)))
+                return
+            started.set_result(process)
+            process.wait()
+
+        threading.Thread(target=own, name="embedded broker", daemon=True).start()
+        self._process = started.result()
 
     def _await_listening(self) -> None:
         assert self._process is not None

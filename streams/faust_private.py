@@ -15,12 +15,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from typing import Any, TypeVar
 
 import faust
+import orjson
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
+from aiokafka.coordinator.assignors.abstract import AbstractPartitionAssignor
+from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment, ConsumerProtocolMemberMetadata
 from aiokafka.errors import ConsumerStoppedError, IllegalStateError, KafkaError, OffsetOutOfRangeError
 from aiokafka.structs import OffsetAndMetadata
 from faust.app.base import BootStrategy
@@ -29,6 +31,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
 from streams import aiokafka_private as private
+from streams.assignment import Claims, share
 from streams.errors import ConfigurationError, InputLost
 from streams.ownership import Ownership
 from streams.processing import Batch
@@ -69,6 +72,39 @@ class BatchSchema(faust.Schema):
         return message.value
 
 
+class _StateAware(AbstractPartitionAssignor):
+    """Assigns by `streams.assignment.share`; members say with their join what state they have."""
+
+    name = "churn-signals-state-aware"
+    version = 0
+
+    def __init__(self, claims: Callable[[], Claims]) -> None:
+        self._claims = claims
+
+    def metadata(self, topics: Iterable[str]) -> ConsumerProtocolMemberMetadata:
+        said = orjson.dumps(dict(self._claims()), option=orjson.OPT_NON_STR_KEYS)
+        return ConsumerProtocolMemberMetadata(self.version, list(topics), said)
+
+    def assign(self, cluster: Any, members: Mapping[str, Any]) -> dict[str, ConsumerProtocolMemberAssignment]:
+        topic = next(name for member in members.values() for name in member.subscription)
+        claims = {member: _claims_of(metadata.user_data) for member, metadata in members.items()}
+        shares = share(cluster.partitions_for_topic(topic) or (), claims)
+        return {
+            member: ConsumerProtocolMemberAssignment(self.version, [(topic, numbers)] if numbers else [], b"")
+            for member, numbers in shares.items()
+        }
+
+    def on_assignment(self, assignment: Any) -> None:
+        pass
+
+
+def _claims_of(said: bytes) -> Claims:
+    try:
+        return {int(number): int(offset) for number, offset in orjson.loads(said).items()}
+    except (ValueError, AttributeError):
+        return {}  # from another version: a member without state
+
+
 class _Listener(driver.ConsumerRebalanceListener):
     def on_partitions_revoked(self, revoked: Any) -> Awaitable[None]:
         self._thread.expected.clear()
@@ -91,7 +127,7 @@ class _Thread(driver.AIOKafkaConsumerThread):
             **settings.connection(),
             group_id=settings.kafka_group_id,
             group_instance_id=settings.kafka_group_instance_id or None,
-            partition_assignment_strategy=[RoundRobinPartitionAssignor],
+            partition_assignment_strategy=[_StateAware(self.app.ownership.claims)],
             enable_auto_commit=False,
             auto_offset_reset="none",  # a position that the broker no longer has is an error, never a jump
             isolation_level="read_committed",  # forwarded events are part of transactions

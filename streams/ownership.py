@@ -113,6 +113,13 @@ class Ownership:
         """Every assigned partition is taken over and runs."""
         return self.generation >= 0 and self.wanted == set(self._running)
 
+    def claims(self) -> dict[int, int]:
+        """What state we have, for the group's assignment: partitions kept over a rebalance, and stores on disk."""
+        prefix = f"{self.names.input}-"
+        names = [path.name for path in self.settings.store_dir.glob(f"{prefix}*")]
+        on_disk = {int(name[len(prefix) :]): 0 for name in names if name[len(prefix) :].isdigit()}
+        return on_disk | {number: partition.changelog_offset for number, partition in dict(self.owned).items()}
+
     def progress_of(self, number: int) -> Progress:
         """Figures of a partition; those of the last time we had it when it is not ours."""
         return self.owned[number].progress if number in self.owned else self._progress.get(number, Progress())

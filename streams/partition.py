@@ -89,6 +89,7 @@ class Partition:
         self.producer = producer
         self.store = store
         self.progress = Progress(position=recovered.next_offset if recovered is not None else first_offset)
+        self.changelog_offset = store.meta.changelog_offset if store.meta is not None else 0
         self._changelog = (changelog, number)
         self._clock = clock
         self._inputs = inputs
@@ -214,6 +215,7 @@ class Partition:
         if FAILPOINT:
             failpoint("before-store")
         self.store.write(changes, changelog_offset)
+        self.changelog_offset = changelog_offset
         if FAILPOINT:
             failpoint("after-store")
         self._processor.committed()

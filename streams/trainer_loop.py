@@ -13,6 +13,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import KafkaError
 from aiokafka.structs import OffsetAndMetadata
 
+from streams import aiokafka_private as private
 from streams.errors import InputLost, OwnershipLost
 from streams.failpoints import FAILPOINT, failpoint
 from streams.model_reader import LABELS_OFFSET_HEADER, ModelReader, Snapshot
@@ -62,6 +63,7 @@ class TrainerLoop:
         self._tp = TopicPartition(name_of(LABELS, settings), 0)
         self._model_topic = name_of(MODEL, settings)
         self._assigned = False
+        self._assignment = 0  # counts revocations: a seek holds for one assignment only
         self._pending: list[Output] = []
         self._published_offset = -1
         self._published_at = 0.0
@@ -97,25 +99,35 @@ class TrainerLoop:
         producer = await FencedProducer.open(self.settings, identity)
         clean = False
         try:
+            assignment = self._assignment
             await self._restore(consumer)
             self.leading = True
-            while self._assigned and not stop.is_set():
-                labels = (await consumer.getmany(self._tp, timeout_ms=_POLL_MS, max_records=_BATCH_LABELS)).get(
-                    self._tp, []
-                )
-                values = [record.value for record in labels if record.value is not None]
-                if values:
-                    self._pending += self.learner.learn(values) or []
-                if self._assigned:  # the position of a partition that was just revoked means nothing
-                    self.learned_offset = await consumer.position(self._tp)
+            while not stop.is_set():
+                found = await consumer.getmany(self._tp, timeout_ms=_POLL_MS, max_records=_BATCH_LABELS)
+                if assignment != self._assignment:
+                    return  # assigned again or not: nothing was sought in the new assignment
+                labels = found.get(self._tp, [])
+                self._learn(labels)
+                # Markers behind the last label are no lag: workers write labels in transactions.
+                self.learned_offset = max(self.learned_offset, private.position(consumer, self._tp) or 0)
                 if self._publish_is_due(caught_up=not labels):
                     await self._publish(producer, consumer)
-            if self._assigned and self.learned_offset > self._published_offset:
+            if self.learned_offset > self._published_offset:
                 await self._publish(producer, consumer)
             clean = True
         finally:
             self.leading = False
             await (producer.close() if clean else producer.discard())
+
+    def _learn(self, labels: Sequence[Any]) -> None:
+        if not labels:
+            return
+        if labels[0].offset < self.learned_offset:
+            raise OwnershipLost(f"label {labels[0].offset} was learned already, {self.learned_offset} is next")
+        values = [record.value for record in labels if record.value is not None]
+        if values:
+            self._pending += self.learner.learn(values) or []
+        self.learned_offset = labels[-1].offset + 1
 
     async def _restore(self, consumer: AIOKafkaConsumer) -> None:
         found: list[Snapshot] = []
@@ -178,6 +190,7 @@ class TrainerLoop:
         return AIOKafkaConsumer(
             **settings.connection(),
             group_id=f"{settings.kafka_group_id}-trainer",
+            group_instance_id=settings.kafka_group_instance_id or None,
             enable_auto_commit=False,
             auto_offset_reset="none",
             isolation_level="read_committed",
@@ -196,6 +209,7 @@ class _Listener(ConsumerRebalanceListener):
 
     def on_partitions_revoked(self, revoked: Any) -> None:
         self._loop._assigned = False
+        self._loop._assignment += 1
 
     def on_partitions_assigned(self, assigned: Any) -> None:
         self._loop._assigned = self._loop._tp in assigned

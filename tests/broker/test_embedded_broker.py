@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import subprocess
+import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -45,6 +49,39 @@ def test_a_killed_broker_serves_the_same_data_at_the_same_address(tmp_path: Path
         assert asyncio.run(read(address)) == b"kept"
     finally:
         broker.stop()
+
+
+def test_a_broker_started_from_a_thread_outlives_the_thread(tmp_path: Path) -> None:
+    """Rule: the broker ends with the process that started it, not with the thread that called `start`."""
+    broker = EmbeddedBroker(tmp_path)
+    starter = threading.Thread(target=broker.start)
+    starter.start()
+    starter.join()
+    try:
+        time.sleep(0.5)
+        socket.create_connection(("127.0.0.1", broker.port), timeout=1).close()
+    finally:
+        broker.stop()
+
+
+def test_the_broker_ends_with_a_process_that_is_killed(tmp_path: Path) -> None:
+    """Rule: nothing is left running, also after a kill -9 of the program that started it."""
+    program = f"""
+import sys, time
+from pathlib import Path
+from streams.embedded_broker import EmbeddedBroker
+print(EmbeddedBroker(Path({str(tmp_path)!r})).start().pid, flush=True)
+time.sleep(60)
+"""
+    parent = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    with parent:
+        pid = int(parent.stdout.readline())
+        parent.kill()
+    deadline = time.monotonic() + 5
+    while Path(f"/proc/{pid}").exists() and "State:\tZ" not in Path(f"/proc/{pid}/status").read_text():
+        assert time.monotonic() < deadline, "the broker is still there"
+        time.sleep(0.05)
 
 
 def test_sasl_lets_the_right_password_in_and_names_the_wrong_one(tmp_path: Path) -> None:

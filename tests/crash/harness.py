@@ -65,14 +65,14 @@ class Run:
 
     # Workers
 
-    def start(self, name: str, **environment: str) -> subprocess.Popen[bytes]:
+    def start(self, name: str, *, program: Path = WORKER, **environment: str) -> subprocess.Popen[bytes]:
         """Start a worker process; its log is `<name>.log`."""
         variables = {
             variable(field.name): _text(getattr(self.settings, field.name)) for field in dataclasses.fields(Settings)
         }
         with (self.directory / f"{name}.log").open("ab") as log:
             process = subprocess.Popen(
-                [sys.executable, str(WORKER)], env={**os.environ, **variables, **environment}, stdout=log, stderr=log
+                [sys.executable, str(program)], env={**os.environ, **variables, **environment}, stdout=log, stderr=log
             )
         self.workers[name] = process
         return process

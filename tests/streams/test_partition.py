@@ -83,6 +83,7 @@ def batch(start: int, stop: int, *, next_: int | None = None, end: int = 1_000) 
 def partition_of(world: World, clock: str = "event") -> Partition:
     class Store:
         write = staticmethod(world.write)
+        meta = None
 
     class Inputs:
         seek = staticmethod(world.seek)

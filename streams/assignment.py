@@ -1,0 +1,50 @@
+"""Who gets which partition: evenly, and where its state already is, so that a rebalance moves as little as it can."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+Claims = Mapping[int, int]
+"""Partition -> how far a member's local state of it reaches (a changelog offset; 0 for a store of unknown age)."""
+
+
+def share(partitions: Iterable[int], claims: Mapping[str, Claims]) -> dict[str, list[int]]:
+    """Partitions of each member. Counts differ by at most one; the same arguments give the same answer everywhere.
+
+    1. Each partition goes to the member whose state of it reaches furthest, while that member has room. Partitions
+       that nobody else has a state of choose first, so that a newcomer gets those that it knows.
+    2. What is left goes to the members with the fewest, known ones first.
+
+    >>> share(range(4), {"a": {0: 9, 1: 9, 2: 9, 3: 9}, "b": {1: 0, 2: 0}})
+    {'a': [0, 3], 'b': [1, 2]}
+    >>> share(range(3), {"new": {}})
+    {'new': [0, 1, 2]}
+    """
+    members = sorted(claims)
+    numbers = sorted(partitions)
+    if not members:
+        return {}
+    least, larger = divmod(len(numbers), len(members))
+    shares: dict[str, list[int]] = {member: [] for member in members}
+
+    def has_room(member: str) -> bool:
+        size = len(shares[member])
+        if size < least:
+            return True
+        return size == least and sum(len(share) > least for share in shares.values()) < larger
+
+    def claimants(number: int) -> list[str]:
+        return sorted((m for m in members if number in claims[m]), key=lambda m: (-claims[m][number], m))
+
+    left = []
+    for number in sorted(numbers, key=lambda number: (len(claimants(number)) > 1, number)):
+        owner = next((member for member in claimants(number)[:1] if has_room(member)), None)
+        if owner is None:
+            left.append(number)
+        else:
+            shares[owner].append(number)
+    for number in left:
+        known = [member for member in claimants(number) if has_room(member)]
+        fewest = sorted(filter(has_room, members), key=lambda member: (len(shares[member]), member))
+        shares[(known or fewest)[0]].append(number)
+    return {member: sorted(share) for member, share in shares.items()}

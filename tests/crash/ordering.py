@@ -1,0 +1,39 @@
+"""The smallest learner, which remembers the order it was taught in. As a program it is a trainer."""
+
+from __future__ import annotations
+
+import asyncio
+
+import orjson
+
+from streams.settings import Settings
+from streams.trainer_loop import TrainerLoop
+from streams.worker import configure_logging, exit_now, run_until_signal
+
+
+class Order:
+    def __init__(self) -> None:
+        self.learned: list[int] = []
+
+    def restore(self, snapshot: bytes | None) -> None:
+        self.learned = orjson.loads(snapshot) if snapshot is not None else []
+
+    def learn(self, labels: list[bytes]) -> None:
+        self.learned += [int(label) for label in labels]
+
+    def snapshot(self) -> bytes:
+        return orjson.dumps(self.learned)
+
+
+def main() -> int:
+    settings = Settings.from_environment()
+    configure_logging(settings)
+
+    async def work(stop: asyncio.Event) -> None:
+        await TrainerLoop(settings, Order()).run(stop)
+
+    return run_until_signal(work)
+
+
+if __name__ == "__main__":
+    exit_now(main())
