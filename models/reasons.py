@@ -1,0 +1,176 @@
+"""Why a customer's probability is what it is: contributions to the log-odds, grouped into reasons in plain words.
+
+Contributions of features with the same reason code are one reason, told by the feature that speaks loudest in it. What
+is listed, the rest and the bias add up to the log-odds. What raises the risk and what protects stand apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from models.features import FEATURES, NAMES
+from models.sentences import natural, tell
+
+Floats = NDArray[np.float64]
+
+RAISING_MAX: Final = 5  # more than a person reads
+PROTECTIVE_MAX: Final = 3
+LEAST: Final = 0.02  # log-odds: 2 % in the odds, below which a contribution is no reason
+
+LOW_EVIDENCE: Final = "LOW_EVIDENCE"
+CODES: Final[tuple[str, ...]] = tuple(dict.fromkeys([*(f.reason for f in FEATURES), LOW_EVIDENCE]))
+SILENT_CODES: Final = frozenset(("SILENCE", "RHYTHM_BROKEN", "USAGE_DROP", "DEPTH_DROP", "FEATURE_ABANDONED"))
+"""Reasons that a feed which stopped delivering would produce for everybody."""
+
+PLAYBOOKS: Final[dict[str, str]] = {
+    "SILENCE": "reengage", "USAGE_DROP": "reengage", "RHYTHM_BROKEN": "reengage", "EMAIL_DISENGAGED": "reengage",
+    "UNSUBSCRIBED": "reengage", "REFERRALS_STOPPED": "reengage", "DEPTH_DROP": "show_value",
+    "FEATURE_ABANDONED": "show_value", "ONBOARDING_STALLED": "onboarding_help", "TRIAL_ENDING_INACTIVE": "trial_help",
+    "PAYMENT_FAILED": "recover_payment", "CARD_EXPIRING": "recover_payment", "DOWNGRADE": "plan_review",
+    "CANCEL_INTENT": "save_offer", "RENEWAL_NEAR_LOW_USE": "renewal_review", "TICKET_SURGE": "support_review",
+    "TICKET_REOPENED": "support_review", "SLOW_SUPPORT": "support_review", "CSAT_DETRACTOR": "listen",
+    "NPS_DETRACTOR": "listen", "NEGATIVE_REVIEW": "listen", "BARRIER_REPEATED": "listen", "REFUND": "listen",
+    "SEATS_SHRINKING": "account_review", "CHAMPION_LEFT": "account_review", "LOW_EVIDENCE": "learn_more",
+}  # fmt: skip
+"""What a team would do first about each reason: a name for their own procedure."""
+
+_CODE: Final = np.array([CODES.index(f.reason) for f in FEATURES])
+_ORDER: Final = np.argsort(_CODE, kind="stable")
+_PRESENT: Final = np.unique(_CODE)
+_STARTS: Final = np.searchsorted(_CODE[_ORDER], _PRESENT)
+_MEMBERS: Final = tuple(tuple(np.flatnonzero(code == _CODE).tolist()) for code in range(len(CODES)))
+_LOW: Final = CODES.index(LOW_EVIDENCE)
+_INDEX: Final = {name: i for i, name in enumerate(NAMES)}
+
+
+class Reason(msgspec.Struct, gc=False, frozen=True):
+    """One reason; contributions are log-odds, positive raises the risk.
+
+    >>> reason = Reason("SILENCE", "quiet for 11 days; usual gap 2.1", "recency_days", 11.0, 2.1, 0.8)
+    >>> msgspec.json.decode(msgspec.json.encode(reason))["code"]
+    'SILENCE'
+    """
+
+    code: str
+    sentence: str
+    feature: str
+    value: float | None
+    baseline: float | None
+    contribution: float
+
+
+class Explanation(msgspec.Struct, gc=False):
+    """All of one score's log-odds: sum of `raising` + sum of `protective` + rest + bias = log_odds."""
+
+    raising: list[Reason]
+    protective: list[Reason]
+    rest: float
+    bias: float
+    log_odds: float
+
+    @property
+    def silent(self) -> bool:
+        """Whether the main reason is one that a feed which stopped for everybody would give too."""
+        return bool(self.raising) and self.raising[0].code in SILENT_CODES
+
+
+def by_code(contributions: Floats, x: Floats) -> Floats:
+    """Contributions (n, d) summed per reason code, (n, len(CODES)); what a missing value adds is LOW_EVIDENCE.
+
+    A row's bits do not depend on the other rows.
+    """
+    missing = np.isnan(x) & (contributions != 0.0)
+    unknown = None
+    if missing.any():
+        unknown = np.add.reduce(np.where(missing, contributions, 0.0), axis=1)
+        contributions = np.where(missing, 0.0, contributions)
+    totals = np.zeros((len(contributions), len(CODES)))
+    if len(contributions):
+        ordered = np.ascontiguousarray(contributions[:, _ORDER])
+        totals[:, _PRESENT] = np.add.reduceat(ordered, _STARTS, axis=1)
+    if unknown is not None:
+        totals[:, _LOW] += unknown
+    return totals
+
+
+def explain(
+    contributions: Floats, bias: Floats, log_odds: Floats, x: Floats, m: Floats, values: Floats | None = None
+) -> list[Explanation]:
+    """The reasons of n scores.
+
+    Args:
+        contributions: Of each feature to the log-odds, (n, d).
+        bias: Log-odds of somebody average, (n,).
+        log_odds: (n,).
+        x: Features as scored, (n, d), NaN for missing.
+        m: The population's level at the time, (n, d), NaN for unknown.
+        values: `natural(x)`, if the caller has it.
+    """
+    totals = by_code(contributions, x).tolist()
+    rows, known = contributions.tolist(), (natural(x) if values is None else values).tolist()
+    peers = natural(m).tolist()
+    return [
+        _one(*row)
+        for row in zip(totals, rows, known, peers, bias.tolist(), log_odds.tolist(), strict=True)
+    ]  # fmt: skip
+
+
+def _one(
+    totals: list[float], row: list[float], values: list[float], peers: list[float], bias: float, log_odds: float
+) -> Explanation:
+    raising = sorted(((-total, code) for code, total in enumerate(totals) if total >= LEAST))[:RAISING_MAX]
+    protective = sorted(((total, code) for code, total in enumerate(totals) if total <= -LEAST))[:PROTECTIVE_MAX]
+    up = [_reason(code, -total, row, values, peers, 1.0) for total, code in raising]
+    down = [_reason(code, total, row, values, peers, -1.0) for total, code in protective]
+    listed = sum([reason.contribution for reason in up]) + sum([reason.contribution for reason in down])
+    if not up:
+        up = [_nothing_known(values)]
+    return Explanation(up, down, log_odds - bias - listed, bias, log_odds)
+
+
+def _reason(
+    code: int, total: float, row: list[float], values: list[float], peers: list[float], sign: float
+) -> Reason:  # fmt: skip
+    members: Sequence[int] = _MEMBERS[code]
+    if code == _LOW and not any(row[i] * sign > 0.0 for i in members):
+        members = [i for i, value in enumerate(values) if value != value and row[i] != 0.0] or members
+    loudest = max(members, key=lambda i: (row[i] * sign, -i))
+    told = tell(loudest, values, peers)
+    return Reason(CODES[code], told.sentence, told.feature, told.value, told.baseline, total)
+
+
+def _nothing_known(values: list[float]) -> Reason:
+    """Nothing sets this customer apart: the probability is what everybody's is, and that is said."""
+    tenure = _INDEX.get("tenure_days")
+    known = values[tenure] if tenure is not None else float("nan")
+    sentence = "nothing sets this customer apart from the average"
+    return Reason(LOW_EVIDENCE, sentence, "tenure_days", None if known != known else known, None, 0.0)
+
+
+def evidence(values: Floats, trust: float) -> list[str]:
+    """How much stands behind each of n scores, from `natural` features (n, d): "low", "medium" or "high".
+
+    Low: no rhythm is known, or the customer for less than a week. High: known for 90 days with 8 active ones among
+    them, and the model's learned part outweighs the prior (`trust` is w of w = n / (n + k)).
+    """
+    tenure, rhythm, active = (_INDEX.get(name) for name in ("tenure_days", "no_rhythm", "active_days_90"))
+    found = []
+    for row in values.tolist():
+        known = row[tenure] if tenure is not None else float("nan")
+        if not known >= 7.0 or (rhythm is not None and row[rhythm] > 0.5):
+            found.append("low")
+        elif known >= 90.0 and (active is None or row[active] >= 8.0) and trust >= 0.5:
+            found.append("high")
+        else:
+            found.append("medium")
+    return found
+
+
+def playbook(explanation: Explanation) -> str:
+    """The procedure that the main reason calls for."""
+    return PLAYBOOKS.get(explanation.raising[0].code, "learn_more")

@@ -1,0 +1,100 @@
+"""Plain words for a feature's value against the customer's own baseline: what a reason says to a person.
+
+A sentence states facts only (the value, what is usual for this customer, else where customers stand now), so it is
+true whichever way the model's weight points. No text of an event ever enters it. A feature without a wording here is
+told by its sentence in the catalogue, so adding a feature needs no entry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.features import FEATURES, NAMES, Feature
+from models.wordings import NAN, STANDS_FOR, WORDINGS, Facts, Wording, figure, flag, percent
+
+Floats = NDArray[np.float64]
+DIGITS: Final = 4  # of a natural value: a quarter of an hour is .0104 of a day
+SAME: Final = 0.1  # a value within 10 % of the customer's usual is told against the others, if it differs from them
+
+_INDEX: Final = {name: i for i, name in enumerate(NAMES)}
+_LOG: Final = np.flatnonzero([f.transform == "log" for f in FEATURES])
+
+
+def _factor(feature: Feature) -> float:
+    """Shares of a window are told in the window's unit: 3 of 7 days, not 0.43."""
+    tail = feature.name.rpartition("_")[2]
+    counted = feature.transform == "share" and feature.unit in ("days", "weeks") and tail.isdigit()
+    return float(tail) if counted else 1.0
+
+
+_FACTORS: Final = np.array([_factor(f) for f in FEATURES])
+
+
+def natural(x: Floats) -> Floats:
+    """Features (n, d) in the catalogue's units again, rounded to `DIGITS`; NaN stays NaN.
+
+    >>> row = np.full((1, len(NAMES)), np.nan)
+    >>> row[0, NAMES.index("recency_days")] = np.log1p(11.0)
+    >>> natural(row)[0, NAMES.index("recency_days")]
+    np.float64(11.0)
+    """
+    values = x * _FACTORS
+    values[:, _LOG] = np.expm1(x[:, _LOG])
+    return np.round(values, DIGITS) + 0.0  # no -0
+
+
+def _fallback(feature: Feature) -> Wording:
+    if feature.transform == "flag":
+        return flag(feature.sentence, f"does not hold: {feature.sentence}")
+    how = percent if feature.transform == "share" and feature.unit == "share" else figure
+    return Wording(lambda f, v: f"{feature.sentence}: {how(v)}", None, how, peers=feature.relative)
+
+
+_BY_INDEX: Final = tuple(WORDINGS.get(f.name) or _fallback(f) for f in FEATURES)
+_TOLD_BY: Final = tuple(_INDEX.get(STANDS_FOR.get(name, name), i) for i, name in enumerate(NAMES))
+
+
+class Told(NamedTuple):
+    """A feature in words, and the figures that the words are about."""
+
+    sentence: str
+    feature: str
+    value: float | None
+    baseline: float | None
+
+
+def tell(index: int, values: Sequence[float], peers: Sequence[float]) -> Told:
+    """One feature of one customer in plain words.
+
+    Args:
+        index: Which feature of the catalogue.
+        values: The customer's features in natural units (d), see `natural`.
+        peers: Where customers stand now (d), natural units; NaN where unknown.
+    """
+    told_by = _TOLD_BY[index]
+    value = values[told_by]
+    if value != value:
+        told_by, value = index, values[index]
+    name = NAMES[told_by]
+    if value != value:
+        return Told(f"not known: {FEATURES[told_by].sentence}", name, None, None)
+    wording = _BY_INDEX[told_by]
+    facts = Facts(values)
+    said = wording.say(facts, value)
+    peer = peers[told_by] if wording.peers and FEATURES[told_by].relative else NAN
+    if wording.own is not None:
+        own = wording.own(facts)
+        if own == own and (peer != peer or abs(value - own) > SAME * own):
+            return Told(
+                said if wording.holds_usual else f"{said}; {wording.usual} {wording.figure(own)}",
+                name,
+                value,
+                round(own, DIGITS),
+            )
+    if peer == peer:
+        return Told(f"{said}; customers now {wording.figure(peer)}", name, value, peer)
+    return Told(said, name, value, None)
