@@ -24,6 +24,7 @@ from models.profile import (
     RESPONSES_KEPT,
     STEPS_TRACKED,
     SUBSCRIPTION_LOG,
+    SUM_LIMIT,
     TAGS_KEPT,
     Commerce,
     Identity,
@@ -258,7 +259,7 @@ def _order_completed(profile: Profile, event: Event) -> None:
     amount = _money(event.properties, "revenue", "total", "value")
     if amount is not None and amount > 0:
         part.valued += 1
-        part.revenue += amount
+        part.revenue = min(part.revenue + amount, SUM_LIMIT)
         keep_last(part.recent, (at, event.id_hash, amount), ORDERS_KEPT)
 
 
@@ -267,7 +268,7 @@ def _order_refunded(profile: Profile, event: Event) -> None:
     part.refunds += 1
     amount = _money(event.properties, "revenue", "total", "amount", "value")
     if amount is not None:
-        part.refunded += abs(amount)
+        part.refunded = min(part.refunded + abs(amount), SUM_LIMIT)
 
 
 def _subscription_change(profile: Profile, event: Event) -> None:
@@ -275,6 +276,8 @@ def _subscription_change(profile: Profile, event: Event) -> None:
     properties, at, key = event.properties, event.time_ms, event.id_hash
     kind = _CHANGES[event.name]
     price = _money(properties, "mrr")
+    if price is not None and price < 0:
+        price = None  # a credit is not a price
     plan = text(properties.get("plan"), 64)
     if kind != RENEWED:
         keep_last(part.log, (at, key, kind, -1 if price is None else price, plan or ""), SUBSCRIPTION_LOG)
@@ -351,11 +354,11 @@ _SCALES = {"csat": 5.0, "nps": 10.0, "ces": 7.0}  # the usual scale where the ev
 
 def _survey(profile: Profile, event: Event) -> None:
     properties = event.properties
-    kind, score = properties.get("kind"), number(properties.get("score"))
-    scale = number(properties.get("scale_max")) or (_SCALES.get(kind) if kind.__class__ is str else None)
+    kind, score = str(properties.get("kind")), number(properties.get("score"))
+    scale = number(properties.get("scale_max")) or _SCALES.get(kind)
     part = _voice(profile)
     if score is not None and scale and 0 <= score <= scale and kind in _SCALES:
-        entry = (event.time_ms, event.id_hash, round(1000 * score / scale))
+        entry = (event.time_ms, event.id_hash, round(1000 * (score / scale)))  # the largest double times 1000 is inf
         keep_last(getattr(part, kind), entry, RESPONSES_KEPT)
         if kind == "csat":
             part.csat_sum += entry[2]

@@ -273,15 +273,19 @@ class Partition:
         path = profile.path
         assert path is not None
         at = event.time_ms
-        self._match(profile, path, event, row.engaged and not event.automated)
+        engaged = row.engaged and not event.automated
+        self._match(profile, path, event, engaged)
         if path.next_snapshot_ms == NEVER_MS:
             path.next_snapshot_ms = self._grid_after(key, self.clock_ms)
-        if row.engaged and at == profile.engaged_ms:
+        unwatched = False
+        if engaged and at == profile.engaged_ms:
+            unwatched = path.silence_step > 0 or path.next_silence_ms == NEVER_MS
             path.silence_step = 0
         if row.decisive or at - path.scored_ms >= self.definition.score_every_ms:
             self._capture(key, profile, path, max(at, profile.newest_ms), DECISIVE if row.decisive else EVENT, offset)
-            if path.silence_step == 0:
-                self._schedule_silence(profile, path)
+            unwatched = path.silence_step == 0
+        if unwatched:
+            self._schedule_silence(profile, path, self.clock_ms)
         self._reschedule(key, path)
 
     def _match(self, profile: Profile, path: Path, event: Event, engaged: bool) -> None:
@@ -300,7 +304,7 @@ class Partition:
             if at > matched[i]:
                 matched[i] = at
             for pending in path.pending:
-                if pending.snapshot_ms < at < pending.since[i]:
+                if pending.snapshot_ms <= at < pending.since[i]:  # the snapshot itself saw what lies before it
                     pending.since[i] = at
 
     def _capture(self, key: bytes, profile: Profile, path: Path, at_ms: int, trigger: str, offset: int) -> None:
@@ -316,7 +320,7 @@ class Partition:
         phase = xxh3_64_intdigest(key) % every
         return (at_ms - phase) // every * every + every + phase
 
-    def _schedule_silence(self, profile: Profile, path: Path) -> None:
+    def _schedule_silence(self, profile: Profile, path: Path, now_ms: int) -> None:
         """The next look at a customer who may fall silent, by the customer's own rhythm.
 
         The usual gap here is the span of the active days of the last 90 divided by their number.
@@ -328,7 +332,7 @@ class Partition:
         span = min(90, (profile.newest_ms - profile.first_engaged_ms) // DAY_MS + 1)
         gap_ms = span * DAY_MS // max(recent.bit_count(), 1)
         wait = max(SILENCE_MIN_MS, 3 * gap_ms // 2) << path.silence_step
-        path.next_silence_ms = max(profile.engaged_ms + wait, self.clock_ms + 1)
+        path.next_silence_ms = max(profile.engaged_ms + wait, now_ms + 1)
 
     def _reschedule(self, key: bytes, path: Path) -> None:
         due = _due_ms(path, self._wait_ms)
@@ -359,10 +363,13 @@ class Partition:
                 path.pending.append(Pending(at_ms, eligible, [NEVER_MS] * len(self._definitions)))
             path.next_snapshot_ms = at_ms + self.definition.snapshot_every_ms if eligible else NEVER_MS
         if path.next_silence_ms <= at_ms:
+            self._schedule_silence(profile, path, at_ms)
+            if path.next_silence_ms > at_ms + 1:
+                return  # there was activity since, too soon after a score to move the deadline
             if path.scored_ms < at_ms and self._eligible(profile, at_ms):
                 self._capture(key, profile, path, at_ms, SILENCE, -1)
             path.silence_step += 1
-            self._schedule_silence(profile, path)
+            self._schedule_silence(profile, path, at_ms)
 
     # Labels ----------------------------------------------------------------------------------------------------------
 

@@ -90,10 +90,8 @@ def bins_merge(a: Bins, a_hour: int, b: Bins, b_hour: int) -> Bins:
         bins_advance(copy, hour, newest)
         halves.append(copy)
     merged, other = halves
-    for counter, row in other.items():
-        if counter >= CARRY:
-            continue
-        high = other.get(counter + CARRY)
+    for counter in sorted({key % CARRY for key in other}):  # of a count of 256 only the second byte is kept
+        row, high = other.get(counter, _ZEROS), other.get(counter + CARRY)
         mine = merged.setdefault(counter, bytearray(BIN_BYTES))
         for slot in range(BIN_BYTES):
             addition = row[slot] + (high[slot] << 8 if high else 0)
@@ -144,7 +142,7 @@ def newest(a: T | None, b: T | None) -> T | None:
     """The later of two entries that start with (time, id): last value by (time, id)."""
     if a is None or b is None:
         return b if a is None else a
-    return max(a, b)  # type: ignore[type-var]
+    return max(a, b)  # type: ignore[call-overload]
 
 
 def keep_last(entries: list[Any], entry: Any, limit: int) -> None:

@@ -13,6 +13,7 @@ decoding), one byte of format version, then msgpack of the fields as an array.
 
 from __future__ import annotations
 
+from copy import copy as shallow_copy
 from typing import Any, Final
 
 import msgspec
@@ -46,6 +47,7 @@ TAGS_KEPT: Final = 16
 ORDERS_KEPT: Final = 8
 GOALS_KEPT: Final = 8
 STEPS_TRACKED: Final = 16
+SUM_LIMIT: Final = 1 << 62  # sums stop here, so that they can be written; clipped sums of what is not negative commute
 
 # (time ms, id hash, value): compared in this order
 Stamp = tuple[int, int]
@@ -223,7 +225,38 @@ def due_ms(data: bytes) -> int:
 
 def copy(profile: Profile) -> Profile:
     """An independent copy, for features that must be frozen while events go on."""
-    return _DECODER.decode(_ENCODER.encode(profile))
+    twin = shallow_copy(profile)
+    twin.bins = {counter: row[:] for counter, row in profile.bins.items()}
+    twin.totals = profile.totals.copy()
+    twin.guard = profile.guard.copy()
+    twin.used = profile.used.copy()
+    twin.matched = profile.matched[:]
+    if (commerce := profile.commerce) is not None:
+        part: Any = shallow_copy(commerce)
+        twin.commerce = part
+        part.recent = commerce.recent[:]
+    if (subscription := profile.subscription) is not None:
+        part = shallow_copy(subscription)
+        twin.subscription = part
+        part.log = subscription.log[:]
+    if profile.payments is not None:
+        twin.payments = shallow_copy(profile.payments)
+    if (voice := profile.voice) is not None:
+        part = shallow_copy(voice)
+        twin.voice = part
+        part.csat, part.nps, part.ces, part.tags = voice.csat[:], voice.nps[:], voice.ces[:], voice.tags[:]
+    if profile.identity is not None:
+        twin.identity = shallow_copy(profile.identity)
+    if (journey := profile.journey) is not None:
+        part = shallow_copy(journey)
+        twin.journey = part
+        part.steps, part.goal_values = journey.steps[:], journey.goal_values[:]
+    if (path := profile.path) is not None:
+        part = shallow_copy(path)
+        twin.path = part
+        part.pending = [Pending(p.snapshot_ms, p.eligible, p.since[:]) for p in path.pending]
+        part.extra = path.extra[:]
+    return twin
 
 
 def advance(profile: Profile, now_ms: int) -> None:
@@ -281,8 +314,8 @@ MERGE_RULES: Final[dict[type, dict[str, str]]] = {
     },
     Journey: {
         "signed_up_ms": "min", "onboarded_ms": "min", "steps": "smallest", "steps_total": "max",
-        "first_goal_ms": "min", "last_goal_ms": "max", "goal_values": "last:8", "session_s_sum": "sum", "sessions_timed": "sum",
-        "clicked_ms": "max",
+        "first_goal_ms": "min", "last_goal_ms": "max", "goal_values": "last:8",
+        "session_s_sum": "sum", "sessions_timed": "sum", "clicked_ms": "max",
     },
 }  # fmt: skip
 
@@ -326,7 +359,7 @@ def _merge_field(rule: str, a: Any, b: Any) -> Any:
         case "max":
             return max(a, b)
         case "sum":
-            return a + b
+            return min(a + b, SUM_LIMIT)
         case "sums":
             return {key: a.get(key, 0) + b.get(key, 0) for key in a.keys() | b.keys()}
         case "newest":
