@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from models.effects import SubscriptionState
 from models.families import COUNTER_INDEX
-from models.primitives import BIN_BYTES, BITMAP_DAYS, CARRY, DAY_BINS, DAY_MS, HOUR_BINS, HOUR_MS
+from models.primitives import BIN_BYTES, BITMAP_BYTES, BITMAP_DAYS, CARRY, DAY_BINS, DAY_MS, HOUR_BINS, HOUR_MS
 from models.profile import NEVER_MS, Profile
 
 Floats = NDArray[np.float64]
@@ -110,7 +110,7 @@ class Columns:
     def _active(self) -> NDArray[np.uint8]:
         """Active days by age before the profile's newest day, (n, 512) of 0 and 1."""
         raw = np.frombuffer(b"".join([p.days for p in self.profiles]), np.uint8)
-        return np.unpackbits(raw.reshape(self.n, -1), axis=1, bitorder="little")
+        return np.unpackbits(raw.reshape(self.n, BITMAP_BYTES), axis=1, bitorder="little")
 
     @cached_property
     def _active_cumulative(self) -> Ints:
@@ -162,8 +162,11 @@ class Columns:
 
     @cached_property
     def order_days(self) -> Floats:
-        """Distinct days with an order, ever."""
-        return self.part("commerce", lambda c: int.from_bytes(c.days, "little").bit_count() + c.older_days)
+        """Distinct days with an order, ever; NaN before the first (a refund alone is none)."""
+        return self.part(
+            "commerce",
+            lambda c: int.from_bytes(c.days, "little").bit_count() + c.older_days if c.orders else np.nan,
+        )
 
     def used_features(self, from_days: int, to_days: int) -> Floats:
         """Distinct product features last used at least `from_days` and less than `to_days` days ago."""

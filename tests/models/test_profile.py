@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 
 import msgspec
 import pytest
 
+from models import profile as profiles
 from models.effects import apply
 from models.primitives import DAY_MS, HOUR_MS
 from models.profile import (
@@ -175,3 +177,33 @@ def test_the_median_profile_is_below_2_kib() -> None:
         apply(by_customer.setdefault(each.customer, Profile()), each)
     sizes = sorted(len(encode(p)) for p in by_customer.values())
     assert sizes[len(sizes) // 2] < 2048, sizes
+
+
+def mutable_parts(value: object) -> Iterator[object]:
+    """Everything in a profile that could be changed in place."""
+    if isinstance(value, bytearray | list | dict | msgspec.Struct):
+        yield value
+    if isinstance(value, msgspec.Struct):
+        items = [*(getattr(value, name) for name in value.__struct_fields__), getattr(value, "__dict__", None)]
+    elif isinstance(value, dict):
+        items = list(value.values())
+    else:
+        items = value if isinstance(value, list) else []
+    for item in items:
+        yield from mutable_parts(item)
+
+
+def test_a_copy_shares_nothing_that_can_change() -> None:
+    """No list, dict, bytes or part in common, the guard's order included."""
+    profile = profile_of(odd_history(1, 1500, span_ms=DAY_MS))
+    assert profile.path is not None
+    assert "guard_order" in profile.__dict__
+    profile.path.pending = [profiles.Pending(START_MS, 1, [NEVER_MS])]
+    profile.path.extra = [1.0]
+    twin = copy(profile)
+    mine, its = list(mutable_parts(profile)), list(mutable_parts(twin))
+    assert len(mine) > 30
+    assert not {id(part) for part in mine} & {id(part) for part in its}
+    assert encode(twin, 5) == encode(profile, 5)
+    for name, kind in (("commerce", profiles.Commerce), ("voice", profiles.Voice), ("journey", profiles.Journey)):
+        assert isinstance(getattr(profile, name), kind)
