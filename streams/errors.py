@@ -33,6 +33,10 @@ class TopicMismatch(ConfigurationError):
     """A topic is missing or is not as declared; the message carries the command that repairs it."""
 
 
+class BrokerUnreachable(ChurnSignalsError):
+    """At the start no broker answered, or none accepted who we are; the message lists what to check."""
+
+
 class InputLost(ChurnSignalsError):
     """The broker deleted events that were never applied: retention was shorter than the time nobody was reading."""
 

@@ -113,6 +113,10 @@ class Ownership:
         """Every assigned partition is taken over and runs."""
         return self.generation >= 0 and self.wanted == set(self._running)
 
+    def status(self) -> dict[int, Progress]:
+        """Figures of every partition that the group assigns us, by number; for health, lag and metrics."""
+        return {number: self.progress_of(number) for number in sorted(self.wanted)}
+
     def claims(self) -> dict[int, int]:
         """What state we have, for the group's assignment: partitions kept over a rebalance, and stores on disk."""
         prefix = f"{self.names.input}-"
@@ -206,7 +210,10 @@ class Ownership:
             return True
         worst = max(lost, key=lambda number: self._losses[number])
         if self._losses[worst] > _MOST_LOSSES:
-            raise OwnershipLost(f"partition {worst} was lost {self._losses[worst]} times in a row; start again")
+            why = f"partition {worst} was lost {self._losses[worst]} times in a row"
+            if self.settings.kafka_group_instance_id:
+                why += f"; does another worker have {variable('kafka_group_instance_id')} too?"
+            raise OwnershipLost(f"{why}; start again")
         return await self._inputs.commit({number: self._last[number] for number in lost})
 
     async def _take(self, numbers: set[int]) -> None:

@@ -42,7 +42,17 @@ class Inputs(Protocol):
 
 @dataclass(slots=True)
 class Progress:
-    """Figures of a partition, for lag and metrics."""
+    """Figures of a partition, for lag and metrics.
+
+    Attributes:
+        position: the next input offset to apply.
+        end: the end of the input when it was last fetched.
+        caught_up: everything up to `end` is applied.
+        live: the newest event was within ten minutes of its receipt.
+        records, transactions, outputs: since the takeover.
+        busy_s, commit_s: seconds spent in the processor, and waiting for transactions.
+        newest_event_ms: the partition's event clock, if its processor tells.
+    """
 
     position: int = 0
     end: int = 0
@@ -53,6 +63,12 @@ class Progress:
     outputs: int = 0
     busy_s: float = 0.0
     commit_s: float = 0.0
+    newest_event_ms: int | None = None
+
+    @property
+    def lag(self) -> int:
+        """Offsets between the position and the end (markers included, so that 0 is 0)."""
+        return max(0, self.end - self.position)
 
 
 class Partition:
@@ -224,10 +240,11 @@ class Partition:
         progress.outputs += len(effects.outputs)
 
     def _find_out_if_live(self, records: Sequence[Record]) -> None:
-        if self._clock != "auto" or not records:
+        if not records:
             return
         newest_ms = getattr(self._processor, "newest_event_ms", records[-1].timestamp)
-        if newest_ms is not None:
+        self.progress.newest_event_ms = newest_ms
+        if newest_ms is not None and self._clock == "auto":
             self._live = newest_ms >= time.time() * 1000 - LIVE_WITHIN_MS
             self.progress.live = self._live
 

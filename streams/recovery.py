@@ -57,8 +57,8 @@ async def recover(
         max_partition_fetch_bytes=_FETCH_BYTES,
         request_timeout_ms=settings.kafka_request_timeout_ms,
     )
-    await consumer.start()
     try:
+        await consumer.start()
         run = _Recovery(consumer, topic, stores, progress)
         return await run.run()
     finally:

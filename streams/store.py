@@ -48,6 +48,7 @@ class PartitionStore:
 
     Raises:
         StoreInUse: another process has the directory open.
+        ChurnSignalsError: the directory cannot be made (no right to, disk full).
     """
 
     _first_due_ms: int
@@ -168,7 +169,10 @@ class PartitionStore:
                 raise StoreInUse(f"the store {self.directory} is in use by another worker") from failure
             # Truncated or from another program: a cache is rebuilt, not repaired.
             shutil.rmtree(self.directory, ignore_errors=True)
-            self._db = Rdict(str(self.directory), options)
+            try:
+                self._db = Rdict(str(self.directory), options)
+            except Exception as again:
+                raise ChurnSignalsError(f"the store {self.directory} cannot be made: {again}") from again
         self._seen_due: dict[bytes, bytes | None] = {}
         # The first deadline, or, while it is not known, a time before which there is none.
         self._first_due_ms, self._first_due_known = 0, False

@@ -11,7 +11,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
-from streams.errors import ConfigurationError, TopicMismatch
+from streams.errors import BrokerUnreachable, ConfigurationError, TopicMismatch
 from streams.settings import Settings, variable
 
 DAY_MS = 86_400_000
@@ -135,6 +135,7 @@ async def create_topics(settings: Settings) -> list[str]:
     """Create the topics that are missing, those that exist stay as they are; returns the names created.
 
     Raises:
+        BrokerUnreachable: no broker lets us in.
         TopicMismatch: a topic exists and differs from its declaration.
         ConfigurationError: the broker refused to create one (no right to, too few brokers for the replication).
     """
@@ -158,6 +159,7 @@ async def verify_topics(settings: Settings) -> dict[str, Found]:
     """What the broker has, by topic name, after checking it against the declarations.
 
     Raises:
+        BrokerUnreachable: no broker lets us in.
         TopicMismatch: a topic is missing or differs; the message carries the command that repairs it.
     """
     admin = await _admin(settings)
@@ -255,7 +257,7 @@ async def _admin(settings: Settings) -> AIOKafkaAdminClient:
         await admin.start()
     except KafkaError as failure:
         await admin.close()
-        raise ConfigurationError(_no_connection(settings)) from failure
+        raise BrokerUnreachable(_no_connection(settings)) from failure
     return admin
 
 

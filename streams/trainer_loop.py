@@ -19,7 +19,7 @@ from streams.failpoints import FAILPOINT, failpoint
 from streams.model_reader import LABELS_OFFSET_HEADER, ModelReader, Snapshot
 from streams.processing import Output
 from streams.settings import Settings
-from streams.topics import LABELS, MODEL, name_of
+from streams.topics import LABELS, MODEL, name_of, verify_topics
 from streams.transactions import FencedProducer
 
 log = logging.getLogger(__name__)
@@ -72,12 +72,14 @@ class TrainerLoop:
         """Until `stop`; a last snapshot is published on the way out.
 
         Raises:
+            TopicMismatch: topics differ from their declarations; nothing was started.
             InputLost: the labels after the newest snapshot were deleted.
         """
+        await verify_topics(self.settings)
         consumer = self._new_consumer()
-        await consumer.start()
-        consumer.subscribe([self._tp.topic], listener=_Listener(self))
         try:
+            await consumer.start()
+            consumer.subscribe([self._tp.topic], listener=_Listener(self))
             while not stop.is_set():
                 if not self._assigned:
                     await self._stand_by(consumer)

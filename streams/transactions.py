@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError, MessageSizeTooLargeError, ProducerFenced
+from aiokafka.errors import IllegalOperation, KafkaError, MessageSizeTooLargeError, ProducerFenced
 
 from streams.aiokafka_private import discard_producer
 from streams.errors import ConfigurationError, OwnershipLost
@@ -25,6 +25,9 @@ _BATCH_BYTES = 1_000_000
 # A clean close sends nothing that matters: what counts was committed before.
 _CLOSE_TIMEOUT_S = 2.0
 
+
+# What aiokafka raises when the transaction has ended under our hands, fenced between two of our calls.
+_BROKEN_STATE = (AssertionError, IllegalOperation)
 
 _Record = tuple[bytes | None, bytes | None, Headers]
 
@@ -118,7 +121,7 @@ class FencedProducer:
         except ProducerFenced as fenced:
             why = "another owner has taken it, or the transaction took longer than its timeout"
             raise OwnershipLost(f"{self.transactional_id} is fenced: {why}") from fenced
-        except (KafkaError, TimeoutError, AssertionError) as unknown:  # aiokafka asserts its transaction states
+        except (KafkaError, TimeoutError, *_BROKEN_STATE) as unknown:
             if is_lasting(unknown):
                 raise ConfigurationError(f"{self.transactional_id} cannot write: {unknown!r}") from unknown
             raise OwnershipLost(f"{self.transactional_id}: outcome of a transaction unknown: {unknown!r}") from unknown
@@ -149,7 +152,7 @@ class FencedProducer:
         try:
             async with asyncio.timeout(_CLOSE_TIMEOUT_S):
                 await self._producer.stop()
-        except (KafkaError, TimeoutError, AssertionError):
+        except (KafkaError, TimeoutError, *_BROKEN_STATE):
             await self.discard()
 
     async def discard(self) -> None:

@@ -75,10 +75,10 @@ class Worker:
         found = await verify_topics(self.settings)
         self.ownership.partitions = found[name_of(EVENTS, self.settings)].partitions
         ends: list[asyncio.Future[Any]] = [asyncio.ensure_future(stop.wait()), self.ownership.failed, self.crashed]
-        if self.models is not None:
-            await self.models.read_to_end()
-            ends.append(asyncio.ensure_future(self.models.follow()))
         try:
+            if self.models is not None:
+                await self.models.read_to_end()
+                ends.append(asyncio.ensure_future(self.models.follow()))
             await self.app.start()
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -102,6 +102,7 @@ def run_until_signal(main: Callable[[asyncio.Event], Awaitable[None]]) -> int:
     async def guarded() -> int:
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
+        loop.set_exception_handler(_unheard)
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stop.set)
         try:
@@ -119,6 +120,14 @@ def run_until_signal(main: Callable[[asyncio.Event], Awaitable[None]]) -> int:
 
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())  # the consumer's thread makes its loop from it too
     return asyncio.run(guarded())
+
+
+def _unheard(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """A producer that was fenced leaves futures that nobody waits for any more: the loss itself was reported."""
+    if isinstance(context.get("exception"), KafkaError):
+        log.debug("left behind: %r", context["exception"])
+    else:
+        loop.default_exception_handler(context)
 
 
 def configure_logging(settings: Settings) -> None:
