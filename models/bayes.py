@@ -117,7 +117,7 @@ class BayesianLogisticRegression(base.Classifier):
         bias_variance: float = 10.0,
         cohort_variance: float = 0.03,
         bias_drift: float = 0.0005,
-        forget_days: float = 90.0,
+        forget_days: float = 365.0,
         forget_labels: float = 5000.0,
         bound: float = 1000.0,
     ) -> None:

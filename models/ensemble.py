@@ -10,18 +10,23 @@ from typing import Any
 MEMBERS = ("champion", "challenger")
 JUDGED = ("champion", "challenger", "prior", "answer")
 
-HALF_LIFE_LABELS = 2000
-"""Half-life of the log losses: two labels in three of what counts are among the last 3,200."""
+HALF_LIFE_DAYS = 28
+"""Half-life of the log losses, in days on which labels were released: four weeks, so that weekdays even out and a lead
+that belongs to another season does not decide for long."""
 
-DECAY = 0.5 ** (1.0 / HALF_LIFE_LABELS)
+DECAY = 0.5 ** (1.0 / HALF_LIFE_DAYS)
+
+SETTLE_DAYS = 28
+"""Days of release that must pass after the start or a switch before the next one."""
 
 SETTLE_LABELS = 1000
-"""Labels that must pass after the start or a switch before the next one."""
+"""Labels that must be judged after the start or a switch before the next one."""
 
-LEAD_ERRORS = 2.0
-"""The other one must lead by this many standard errors of the paired difference ..."""
+LEAD_ERRORS = 3.0
+"""The challenger must lead by this many standard errors of the paired difference. The unit is the day: labels of one
+day share its weather, and a standard error over labels would call every odd week a lead ..."""
 
-LEAD_SHARE = 0.005
+LEAD_SHARE = 0.01
 """... and by this share of the loss: a switch changes every customer's reasons, and has to be worth that."""
 
 SWITCHES_KEPT = 32
@@ -52,18 +57,19 @@ class Switch:
 
 
 class Contest:
-    """Prequential log loss of each member, decayed by label, and the choice of who answers (Gama et al. 2013).
+    """Prequential log loss of each member, decayed by day of release, and who answers (Gama et al. 2013).
 
-    Hysteresis: the other one takes over only with a lead of 2 standard errors of the paired difference and half a
-    percent of the loss, and not within 1,000 labels of the start or the last switch.
+    The champion answers unless it is clearly beaten: the challenger takes over with a lead of 3 standard errors of the
+    paired difference, clustered by day, and one percent of the loss; the champion comes back when it is no longer
+    behind. Neither happens within 28 days and 1,000 labels of the start or the last switch.
 
     Examples
     --------
     >>> contest = Contest()
-    >>> for i in range(1500):
+    >>> for i in range(4000):
     ...     contest.judge(i % 2 == 0, i // 100, 0.5, 0.7 if i % 2 == 0 else 0.3, 0.5, 0.5)
     >>> contest.answering, contest.switches[0].labels
-    ('challenger', 1000)
+    ('challenger', 2800)
     >>> {name: round(loss, 3) for name, loss in contest.losses.items()}
     {'champion': 0.693, 'challenger': 0.357, 'prior': 0.693, 'answer': 0.693}
     """
@@ -72,24 +78,28 @@ class Contest:
         self.answering = MEMBERS[0]
         self.switches: list[Switch] = []
         self._labels = 0
-        self._since = 0
+        self._since_labels = 0
+        self._since_days = 0
+        self._day = -1
         self._weight = 0.0
         self._sums = [0.0, 0.0, 0.0, 0.0]
-        self._lead = 0.0  # decayed sum of champion's loss minus challenger's, and of its square
-        self._lead2 = 0.0
+        self._today = [0.0, 0.0]  # labels, and sum of champion's loss minus challenger's
+        self._totals = [0.0] * 5  # decayed over days: labels, lead, lead squared, lead times labels, labels squared
 
     def judge(self, y: bool, day: int, champion: float, challenger: float, prior: float, answer: float) -> None:
         """Count one matured label against the probabilities that each gave before it was known."""
+        if day > self._day:
+            self._end_day()
+            self._day = day
+            if self._since_days >= SETTLE_DAYS and self._since_labels >= SETTLE_LABELS and self._overtaken():
+                self._switch(day)
         losses = (log_loss(champion, y), log_loss(challenger, y), log_loss(prior, y), log_loss(answer, y))
-        self._sums = [DECAY * total + loss for total, loss in zip(self._sums, losses, strict=True)]
-        lead = losses[0] - losses[1]
-        self._weight = DECAY * self._weight + 1.0
-        self._lead = DECAY * self._lead + lead
-        self._lead2 = DECAY * self._lead2 + lead * lead
+        self._sums = [total + loss for total, loss in zip(self._sums, losses, strict=True)]
+        self._weight += 1.0
+        self._today[0] += 1.0
+        self._today[1] += losses[0] - losses[1]
         self._labels += 1
-        self._since += 1
-        if self._since >= SETTLE_LABELS and self._overtaken():
-            self._switch(day)
+        self._since_labels += 1
 
     @property
     def losses(self) -> dict[str, float]:
@@ -98,30 +108,44 @@ class Contest:
             return dict.fromkeys(JUDGED, math.nan)
         return {name: total / self._weight for name, total in zip(JUDGED, self._sums, strict=True)}
 
+    def _end_day(self) -> None:
+        labels, lead = self._today
+        if not labels:
+            return
+        terms = (labels, lead, lead * lead, lead * labels, labels * labels)
+        self._totals = [DECAY * total + term for total, term in zip(self._totals, terms, strict=True)]
+        self._sums = [DECAY * total for total in self._sums]
+        self._weight *= DECAY
+        self._today = [0.0, 0.0]
+        self._since_days += 1
+
     def _overtaken(self) -> bool:
-        mean = self._lead / self._weight
-        error = math.sqrt(max(self._lead2 / self._weight - mean * mean, 0.0) / self._weight)
-        lead = mean if self.answering == "champion" else -mean
-        return lead > max(LEAD_ERRORS * error, LEAD_SHARE * self.losses[self.answering])
+        labels, lead, lead2, lead_labels, labels2 = self._totals
+        mean = lead / labels
+        if self.answering != "champion":
+            return mean <= 0.0
+        # ratio estimator: the spread of each day's lead around the mean times its labels (Cochran 1977, 6.4)
+        spread = max(lead2 - 2.0 * mean * lead_labels + mean * mean * labels2, 0.0)
+        error = math.sqrt(spread) / labels
+        return mean > max(LEAD_ERRORS * error, LEAD_SHARE * self.losses["champion"])
 
     def _switch(self, day: int) -> None:
         self.answering = MEMBERS[1 - MEMBERS.index(self.answering)]
         losses = self.losses
         self.switches.append(Switch(self._labels, day, self.answering, losses["champion"], losses["challenger"]))
         del self.switches[:-SWITCHES_KEPT]
-        self._since = 0
+        self._since_labels = self._since_days = 0
 
     def state(self) -> dict[str, Any]:
         """As data, exactly."""
         return {
             "answering": self.answering,
             "switches": [asdict(switch) for switch in self.switches],
-            "labels": self._labels,
-            "since": self._since,
+            "counts": [self._labels, self._since_labels, self._since_days, self._day],
             "weight": self._weight,
             "sums": self._sums,
-            "lead": self._lead,
-            "lead2": self._lead2,
+            "today": self._today,
+            "totals": self._totals,
         }
 
     @classmethod
@@ -130,7 +154,7 @@ class Contest:
         contest = cls()
         contest.answering = state["answering"]
         contest.switches = [Switch(**switch) for switch in state["switches"]]
-        contest._labels, contest._since = state["labels"], state["since"]
+        contest._labels, contest._since_labels, contest._since_days, contest._day = state["counts"]
         contest._weight, contest._sums = state["weight"], list(state["sums"])
-        contest._lead, contest._lead2 = state["lead"], state["lead2"]
+        contest._today, contest._totals = list(state["today"]), list(state["totals"])
         return contest

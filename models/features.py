@@ -105,13 +105,6 @@ def _silent_share(c: Columns) -> Floats:
     return _ratio(_recency(c) + 0.5, life + 1.0)
 
 
-def _active_share(c: Columns) -> Floats:
-    """Active days ever a day of life: the customer's own long-run rate."""
-    life = c.days_since(c.value(lambda p: p.first_engaged_ms))
-    ever = c._active_cumulative[:, -1] + c.value(lambda p: p.older_days)
-    return _ratio(ever, life + 7.0)
-
-
 def _goal_recency(c: Columns) -> Floats:
     return c.days_since(c.part("journey", lambda j: j.last_goal_ms))
 
@@ -167,10 +160,6 @@ def _order_value_trend(c: Columns) -> Floats:
     return np.log(np.maximum(c.part("commerce", trend), 1e-3))
 
 
-def _monthly(c: Columns, read: Callable[[Columns], Floats]) -> Floats:
-    return read(c)
-
-
 def _subscribed_days(c: Columns) -> Floats:
     return c.days_since(np.array([s.since_ms if s.active else np.nan for s in c.subscriptions]))
 
@@ -207,7 +196,8 @@ def _renewal_in(c: Columns) -> Floats:
 
 
 def _dunning_open(c: Columns) -> Floats:
-    return c.part("payments", lambda x: float(x.failed_ms > x.settled_ms))
+    known = c.part("payments", lambda x: x.failed_ms or x.settled_ms or np.nan)  # a card's expiry is no payment
+    return np.where(np.isnan(known), np.nan, c.part("payments", lambda x: float(x.failed_ms > x.settled_ms)))
 
 
 def _tickets_open(c: Columns) -> Floats:
@@ -284,7 +274,7 @@ FEATURES: Final[tuple[Feature, ...]] = (
             _overdue_ratio, "log"),
     Feature("overdue_z", "standard deviations", "silence beyond the usual gap, in its own spread", "RHYTHM_BROKEN",
             True, "fewer than three active days", _overdue_z, "clip:-3,10"),
-    Feature("silent_share", "share", "part of the customer's life that the present silence makes up", "SILENCE", True,
+    Feature("silent_share", "share", "part of the customer's life that the present silence makes up", "SILENCE", False,
             NO_ENGAGEMENT, _silent_share, "share"),
     # Activity
     Feature("events_1h", "events", "engaged events in this hour and the one before", "USAGE_DROP", False, NEVER,
@@ -315,8 +305,6 @@ FEATURES: Final[tuple[Feature, ...]] = (
             lambda c: c.active_days(90) / 90, "share"),
     Feature("active_weeks_12", "weeks", "active weeks among the last 12", "USAGE_DROP", True, NEVER,
             lambda c: c.active_weeks(12) / 12, "share"),
-    Feature("active_share", "share", "active days a day of the customer's life", "USAGE_DROP", True, NO_ENGAGEMENT,
-            _active_share, "share"),
     Feature("stickiness", "ratio", "share of active days this week against this month", "USAGE_DROP", True,
             "no active day in 30", _stickiness, "clip:0,4.3"),
     Feature("streak_days", "days", "length of the newest run of active days", "RHYTHM_BROKEN", False, NEVER,
@@ -331,7 +319,8 @@ FEATURES: Final[tuple[Feature, ...]] = (
             lambda c: c.used_features(30, 90), "log"),
     Feature("session_minutes", "minutes", "usual length of a session", "DEPTH_DROP", False, "no timed session",
             _session_minutes, "log"),
-    Feature("session_depth", "events", "engaged events a session in 30 days", "DEPTH_DROP", True, "no session in 30 days",
+    Feature("session_depth", "events", "engaged events a session in 30 days", "DEPTH_DROP", True,
+            "no session in 30 days",
             lambda c: _ratio(c.count("engaged", days=30), c.count("session", days=30)), "log"),
     Feature("automated_share_30", "share", "part of the traffic that programs made", "USAGE_DROP", False,
             "no event in 30 days", _automated_share, "share"),
@@ -353,10 +342,12 @@ FEATURES: Final[tuple[Feature, ...]] = (
     Feature("onboarding_share", "share", "part of the onboarding that is done", "ONBOARDING_STALLED", False,
             "no onboarding step known", _onboarding_share, "share"),
     # Commerce
-    Feature("orders", "orders", "days with an order, ever", "USAGE_DROP", False, NO_ORDER, lambda c: c.order_days, "log"),
+    Feature("orders", "orders", "days with an order, ever", "USAGE_DROP", False, NO_ORDER, lambda c: c.order_days,
+            "log"),
     Feature("order_recency_days", "days", "time since the last order", "SILENCE", True, NO_ORDER,
             lambda c: c.days_since(c.part("commerce", lambda o: o.last_ms)), "log"),
-    Feature("order_gap_days", "days", "mean time between order days", "RHYTHM_BROKEN", False, "fewer than two order days",
+    Feature("order_gap_days", "days", "mean time between order days", "RHYTHM_BROKEN", False,
+            "fewer than two order days",
             _order_gap, "log"),
     Feature("order_overdue", "ratio", "time since the last order against the usual gap", "RHYTHM_BROKEN", False,
             "fewer than two order days", _order_overdue, "log"),
@@ -380,7 +371,8 @@ FEATURES: Final[tuple[Feature, ...]] = (
             lambda c: np.array([float(s.cancel_scheduled) for s in c.subscriptions]), "flag"),
     Feature("paused", "flag", "the subscription is paused", "CANCEL_INTENT", False, NEVER,
             lambda c: np.array([float(s.paused) for s in c.subscriptions]), "flag"),
-    Feature("renewal_in_days", "days", "time to the next renewal", "RENEWAL_NEAR_LOW_USE", False, "no renewal date known",
+    Feature("renewal_in_days", "days", "time to the next renewal", "RENEWAL_NEAR_LOW_USE", False,
+            "no renewal date known",
             _renewal_in, "clip:-30,90"),
     Feature("trial_left_days", "days", "time to the end of the trial", "TRIAL_ENDING_INACTIVE", False, "no trial",
             lambda c: c.days_until(_stamped("subscription", "trial_end")(c)), "clip:-30,30"),
@@ -412,9 +404,11 @@ FEATURES: Final[tuple[Feature, ...]] = (
             _csat_mean, "share"),
     Feature("csat_last", "share of the scale", "last satisfaction answer", "CSAT_DETRACTOR", False, "no answer",
             _last_score("csat"), "share"),
-    Feature("csat_trend", "share of the scale", "last satisfaction answer against those before", "CSAT_DETRACTOR", False,
+    Feature("csat_trend", "share of the scale", "last satisfaction answer against those before", "CSAT_DETRACTOR",
+            False,
             "fewer than two answers", _csat_trend, "clip:-1,1"),
-    Feature("nps_last", "share of the scale", "last answer to would you recommend us", "NPS_DETRACTOR", False, "no answer",
+    Feature("nps_last", "share of the scale", "last answer to would you recommend us", "NPS_DETRACTOR", False,
+            "no answer",
             _last_score("nps"), "share"),
     Feature("ces_last", "share of the scale", "last customer effort answer", "SLOW_SUPPORT", False, "no answer",
             _last_score("ces"), "share"),
@@ -426,7 +420,8 @@ FEATURES: Final[tuple[Feature, ...]] = (
             lambda c: c.count("negative_review", days=90), "log"),
     Feature("negative_mentions_30", "mentions", "negative social mentions in 30 days", "NEGATIVE_REVIEW", False, NEVER,
             lambda c: c.count("negative_mention", days=30), "log"),
-    Feature("barriers_90", "tags", "barriers named in tickets, surveys and cancellations in 90 days", "BARRIER_REPEATED",
+    Feature("barriers_90", "tags", "barriers named in tickets, surveys and cancellations in 90 days",
+            "BARRIER_REPEATED",
             False, NEVER, lambda c: c.tag_count(90), "log"),
     # Messages and referrals
     Feature("message_open_rate_30", "share", "messages opened of those sent in 30 days", "EMAIL_DISENGAGED", True,

@@ -57,11 +57,11 @@ class Model:
     ...     y = rng.random() < 1 / (1 + np.exp(1.5 - x[0] + 2 * x[1]))
     ...     model.learn(x, np.array([np.nan, 0.0]), bool(y), release_day=i // 100)
     >>> model.version.split("-")[0], model.quality.answering, round(model.quality.champion, 2)
-    ('3000', 'champion', 0.41)
+    ('3000', 'champion', 0.42)
     >>> scores = model.score(np.array([[1.0, -1.0], [0.0, 1.0]]), np.array([[np.nan, 0.0], [np.nan, 0.0]]))
     >>> scores.probability.round(2), scores.ci90().round(2)
-    (array([0.69, 0.05]), array([[0.65, 0.73],
-           [0.04, 0.06]]))
+    (array([0.67, 0.06]), array([[0.63, 0.71],
+           [0.05, 0.07]]))
     """
 
     def __init__(self, space: FeatureSpace) -> None:

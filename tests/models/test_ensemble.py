@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from models.ensemble import HALF_LIFE_LABELS, SETTLE_LABELS, Contest, log_loss
+from models.ensemble import HALF_LIFE_DAYS, SETTLE_DAYS, SETTLE_LABELS, Contest, log_loss
 
 
 def judge(contest: Contest, labels: int, champion: float, challenger: float, seed: int = 1) -> None:
@@ -17,6 +17,13 @@ def judge(contest: Contest, labels: int, champion: float, challenger: float, see
         contest.judge(bool(rng.random() < 0.3), i // 100, champion, challenger, 0.5, champion)
 
 
+def contest_days(contest: Contest, first: int, end: int, champion: float, challenger: float) -> None:
+    """100 labels a day, three in ten of them 1."""
+    for day in range(first, end):
+        for i in range(100):
+            contest.judge(i % 10 < 3, day, champion, challenger, 0.5, champion)
+
+
 def test_nothing_is_known_before_the_first_label() -> None:
     contest = Contest()
     assert contest.answering == "champion"
@@ -24,22 +31,23 @@ def test_nothing_is_known_before_the_first_label() -> None:
 
 
 def test_a_loss_is_the_decayed_mean_with_the_stated_half_life() -> None:
-    """One label of loss log 2, then a half-life of perfect ones: their weights are 1 to the sum of the others."""
+    """A day with a loss of log 2, then a half-life of perfect days: the weights are by day, whatever the labels."""
     contest = Contest()
     contest.judge(True, 0, 0.5, 0.5, 0.5, 0.5)
-    for _ in range(HALF_LIFE_LABELS):
-        contest.judge(True, 0, 1.0, 1.0, 1.0, 1.0)
-    weights = sum(0.5 ** (i / HALF_LIFE_LABELS) for i in range(HALF_LIFE_LABELS + 1))
+    for day in range(1, HALF_LIFE_DAYS + 1):
+        contest.judge(True, day, 1.0, 1.0, 1.0, 1.0)
+    weights = sum(0.5 ** (day / HALF_LIFE_DAYS) for day in range(HALF_LIFE_DAYS + 1))
     assert contest.losses["champion"] == pytest.approx(math.log(2) * 0.5 / weights)
 
 
 def test_the_better_one_takes_over_and_it_is_recorded() -> None:
     contest = Contest()
-    judge(contest, 3000, champion=0.6, challenger=0.3)
+    judge(contest, 4000, champion=0.6, challenger=0.3)
     assert contest.answering == "challenger"
     (switch,) = contest.switches
-    assert (switch.answering, switch.day) == ("challenger", switch.labels // 100 - 1)
+    assert (switch.answering, switch.day) == ("challenger", switch.labels // 100)
     assert switch.labels >= SETTLE_LABELS
+    assert switch.day >= SETTLE_DAYS
     assert switch.challenger < switch.champion
 
 
@@ -60,12 +68,24 @@ def test_a_lead_too_small_to_matter_changes_nothing() -> None:
     assert contest.switches == []
 
 
-def test_it_switches_back_when_the_tide_turns() -> None:
+def test_labels_of_one_day_are_not_independent() -> None:
+    """Days swing together: the challenger leads by far on odd days and trails by as much on even ones; nobody leads."""
+    contest = Contest()
+    for i in range(9000):
+        day = i // 100
+        p = 0.7 if day % 2 else 0.3
+        contest.judge(i % 2 == 0, day, 0.5, p if i % 2 == 0 else 1 - p, 0.5, 0.5)
+    assert contest.switches == []
+
+
+def test_the_champion_comes_back_when_it_is_no_longer_behind() -> None:
     contest = Contest()
     judge(contest, 4000, champion=0.6, challenger=0.3)
-    judge(contest, 12000, champion=0.3, challenger=0.6, seed=2)
+    contest_days(contest, 40, 80, champion=0.3, challenger=0.3001)
+    assert [switch.answering for switch in contest.switches] == ["challenger"]
+    contest_days(contest, 80, 400, champion=0.3, challenger=0.6)
     assert [switch.answering for switch in contest.switches] == ["challenger", "champion"]
-    assert contest.switches[1].labels - contest.switches[0].labels >= SETTLE_LABELS
+    assert contest.switches[1].day - contest.switches[0].day >= SETTLE_DAYS
 
 
 def test_a_frozen_probability_of_nonsense_costs_a_bounded_loss() -> None:

@@ -55,9 +55,9 @@ def test_a_champion_that_fails_is_replaced_and_the_answer_changes() -> None:
     for i in range(1200):
         y = bool(lessons.y[i])
         good = 0.8 if y else 0.2
-        model.learn(lessons.x[i], lessons.m[i], y, int(lessons.day[i]), 0.5, (0.5, good, 0.5))
+        model.learn(lessons.x[i], lessons.m[i], y, i // 30, 0.5, (0.5, good, 0.5))
     assert model.quality.answering == model.scorer().answering == "challenger"
-    assert model.quality.switches[0].labels == 1000
+    assert model.quality.switches[0].labels == 1020
     scores = model.score(lessons.x, lessons.m)
     np.testing.assert_array_equal(scores.members()[:, 1].round(12), scores.probability.round(12))
 

@@ -1,0 +1,224 @@
+"""What one event costs in the model's own code, by stage, from a run over a log. No broker.
+
+    python -m benchmarks.model [FILE] [--config CHURN.TOML] [--events N] [--json OUT]
+
+Prints microseconds per event for every stage, what that is in units of `orjson.loads` over the same lines in the same
+process (the figure that decides: it does not depend on the machine), the size of profiles, and peak memory. Without a
+file, or where it is absent, simulated customers are used.
+"""
+
+from __future__ import annotations
+
+import argparse
+import cProfile
+import gc
+import gzip
+import itertools
+import json
+import platform
+import pstats
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+
+from models import partition as fold
+from models import profile as profiles
+from models.backtest import BATCH_EVENTS, MemoryStore
+from models.definition import ChurnDefinition
+from models.event import Event, decode
+from models.features import CATALOGUE, NAMES, RELATIVE
+from models.model import Model
+from models.primitives import DAY_MS
+from models.space import FeatureSpace
+
+HERE = Path(__file__).parent
+BATCH = 500  # rows, of the separate scoring measurement
+LIMIT_LOADS = 35.0  # all stages but learning together, in units of orjson.loads
+LIMIT_US = 45.0  # the same on one core of a quiet machine
+
+
+class Stopwatch:
+    """Total time and number of calls of the functions it was put around."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self.calls: dict[str, int] = {}
+
+    def around(self, stage: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        self.seconds[stage], self.calls[stage] = 0.0, 0
+        clock = time.perf_counter
+
+        def timed(*args: Any, **kwargs: Any) -> Any:
+            start = clock()
+            try:
+                return function(*args, **kwargs)
+            finally:
+                self.seconds[stage] += clock() - start
+                self.calls[stage] += 1
+
+        return timed
+
+
+def lines_of(path: str | None, limit: int | None) -> tuple[list[bytes], str]:
+    """The log's lines, and where they came from."""
+    if path is not None and Path(path).exists():
+        with gzip.open(path, "rb") if path.endswith(".gz") else open(path, "rb") as file:
+            return [line.rstrip(b"\n") for line in itertools.islice(file, limit)], path
+    return list(itertools.islice(simulated(), limit)), "simulated customers"
+
+
+def simulated() -> Iterator[bytes]:
+    """Events of simulated customers, as lines."""
+    from models.simulation import Settings, Simulation
+
+    for event in Simulation(Settings(customers=2_000, days=240, seed=1)).events():
+        yield orjson.dumps(event)
+
+
+def measure(lines: list[bytes], definition: ChurnDefinition) -> dict[str, Any]:
+    """Runs the log once; see the module's docstring."""
+    gc.collect()
+    start = time.perf_counter()
+    for line in lines:
+        orjson.loads(line)
+    loads_s = time.perf_counter() - start
+    start = time.perf_counter()
+    decoded = [decode(line, (), None) for line in lines]
+    decode_s = time.perf_counter() - start
+    events = [event for event in decoded if isinstance(event, Event)]
+
+    watch = Stopwatch()
+    model = Model(FeatureSpace(NAMES, RELATIVE, CATALOGUE))
+    originals = fold.features, profiles.encode, profiles.decode
+    fold.features = watch.around("features", fold.features)  # type: ignore[assignment]
+    profiles.encode = watch.around("encode", profiles.encode)
+    profiles.decode = watch.around("decode profile", profiles.decode)
+    model.learn = watch.around("learn", model.learn)  # type: ignore[method-assign]
+    watch.around("score", lambda: None)
+    store, examples, points, process_s = MemoryStore(), [], 0, 0.0
+    part = fold.Partition(definition, store, _TimedScorer(model.scorer(), watch))  # type: ignore[arg-type]
+    try:
+        for at in range(0, len(events), BATCH_EVENTS):
+            batch = [fold.Entry(at + i, event) for i, event in enumerate(events[at : at + BATCH_EVENTS])]
+            start = time.perf_counter()
+            effects = part.process(batch)
+            process_s += time.perf_counter() - start
+            store.apply(effects.changes)
+            points += len(effects.points)
+            for e in effects.examples:
+                x, m = np.frombuffer(e.features), np.frombuffer(e.population)
+                model.learn(x, m, bool(e.label), e.release_ms // DAY_MS, e.probability, e.members)
+            if effects.examples:
+                examples += effects.examples
+                part.scorer = _TimedScorer(model.scorer(), watch)  # type: ignore[assignment]
+    finally:
+        fold.features, profiles.encode, profiles.decode = originals  # type: ignore[assignment]
+    inner_s = sum(watch.seconds[stage] for stage in ("features", "score", "encode", "decode profile"))
+    n = len(lines)
+    stages = {
+        "decode": decode_s,
+        "apply": process_s - inner_s,  # deadlines, labels and freezing of profiles included
+        "features": watch.seconds["features"],
+        "score": watch.seconds["score"],
+        "encode profile": watch.seconds["encode"],
+        "decode profile": watch.seconds["decode profile"],
+    }
+    sizes = [len(data) for key, data in store.records.items() if key[:1] == b"c"]
+    total = sum(stages.values())
+    return {
+        "events": n,
+        "points": points,
+        "labels": len(examples),
+        "us_per_event": {stage: 1e6 * seconds / n for stage, seconds in stages.items()},
+        "total_us_per_event": 1e6 * total / n,
+        "loads_us_per_event": 1e6 * loads_s / n,
+        "total_in_loads": total / loads_s,
+        "learn_us_per_label": 1e6 * watch.seconds["learn"] / max(watch.calls["learn"], 1),
+        "score_us_per_row_in_batch": _score_rows(model, examples),
+        "profile_bytes": {"median": float(np.median(sizes)), "p99": float(np.percentile(sizes, 99)), "max": max(sizes)},
+        "peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    }
+
+
+class _TimedScorer:
+    def __init__(self, scorer: Any, watch: Stopwatch) -> None:
+        self._scorer = scorer
+        self._watch = watch
+        self.version = self._scorer.version
+
+    def score(self, x: Any, m: Any) -> Any:
+        start = time.perf_counter()
+        found = self._scorer.score(x, m)
+        self._watch.seconds["score"] += time.perf_counter() - start
+        return found
+
+
+def _score_rows(model: Model, examples: list[fold.Example]) -> float:
+    rows = examples[:BATCH]
+    x = np.stack([np.frombuffer(e.features) for e in rows])
+    m = np.stack([np.frombuffer(e.population) for e in rows])
+    scorer = model.scorer()
+    times = []
+    for _ in range(20):
+        start = time.perf_counter()
+        scorer.score(x, m)
+        times.append(time.perf_counter() - start)
+    return 1e6 * min(times) / len(rows)
+
+
+def table(result: dict[str, Any], source: str) -> str:
+    """The figures for a person."""
+    loads = result["loads_us_per_event"]
+    out = [
+        f"{result['events']:,} events of {source}; {result['points']:,} scoring points, {result['labels']:,} labels",
+        f"{platform.python_implementation()} {platform.python_version()}, {platform.machine()}, numpy {np.__version__}",
+        "",
+        f"{'stage':<18}{'us/event':>10}{'x orjson.loads':>18}",
+    ]
+    for stage, us in result["us_per_event"].items():
+        out.append(f"{stage:<18}{us:>10.2f}{us / loads:>18.1f}")
+    total = result["total_us_per_event"]
+    out += [
+        f"{'all but learning':<18}{total:>10.2f}{total / loads:>18.1f}",
+        f"{'orjson.loads':<18}{loads:>10.2f}{1.0:>18.1f}",
+        "",
+        f"limits: {LIMIT_LOADS:.0f} x orjson.loads, and {LIMIT_US:.0f} us an event on a quiet machine",
+        f"learn: {result['learn_us_per_label']:.0f} us a label (champion, challenger and prior)",
+        f"score: {result['score_us_per_row_in_batch']:.2f} us a row in batches of {BATCH}",
+        f"profile: {result['profile_bytes']['median']:.0f} bytes at the median, {result['profile_bytes']['p99']:.0f} at "
+        f"p99, {result['profile_bytes']['max']} at most",
+        f"peak memory: {result['peak_memory_mib']:.0f} MiB",
+    ]
+    return "\n".join(out)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("file", nargs="?")
+    parser.add_argument("--config", default=str(HERE / "quality" / "oulad.toml"))
+    parser.add_argument("--events", type=int, default=None, help="only the first N")
+    parser.add_argument("--profile", action="store_true", help="print where the time goes (cProfile)")
+    parser.add_argument("--json", metavar="OUT")
+    options = parser.parse_args()
+    lines, source = lines_of(options.file, options.events)
+    definition = ChurnDefinition.parse(Path(options.config).read_text())
+    if options.profile:
+        profiler = cProfile.Profile()
+        profiler.runcall(measure, lines, definition)
+        pstats.Stats(profiler).sort_stats("tottime").print_stats(30)
+        return 0
+    result = measure(lines, definition)
+    print(table(result, source))
+    if options.json:
+        Path(options.json).write_text(json.dumps(result, indent=1) + "\n")
+    return 0 if result["total_in_loads"] <= LIMIT_LOADS else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
