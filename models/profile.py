@@ -214,7 +214,7 @@ def decode(data: bytes) -> Profile:
         )
     try:
         return _DECODER.decode(memoryview(data)[PREFIX_BYTES:])
-    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+    except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError) as error:
         raise ProfileError(f"a profile is damaged ({error}): restore the store from the changelog") from None
 
 

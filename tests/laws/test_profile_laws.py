@@ -1,0 +1,305 @@
+"""Laws of the profile over every event name, every property and values of any type.
+
+Histories are drawn by a seed from a generator of odd events (`tests.models.histories`): names of the whole family
+table, up to a dozen properties each, a fifth of the events without an id.
+"""
+
+from __future__ import annotations
+
+import random
+
+import msgspec
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from models import profile as profiles
+from models.columns import Columns
+from models.effects import apply
+from models.event import Event
+from models.features import FEATURES, features
+from models.primitives import DAY_MS, HOUR_MS, bins_canonical
+from models.profile import (
+    MERGE_RULES,
+    NEVER_MS,
+    Profile,
+    advance,
+    copy,
+    decode,
+    due_ms,
+    encode,
+    merge,
+)
+from tests.models.histories import START_MS, odd_event, odd_history, profile_of, shaken
+
+PROFILE_MAX_BYTES = 12 * 1024
+
+seeds = st.integers(0, 2**32)
+lengths = st.one_of(st.integers(0, 12), st.integers(13, 120))
+spans = st.sampled_from([HOUR_MS, DAY_MS, 9 * DAY_MS, 40 * DAY_MS, 95 * DAY_MS, 300 * DAY_MS, 500 * DAY_MS])
+
+
+def history(seed: int, length: int, span_ms: int) -> list[Event]:
+    return odd_history(seed, length, span_ms)
+
+
+histories = st.builds(history, seeds, lengths, spans)
+
+
+def content(profile: Profile) -> bytes:
+    """The bytes of all that is free of order."""
+    twin = copy(profile)
+    twin.path = None
+    return encode(twin)
+
+
+def whole(parts: list[list[Event]]) -> list[Event]:
+    return [event for part in parts for event in part]
+
+
+@settings(max_examples=400, deadline=None)
+@given(histories, seeds, st.sampled_from([HOUR_MS, DAY_MS, 40 * DAY_MS, 500 * DAY_MS]))
+def test_events_in_another_order_give_the_same_profile(events, seed, lateness_ms):
+    """Bit for bit, by whatever lateness they were shuffled (500 days: all that the bitmaps cover)."""
+    assert content(profile_of(shaken(events, lateness_ms, seed))) == content(profile_of(events))
+
+
+@settings(max_examples=40, deadline=None)
+@given(seeds, st.integers(1, 400))
+def test_busy_customers_too(seed, length):
+    """Hundreds of events within a day, past what the duplicate guard holds and what one byte of a bin counts."""
+    events = odd_history(seed, length + 300, DAY_MS // 2)
+    assert content(profile_of(shaken(events, DAY_MS // 2, seed))) == content(profile_of(events))
+
+
+@settings(max_examples=300, deadline=None)
+@given(histories, st.integers(1, 4), seeds)
+def test_merged_parts_equal_the_whole_whatever_their_order(events, count, seed):
+    """Commutative, associative, and equal to applying everything."""
+    dice = random.Random(seed)
+    parts: list[list[Event]] = [[] for _ in range(count)]
+    for event in events:
+        dice.choice(parts).append(event)
+    halves = [profile_of(part) for part in parts]
+    left = halves[0]
+    for half in halves[1:]:
+        left = merge(left, half)
+    right = halves[-1]
+    for half in reversed(halves[:-1]):
+        right = merge(right, half)
+    expected = profile_of(events)
+    assert content(left) == content(right) == content(expected)
+
+
+IDEMPOTENT = {"min", "max", "newest", "days", "guard", "used", "maxima", "smallest"}
+"""Rules by which a part merged with itself is itself. Counts and sums are not, nor are lists of newest entries: two
+entries alike may be two events without an id. These are protected by the duplicate guard."""
+
+
+@settings(max_examples=60, deadline=None)
+@given(histories)
+def test_merging_with_itself_changes_only_what_counts(events):
+    """Every field is either idempotent or a count, and which is stated by its rule."""
+    profile = profile_of(events)
+    twice = merge(profile, profile)
+    for kind, rules in MERGE_RULES.items():
+        name = kind.__name__.lower()
+        mine = profile if kind is Profile else getattr(profile, name)
+        merged = twice if kind is Profile else getattr(twice, name)
+        for field, rule in rules.items():
+            if mine is not None and rule in IDEMPOTENT:
+                assert getattr(merged, field) == getattr(mine, field), (name, field)
+            elif mine is not None and rule == "sum":
+                doubled = min(2 * getattr(mine, field), profiles.SUM_LIMIT)
+                assert getattr(merged, field) == doubled, (name, field)
+
+
+def test_every_field_has_a_known_rule():
+    """A new field without a rule, or with a rule that no law covers, fails here."""
+    covered = IDEMPOTENT | {"sum", "sums", "bins", "part", "path"}
+    for kind, rules in MERGE_RULES.items():
+        assert tuple(rules) == kind.__struct_fields__
+        for field, rule in rules.items():
+            assert rule in covered or rule.removeprefix("last:").isdigit(), (kind, field, rule)
+
+
+def some_history_touches(field_of: type, field: str) -> bool:
+    for seed in range(12):
+        profile = profile_of(odd_history(seed, 600))
+        holder = profile if field_of is Profile else getattr(profile, field_of.__name__.lower())
+        if holder is not None and getattr(holder, field) != getattr(field_of(), field):
+            return True
+    return False
+
+
+def test_the_histories_reach_every_field():
+    """The laws above say nothing of a field that no drawn history ever moves."""
+    for kind, rules in MERGE_RULES.items():
+        for field in rules:
+            if field in ("matched", "path", "older_days"):  # the fold's; only of histories longer than the bitmap
+                continue
+            assert some_history_touches(kind, field), (kind.__name__, field)
+
+
+@settings(max_examples=100, deadline=None)
+@given(histories, seeds)
+def test_replaying_events_with_ids_changes_nothing(events, seed):
+    """Within the guard's window every second delivery is recognised, in any order."""
+    recent = [e for e in events if e.id_hash and e.time_ms >= START_MS]
+    newest = max((e.time_ms for e in recent), default=0)
+    recent = [e for e in recent if newest - e.time_ms <= 23 * HOUR_MS][-250:]
+    profile = profile_of(recent)
+    before = encode(profile)
+    again = recent * 2
+    random.Random(seed).shuffle(again)
+    assert not any([apply(profile, event) for event in again])
+    assert encode(profile) == before
+
+
+@settings(max_examples=100, deadline=None)
+@given(histories, st.one_of(st.just(NEVER_MS), st.integers(0, 2**62)))
+def test_what_is_encoded_is_read_back(events, due):
+    """To an equal profile and to the same bytes; the due time is read without decoding."""
+    profile = profile_of(events)
+    data = encode(profile, due)
+    read = decode(data)
+    assert read == profile
+    assert encode(read, due) == data
+    assert due_ms(data) == due
+
+
+@settings(max_examples=60, deadline=None)
+@given(histories, histories)
+def test_a_restart_in_between_changes_nothing(first, second):
+    """Events applied to a profile that was written and read back are events applied to the profile."""
+    steady = profile_of(first)
+    restarted = decode(encode(steady))
+    for event in second:
+        assert apply(steady, event) == apply(restarted, event)
+    assert encode(steady) == encode(restarted)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.binary(max_size=400), seeds)
+def test_bytes_that_are_no_profile_are_refused(garbage, seed):
+    """Random bytes, and random bytes spliced into a good profile: read, or refused with our own error."""
+    dice = random.Random(seed)
+    good = encode(profile_of(odd_history(seed, 20)))
+    at = dice.randrange(9, len(good))
+    for data in (garbage, good[:9] + garbage, good[:at] + garbage + good[at + len(garbage) :]):
+        try:
+            assert isinstance(decode(data), Profile)
+        except profiles.ProfileError:
+            pass
+
+
+@settings(max_examples=60, deadline=None)
+@given(histories, st.lists(st.integers(0, 600 * DAY_MS), min_size=1, max_size=6))
+def test_time_may_pass_in_any_steps(events, steps):
+    """Moving the present in steps or at once is the same, and never moves it back."""
+    stepwise, at_once = profile_of(events), profile_of(events)
+    start = max(stepwise.newest_ms, START_MS)
+    for step in steps:
+        advance(stepwise, start + step)
+    advance(at_once, start + max(steps))
+    if not events:
+        assert stepwise.newest_ms == at_once.newest_ms
+        return
+    assert encode(stepwise) == encode(at_once)
+
+
+@settings(max_examples=8, deadline=None)
+@given(seeds, st.sampled_from([HOUR_MS, DAY_MS, 30 * DAY_MS, 3000 * DAY_MS]))
+def test_a_profile_is_bounded_after_10000_events_of_any_kind(seed, span_ms):
+    """Below 12 KiB with every counter, list, set and guard full; no history makes it grow for ever."""
+    dice = random.Random(seed)
+    profile = Profile()
+    events = [odd_event(dice, START_MS + i * span_ms // 2500) for i in range(2500)]
+    for round_ in range(4):
+        for event in events:
+            event.time_ms += span_ms * (round_ > 0)
+            event.id_hash = dice.getrandbits(64)
+            apply(profile, event)
+    assert len(encode(profile)) < PROFILE_MAX_BYTES
+
+
+# Features ---
+
+
+def bounds(transform: str) -> tuple[float, float]:
+    named = {"log": (0.0, float(np.log1p(10_000.0))), "share": (0.0, 1.0), "flag": (0.0, 1.0)}
+    if transform in named:
+        return named[transform]
+    low, high = transform.removeprefix("clip:").split(",")
+    return float(low), float(high)
+
+
+idles = st.one_of(st.just(0), st.integers(0, 3 * DAY_MS), st.integers(0, 12_000 * DAY_MS))
+
+
+@settings(max_examples=120, deadline=None)
+@given(histories.filter(bool), st.lists(idles, min_size=1, max_size=5))
+def test_every_feature_is_bounded_and_missing_only_by_its_rule(events, idle):
+    """No infinity, nothing outside the transform's bounds, NaN only where the catalogue says missing."""
+    profile = profile_of(events)
+    x = features([profile] * len(idle), [profile.newest_ms + more for more in idle])
+    for i, feature in enumerate(FEATURES):
+        low, high = bounds(feature.transform)
+        missing = np.isnan(x[:, i])
+        assert ((x[:, i] >= low) & (x[:, i] <= high) | missing).all(), feature.name
+        assert feature.missing != "never missing" or not missing.any(), feature.name
+
+
+@settings(max_examples=25, deadline=None)
+@given(seeds, st.sampled_from([1, 3, 17, 500]), idles)
+def test_a_row_has_the_same_bits_in_any_batch(seed, size, idle):
+    """Whoever else is scored with a customer, and whichever row it is."""
+    dice = random.Random(seed)
+    crowd = [profile_of(odd_history(dice.randrange(2**30), dice.choice((1, 5, 40)))) for _ in range(min(size, 60))]
+    crowd = (crowd * (size // len(crowd) + 1))[:size]
+    now = [p.newest_ms + dice.randrange(idle + 1) for p in crowd]
+    x = features(crowd, now)
+    for row in {0, size - 1, dice.randrange(size)}:
+        assert features([crowd[row]], [now[row]]).tobytes() == x[row].tobytes()
+    order = dice.sample(range(size), size)
+    assert features([crowd[i] for i in order], [now[i] for i in order]).tobytes() == x[order].tobytes()
+
+
+@settings(max_examples=60, deadline=None)
+@given(histories.filter(bool), histories, idles)
+def test_features_never_read_the_future(past, future, idle):
+    """Whatever is applied to a profile afterwards, what was frozen gives the same bits, also after a round trip."""
+    profile = profile_of(past)
+    frozen, now = copy(profile), profile.newest_ms + idle
+    before = features([profile], [now]).tobytes()
+    for event in future:
+        event.time_ms += 500 * DAY_MS
+        apply(profile, event)
+    assert features([frozen], [now]).tobytes() == before
+    assert features([decode(encode(frozen))], [now]).tobytes() == before
+
+
+@settings(max_examples=60, deadline=None)
+@given(histories.filter(bool), st.integers(0, 95 * DAY_MS))
+def test_looking_later_is_the_same_as_moving_the_present(events, idle):
+    """Features of a profile as of a later time do not depend on whether its bins were moved there first."""
+    profile = profile_of(events)
+    moved = copy(profile)
+    now = profile.newest_ms + idle
+    advance(moved, now)
+    moved.bins = bins_canonical(moved.bins)
+    for days in (1, 7, 30, 90):
+        for counter in ("engaged", "ticket"):
+            lazy, eager = (Columns([p], [now]).count(counter, days=days)[0] for p in (profile, moved))
+            assert lazy == eager
+        assert Columns([profile], [now]).active_days(days) == Columns([moved], [now]).active_days(days)
+
+
+def test_frozen_values_do_not_alias_the_batch():
+    """A row that is kept does not keep the batch alive, nor change with it."""
+    profile = profile_of(odd_history(1, 50))
+    x = features([profile], [profile.newest_ms])
+    kept = x[0].tobytes()
+    x[:] = 0
+    assert np.frombuffer(kept).any()
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(kept)) == kept
