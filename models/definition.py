@@ -18,6 +18,7 @@ from functools import cached_property
 from typing import Any, ClassVar, Literal, TypeAlias, get_args
 
 from models.duration import DAY_MS, HOUR_MS, format_duration
+from models.threshold import Threshold
 from models.toml import (
     DefinitionError,
     Table,
@@ -322,9 +323,21 @@ def _primary(label: Table, definitions: tuple[Definition, ...]) -> tuple[str, ..
 # --- alerts: the keys that the policy knows, each with what it accepts ---------------------------------------------
 
 
-def _probability(path: str, value: Any) -> Scalar:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
-        raise wrong(path, value, "it must be a probability from 0 to 1")
+def _threshold(path: str, value: Any) -> Scalar:
+    """A probability, or a share of the customers as it is printed: "top 5%"."""
+    allowed = 'it must be a probability from 0 to 1, or a share of the customers such as "top 5%"'
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise wrong(path, value, allowed)
+    try:
+        limit = Threshold.of(value)
+    except ValueError:
+        raise wrong(path, value, allowed) from None
+    return str(limit) if limit.relative else limit.level
+
+
+def _lift(path: str, value: Any) -> Scalar:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 1 <= value <= 100:
+        raise wrong(path, value, "it must be a number from 1 to 100")
     return float(value)
 
 
@@ -332,14 +345,28 @@ def _alert_span(path: str, value: Any) -> Scalar:
     return format_duration(check_duration(path, value, zero=True))
 
 
+def _alert_expiry(path: str, value: Any) -> Scalar:
+    return format_duration(check_duration(path, value))
+
+
 ALERT_KEYS: dict[str, Callable[[str, Any], Scalar]] = {
-    "enter": _probability,
-    "exit": _probability,
+    "enter": _threshold,
+    "exit": _threshold,
+    "high": _threshold,
+    "critical": _threshold,
+    "lift": _lift,
     "dwell": _alert_span,
     "cooldown": _alert_span,
     "reminder": _alert_span,
+    "expire": _alert_expiry,
 }
 
 
 def _alerts(table: Table) -> tuple[tuple[str, Scalar], ...]:
-    return tuple((key, ALERT_KEYS[key](table.at(key), table.values[key])) for key in sorted(table.values))
+    found = {key: ALERT_KEYS[key](table.at(key), table.values[key]) for key in sorted(table.values)}
+    for loose, strict in (("exit", "enter"), ("enter", "high"), ("high", "critical")):
+        if loose in found and strict in found:
+            low, high = (Threshold.of(found[key]) for key in (loose, strict))
+            if low.relative is high.relative and low.level > high.level:
+                raise wrong(table.at(loose), found[loose], f"it must not be stricter than {strict}")
+    return tuple(found.items())

@@ -150,12 +150,18 @@ def _pace_ratio(short: str, long: str) -> Say:
 
 
 def _streak_broken(f: Facts, v: float) -> str:
-    return f"a run of {count(f('streak_days'), 'active day')} has ended" if v > 0.5 else "no long run has just ended"
+    length = f("streak_days")
+    run = "a long run of active days" if isnan(length) else f"a run of {count(length, 'active day')}"
+    return f"{run} has ended" if v > 0.5 else "no long run has just ended"
 
 
 def _breadth(f: Facts, v: float) -> str:
     before = v + f("breadth_drop")
-    return f"used {figure(v)} of the {count(before, 'feature')} of 90 days" if before > 0 else "used no feature"
+    return (
+        f"used {count(v, 'feature')} in 30 days"
+        if not before > 0
+        else (f"used {figure(v)} of the {count(before, 'feature')} of 90 days")
+    )
 
 
 def _ahead(what: str, past: str) -> Say:

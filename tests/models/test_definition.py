@@ -59,7 +59,7 @@ def test_what_is_left_out_has_a_default_that_the_printed_form_shows() -> None:
     assert written["label"] == {"primary": ["voluntary"], "horizon": "30d", "grace": "2d"}
     assert written["snapshot"] == {"every": "7d"}
     assert written["score"] == {"every": "1h"}
-    assert written["population"] == {"half_life": "28d"}
+    assert written["population"] == {"half_life": "3d"}
     assert ChurnDefinition.parse(churn.to_toml()) == churn
 
 
@@ -92,7 +92,7 @@ def test_order_and_spelling_of_a_file_do_not_change_its_hash() -> None:
 
 def test_the_hash_of_a_known_definition_stays_what_it_was() -> None:
     """Scores and labels in topics carry it: a change of the printed form would orphan them."""
-    assert ChurnDefinition.parse(VOLUNTARY).hash == "ad853ad41c55"
+    assert ChurnDefinition.parse(VOLUNTARY).hash == "50447a08214d"
 
 
 def test_only_what_changes_a_label_changes_the_label_hash() -> None:
@@ -179,7 +179,14 @@ REFUSED = {
     VOLUNTARY + '[snapshot]\nevery = "0d"': ['snapshot.every = "0d"', "longer than 0"],
     VOLUNTARY + '[score]\nevery = ""': ['score.every = ""', "duration"],
     VOLUNTARY + '[population]\nhalflife = "1d"': ["population.halflife", "did you mean half_life"],
-    VOLUNTARY + "[alerts]\nenter = 2": ["alerts.enter = 2", "from 0 to 1"],
+    VOLUNTARY + "[alerts]\nenter = 2": ["alerts.enter = 2", "from 0 to 1", "top 5%"],
+    VOLUNTARY + "[alerts]\nenter = true": ["alerts.enter = true", "from 0 to 1"],
+    VOLUNTARY + '[alerts]\nenter = "top 0%"': ['alerts.enter = "top 0%"', "top 5%"],
+    VOLUNTARY + '[alerts]\nenter = "5%"': ['alerts.enter = "5%"', "top 5%"],
+    VOLUNTARY + "[alerts]\nenter = 0.2\nexit = 0.3": ["alerts.exit = 0.3", "stricter than enter"],
+    VOLUNTARY + '[alerts]\nhigh = "top 3%"\ncritical = "top 4%"': ['alerts.high = "top 3%"', "than critical"],
+    VOLUNTARY + "[alerts]\nlift = 0.5": ["alerts.lift = 0.5", "from 1 to 100"],
+    VOLUNTARY + '[alerts]\nexpire = "0d"': ['alerts.expire = "0d"', "longer than 0"],
     VOLUNTARY + "[alerts]\nentr = 0.2": ["alerts.entr = 0.2", "did you mean enter"],
     VOLUNTARY + "[alerts]\ndwell = 3": ["alerts.dwell = 3", "duration"],
     '[churn]\n\nversion = "1': ["line 3 is not valid TOML", "version = "],
@@ -252,3 +259,9 @@ def test_the_printed_form_of_any_definition_reads_back_equal(
 
 def test_every_alert_key_has_a_check() -> None:
     assert all(callable(check) for check in ALERT_KEYS.values())
+
+
+def test_alert_thresholds_are_probabilities_or_shares_and_print_as_written() -> None:
+    churn = ChurnDefinition.parse(VOLUNTARY + '[alerts]\nenter = "top 5.0 %"\nexit = 0\nlift = 2\ndwell = "24h"')
+    assert dict(churn.alerts) == {"enter": "top 5%", "exit": 0.0, "lift": 2.0, "dwell": "1d"}
+    assert ChurnDefinition.parse(churn.to_toml()) == churn
