@@ -250,12 +250,13 @@ class BatchConsumer(driver.Consumer):
         if self._ahead[tp] == _BATCHES_AHEAD - 1:
             self._wake()
 
-    async def first_offsets(self, partitions: set[int]) -> dict[int, int]:
+    async def bounds(self, partitions: set[int]) -> dict[int, tuple[int, int]]:
         tps = [self._tp(number) for number in partitions]
         consumer = self._thread._ensure_consumer()
         async with asyncio.timeout(_CALL_TIMEOUT_S):
-            offsets = await self._thread.run_in_thread(consumer.beginning_offsets(tps))
-        return {tp.partition: offset for tp, offset in offsets.items()}
+            first = await self._thread.run_in_thread(consumer.beginning_offsets(tps))
+            end = await self._thread.run_in_thread(consumer.end_offsets(tps))
+        return {tp.partition: (first[tp], end[tp]) for tp in tps}
 
     async def commit(self, positions: Any = None, start_new_transaction: bool = True) -> bool:
         """The group's offsets, for lag monitoring. Faust's own calls (without positions) do nothing."""

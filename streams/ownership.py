@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+import msgspec
 from aiokafka.errors import KafkaError
 
 from streams.errors import ConfigurationError, InputLost, OwnershipLost, TopicMismatch
@@ -47,8 +48,8 @@ _LOSSES = (OwnershipLost, KafkaError, TimeoutError)
 class GroupInputs(Inputs, Protocol):
     """The group's consumer, as ownership needs it."""
 
-    async def first_offsets(self, partitions: set[int]) -> dict[int, int]:
-        """The first offset that the broker still has."""
+    async def bounds(self, partitions: set[int]) -> dict[int, tuple[int, int]]:
+        """The first offset that the broker still has, and the one behind the last."""
 
     async def commit(self, positions: Mapping[int, int]) -> bool:
         """Tell the group; False if it no longer takes us for the owner."""
@@ -225,14 +226,13 @@ class Ownership:
             for number in numbers:
                 stores[number] = await self._open_store(number)
             positions = await recover(self.settings, self.names.changelog, stores, self._recovery_progress)
-            first = await self._inputs.first_offsets(numbers)
+            bounds = await self._inputs.bounds(numbers)
             for number in sorted(numbers):
+                first, end = bounds[number]
                 recovered = positions[number]
-                if recovered is not None and recovered.next_offset < first[number]:
-                    self._input_lost(number, recovered.next_offset, first[number])
-                    recovered = type(recovered)(
-                        recovered.version, first[number], recovered.live, recovered.birth, recovered.state
-                    )
+                if recovered is not None and not first <= recovered.next_offset <= end:
+                    self._input_lost(number, recovered.next_offset, first, end)
+                    recovered = msgspec.structs.replace(recovered, next_offset=first)
                 self.owned[number] = Partition(
                     number,
                     changelog=self.names.changelog,
@@ -240,7 +240,7 @@ class Ownership:
                     producer=producers[number],
                     store=stores[number],
                     recovered=recovered,
-                    first_offset=first[number],
+                    first_offset=first,
                     factory=self._factory,
                     inputs=self._inputs,
                 )
@@ -317,14 +317,15 @@ class Ownership:
             self._progress[number] = partition.progress
             await partition.release(clean=clean)
 
-    def _input_lost(self, number: int, position: int, first: int) -> None:
-        gone = (
-            f"{self.names.input}/{number}: events {position} to {first - 1} were deleted by retention"
-            " before they were applied"
-        )
+    def _input_lost(self, number: int, position: int, first: int, end: int) -> None:
+        if position < first:
+            lost = f"events {position} to {first - 1} were deleted by retention before they were applied"
+        else:
+            lost = f"the topic ends at {end}, events up to {position - 1} were applied: it was deleted and created anew"
+        accept = variable("accept_lost_input")
         if not self.settings.accept_lost_input:
-            raise InputLost(f"{gone}; to go on without them set {variable('accept_lost_input')}=true")
-        log.error("%s: going on without them, as %s says", gone, variable("accept_lost_input"))
+            raise InputLost(f"{self.names.input}/{number}: {lost}; to go on from offset {first} set {accept}=true")
+        log.error("%s/%d: %s; going on from offset %d, as %s says", self.names.input, number, lost, first, accept)
 
     def _recovery_progress(self, partition: int, to_go: int, total: int) -> None:
         self.recovering[partition] = (to_go, total)

@@ -15,7 +15,7 @@ from harness import Run, scenario
 from streams.errors import InputLost
 from streams.model_reader import Snapshot
 from streams.processing import NEVER_DUE_MS, Effects, Output, Record, Store
-from streams.topics import ALERTS, EVENTS, MODEL, name_of
+from streams.topics import ALERTS, EVENTS, MODEL, create_topics, name_of
 from streams.transactions import FencedProducer
 from streams.worker import Worker
 
@@ -101,6 +101,31 @@ def test_a_deadline_falls_due_without_any_further_event(new_run: Callable[..., R
 
         await with_worker(worker, meanwhile)
         assert await outputs(run) == [b"seen", b"seen", b"rung %d" % (now_ms + 4000)]
+
+    scenario(new_run(partitions=1), body)
+
+
+def test_a_restart_goes_on_watching_a_silent_feed(new_run: Callable[..., Run]) -> None:
+    """Rule: that the input was live stands in the position: a worker that is started anew, with no event to read,
+    rings at the deadline all the same."""
+
+    async def body(run: Run) -> None:
+        now_ms = int(time.time() * 1000)
+        await send(run, (b"a", b"6000", now_ms))
+
+        def factory(number: int, store: Store, state: bytes | None) -> Alarm:
+            return Alarm(run, number, store, state)
+
+        async def outputs_are(count: int) -> None:
+            async def enough() -> bool:
+                return len(await outputs(run)) >= count
+
+            await until(enough)
+
+        await with_worker(Worker(run.settings, factory), lambda: outputs_are(1))
+        assert await outputs(run) == [b"seen"]
+        await with_worker(Worker(run.settings, factory), lambda: outputs_are(2))
+        assert await outputs(run) == [b"seen", b"rung %d" % (now_ms + 6000)]
 
     scenario(new_run(partitions=1), body)
 
@@ -223,11 +248,38 @@ def test_events_that_retention_deleted_are_said_and_need_a_confirmation(new_run:
         await admin.start()
         await admin.delete_records({TopicPartition(name_of(EVENTS, run.settings), 0): RecordsToDelete(before_offset=3)})
         await admin.close()
-        with pytest.raises(InputLost, match=r"events 2 to 2 were deleted.*CHURN_ACCEPT_LOST_INPUT=true"):
+        with pytest.raises(InputLost, match=r"events 2 to 2 were deleted.*offset 3 set CHURN_ACCEPT_LOST_INPUT=true"):
             await with_worker(Worker(run.settings, factory), lambda: asyncio.sleep(20))
         accepting = type(run.settings)(**{**vars(run.settings), "accept_lost_input": True})
         await with_worker(Worker(accepting, factory), lambda: saw(3))
         assert len(await outputs(run)) == 3
+
+    scenario(new_run(partitions=1), body)
+
+
+def test_an_input_that_was_created_anew_is_not_taken_for_the_old_one(new_run: Callable[..., Run]) -> None:
+    """Rule: a position behind the end of the topic is somebody's accident: said, and confirmed before it goes on."""
+
+    async def body(run: Run) -> None:
+        await send(run, *[(b"a", b"0", 1_000)] * 5)
+
+        def factory(number: int, store: Store, state: bytes | None) -> Alarm:
+            return Alarm(run, number, store, state)
+
+        async def five() -> bool:
+            return len(await outputs(run)) == 5
+
+        await with_worker(Worker(run.settings, factory), lambda: until(five))
+        admin = AIOKafkaAdminClient(**run.settings.connection())
+        await admin.start()
+        await admin.delete_topics([name_of(EVENTS, run.settings)])
+        while name_of(EVENTS, run.settings) in await admin.list_topics():
+            await asyncio.sleep(0.05)
+        await admin.close()
+        await create_topics(run.settings)
+        await send(run, (b"b", b"0", 1_000))
+        with pytest.raises(InputLost, match=r"ends at 1, events up to 4 were applied: it was deleted and created anew"):
+            await with_worker(Worker(run.settings, factory), lambda: asyncio.sleep(20))
 
     scenario(new_run(partitions=1), body)
 
