@@ -11,7 +11,7 @@ import pytest
 from models.columns import GAP_HALF_LIFE_DAYS, Columns
 from models.event import Event
 from models.primitives import DAY_MS, HOUR_MS
-from models.profile import NEVER_MS, Profile
+from models.profile import NEVER_MS, Profile, decode, encode
 from tests.models.histories import START_MS, event, profile_of
 
 CASES = [(seed, idle) for seed in range(10) for idle in (0, 1, 5, 24, 49, 24 * 20, 24 * 95, 24 * 400)]
@@ -92,7 +92,7 @@ def test_columns_are_what_the_list_of_events_says(seed: int, idle_hours: int) ->
         assert columns.count("engaged", hours=hours) == oracle.count(oracle.engaged, hours=hours)
     for weeks in (1, 4, 12):
         assert columns.active_weeks(weeks) == len({age // 7 for age in oracle.ages if age < 7 * weeks})
-    assert [float(x[0]) for x in columns.streak()] == pytest.approx(oracle.streak(), nan_ok=True)
+    assert [float(x[0]) for x in columns.streak] == pytest.approx(oracle.streak(), nan_ok=True)
     assert [float(x[0]) for x in columns.gaps] == pytest.approx(oracle.gaps(), nan_ok=True, abs=1e-6)
     assert columns.total("engaged") == len(oracle.engaged)
     assert columns.peak("engaged", 28) == oracle.peak(28)
@@ -107,7 +107,7 @@ def test_a_row_says_the_same_in_company() -> None:
     questions: list[Callable[[Columns], np.ndarray]] = [
         lambda c: c.count("engaged", days=30),
         lambda c: c.active_weeks(12),
-        lambda c: np.stack(c.streak(), axis=1),
+        lambda c: np.stack(c.streak, axis=1),
         lambda c: np.stack(c.gaps, axis=1),
         lambda c: c.peak("engaged", 28),
         lambda c: c.used_features(0, 30),
@@ -128,8 +128,12 @@ def test_never_is_missing_and_the_future_is_now() -> None:
 
 def test_a_bin_of_many_events_is_read_whole() -> None:
     """Both bytes of the count."""
-    columns = Columns([profile_of([event(at_ms=START_MS, id_hash=0)] * 777)], [START_MS])
-    assert columns.count("engaged", days=1) == columns.count("engaged", hours=1) == 777
+    for count in (255, 256, 257, 512, 777):
+        profile = profile_of([event(at_ms=START_MS, id_hash=0)] * count)
+        for read in (profile, decode(encode(profile))):
+            columns = Columns([Profile(), read, profile_of([event()])], [START_MS] * 3)
+            assert columns.count("engaged", days=1).tolist() == [0, count, 1]
+            assert columns.count("engaged", hours=1).tolist() == [0, count, 1]
 
 
 def test_looking_back_before_the_newest_event_is_looking_from_it() -> None:
@@ -145,7 +149,7 @@ def test_nobody_is_a_batch_too() -> None:
     assert columns.active_days(7).shape == (0,)
     assert columns.gaps[1].shape == (0,)
     assert columns.peak("engaged", 28).shape == (0,)
-    assert columns.streak()[0].shape == (0,)
+    assert columns.streak[0].shape == (0,)
 
 
 def test_orders_of_a_day_are_one_occasion_and_a_refund_is_none() -> None:
@@ -154,10 +158,3 @@ def test_orders_of_a_day_are_one_occasion_and_a_refund_is_none() -> None:
     refunded = profile_of([event("Order Refunded")])
     assert Columns([ordered], [START_MS + 9 * DAY_MS]).order_days.tolist() == [2]
     assert np.isnan(Columns([refunded, Profile()], [START_MS] * 2).order_days).all()
-
-
-def test_barriers_of_the_last_days_are_counted() -> None:
-    """By the time they were named."""
-    profile = profile_of(event("Ticket Created", START_MS + d * DAY_MS, tags=["unused"]) for d in (0, 50, 60))
-    columns = Columns([profile, Profile()], [START_MS + 95 * DAY_MS] * 2)
-    assert columns.tag_count(90).tolist() == [2, 0]

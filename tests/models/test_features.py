@@ -252,3 +252,10 @@ def test_programs_have_a_share_of_their_own() -> None:
     events = [event(at_ms=day(0)), *(event(at_ms=day(1), automated=True) for _ in range(3))]
     assert value("automated_share_30", *events) == pytest.approx(0.75)
     assert value("events_7d", *events) == pytest.approx(log(1))
+
+
+def test_barriers_are_counted_while_they_are_news() -> None:
+    """By the time they were named."""
+    tickets = [event("Ticket Created", day(d), tags=["unused"]) for d in (0, 50, 60)]
+    assert value("barriers_90", *tickets, at=95) == pytest.approx(log(2))
+    assert value("barriers_90", *tickets, at=200) == 0

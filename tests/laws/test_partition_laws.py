@@ -1,0 +1,323 @@
+"""Laws of the fold: outputs are a function of the log, whatever the batches, restarts and neighbours.
+
+The logs are the simulator's, shuffled by up to an hour, with duplicates, idle days and odd events in between.
+"""
+
+from __future__ import annotations
+
+import random
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from models.backtest import Backtest, MemoryStore
+from models.event import Event
+from models.features import CATALOGUE, NAMES, RELATIVE, features
+from models.model import Model
+from models.partition import FEATURE_COUNT, SNAPSHOT, Effects, Entry, Example, Partition, order_hash
+from models.primitives import DAY_MS, HOUR_MS
+from models.profile import copy, decode, due_ms
+from models.space import FeatureSpace
+from tests.models.histories import StubScorer, World, definition, odd_event, shaken, simulated
+
+CHURN = """
+[churn.definitions.voluntary]
+event = "Subscription Cancelled"
+where = { reason = ["cancellation_requested"] }
+[churn.definitions.involuntary]
+event = "Subscription Cancelled"
+where = { reason = ["payment_failed"] }
+[churn.definitions.inactivity]
+not_performed = ["*"]
+for = "6d"
+if_active_in = "10d"
+[churn.definitions.orders]
+not_performed = ["Order Completed"]
+for = "5d"
+[label]
+horizon = "6d"
+grace = "1d"
+[snapshot]
+every = "3d"
+[population]
+half_life = "5d"
+"""
+
+
+@cache
+def a_log(seed: int) -> tuple[Event, ...]:
+    """Some 1,500 events of a dozen customers over a month, as a topic would hold them."""
+    dice = random.Random(seed)
+    customers = [f"c{i}" for i in range(12)]
+    events = simulated(customers=9, days=28, seed=seed, shops=0.3)
+    start = events[0].time_ms
+    events += [odd_event(dice, start + dice.randrange(28 * DAY_MS), dice.choice(customers)) for _ in range(250)]
+    idle = start + 12 * DAY_MS
+    events = [e for e in events if not idle < e.time_ms < idle + 3 * DAY_MS]  # nobody does anything for three days
+    events = shaken(events, HOUR_MS, seed)
+    for _ in range(40):
+        at = dice.randrange(len(events))
+        events.insert(min(len(events), at + dice.randrange(60)), events[at])
+    return tuple(events)
+
+
+@cache
+def taught() -> Any:
+    """A real model that has learned a little."""
+    model = Model(FeatureSpace(NAMES, RELATIVE, CATALOGUE))
+    dice = np.random.default_rng(5)
+    for i in range(150):
+        x = np.where(dice.random(FEATURE_COUNT) < 0.2, np.nan, dice.normal(size=FEATURE_COUNT))
+        model.learn(x, np.where(RELATIVE, 0.1, np.nan), bool(dice.random() < 0.3), 20_000 + i // 20, 0.3)
+    return model.scorer()
+
+
+SCORERS = {"stub": StubScorer, "model": taught}
+scorers = st.sampled_from(sorted(SCORERS))
+
+
+def world_of(scorer: str = "stub") -> World:
+    return World(definition(CHURN), SCORERS[scorer]())
+
+
+def in_batches(events: tuple[Event, ...], cuts: list[int], scorer: str = "stub", restart: float = 0.0) -> World:
+    """The log in batches that end at these places; restarted after a share of them."""
+    world, dice = world_of(scorer), random.Random(len(cuts))
+    edges = [0, *sorted({cut % len(events) for cut in cuts}), len(events)]
+    for start, stop in zip(edges, edges[1:], strict=False):
+        world.feed(*events[start:stop])
+        if dice.random() < restart:
+            world.restart()
+    return world
+
+
+def everything(world: World) -> tuple[Any, ...]:
+    return world.points, world.examples, world.store.records, world.state, world.duplicates
+
+
+@cache
+def at_once(seed: int, scorer: str) -> World:
+    return in_batches(a_log(seed), [], scorer)
+
+
+seeds = st.integers(1, 3)
+cuts = st.one_of(
+    st.lists(st.integers(0, 5000), max_size=6),
+    st.lists(st.integers(0, 5000), min_size=100, max_size=200),
+)
+
+
+def test_the_logs_make_every_kind_of_output():
+    """The laws below say nothing of what never happens."""
+    world = at_once(1, "stub")
+    assert {p[2] for p in world.points} == {"event", "decisive", "snapshot", "silence"}
+    assert {e.label for e in world.examples} == {0, 1}
+    assert {name for e in world.examples for name in e.labels} == {"voluntary", "involuntary", "inactivity", "orders"}
+    assert world.duplicates > 20
+    assert len(world.examples) > 50
+
+
+@settings(max_examples=24, deadline=None)
+@given(seeds, cuts, scorers)
+def test_batch_boundaries_change_nothing(seed, cuts, scorer):
+    """Same points, features, population levels, probabilities, examples, records and state, bit for bit."""
+    assert everything(in_batches(a_log(seed), cuts, scorer)) == everything(at_once(seed, scorer))
+
+
+@pytest.mark.parametrize("scorer", sorted(SCORERS))
+def test_one_event_at_a_time_is_a_batch_too(scorer):
+    """The smallest batches there are."""
+    log = a_log(1)[:900]
+    whole = in_batches(log, [], scorer)
+    assert everything(in_batches(log, list(range(len(log))), scorer)) == everything(whole)
+
+
+@settings(max_examples=20, deadline=None)
+@given(seeds, cuts, scorers, st.sampled_from([0.2, 1.0]))
+def test_a_restart_after_any_batch_changes_nothing(seed, cuts, scorer, restart):
+    """Clock, population and records are all that a new owner needs: nothing lives in memory alone."""
+    assert everything(in_batches(a_log(seed), cuts, scorer, restart)) == everything(at_once(seed, scorer))
+
+
+@settings(max_examples=15, deadline=None)
+@given(seeds, st.integers(0, 5000), st.integers(0, 5000))
+def test_a_batch_that_was_not_committed_never_happened(seed, cut, length):
+    """What a batch did in memory is lost with its owner: applied again by the next, it does the same."""
+    events = a_log(seed)
+    cut %= len(events)
+    world = in_batches(events[:cut], []) if cut else world_of()
+    zombie = Partition(world.definition, world.store, world.scorer, world.state)
+    zombie.process([Entry(cut + i, e) for i, e in enumerate(events[cut : cut + length])])
+    world.restart()
+    world.feed(*events[cut:])
+    assert everything(world) == everything(at_once(seed, "stub"))
+
+
+def test_what_a_batch_hands_out_does_not_change_afterwards():
+    """Effects are the caller's: later batches move no record, no feature, no example of earlier ones."""
+    events, world, handed = a_log(2), world_of(), []
+    for start in range(0, len(events), 150):
+        effects: Effects = world.feed(*events[start : start + 150])
+        handed.append(
+            (effects, effects.x.tobytes(), effects.m.tobytes(), repr(effects.examples), dict(effects.changes))
+        )
+    for effects, x, m, examples, changes in handed:
+        assert (effects.x.tobytes(), effects.m.tobytes(), repr(effects.examples)) == (x, m, examples)
+        assert effects.changes == changes
+
+
+@settings(max_examples=10, deadline=None)
+@given(seeds, st.integers(1, 400))
+def test_features_of_a_point_are_those_of_its_moment(seed, size):
+    """What a batch computes at its end equals what would have been computed at once, from a copy, event by event."""
+    events = a_log(seed)
+    whole = in_batches(events, list(range(0, len(events), size)))
+    singly = [p[1:6] for p in at_once(seed, "stub").points]
+    assert [p[1:6] for p in whole.points] == singly
+
+
+@settings(max_examples=8, deadline=None)
+@given(seeds, st.integers(2, 4))
+def test_partitions_are_independent(seed, count):
+    """Customers of one partition see nothing of another's, whatever is interleaved."""
+    events = a_log(seed)
+    home = {c: order_hash(c.encode(), count) % count for c in {e.customer for e in events}}
+    worlds = [world_of() for _ in range(count)]
+    dice = random.Random(seed)
+    queues = [[e for e in events if home[e.customer] == n] for n in range(count)]
+    while any(queues):
+        n = dice.choice([n for n in range(count) if queues[n]])
+        take = dice.randrange(1, 200)
+        worlds[n].feed(*queues[n][:take])
+        del queues[n][:take]
+    for n, world in enumerate(worlds):
+        alone = world_of()
+        alone.feed(*(e for e in events if home[e.customer] == n))
+        got, expected = everything(world), everything(alone)
+        for mine, its in zip(got, expected, strict=True):
+            assert mine == its
+
+
+@settings(max_examples=8, deadline=None)
+@given(seeds, st.integers(0, 5000))
+def test_time_that_passes_without_events_is_time(seed, cut):
+    """A clock that ticks between two events of the log makes the same points and examples as the log alone."""
+    events = sorted(a_log(seed), key=lambda e: e.time_ms)
+    cut = 1 + cut % (len(events) - 1)
+    ticking, silent = world_of(), world_of()
+    silent.feed(*events)
+    ticking.feed(*events[:cut])
+    here, there = events[cut - 1].time_ms, events[cut].time_ms
+    for part in range(1, 6):
+        ticking.feed(until_ms=here + (there - here) * part // 6)
+    ticking.feed(*events[cut:])
+    assert [p[:3] + p[4:] for p in ticking.points] == [p[:3] + p[4:] for p in silent.points]
+    assert ticking.examples == silent.examples
+    assert ticking.store.records == silent.store.records
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_both_labels_are_released_at_one_delay_and_never_past_the_end(seed):
+    """Every example, and none twice."""
+    world = at_once(seed, "stub")
+    end = max(e.time_ms for e in a_log(seed))
+    assert {e.release_ms - e.snapshot_ms for e in world.examples} == {7 * DAY_MS}
+    assert max(e.release_ms for e in world.examples) <= end
+    ids = [(e.customer, e.snapshot_ms) for e in world.examples]
+    assert len(set(ids)) == len(ids)
+    taken = {(p[0][1:].decode(), p[1]) for p in world.points if p[2] == SNAPSHOT}
+    assert set(ids) == {(c, at) for c, at in taken if at + 7 * DAY_MS <= end}
+    assert {key for key in world.store.records if key[:1] == b"s"} == {
+        b"s" + c.encode() + b"\0" + at.to_bytes(8, "big") for c, at in taken if at + 7 * DAY_MS > end
+    }
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_labels_are_what_the_log_says(seed):
+    """An oracle reads each label of a named event from the list of events."""
+    events = a_log(seed)
+    for example in at_once(seed, "stub").examples:
+        s = example.snapshot_ms
+        mine = [e for e in events if e.customer == example.customer and s <= e.time_ms <= s + 6 * DAY_MS]
+        for name, reason in (("voluntary", "cancellation_requested"), ("involuntary", "payment_failed")):
+            if name in example.labels:
+                hit = any(e.name == "Subscription Cancelled" and e.properties.get("reason") == reason for e in mine)
+                assert example.labels[name] == hit, (example.customer, s, name)
+        if "orders" in example.labels:
+            ordered = any(e.name == "Order Completed" and e.time_ms <= s + 5 * DAY_MS for e in mine)
+            assert example.labels["orders"] == (not ordered)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_the_due_time_of_every_record_lies_ahead(seed):
+    """No deadline is left behind, and none is forgotten: the index rebuilt from the records is the index."""
+    world = at_once(seed, "stub")
+    rebuilt = MemoryStore()
+    rebuilt.apply(world.store.records)
+    assert rebuilt.due(2**62, 10**6) == world.store.due(2**62, 10**6)
+    assert all(due_ms(data) > world.partition.clock_ms for key, data in world.store.records.items() if key[:1] == b"c")
+
+
+def test_frozen_features_equal_those_of_the_profile_at_the_snapshot():
+    """Read from the store just before the snapshot's moment, in a run that stops there."""
+    events, world = a_log(3), at_once(3, "stub")
+    for example in random.Random(1).sample(world.examples, 12):
+        s = example.snapshot_ms
+        first_after = next(i for i, e in enumerate(events) if e.time_ms >= s)
+        before = in_batches(events[:first_after], [])
+        profile = copy(decode(before.store.records[b"c" + example.customer.encode()]))
+        assert features([profile], [s]).tobytes() == example.features
+
+
+# A finite log ---
+
+
+def backtest(events: list[Event], partitions: int, learner: Any) -> Backtest:
+    run = Backtest(definition(CHURN), learner, partitions, lambda key, count: order_hash(key) % count)
+    for _ in run.run(iter(events)):
+        pass
+    return run
+
+
+class Listener:
+    """A learner that notes what it is taught, and when."""
+
+    def __init__(self) -> None:
+        self.lessons: list[tuple[int, float]] = []
+
+    def learn(self, x: Any, m: Any, y: bool, release_day: int, probability: float, members: Any) -> None:
+        assert len(x) == len(m) == FEATURE_COUNT
+        self.lessons.append((release_day, probability))
+
+    def scorer(self) -> StubScorer:
+        return StubScorer(f"stub-{len(self.lessons)}")
+
+
+@settings(max_examples=4, deadline=None)
+@given(seeds, st.integers(1, 5))
+def test_a_backtest_equals_its_partitions(seed, count):
+    """The same examples as each partition alone would give, learned day by day."""
+    events = sorted(a_log(seed), key=lambda e: e.time_ms)
+    listener = Listener()
+    run = backtest(events, count, listener)
+    expected: list[Example] = []
+    for n in range(count):
+        alone = world_of()
+        alone.feed(*(e for e in events if order_hash(e.customer.encode()) % count == n))
+        expected += alone.examples
+    key = lambda e: (e.customer, e.snapshot_ms, e.features, e.population, e.label, e.release_ms)  # noqa: E731
+    assert sorted(map(key, run.examples)) == sorted(map(key, expected))
+    assert len(listener.lessons) == len(run.examples)
+
+
+def test_two_backtests_are_the_same_bit_for_bit():
+    """Nothing depends on a clock, a hash seed or the order of a dict."""
+    events = sorted(a_log(1), key=lambda e: e.time_ms)
+    runs = [backtest(events, 2, Model(FeatureSpace(NAMES, RELATIVE, CATALOGUE))) for _ in range(2)]
+    assert runs[0].examples == runs[1].examples
+    assert runs[0].learner.snapshot() == runs[1].learner.snapshot()
+    assert [s.records for s in runs[0].stores] == [s.records for s in runs[1].stores]
