@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 from functools import cache
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -88,7 +89,7 @@ def in_batches(events: tuple[Event, ...], cuts: list[int], scorer: str = "stub",
     """The log in batches that end at these places; restarted after a share of them."""
     world, dice = world_of(scorer), random.Random(len(cuts))
     edges = [0, *sorted({cut % len(events) for cut in cuts}), len(events)]
-    for start, stop in zip(edges, edges[1:], strict=False):
+    for start, stop in pairwise(edges):
         world.feed(*events[start:stop])
         if dice.random() < restart:
             world.restart()

@@ -7,6 +7,7 @@ table, up to a dozen properties each, a fifth of the events without an id.
 from __future__ import annotations
 
 import random
+from contextlib import suppress
 
 import msgspec
 import numpy as np
@@ -152,7 +153,7 @@ def test_replaying_events_with_ids_changes_nothing(events, seed):
     before = encode(profile)
     again = recent * 2
     random.Random(seed).shuffle(again)
-    assert not any([apply(profile, event) for event in again])
+    assert sum(apply(profile, event) for event in again) == 0
     assert encode(profile) == before
 
 
@@ -187,10 +188,8 @@ def test_bytes_that_are_no_profile_are_refused(garbage, seed):
     good = encode(profile_of(odd_history(seed, 20)))
     at = dice.randrange(9, len(good))
     for data in (garbage, good[:9] + garbage, good[:at] + garbage + good[at + len(garbage) :]):
-        try:
+        with suppress(profiles.ProfileError):
             assert isinstance(decode(data), Profile)
-        except profiles.ProfileError:
-            pass
 
 
 @settings(max_examples=60, deadline=None)
