@@ -351,7 +351,7 @@ def test_nobody_is_called_silent_who_was_just_there() -> None:
     assert first == day(19) + HOUR_MS // 2 + LOOKS[0] * DAY_MS
 
 
-# State -------------------------------------------------------------------------------------------------------------------
+# State ---
 
 
 def test_a_restart_goes_on_where_the_commit_ended() -> None:
