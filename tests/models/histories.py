@@ -169,7 +169,7 @@ def odd_event(dice: random.Random, at_ms: int, customer: str = "c1") -> Event:
     names = dice.sample(PROPERTIES, dice.randrange(12))
     properties = {name: dice.choice(VALUES) for name in names}
     if dice.random() < 0.5:
-        properties["kind"] = dice.choice(KINDS)
+        properties |= {"kind": dice.choice(KINDS), "score": dice.randrange(8), "granted": dice.random() < 0.5}
     id_hash = 0 if dice.random() < 0.2 else dice.getrandbits(64) or 1
     return Event(customer, dice.choice(NAMES), at_ms, id_hash, properties, dice.random() < 0.1, False)
 

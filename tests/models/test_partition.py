@@ -8,7 +8,7 @@ import pytest
 from models import profile as profiles
 from models.event import Event
 from models.features import NAMES as FEATURE_NAMES
-from models.partition import DECISIVE, EVENT, SILENCE, SNAPSHOT, Example
+from models.partition import DECISIVE, EVENT, SILENCE, SNAPSHOT, Example, order_hash
 from models.primitives import DAY_MS, HOUR_MS
 from models.profile import decode
 from tests.models.histories import CHURN, START_MS, StubScorer, World, definition, event
@@ -394,3 +394,16 @@ def test_an_empty_batch_changes_nothing() -> None:
     assert (effects.changes, effects.points, effects.examples) == ({}, [], [])
     assert effects.state == state
     assert world.store.records == before
+
+
+def test_deadlines_of_one_moment_are_handled_in_an_order_without_meaning() -> None:
+    """By the hash of the key, not by the customer's name or who came first, and so in any batch."""
+    customers = [f"c{n:02}" for n in range(30)]
+    worlds = World(), World()
+    for world, order in zip(worlds, (customers, customers[::-1]), strict=True):
+        world.feed(*(event("page", START_MS, c) for c in order))
+    worlds[0].feed(tick(day(20)))
+    for n in range(21):
+        worlds[1].feed(tick(day(n)))
+    keys = [[p[0] for p in world.points if p[2] == SILENCE and p[1] == day(LOOKS[0])] for world in worlds]
+    assert keys[0] == keys[1] == sorted((b"c" + c.encode() for c in customers), key=order_hash)
