@@ -6,7 +6,6 @@ is listed, the rest and the bias add up to the log-odds. What raises the risk an
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -20,9 +19,11 @@ Floats = NDArray[np.float64]
 
 RAISING_MAX: Final = 5  # more than a person reads
 PROTECTIVE_MAX: Final = 3
+CANDIDATES: Final = 4  # features of a code that are tried for its sentence
 LEAST: Final = 0.02  # log-odds: 2 % in the odds, below which a contribution is no reason
 
 LOW_EVIDENCE: Final = "LOW_EVIDENCE"
+LOW_DAYS: Final = 7.0  # known for less, a customer has shown no week
 CODES: Final[tuple[str, ...]] = tuple(dict.fromkeys([*(f.reason for f in FEATURES), LOW_EVIDENCE]))
 SILENT_CODES: Final = frozenset(("SILENCE", "RHYTHM_BROKEN", "USAGE_DROP", "DEPTH_DROP", "FEATURE_ABANDONED"))
 """Reasons that a feed which stopped delivering would produce for everybody."""
@@ -43,9 +44,11 @@ _CODE: Final = np.array([CODES.index(f.reason) for f in FEATURES])
 _ORDER: Final = np.argsort(_CODE, kind="stable")
 _PRESENT: Final = np.unique(_CODE)
 _STARTS: Final = np.searchsorted(_CODE[_ORDER], _PRESENT)
-_MEMBERS: Final = tuple(tuple(np.flatnonzero(code == _CODE).tolist()) for code in range(len(CODES)))
+_SPANS: Final = tuple(  # where each code's features stand once sorted by code
+    slice(*np.searchsorted(_CODE[_ORDER], [code, code + 1]).tolist()) for code in range(len(CODES))
+)
 _LOW: Final = CODES.index(LOW_EVIDENCE)
-_INDEX: Final = {name: i for i, name in enumerate(NAMES)}
+_TENURE, _NO_RHYTHM, _ACTIVE = (NAMES.index(name) for name in ("tenure_days", "no_rhythm", "active_days_90"))
 
 
 class Reason(msgspec.Struct, gc=False, frozen=True):
@@ -111,45 +114,104 @@ def explain(
         m: The population's level at the time, (n, d), NaN for unknown.
         values: `natural(x)`, if the caller has it.
     """
-    totals = by_code(contributions, x).tolist()
-    rows, known = contributions.tolist(), (natural(x) if values is None else values).tolist()
-    peers = natural(m).tolist()
+    totals = by_code(contributions, x)
+    known = natural(x) if values is None else values
+    # each code's features together, the loudest first: contributions are far from 500
+    grouped = np.argsort(_CODE * 1000.0 - np.clip(contributions, -499.0, 499.0), axis=1, kind="stable")
     return [
         _one(*row)
-        for row in zip(totals, rows, known, peers, bias.tolist(), log_odds.tolist(), strict=True)
-    ]  # fmt: skip
+        for row in zip(
+            totals.tolist(),
+            np.argsort(totals, axis=1, kind="stable").tolist(),
+            contributions.tolist(),
+            grouped.tolist(),
+            known.tolist(),
+            natural(m).tolist(),
+            _unknown(known, contributions),
+            bias.tolist(),
+            log_odds.tolist(),
+            strict=True,
+        )
+    ]
 
 
 def _one(
-    totals: list[float], row: list[float], values: list[float], peers: list[float], bias: float, log_odds: float
+    totals: list[float],
+    codes: list[int],
+    row: list[float],
+    grouped: list[int],
+    values: list[float],
+    peers: list[float],
+    unknown: bool,
+    bias: float,
+    log_odds: float,
 ) -> Explanation:
-    raising = sorted(((-total, code) for code, total in enumerate(totals) if total >= LEAST))[:RAISING_MAX]
-    protective = sorted(((total, code) for code, total in enumerate(totals) if total <= -LEAST))[:PROTECTIVE_MAX]
-    up = [_reason(code, -total, row, values, peers, 1.0) for total, code in raising]
-    down = [_reason(code, total, row, values, peers, -1.0) for total, code in protective]
-    listed = sum([reason.contribution for reason in up]) + sum([reason.contribution for reason in down])
-    if not up:
-        up = [_nothing_known(values)]
-    return Explanation(up, down, log_odds - bias - listed, bias, log_odds)
+    if not unknown:
+        codes.remove(_LOW)
+    listed = 0.0
+    protective = []
+    for code in codes[:PROTECTIVE_MAX]:
+        if (total := totals[code]) > -LEAST:
+            break
+        listed += total
+        protective.append(_reason(code, total, row, grouped[_SPANS[code]][::-1], values, peers))
+    raising = []
+    for code in codes[: -RAISING_MAX - 1 : -1]:
+        if (total := totals[code]) < LEAST:
+            break
+        listed += total
+        raising.append(_reason(code, total, row, grouped[_SPANS[code]], values, peers))
+    if not raising:
+        raising.append(_nothing_known(values))
+    return Explanation(raising, protective, log_odds - bias - listed, bias, log_odds)
 
 
 def _reason(
-    code: int, total: float, row: list[float], values: list[float], peers: list[float], sign: float
-) -> Reason:  # fmt: skip
-    members: Sequence[int] = _MEMBERS[code]
-    if code == _LOW and not any(row[i] * sign > 0.0 for i in members):
-        members = [i for i, value in enumerate(values) if value != value and row[i] != 0.0] or members
-    loudest = max(members, key=lambda i: (row[i] * sign, -i))
-    told = tell(loudest, values, peers)
+    code: int, total: float, row: list[float], members: list[int], values: list[float], peers: list[float]
+) -> Reason:
+    """One code's reason, told by the loudest of its features; `members` has the loudest first.
+
+    Preferred is one that is at least half as loud and compares with the customer's own baseline, else one that
+    compares with the others.
+    """
+    raising = total > 0.0
+    told, least, looked = None, 0.0, 0
+    for i in members:
+        loud = row[i] if raising else -row[i]
+        if loud <= least or looked == CANDIDATES:
+            break
+        if values[i] != values[i]:
+            continue  # counted as LOW_EVIDENCE
+        looked += 1
+        found = tell(i, values, peers, raising)
+        if told is None:
+            told, least = found, 0.5 * loud
+        elif told.baseline is None and found.baseline is not None:
+            told = found
+        if found.own:
+            told = found
+            break
+    if told is None:  # what is missing speaks
+        sign = 1.0 if raising else -1.0
+        told = tell(max(range(len(row)), key=lambda i: row[i] * sign if values[i] != values[i] else 0.0), values, peers)
     return Reason(CODES[code], told.sentence, told.feature, told.value, told.baseline, total)
 
 
 def _nothing_known(values: list[float]) -> Reason:
-    """Nothing sets this customer apart: the probability is what everybody's is, and that is said."""
-    tenure = _INDEX.get("tenure_days")
-    known = values[tenure] if tenure is not None else float("nan")
-    sentence = "nothing sets this customer apart from the average"
+    """Nothing that the customer did stands out: the probability is what everybody's like them is, and that is said."""
+    known = values[_TENURE]
+    sentence = "nothing in the customer's behaviour stands out"
     return Reason(LOW_EVIDENCE, sentence, "tenure_days", None if known != known else known, None, 0.0)
+
+
+def _unknown(values: Floats, contributions: Floats) -> list[bool]:
+    """Whether LOW_EVIDENCE may be a reason: little is known of the customer, or what is missing spoke.
+
+    Else features under this code (how long somebody is known, say) are context, and count in the rest.
+    """
+    low = ~(values[:, _TENURE] >= LOW_DAYS) | (values[:, _NO_RHYTHM] > 0.5)
+    missing: NDArray[np.bool_] = (np.isnan(values) & (contributions != 0.0)).any(axis=1)
+    return (low | missing).tolist()
 
 
 def evidence(values: Floats, trust: float) -> list[str]:
@@ -158,13 +220,12 @@ def evidence(values: Floats, trust: float) -> list[str]:
     Low: no rhythm is known, or the customer for less than a week. High: known for 90 days with 8 active ones among
     them, and the model's learned part outweighs the prior (`trust` is w of w = n / (n + k)).
     """
-    tenure, rhythm, active = (_INDEX.get(name) for name in ("tenure_days", "no_rhythm", "active_days_90"))
     found = []
     for row in values.tolist():
-        known = row[tenure] if tenure is not None else float("nan")
-        if not known >= 7.0 or (rhythm is not None and row[rhythm] > 0.5):
+        known = row[_TENURE]
+        if not known >= LOW_DAYS or row[_NO_RHYTHM] > 0.5:
             found.append("low")
-        elif known >= 90.0 and (active is None or row[active] >= 8.0) and trust >= 0.5:
+        elif known >= 90.0 and row[_ACTIVE] >= 8.0 and trust >= 0.5:
             found.append("high")
         else:
             found.append("medium")

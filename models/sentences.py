@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.features import FEATURES, NAMES, Feature
-from models.wordings import NAN, STANDS_FOR, WORDINGS, Facts, Wording, figure, flag, percent
+from models.wordings import STANDS_FOR, WORDINGS, Facts, Wording, figure, flag, percent
 
 Floats = NDArray[np.float64]
 DIGITS: Final = 4  # of a natural value: a quarter of an hour is .0104 of a day
-SAME: Final = 0.1  # a value within 10 % of the customer's usual is told against the others, if it differs from them
+SAME: Final = 0.1  # within 10 % of the baseline is as usual
 
 _INDEX: Final = {name: i for i, name in enumerate(NAMES)}
 _LOG: Final = np.flatnonzero([f.transform == "log" for f in FEATURES])
@@ -55,6 +55,7 @@ def _fallback(feature: Feature) -> Wording:
 
 
 _BY_INDEX: Final = tuple(WORDINGS.get(f.name) or _fallback(f) for f in FEATURES)
+_RELATIVE: Final = tuple(f.relative for f in FEATURES)
 _TOLD_BY: Final = tuple(_INDEX.get(STANDS_FOR.get(name, name), i) for i, name in enumerate(NAMES))
 
 
@@ -65,15 +66,20 @@ class Told(NamedTuple):
     feature: str
     value: float | None
     baseline: float | None
+    own: bool = False  # the baseline is the customer's
 
 
-def tell(index: int, values: Sequence[float], peers: Sequence[float]) -> Told:
+def tell(index: int, values: Sequence[float], peers: Sequence[float], raising: bool = True) -> Told:
     """One feature of one customer in plain words.
+
+    Compared with the customer's own baseline, or else with where customers stand now, whichever speaks for the
+    reason: for one that raises the risk a value worse than the baseline, for a protective one a better value.
 
     Args:
         index: Which feature of the catalogue.
         values: The customer's features in natural units (d), see `natural`.
         peers: Where customers stand now (d), natural units; NaN where unknown.
+        raising: Whether the reason raises the risk.
     """
     told_by = _TOLD_BY[index]
     value = values[told_by]
@@ -84,17 +90,18 @@ def tell(index: int, values: Sequence[float], peers: Sequence[float]) -> Told:
         return Told(f"not known: {FEATURES[told_by].sentence}", name, None, None)
     wording = _BY_INDEX[told_by]
     facts = Facts(values)
-    said = wording.say(facts, value)
-    peer = peers[told_by] if wording.peers and FEATURES[told_by].relative else NAN
+    side = wording.worse if raising else -wording.worse
     if wording.own is not None:
         own = wording.own(facts)
-        if own == own and (peer != peer or abs(value - own) > SAME * own):
-            return Told(
-                said if wording.holds_usual else f"{said}; {wording.usual} {wording.figure(own)}",
-                name,
-                value,
-                round(own, DIGITS),
+        if own == own and (not side or side * (value - own) > SAME * abs(own)):
+            said = (
+                wording.say(facts, value) + f"; {wording.usual} {wording.figure(own)}"
+                if wording.compare is None
+                else (wording.compare(facts, value))
             )
-    if peer == peer:
-        return Told(f"{said}; customers now {wording.figure(peer)}", name, value, peer)
-    return Told(said, name, value, None)
+            return Told(said, name, value, round(own, DIGITS), True)
+    if wording.peers and _RELATIVE[told_by]:
+        peer = peers[told_by]
+        if peer == peer and (not side or side * (value - peer) > SAME * abs(peer)):
+            return Told(f"{wording.say(facts, value)}; customers now {wording.figure(peer)}", name, value, peer)
+    return Told(wording.say(facts, value), name, value, None)

@@ -77,14 +77,15 @@ Own = Callable[[Facts], float]
 
 
 class Wording(NamedTuple):
-    """How one feature is told: its value, the customer's own baseline, and the baseline's figure and name."""
+    """How one feature is told: its value, the customer's own baseline, and the two together."""
 
     say: Say
     own: Own | None = None
-    figure: Callable[[float], str] = figure
+    figure: Callable[[float], str] = figure  # of the baseline
     usual: str = "usual"
+    worse: int = 0  # 1: more is worse, -1: less is worse, 0: neither; a comparison that says the opposite is left out
     peers: bool = True  # worth telling against the others
-    holds_usual: bool = False  # the words hold the comparison already
+    compare: Say | None = None  # value and own baseline in one, instead of "...; usual ..."
 
 
 def _pace(total: str, window: float) -> Own:
@@ -110,12 +111,12 @@ def _of(name: str) -> Own:
 
 
 def _events(window: str, length: float) -> Wording:
-    return Wording(lambda f, v: f"{count(v, 'event')} in {window}", _pace("events_90d", length))
+    return Wording(lambda f, v: f"{count(v, 'event')} in {window}", _pace("events_90d", length), worse=-1)
 
 
 def _active(window: int) -> Wording:
     own = _share_of_days(window) if window < 90 else None
-    return Wording(lambda f, v: f"active on {figure(v)} of the last {window} days", own)
+    return Wording(lambda f, v: f"active on {figure(v)} of the last {window} days", own, worse=-1)
 
 
 def flag(true: str, false: str) -> Wording:
@@ -123,25 +124,27 @@ def flag(true: str, false: str) -> Wording:
     return Wording(lambda f, v: true if v > 0.5 else false, peers=False)
 
 
-def _just(text: str, how: Callable[[float], str] = figure, *, peers: bool = False, own: Own | None = None) -> Wording:
-    return Wording(lambda f, v: text.format(how(v)), own, how, peers=peers)
+def _just(text: str, how: Callable[[float], str] = figure, worse: int = 0, *, peers: bool = False) -> Wording:
+    return Wording(lambda f, v: text.format(how(v)), None, how, worse=worse, peers=peers)
 
 
-def _plain(words: str, *, peers: bool = False) -> Wording:
+def _plain(words: str, worse: int = 0, *, peers: bool = False) -> Wording:
     """ "payment|failed in 30 days": 1 payment, 3 payments."""
     noun, _, rest = words.partition("|")
-    return Wording(lambda f, v: f"{count(v, noun)} {rest}", peers=peers)
+    return Wording(lambda f, v: f"{count(v, noun)} {rest}", worse=worse, peers=peers)
+
+
+def _gap(f: Facts, name: str) -> str:
+    gap = f(name)
+    return "the usual gap" if isnan(gap) else f"the usual gap of {days(gap)}"
 
 
 def _overdue(f: Facts, v: float) -> str:
-    gap = f("gap_mean_days")
-    usual = f"the usual gap of {days(gap)}" if not isnan(gap) else "the usual gap"
-    return f"away {figure(v)} times {usual}" if v > 1.05 else f"within {usual}"
+    return f"away {figure(v)} times {_gap(f, 'gap_mean_days')}" if v > 1.05 else f"within {_gap(f, 'gap_mean_days')}"
 
 
 def _order_overdue(f: Facts, v: float) -> str:
-    gap = f("order_gap_days")
-    usual = f"the usual gap of {days(gap)}" if not isnan(gap) else "the usual gap"
+    usual = _gap(f, "order_gap_days")
     return f"last order {figure(v)} times {usual} ago" if v > 1.05 else f"last order within {usual}"
 
 
@@ -156,12 +159,7 @@ def _streak_broken(f: Facts, v: float) -> str:
 
 
 def _breadth(f: Facts, v: float) -> str:
-    before = v + f("breadth_drop")
-    return (
-        f"used {count(v, 'feature')} in 30 days"
-        if not before > 0
-        else (f"used {figure(v)} of the {count(before, 'feature')} of 90 days")
-    )
+    return f"used {figure(v)} of the {count(v + f('breadth_drop'), 'feature')} of 90 days"
 
 
 def _ahead(what: str, past: str) -> Say:
@@ -176,7 +174,7 @@ _OUT_OF_10 = "{} out of 10"
 
 
 def _scale(text: str, own: Own | None = None) -> Wording:
-    return Wording(lambda f, v: text.format(percent(v)), own, percent, peers=False)
+    return Wording(lambda f, v: text.format(percent(v)), own, percent, worse=-1, peers=False)
 
 
 # A value that says little to a person is told by the one that it is made of.
@@ -187,48 +185,58 @@ STANDS_FOR: Final[dict[str, str]] = {
 }
 
 WORDINGS: Final[dict[str, Wording]] = {
-    "recency_days": Wording(lambda f, v: f"quiet for {days(v)}", _of("gap_mean_days"), figure, "usual gap"),
+    "recency_days": Wording(lambda f, v: f"quiet for {days(v)}", _of("gap_mean_days"), figure, "usual gap", 1),
     "gap_mean_days": _just("usually active every {}", days),
     "gap_sd_days": _just("gaps between active days vary by {}", days),
-    "overdue_ratio": Wording(_overdue, lambda f: 1.0, peers=False, holds_usual=True),
+    "overdue_ratio": Wording(_overdue, peers=False),
     "events_1h": _events("the last hours", 1 / 12),
     "events_1d": _events("24 hours", 1),
     "events_7d": _events("7 days", 7),
     "events_14d": _events("14 days", 14),
     "events_30d": _events("30 days", 30),
-    "events_90d": _plain("event|in 90 days", peers=True),
-    "trend_7_28": Wording(_pace_ratio("the last week", "four weeks"), lambda f: 0.0, peers=False, holds_usual=True),
-    "trend_28_90": Wording(_pace_ratio("four weeks", "three months"), lambda f: 0.0, peers=False, holds_usual=True),
+    "events_90d": _plain("event|in 90 days", -1, peers=True),
+    "trend_7_28": Wording(_pace_ratio("the last week", "four weeks"), peers=False),
+    "trend_28_90": Wording(_pace_ratio("four weeks", "three months"), peers=False),
     "vs_peak": _just("activity of four weeks at {} of the own best", percent),
     "active_days_7": _active(7),
     "active_days_14": _active(14),
     "active_days_30": _active(30),
     "active_days_90": _active(90),
-    "active_weeks_12": _just("active in {} of the last 12 weeks", peers=True),
+    "active_weeks_12": _just("active in {} of the last 12 weeks", worse=-1, peers=True),
     "stickiness": _just("active days this week at {} of the month's pace", percent),
     "streak_days": _just("newest run of active days: {}"),
     "streak_broken": Wording(_streak_broken, peers=False),
-    "breadth_30": Wording(_breadth, lambda f: f("breadth_30") + f("breadth_drop"), peers=False, holds_usual=True),
-    "breadth_7": Wording(lambda f, v: f"used {count(v, 'feature')} in 7 days", _of("breadth_30"), usual="in 30 days"),
+    "breadth_30": Wording(
+        lambda f, v: f"used {count(v, 'feature')} in 30 days",
+        lambda f: f("breadth_30") + f("breadth_drop"),
+        worse=-1,
+        compare=_breadth,
+    ),
+    "breadth_7": Wording(
+        lambda f, v: f"used {count(v, 'feature')} in 7 days",
+        _of("breadth_30"),
+        worse=-1,
+        compare=lambda f, v: f"used {count(v, 'feature')} in 7 days and {figure(f('breadth_30'))} in 30",
+    ),
     "breadth_drop": _plain("feature|not used for 30 days or more"),
     "session_minutes": Wording(lambda f, v: f"sessions of {count(v, 'minute')}", peers=False),
-    "session_depth": _plain("event|a session", peers=True),
+    "session_depth": _plain("event|a session", -1, peers=True),
     "automated_share_30": _just("{} of the traffic comes from programs", percent),
     "never_engaged": flag("has never done anything", "has been active"),
     "tenure_days": _just("known for {}", days),
-    "goals_30d": _plain("goal|in 30 days", peers=True),
-    "goals": _plain("goal|so far", peers=True),
-    "goal_recency_days": _just("last goal {} ago", days, peers=True),
-    "goal_value_last": Wording(lambda f, v: f"last goal went at {figure(v)}", _of("goal_value_mean")),
-    "goal_value_mean": _just("newest goals went at {}", peers=True),
+    "goals_30d": _plain("goal|in 30 days", -1, peers=True),
+    "goals": _plain("goal|so far", -1, peers=True),
+    "goal_recency_days": _just("last goal {} ago", days, 1, peers=True),
+    "goal_value_last": Wording(lambda f, v: f"last goal went at {figure(v)}", _of("goal_value_mean"), worse=-1),
+    "goal_value_mean": _just("newest goals went at {}", worse=-1, peers=True),
     "time_to_first_goal_days": _just("first goal took {}", days),
     "onboarding_share": _just("{} of the onboarding done", percent),
     "orders": _plain("day|with an order so far"),
     "order_recency_days": Wording(
-        lambda f, v: f"no order for {days(v)}", _of("order_gap_days"), figure, "usual gap"
+        lambda f, v: f"no order for {days(v)}", _of("order_gap_days"), figure, "usual gap", 1
     ),
     "order_gap_days": _just("usually orders every {}", days),
-    "order_overdue": Wording(_order_overdue, lambda f: 1.0, peers=False, holds_usual=True),
+    "order_overdue": Wording(_order_overdue, peers=False),
     "order_value": _just("mean order of {}"),
     "order_value_trend": Wording(lambda f, v: f"last order at {percent(exp(v))} of the mean", peers=False),
     "refund_rate": _just("{} of the orders refunded", percent),
@@ -248,11 +256,11 @@ WORDINGS: Final[dict[str, Wording]] = {
     "card_expires_in_days": Wording(_ahead("card expiry", "was"), peers=False),
     "recovered_rate": _just("{} of the failed payments recovered", percent),
     "tickets_open": _plain("ticket|open"),
-    "tickets_30d": _plain("ticket|in 30 days", peers=True),
-    "ticket_rate_vs_own": Wording(_rate, lambda f: 0.0, peers=False, holds_usual=True),
+    "tickets_30d": _plain("ticket|in 30 days", 1, peers=True),
+    "ticket_rate_vs_own": Wording(_rate, peers=False),
     "tickets_reopened_90": _plain("ticket|reopened in 90 days"),
-    "time_to_solve_hours": _plain("hour|to solve a ticket", peers=True),
-    "errors_7d": _plain("error|shown in 7 days", peers=True),
+    "time_to_solve_hours": _plain("hour|to solve a ticket", 1, peers=True),
+    "errors_7d": _plain("error|shown in 7 days", 1, peers=True),
     "csat_mean": _scale("mean satisfaction {}"),
     "csat_last": _scale("last satisfaction answer {}", _of("csat_mean")),
     "csat_trend": Wording(
@@ -268,7 +276,7 @@ WORDINGS: Final[dict[str, Wording]] = {
     "negative_reviews_90": _plain("negative review|in 90 days"),
     "negative_mentions_30": _plain("negative mention|in 30 days"),
     "barriers_90": _plain("barrier|named in 90 days"),
-    "message_open_rate_30": _just("opened {} of the messages of 30 days", percent, peers=True),
+    "message_open_rate_30": _just("opened {} of the messages of 30 days", percent, -1, peers=True),
     "unsubscribed": flag("refused further messages", "accepts messages"),
     "days_since_click": _just("last click in a message {} ago", days),
     "referrals_90": _plain("referral|sent in 90 days"),

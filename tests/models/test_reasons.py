@@ -135,7 +135,8 @@ def test_contributions_of_one_code_are_one_reason_and_the_loudest_tells_it() -> 
     found = explained({"payments_failed_30": 0.4, "dunning_open": 0.6, "recency_days": 0.3, "tenure_days": -0.5}, x)
     assert [(r.code, round(r.contribution, 9)) for r in found.raising] == [("PAYMENT_FAILED", 1.0), ("SILENCE", 0.3)]
     assert found.raising[0].feature == "dunning_open"
-    assert [(r.code, r.contribution) for r in found.protective] == [("LOW_EVIDENCE", -0.5)]
+    assert not found.protective, "how long somebody is known is context: it counts in the rest"
+    assert found.rest == pytest.approx(-0.5)
     assert playbook(found) == "recover_payment"
     assert not found.silent
 
@@ -150,6 +151,29 @@ def test_what_a_missing_value_adds_is_low_evidence() -> None:
     assert [(r.code, round(r.contribution, 9)) for r in found.raising] == [("LOW_EVIDENCE", 0.9)]
     assert found.raising[0].sentence == "not known: satisfaction, shrunk mean"
     assert found.raising[0].value is None
+
+
+def test_low_evidence_is_a_reason_only_where_little_is_known() -> None:
+    assert explained({"no_rhythm": 0.5}, known(no_rhythm=1, tenure_days=90)).raising[0].sentence == (
+        "too few active days to know a rhythm"
+    )
+    settled = explained({"tenure_days": 0.5}, known(no_rhythm=0, tenure_days=90)).raising[0]
+    assert (settled.code, settled.contribution) == ("LOW_EVIDENCE", 0.0)
+    assert settled.sentence == "nothing in the customer's behaviour stands out"
+
+
+def test_a_comparison_that_says_the_opposite_is_left_out() -> None:
+    """More than usual is no drop, whatever the weight says; for a protective reason it is worth saying."""
+    better = {"events_30d": 20.0, "events_90d": 30.0, "tenure_days": 90.0}
+    assert said("events_30d", **better) == "20 events in 30 days"
+    row = explained({"events_30d": -1.0}, known(**better)).protective[0]
+    assert row.sentence == "20 events in 30 days; usual 10"
+
+
+def test_a_feature_that_shows_the_change_is_preferred_to_a_louder_one_that_does_not() -> None:
+    x = known(events_90d=90.0, events_7d=1.0, tenure_days=90.0)
+    assert explained({"events_90d": 0.5, "events_7d": 0.4}, x).raising[0].sentence == "1 event in 7 days; usual 7"
+    assert explained({"events_90d": 0.5, "events_7d": 0.1}, x).raising[0].sentence == "90 events in 90 days"
 
 
 def test_without_any_reason_that_is_said() -> None:

@@ -1,0 +1,105 @@
+"""Matured training examples as `churn-labels` holds them: JSON by feature name, exact to the last bit of a number."""
+
+from __future__ import annotations
+
+import math
+
+import msgspec
+import numpy as np
+
+from models.duration import rfc3339
+from models.features import CATALOGUE, NAMES
+from models.numbers import moment_ms
+from models.partition import Example
+
+
+class LabelError(ValueError):
+    """A record of `churn-labels` that is no training example; it is skipped and counted, the next one may be good."""
+
+
+class _Label(msgspec.Struct, gc=False):
+    customer: str
+    snapshot_time: str
+    release_time: str
+    churned_time: str | None
+    label: int
+    labels: dict[str, int]
+    probability: float
+    members: tuple[float, float, float]
+    features: dict[str, float | None]
+    population: dict[str, float | None]
+    catalogue: str
+    model: str
+    definition: str
+
+
+_ENCODER = msgspec.json.Encoder()
+_DECODER = msgspec.json.Decoder(_Label)
+
+
+def label_value(example: Example) -> bytes:
+    """The example as JSON. Missing values are null; every other number reads back to the same bits."""
+    return _ENCODER.encode(
+        _Label(
+            example.customer,
+            rfc3339(example.snapshot_ms),
+            rfc3339(example.release_ms),
+            rfc3339(example.churned_ms) if example.churned_ms else None,
+            example.label,
+            example.labels,
+            example.probability,
+            example.members,
+            _named(example.features),
+            _named(example.population),
+            CATALOGUE,
+            example.model,
+            example.definition,
+        )
+    )
+
+
+def read_label(value: bytes) -> Example:
+    """What `label_value` wrote, also under an earlier catalogue: a feature that it did not know is missing.
+
+    Raises LabelError for anything else.
+    """
+    try:
+        found = _DECODER.decode(value)
+    except (msgspec.DecodeError, msgspec.ValidationError, RecursionError) as error:
+        raise LabelError(
+            f"a training example cannot be read ({error}): was something else written to the topic?"
+        ) from (None)
+    if found.label not in (0, 1) or not 0.0 <= found.probability <= 1.0:
+        raise LabelError(f"a training example has label {found.label} and probability {found.probability}")
+    return Example(
+        found.customer,
+        _moment("snapshot_time", found.snapshot_time),
+        _moment("release_time", found.release_time),
+        _array(found.features),
+        _array(found.population),
+        found.probability,
+        found.members,
+        found.label,
+        found.labels,
+        found.model,
+        found.definition,
+        0 if found.churned_time is None else _moment("churned_time", found.churned_time),
+    )
+
+
+def _named(values: bytes) -> dict[str, float | None]:
+    return {
+        name: None if math.isnan(value) else value
+        for name, value in zip(NAMES, np.frombuffer(values).tolist(), strict=True)
+    }
+
+
+def _array(named: dict[str, float | None]) -> bytes:
+    return np.array([named.get(name) for name in NAMES], dtype=np.float64).tobytes()
+
+
+def _moment(name: str, written: str) -> int:
+    found = moment_ms(written)
+    if found is None:
+        raise LabelError(f"a training example has {name} = {written[:40]!r}, which is no time")
+    return found

@@ -1,0 +1,365 @@
+"""The values that leave: `churn-scores`, `churn-alerts` and `churn-labels`, each readable on its own.
+
+A batch's scores are explained together (`ScoredBatch`), then told one by one. Everything is a function of the log and
+the model: no clock enters, and a row's bytes do not depend on the rest of the batch. Schemas: docs/schemas.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple, Protocol
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from models.alerts import BANDS, STATES, AlertEvent, AlertState
+from models.customer import Activity, CustomerFacts, Value, activity, barriers, customer_facts, value
+from models.duration import DAY_MS, rfc3339
+from models.features import CATALOGUE, NAMES
+from models.profile import Profile
+from models.reasons import Explanation, Reason, evidence, explain, playbook
+from models.sentences import natural
+
+Floats = NDArray[np.float64]
+
+HISTORY: Final = 32  # scores kept for readers
+CONTRIBUTION_DIGITS: Final = 6
+CE_SOURCE: Final = "/churn-signals"
+_ENTRY: Final = struct.Struct("<II")  # seconds since the epoch, probability in millionths
+_encode: Final = msgspec.json.Encoder().encode
+
+
+class Context(NamedTuple):
+    """What all outputs of a partition have in common."""
+
+    definition: str  # hash of what a label means
+    config: str  # hash of the whole churn.toml
+    horizon_ms: int
+    topic: str | None = None  # where the events came from; None in a backtest
+    partition: int | None = None
+
+
+class Point(Protocol):
+    """Of a scoring point, what is told; see `models.partition.Point`."""
+
+    key: bytes
+    at_ms: int
+    trigger: str
+    offset: int
+    profile: Profile
+
+
+# Score history -----------------------------------------------------------------------------------------------------
+
+
+def remember(history: bytes, at_ms: int, probability: float) -> bytes:
+    """The history with one more score, 8 bytes each; the oldest beyond `HISTORY` is dropped.
+
+    >>> recall(remember(remember(b"", 5_000, 0.25), 7_999, 1 / 3))
+    [(5, 250000), (7, 333333)]
+    """
+    return history[-_ENTRY.size * (HISTORY - 1) :] + _ENTRY.pack(at_ms // 1000, round(probability * 1e6))
+
+
+def recall(history: bytes) -> list[tuple[int, int]]:
+    """(seconds since the epoch, probability in millionths), oldest first."""
+    return list(_ENTRY.iter_unpack(history))
+
+
+# Values ------------------------------------------------------------------------------------------------------------
+
+
+class _Lineage(msgspec.Struct, gc=False):
+    topic: str | None
+    partition: int | None
+    offset: int | None
+    features: str
+    config: str
+
+
+class _AlertOfScore(msgspec.Struct, gc=False):
+    id: str
+    state: str
+    seq: int
+    severity: str
+    since: str
+
+
+class _ScoreValue(msgspec.Struct, gc=False):
+    customer: CustomerFacts
+    scored_at: str
+    trigger: str
+    probability: float
+    percentile: float
+    band: str
+    previous: float | None
+    ci90: tuple[float, float] | None
+    horizon_days: float
+    definition: str
+    model: str
+    evidence: str
+    log_odds: float
+    bias: float
+    rest: float
+    reasons: list[Reason]
+    protective: list[Reason]
+    contributions: dict[str, float]
+    features: dict[str, float]
+    history: list[tuple[int, int]]
+    activity: Activity
+    alert: _AlertOfScore | None
+    value: Value
+    barriers: list[str]
+    lineage: _Lineage
+
+
+class _ScoreOfAlert(msgspec.Struct, gc=False):
+    probability: float
+    ci90: tuple[float, float] | None
+    percentile: float
+    band: str
+    previous: float | None
+    horizon_days: float
+    definition: str
+    model: str
+    evidence: str
+    log_odds: float
+    bias: float
+    rest: float
+
+
+class _Action(msgspec.Struct, gc=False):
+    playbook: str
+    treatment: str | None
+
+
+class _Timing(msgspec.Struct, gc=False):
+    event_time: str
+    scored_at: str
+    trigger: str
+
+
+class _Note(msgspec.Struct, gc=False):
+    customer: CustomerFacts
+    score: _ScoreOfAlert
+    reasons: list[Reason]
+    protective: list[Reason]
+    barriers: list[str]
+    value: Value
+    action: _Action
+    timing: _Timing
+    lineage: _Lineage
+
+
+class _AlertHead(msgspec.Struct, gc=False):
+    alert_id: str
+    seq: int
+    dedup_key: str
+    type: str
+    state: str
+    severity: str
+    time: str
+    opened_at: str
+    resolution: str | None
+    snoozed_until: str | None
+
+
+class ScoredBatch:
+    """Scores of a batch, explained together.
+
+    Args:
+        context: What all have in common.
+        points: The batch's scoring points.
+        x, m: Features and population level as scored, (n, d).
+        scores: What the model said (`models.scoring.Scores`).
+        trust: w of the model's w = n / (n + k).
+        rows: Which points will be told; None: all.
+    """
+
+    def __init__(
+        self,
+        context: Context,
+        points: Sequence[Point],
+        x: Floats,
+        m: Floats,
+        scores: Any,
+        trust: float,
+        rows: Sequence[int] | None = None,
+    ) -> None:
+        chosen = list(range(len(points)) if rows is None else rows)
+        self.context = context
+        self._points = points
+        self._place = {row: i for i, row in enumerate(chosen)}
+        self._scores = scores
+        self._probability = scores.probability
+        x, m = x[chosen], m[chosen]
+        values = natural(x)
+        contributions = scores.contributions(chosen)
+        self._explained = explain(contributions, scores.bias(chosen), scores.log_odds[chosen], x, m, values)
+        self._evidence = evidence(values, trust)
+        self._values = values.tolist()
+        self._contributions = (np.round(contributions, CONTRIBUTION_DIGITS) + 0.0).tolist()
+        self._horizon_days = context.horizon_ms / DAY_MS
+
+    def explanation(self, row: int) -> Explanation:
+        """Why point `row` has its probability."""
+        return self._explained[self._place[row]]
+
+    def ci90(self, row: int) -> tuple[float, float]:
+        """90 % interval of the probability. Dear: for alerts and whoever asks."""
+        low, high = self._scores.ci90([row])[0].tolist()
+        return low, high
+
+    def score_value(
+        self,
+        row: int,
+        percentile: float,
+        band: int,
+        history: bytes,
+        previous: float | None = None,
+        alert: AlertState | None = None,
+        ci90: tuple[float, float] | None = None,
+    ) -> bytes:
+        """The `churn-scores` value of point `row`.
+
+        Args:
+            percentile, band: Where the probability stands, see `models.percentile` and `AlertSettings.band`.
+            history: The newest scores, this one included, see `remember`.
+            previous: Probability of the score before.
+            alert: The customer's alert after this score.
+            ci90: `self.ci90(row)` where it is wanted.
+        """
+        i, point = self._place[row], self._points[row]
+        found, at, profile = self._explained[i], point.at_ms, point.profile
+        probability = float(self._probability[row])
+        return _encode(
+            _ScoreValue(
+                customer_facts(point.key[1:].decode(), profile, at),
+                rfc3339(at),
+                point.trigger,
+                probability,
+                round(percentile, 4),
+                BANDS[band],
+                previous,
+                ci90,
+                self._horizon_days,
+                self.context.definition,
+                self._scores.model,
+                self._evidence[i],
+                found.log_odds,
+                found.bias,
+                found.rest,
+                found.raising,
+                found.protective,
+                {name: c for name, c in zip(NAMES, self._contributions[i], strict=True) if c},
+                dict(zip(NAMES, self._values[i], strict=True)),
+                recall(history),
+                activity(profile, at),
+                alert_of_score(alert),
+                value(profile, probability, self.context.horizon_ms, at),
+                barriers(profile, at),
+                self._lineage(point),
+            )
+        )
+
+    def note(
+        self, row: int, percentile: float, band: int, previous: float | None = None, event_ms: int | None = None
+    ) -> bytes:
+        """What alerts say of point `row`: kept as `AlertState.note`, so that a reminder weeks later needs no score.
+
+        `event_ms` is the time of the event that made the point, if it is another than the point's.
+        """
+        i, point = self._place[row], self._points[row]
+        found, at, profile = self._explained[i], point.at_ms, point.profile
+        probability = float(self._probability[row])
+        score = _ScoreOfAlert(
+            probability,
+            self.ci90(row),
+            round(percentile, 4),
+            BANDS[band],
+            previous,
+            self._horizon_days,
+            self.context.definition,
+            self._scores.model,
+            self._evidence[i],
+            found.log_odds,
+            found.bias,
+            found.rest,
+        )
+        return _encode(
+            _Note(
+                customer_facts(point.key[1:].decode(), profile, at),
+                score,
+                found.raising,
+                found.protective,
+                barriers(profile, at),
+                value(profile, probability, self.context.horizon_ms, at),
+                _Action(playbook(found), None),
+                _Timing(rfc3339(at if event_ms is None else event_ms), rfc3339(at), point.trigger),
+                self._lineage(point),
+            )
+        )
+
+    def _lineage(self, point: Point) -> _Lineage:
+        context = self.context
+        offset = point.offset if point.offset >= 0 else None
+        return _Lineage(context.topic, context.partition, offset, CATALOGUE, context.config)
+
+
+def alert_of_score(alert: AlertState | None) -> _AlertOfScore | None:
+    """The current alert as scores carry it; None while nobody has been told."""
+    if alert is None or not alert.seq:
+        return None
+    return _AlertOfScore(
+        alert.alert_id, STATES[alert.phase], alert.seq, BANDS[alert.band], rfc3339(alert.since_ms)
+    )  # fmt: skip
+
+
+def alert_value(event: AlertEvent, note: bytes = b"") -> bytes:
+    """The `churn-alerts` value; `note` is that of the present score, for events that do not carry one."""
+    head = _encode(
+        _AlertHead(
+            event.alert_id,
+            event.seq,
+            event.dedup_key,
+            event.type,
+            event.state,
+            event.severity,
+            rfc3339(event.at_ms),
+            rfc3339(event.opened_ms),
+            event.resolution or None,
+            rfc3339(event.until_ms) if event.until_ms else None,
+        )
+    )
+    return head[:-1] + b"," + (note if event.note is None else event.note)[1:]
+
+
+def alert_headers(event: AlertEvent, customer: str) -> list[tuple[str, bytes]]:
+    """Headers of a CloudEvent in binary mode (Kafka protocol binding 1.0.2, 3.2); the id is that of the effect.
+
+    >>> event = AlertEvent("opened", "a1", "c/d", 1, "open", "high", 0, 0)
+    >>> dict(alert_headers(event, "c"))["ce_type"]
+    b'churn.alert.opened.v1'
+    """
+    return [
+        ("ce_specversion", b"1.0"),
+        ("ce_id", f"{event.alert_id}-{event.seq}".encode()),
+        ("ce_source", CE_SOURCE.encode()),
+        ("ce_type", f"churn.alert.{event.type}.v1".encode()),
+        ("ce_time", rfc3339(event.at_ms).encode()),
+        ("ce_subject", customer.encode()),
+        ("content-type", b"application/json"),
+    ]
+
+
+__all__ = [
+    "Context",
+    "ScoredBatch",
+    "alert_headers",
+    "alert_of_score",
+    "alert_value",
+    "recall",
+    "remember",
+]
