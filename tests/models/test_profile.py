@@ -207,3 +207,11 @@ def test_a_copy_shares_nothing_that_can_change() -> None:
     assert encode(twin, 5) == encode(profile, 5)
     for name, kind in (("commerce", profiles.Commerce), ("voice", profiles.Voice), ("journey", profiles.Journey)):
         assert isinstance(getattr(profile, name), kind)
+
+
+@pytest.mark.parametrize("silence_ms", [HOUR_MS, 25 * HOUR_MS, 40 * DAY_MS])
+def test_the_event_that_ends_a_silence_is_remembered_too(silence_ms: int) -> None:
+    """Sent again, it is a duplicate like any other."""
+    again = event(at_ms=START_MS + silence_ms)
+    profile = profile_of([event(), again])
+    assert not apply(profile, again)
