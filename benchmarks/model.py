@@ -39,6 +39,7 @@ from models.space import FeatureSpace
 
 HERE = Path(__file__).parent
 BATCH = 500  # rows, of the separate scoring measurement
+GC_THRESHOLDS = (100_000, 50, 1_000)  # profiles make no cycles: a full collection finds nothing and costs much
 LIMIT_LOADS = 35.0  # all stages but learning together, in units of orjson.loads
 LIMIT_US = 45.0  # the same on one core of a quiet machine
 
@@ -83,17 +84,10 @@ def simulated() -> Iterator[bytes]:
 
 def measure(lines: list[bytes], definition: ChurnDefinition) -> dict[str, Any]:
     """Runs the log once; see the module's docstring."""
-    gc.collect()
-    start = time.perf_counter()
-    for line in lines:
-        orjson.loads(line)
-    loads_s = time.perf_counter() - start
-    start = time.perf_counter()
-    decoded = [decode(line, (), None) for line in lines]
-    decode_s = time.perf_counter() - start
-    events = [event for event in decoded if isinstance(event, Event)]
-
     watch = Stopwatch()
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)  # as a worker does
     model = Model(FeatureSpace(NAMES, RELATIVE, CATALOGUE))
     originals = fold.features, profiles.encode, profiles.decode
     fold.features = watch.around("features", fold.features)  # type: ignore[assignment]
@@ -101,11 +95,21 @@ def measure(lines: list[bytes], definition: ChurnDefinition) -> dict[str, Any]:
     profiles.decode = watch.around("decode profile", profiles.decode)
     model.learn = watch.around("learn", model.learn)  # type: ignore[method-assign]
     watch.around("score", lambda: None)
-    store, examples, points, process_s = MemoryStore(), [], 0, 0.0
+    store, examples, points = MemoryStore(), [], 0
+    loads_s = decode_s = process_s = 0.0
     part = fold.Partition(definition, store, _TimedScorer(model.scorer(), watch))  # type: ignore[arg-type]
     try:
-        for at in range(0, len(events), BATCH_EVENTS):
-            batch = [fold.Entry(at + i, event) for i, event in enumerate(events[at : at + BATCH_EVENTS])]
+        for at in range(0, len(lines), BATCH_EVENTS):
+            raw = lines[at : at + BATCH_EVENTS]
+            # beside each other, batch by batch, so that both meet the same machine in the same state
+            start = time.perf_counter()
+            for line in raw:
+                orjson.loads(line)
+            loads_s += time.perf_counter() - start
+            start = time.perf_counter()
+            decoded = [decode(line, (), None) for line in raw]
+            decode_s += time.perf_counter() - start
+            batch = [fold.Entry(at + i, event) for i, event in enumerate(decoded) if isinstance(event, Event)]
             start = time.perf_counter()
             effects = part.process(batch)
             process_s += time.perf_counter() - start
@@ -174,7 +178,7 @@ def _score_rows(model: Model, examples: list[fold.Example]) -> float:
 
 def table(result: dict[str, Any], source: str) -> str:
     """The figures for a person."""
-    loads = result["loads_us_per_event"]
+    loads, size = result["loads_us_per_event"], result["profile_bytes"]
     out = [
         f"{result['events']:,} events of {source}; {result['points']:,} scoring points, {result['labels']:,} labels",
         f"{platform.python_implementation()} {platform.python_version()}, {platform.machine()}, numpy {np.__version__}",
@@ -191,8 +195,7 @@ def table(result: dict[str, Any], source: str) -> str:
         f"limits: {LIMIT_LOADS:.0f} x orjson.loads, and {LIMIT_US:.0f} us an event on a quiet machine",
         f"learn: {result['learn_us_per_label']:.0f} us a label (champion, challenger and prior)",
         f"score: {result['score_us_per_row_in_batch']:.2f} us a row in batches of {BATCH}",
-        f"profile: {result['profile_bytes']['median']:.0f} bytes at the median, {result['profile_bytes']['p99']:.0f} at "
-        f"p99, {result['profile_bytes']['max']} at most",
+        f"profile: {size['median']:.0f} bytes at the median, {size['p99']:.0f} at p99, {size['max']} at most",
         f"peak memory: {result['peak_memory_mib']:.0f} MiB",
     ]
     return "\n".join(out)

@@ -7,7 +7,6 @@ by release time, ties by a hash that means nothing.
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final, Protocol
 
@@ -40,7 +39,8 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self.records: dict[bytes, bytes] = {}
-        self._heap: list[tuple[int, int, bytes]] = []
+        self._due_of: dict[bytes, int] = {}
+        self._by_day: dict[int, list[tuple[int, int, bytes]]] = {}
 
     def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """The records of these keys, None where there is none."""
@@ -50,25 +50,28 @@ class MemoryStore:
     def due(self, until_ms: int, limit: int) -> list[tuple[int, bytes]]:
         """Up to `limit` profile keys due by `until_ms`, in the order (due time, hash)."""
         found: list[tuple[int, int, bytes]] = []
-        heap = self._heap
-        while heap and heap[0][0] <= until_ms and len(found) < limit:
-            entry = heapq.heappop(heap)
-            data = self.records.get(entry[2])
-            if data is not None and due_ms(data) == entry[0] and (not found or found[-1] != entry):
-                found.append(entry)
-        for entry in found:
-            heapq.heappush(heap, entry)
-        return [(at, key) for at, _, key in found]
+        for day in sorted(day for day in self._by_day if day <= until_ms // DAY_MS):
+            valid = [entry for entry in set(self._by_day[day]) if self._due_of.get(entry[2]) == entry[0]]
+            if valid:
+                self._by_day[day] = valid
+                found += [entry for entry in valid if entry[0] <= until_ms]
+            else:
+                del self._by_day[day]
+        found.sort()
+        return [(at, key) for at, _, key in found[:limit]]
 
     def apply(self, changes: dict[bytes, bytes | None]) -> None:
         """Writes what a batch changed; None removes."""
         for key, data in changes.items():
             if data is None:
                 self.records.pop(key, None)
+                self._due_of.pop(key, None)
                 continue
             self.records[key] = data
-            if key[:1] == b"c" and (due := due_ms(data)) != NEVER_MS:
-                heapq.heappush(self._heap, (due, order_hash(key), key))
+            if key[:1] == b"c" and (due := due_ms(data)) != self._due_of.get(key):
+                self._due_of[key] = due
+                if due != NEVER_MS:
+                    self._by_day.setdefault(due // DAY_MS, []).append((due, order_hash(key), key))
 
 
 class Backtest:

@@ -2,26 +2,35 @@
 
 Every method returns one value per row, float64, in the order of the batch; NaN where nothing is known. All arithmetic
 is elementwise over contiguous arrays or a sum along one row, so that a row's bits do not depend on its neighbours.
+What few customers have (a counter, a part of the profile) is read for those rows only.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
+from itertools import chain
+from operator import attrgetter
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.effects import SubscriptionState
-from models.families import COUNTER_INDEX
-from models.primitives import BIN_BYTES, BITMAP_BYTES, BITMAP_DAYS, CARRY, DAY_BINS, DAY_MS, HOUR_BINS, HOUR_MS
-from models.profile import NEVER_MS, Profile
+from models.effects import STARTED, SubscriptionState
+from models.families import COUNTER_INDEX, COUNTERS
+from models.primitives import BIN_BYTES, BITMAP_DAYS, CARRY, DAY_BINS, DAY_MS, HOUR_BINS, HOUR_MS
+from models.profile import NEVER_MS, Profile, Subscription
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+Counts = NDArray[np.int32]
 
 GAP_HALF_LIFE_DAYS: Final = 90.0  # older gaps between active days count less
+WINDOW_DAYS: Final = 128  # of the bitmap, for counts of active days: 90 days and as much lateness as bins have
+_GAP_WEIGHT: Final = np.exp2(-np.arange(BITMAP_DAYS) / GAP_HALF_LIFE_DAYS)
+_MEMBERS: Final = ("commerce", "subscription", "payments", "voice", "identity", "journey")
+_members_of: Final = attrgetter(*_MEMBERS)
+_plain_of: Final = attrgetter("newest_ms", "engaged_ms", "first_ms", "first_engaged_ms", "older_days")
 
 
 class Columns:
@@ -35,25 +44,51 @@ class Columns:
     def __init__(self, profiles: Sequence[Profile], now_ms: Sequence[int]) -> None:
         self.profiles = profiles
         self.n = len(profiles)
-        self.now_ms: Ints = np.array(now_ms, dtype=np.int64)
-        newest = np.fromiter((p.newest_ms for p in profiles), np.int64, self.n)
-        self.now_ms = np.maximum(self.now_ms, newest)
+        plain = np.array([_plain_of(p) for p in profiles], dtype=np.int64).reshape(self.n, 5)
+        newest = np.ascontiguousarray(plain[:, 0])
+        self.engaged_ms, self.first_ms, self.first_engaged_ms, self.older_days = (
+            plain[:, k].astype(np.float64) for k in range(1, 5)
+        )
+        self.now_ms: Ints = np.maximum(np.array(now_ms, dtype=np.int64), newest)
         self._day_shift: Ints = self.now_ms // DAY_MS - newest // DAY_MS
         self._hour_shift: Ints = self.now_ms // HOUR_MS - newest // HOUR_MS
         self._newest = newest
         self._rows = np.arange(self.n)
-        self._counts: dict[str, tuple[Floats, Floats]] = {}
+        self._counts: dict[str, tuple[Ints, Counts, Counts] | None] = {}
 
-    # Plain values --------------------------------------------------------------------------------------------------
+    # Parts that not every profile has --------------------------------------------------------------------------------
 
-    def value(self, read: Callable[[Profile], Any]) -> Floats:
-        """One number per profile; None becomes NaN."""
-        return np.array([read(p) for p in self.profiles], dtype=np.float64)
+    @cached_property
+    def _parts(self) -> dict[str, tuple[Ints, list[Any]]]:
+        """For each part of a profile, the rows that have it, and the parts."""
+        columns = zip(*[_members_of(p) for p in self.profiles], strict=True) if self.n else [()] * len(_MEMBERS)
+        found: dict[str, tuple[Ints, list[Any]]] = {}
+        for name, parts in zip(_MEMBERS, columns, strict=True):
+            some = [part for part in parts if part is not None]
+            rows = self._rows if len(some) == self.n else [i for i, part in enumerate(parts) if part is not None]
+            found[name] = np.array(rows, dtype=np.int64), some
+        return found
 
-    def part(self, part: str, read: Callable[[Any], Any]) -> Floats:
+    def part(self, name: str, read: Callable[[Any], Any]) -> Floats:
         """One number per profile from a part that not every profile has; NaN where it is absent."""
+        rows, parts = self._parts[name]
+        return self._spread(rows, [read(part) for part in parts])
+
+    def stamped(self, name: str, field: str) -> Floats:
+        """The value of a (time, id, value) entry of a part; NaN where there is none."""
+        rows, parts = self._parts[name]
         nan = np.nan
-        return np.array([nan if (x := getattr(p, part)) is None else read(x) for p in self.profiles], dtype=np.float64)
+        return self._spread(rows, [nan if (x := getattr(part, field)) is None else x[2] for part in parts])
+
+    def parts_at(self, name: str) -> Iterable[tuple[int, Any]]:
+        """(row, part) of the rows that have it."""
+        rows, parts = self._parts[name]
+        return zip(rows.tolist(), parts, strict=True)
+
+    def _spread(self, rows: Ints, values: Any, missing: float = np.nan) -> Floats:
+        out = np.full(self.n, missing)
+        out[rows] = values
+        return out
 
     def days_since(self, at_ms: Floats) -> Floats:
         """Days from a time to now; NaN for "never" (0, negative or NEVER_MS), never negative."""
@@ -64,45 +99,82 @@ class Columns:
         """Days from now to a time, negative if it has passed; NaN where there is none."""
         return (at_ms - self.now_ms) / DAY_MS
 
-    # Counts in bins ------------------------------------------------------------------------------------------------
+    # Counts --------------------------------------------------------------------------------------------------------
 
     def count(self, counter: str, days: int = 0, hours: int = 0) -> Floats:
         """Events in the bins of the last `days` days or `hours` hours, the current one included."""
-        by_day, by_hour = self._bins(counter)
-        if days:
-            return by_day[self._rows, np.clip(days - self._day_shift, 0, DAY_BINS)]
-        return by_hour[self._rows, np.clip(hours - self._hour_shift, 0, HOUR_BINS)]
+        bins = self._bins(counter)
+        if bins is None:
+            return np.zeros(self.n)
+        rows, by_day, by_hour = bins
+        totals, width, shift = (by_day, days, self._day_shift) if days else (by_hour, hours, self._hour_shift)
+        last = np.minimum(width - shift[rows], totals.shape[1]) - 1
+        return self._spread(rows, np.where(last >= 0, totals[np.arange(len(rows)), np.maximum(last, 0)], 0), 0.0)
 
     def total(self, counter: str) -> Floats:
         """Events ever."""
-        index = COUNTER_INDEX[counter]
-        return self.value(lambda p: p.totals.get(index, 0))
+        return self._totals[COUNTER_INDEX[counter]]
+
+    @cached_property
+    def _totals(self) -> Floats:
+        lengths = [len(p.totals) for p in self.profiles]
+        keys = list(chain.from_iterable([p.totals for p in self.profiles]))
+        values = list(chain.from_iterable([p.totals.values() for p in self.profiles]))
+        out = np.zeros((len(COUNTERS), self.n))
+        out[keys, np.repeat(self._rows, lengths)] = values
+        return out
 
     def peak(self, counter: str, days: int) -> Floats:
         """The largest count in any `days` consecutive days that the bins reach back to."""
-        by_day, _ = self._bins(counter)
-        return np.max(by_day[:, days:] - by_day[:, :-days], axis=1, initial=0.0)
+        bins = self._bins(counter)
+        if bins is None:
+            return np.zeros(self.n)
+        rows, by_day, _ = bins
+        widest = by_day[:, days:] - by_day[:, :-days]
+        return self._spread(rows, np.maximum(widest.max(axis=1), by_day[:, days - 1]), 0.0)
 
-    def _bins(self, counter: str) -> tuple[Floats, Floats]:
-        """Cumulative counts by age, (n, bins + 1) each for days and hours; column k: the newest k bins together."""
-        found = self._counts.get(counter)
-        if found is not None:
-            return found
+    @cached_property
+    def _binned(self) -> dict[int, list[int]]:
+        """Rows that have bins, by counter."""
+        found: dict[int, list[int]] = {}
+        for i, p in enumerate(self.profiles):
+            for key in p.bins:
+                if key in found:
+                    found[key].append(i)
+                else:
+                    found[key] = [i]
+        return found
+
+    def _bins(self, counter: str) -> tuple[Ints, Counts, Counts] | None:
+        """The rows that ever counted, and their cumulative counts by age in days and hours; column k: k + 1 bins."""
+        if counter in self._counts:
+            return self._counts[counter]
         index = COUNTER_INDEX[counter]
-        days, hours = np.zeros((self.n, DAY_BINS + 1)), np.zeros((self.n, HOUR_BINS + 1))
-        for key, weight in ((index, 1.0), (index + CARRY, 256.0)):
-            rows = [i for i, p in enumerate(self.profiles) if key in p.bins]
-            if not rows:
-                continue
-            raw = np.frombuffer(b"".join([self.profiles[i].bins[key] for i in rows]), np.uint8)
-            raw = raw.reshape(len(rows), BIN_BYTES)
-            newest = self._newest[rows]
-            for into, base, size, unit in ((days, 0, DAY_BINS, DAY_MS), (hours, DAY_BINS, HOUR_BINS, HOUR_MS)):
-                slots = ((newest // unit)[:, None] - np.arange(size)) % size + base
-                into[rows, 1:] += weight * np.take_along_axis(raw, slots, axis=1)
-        found = np.cumsum(days, axis=1), np.cumsum(hours, axis=1)
+        found = None
+        if rows := self._binned.get(index):
+            days, hours = self._by_age(rows, index)
+            if carried := self._binned.get(index + CARRY):
+                high = np.searchsorted(rows, carried)
+                for low, part in zip((days, hours), self._by_age(carried, index + CARRY), strict=True):
+                    low[high] += 256 * part
+            found = np.array(rows), np.cumsum(days, axis=1, dtype=np.int32), np.cumsum(hours, axis=1, dtype=np.int32)
         self._counts[counter] = found
         return found
+
+    def _by_age(self, rows: list[int], key: int) -> tuple[Counts, Counts]:
+        """The bins of these rows turned so that the newest stands first, days and hours."""
+        profiles = self.profiles
+        raw = np.frombuffer(b"".join([profiles[i].bins[key] for i in rows]), np.uint8).reshape(len(rows), BIN_BYTES)
+        newest = self._newest[rows]
+        by_age = []
+        for base, size, unit in ((0, DAY_BINS, DAY_MS), (DAY_BINS, HOUR_BINS, HOUR_MS)):
+            turned = np.empty((len(rows), size), np.uint8)
+            slot = newest // unit % size
+            for first in np.unique(slot):  # most of a batch is of the same day: turn whole blocks
+                chosen = np.flatnonzero(slot == first)
+                turned[chosen] = raw[chosen][:, base + (first - np.arange(size)) % size]
+            by_age.append(turned.astype(np.int32))
+        return by_age[0], by_age[1]
 
     # Active days and rhythm ----------------------------------------------------------------------------------------
 
@@ -110,35 +182,35 @@ class Columns:
     def _active(self) -> NDArray[np.uint8]:
         """Active days by age before the profile's newest day, (n, 512) of 0 and 1."""
         raw = np.frombuffer(b"".join([p.days for p in self.profiles]), np.uint8)
-        return np.unpackbits(raw.reshape(self.n, BITMAP_BYTES), axis=1, bitorder="little")
+        return np.unpackbits(raw.reshape(self.n, BITMAP_DAYS // 8), axis=1, bitorder="little")
 
     @cached_property
-    def _active_cumulative(self) -> Ints:
-        total = np.zeros((self.n, BITMAP_DAYS + 1), np.int64)
-        np.cumsum(self._active, axis=1, out=total[:, 1:])
+    def _active_cumulative(self) -> NDArray[np.int16]:
+        total = np.zeros((self.n, WINDOW_DAYS + 1), np.int16)
+        np.cumsum(self._active[:, :WINDOW_DAYS], axis=1, dtype=np.int16, out=total[:, 1:])
         return total
 
     def active_days(self, days: int) -> Floats:
-        """Distinct days with engagement among the last `days`, today included."""
-        ends = np.clip(days - self._day_shift, 0, BITMAP_DAYS)
+        """Distinct days with engagement among the last `days` (at most 128), today included."""
+        ends = np.minimum(np.maximum(days - self._day_shift, 0), WINDOW_DAYS)
         return self._active_cumulative[self._rows, ends].astype(np.float64)
 
     def active_weeks(self, weeks: int) -> Floats:
-        """Distinct weeks (of 7 days back from today) with engagement."""
-        found = np.zeros(self.n)
-        for week in range(weeks):
-            later = self._active_cumulative[self._rows, np.clip(7 * (week + 1) - self._day_shift, 0, BITMAP_DAYS)]
-            sooner = self._active_cumulative[self._rows, np.clip(7 * week - self._day_shift, 0, BITMAP_DAYS)]
-            found += later > sooner
-        return found
+        """Distinct weeks (of 7 days back from today, at most 18) with engagement."""
+        edges = 7 * np.arange(weeks + 1) - self._day_shift[:, None]
+        at_edges = np.take_along_axis(self._active_cumulative, np.minimum(np.maximum(edges, 0), WINDOW_DAYS), axis=1)
+        return np.add.reduce(at_edges[:, 1:] > at_edges[:, :-1], axis=1).astype(np.float64)
 
+    @cached_property
     def streak(self) -> tuple[Floats, Floats]:
-        """Length of the newest run of active days, and of the days since it ended (0: it still runs)."""
-        idle = self._active == 0
-        first = np.argmin(idle, axis=1)  # age of the newest active day
-        none = idle.all(axis=1)
-        after = np.where(np.arange(BITMAP_DAYS) < first[:, None], False, idle)
-        ended = np.where(after.any(axis=1), np.argmax(after, axis=1), BITMAP_DAYS)
+        """Length of the newest run of active days (at most 128), and of the days since it ended (0: it still runs)."""
+        active = self._active[:, :WINDOW_DAYS]
+        first = np.argmax(active, axis=1)  # age of the newest active day
+        none = active[self._rows, first] == 0
+        ages = np.arange(WINDOW_DAYS)
+        idle_after = (active == 0) & (ages > first[:, None])
+        ended = np.argmax(idle_after, axis=1)
+        ended[~idle_after[self._rows, ended]] = WINDOW_DAYS
         length = np.where(none, 0, ended - first).astype(np.float64)
         since = (first + self._day_shift).astype(np.float64)
         return length, np.where(none, np.nan, np.maximum(since - 1, 0.0))
@@ -146,19 +218,22 @@ class Columns:
     @cached_property
     def gaps(self) -> tuple[Floats, Floats, Floats]:
         """Number, mean and standard deviation (days) of the gaps between active days; newer gaps weigh more."""
-        row, age = np.nonzero(self._active)
+        at = np.flatnonzero(self._active.view(np.bool_))
+        row, age = at // BITMAP_DAYS, at % BITMAP_DAYS
         same = row[1:] == row[:-1]
-        at, gap = row[:-1][same], (age[1:] - age[:-1])[same].astype(np.float64)
-        weight = np.exp2(-age[:-1][same] / GAP_HALF_LIFE_DAYS)
+        gap = (at[1:] - at[:-1])[same].astype(np.float64)
+        owner = row[1:][same]
+        weight = _GAP_WEIGHT[age[:-1][same]]
         # bincount adds in the order of a row's own gaps, whatever stands before it
-        count = np.bincount(at, minlength=self.n).astype(np.float64)
-        total = np.bincount(at, weight, self.n)
-        some = count > 0
-        divisor = np.where(some, total, 1.0)
-        mean = np.bincount(at, weight * gap, self.n) / divisor
-        square = np.bincount(at, weight * gap * gap, self.n) / divisor
+        count = np.bincount(owner, minlength=self.n).astype(np.float64)
+        total = np.bincount(owner, weight, self.n)
+        divisor = np.where(count > 0, total, 1.0)
+        weight *= gap
+        mean = np.bincount(owner, weight, self.n) / divisor
+        weight *= gap
+        square = np.bincount(owner, weight, self.n) / divisor
         deviation = np.sqrt(np.maximum(square - mean * mean, 0.0))
-        return count, np.where(some, mean, np.nan), np.where(count > 1, deviation, np.nan)
+        return count, np.where(count > 0, mean, np.nan), np.where(count > 1, deviation, np.nan)
 
     @cached_property
     def order_days(self) -> Floats:
@@ -168,26 +243,36 @@ class Columns:
             lambda c: int.from_bytes(c.days, "little").bit_count() + c.older_days if c.orders else np.nan,
         )
 
+    @cached_property
+    def _used(self) -> tuple[Ints, Ints]:
+        """Row and age in days of each product feature's last use."""
+        lengths = [len(p.used) for p in self.profiles]
+        last = np.array(list(chain.from_iterable([p.used.values() for p in self.profiles])), dtype=np.int64)
+        row = np.repeat(self._rows, lengths)
+        return row, (self.now_ms // DAY_MS)[row] - last
+
     def used_features(self, from_days: int, to_days: int) -> Floats:
         """Distinct product features last used at least `from_days` and less than `to_days` days ago."""
-        lengths = np.fromiter((len(p.used) for p in self.profiles), np.int64, self.n)
-        last = np.fromiter((day for p in self.profiles for day in p.used.values()), np.int64, int(lengths.sum()))
-        row = np.repeat(self._rows, lengths)
-        age = (self.now_ms // DAY_MS)[row] - last
-        chosen = (age >= from_days) & (age < to_days)
-        return np.bincount(row[chosen], minlength=self.n).astype(np.float64)
+        row, age = self._used
+        return np.bincount(row[(age >= from_days) & (age < to_days)], minlength=self.n).astype(np.float64)
 
     @cached_property
-    def subscriptions(self) -> list[SubscriptionState]:
-        """The state of each row's subscription."""
-        return [SubscriptionState(p.subscription) for p in self.profiles]
+    def subscriptions(self) -> dict[str, Floats]:
+        """State of each row's subscription: active, paused, cancel_scheduled (0 or 1), since_ms (0: none runs)."""
+        rows, parts = self._parts["subscription"]
+        states = np.array([_subscription(part) for part in parts], dtype=np.float64).reshape(len(parts), 4)
+        names = ("active", "paused", "cancel_scheduled", "since_ms")
+        return {name: self._spread(rows, states[:, k], 0.0) for k, name in enumerate(names)}
 
-    def tag_count(self, days: int) -> Floats:
-        """Barrier tags heard in the last `days` days."""
-        floor = self.now_ms - days * DAY_MS
-        return np.array(
-            [
-                0.0 if p.voice is None else sum(stamp[0] > floor[i] for stamp in p.voice.tags)
-                for i, p in enumerate(self.profiles)
-            ]
-        )
+
+def _subscription(part: Subscription) -> tuple[float, float, float, int]:
+    log = part.log
+    if len(log) == 1 and log[0][2] == STARTED:  # nearly everybody: started, and nothing since
+        return 1.0, 0.0, 0.0, log[0][0]
+    state = SubscriptionState(part)
+    return (
+        float(state.active),
+        float(state.paused),
+        float(state.cancel_scheduled),
+        state.since_ms if state.active else 0,
+    )

@@ -12,7 +12,7 @@ from typing import Any, Final
 from zlib import crc32
 
 from models.event import Event
-from models.families import MEANINGS, UNKNOWN
+from models.families import MEANINGS, UNKNOWN, Meaning
 from models.numbers import minor_units, number, text, time_ms
 from models.primitives import DAY_MS, HOUR_MS, bins_add, days_add, keep_last, keep_newest_keys, keep_smallest, newest
 from models.profile import (
@@ -33,6 +33,7 @@ from models.profile import (
     Payments,
     Profile,
     Subscription,
+    SubscriptionChange,
     Voice,
     advance,
 )
@@ -67,8 +68,8 @@ _CHANGES = {
 _ENGAGED, _AUTOMATED = 0, 1
 
 
-def apply(profile: Profile, event: Event) -> bool:
-    """Applies one event; False if it is a duplicate and changed nothing.
+def apply(profile: Profile, event: Event, row: Meaning | None = None) -> bool:
+    """Applies one event; False if it is a duplicate and changed nothing. `row` is its meaning, if already looked up.
 
     The event's own time says where it counts: one that is late lands in the bins of its day, as it would have in time.
     """
@@ -79,19 +80,22 @@ def apply(profile: Profile, event: Event) -> bool:
         advance(profile, at)
     if at < profile.first_ms:
         profile.first_ms = at
-    row = MEANINGS.get(event.name, UNKNOWN)
+    if row is None:
+        row = MEANINGS.get(event.name, UNKNOWN)
     newest_hour = profile.newest_ms // HOUR_MS
-    day, hour = at // DAY_MS, at // HOUR_MS
+    hour = at // HOUR_MS
+    day = hour // 24
+    bins, totals = profile.bins, profile.totals
     counter = row.counter
     if counter >= 0:
-        bins_add(profile.bins, counter, day, hour, newest_hour)
-        profile.totals[counter] = profile.totals.get(counter, 0) + 1
+        bins_add(bins, counter, day, hour, newest_hour)
+        totals[counter] = totals.get(counter, 0) + 1
     if event.automated:
-        bins_add(profile.bins, _AUTOMATED, day, hour, newest_hour)
-        profile.totals[_AUTOMATED] = profile.totals.get(_AUTOMATED, 0) + 1
+        bins_add(bins, _AUTOMATED, day, hour, newest_hour)
+        totals[_AUTOMATED] = totals.get(_AUTOMATED, 0) + 1
     elif row.engaged:
-        bins_add(profile.bins, _ENGAGED, day, hour, newest_hour)
-        profile.totals[_ENGAGED] = profile.totals.get(_ENGAGED, 0) + 1
+        bins_add(bins, _ENGAGED, day, hour, newest_hour)
+        totals[_ENGAGED] = totals.get(_ENGAGED, 0) + 1
         if at > profile.engaged_ms:
             profile.engaged_ms = at
         if at < profile.first_engaged_ms:
@@ -476,19 +480,21 @@ _EFFECTS: Final[dict[str, Callable[[Profile, Event], None]]] = {
 }
 
 
+_NO_LOG: Final[list[SubscriptionChange]] = []
+
+
 class SubscriptionState:
     """Where a subscription stands at a time, read from its newest changes.
 
     A start while one runs changes nothing; activity after an end opens nothing; only a start does.
     """
 
-    __slots__ = ("active", "cancel_scheduled", "downgrades", "ended_ms", "paused", "since_ms", "started")
+    __slots__ = ("active", "cancel_scheduled", "ended_ms", "paused", "since_ms", "started")
 
     def __init__(self, part: Subscription | None) -> None:
         self.started = self.active = self.paused = self.cancel_scheduled = False
         self.since_ms = self.ended_ms = 0
-        self.downgrades: list[int] = []
-        for at, _, kind, _, _ in part.log if part else ():
+        for at, _, kind, _, _ in _NO_LOG if part is None else part.log:
             if kind == CANCELLED:
                 self.active, self.started, self.ended_ms = False, True, at
                 self.paused = self.cancel_scheduled = False
@@ -496,9 +502,7 @@ class SubscriptionState:
                 if not self.active:
                     self.since_ms = at
                 self.active = self.started = True
-            if kind == DOWNGRADED:
-                self.downgrades.append(at)
-            elif kind in (PAUSED, RESUMED):
+            if kind in (PAUSED, RESUMED):
                 self.paused = kind == PAUSED and self.active
             elif kind in (CANCEL_SCHEDULED, CANCEL_WITHDRAWN):
                 self.cancel_scheduled = kind == CANCEL_SCHEDULED and self.active

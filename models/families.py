@@ -151,6 +151,10 @@ MEANINGS: dict[str, Meaning] = {
 UNKNOWN = Meaning("activity", True, False, -1, "")
 
 
+# Effects that leave the parts of a profile (commerce, subscription, ...) alone.
+LIGHT_EFFECTS = frozenset({"", "feature"})
+
+
 def meaning(name: str) -> Meaning:
     """The row of the table for an event name; a name that is not listed is activity.
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.columns import Columns
+from models.effects import DOWNGRADED
 from models.primitives import DAY_MS
 from models.profile import Profile
 
@@ -50,7 +51,7 @@ def _ratio(a: Floats, b: Floats) -> Floats:
 
 
 def _engaged(c: Columns) -> Floats:
-    return c.value(lambda p: p.engaged_ms)
+    return c.engaged_ms
 
 
 def _recency(c: Columns) -> Floats:
@@ -86,7 +87,7 @@ def _stickiness(c: Columns) -> Floats:
 
 
 def _streak_broken(c: Columns) -> Floats:
-    length, since = c.streak()
+    length, since = c.streak
     return np.where((length >= 5) & (since >= 2), 1.0, 0.0)
 
 
@@ -96,12 +97,12 @@ def _automated_share(c: Columns) -> Floats:
 
 
 def _tenure(c: Columns) -> Floats:
-    return c.days_since(c.value(lambda p: p.first_ms))
+    return c.days_since(c.first_ms)
 
 
 def _silent_share(c: Columns) -> Floats:
     """Share of the life since first engagement that passed since the last (t_x / T of BTYD models, turned around)."""
-    life = c.days_since(c.value(lambda p: p.first_engaged_ms))
+    life = c.days_since(c.first_engaged_ms)
     return _ratio(_recency(c) + 0.5, life + 1.0)
 
 
@@ -121,9 +122,8 @@ def _goal_value_mean(c: Columns) -> Floats:
 
 
 def _time_to_first_goal(c: Columns) -> Floats:
-    first = c.value(lambda p: p.first_ms)
     goal = c.part("journey", lambda j: j.first_goal_ms)
-    return np.where(goal < 1e18, np.maximum(goal - first, 0.0) / DAY_MS, np.nan)
+    return np.where(goal < 1e18, np.maximum(goal - c.first_ms, 0.0) / DAY_MS, np.nan)
 
 
 def _dead_log_odds(c: Columns) -> Floats:
@@ -161,33 +161,35 @@ def _order_value_trend(c: Columns) -> Floats:
 
 
 def _subscribed_days(c: Columns) -> Floats:
-    return c.days_since(np.array([s.since_ms if s.active else np.nan for s in c.subscriptions]))
+    return c.days_since(c.subscriptions["since_ms"])
 
 
 def _downgrades(c: Columns) -> Floats:
-    floor = c.now_ms - 180 * DAY_MS
-    return np.array([float(sum(at > floor[i] for at in s.downgrades)) for i, s in enumerate(c.subscriptions)])
+    out = np.zeros(c.n)
+    for i, part in c.parts_at("subscription"):
+        if len(part.log) < 2:
+            continue  # one change is the start
+        floor = c.now_ms[i] - 180 * DAY_MS
+        out[i] = sum(kind == DOWNGRADED and at > floor for at, _, kind, _, _ in part.log)
+    return out
 
 
 def _mrr_delta(c: Columns) -> Floats:
     """Log of the price now against the price 90 days ago, as far back as changes are known."""
-
-    def delta(p: Profile, now: int) -> float:
-        part = p.subscription
-        if part is None or part.mrr is None:
-            return np.nan
-        before = [mrr for at, _, _, mrr, _ in part.log if mrr >= 0 and at <= now - 90 * DAY_MS]
-        then = before[-1] if before else next((mrr for _, _, _, mrr, _ in part.log if mrr >= 0), part.mrr[2])
-        return float(np.log((part.mrr[2] + 100) / (then + 100)))
-
-    return np.array([delta(p, int(c.now_ms[i])) for i, p in enumerate(c.profiles)])
+    out = np.full(c.n, np.nan)
+    for i, part in c.parts_at("subscription"):
+        if part.mrr is None:
+            continue
+        floor = c.now_ms[i] - 90 * DAY_MS
+        prices = [(at, mrr) for at, _, _, mrr, _ in part.log if mrr >= 0]
+        before = [mrr for at, mrr in prices if at <= floor]
+        then = before[-1] if before else prices[0][1] if prices else part.mrr[2]
+        out[i] = (part.mrr[2] + 100) / (then + 100)  # a unit of currency on either side: from free is no infinity
+    return np.log(out)
 
 
 def _stamped(part: str, name: str) -> Callable[[Columns], Floats]:
-    def read(c: Columns) -> Floats:
-        return c.part(part, lambda x: np.nan if (stamp := getattr(x, name)) is None else stamp[2])
-
-    return read
+    return lambda c: c.stamped(part, name)
 
 
 def _renewal_in(c: Columns) -> Floats:
@@ -208,6 +210,14 @@ def _ticket_rate(c: Columns) -> Floats:
     """Tickets of 30 days against the customer's own monthly rate."""
     own = c.total("ticket") / np.maximum(_tenure(c) / 30.0, 1.0)
     return np.log((c.count("ticket", days=30) + 0.5) / (own + 0.5))
+
+
+def _barriers(c: Columns) -> Floats:
+    out = np.zeros(c.n)
+    for i, part in c.parts_at("voice"):
+        floor = c.now_ms[i] - 90 * DAY_MS
+        out[i] = sum(stamp[0] > floor for stamp in part.tags)
+    return out
 
 
 def _csat_mean(c: Columns) -> Floats:
@@ -238,6 +248,10 @@ def _csat_trend(c: Columns) -> Floats:
 
 def _days_since_survey(c: Columns) -> Floats:
     return c.days_since(c.part("voice", lambda v: max([x[-1][0] for x in (v.csat, v.nps, v.ces) if x], default=np.nan)))
+
+
+def _no_answer(c: Columns) -> Floats:
+    return np.nan_to_num(c.part("voice", lambda v: float(not (v.csat or v.nps or v.ces))), nan=1.0)
 
 
 def _open_rate(c: Columns) -> Floats:
@@ -308,7 +322,7 @@ FEATURES: Final[tuple[Feature, ...]] = (
     Feature("stickiness", "ratio", "share of active days this week against this month", "USAGE_DROP", True,
             "no active day in 30", _stickiness, "clip:0,4.3"),
     Feature("streak_days", "days", "length of the newest run of active days", "RHYTHM_BROKEN", False, NEVER,
-            lambda c: c.streak()[0], "log"),
+            lambda c: c.streak[0], "log"),
     Feature("streak_broken", "flag", "a run of five or more active days has ended", "RHYTHM_BROKEN", False, NEVER,
             _streak_broken, "flag"),
     Feature("breadth_30", "features", "distinct features used in 30 days", "DEPTH_DROP", True, NEVER,
@@ -325,7 +339,7 @@ FEATURES: Final[tuple[Feature, ...]] = (
     Feature("automated_share_30", "share", "part of the traffic that programs made", "USAGE_DROP", False,
             "no event in 30 days", _automated_share, "share"),
     Feature("never_engaged", "flag", "the customer has never done anything", "SILENCE", False, NEVER,
-            lambda c: c.value(lambda p: float(not p.engaged_ms)), "flag"),
+            lambda c: (c.engaged_ms == 0).astype(np.float64), "flag"),
     # Journey
     Feature("tenure_days", "days", "time since the first event", "LOW_EVIDENCE", False, NEVER, _tenure, "log"),
     Feature("goals_30d", "goals", "goals reached in 30 days", "USAGE_DROP", True, NEVER,
@@ -368,9 +382,9 @@ FEATURES: Final[tuple[Feature, ...]] = (
             _mrr_delta, "clip:-3,3"),
     Feature("downgrades_180", "changes", "downgrades in 180 days", "DOWNGRADE", False, NEVER, _downgrades, "log"),
     Feature("cancel_scheduled", "flag", "a cancellation is scheduled", "CANCEL_INTENT", False, NEVER,
-            lambda c: np.array([float(s.cancel_scheduled) for s in c.subscriptions]), "flag"),
+            lambda c: c.subscriptions["cancel_scheduled"], "flag"),
     Feature("paused", "flag", "the subscription is paused", "CANCEL_INTENT", False, NEVER,
-            lambda c: np.array([float(s.paused) for s in c.subscriptions]), "flag"),
+            lambda c: c.subscriptions["paused"], "flag"),
     Feature("renewal_in_days", "days", "time to the next renewal", "RENEWAL_NEAR_LOW_USE", False,
             "no renewal date known",
             _renewal_in, "clip:-30,90"),
@@ -422,7 +436,7 @@ FEATURES: Final[tuple[Feature, ...]] = (
             lambda c: c.count("negative_mention", days=30), "log"),
     Feature("barriers_90", "tags", "barriers named in tickets, surveys and cancellations in 90 days",
             "BARRIER_REPEATED",
-            False, NEVER, lambda c: c.tag_count(90), "log"),
+            False, NEVER, _barriers, "log"),
     # Messages and referrals
     Feature("message_open_rate_30", "share", "messages opened of those sent in 30 days", "EMAIL_DISENGAGED", True,
             "nothing sent in 30 days", _open_rate, "share"),
@@ -437,14 +451,14 @@ FEATURES: Final[tuple[Feature, ...]] = (
     Feature("was_referred", "flag", "the customer came by a referral", "LOW_EVIDENCE", False, NEVER,
             lambda c: np.nan_to_num(c.part("identity", lambda i: float(i.referred)), nan=0.0), "flag"),
     Feature("plan_known", "flag", "a subscription runs", "LOW_EVIDENCE", False, NEVER,
-            lambda c: np.array([float(s.active) for s in c.subscriptions]), "flag"),
+            lambda c: c.subscriptions["active"], "flag"),
     # Missing values that say something of themselves
     Feature("no_rhythm", "flag", "too few active days to know a rhythm", "LOW_EVIDENCE", False, NEVER,
             lambda c: (c.gaps[0] < 1).astype(np.float64), "flag"),
     Feature("no_goal", "flag", "no goal reached yet", "ONBOARDING_STALLED", True, NEVER,
             lambda c: (c.total("goal") == 0).astype(np.float64), "flag"),
     Feature("no_answer", "flag", "no satisfaction answer known", "LOW_EVIDENCE", False, NEVER,
-            lambda c: c.value(lambda p: float(p.voice is None or not (p.voice.csat or p.voice.nps or p.voice.ces))),
+            _no_answer,
             "flag"),
 )
 # fmt: on
@@ -452,6 +466,7 @@ FEATURES: Final[tuple[Feature, ...]] = (
 NAMES: Final[tuple[str, ...]] = tuple(f.name for f in FEATURES)
 RELATIVE: Final[tuple[bool, ...]] = tuple(f.relative for f in FEATURES)
 LOG_LIMIT: Final = 10_000.0
+_TURNED_AT_ONCE: Final = 256  # rows
 
 _VERSION = 1  # raise when a feature's meaning changes under the same name
 CATALOGUE: Final[str] = hashlib.blake2b(
@@ -459,13 +474,20 @@ CATALOGUE: Final[str] = hashlib.blake2b(
 ).hexdigest()
 
 
-def _transform(values: Floats, how: str) -> Floats:
+def _transform(values: Floats, how: str, out: Floats) -> None:
     if how == "log":
-        return np.log1p(np.clip(values, 0.0, LOG_LIMIT))
-    if how in ("share", "flag"):
-        return np.clip(values, 0.0, 1.0)
-    low, high = (float(x) for x in how.removeprefix("clip:").split(","))
-    return np.clip(values, low, high)
+        np.minimum(np.maximum(values, 0.0, out=out), LOG_LIMIT, out=out)
+        np.log1p(out, out=out)
+        return
+    low, high = _BOUNDS[how]
+    np.minimum(np.maximum(values, low, out=out), high, out=out)
+
+
+_BOUNDS: Final[dict[str, tuple[float, float]]] = {"share": (0.0, 1.0), "flag": (0.0, 1.0)} | {
+    how: (float(low), float(high))
+    for how in {f.transform for f in FEATURES if f.transform.startswith("clip:")}
+    for low, high in [how.removeprefix("clip:").split(",")]
+}
 
 
 def features(profiles: Sequence[Profile], now_ms: Sequence[int]) -> Floats:
@@ -483,5 +505,8 @@ def features(profiles: Sequence[Profile], now_ms: Sequence[int]) -> Floats:
     by_feature = np.empty((len(FEATURES), columns.n))
     with np.errstate(invalid="ignore", divide="ignore"):
         for i, feature in enumerate(FEATURES):
-            by_feature[i] = _transform(feature.compute(columns), feature.transform)
-    return np.ascontiguousarray(by_feature.T)
+            _transform(feature.compute(columns), feature.transform, by_feature[i])
+    out = np.empty((columns.n, len(FEATURES)))
+    for start in range(0, columns.n, _TURNED_AT_ONCE):  # in blocks that stay in the cache
+        out[start : start + _TURNED_AT_ONCE] = by_feature[:, start : start + _TURNED_AT_ONCE].T
+    return out

@@ -16,6 +16,7 @@ Batch boundaries change nothing: scoring points, deadlines and the population's 
 from __future__ import annotations
 
 import heapq
+import itertools
 from collections.abc import Iterable, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -28,7 +29,7 @@ from models import profile as profiles
 from models.definition import ChurnDefinition, EventDefinition, matches
 from models.effects import SubscriptionState, apply
 from models.event import Event
-from models.families import MEANINGS, UNKNOWN
+from models.families import LIGHT_EFFECTS, MEANINGS, UNKNOWN
 from models.features import FEATURES, features
 from models.population import Population
 from models.primitives import DAY_MS
@@ -38,10 +39,13 @@ Floats = NDArray[np.float64]
 
 STATE_VERSION: Final = 1
 PENDING_MAX: Final = 64  # snapshots of a customer whose labels are not yet known; older ones wait for nothing
-SILENCE_STEPS: Final = 6  # looks at a silent customer, each twice as long after the last: 1.5 to 48 usual gaps
-SILENCE_MIN_MS: Final = DAY_MS
+SILENCE_STEPS: Final = 3  # looks at a silent customer, after 2, 4 and 8 usual gaps; snapshots look besides
+SILENCE_MIN_MS: Final = 2 * DAY_MS  # a weekend off is no silence
 UNSUBSCRIBED_WINDOW_MS: Final = 90 * DAY_MS  # who never subscribed is at risk only so long after the last event
 FEATURE_COUNT: Final = len(FEATURES)
+CACHE_PROFILES: Final = 20_000  # decoded profiles kept between batches, some 4 KB each
+
+_NINETY_DAYS: Final = (1 << 90) - 1
 
 # What made a point
 EVENT, DECISIVE, SNAPSHOT, SILENCE = "event", "decisive", "snapshot", "silence"
@@ -192,9 +196,12 @@ class Partition:
                 self._inactivity.append((i, d))
         self._any_activity = [i for i, d in self._inactivity if d.any_activity]
         self._named_activity = [(i, d) for i, d in self._inactivity if not d.any_activity]
+        self._watched = {name for _, d in self._named_activity for name in d.not_performed} | set(self._by_event)
         self._primary = [i for i, d in enumerate(self._definitions) if d.name in definition.primary]
         self._primary_mask = sum(1 << i for i in self._primary)
         self._wait_ms = definition.release_after_ms
+        self._score_every_ms = definition.score_every_ms
+        self._cache: dict[bytes, Profile] = {}
         self._begin()
 
     def _restore(self, data: bytes) -> None:
@@ -208,8 +215,10 @@ class Partition:
 
     def _begin(self) -> None:
         self._live: dict[bytes, Profile] = {}
-        self._touched: dict[bytes, int] = {}  # key -> due time last put on the heap
-        self._frozen: set[bytes] = set()
+        self._touched: set[bytes] = set()  # whose record is written
+        self._due_of: dict[bytes, int] = {}  # the due time of those on the heap, or moved
+        self._frozen: set[bytes] = set()  # whose profile a point holds
+        self._shared: set[bytes] = set()  # whose profile shares its parts with one that a point holds
         self._due: list[tuple[int, int, bytes]] = []
         self._until_ms = 0
         self._points: list[Point] = []
@@ -228,65 +237,82 @@ class Partition:
         self._begin()
         newest = max((entry.event.time_ms for entry in entries), default=0)
         self._until_ms = max(newest, until_ms, self.clock_ms)
-        self._load([profile_key(entry.event.customer) for entry in entries])
+        keys = [b"c" + entry.event.customer.encode() for entry in entries]
+        self._load(keys)
         self._load_due()
         live, clock = self._live, self.clock_ms
-        for entry in entries:
-            event = entry.event
+        for key, (offset, event) in zip(keys, entries, strict=True):
             at = event.time_ms
             if at > clock:
                 clock = self.clock_ms = at
                 if self._due and self._due[0][0] <= at:
                     self._handle_due(at)
-            key = b"c" + event.customer.encode()
-            self._apply(key, live.get(key), event, entry.offset)
+            self._apply(key, live.get(key), event, offset)
         if until_ms > self.clock_ms:
             self.clock_ms = until_ms
             self._handle_due(until_ms)
         return self._finish()
 
     def _load(self, keys: Iterable[bytes]) -> None:
-        missing = [key for key in dict.fromkeys(keys) if key not in self._live]
+        live, cache = self._live, self._cache
+        missing = []
+        for key in dict.fromkeys(keys):
+            if key in live:
+                continue
+            profile = cache.pop(key, None)
+            if profile is None:
+                missing.append(key)
+            else:
+                live[key] = profile
         for key, data in zip(missing, self.store.get_many(missing), strict=True):
             if data is not None:
-                self._live[key] = profiles.decode(data)
+                live[key] = profiles.decode(data)
 
     def _load_due(self) -> None:
         due = self.store.due(self._until_ms, 1 << 30)
         self._load(key for _, key in due)
         self._due = [(at, order_hash(key), key) for at, key in due]
         heapq.heapify(self._due)
+        self._due_of = {key: at for at, key in due}
 
     def _apply(self, key: bytes, profile: Profile | None, event: Event, offset: int) -> None:
         if profile is None:
             profile = self._live[key] = Profile(path=Path(), matched=[0] * len(self._definitions))
-        elif key in self._frozen:
-            profile = self._live[key] = profiles.copy(profile)
-            self._frozen.discard(key)
         row = MEANINGS.get(event.name, UNKNOWN)
-        if row.effect == "alert":
+        effect = row.effect
+        if effect == "alert":
             return
-        if not apply(profile, event):
+        if key in self._frozen:
+            self._frozen.discard(key)
+            self._shared.add(key)
+            profile = self._live[key] = profiles.frozen_apart(profile)
+        if key in self._shared and effect not in LIGHT_EFFECTS:
+            self._shared.discard(key)
+            profiles.copy_parts(profile)
+        if not apply(profile, event, row):
             self._duplicates += 1
-            self._touched.setdefault(key, -1)
+            self._touched.add(key)
             return
         path = profile.path
         assert path is not None
         at = event.time_ms
         engaged = row.engaged and not event.automated
-        self._match(profile, path, event, engaged)
+        if event.name in self._watched or (engaged and self._any_activity):
+            self._match(profile, path, event, engaged)
+        moved = False
         if path.next_snapshot_ms == NEVER_MS:
             path.next_snapshot_ms = self._grid_after(key, self.clock_ms)
-        unwatched = False
-        if engaged and at == profile.engaged_ms:
-            unwatched = path.silence_step > 0 or path.next_silence_ms == NEVER_MS
+            moved = True
+        # a deadline of the first step is near enough to be left where it is: it moves when it is looked at
+        if engaged and at == profile.engaged_ms and (path.silence_step or path.next_silence_ms == NEVER_MS):
             path.silence_step = 0
-        if row.decisive or at - path.scored_ms >= self.definition.score_every_ms:
+            path.next_silence_ms = max(self._silence_due(profile, path), self.clock_ms + 1)
+            moved = True
+        if row.decisive or at - path.scored_ms >= self._score_every_ms:
             self._capture(key, profile, path, max(at, profile.newest_ms), DECISIVE if row.decisive else EVENT, offset)
-            unwatched = path.silence_step == 0
-        if unwatched:
-            self._schedule_silence(profile, path, self.clock_ms)
-        self._reschedule(key, path)
+        self._touched.add(key)
+        if moved:
+            self._reschedule(key, path)
 
     def _match(self, profile: Profile, path: Path, event: Event, engaged: bool) -> None:
         """Notes for each churn definition that its event came: at the latest ever, and first after each snapshot."""
@@ -320,37 +346,36 @@ class Partition:
         phase = xxh3_64_intdigest(key) % every
         return (at_ms - phase) // every * every + every + phase
 
-    def _schedule_silence(self, profile: Profile, path: Path, now_ms: int) -> None:
-        """The next look at a customer who may fall silent, by the customer's own rhythm.
+    def _silence_due(self, profile: Profile, path: Path) -> int:
+        """When a customer who does nothing more is next looked at, by the customer's own rhythm.
 
         The usual gap here is the span of the active days of the last 90 divided by their number.
         """
         if path.silence_step >= SILENCE_STEPS or not profile.engaged_ms:
-            path.next_silence_ms = NEVER_MS
-            return
-        recent = int.from_bytes(profile.days[:12], "little") & ((1 << 90) - 1)
+            return NEVER_MS
+        recent = (int.from_bytes(profile.days[:12], "little") & _NINETY_DAYS).bit_count() or 1
         span = min(90, (profile.newest_ms - profile.first_engaged_ms) // DAY_MS + 1)
-        gap_ms = span * DAY_MS // max(recent.bit_count(), 1)
-        wait = max(SILENCE_MIN_MS, 3 * gap_ms // 2) << path.silence_step
-        path.next_silence_ms = max(profile.engaged_ms + wait, now_ms + 1)
+        wait = max(SILENCE_MIN_MS, 2 * DAY_MS * span // recent) << path.silence_step
+        return profile.engaged_ms + wait
 
     def _reschedule(self, key: bytes, path: Path) -> None:
         due = _due_ms(path, self._wait_ms)
-        if self._touched.get(key) != due:
-            self._touched[key] = due
+        if self._due_of.get(key) != due:
+            self._due_of[key] = due
             if due <= self._until_ms:
                 heapq.heappush(self._due, (due, order_hash(key), key))
 
     def _handle_due(self, until_ms: int) -> None:
-        due = self._due
+        due, due_of, live, touched = self._due, self._due_of, self._live, self._touched
         while due and due[0][0] <= until_ms:
             at, _, key = heapq.heappop(due)
-            profile = self._live.get(key)
-            path = profile.path if profile is not None else None
-            if profile is None or path is None or _due_ms(path, self._wait_ms) != at:
+            if due_of[key] != at:
                 continue  # moved since it was put here
+            profile = live[key]
+            path = profile.path
+            assert path is not None
+            touched.add(key)
             self._handle_deadline(key, profile, path, at)
-            self._touched[key] = -1
             self._reschedule(key, path)
 
     def _handle_deadline(self, key: bytes, profile: Profile, path: Path, at_ms: int) -> None:
@@ -363,13 +388,13 @@ class Partition:
                 path.pending.append(Pending(at_ms, eligible, [NEVER_MS] * len(self._definitions)))
             path.next_snapshot_ms = at_ms + self.definition.snapshot_every_ms if eligible else NEVER_MS
         if path.next_silence_ms <= at_ms:
-            self._schedule_silence(profile, path, at_ms)
-            if path.next_silence_ms > at_ms + 1:
-                return  # there was activity since, too soon after a score to move the deadline
-            if path.scored_ms < at_ms and self._eligible(profile, at_ms):
-                self._capture(key, profile, path, at_ms, SILENCE, -1)
-            path.silence_step += 1
-            self._schedule_silence(profile, path, at_ms)
+            due = self._silence_due(profile, path)
+            if due <= at_ms:  # later: there was activity since, which moves the deadline only now, when it is looked at
+                if path.scored_ms < at_ms and self._eligible(profile, at_ms):
+                    self._capture(key, profile, path, at_ms, SILENCE, -1)
+                path.silence_step += 1
+                due = self._silence_due(profile, path)
+            path.next_silence_ms = max(due, at_ms + 1)
 
     # Labels ----------------------------------------------------------------------------------------------------------
 
@@ -415,12 +440,7 @@ class Partition:
     def _finish(self) -> Effects:
         points = self._points
         x = features([p.profile for p in points], [p.at_ms for p in points]) if points else np.empty((0, FEATURE_COUNT))
-        m = np.empty_like(x)
-        population = self.population
-        for i, point in enumerate(points):
-            m[i] = population.mean()
-            if point.trigger == SNAPSHOT:
-                population.update(x[i], point.at_ms)
+        m = self.population.levels(x, [p.at_ms if p.trigger == SNAPSHOT else None for p in points])
         scores = self.scorer.score(x, m)
         changes: dict[bytes, bytes | None] = {}
         self._freeze_snapshots(points, x, m, scores, changes)
@@ -429,14 +449,30 @@ class Partition:
             path = self._live[point.key].path
             assert path is not None
             path.probability = float(scores.probability[i])
+        due_of = self._due_of
         for key in self._touched:
             profile = self._live[key]
             assert profile.path is not None
-            changes[key] = profiles.encode(profile, _due_ms(profile.path, self._wait_ms))
+            due = due_of.get(key)
+            changes[key] = profiles.encode(profile, _due_ms(profile.path, self._wait_ms) if due is None else due)
+        self._remember()
         state = _ENCODER.encode(
             _State(STATE_VERSION, self.definition.label_hash, self.clock_ms, self.population.state())
         )
         return Effects(changes, examples, points, x, m, scores, self.scorer.version, self._duplicates, state)
+
+    def _remember(self) -> None:
+        """Keeps decoded profiles for the next batch, the newest `CACHE_PROFILES` of them.
+
+        The caller commits the effects before the next batch or throws this object away, so what is kept is never ahead
+        of the store; and it is done with the points' profiles by then, since the next batch changes them.
+        """
+        cache = self._cache
+        cache.update(self._live)
+        excess = len(cache) - CACHE_PROFILES
+        if excess > 0:
+            for key in list(itertools.islice(cache, excess)):
+                del cache[key]
 
     def _freeze_snapshots(
         self, points: list[Point], x: Floats, m: Floats, scores: Scores, changes: dict[bytes, bytes | None]

@@ -2,20 +2,18 @@
 
 A holiday makes everybody silent, and that is not churn. The level is a decayed mean over the snapshots taken in one
 partition: Kafka's partitioner makes every partition a random sample of the customers, so no coordination is needed.
-With few snapshots it is shrunk to the mean that the trainer publishes, (n own + k global) / (n + k).
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
-
-SHRINK_SNAPSHOTS: Final = 25.0  # k: a mean of 25 snapshots is as good as the global one
 
 
 class Population:
@@ -30,46 +28,55 @@ class Population:
 
     def __init__(self, size: int, half_life_ms: float) -> None:
         self.half_life_ms = half_life_ms
-        self._sum = np.zeros(size)
-        self._weight = np.zeros(size)
+        self._sums = np.zeros((2, size))  # decayed sums of the values, and of the snapshots that had one
         self._at_ms = 0
-        self._mean: Floats | None = None
-        self._global: Floats | None = None
 
     def update(self, x: Floats, at_ms: int) -> None:
         """Takes in one snapshot's features (d,), taken at `at_ms`."""
-        if at_ms > self._at_ms:
-            if self._at_ms:
-                decay = math.exp2((self._at_ms - at_ms) / self.half_life_ms)
-                self._sum *= decay
-                self._weight *= decay
-            self._at_ms = at_ms
-        known = x == x
-        self._sum += np.where(known, x, 0.0)
-        self._weight += known
-        self._mean = None
+        self.levels(x[None, :], [at_ms])
 
-    def mean(self, everywhere: Floats | None = None) -> Floats:
-        """The level of each feature (d,), NaN where nothing is known; `everywhere` is the trainer's mean."""
-        if self._mean is None or everywhere is not self._global:
-            total, weight = self._sum, self._weight
-            if everywhere is not None:
-                known = everywhere == everywhere
-                total = total + np.where(known, SHRINK_SNAPSHOTS * everywhere, 0.0)
-                weight = weight + SHRINK_SNAPSHOTS * known
-            self._mean = np.divide(total, weight, out=np.full(len(total), np.nan), where=weight > 1e-9)
-            self._global = everywhere
-        return self._mean
+    def mean(self) -> Floats:
+        """The level of each feature (d,), NaN where nothing is known."""
+        return self.levels(np.zeros((1, self._sums.shape[1])), [None])[0]
+
+    def levels(self, x: Floats, at_ms: Sequence[int | None]) -> Floats:
+        """Goes through points in order: each reads the level, and snapshots then move it.
+
+        Args:
+            x: float64[n, d], features of the points, NaN for missing.
+            at_ms: For each point the time if it is a snapshot, None if it only reads.
+
+        Returns:
+            float64[n, d]: the level that each point read, NaN where nothing was known.
+        """
+        known = x == x
+        addition = np.stack([np.where(known, x, 0.0), known], axis=1)  # (n, 2, d)
+        out = np.empty_like(x)
+        sums = self._sums
+        with np.errstate(invalid="ignore", divide="ignore"):
+            level = sums[0] / sums[1]
+            start = 0
+            for i, at in enumerate(at_ms):
+                if at is None:
+                    continue
+                out[start : i + 1] = level
+                start = i + 1
+                if at > self._at_ms:
+                    if self._at_ms:
+                        sums *= math.exp2((self._at_ms - at) / self.half_life_ms)
+                    self._at_ms = at
+                sums += addition[i]
+                np.divide(sums[0], sums[1], out=level)
+            out[start:] = level
+        return out
 
     def state(self) -> list[Any]:
         """As data; `restore` gives the same population bit for bit."""
-        return [self._at_ms, self._sum.tobytes(), self._weight.tobytes()]
+        return [self._at_ms, self._sums.tobytes()]
 
     def restore(self, state: list[Any]) -> None:
         """Continues from what `state` returned. A state of another size starts again from nothing."""
-        at_ms, total, weight = state
-        if len(total) == self._sum.nbytes and len(weight) == self._weight.nbytes:
+        at_ms, sums = state
+        if len(sums) == self._sums.nbytes:
             self._at_ms = at_ms
-            self._sum = np.frombuffer(total).copy()
-            self._weight = np.frombuffer(weight).copy()
-            self._mean = None
+            self._sums = np.frombuffer(sums).reshape(2, -1).copy()

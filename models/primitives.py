@@ -24,6 +24,7 @@ BITMAP_DAYS: Final = 512  # monthly rhythms need more than a year
 BITMAP_BYTES: Final = BITMAP_DAYS // 8
 _BITMAP_MASK: Final = (1 << BITMAP_DAYS) - 1
 _ZEROS: Final = bytes(BIN_BYTES)
+_ZERO_HOURS: Final = bytes(HOUR_BINS)
 
 Bins = dict[int, bytearray]
 T = TypeVar("T")
@@ -39,21 +40,38 @@ def bins_add(bins: Bins, counter: int, day: int, hour: int, newest_hour: int) ->
     """
     row = bins.get(counter)
     if row is None:
-        row = bins[counter] = bytearray(BIN_BYTES)
+        if newest_hour // 24 - day >= DAY_BINS:
+            return  # too old for any bin
+        row = _new_row(bins, counter)
     if newest_hour // 24 - day < DAY_BINS:
-        _increment(bins, row, counter, day % DAY_BINS)
+        slot = day % DAY_BINS
+        if row[slot] < 255:
+            row[slot] += 1
+        else:
+            _carry(bins, row, counter, slot)
     if newest_hour - hour < HOUR_BINS:
-        _increment(bins, row, counter, DAY_BINS + hour % HOUR_BINS)
+        slot = DAY_BINS + hour % HOUR_BINS
+        if row[slot] < 255:
+            row[slot] += 1
+        else:
+            _carry(bins, row, counter, slot)
 
 
-def _increment(bins: Bins, row: bytearray, counter: int, slot: int) -> None:
-    value = row[slot] + 1
-    if value < 256:
-        row[slot] = value
-        return
+def _new_row(bins: Bins, counter: int) -> bytearray:
+    """An empty row in its place: counters stand in order, so that one history has one encoding."""
+    row = bins[counter] = bytearray(BIN_BYTES)
+    if len(bins) > 1:
+        ordered = sorted(bins.items())
+        bins.clear()
+        bins.update(ordered)
+    return row
+
+
+def _carry(bins: Bins, row: bytearray, counter: int, slot: int) -> None:
+    """Adds one to a full byte: its second byte takes over, until that is full too."""
     carry = bins.get(counter + CARRY)
     if carry is None:
-        carry = bins[counter + CARRY] = bytearray(BIN_BYTES)
+        carry = _new_row(bins, counter + CARRY)
     if carry[slot] < 255:
         carry[slot] += 1
         row[slot] = 0
@@ -62,10 +80,19 @@ def _increment(bins: Bins, row: bytearray, counter: int, slot: int) -> None:
 def bins_advance(bins: Bins, old_hour: int, new_hour: int) -> None:
     """Clears the bins between two times (hours since the epoch), so that they count the present and not a past lap."""
     old_day, new_day = old_hour // 24, new_hour // 24
+    next_day_only, all_hours = new_day - old_day == 1, new_hour - old_hour >= HOUR_BINS
     for row in bins.values():
-        if new_day != old_day:
+        if next_day_only:
+            row[new_day % DAY_BINS] = 0
+        elif new_day != old_day:
             _clear(row, 0, DAY_BINS, old_day, new_day)
-        _clear(row, DAY_BINS, HOUR_BINS, old_hour, new_hour)
+        if all_hours:
+            row[DAY_BINS:] = _ZERO_HOURS
+        else:
+            _clear(row, DAY_BINS, HOUR_BINS, old_hour, new_hour)
+    if new_day != old_day and _ZEROS in bins.values():
+        for counter in [counter for counter, row in bins.items() if row == _ZEROS]:
+            del bins[counter]  # a counter without a count in any bin is no counter
 
 
 def _clear(row: bytearray, base: int, size: int, old: int, new: int) -> None:
@@ -108,8 +135,14 @@ def bins_merge(a: Bins, a_hour: int, b: Bins, b_hour: int) -> Bins:
 
 
 def bins_canonical(bins: Bins) -> Bins:
-    """Without counters whose bins are all empty, and in the order of the counters: one history, one encoding."""
-    return {counter: bins[counter] for counter in sorted(bins) if bins[counter] != _ZEROS}
+    """Without counters whose bins are all empty, in the order of the counters: one history, one encoding.
+
+    First bytes that are all zero stay while there is a second byte (a count of 256), so that it never stands alone.
+    """
+    if len(bins) < 2 and _ZEROS not in bins.values():
+        return bins
+    full = {counter for counter, row in bins.items() if row != _ZEROS}
+    return {counter: bins[counter] for counter in sorted(bins) if counter in full or counter + CARRY in full}
 
 
 # Active days: 512 days as bits, bit k is the k-th day before the newest ------------------------------------------

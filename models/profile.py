@@ -20,7 +20,6 @@ import msgspec
 
 from models.primitives import (
     BITMAP_BYTES,
-    DAY_MS,
     HOUR_MS,
     Bins,
     bins_advance,
@@ -185,19 +184,28 @@ class Profile(msgspec.Struct, array_like=True, dict=True):
 _ENCODER = msgspec.msgpack.Encoder()
 _DECODER = msgspec.msgpack.Decoder(Profile)
 
+_PARTS: Final = ("commerce", "subscription", "payments", "voice", "identity", "journey")
+_LISTS: Final[dict[str, tuple[str, ...]]] = {
+    name: tuple(field.name for field in msgspec.structs.fields(part) if field.default_factory is list)  # type: ignore[arg-type]
+    for name, part in zip(_PARTS, (Commerce, Subscription, Payments, Voice, Identity, Journey), strict=True)
+}
+
 
 class ProfileError(ValueError):
     """An encoded profile that this program cannot read: another version's, or damaged."""
 
 
 def encode(profile: Profile, due_ms: int = NEVER_MS) -> bytes:
-    """The profile as bytes, canonical: equal histories give equal bytes."""
+    """The profile as bytes. The same events in the same order give the same bytes, whatever was encoded in between."""
+    return due_ms.to_bytes(8, "big") + b"\x01" + _ENCODER.encode(profile)
+
+
+def canonical(profile: Profile) -> Profile:
+    """The same profile with its sets in order, so that equal histories in any order give equal bytes."""
     profile.bins = bins_canonical(profile.bins)
     for name in ("totals", "guard", "used"):
-        entries = getattr(profile, name)
-        if len(entries) > 1:
-            setattr(profile, name, dict(sorted(entries.items())))
-    return due_ms.to_bytes(8, "big") + b"\x01" + _ENCODER.encode(profile)
+        setattr(profile, name, dict(sorted(getattr(profile, name).items())))
+    return profile
 
 
 def decode(data: bytes) -> Profile:
@@ -223,40 +231,32 @@ def due_ms(data: bytes) -> int:
     return int.from_bytes(data[:8], "big")
 
 
-def copy(profile: Profile) -> Profile:
-    """An independent copy, for features that must be frozen while events go on."""
+def frozen_apart(profile: Profile) -> Profile:
+    """A profile to go on with, while this one stays as it is for features.
+
+    Counts are copied. Parts are still shared until `copy_parts`; the duplicate guard, the matches and the path stay
+    with both, since no feature reads them.
+    """
     twin = shallow_copy(profile)
     twin.bins = {counter: row[:] for counter, row in profile.bins.items()}
     twin.totals = profile.totals.copy()
-    twin.guard = profile.guard.copy()
     twin.used = profile.used.copy()
-    twin.matched = profile.matched[:]
-    if (commerce := profile.commerce) is not None:
-        part: Any = shallow_copy(commerce)
-        twin.commerce = part
-        part.recent = commerce.recent[:]
-    if (subscription := profile.subscription) is not None:
-        part = shallow_copy(subscription)
-        twin.subscription = part
-        part.log = subscription.log[:]
-    if profile.payments is not None:
-        twin.payments = shallow_copy(profile.payments)
-    if (voice := profile.voice) is not None:
-        part = shallow_copy(voice)
-        twin.voice = part
-        part.csat, part.nps, part.ces, part.tags = voice.csat[:], voice.nps[:], voice.ces[:], voice.tags[:]
-    if profile.identity is not None:
-        twin.identity = shallow_copy(profile.identity)
-    if (journey := profile.journey) is not None:
-        part = shallow_copy(journey)
-        twin.journey = part
-        part.steps, part.goal_values = journey.steps[:], journey.goal_values[:]
-    if (path := profile.path) is not None:
-        part = shallow_copy(path)
-        twin.path = part
-        part.pending = [Pending(p.snapshot_ms, p.eligible, p.since[:]) for p in path.pending]
-        part.extra = path.extra[:]
     return twin
+
+
+def copy_parts(profile: Profile) -> None:
+    """Gives a profile that was `frozen_apart` parts of its own."""
+    for name in _PARTS:
+        if (part := getattr(profile, name)) is not None:
+            part = shallow_copy(part)
+            setattr(profile, name, part)
+            for field in _LISTS[name]:
+                setattr(part, field, getattr(part, field)[:])
+
+
+def copy(profile: Profile) -> Profile:
+    """An independent copy."""
+    return _DECODER.decode(_ENCODER.encode(profile))
 
 
 def advance(profile: Profile, now_ms: int) -> None:
@@ -270,10 +270,11 @@ def advance(profile: Profile, now_ms: int) -> None:
         return
     if profile.bins:
         bins_advance(profile.bins, old_hour, hour)
-    days = now_ms // DAY_MS - before // DAY_MS
+    days = hour // 24 - old_hour // 24
     if days:
         profile.days, left = days_advance(profile.days, days)
-        profile.older_days += left
+        if left:
+            profile.older_days += left
         commerce = profile.commerce
         if commerce is not None:
             commerce.days, left = days_advance(commerce.days, days)

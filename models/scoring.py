@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from models.bayes import COHORT, LOG_ODDS_LIMIT, sigmoid
+from models.bayes import COHORT, LOG_ODDS_LIMIT
 from models.challenger import Challenger
 from models.champion import Champion
 from models.prior import LOG_ODDS_VARIANCE, Prior, trust
@@ -24,8 +24,9 @@ Z90 = 1.6448536269514722
 
 
 def sigmoids(log_odds: Floats) -> Floats:
-    """`sigmoid` of each, with the same bits as of one alone."""
-    return np.array([sigmoid(value) for value in log_odds.tolist()], dtype=np.float64)
+    """`sigmoid` of each, with the same bits as of one alone: elementwise over contiguous memory."""
+    bounded = np.minimum(np.maximum(log_odds, -LOG_ODDS_LIMIT), LOG_ODDS_LIMIT)
+    return 1.0 / (1.0 + np.exp(-np.ascontiguousarray(bounded)))
 
 
 @dataclass(frozen=True)
