@@ -19,7 +19,7 @@ Floats = NDArray[np.float64]
 
 RAISING_MAX: Final = 5  # more than a person reads
 PROTECTIVE_MAX: Final = 3
-CANDIDATES: Final = 4  # features of a code that are tried for its sentence
+CANDIDATES: Final = 3  # features of a code that are tried for its sentence
 LEAST: Final = 0.02  # log-odds: 2 % in the odds, below which a contribution is no reason
 
 LOW_EVIDENCE: Final = "LOW_EVIDENCE"
@@ -220,16 +220,10 @@ def evidence(values: Floats, trust: float) -> list[str]:
     Low: no rhythm is known, or the customer for less than a week. High: known for 90 days with 8 active ones among
     them, and the model's learned part outweighs the prior (`trust` is w of w = n / (n + k)).
     """
-    found = []
-    for row in values.tolist():
-        known = row[_TENURE]
-        if not known >= LOW_DAYS or row[_NO_RHYTHM] > 0.5:
-            found.append("low")
-        elif known >= 90.0 and row[_ACTIVE] >= 8.0 and trust >= 0.5:
-            found.append("high")
-        else:
-            found.append("medium")
-    return found
+    known = values[:, _TENURE]
+    low = ~(known >= LOW_DAYS) | (values[:, _NO_RHYTHM] > 0.5)
+    high = (known >= 90.0) & (values[:, _ACTIVE] >= 8.0) & (trust >= 0.5)
+    return np.where(low, "low", np.where(high, "high", "medium")).tolist()
 
 
 def playbook(explanation: Explanation) -> str:

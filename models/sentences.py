@@ -88,20 +88,16 @@ def tell(index: int, values: Sequence[float], peers: Sequence[float], raising: b
     name = NAMES[told_by]
     if value != value:
         return Told(f"not known: {FEATURES[told_by].sentence}", name, None, None)
-    wording = _BY_INDEX[told_by]
+    say, own_of, show, usual, worse, peers_matter, compare = _BY_INDEX[told_by]
     facts = Facts(values)
-    side = wording.worse if raising else -wording.worse
-    if wording.own is not None:
-        own = wording.own(facts)
+    side = worse if raising else -worse
+    if own_of is not None:
+        own = own_of(facts)
         if own == own and (not side or side * (value - own) > SAME * abs(own)):
-            said = (
-                wording.say(facts, value) + f"; {wording.usual} {wording.figure(own)}"
-                if wording.compare is None
-                else (wording.compare(facts, value))
-            )
+            said = compare(facts, value) if compare is not None else f"{say(facts, value)}; {usual} {show(own)}"
             return Told(said, name, value, round(own, DIGITS), True)
-    if wording.peers and _RELATIVE[told_by]:
+    if peers_matter and _RELATIVE[told_by]:
         peer = peers[told_by]
         if peer == peer and (not side or side * (value - peer) > SAME * abs(peer)):
-            return Told(f"{wording.say(facts, value)}; customers now {wording.figure(peer)}", name, value, peer)
-    return Told(wording.say(facts, value), name, value, None)
+            return Told(f"{say(facts, value)}; customers now {show(peer)}", name, value, peer)
+    return Told(say(facts, value), name, value, None)

@@ -38,8 +38,12 @@ def figure(value: float) -> str:
     ('11', '2.1', '3', '0.04', '1,234')
     """
     size = abs(value)
-    text = f"{value:,.0f}" if size >= 9.95 else f"{value:.1f}" if size >= 0.095 or not size else f"{value:.2f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
+    if size >= 9.95:
+        return f"{value:,.0f}"
+    if size >= 0.095 or not size:
+        text = f"{value:.1f}"
+        return text[:-2] if text[-1] == "0" else text
+    return f"{value:.2f}".rstrip("0").rstrip(".")
 
 
 def count(value: float, one: str, many: str = "") -> str:
