@@ -37,7 +37,7 @@ STATES: Final = ("none", "pending", "open", "acknowledged", "snoozed", "resolved
 TYPES: Final = ("opened", "escalated", "acknowledged", "snoozed", "reminded", "resolved", "retracted", "expired")
 
 HOLD_MS: Final = HOUR_MS  # least time between two looks at an alert that a silent feed holds
-REMINDERS_MAX: Final = 10  # of one alert; who ignores ten does not read the eleventh
+REMINDERS_MAX: Final = 3  # of one alert; who ignores three does not read the fourth
 SNOOZE_MAX_MS: Final = 366 * DAY_MS
 ID_BYTES: Final = 16  # as a UUID
 
@@ -56,7 +56,7 @@ class AlertSettings:
     exit: Threshold = EXIT
     high: Threshold = HIGH
     critical: Threshold = CRITICAL
-    lift: float = 1.5
+    lift: float = 2.0
     dwell_ms: int = 6 * HOUR_MS
     cooldown_ms: int = 14 * DAY_MS
     reminder_ms: int = 7 * DAY_MS  # 0: none

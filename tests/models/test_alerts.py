@@ -253,7 +253,7 @@ def test_a_silent_feed_holds_an_escalation_by_silence_too(at_risk: Customer) -> 
 def test_shares_open_as_many_alerts_at_any_churn_rate() -> None:
     policy = AlertSettings()
     for base in (0.01, 0.6):
-        p = 1.6 * base / (1 - base) / (1 + 1.6 * base / (1 - base))
+        p = 2.1 * base / (1 - base) / (1 + 2.1 * base / (1 - base))
         assert policy.band(p, 0.96, base) == 1
         assert policy.band(p, 0.94, base) == 0
         assert policy.band(p, 0.999, base) == 3
@@ -278,9 +278,9 @@ def test_the_guide_states_the_policys_defaults() -> None:
     policy = AlertSettings()
     for key in ("enter", "exit", "high", "critical"):
         assert f'| `alerts.{key}` | `"{getattr(policy, key)}"` |' in guide
-    for key, text in (("lift", "`1.5`"), ("dwell", '`"6h"`'), ("cooldown", '`"14d"`'), ("reminder", '`"7d"`')):
+    for key, text in (("lift", "`2.0`"), ("dwell", '`"6h"`'), ("cooldown", '`"14d"`'), ("reminder", '`"7d"`')):
         assert f"| `alerts.{key}` | {text} |" in guide
-    assert (policy.lift, policy.dwell_ms, policy.cooldown_ms) == (1.5, 6 * HOUR_MS, 14 * DAY_MS)
+    assert (policy.lift, policy.dwell_ms, policy.cooldown_ms) == (2.0, 6 * HOUR_MS, 14 * DAY_MS)
 
 
 def test_a_state_is_plain_data_that_fits_into_a_profile_and_is_small(at_risk: Customer) -> None:
