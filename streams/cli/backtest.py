@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 PARTITIONS = 4
 SHOWN_FEATURES = 15
+WIDTH_PIPED = 120
 
 
 @click.command()
@@ -99,7 +100,9 @@ def backtest(
         from streams.cli.plot import write_plot
 
         write_plot(result, plot_path)
-    tables.show(result, Console())
+    # a file or a pipe has no width of its own: wide enough that no table is cut
+    screen = Console()
+    tables.show(result, screen if screen.is_terminal else Console(width=WIDTH_PIPED))
 
 
 def replay(file: str, definition: Any, partitions: int) -> tuple[Backtest, Model, Counter[str]]:
