@@ -43,10 +43,10 @@ every = "7d"
 """
 
 
-def judge(customers: int, days: int, seed: int) -> dict[str, Any]:
+def judge(customers: int, days: int, seed: int, settled: int = SETTLED_LABELS) -> dict[str, Any]:
     """Simulates, replays and compares with the truth; see the module's docstring.
 
-    `auc_gap` is over the snapshots after the first `SETTLED_LABELS` releases, None where there are none.
+    `auc_gap` is over the snapshots after the first `settled` releases, None where there are none.
     """
     simulation = Simulation(Settings(customers=customers, days=days, seed=seed, shops=0.0), record=True)
     run = Backtest(ChurnDefinition.parse(CHURN), Model(FeatureSpace(NAMES, RELATIVE, CATALOGUE)), 4, partition_of)
@@ -67,8 +67,8 @@ def judge(customers: int, days: int, seed: int) -> dict[str, Any]:
         "early_snapshots": int(early.sum()),
         "early_lift": lift(y[early], p[early]),
     }
-    if len(examples) > SETTLED_LABELS:
-        late = at >= examples[SETTLED_LABELS].release_ms
+    if len(examples) > settled:
+        late = at >= examples[settled].release_ms
         result |= {
             "late_snapshots": int(late.sum()),
             "ece": ece(y[late], p[late]),
