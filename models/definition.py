@@ -52,7 +52,7 @@ HORIZON_MS = 30 * DAY_MS  # the window most retention teams can act in
 GRACE_MS = 2 * DAY_MS  # mobile clients deliver up to two days late
 SNAPSHOT_EVERY_MS = 7 * DAY_MS  # a week evens out weekday rhythms
 SCORE_EVERY_MS = 1 * HOUR_MS  # a busy customer is scored at most 24 times a day
-POPULATION_HALF_LIFE_MS = 28 * DAY_MS  # follows a season, not a weekend
+POPULATION_HALF_LIFE_MS = 3 * DAY_MS  # a holiday that silences everybody must show within days, or it reads as churn
 HASH_DIGITS = 12  # 48 bits: two of a thousand definitions share a hash once in 500 million
 
 
