@@ -56,7 +56,7 @@ class AlertSettings:
     exit: Threshold = EXIT
     high: Threshold = HIGH
     critical: Threshold = CRITICAL
-    lift: float = 2.0
+    lift: float = 1.5
     dwell_ms: int = 6 * HOUR_MS
     cooldown_ms: int = 14 * DAY_MS
     reminder_ms: int = 7 * DAY_MS  # 0: none

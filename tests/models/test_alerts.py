@@ -278,9 +278,9 @@ def test_the_guide_states_the_policys_defaults() -> None:
     policy = AlertSettings()
     for key in ("enter", "exit", "high", "critical"):
         assert f'| `alerts.{key}` | `"{getattr(policy, key)}"` |' in guide
-    for key, text in (("lift", "`2.0`"), ("dwell", '`"6h"`'), ("cooldown", '`"14d"`'), ("reminder", '`"7d"`')):
+    for key, text in (("lift", "`1.5`"), ("dwell", '`"6h"`'), ("cooldown", '`"14d"`'), ("reminder", '`"7d"`')):
         assert f"| `alerts.{key}` | {text} |" in guide
-    assert (policy.lift, policy.dwell_ms, policy.cooldown_ms) == (2.0, 6 * HOUR_MS, 14 * DAY_MS)
+    assert (policy.lift, policy.dwell_ms, policy.cooldown_ms) == (1.5, 6 * HOUR_MS, 14 * DAY_MS)
 
 
 def test_a_state_is_plain_data_that_fits_into_a_profile_and_is_small(at_risk: Customer) -> None:
