@@ -1,0 +1,17 @@
+"""How events move: Kafka, Faust, time and failure. What is believed about customers is in `models`.
+
+    publishers ──► customer-events ◄─────────────────────────────┐ wrongly keyed: once, with a mark
+                         │ read committed, batches of a partition │
+                         ▼                                        │
+                 worker: EventProcessor (`streams.processor`) ────┤
+                   decode ► apply ► features ► score ► tell       ├──► customer-events.dlq   refused, byte for byte
+                         ▲            │                           ├──► churn-scores          newest score, by customer
+                         │            │                           └──► churn-labels          matured examples
+                         │            └──► profiles, position ──► changelog ──► RocksDB         │ one partition
+                         │ every newer snapshot                                                 ▼
+                    churn-model ◄─────────────────────────────── trainer: ModelLearner (`streams.learner`)
+                                                                        └──► churn-metrics         quality
+
+Everything that a worker writes for a batch is one transaction (`streams.partition`). Topics are declared in
+`streams.topics`, settings in `streams.settings`; docs/architecture.md argues why nothing is lost or counted twice.
+"""

@@ -1,0 +1,27 @@
+"""`churn-signals trainer`: learns from matured labels and publishes the model until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+
+import click
+
+
+@click.command()
+def trainer() -> None:
+    """Learn the labels in their order and publish snapshots that every worker swaps to; a second trainer stands by.
+
+    Ends with 0 when it is told to stop, after a last snapshot.
+    """
+    from streams.learner import ModelLearner
+    from streams.settings import Settings
+    from streams.trainer_loop import TrainerLoop
+    from streams.worker import configure_logging, exit_now, run_until_signal
+
+    settings = Settings.from_environment()
+    configure_logging(settings)
+
+    async def work(stop: asyncio.Event) -> None:
+        await TrainerLoop(settings, ModelLearner(settings)).run(stop)
+
+    exit_now(run_until_signal(work))

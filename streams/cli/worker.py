@@ -1,0 +1,38 @@
+"""`churn-signals worker`: scores customers from the events topic until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import click
+
+from streams.cli.common import read_definition
+
+
+@click.command()
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="What churn means (TOML); without it the file that CHURN_CONFIG names.",
+)
+def worker(config: Path | None) -> None:
+    """Apply events to customers, score them and release labels; as many workers as there are partitions share the work.
+
+    Ends with 0 when it is told to stop, and with 75 when another process took over: start it again.
+    """
+    from streams.processor import Shared
+    from streams.settings import Settings
+    from streams.topics import EVENTS, name_of, verify_topics
+    from streams.worker import Worker, configure_logging, exit_now, run_until_signal
+
+    settings = Settings.from_environment()
+    definition = read_definition(config or Path(settings.config))
+    configure_logging(settings)
+
+    async def work(stop: asyncio.Event) -> None:
+        found = await verify_topics(settings)
+        shared = Shared(settings, definition, found[name_of(EVENTS, settings)].partitions)
+        await Worker(settings, shared.factory, shared.on_snapshot).run(stop)
+
+    exit_now(run_until_signal(work))

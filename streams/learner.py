@@ -1,0 +1,93 @@
+"""What the trainer learns: the model, from the labels of `churn-labels` in the topic's order."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+import numpy as np
+import orjson
+
+from models.label import LabelError, read_label
+from models.model import Model
+from models.primitives import DAY_MS
+from models.snapshot import SnapshotError
+from streams.errors import ConfigurationError
+from streams.processing import Output
+from streams.processor import SPACE
+from streams.settings import Settings
+from streams.topics import METRICS, name_of
+
+log = logging.getLogger(__name__)
+
+# Compacted to the newest; the number is the partition that it is written to, as with every metric.
+QUALITY_KEY = b"model.quality/0"
+
+
+class ModelLearner:
+    """Learns labels one by one; see `streams.trainer_loop.Learner`.
+
+    The state is a function of the labels before an offset: records that are no labels are skipped and counted, the same
+    ones whenever they are read again.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.model = Model(SPACE)
+        self.skipped = 0
+        self._name = settings.model_name
+        self._metrics = name_of(METRICS, settings)
+
+    def restore(self, snapshot: bytes | None) -> None:
+        """Start from a published snapshot, or from nothing.
+
+        Raises:
+            ConfigurationError: the snapshot is of another catalogue of features, or is none.
+        """
+        self.skipped = 0
+        try:
+            self.model = Model(SPACE) if snapshot is None else Model.restore(snapshot, SPACE)
+        except SnapshotError as error:
+            raise ConfigurationError(f"model {self._name}: {error}") from error
+        log.info("the model has learned %d labels", self.model.labels)
+
+    def learn(self, labels: list[bytes]) -> Sequence[Output]:
+        """Learn in order; returns how good the model has been, on labels that it had not seen."""
+        for value in labels:
+            try:
+                example = read_label(value)
+            except LabelError as error:
+                self.skipped += 1
+                log.warning("skipped: %s", error)
+                continue
+            self.model.learn(
+                np.frombuffer(example.features),
+                np.frombuffer(example.population),
+                bool(example.label),
+                example.release_ms // DAY_MS,
+                example.probability,
+                example.members,
+            )
+        return [Output(self._metrics, 0, QUALITY_KEY, self._quality())]
+
+    def snapshot(self) -> bytes:
+        """The whole model as JSON."""
+        return self.model.snapshot()
+
+    def _quality(self) -> bytes:
+        quality = self.model.quality
+        return orjson.dumps(
+            {
+                "labels": quality.labels,
+                "positives": quality.positives,
+                "skipped": self.skipped,
+                "answering": quality.answering,
+                "trust": quality.trust,
+                "log_loss": {
+                    "answer": quality.answer,
+                    "champion": quality.champion,
+                    "challenger": quality.challenger,
+                    "prior": quality.prior,
+                },
+            },
+            option=orjson.OPT_SERIALIZE_NUMPY,
+        )

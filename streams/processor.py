@@ -1,0 +1,324 @@
+"""What happens to the events of one partition, as one sentence: `EventProcessor.process`.
+
+    record ── decode ──┬─ refused ───────────────► dead letters, byte for byte
+                       ├─ of another partition ──► there, once, with a mark
+                       └─ ours ── Partition ──┬──► scores, labels
+                                              └──► changes of the store, the partition's state
+
+All of it leaves as effects of one transaction. The folding of customers is pure (`models.partition`); what breaks it is
+one record, which is found, isolated and becomes a dead letter.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+from models.definition import ChurnDefinition
+from models.event import Event, decode
+from models.features import CATALOGUE, NAMES, RELATIVE
+from models.label import label_value
+from models.model import Model
+from models.partition import Entry, Partition
+from models.rejected import Rejected
+from models.scorebook import ScoreBook
+from models.scoring import Scorer
+from models.snapshot import SnapshotError
+from models.space import FeatureSpace
+from streams.dead_letters import MISROUTED, PROCESSING_ERROR, dead_letter
+from streams.errors import ChurnSignalsError, ConfigurationError
+from streams.model_reader import Snapshot
+from streams.partitioner import partition_of
+from streams.processing import Effects, Output, Processor, Record, Store
+from streams.settings import Settings, variable
+from streams.topics import DEAD_LETTERS, EVENTS, LABELS, SCORES, name_of
+
+log = logging.getLogger(__name__)
+
+SPACE = FeatureSpace(NAMES, RELATIVE, CATALOGUE)
+
+# A forwarded event: where it first landed, and the timestamp that its first record had (ours is that of writing).
+FORWARDED = "churn.forwarded"
+TIMESTAMP = "churn.timestamp"
+
+# Deadlines of one transaction: some 0.3 s of scoring, far from the transaction's timeout.
+DUE_MAX = 5_000
+# murmur2 in pure Python costs 5 us a key: customers that are known to be at home here, some 100 bytes each.
+HOMES_MAX = 200_000
+# So many in a row is not bad luck with a record but a fault of this program: better to stop than to refuse everything.
+ERRORS_IN_A_ROW_MAX = 10
+
+_STATE_VERSION = 1
+
+
+class _State(msgspec.Struct, array_like=True):
+    version: int
+    definition: str
+    newest_event_ms: int | None
+    partition: bytes
+    book: bytes
+
+
+_encode_state = msgspec.msgpack.Encoder().encode
+_decode_state = msgspec.msgpack.Decoder(_State).decode
+
+
+def _wall_ms() -> int:
+    return int(time.time() * 1000)
+
+
+class Shared:
+    """What the partitions of a worker have in common, the newest model's scorer among it.
+
+    Args:
+        settings: of the process.
+        definition: what churn means.
+        partitions: how many the events topic has.
+        wall_ms: the clock, which only tells when a record was received.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        definition: ChurnDefinition,
+        partitions: int,
+        wall_ms: Callable[[], int] = _wall_ms,
+    ) -> None:
+        self.definition = definition
+        self.partitions = partitions
+        self.wall_ms = wall_ms
+        self.events = name_of(EVENTS, settings)
+        self.dead_letters = name_of(DEAD_LETTERS, settings)
+        self.scores = name_of(SCORES, settings)
+        self.labels = name_of(LABELS, settings)
+        self.model = settings.model_name
+        self.scorer: Scorer = Model(SPACE).scorer()  # answers until there is a snapshot
+
+    def on_snapshot(self, snapshot: Snapshot) -> None:
+        """Score with this model from the next batch on.
+
+        Raises:
+            ConfigurationError: this program cannot score with it.
+        """
+        try:
+            self.scorer = Model.restore_scorer(snapshot.value, SPACE)
+        except SnapshotError as error:
+            raise ConfigurationError(f"model {self.model}: {error}") from error
+        log.info("scoring with model %s, labels before %d", self.scorer.version, snapshot.labels_offset)
+
+    def factory(self, partition: int, store: Store, state: bytes | None) -> Processor:
+        """The processor of one partition."""
+        return EventProcessor(self, partition, store, state)
+
+
+class _Ours(NamedTuple):
+    place: int  # of its record in the batch
+    entry: Entry
+
+
+class _Leaving(NamedTuple):
+    place: int
+    output: Output
+
+
+class EventProcessor:
+    """The product's processor of one partition.
+
+    Args:
+        shared: with the worker's other partitions.
+        partition: its number.
+        store: the partition's committed state.
+        state: what `Effects.state` last was, None for a new partition.
+
+    Raises:
+        ConfigurationError: the state was made under another definition of churn.
+    """
+
+    def __init__(self, shared: Shared, partition: int, store: Store, state: bytes | None) -> None:
+        self.newest_event_ms: int | None = None
+        self._shared = shared
+        self._partition = partition
+        self._store = store
+        self._committed = self._written = state
+        self._homes: dict[str, int] = {}
+        self._errors_in_a_row = 0
+        self._fold = self._fresh()
+
+    def process(self, records: Sequence[Record], now_ms: int | None) -> Effects:
+        """Decode, refuse, forward, apply, score, tell; see `streams.processing.Processor`."""
+        ours, leaving = self._read(records)
+        count, until_ms = self._within_reach(ours, now_ms or 0)
+        try:
+            effects = self._fold.apply([entry for _, entry in ours[:count]], until_ms)
+        except Exception as error:
+            count, effects, broken = self._isolate(ours[:count], error)
+            leaving.append(self._refused(ours[count].place, records, broken))
+            consumed = ours[count].place + 1
+        else:
+            consumed = ours[count].place if count < len(ours) else len(records)
+            self._errors_in_a_row = 0 if count else self._errors_in_a_row
+        effects.outputs[:0] = [output for place, output in leaving if place < consumed]
+        effects.consumed = consumed
+        self.newest_event_ms = self._fold.newest_event_ms
+        self._written = effects.state
+        return effects
+
+    def next_due_ms(self) -> int | None:
+        """The earliest deadline of any customer."""
+        return self._store.next_due_ms()
+
+    def committed(self) -> None:
+        """What was computed last is durable: that is what the next fold would be made from."""
+        self._committed = self._written
+
+    # Decode, refuse, forward -----------------------------------------------------------------------------------------
+
+    def _read(self, records: Sequence[Record]) -> tuple[list[_Ours], list[_Leaving]]:
+        ours: list[_Ours] = []
+        leaving: list[_Leaving] = []
+        received_ms = self._shared.wall_ms()
+        homes, here = self._homes, self._partition
+        for place, record in enumerate(records):
+            headers = record.headers
+            mark = dict(headers).get(FORWARDED) if headers else None
+            timestamp_ms = record.timestamp if mark is None else _first_timestamp(record)
+            event = decode(record.value, headers, timestamp_ms, received_ms)
+            if isinstance(event, Rejected):
+                leaving.append(_Leaving(place, self._dead(record, event.reason, event.message, "Rejected")))
+            elif homes.get(event.customer) == here or (home := self._home(event)) == here:
+                ours.append(_Ours(place, Entry(record.offset, event)))
+            elif mark is None:
+                leaving.append(_Leaving(place, self._forwarded(record, home)))
+            else:
+                message = f"was forwarded from {mark.decode('ascii', 'replace')}, but belongs to partition {home}"
+                leaving.append(_Leaving(place, self._dead(record, MISROUTED, message, "Misrouted")))
+        return ours, leaving
+
+    def _home(self, event: Event) -> int:
+        home = partition_of(event.customer.encode(), self._shared.partitions)
+        if len(self._homes) >= HOMES_MAX:
+            self._homes.clear()
+        self._homes[event.customer] = home
+        return home
+
+    def _forwarded(self, record: Record, home: int) -> Output:
+        mark = [
+            (FORWARDED, f"{record.partition}@{record.offset}".encode()),
+            (TIMESTAMP, str(record.timestamp).encode()),
+        ]
+        return Output(self._shared.events, home, record.key, record.value, [*record.headers, *mark])
+
+    def _dead(self, record: Record, reason: str, message: str, exception: str) -> Output:
+        return dead_letter(self._shared.dead_letters, record, reason, message, exception)
+
+    # Bounds ----------------------------------------------------------------------------------------------------------
+
+    def _within_reach(self, ours: Sequence[_Ours], until_ms: int) -> tuple[int, int]:
+        """How many events to apply, and up to which time, so that a transaction looks at `DUE_MAX` deadlines or so.
+
+        Deadlines up to a time are handled before the first event of that time or later, so a transaction may end there
+        without changing anything.
+        """
+        newest_ms = max((entry.event.time_ms for _, entry in ours), default=0)
+        due = self._store.due(max(newest_ms, until_ms), DUE_MAX + 1)
+        if len(due) <= DUE_MAX:
+            return len(ours), until_ms
+        limit_ms = due[DUE_MAX - 1][0]
+        for count, (_, entry) in enumerate(ours):
+            if entry.event.time_ms >= limit_ms:
+                return count, limit_ms
+        return len(ours), limit_ms
+
+    # One bad record --------------------------------------------------------------------------------------------------
+
+    def _fresh(self) -> _Fold:
+        """The fold as of the last commit: what an exception left half done is forgotten."""
+        return _Fold(self._shared, self._partition, self._store, self._committed)
+
+    def _isolate(self, ours: Sequence[_Ours], error: Exception) -> tuple[int, Effects, Exception]:
+        """Find the first record that cannot be applied; returns its place and the effects of all before it.
+
+        Raises:
+            Exception: it is not a record's fault, or too many in a row are at fault.
+        """
+        entries = [entry for _, entry in ours]
+        if not entries:
+            raise error
+        good, bad = 0, len(entries) + 1  # so many can be applied, so many cannot (all of them: the clock at least)
+        while bad - good > 1:
+            middle = (good + bad) // 2
+            try:
+                self._fresh().apply(entries[:middle], 0)
+            except Exception as found:
+                bad, error = middle, found
+            else:
+                good = middle
+        if good == len(entries):
+            raise error  # every event is fine: a deadline after them is not
+        self._fresh().apply(entries[:good], entries[good].event.time_ms)  # raises if it is a deadline before the event
+        self._errors_in_a_row = self._errors_in_a_row + 1 if good == 0 else 1
+        if self._errors_in_a_row > ERRORS_IN_A_ROW_MAX:
+            raise ChurnSignalsError(
+                f"{self._shared.events}/{self._partition}: {self._errors_in_a_row} events in a row cannot be applied,"
+                f" the last at offset {entries[good].offset}: {error!r}"
+            ) from error
+        self._fold = self._fresh()
+        return good, self._fold.apply(entries[:good], 0), error
+
+    def _refused(self, place: int, records: Sequence[Record], error: Exception) -> _Leaving:
+        record, kind = records[place], type(error)
+        log.error("%s/%d@%d cannot be applied: %r", record.topic, record.partition, record.offset, error)
+        name = f"{kind.__module__}.{kind.__qualname__}".removeprefix("builtins.")
+        return _Leaving(place, self._dead(record, PROCESSING_ERROR, str(error), name))
+
+
+class _Fold:
+    """The pure part: customers and the score book of one partition, as of a state."""
+
+    def __init__(self, shared: Shared, number: int, store: Store, state: bytes | None) -> None:
+        before = None if state is None else _decode_state(state)
+        if before is not None:
+            _check(before, shared.definition, number)
+        self.newest_event_ms = None if before is None else before.newest_event_ms
+        self._shared, self._number, self._store = shared, number, store
+        definition = shared.definition
+        self._partition = Partition(definition, store, shared.scorer, None if before is None else before.partition)
+        self._book = ScoreBook(definition, shared.events, number, None if before is None else before.book)
+
+    def apply(self, entries: Sequence[Entry], until_ms: int) -> Effects:
+        shared, number = self._shared, self._number
+        scorer = self._partition.scorer = shared.scorer
+        found = self._partition.process(entries, until_ms)
+        told, histories = self._book.tell(found, self._store, scorer.trust)
+        outputs = [Output(shared.scores, number, customer, value) for customer, value in told]
+        outputs += [Output(shared.labels, 0, e.customer.encode(), label_value(e)) for e in found.examples]
+        if entries:
+            newest_ms = max(entry.event.time_ms for entry in entries)
+            self.newest_event_ms = max(newest_ms, self.newest_event_ms or 0)
+        label_hash = shared.definition.label_hash
+        state = _State(_STATE_VERSION, label_hash, self.newest_event_ms, found.state, self._book.state())
+        return Effects(outputs, {**found.changes, **histories}, _encode_state(state))
+
+
+def _check(state: _State, definition: ChurnDefinition, number: int) -> None:
+    if state.version != _STATE_VERSION:
+        raise ChurnSignalsError(
+            f"partition {number} was written in layout {state.version}, this program reads {_STATE_VERSION}: upgrade it"
+        )
+    if state.definition != definition.label_hash:
+        raise ConfigurationError(
+            f"partition {number} was built with the churn definition {state.definition}, which is now"
+            f" {definition.label_hash}: start a new group, from the log's beginning: {variable('kafka_group_id')}=NAME"
+        )
+
+
+def _first_timestamp(record: Record) -> int:
+    said: Any = dict(record.headers).get(TIMESTAMP, b"")
+    try:
+        return int(said)
+    except ValueError:
+        return record.timestamp

@@ -1,0 +1,259 @@
+"""One partition's processor without a broker: what it refuses, forwards and isolates, and how it bounds its work."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import orjson
+import pytest
+
+from models.backtest import MemoryStore
+from models.definition import ChurnDefinition
+from models.model import Model
+from models.partition import Entry, Partition
+from models.primitives import DAY_MS
+from streams import processor as module
+from streams.dead_letters import DeadLetter
+from streams.errors import ChurnSignalsError, ConfigurationError
+from streams.model_reader import Snapshot
+from streams.partitioner import partition_of
+from streams.processing import Effects
+from streams.processor import ERRORS_IN_A_ROW_MAX, FORWARDED, SPACE, TIMESTAMP, EventProcessor, Shared
+from streams.settings import Settings
+
+START = 1_704_067_200_000
+CHURN = '[churn.definitions.left]\nevent = "Subscription Cancelled"\n[label]\nhorizon = "5d"\n[snapshot]\nevery = "2d"'
+HERE = next(f"here-{n}" for n in range(99) if partition_of(b"here-%d" % n, 2) == 0)
+THERE = next(f"there-{n}" for n in range(99) if partition_of(b"there-%d" % n, 2) == 1)
+
+
+class Record(NamedTuple):
+    offset: int
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...] = ()
+    key: bytes | None = b"as sent"
+    topic: str = "customer-events"
+    partition: int = 0
+    timestamp: int = START + 400 * DAY_MS
+
+
+class Store(MemoryStore):
+    def next_due_ms(self) -> int | None:
+        return next(iter(self.due(2**62, 1)), (None,))[0]
+
+
+def record(offset: int, customer: str = HERE, at_ms: int = START, name: str = "Feature Used", **more: Any) -> Record:
+    call = {"type": "track", "event": name, "userId": customer, "timestamp": at_ms / 1000, "messageId": f"m{offset}"}
+    return Record(offset, orjson.dumps(call), **more)
+
+
+def shared(text: str = CHURN) -> Shared:
+    return Shared(Settings(), ChurnDefinition.parse(text), 2, wall_ms=lambda: START + 500 * DAY_MS)
+
+
+def step(processor: EventProcessor, store: Store, records: Sequence[Any], now_ms: int | None = None) -> Effects:
+    """One transaction, as the engine does it."""
+    effects = processor.process(records, now_ms)
+    store.apply(effects.changes)
+    processor.committed()
+    return effects
+
+
+def run(processor: EventProcessor, store: Store, records: Sequence[Any]) -> list[Effects]:
+    """Transactions until every record is consumed."""
+    found = []
+    while records:
+        effects = step(processor, store, records)
+        assert effects.consumed or effects.changes
+        found.append(effects)
+        records = records[effects.consumed :]
+    return found
+
+
+def of(effects: Effects, topic: str) -> list[Any]:
+    return [output for output in effects.outputs if output.topic == topic]
+
+
+def break_on(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """A batch with an event of this name fails, after everything up to that event has left its marks in memory."""
+    process = Partition.process
+
+    def broken(self: Partition, entries: Sequence[Entry], until_ms: int = 0) -> Any:
+        for count, (_, event) in enumerate(entries, 1):
+            if event.name == name:
+                process(self, entries[:count], until_ms)
+                raise ZeroDivisionError("a fault of ours")
+        return process(self, entries, until_ms)
+
+    monkeypatch.setattr(Partition, "process", broken)
+
+
+def test_an_event_is_scored_under_its_customer_in_its_own_partition() -> None:
+    store = Store()
+    effects = step(EventProcessor(shared(), 0, store, None), store, [record(7)])
+    [score] = of(effects, "churn-scores")
+    assert (score.partition, score.key) == (0, HERE.encode())
+    value = orjson.loads(score.value)
+    assert value["customer"]["id"] == HERE
+    assert value["lineage"] | {"features": "", "config": ""} == {
+        "topic": "customer-events", "partition": 0, "offset": 7, "features": "", "config": "",
+    }  # fmt: skip
+    assert store.records.keys() == {b"c" + HERE.encode(), b"h" + HERE.encode()}
+
+
+def test_the_score_before_is_told_with_the_next_one_and_the_history_has_both() -> None:
+    store = Store()
+    processor = EventProcessor(shared(), 0, store, None)
+    first = step(processor, store, [record(1)])
+    again = EventProcessor(shared(), 0, store, first.state)
+    second = step(again, store, [record(2, at_ms=START + DAY_MS)])
+    before, after = (orjson.loads(of(effects, "churn-scores")[0].value) for effects in (first, second))
+    assert before["previous"] is None
+    assert after["previous"] == pytest.approx(before["probability"], abs=1e-6)
+    assert len(after["history"]) == 2
+
+
+def test_a_rejected_event_leaves_as_it_came_with_headers_that_say_why() -> None:
+    store = Store()
+    sent = Record(5, b"\xff not json", (("trace", b"\x00"),), key=None)
+    effects = step(EventProcessor(shared(), 0, store, None), store, [sent])
+    [output] = of(effects, "customer-events.dlq")
+    assert (output.partition, output.key, output.value, output.headers[0]) == (0, None, sent.value, ("trace", b"\x00"))
+    headers = dict(output.headers)
+    assert headers["churn.reason"] == b"not_json"
+    assert headers["__streams.errors.topic"] == b"customer-events"
+    assert headers["__streams.errors.partition"] == b"0"
+    assert headers["__streams.errors.offset"] == b"5"
+    assert b"UTF-8" in headers["__streams.errors.message"]
+    assert effects.changes == {}
+
+
+def test_an_event_of_another_partition_is_forwarded_once_and_never_applied_here() -> None:
+    store = Store()
+    processor = EventProcessor(shared(), 0, store, None)
+    sent = record(3, THERE, headers=(("trace", b"1"),))
+    [output] = step(processor, store, [sent]).outputs
+    assert (output.topic, output.partition, output.key, output.value) == ("customer-events", 1, sent.key, sent.value)
+    assert dict(output.headers) == {"trace": b"1", FORWARDED: b"0@3", TIMESTAMP: str(sent.timestamp).encode()}
+    assert store.records == {}
+    [letter] = step(processor, store, [sent._replace(headers=tuple(output.headers))]).outputs
+    assert letter.topic == "customer-events.dlq"
+    assert dict(letter.headers)["churn.reason"] == b"misrouted"
+
+
+def test_a_forwarded_event_without_a_time_of_its_own_keeps_that_of_its_first_record() -> None:
+    store = Store()
+    value = orjson.dumps({"type": "page", "userId": HERE})
+    mark = ((FORWARDED, b"1@3"), (TIMESTAMP, str(START).encode()))
+    processor = EventProcessor(shared(), 0, store, None)
+    step(processor, store, [Record(9, value, mark)])
+    assert processor.newest_event_ms == START
+
+
+def test_an_event_that_cannot_be_applied_is_isolated_and_leaves_no_trace(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rule: the rest of its batch is as if it had never come, and its own customer's profile as before it."""
+    good = [record(n, at_ms=START + n * DAY_MS) for n in range(20)]
+    expected = Store()
+    run(EventProcessor(shared(), 0, expected, None), expected, good)
+    break_on(monkeypatch, "Poison")
+    poison = [record(100 + n, at_ms=START + n * DAY_MS, name="Poison") for n in (4, 5, 12)]
+    mixed = sorted(good + poison, key=lambda r: (orjson.loads(r.value)["timestamp"], r.offset))
+    store = Store()
+    letters = [
+        DeadLetter.of(Record(0, output.value, tuple(output.headers)))
+        for effects in run(EventProcessor(shared(), 0, store, None), store, mixed)
+        for output in of(effects, "customer-events.dlq")
+    ]
+    assert store.records == expected.records
+    assert [(letter.reason, letter.source) for letter in letters] == [
+        ("processing_error", f"customer-events/0@{p.offset}") for p in poison
+    ]
+    assert {(letter.exception, letter.message) for letter in letters} == {("ZeroDivisionError", "a fault of ours")}
+
+
+def test_more_than_ten_failures_in_a_row_stop_the_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    break_on(monkeypatch, "Poison")
+    store = Store()
+    processor = EventProcessor(shared(), 0, store, None)
+    poison = [record(n, name="Poison") for n in range(ERRORS_IN_A_ROW_MAX + 1)]
+    run(processor, store, [*poison[:-1], record(50), *poison[:-1]])
+    with pytest.raises(ChurnSignalsError, match=r"customer-events/0: 11 events in a row .* offset 10: ZeroDivision"):
+        run(EventProcessor(shared(), 0, store, None), store, poison)
+
+
+def test_a_deadline_that_fails_is_no_event_s_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rule: a fault of ours that no record causes stops the worker; the next event is not blamed for it."""
+
+    process, due_ms = Partition.process, START + 5 * DAY_MS
+
+    def broken(self: Partition, entries: Sequence[Entry], until_ms: int = 0) -> Any:
+        if max([until_ms, *(entry.event.time_ms for entry in entries)]) >= due_ms:
+            raise ZeroDivisionError("in a deadline")
+        return process(self, entries, until_ms)
+
+    store = Store()
+    processor = EventProcessor(shared(), 0, store, None)
+    step(processor, store, [record(1)])
+    monkeypatch.setattr(Partition, "process", broken)
+    with pytest.raises(ZeroDivisionError):
+        step(processor, store, [record(2, at_ms=START + 9 * DAY_MS)])
+
+
+def test_due_work_is_cut_into_transactions_that_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rule: however few deadlines a transaction may look at, scores, labels and records are the same."""
+    homes = [name for n in range(200) if partition_of((name := f"c{n}").encode(), 2) == 0]
+    events = [record(i, name, START + i * 60_000) for i, name in enumerate(homes)]
+    later = [record(1000 + i, name, START + (11 + 3 * i) * DAY_MS) for i, name in enumerate(homes[:3])]
+
+    def outcome() -> tuple[Any, ...]:
+        store = Store()
+        processor = EventProcessor(shared(), 0, store, None)
+        step(processor, store, events)
+        effects = run(processor, store, later)
+        outputs = [output for one in effects for output in one.outputs]
+        return len(effects), effects[-1].state, store.records, outputs
+
+    whole = outcome()
+    monkeypatch.setattr(module, "DUE_MAX", 10)
+    cut = outcome()
+    assert whole[0] == 1
+    assert cut[0] > 10
+    assert cut[1:3] == whole[1:3]
+    for topic in ("churn-scores", "churn-labels"):
+        assert [o for o in cut[3] if o.topic == topic] == [o for o in whole[3] if o.topic == topic]
+
+
+def test_in_live_running_the_clock_alone_makes_scores() -> None:
+    """Rule: a customer who falls silent is looked at when it is due, with no further event."""
+    store = Store()
+    processor = EventProcessor(shared(), 0, store, None)
+    step(processor, store, [record(1)])
+    due_ms = processor.next_due_ms()
+    assert due_ms is not None
+    assert not step(processor, store, [], due_ms - 1).outputs
+    [score] = step(processor, store, [], due_ms).outputs
+    assert orjson.loads(score.value)["lineage"]["offset"] is None
+    assert processor.newest_event_ms == START
+    assert (processor.next_due_ms() or 0) > due_ms
+
+
+def test_the_newest_snapshot_answers_from_the_next_batch_on() -> None:
+    store, both = Store(), shared()
+    processor = EventProcessor(both, 0, store, None)
+    step(processor, store, [record(1)])
+    model = Model(SPACE)
+    model.learn(np.zeros(SPACE.size), np.zeros(SPACE.size), True, 1)
+    both.on_snapshot(Snapshot(model.snapshot(), 1))
+    effects = step(processor, store, [record(2, at_ms=START + DAY_MS)])
+    assert orjson.loads(of(effects, "churn-scores")[0].value)["model"] == model.version
+    with pytest.raises(ConfigurationError, match="model churn: not a model snapshot"):
+        both.on_snapshot(Snapshot(b"{}", 2))
+
+
+def test_another_definition_of_churn_does_not_go_on_with_this_state() -> None:
+    store = Store()
+    state = step(EventProcessor(shared(), 0, store, None), store, [record(1)]).state
+    with pytest.raises(ConfigurationError, match="CHURN_KAFKA_GROUP_ID"):
+        EventProcessor(shared(CHURN.replace("5d", "6d")), 0, store, state)
