@@ -3,10 +3,14 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+DATA ?= ../shared/data
 
-.PHONY: install test lint unit laws lock clean
+.PHONY: help install test lint unit laws broker-test crash-test bench-model quality docs lock clean
 
-install: $(STAMP)
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+
+install: $(STAMP)  ## an environment under .venv, from the lock file
 
 $(STAMP): requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -14,22 +18,37 @@ $(STAMP): requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $(STAMP)
 
-test: lint unit laws  ## everything that has to hold before a change lands
+test: lint unit laws broker-test  ## everything that has to hold before a change lands
 
-lint: $(STAMP)
+lint: $(STAMP)  ## style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-unit: $(STAMP)  ## no broker, under 30 s
-	$(BIN)/python -m pytest tests/models tests/streams
+unit: $(STAMP)  ## tests without a broker
+	$(BIN)/python -m pytest tests/models tests/streams tests/benchmarks
 
-laws: $(STAMP)  ## properties, under 2 min
+laws: $(STAMP)  ## properties
 	$(BIN)/python -m pytest tests/laws
+
+broker-test: $(STAMP)  ## tests against real Apache Kafka, which they start and stop
+	$(BIN)/python -m pytest tests/broker
+
+crash-test: $(STAMP)  ## kill, pause and outage against an oracle
+	$(BIN)/python -m pytest tests/crash
+
+bench-model: $(STAMP)  ## microseconds an event by stage, from a real log where there is one (DATA=folder), else simulated
+	$(BIN)/python -m benchmarks.model $(DATA)/oulad-2013j.jsonl.gz
+
+quality: $(STAMP)  ## quality on simulated customers beside the truth
+	$(BIN)/python -m benchmarks.quality.simulated
+
+docs: $(STAMP)  ## rewrite the generated parts of the documentation
+	$(BIN)/python -m streams.docs
 
 lock:  ## rewrite requirements.lock (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
 	  --all-extras --no-header --output-file requirements.lock pyproject.toml
 
-clean:
-	rm -rf $(VENV) .data .mypy_cache .ruff_cache .pytest_cache
+clean:  ## remove the environment, the embedded broker's data and all caches
+	rm -rf $(VENV) .data .mypy_cache .ruff_cache .pytest_cache .hypothesis
