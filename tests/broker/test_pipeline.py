@@ -283,13 +283,12 @@ def test_the_trainer_is_what_the_labels_in_their_order_make_of_it(new_run: Calla
         while not re.search(r"scoring with model [1-9]", run.log_of("w0")):
             await asyncio.sleep(0.1)
         await send(run.settings, lines()[EVENTS_MAX // 2 :])
-        await _learned(run, 200)
+        await _labels_of_another_model(run)
         assert run.stop("w0") == 0
         labels = await read(run, name_of(LABELS, run.settings))
         await _learned(run, len(labels))
         stop.set()
         await training
-        assert len({read_label(record.value).model for record in labels}) > 1  # the worker swapped
         model = Model(SPACE)
         for record in labels:
             example = read_label(record.value)
@@ -315,6 +314,16 @@ async def _newest(run: Run) -> Any:
         return await reader.read_to_end()
     finally:
         await reader.stop()
+
+
+async def _labels_of_another_model(run: Run) -> None:
+    """Wait until examples mature that were frozen with a model that had learned."""
+    deadline = time.monotonic() + DRAIN_TIMEOUT_S
+    while time.monotonic() < deadline:
+        if len({read_label(record.value).model for record in await read(run, name_of(LABELS, run.settings))}) > 1:
+            return
+        await asyncio.sleep(0.2)
+    raise AssertionError(f"the worker swapped no model within {DRAIN_TIMEOUT_S:.0f} s")
 
 
 async def _learned(run: Run, labels: int) -> None:
