@@ -5,6 +5,10 @@
 Prints microseconds per event for every stage, what that is in units of `orjson.loads` over the same lines in the same
 process (the figure that decides: it does not depend on the machine), the size of profiles, and peak memory. Without a
 file, or where it is absent, simulated customers are used.
+
+What features read of a profile is copied out while events are applied, and counts as "apply". Left out is what a
+worker does besides the fold: reading the log, writing to its store, and the outputs, which decode the profiles of the
+points that they tell of.
 """
 
 from __future__ import annotations
@@ -89,15 +93,15 @@ def measure(lines: list[bytes], definition: ChurnDefinition) -> dict[str, Any]:
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)  # as a worker does
     model = Model(FeatureSpace(NAMES, RELATIVE, CATALOGUE))
-    originals = fold.features, profiles.encode, profiles.decode
-    fold.features = watch.around("features", fold.features)  # type: ignore[assignment]
-    profiles.encode = watch.around("encode", profiles.encode)
+    originals = fold.compute, profiles.encode_body, profiles.decode
+    fold.compute = watch.around("features", fold.compute)
+    profiles.encode_body = watch.around("encode", profiles.encode_body)
     profiles.decode = watch.around("decode profile", profiles.decode)
     model.learn = watch.around("learn", model.learn)  # type: ignore[method-assign]
     watch.around("score", lambda: None)
     store, examples, points = MemoryStore(), [], 0
     loads_s = decode_s = process_s = 0.0
-    part = fold.Partition(definition, store, _TimedScorer(model.scorer(), watch))  # type: ignore[arg-type]
+    part = fold.Partition(definition, store, _TimedScorer(model.scorer(), watch))
     try:
         for at in range(0, len(lines), BATCH_EVENTS):
             raw = lines[at : at + BATCH_EVENTS]
@@ -120,9 +124,9 @@ def measure(lines: list[bytes], definition: ChurnDefinition) -> dict[str, Any]:
                 model.learn(x, m, bool(e.label), e.release_ms // DAY_MS, e.probability, e.members)
             if effects.examples:
                 examples += effects.examples
-                part.scorer = _TimedScorer(model.scorer(), watch)  # type: ignore[assignment]
+                part.scorer = _TimedScorer(model.scorer(), watch)
     finally:
-        fold.features, profiles.encode, profiles.decode = originals  # type: ignore[assignment]
+        fold.compute, profiles.encode_body, profiles.decode = originals
     inner_s = sum(watch.seconds[stage] for stage in ("features", "score", "encode", "decode profile"))
     n = len(lines)
     stages = {

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
-from itertools import chain
-from operator import attrgetter
 from typing import Any, Final
 
 import numpy as np
@@ -18,19 +16,17 @@ from numpy.typing import NDArray
 
 from models.effects import STARTED, SubscriptionState
 from models.families import COUNTER_INDEX, COUNTERS
+from models.gathered import Gathered
 from models.primitives import BIN_BYTES, BITMAP_DAYS, CARRY, DAY_BINS, DAY_MS, HOUR_BINS, HOUR_MS
 from models.profile import NEVER_MS, Profile, Subscription
+from models.ring import Ring
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-Counts = NDArray[np.int32]
 
 GAP_HALF_LIFE_DAYS: Final = 90.0  # older gaps between active days count less
 WINDOW_DAYS: Final = 128  # of the bitmap, for counts of active days: 90 days and as much lateness as bins have
 _GAP_WEIGHT: Final = np.exp2(-np.arange(BITMAP_DAYS) / GAP_HALF_LIFE_DAYS)
-_MEMBERS: Final = ("commerce", "subscription", "payments", "voice", "identity", "journey")
-_members_of: Final = attrgetter(*_MEMBERS)
-_plain_of: Final = attrgetter("newest_ms", "engaged_ms", "first_ms", "first_engaged_ms", "older_days")
 
 
 class Columns:
@@ -41,33 +37,31 @@ class Columns:
     [0.0]
     """
 
-    def __init__(self, profiles: Sequence[Profile], now_ms: Sequence[int]) -> None:
-        self.profiles = profiles
-        self.n = len(profiles)
-        plain = np.array([_plain_of(p) for p in profiles], dtype=np.int64).reshape(self.n, 5)
-        newest = np.ascontiguousarray(plain[:, 0])
+    def __init__(self, profiles: Sequence[Profile], now_ms: Sequence[int], gathered: Gathered | None = None) -> None:
+        if gathered is None:
+            gathered = Gathered()
+            for profile, now in zip(profiles, now_ms, strict=True):
+                gathered.add(profile, now)
+        self._gathered = gathered
+        self.n = gathered.n
+        plain = np.frombuffer(gathered.plain, np.int64).reshape(self.n, 6)
+        newest = np.ascontiguousarray(plain[:, 1])
         self.engaged_ms, self.first_ms, self.first_engaged_ms, self.older_days = (
-            plain[:, k].astype(np.float64) for k in range(1, 5)
+            plain[:, k].astype(np.float64) for k in range(2, 6)
         )
-        self.now_ms: Ints = np.maximum(np.array(now_ms, dtype=np.int64), newest)
+        self.now_ms: Ints = np.maximum(plain[:, 0], newest)
         self._day_shift: Ints = self.now_ms // DAY_MS - newest // DAY_MS
         self._hour_shift: Ints = self.now_ms // HOUR_MS - newest // HOUR_MS
         self._newest = newest
         self._rows = np.arange(self.n)
-        self._counts: dict[str, tuple[Ints, Counts, Counts] | None] = {}
+        self._counts: dict[str, _Counts | None] = {}
 
     # Parts that not every profile has --------------------------------------------------------------------------------
 
     @cached_property
     def _parts(self) -> dict[str, tuple[Ints, list[Any]]]:
         """For each part of a profile, the rows that have it, and the parts."""
-        columns = zip(*[_members_of(p) for p in self.profiles], strict=True) if self.n else [()] * len(_MEMBERS)
-        found: dict[str, tuple[Ints, list[Any]]] = {}
-        for name, parts in zip(_MEMBERS, columns, strict=True):
-            some = [part for part in parts if part is not None]
-            rows = self._rows if len(some) == self.n else [i for i, part in enumerate(parts) if part is not None]
-            found[name] = np.array(rows, dtype=np.int64), some
-        return found
+        return {name: (np.array(rows, dtype=np.int64), some) for name, (rows, some) in self._gathered.parts.items()}
 
     def part(self, name: str, read: Callable[[Any], Any]) -> Floats:
         """One number per profile from a part that not every profile has; NaN where it is absent."""
@@ -103,13 +97,13 @@ class Columns:
 
     def count(self, counter: str, days: int = 0, hours: int = 0) -> Floats:
         """Events in the bins of the last `days` days or `hours` hours, the current one included."""
-        bins = self._bins(counter)
-        if bins is None:
+        counts = self._bins(counter)
+        if counts is None:
             return np.zeros(self.n)
-        rows, by_day, by_hour = bins
-        totals, width, shift = (by_day, days, self._day_shift) if days else (by_hour, hours, self._hour_shift)
-        last = np.minimum(width - shift[rows], totals.shape[1]) - 1
-        return self._spread(rows, np.where(last >= 0, totals[np.arange(len(rows)), np.maximum(last, 0)], 0), 0.0)
+        rows, by_day, by_hour = counts
+        if days:
+            return self._spread(rows, by_day.newest(days - self._day_shift[rows]), 0.0)
+        return self._spread(rows, by_hour.newest(hours - self._hour_shift[rows]), 0.0)
 
     def total(self, counter: str) -> Floats:
         """Events ever."""
@@ -117,71 +111,48 @@ class Columns:
 
     @cached_property
     def _totals(self) -> Floats:
-        lengths = [len(p.totals) for p in self.profiles]
-        keys = list(chain.from_iterable([p.totals for p in self.profiles]))
-        values = list(chain.from_iterable([p.totals.values() for p in self.profiles]))
+        lengths, keys, values = self._gathered.totals
         out = np.zeros((len(COUNTERS), self.n))
         out[keys, np.repeat(self._rows, lengths)] = values
         return out
 
     def peak(self, counter: str, days: int) -> Floats:
         """The largest count in any `days` consecutive days that the bins reach back to."""
-        bins = self._bins(counter)
-        if bins is None:
+        counts = self._bins(counter)
+        if counts is None:
             return np.zeros(self.n)
-        rows, by_day, _ = bins
-        widest = by_day[:, days:] - by_day[:, :-days]
-        return self._spread(rows, np.maximum(widest.max(axis=1), by_day[:, days - 1]), 0.0)
+        rows, by_day, _ = counts
+        return self._spread(rows, by_day.widest(days), 0.0)
 
-    @cached_property
-    def _binned(self) -> dict[int, list[int]]:
-        """Rows that have bins, by counter."""
-        found: dict[int, list[int]] = {}
-        for i, p in enumerate(self.profiles):
-            for key in p.bins:
-                if key in found:
-                    found[key].append(i)
-                else:
-                    found[key] = [i]
-        return found
-
-    def _bins(self, counter: str) -> tuple[Ints, Counts, Counts] | None:
-        """The rows that ever counted, and their cumulative counts by age in days and hours; column k: k + 1 bins."""
+    def _bins(self, counter: str) -> _Counts | None:
+        """The rows that ever counted, and their counts in days and hours."""
         if counter in self._counts:
             return self._counts[counter]
         index = COUNTER_INDEX[counter]
         found = None
-        if rows := self._binned.get(index):
-            days, hours = self._by_age(rows, index)
-            if carried := self._binned.get(index + CARRY):
-                high = np.searchsorted(rows, carried)
-                for low, part in zip((days, hours), self._by_age(carried, index + CARRY), strict=True):
-                    low[high] += 256 * part
-            found = np.array(rows), np.cumsum(days, axis=1, dtype=np.int32), np.cumsum(hours, axis=1, dtype=np.int32)
+        bins = self._gathered.bins
+        if index in bins:
+            rows, raw = _raw(bins[index])
+            counts: Any = raw
+            if index + CARRY in bins:
+                carried, high = _raw(bins[index + CARRY])
+                counts = raw.astype(np.int32)
+                counts[np.searchsorted(rows, carried)] += 256 * high.astype(np.int32)
+            newest = self._newest[rows]
+            found = (
+                rows,
+                Ring(counts[:, :DAY_BINS], newest // DAY_MS % DAY_BINS),
+                Ring(counts[:, DAY_BINS:], newest // HOUR_MS % HOUR_BINS),
+            )
         self._counts[counter] = found
         return found
-
-    def _by_age(self, rows: list[int], key: int) -> tuple[Counts, Counts]:
-        """The bins of these rows turned so that the newest stands first, days and hours."""
-        profiles = self.profiles
-        raw = np.frombuffer(b"".join([profiles[i].bins[key] for i in rows]), np.uint8).reshape(len(rows), BIN_BYTES)
-        newest = self._newest[rows]
-        by_age = []
-        for base, size, unit in ((0, DAY_BINS, DAY_MS), (DAY_BINS, HOUR_BINS, HOUR_MS)):
-            turned = np.empty((len(rows), size), np.uint8)
-            slot = newest // unit % size
-            for first in np.unique(slot):  # most of a batch is of the same day: turn whole blocks
-                chosen = np.flatnonzero(slot == first)
-                turned[chosen] = raw[chosen][:, base + (first - np.arange(size)) % size]
-            by_age.append(turned.astype(np.int32))
-        return by_age[0], by_age[1]
 
     # Active days and rhythm ----------------------------------------------------------------------------------------
 
     @cached_property
     def _active(self) -> NDArray[np.uint8]:
         """Active days by age before the profile's newest day, (n, 512) of 0 and 1."""
-        raw = np.frombuffer(b"".join([p.days for p in self.profiles]), np.uint8)
+        raw = np.frombuffer(self._gathered.days, np.uint8)
         return np.unpackbits(raw.reshape(self.n, BITMAP_DAYS // 8), axis=1, bitorder="little")
 
     @cached_property
@@ -246,8 +217,8 @@ class Columns:
     @cached_property
     def _used(self) -> tuple[Ints, Ints]:
         """Row and age in days of each product feature's last use."""
-        lengths = [len(p.used) for p in self.profiles]
-        last = np.array(list(chain.from_iterable([p.used.values() for p in self.profiles])), dtype=np.int64)
+        lengths, values = self._gathered.used
+        last = np.array(values, dtype=np.int64)
         row = np.repeat(self._rows, lengths)
         return row, (self.now_ms // DAY_MS)[row] - last
 
@@ -263,6 +234,14 @@ class Columns:
         states = np.array([_subscription(part) for part in parts], dtype=np.float64).reshape(len(parts), 4)
         names = ("active", "paused", "cancel_scheduled", "since_ms")
         return {name: self._spread(rows, states[:, k], 0.0) for k, name in enumerate(names)}
+
+
+_Counts = tuple[Ints, Ring, Ring]  # rows that ever counted, by day and by hour
+
+
+def _raw(found: tuple[list[int], bytearray]) -> tuple[Ints, NDArray[np.uint8]]:
+    rows, bins = found
+    return np.array(rows), np.frombuffer(bins, np.uint8).reshape(len(rows), BIN_BYTES)
 
 
 def _subscription(part: Subscription) -> tuple[float, float, float, int]:

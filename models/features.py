@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from models.columns import Columns
 from models.effects import DOWNGRADED
+from models.gathered import Gathered
 from models.primitives import DAY_MS
 from models.profile import Profile
 
@@ -501,7 +502,15 @@ def features(profiles: Sequence[Profile], now_ms: Sequence[int]) -> Floats:
         float64 of shape (n, number of features), C-contiguous, NaN where a value cannot be known. A row's bits do not
         depend on the other rows.
     """
-    columns = Columns(profiles, now_ms)
+    gathered = Gathered()
+    for profile, now in zip(profiles, now_ms, strict=True):
+        gathered.add(profile, now)
+    return compute(gathered)
+
+
+def compute(gathered: Gathered) -> Floats:
+    """The catalogue's values for rows that were gathered one by one; see `features`."""
+    columns = Columns([], [], gathered)
     by_feature = np.empty((len(FEATURES), columns.n))
     with np.errstate(invalid="ignore", divide="ignore"):
         for i, feature in enumerate(FEATURES):

@@ -4,19 +4,22 @@
 
 1. Before an event is applied, every deadline up to the partition's clock is handled as of its due time, in the order
    (due time, hash of the key): labels are released, snapshots taken, silent customers looked at.
-2. The event is applied. If the log makes it a scoring point, the profile is frozen: a later event of the same batch
-   works on a copy.
-3. At the end of the batch the frozen profiles become one array of features; points in order read the population's
+2. The event is applied. If the log makes it a scoring point, what features read of the profile is copied out.
+3. At the end of the batch all that was copied becomes one array of features; points in order read the population's
    current level, and snapshots move it; everything is scored by one product.
 4. Released labels find the features and the probability that were frozen with their snapshot.
+
+Customers do not meet in 1 and 2, so a batch is worked on customer by customer: each is decoded, moved through all of
+their events and deadlines, encoded and let go, which is about as much as fits into a processor's cache. Points and
+labels are then put in the order that the log gives them.
 
 Batch boundaries change nothing: scoring points, deadlines and the population's level are functions of the log.
 """
 
 from __future__ import annotations
 
-import heapq
 import itertools
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -30,7 +33,9 @@ from models.definition import ChurnDefinition, EventDefinition, matches
 from models.effects import SubscriptionState, apply
 from models.event import Event
 from models.families import LIGHT_EFFECTS, MEANINGS, UNKNOWN
-from models.features import FEATURES, features
+from models.features import FEATURES
+from models.features import compute as compute
+from models.gathered import Gathered
 from models.population import Population
 from models.primitives import DAY_MS
 from models.profile import NEVER_MS, Path, Pending, Profile
@@ -43,7 +48,7 @@ SILENCE_STEPS: Final = 3  # looks at a silent customer, after 2, 4 and 8 usual g
 SILENCE_MIN_MS: Final = 2 * DAY_MS  # a weekend off is no silence
 UNSUBSCRIBED_WINDOW_MS: Final = 90 * DAY_MS  # who never subscribed is at risk only so long after the last event
 FEATURE_COUNT: Final = len(FEATURES)
-CACHE_PROFILES: Final = 20_000  # decoded profiles kept between batches, some 4 KB each
+CACHE_RECORDS: Final = 50_000  # kept between batches, some 1 KB each
 
 _NINETY_DAYS: Final = (1 << 90) - 1
 
@@ -91,7 +96,16 @@ class Point(msgspec.Struct, gc=False):
     at_ms: int
     trigger: str
     offset: int  # of the event that caused it, -1 for a deadline
-    profile: Profile
+    body: bytes = b""  # of the profile as it was then
+
+    @property
+    def profile(self) -> Profile:
+        """The profile as it was then, read anew each time: few points need it, and bytes take the least room."""
+        return profiles.decode_body(self.body)
+
+    @profile.setter
+    def profile(self, profile: Profile) -> None:
+        self.body = profiles.encode_body(profile)
 
 
 class Example(msgspec.Struct, gc=False):
@@ -138,6 +152,22 @@ class _State(msgspec.Struct, array_like=True):
     definition: str = ""
     clock_ms: int = 0
     population: list[Any] = []
+
+
+class _Customer:
+    """A customer while their part of a batch is worked on."""
+
+    __slots__ = ("due_ms", "key", "open", "order", "path", "profile", "shared", "touched")
+
+    def __init__(self, key: bytes, profile: Profile, path: Path, due_ms: int) -> None:
+        self.key = key
+        self.order = order_hash(key)
+        self.profile = profile
+        self.path = path
+        self.due_ms = due_ms
+        self.touched = False  # the record is written
+        self.open: list[Point] = []  # points since the profile last changed
+        self.shared = False  # parts of the profile are shared with rows that were gathered
 
 
 class _Release(NamedTuple):
@@ -201,7 +231,7 @@ class Partition:
         self._primary_mask = sum(1 << i for i in self._primary)
         self._wait_ms = definition.release_after_ms
         self._score_every_ms = definition.score_every_ms
-        self._cache: dict[bytes, Profile] = {}
+        self._cache: dict[bytes, bytes] = {}
         self._begin()
 
     def _restore(self, data: bytes) -> None:
@@ -214,15 +244,14 @@ class Partition:
         self.population.restore(state.population)
 
     def _begin(self) -> None:
-        self._live: dict[bytes, Profile] = {}
-        self._touched: set[bytes] = set()  # whose record is written
-        self._due_of: dict[bytes, int] = {}  # the due time of those on the heap, or moved
-        self._frozen: set[bytes] = set()  # whose profile a point holds
-        self._shared: set[bytes] = set()  # whose profile shares its parts with one that a point holds
-        self._due: list[tuple[int, int, bytes]] = []
-        self._until_ms = 0
         self._points: list[Point] = []
+        self._rows = Gathered()
+        self._places: list[tuple[int, int, int]] = []  # of the points in the log
         self._released: list[_Release] = []
+        self._release_places: list[tuple[int, int, int]] = []
+        self._raises: list[int] = []  # the clock, each time it moved
+        self._raised_at: list[int] = []  # and the place of the event that moved it
+        self._records: list[tuple[bytes, int, float, bytes]] = []  # to write: key, due time, probability, body
         self._duplicates = 0
 
     # 1 and 2: apply in order ---------------------------------------------------------------------------------------
@@ -235,84 +264,100 @@ class Partition:
             until_ms: In live running, the wall clock up to which deadlines are due without any event; 0 in a replay.
         """
         self._begin()
-        newest = max((entry.event.time_ms for entry in entries), default=0)
-        self._until_ms = max(newest, until_ms, self.clock_ms)
-        keys = [b"c" + entry.event.customer.encode() for entry in entries]
-        self._load(keys)
-        self._load_due()
-        live, clock = self._live, self.clock_ms
-        for key, (offset, event) in zip(keys, entries, strict=True):
-            at = event.time_ms
-            if at > clock:
-                clock = self.clock_ms = at
-                if self._due and self._due[0][0] <= at:
-                    self._handle_due(at)
-            self._apply(key, live.get(key), event, offset)
-        if until_ms > self.clock_ms:
-            self.clock_ms = until_ms
-            self._handle_due(until_ms)
+        places: dict[str, list[int]] = {}
+        clock, clocks = self.clock_ms, []
+        for place, (_, event) in enumerate(entries):
+            if event.time_ms > clock:
+                clock = event.time_ms
+                self._raises.append(clock)
+                self._raised_at.append(place)
+            clocks.append(clock)
+            if event.customer in places:
+                places[event.customer].append(place)
+            else:
+                places[event.customer] = [place]
+        self.clock_ms = end = max(clock, until_ms)
+        self._raises.append(end)
+        self._raised_at.append(len(entries))
+        keys = {b"c" + customer.encode(): found for customer, found in places.items()}
+        for _, key in self.store.due(end, 1 << 30):
+            if key not in keys:
+                keys[key] = []
+        for (key, mine), record in zip(keys.items(), self._load(keys), strict=True):
+            customer = self._customer(key, record)
+            for place in mine:
+                if customer.due_ms <= clocks[place]:
+                    self._handle_due(customer, clocks[place])
+                self._apply(customer, entries[place], place, clocks[place])
+            if customer.due_ms <= end:
+                self._handle_due(customer, end)
+            if customer.touched:
+                self._leave(customer)
         return self._finish()
 
-    def _load(self, keys: Iterable[bytes]) -> None:
-        live, cache = self._live, self._cache
-        missing = []
-        for key in dict.fromkeys(keys):
-            if key in live:
-                continue
-            profile = cache.pop(key, None)
-            if profile is None:
-                missing.append(key)
-            else:
-                live[key] = profile
-        for key, data in zip(missing, self.store.get_many(missing), strict=True):
-            if data is not None:
-                live[key] = profiles.decode(data)
+    def _load(self, keys: Iterable[bytes]) -> list[bytes | None]:
+        """The records of these keys, None for those who are new."""
+        cache = self._cache
+        found = [cache.get(key) for key in keys]
+        missing = [(place, key) for place, (key, record) in enumerate(zip(keys, found, strict=True)) if record is None]
+        for (place, _), record in zip(missing, self.store.get_many([key for _, key in missing]), strict=True):
+            found[place] = record
+        return found
 
-    def _load_due(self) -> None:
-        due = self.store.due(self._until_ms, 1 << 30)
-        self._load(key for _, key in due)
-        self._due = [(at, order_hash(key), key) for at, key in due]
-        heapq.heapify(self._due)
-        self._due_of = {key: at for at, key in due}
+    def _customer(self, key: bytes, record: bytes | None) -> _Customer:
+        if record is None:
+            new = Path()
+            return _Customer(key, Profile(path=new, matched=[0] * len(self._definitions)), new, NEVER_MS)
+        profile = profiles.decode(record)
+        path = profile.path
+        assert path is not None
+        return _Customer(key, profile, path, profiles.due_ms(record))
 
-    def _apply(self, key: bytes, profile: Profile | None, event: Event, offset: int) -> None:
-        if profile is None:
-            profile = self._live[key] = Profile(path=Path(), matched=[0] * len(self._definitions))
+    def _leave(self, customer: _Customer) -> None:
+        """Encodes a customer's profile while all of it is in the processor's cache, and lets go of it."""
+        body = profiles.encode_body(customer.profile)
+        for point in customer.open:
+            point.body = body
+        self._records.append((customer.key, customer.due_ms, customer.path.probability, body))
+
+    def _apply(self, customer: _Customer, entry: Entry, place: int, clock_ms: int) -> None:
+        offset, event = entry
+        profile, path = customer.profile, customer.path
         row = MEANINGS.get(event.name, UNKNOWN)
         effect = row.effect
         if effect == "alert":
             return
-        if key in self._frozen:
-            self._frozen.discard(key)
-            self._shared.add(key)
-            profile = self._live[key] = profiles.frozen_apart(profile)
-        if key in self._shared and effect not in LIGHT_EFFECTS:
-            self._shared.discard(key)
+        customer.touched = True
+        if customer.open:
+            customer.shared = True
+            body = profiles.encode_body(profile)
+            for point in customer.open:
+                point.body = body
+            customer.open.clear()
+        if customer.shared and effect not in LIGHT_EFFECTS:
+            customer.shared = False
             profiles.copy_parts(profile)
         if not apply(profile, event, row):
             self._duplicates += 1
-            self._touched.add(key)
             return
-        path = profile.path
-        assert path is not None
         at = event.time_ms
         engaged = row.engaged and not event.automated
-        if event.name in self._watched or (engaged and self._any_activity):
+        if (engaged and self._any_activity) or event.name in self._watched:
             self._match(profile, path, event, engaged)
         moved = False
         if path.next_snapshot_ms == NEVER_MS:
-            path.next_snapshot_ms = self._grid_after(key, self.clock_ms)
+            path.next_snapshot_ms = self._grid_after(customer.key, clock_ms)
             moved = True
         # a deadline of the first step is near enough to be left where it is: it moves when it is looked at
         if engaged and at == profile.engaged_ms and (path.silence_step or path.next_silence_ms == NEVER_MS):
             path.silence_step = 0
-            path.next_silence_ms = max(self._silence_due(profile, path), self.clock_ms + 1)
+            path.next_silence_ms = max(self._silence_due(profile, path), clock_ms + 1)
             moved = True
         if row.decisive or at - path.scored_ms >= self._score_every_ms:
-            self._capture(key, profile, path, max(at, profile.newest_ms), DECISIVE if row.decisive else EVENT, offset)
-        self._touched.add(key)
+            at_ms, trigger = max(at, profile.newest_ms), DECISIVE if row.decisive else EVENT
+            self._capture(customer, path, at_ms, trigger, offset, (2 * place + 1, 0, 0))
         if moved:
-            self._reschedule(key, path)
+            customer.due_ms = _due_ms(path, self._wait_ms)
 
     def _match(self, profile: Profile, path: Path, event: Event, engaged: bool) -> None:
         """Notes for each churn definition that its event came: at the latest ever, and first after each snapshot."""
@@ -333,10 +378,16 @@ class Partition:
                 if pending.snapshot_ms <= at < pending.since[i]:  # the snapshot itself saw what lies before it
                     pending.since[i] = at
 
-    def _capture(self, key: bytes, profile: Profile, path: Path, at_ms: int, trigger: str, offset: int) -> None:
-        path.scored_ms = max(path.scored_ms, at_ms)
-        self._frozen.add(key)
-        self._points.append(Point(key, at_ms, trigger, offset, profile))
+    def _capture(
+        self, customer: _Customer, path: Path, at_ms: int, trigger: str, offset: int, place: tuple[int, int, int]
+    ) -> None:
+        if at_ms > path.scored_ms:
+            path.scored_ms = at_ms
+        point = Point(customer.key, at_ms, trigger, offset)
+        self._rows.add(customer.profile, at_ms)
+        self._places.append(place)
+        self._points.append(point)
+        customer.open.append(point)
 
     # Deadlines -----------------------------------------------------------------------------------------------------
 
@@ -358,40 +409,33 @@ class Partition:
         wait = max(SILENCE_MIN_MS, 2 * DAY_MS * span // recent) << path.silence_step
         return profile.engaged_ms + wait
 
-    def _reschedule(self, key: bytes, path: Path) -> None:
-        due = _due_ms(path, self._wait_ms)
-        if self._due_of.get(key) != due:
-            self._due_of[key] = due
-            if due <= self._until_ms:
-                heapq.heappush(self._due, (due, order_hash(key), key))
+    def _handle_due(self, customer: _Customer, until_ms: int) -> None:
+        path, wait_ms = customer.path, self._wait_ms
+        customer.touched = True
+        at = customer.due_ms
+        while at <= until_ms:
+            # where a look at all deadlines, whenever the clock moves, would have come to this one
+            place = 2 * self._raised_at[bisect_left(self._raises, at)], at, customer.order
+            self._handle_deadline(customer, path, at, place)
+            at = _due_ms(path, wait_ms)
+        customer.due_ms = at
 
-    def _handle_due(self, until_ms: int) -> None:
-        due, due_of, live, touched = self._due, self._due_of, self._live, self._touched
-        while due and due[0][0] <= until_ms:
-            at, _, key = heapq.heappop(due)
-            if due_of[key] != at:
-                continue  # moved since it was put here
-            profile = live[key]
-            path = profile.path
-            assert path is not None
-            touched.add(key)
-            self._handle_deadline(key, profile, path, at)
-            self._reschedule(key, path)
-
-    def _handle_deadline(self, key: bytes, profile: Profile, path: Path, at_ms: int) -> None:
+    def _handle_deadline(self, customer: _Customer, path: Path, at_ms: int, place: tuple[int, int, int]) -> None:
+        profile = customer.profile
         while path.pending and path.pending[0].snapshot_ms + self._wait_ms <= at_ms:
-            self._released.append(self._label(key, path.pending.pop(0)))
+            self._release_places.append(place)
+            self._released.append(self._label(customer.key, path.pending.pop(0)))
         if path.next_snapshot_ms <= at_ms:
             eligible = self._eligible(profile, at_ms)
             if eligible & self._primary_mask and len(path.pending) < PENDING_MAX:
-                self._capture(key, profile, path, at_ms, SNAPSHOT, -1)
+                self._capture(customer, path, at_ms, SNAPSHOT, -1, place)
                 path.pending.append(Pending(at_ms, eligible, [NEVER_MS] * len(self._definitions)))
             path.next_snapshot_ms = at_ms + self.definition.snapshot_every_ms if eligible else NEVER_MS
         if path.next_silence_ms <= at_ms:
             due = self._silence_due(profile, path)
             if due <= at_ms:  # later: there was activity since, which moves the deadline only now, when it is looked at
                 if path.scored_ms < at_ms and self._eligible(profile, at_ms):
-                    self._capture(key, profile, path, at_ms, SILENCE, -1)
+                    self._capture(customer, path, at_ms, SILENCE, -1, place)
                 path.silence_step += 1
                 due = self._silence_due(profile, path)
             path.next_silence_ms = max(due, at_ms + 1)
@@ -438,38 +482,38 @@ class Partition:
     # 3 and 4: score, release -----------------------------------------------------------------------------------------
 
     def _finish(self) -> Effects:
-        points = self._points
-        x = features([p.profile for p in points], [p.at_ms for p in points]) if points else np.empty((0, FEATURE_COUNT))
+        order = _in_order(self._places)
+        points = self._points = [self._points[i] for i in order.tolist()]
+        x = compute(self._rows)[order] if points else np.empty((0, FEATURE_COUNT))
         m = self.population.levels(x, [p.at_ms if p.trigger == SNAPSHOT else None for p in points])
         scores = self.scorer.score(x, m)
         changes: dict[bytes, bytes | None] = {}
         self._freeze_snapshots(points, x, m, scores, changes)
+        self._released = [self._released[i] for i in _in_order(self._release_places).tolist()]
         examples = self._release(changes)
-        for i, point in enumerate(points):
-            path = self._live[point.key].path
-            assert path is not None
-            path.probability = float(scores.probability[i])
-        due_of = self._due_of
-        for key in self._touched:
-            profile = self._live[key]
-            assert profile.path is not None
-            due = due_of.get(key)
-            changes[key] = profiles.encode(profile, _due_ms(profile.path, self._wait_ms) if due is None else due)
-        self._remember()
+        newest = dict(zip([p.key for p in points], scores.probability.tolist(), strict=True))
+        records = {
+            key: profiles.encode_head(due, newest.get(key, probability)) + body
+            for key, due, probability, body in self._records
+        }
+        changes.update(records)
+        self._remember(records)
         state = _ENCODER.encode(
             _State(STATE_VERSION, self.definition.label_hash, self.clock_ms, self.population.state())
         )
         return Effects(changes, examples, points, x, m, scores, self.scorer.version, self._duplicates, state)
 
-    def _remember(self) -> None:
-        """Keeps decoded profiles for the next batch, the newest `CACHE_PROFILES` of them.
+    def _remember(self, records: dict[bytes, bytes]) -> None:
+        """Keeps records for the next batch, the newest `CACHE_RECORDS` of them.
 
         The caller commits the effects before the next batch or throws this object away, so what is kept is never ahead
-        of the store; and it is done with the points' profiles by then, since the next batch changes them.
+        of the store.
         """
         cache = self._cache
-        cache.update(self._live)
-        excess = len(cache) - CACHE_PROFILES
+        for key in records:
+            cache.pop(key, None)
+        cache.update(records)
+        excess = len(cache) - CACHE_RECORDS
         if excess > 0:
             for key in list(itertools.islice(cache, excess)):
                 del cache[key]
@@ -522,3 +566,10 @@ def _due_ms(path: Path, wait_ms: int) -> int:
     if path.pending:
         due = min(due, path.pending[0].snapshot_ms + wait_ms)
     return due
+
+
+def _in_order(places: list[tuple[int, int, int]]) -> NDArray[np.intp]:
+    """The order of places in the log: events where they stand, deadlines before the event that moved the clock past
+    them, by due time and then by hash."""
+    step, due, order = np.array(places, dtype=np.uint64).reshape(-1, 3).T
+    return np.lexsort((order, due, step))

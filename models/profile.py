@@ -8,12 +8,14 @@ Two kinds of fields, told apart by the type they stand in:
                rules stand with the fold (`models.partition`) that moves it.
 
 Encoded: 8 bytes with the time the record is next due (big endian, so that an index of deadlines is rebuilt without
-decoding), one byte of format version, then msgpack of the fields as an array.
+decoding), one byte of format version, 8 bytes with the newest probability (known only after the rest is encoded), then
+msgpack of the fields as an array.
 """
 
 from __future__ import annotations
 
 from copy import copy as shallow_copy
+from struct import Struct
 from typing import Any, Final
 
 import msgspec
@@ -35,7 +37,9 @@ from models.primitives import (
 
 FORMAT_VERSION: Final = 1
 NEVER_MS: Final = (1 << 63) - 1
-PREFIX_BYTES: Final = 9  # due time and version
+UNSCORED: Final = -1.0
+VERSION_AT: Final = 8
+PREFIX_BYTES: Final = 17  # due time, version and probability
 
 GUARD_IDS: Final = 256  # ids remembered to recognise a duplicate
 GUARD_HOURS: Final = 24  # of event time
@@ -147,7 +151,7 @@ class Path(msgspec.Struct, array_like=True, gc=False):
     """What depends on the order in which things happened; moved only by the fold."""
 
     scored_ms: int = 0
-    probability: float = -1.0  # at scored_ms; -1: never scored
+    probability: float = UNSCORED  # at scored_ms; encoded in the head, not here
     next_snapshot_ms: int = NEVER_MS
     next_silence_ms: int = NEVER_MS
     silence_step: int = 0
@@ -182,6 +186,7 @@ class Profile(msgspec.Struct, array_like=True, dict=True):
 
 
 _ENCODER = msgspec.msgpack.Encoder()
+_HEAD: Final = Struct(">QBd")
 _DECODER = msgspec.msgpack.Decoder(Profile)
 
 _PARTS: Final = ("commerce", "subscription", "payments", "voice", "identity", "journey")
@@ -197,7 +202,23 @@ class ProfileError(ValueError):
 
 def encode(profile: Profile, due_ms: int = NEVER_MS) -> bytes:
     """The profile as bytes. The same events in the same order give the same bytes, whatever was encoded in between."""
-    return due_ms.to_bytes(8, "big") + b"\x01" + _ENCODER.encode(profile)
+    return encode_head(due_ms, UNSCORED if profile.path is None else profile.path.probability) + encode_body(profile)
+
+
+def encode_head(due_ms: int, probability: float) -> bytes:
+    """What stands before the body: all that is not known before a batch is scored, and the due time for its index."""
+    return _HEAD.pack(due_ms, FORMAT_VERSION, probability)
+
+
+def encode_body(profile: Profile) -> bytes:
+    """All of a profile but its probability."""
+    path = profile.path
+    if path is None or path.probability == UNSCORED:
+        return _ENCODER.encode(profile)
+    probability, path.probability = path.probability, UNSCORED
+    data = _ENCODER.encode(profile)
+    path.probability = probability
+    return data
 
 
 def canonical(profile: Profile) -> Profile:
@@ -213,15 +234,23 @@ def decode(data: bytes) -> Profile:
 
     Raises ProfileError for a version that this program does not know, and for bytes that are no profile.
     """
-    if len(data) <= PREFIX_BYTES:
+    if len(data) <= VERSION_AT + 1:
         raise ProfileError(f"a profile of {len(data)} bytes is cut off: restore the store from the changelog")
-    if data[8] != FORMAT_VERSION:
+    if data[VERSION_AT] != FORMAT_VERSION:
         raise ProfileError(
-            f"a profile has format version {data[8]}, this program reads version {FORMAT_VERSION}: "
+            f"a profile has format version {data[VERSION_AT]}, this program reads version {FORMAT_VERSION}: "
             "run the release that wrote it, or rebuild the group's state from the input"
         )
+    profile = decode_body(memoryview(data)[PREFIX_BYTES:])
+    if profile.path is not None:
+        profile.path.probability = _HEAD.unpack_from(data)[2]
+    return profile
+
+
+def decode_body(data: bytes | memoryview) -> Profile:
+    """Reads what `encode_body` wrote; the probability is unknown."""
     try:
-        return _DECODER.decode(memoryview(data)[PREFIX_BYTES:])
+        return _DECODER.decode(data)
     except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError) as error:
         raise ProfileError(f"a profile is damaged ({error}): restore the store from the changelog") from None
 
@@ -231,21 +260,8 @@ def due_ms(data: bytes) -> int:
     return int.from_bytes(data[:8], "big")
 
 
-def frozen_apart(profile: Profile) -> Profile:
-    """A profile to go on with, while this one stays as it is for features.
-
-    Counts are copied. Parts are still shared until `copy_parts`; the duplicate guard, the matches and the path stay
-    with both, since no feature reads them.
-    """
-    twin = shallow_copy(profile)
-    twin.bins = {counter: row[:] for counter, row in profile.bins.items()}
-    twin.totals = profile.totals.copy()
-    twin.used = profile.used.copy()
-    return twin
-
-
 def copy_parts(profile: Profile) -> None:
-    """Gives a profile that was `frozen_apart` parts of its own."""
+    """Gives a profile parts of its own, where somebody else holds those that it has."""
     for name in _PARTS:
         if (part := getattr(profile, name)) is not None:
             part = shallow_copy(part)
