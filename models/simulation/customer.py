@@ -42,15 +42,15 @@ class State:
     leaving: bool = False  # has scheduled the end of the subscription
 
 
-# While all is well every kind but the happy is equally safe, 1.7 % in 30 days: what kind a customer is does not show
-# then, so a truth that told the kinds apart could not be learned by anybody. Dangerous states last five to ten weeks,
-# so that what they change in a customer's behaviour is seen for most of that time.
+# While all is well every kind is equally safe, 1.7 % in 30 days: what kind a customer is hardly shows then, so a truth
+# that told the kinds apart could not be learned by anybody. Dangerous states last five to ten weeks, so that what they
+# change in a customer's behaviour is seen for most of that time.
 STATES: Final = (
     # Silent fading: less and less, then gone.
     State("fading", "engaged", 0.00033, {"waning": 1 / 150}, starts=0.75),
     State(
         "fading", "waning", 0.002, {"engaged": 1 / 200, "dormant": 1 / 70}, starts=0.25,
-        activity=0.35, depth=0.3, breadth=0.5, opens=0.2,
+        activity=0.25, depth=0.3, breadth=0.4, opens=0.12,
     ),
     State(
         "fading", "dormant", 0.012, {"waning": 1 / 400, "leaving": 1 / 400},
@@ -88,7 +88,7 @@ STATES: Final = (
     ),
     # Happy: loyal, recommends, is sometimes away; its cards fail too, and are mended soon.
     State(
-        "happy", "loyal", 0.0003, {"away": 1 / 200}, renewal={"failed": 0.01}, starts=1.0,
+        "happy", "loyal", 0.00057, {"away": 1 / 200}, renewal={"failed": 0.01}, starts=1.0,
         activity=1.2, depth=1.3, mood=0.93, opens=0.75, speaks=0.004, refers=0.03,
     ),
     State("happy", "away", 0.0003, {"loyal": 1 / 9}, activity=0.4, mood=0.9, opens=0.4),
@@ -108,13 +108,13 @@ STATES: Final = (
 )  # fmt: skip
 
 MIX: Final = {
-    "fading": 0.26,
+    "fading": 0.28,
     "sudden": 0.06,
     "payment": 0.16,
     "support": 0.18,
     "happy": 0.18,
     "automated": 0.07,
-    "seasonal": 0.09,
+    "seasonal": 0.07,
 }
 """Share of each kind among the customers."""
 
