@@ -69,7 +69,7 @@ async def send(
     try:
         last = None
         for line in lines:
-            event = decode(line, (), None)
+            event = decode(line, (), int(time.time() * 1000))  # its record's timestamp, or near it
             key = None
             if isinstance(event, Event):
                 key = event.customer.encode()

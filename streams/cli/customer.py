@@ -1,0 +1,135 @@
+"""`churn-signals customer ID`: everything that the newest score says of one customer, as a page or as JSON."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+
+from streams.errors import ChurnSignalsError
+from streams.settings import Settings
+
+_BARS = " ▁▂▃▄▅▆▇█"
+_SHOWN_FEATURES = 12
+
+
+@click.command()
+@click.argument("customer_id", metavar="ID")
+@click.option("--json", "as_json", is_flag=True, help="The value as it stands in churn-scores.")
+def customer(customer_id: str, as_json: bool) -> None:
+    """Show what is known of customer ID: probability, reasons, worth, score history, activity and alert.
+
+    Read from the customer's partition of the scores topic; no worker has to run.
+    """
+    value = asyncio.run(newest_score(Settings.from_environment(), customer_id))
+    if value is None:
+        raise ChurnSignalsError(f"customer {customer_id} was never scored (ids are compared exactly as sent).")
+    if as_json:
+        click.echo(value)
+        return
+    import orjson
+    from rich.console import Console
+
+    _print(Console(highlight=False), orjson.loads(value))
+
+
+async def newest_score(settings: Settings, customer_id: str) -> bytes | None:
+    """The customer's newest value, None if there is none.
+
+    Raises:
+        BrokerUnreachable: no broker answered.
+        ChurnSignalsError: the topic does not exist.
+    """
+    from streams.partitioner import partition_of
+    from streams.topic_reader import read_topic
+    from streams.topics import SCORES, name_of, verify_topics
+
+    found, topic, key = await verify_topics(settings), name_of(SCORES, settings), customer_id.encode()
+    newest: bytes | None = None
+    async for record in read_topic(settings, topic, [partition_of(key, found[topic].partitions)]):
+        if record.key == key:
+            newest = record.value
+    return newest
+
+
+def _print(console: Any, score: dict[str, Any]) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    who = score["customer"]
+    facts = [f"{name} {who[name]}" for name in ("account", "segment", "plan") if who[name]]
+    # what applications sent is text, never markup
+    console.print(Text(f"{who['id']}: {', '.join([who['stage'], *facts])}, known for {who['tenure_days']:.0f} days"))
+    console.print(
+        f"churns within {score['horizon_days']:g} days with probability {_percent(score['probability'])}"
+        f" ({score['band']}; higher than {_percent(score['percentile'])} of customers)"
+    )
+    before = "" if score["previous"] is None else f", before that {_percent(score['previous'])}"
+    console.print(f"scored {score['scored_at']} for: {score['trigger']}{before}")
+    _print_worth(console, score)
+    alert = score["alert"]
+    if alert is not None:
+        console.print(f"alert {alert['id']}: {alert['state']}, {alert['severity']}, since {alert['since']}")
+    if score["barriers"]:
+        console.print(Text(f"named as barriers: {', '.join(score['barriers'])}"))
+    for title, reasons in (("why", score["reasons"]), ("what speaks against it", score["protective"])):
+        if reasons:
+            table = Table(title, "log-odds", box=None, pad_edge=False, title_justify="left")
+            for reason in reasons:
+                table.add_row(Text(reason["sentence"]), f"{reason['contribution']:+.2f}")
+            console.print()
+            console.print(table)
+    console.print()
+    console.print(f"scores   {_bars([ppm for _, ppm in score['history']], 1_000_000)}  {_span(score['history'])}")
+    counts = score["activity"]["counts"]
+    console.print(f"activity {_bars(counts, max(counts))}  {len(counts)} days up to {score['activity']['until']}")
+    _print_features(console, score)
+    console.print(
+        f"\nmodel {score['model']} ({score['evidence']}), definition {score['definition']},"
+        f" {score['lineage']['topic']}/{score['lineage']['partition']}@{score['lineage']['offset']}"
+    )
+
+
+def _print_worth(console: Any, score: dict[str, Any]) -> None:
+    value = score["value"]
+    if value["mrr"] is not None:
+        console.print(
+            f"worth {value['mrr']:,.2f} a month (by {value['basis']}), lifetime {value['clv']:,.2f},"
+            f" at risk {value['revenue_at_risk']:,.2f}"
+        )
+
+
+def _print_features(console: Any, score: dict[str, Any]) -> None:
+    from rich.table import Table
+
+    from models.features import FEATURES
+
+    sentences = {feature.name: feature.sentence for feature in FEATURES}
+    loudest = sorted(score["contributions"].items(), key=lambda pair: -abs(pair[1]))[:_SHOWN_FEATURES]
+    table = Table("feature", "value", "log-odds", "meaning", box=None, pad_edge=False)
+    for name, contribution in loudest:
+        value = score["features"].get(name)
+        table.add_row(name, "missing" if value is None else f"{value:.4g}", f"{contribution:+.2f}", sentences.get(name))
+    console.print()
+    console.print(table)
+
+
+def _bars(values: list[int], highest: int) -> str:
+    """A strip with a bar per value; nothing is blank, and whatever is more than nothing is seen.
+
+    >>> _bars([0, 1, 50, 100], 100)
+    ' ▁▄█'
+    """
+    top = len(_BARS) - 1
+    return "".join(_BARS[min(top, max(1, value * top // highest))] if value else _BARS[0] for value in values)
+
+
+def _span(history: list[list[int]]) -> str:
+    first, last = (datetime.fromtimestamp(history[i][0], UTC).date().isoformat() for i in (0, -1))
+    return f"{len(history)} scores, {first} to {last}"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"

@@ -1,0 +1,146 @@
+"""The commands around a worker, on a real broker: topics, publish, lag, dlq and customer."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import doctest
+import gzip
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import orjson
+import pytest
+from click.testing import CliRunner, Result
+from harness import Run
+
+from models.simulation import Settings as Population
+from models.simulation import Simulation
+from streams.cli import customer as customer_module
+from streams.cli import lag as lag_module
+from streams.cli.main import main
+from streams.partitioner import partition_of
+from streams.settings import Settings, variable
+from streams.topics import SCORES, name_of
+
+PRODUCT = Path(__file__).with_name("product.py")
+ROOT = Path(__file__).resolve().parents[2]
+REJECTED = [b"not json", b'{"type":"page"}', b"[bold]\x1b[2J", b"\xff\xfe"]
+
+
+def environment(run: Run) -> dict[str, str]:
+    texts = {field.name: getattr(run.settings, field.name) for field in dataclasses.fields(Settings)}
+    return {variable(n): str(v).lower() if isinstance(v, bool) else str(v) for n, v in texts.items()}
+
+
+def call(run: Run, *arguments: str) -> Result:
+    return CliRunner().invoke(main, list(arguments), env={**environment(run), "COLUMNS": "200"})
+
+
+def wait_for_lag(run: Run, code: int) -> list[dict[str, object]]:
+    """Until `lag` ends with this code; what it says then."""
+    deadline = time.monotonic() + 30
+    while True:
+        result = call(run, "lag", "--json", "--warn", "0")
+        if result.exit_code == code or time.monotonic() > deadline:
+            assert result.exit_code == code, result.output
+            return [json.loads(line) for line in result.output.splitlines()]
+        time.sleep(0.2)
+
+
+@pytest.mark.parametrize("module", [customer_module, lag_module], ids=lambda module: module.__name__)
+def test_the_examples_in_the_docstrings_hold(module: object) -> None:
+    assert doctest.testmod(module).failed == 0  # type: ignore[arg-type]
+
+
+def test_a_file_becomes_scores_dead_letters_and_a_page_about_a_customer(
+    new_run: Callable[..., Run], tmp_path: Path
+) -> None:
+    """A first session: topics, a packed file with four bad lines, a worker, and what one can ask meanwhile."""
+    run = new_run(partitions=2, config=str(ROOT / "churn.toml"))
+    events = [event.value for event in Simulation(Population(customers=20, days=20, seed=4)).events()]
+    file = tmp_path / "events.jsonl.gz"
+    file.write_bytes(gzip.compress(b"\n".join(events[:100] + REJECTED + events[100:]) + b"\n"))
+
+    missing = call(run, "topics", "check")
+    assert (missing.exit_code, "create it with: churn-signals topics create" in missing.output) == (2, True)
+    assert call(run, "topics", "create").output.count("created ") == 8
+    assert call(run, "topics", "create").output == "all topics exist and are as declared\n"
+    assert "-events: 2 partitions, delete" in call(run, "topics", "check").output
+
+    sent = call(run, "publish", str(file))
+    assert sent.exit_code == 0, sent.output
+    assert f"{len(events) + 4:,} events sent" in sent.output
+    assert "4 of them invalid (2 not_json, 1 missing_customer, 1 not_an_object)" in sent.output
+
+    behind = wait_for_lag(run, 11)
+    assert [row["status"] for row in behind] == ["STOP", "STOP", "OK"]
+    assert sum(int(str(row["lag"])) for row in behind) == len(events) + 4
+    try:
+        run.start("w0", program=PRODUCT)
+        rows = wait_for_lag(run, 0)
+        assert [row["lag"] for row in rows[:2]] == [0, 0]
+        assert [row["members"] for row in rows[:2]] == [1, 1]
+        assert call(run, "lag").output.count("OK") == 3
+        assert run.stop("w0") == 0
+    finally:
+        run.end()
+
+    listed = call(run, "dlq", "ls")
+    assert listed.exit_code == 0, listed.output
+    assert "2             not_json" in listed.output
+    assert "\x1b" not in listed.output
+    assert "[bold].[2J" in listed.output
+    letters = [json.loads(line) for line in call(run, "dlq", "ls", "--json").output.splitlines()]
+    assert {letter["value"] for letter in letters} == {"not json", "[bold]\x1b[2J", "\\xff\\xfe", '{"type":"page"}'}
+    where = next(f"{letter['partition']}@{letter['offset']}" for letter in letters if letter["value"] == "not json")
+    shown = call(run, "dlq", "show", where).output
+    assert "reason: not_json" in shown
+    assert "Send JSON in UTF-8" in shown
+    assert call(run, "dlq", "show", where, "--raw").output == "not json"
+    assert "there is no dead letter at 0@99999" in call(run, "dlq", "show", "0@99999").output
+    assert call(run, "dlq", "show", "nowhere").exit_code == 2
+
+    scores = asyncio.run(run.read(name_of(SCORES, run.settings)))
+    key, newest = scores[-1][1], scores[-1][2]
+    raw = call(run, "customer", key.decode(), "--json").output
+    assert raw.rstrip("\n").encode() == newest
+    page = call(run, "customer", key.decode())
+    assert page.exit_code == 0, page.output
+    document = orjson.loads(newest or b"")
+    assert f"probability {100 * document['probability']:.1f} %" in page.output
+    for reason in document["reasons"]:
+        assert reason["sentence"] in page.output
+    assert "was never scored" in call(run, "customer", "nobody").output
+
+
+def test_lag_tells_an_input_that_was_made_anew() -> None:
+    """Rule: a position that the topic does not hold is REWIND, the state in which a worker stops."""
+    row = lag_module.PartitionLag("group", "topic", 0, 7, 0, 3, 1)
+    assert (row.status, lag_module.EXIT_CODES[row.status]) == ("REWIND", 11)
+
+
+def test_a_rate_is_kept(new_run: Callable[..., Run], tmp_path: Path) -> None:
+    run = new_run(partitions=2)
+    call(run, "topics", "create")
+    events = [event.value for event in Simulation(Population(customers=20, days=5, seed=4)).events()][:150]
+    file = tmp_path / "events.jsonl"
+    file.write_bytes(b"\n".join(events))
+    started = time.monotonic()
+    assert call(run, "publish", str(file), "--rate", "100").exit_code == 0
+    assert 1.3 < time.monotonic() - started < 10
+
+
+def test_publishing_goes_to_the_partition_of_the_customer(new_run: Callable[..., Run], tmp_path: Path) -> None:
+    """Rule: a customer's partition is that of Kafka's default partitioner, so that nothing has to be forwarded."""
+    run = new_run(partitions=3)
+    call(run, "topics", "create")
+    file = tmp_path / "events.jsonl"
+    file.write_bytes(b"\n".join(b'{"type":"page","userId":"%d"}' % n for n in range(40)))
+    assert call(run, "publish", str(file)).exit_code == 0
+    found = asyncio.run(run.read(run.settings.topic_events))
+    assert {(key, partition) for partition, key, _ in found} == {
+        (b"%d" % n, partition_of(b"%d" % n, 3)) for n in range(40)
+    }
