@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from datetime import UTC, datetime
 from typing import Any
 
 import click
 
+from streams.cli.ask import ask, console
 from streams.errors import ChurnSignalsError
 from streams.settings import Settings
 
@@ -23,16 +23,15 @@ def customer(customer_id: str, as_json: bool) -> None:
 
     Read from the customer's partition of the scores topic; no worker has to run.
     """
-    value = asyncio.run(newest_score(Settings.from_environment(), customer_id))
+    value = ask(newest_score(Settings.from_environment(), customer_id))
     if value is None:
         raise ChurnSignalsError(f"customer {customer_id} was never scored (ids are compared exactly as sent).")
     if as_json:
         click.echo(value)
         return
     import orjson
-    from rich.console import Console
 
-    _print(Console(highlight=False), orjson.loads(value))
+    _print(console(), orjson.loads(value))
 
 
 async def newest_score(settings: Settings, customer_id: str) -> bytes | None:
@@ -54,54 +53,54 @@ async def newest_score(settings: Settings, customer_id: str) -> bytes | None:
     return newest
 
 
-def _print(console: Any, score: dict[str, Any]) -> None:
+def _print(page: Any, score: dict[str, Any]) -> None:
     from rich.table import Table
     from rich.text import Text
 
     who = score["customer"]
     facts = [f"{name} {who[name]}" for name in ("account", "segment", "plan") if who[name]]
     # what applications sent is text, never markup
-    console.print(Text(f"{who['id']}: {', '.join([who['stage'], *facts])}, known for {who['tenure_days']:.0f} days"))
-    console.print(
+    page.print(Text(f"{who['id']}: {', '.join([who['stage'], *facts])}, known for {who['tenure_days']:.0f} days"))
+    page.print(
         f"churns within {score['horizon_days']:g} days with probability {_percent(score['probability'])}"
         f" ({score['band']}; higher than {_percent(score['percentile'])} of customers)"
     )
     before = "" if score["previous"] is None else f", before that {_percent(score['previous'])}"
-    console.print(f"scored {score['scored_at']} for: {score['trigger']}{before}")
-    _print_worth(console, score)
+    page.print(f"scored {score['scored_at']} for: {score['trigger']}{before}")
+    _print_worth(page, score)
     alert = score["alert"]
     if alert is not None:
-        console.print(f"alert {alert['id']}: {alert['state']}, {alert['severity']}, since {alert['since']}")
+        page.print(f"alert {alert['id']}: {alert['state']}, {alert['severity']}, since {alert['since']}")
     if score["barriers"]:
-        console.print(Text(f"named as barriers: {', '.join(score['barriers'])}"))
+        page.print(Text(f"named as barriers: {', '.join(score['barriers'])}"))
     for title, reasons in (("why", score["reasons"]), ("what speaks against it", score["protective"])):
         if reasons:
             table = Table(title, "log-odds", box=None, pad_edge=False, title_justify="left")
             for reason in reasons:
                 table.add_row(Text(reason["sentence"]), f"{reason['contribution']:+.2f}")
-            console.print()
-            console.print(table)
-    console.print()
-    console.print(f"scores   {_bars([ppm for _, ppm in score['history']], 1_000_000)}  {_span(score['history'])}")
+            page.print()
+            page.print(table)
+    page.print()
+    page.print(f"scores   {_bars([ppm for _, ppm in score['history']], 1_000_000)}  {_span(score['history'])}")
     counts = score["activity"]["counts"]
-    console.print(f"activity {_bars(counts, max(counts))}  {len(counts)} days up to {score['activity']['until']}")
-    _print_features(console, score)
-    console.print(
+    page.print(f"activity {_bars(counts, max(counts))}  {len(counts)} days up to {score['activity']['until']}")
+    _print_features(page, score)
+    page.print(
         f"\nmodel {score['model']} ({score['evidence']}), definition {score['definition']},"
         f" {score['lineage']['topic']}/{score['lineage']['partition']}@{score['lineage']['offset']}"
     )
 
 
-def _print_worth(console: Any, score: dict[str, Any]) -> None:
+def _print_worth(page: Any, score: dict[str, Any]) -> None:
     value = score["value"]
     if value["mrr"] is not None:
-        console.print(
+        page.print(
             f"worth {value['mrr']:,.2f} a month (by {value['basis']}), lifetime {value['clv']:,.2f},"
             f" at risk {value['revenue_at_risk']:,.2f}"
         )
 
 
-def _print_features(console: Any, score: dict[str, Any]) -> None:
+def _print_features(page: Any, score: dict[str, Any]) -> None:
     from rich.table import Table
 
     from models.features import FEATURES
@@ -112,8 +111,8 @@ def _print_features(console: Any, score: dict[str, Any]) -> None:
     for name, contribution in loudest:
         value = score["features"].get(name)
         table.add_row(name, "missing" if value is None else f"{value:.4g}", f"{contribution:+.2f}", sentences.get(name))
-    console.print()
-    console.print(table)
+    page.print()
+    page.print(table)
 
 
 def _bars(values: list[int], highest: int) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from collections import Counter, deque
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from streams.cli.ask import ask, console
 from streams.errors import ChurnSignalsError
 from streams.settings import Settings
 from streams.topics import DEAD_LETTERS, name_of
@@ -28,7 +28,7 @@ def dlq() -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line, every dead letter.")
 def ls(reason: str | None, last: int, as_json: bool) -> None:
     """Count dead letters by reason and list the newest."""
-    counts, newest = asyncio.run(_collect(Settings.from_environment(), reason, last, as_json))
+    counts, newest = ask(_collect(Settings.from_environment(), reason, last, as_json))
     if as_json:
         return
     if not counts:
@@ -50,7 +50,7 @@ def show(where: str, raw: bool) -> None:
         raise click.UsageError(f"{where!r} is not PARTITION@OFFSET, as dlq ls lists them (0@17).")
     settings = Settings.from_environment()
     topic = name_of(DEAD_LETTERS, settings)
-    record = asyncio.run(read_one(settings, topic, int(number), int(offset)))
+    record = ask(read_one(settings, topic, int(number), int(offset)))
     if record is None:
         raise ChurnSignalsError(f"there is no dead letter at {where} in {topic}.")
     letter = DeadLetter.of(record)
@@ -109,14 +109,13 @@ def _json(letter: DeadLetter) -> bytes:
 
 
 def _tables(counts: Counter[str], letters: list[DeadLetter]) -> None:
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console()
+    page = console()
     table = Table("dead letters", "reason", box=None, pad_edge=False)
     for reason, count in counts.most_common():
         table.add_row(f"{count:,}", reason)
-    console.print(table)
+    page.print(table)
     if not letters:
         return
     table = Table("where", "refused", "reason", "event", "begins", box=None, pad_edge=False)
@@ -124,8 +123,8 @@ def _tables(counts: Counter[str], letters: list[DeadLetter]) -> None:
         begins = _readable(letter.value)[:60]
         where = f"{letter.partition}@{letter.offset}"
         table.add_row(where, _time(letter), letter.reason, letter.source, _plain(begins))
-    console.print()
-    console.print(table)
+    page.print()
+    page.print(table)
 
 
 def _plain(text: str) -> Any:

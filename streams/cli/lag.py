@@ -9,10 +9,15 @@ from typing import Any
 
 import click
 
+from streams.cli.ask import ask, console
+from streams.errors import ChurnSignalsError
 from streams.settings import Settings
 
 OK, WARN, STOP, REWIND = "OK", "WARN", "STOP", "REWIND"
 EXIT_CODES = {OK: 0, WARN: 10, STOP: 11, REWIND: 11}
+
+# Some 10 s: a single node needs half a second.
+_COORDINATOR_TRIES, _COORDINATOR_WAIT_S = 50, 0.2
 
 # Two full batches: what a worker has in hand while it keeps up.
 WARN_RECORDS = 10_000
@@ -72,7 +77,7 @@ def lag(warn: int, as_json: bool) -> None:
     Exit codes: 0 all OK, 10 WARN (far behind), 11 STOP (behind, and nobody at work) or REWIND (the group's position
     lies outside of what the topic holds).
     """
-    rows = asyncio.run(measure(Settings.from_environment(), warn))
+    rows = ask(measure(Settings.from_environment(), warn))
     _print_json(rows) if as_json else _print_table(rows)
     sys.exit(max(EXIT_CODES[row.status] for row in rows))
 
@@ -101,8 +106,7 @@ async def measure(settings: Settings, warn: int = WARN_RECORDS) -> list[Partitio
         rows = []
         for group, tps in watched:
             first, end = await consumer.beginning_offsets(tps), await consumer.end_offsets(tps)
-            committed = await admin.list_consumer_group_offsets(group, partitions=tps)
-            members = await _members(admin, group)
+            committed, members = await _group(admin, group, tps)
             for tp in tps:
                 at = committed[tp].offset if tp in committed else -1
                 position = at if at >= 0 else None
@@ -113,9 +117,21 @@ async def measure(settings: Settings, warn: int = WARN_RECORDS) -> list[Partitio
         await consumer.stop()
 
 
-async def _members(admin: Any, group: str) -> int:
-    [response] = await admin.describe_consumer_groups([group])
-    return len(response.to_object()["groups"][0]["members"])
+async def _group(admin: Any, group: str, tps: Any) -> tuple[Any, int]:
+    """What a group has committed, and how many members it has.
+
+    A broker that never had a group makes the topic of their offsets first, and until then names no coordinator.
+    """
+    from aiokafka.errors import GroupCoordinatorNotAvailableError
+
+    for _ in range(_COORDINATOR_TRIES):
+        try:
+            committed = await admin.list_consumer_group_offsets(group, partitions=tps)
+            [response] = await admin.describe_consumer_groups([group])
+            return committed, len(response.to_object()["groups"][0]["members"])
+        except GroupCoordinatorNotAvailableError:
+            await asyncio.sleep(_COORDINATOR_WAIT_S)
+    raise ChurnSignalsError(f"no broker coordinates the group {group}: is the cluster complete?")
 
 
 def _print_json(rows: list[PartitionLag]) -> None:
@@ -128,7 +144,6 @@ def _print_json(rows: list[PartitionLag]) -> None:
 
 
 def _print_table(rows: list[PartitionLag]) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
@@ -141,4 +156,4 @@ def _print_table(rows: list[PartitionLag]) -> None:
         at = "none" if row.committed is None else f"{row.committed:,}"
         figures = (str(row.partition), at, f"{row.end:,}", f"{row.lag:,}", str(row.members))
         table.add_row(row.group, row.topic, *figures, row.status)
-    Console().print(table)
+    console().print(table)

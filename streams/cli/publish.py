@@ -9,6 +9,7 @@ from collections.abc import Iterable
 
 import click
 
+from streams.cli.ask import ask
 from streams.cli.common import InputFile, ProgressBar
 from streams.settings import Settings
 
@@ -35,7 +36,7 @@ def publish(file: str, rate: float | None) -> None:
         def show(sent: int) -> None:
             bar.advance_to(lines.position, f"{sent:,} events")
 
-        sent, rejected = asyncio.run(send(settings, (line for line in lines if line), rate, show))
+        sent, rejected = ask(send(settings, (line for line in lines if line), rate, show))
     click.echo(f"{sent:,} events sent to {settings.topic_events}" + _told(rejected))
 
 

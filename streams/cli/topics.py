@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import click
+
+from streams.cli.ask import ask
 
 
 @click.group()
@@ -18,7 +18,7 @@ def create() -> None:
     from streams.settings import Settings
     from streams.topics import create_topics
 
-    created = asyncio.run(create_topics(Settings.from_environment()))
+    created = ask(create_topics(Settings.from_environment()))
     for name in created:
         click.echo(f"created {name}")
     if not created:
@@ -31,5 +31,5 @@ def check() -> None:
     from streams.settings import Settings
     from streams.topics import verify_topics
 
-    for name, found in sorted(asyncio.run(verify_topics(Settings.from_environment())).items()):
+    for name, found in sorted(ask(verify_topics(Settings.from_environment())).items()):
         click.echo(f"{name}: {found.partitions} partitions, {found.configs['cleanup.policy']}")
