@@ -45,6 +45,12 @@ SPACE = FeatureSpace(NAMES, RELATIVE, CATALOGUE)
 FORWARDED = "churn.forwarded"
 TIMESTAMP = "churn.timestamp"
 
+# Kafka's default for `max.message.bytes`.
+KAFKA_LIMIT_BYTES = 1_048_588
+# The mark, and what a batch adds to one record. What would not fit any more is refused: a record that the topic does
+# not take would stop the worker, and every worker after it.
+MARK_BYTES = 1_024
+
 # Deadlines of one transaction: some 0.3 s of scoring, far from the transaction's timeout.
 DUE_MAX = 5_000
 # murmur2 in pure Python costs 5 us a key: customers that are known to be at home here, some 100 bytes each.
@@ -78,6 +84,7 @@ class Shared:
         settings: of the process.
         definition: what churn means.
         partitions: how many the events topic has.
+        limit_bytes: the largest record that the events topic takes.
         wall_ms: the clock, which only tells when a record was received.
     """
 
@@ -86,10 +93,12 @@ class Shared:
         settings: Settings,
         definition: ChurnDefinition,
         partitions: int,
+        limit_bytes: int = KAFKA_LIMIT_BYTES,
         wall_ms: Callable[[], int] = _wall_ms,
     ) -> None:
         self.definition = definition
         self.partitions = partitions
+        self.forward_bytes = limit_bytes - MARK_BYTES
         self.wall_ms = wall_ms
         self.events = name_of(EVENTS, settings)
         self.dead_letters = name_of(DEAD_LETTERS, settings)
@@ -191,11 +200,10 @@ class EventProcessor:
                 leaving.append(_Leaving(place, self._dead(record, event.reason, event.message, "Rejected")))
             elif homes.get(event.customer) == here or (home := self._home(event)) == here:
                 ours.append(_Ours(place, Entry(record.offset, event)))
-            elif mark is None:
+            elif mark is None and _size(record) <= self._shared.forward_bytes:
                 leaving.append(_Leaving(place, self._forwarded(record, home)))
             else:
-                message = f"was forwarded from {mark.decode('ascii', 'replace')}, but belongs to partition {home}"
-                leaving.append(_Leaving(place, self._dead(record, MISROUTED, message, "Misrouted")))
+                leaving.append(_Leaving(place, self._dead(record, MISROUTED, _astray(mark, home), "Misrouted")))
         return ours, leaving
 
     def _home(self, event: Event) -> int:
@@ -314,6 +322,18 @@ def _check(state: _State, definition: ChurnDefinition, number: int) -> None:
             f"partition {number} was built with the churn definition {state.definition}, which is now"
             f" {definition.label_hash}: start a new group, from the log's beginning: {variable('kafka_group_id')}=NAME"
         )
+
+
+def _size(record: Record) -> int:
+    texts = sum(len(name) * 4 + len(value or b"") for name, value in record.headers)
+    return len(record.value or b"") + len(record.key or b"") + texts
+
+
+def _astray(mark: bytes | None, home: int) -> str:
+    if mark is None:
+        return f"belongs to partition {home} and is too large to be forwarded: key it by its customer's id."
+    where = mark.decode("ascii", "replace")
+    return f"was forwarded from {where}, but belongs to partition {home}: do all workers see the same partitions?"
 
 
 def _first_timestamp(record: Record) -> int:

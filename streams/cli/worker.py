@@ -32,7 +32,8 @@ def worker(config: Path | None) -> None:
 
     async def work(stop: asyncio.Event) -> None:
         found = await verify_topics(settings)
-        shared = Shared(settings, definition, found[name_of(EVENTS, settings)].partitions)
+        events = found[name_of(EVENTS, settings)]
+        shared = Shared(settings, definition, events.partitions, events.limit_bytes)
         await Worker(settings, shared.factory, shared.on_snapshot).run(stop)
 
     exit_now(run_until_signal(work))

@@ -143,6 +143,15 @@ def test_an_event_of_another_partition_is_forwarded_once_and_never_applied_here(
     assert dict(letter.headers)["churn.reason"] == b"misrouted"
 
 
+def test_an_event_that_a_mark_would_make_too_large_is_a_dead_letter() -> None:
+    """Rule: whatever a publisher sends, a worker can write what it makes of it."""
+    store = Store()
+    sent = record(3, THERE, headers=(("baggage", bytes(1_048_000)),))
+    [letter] = step(EventProcessor(shared(), 0, store, None), store, [sent]).outputs
+    assert dict(letter.headers)["churn.reason"] == b"misrouted"
+    assert b"too large to be forwarded" in dict(letter.headers)["__streams.errors.message"]
+
+
 def test_a_forwarded_event_without_a_time_of_its_own_keeps_that_of_its_first_record() -> None:
     store = Store()
     value = orjson.dumps({"type": "page", "userId": HERE})

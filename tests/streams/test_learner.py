@@ -1,0 +1,85 @@
+"""The trainer's learner: labels in, a model out, whatever else was written to the topic."""
+
+from __future__ import annotations
+
+import numpy as np
+import orjson
+import pytest
+
+from models.features import NAMES
+from models.label import label_value
+from models.model import Model
+from models.partition import Example
+from models.primitives import DAY_MS
+from streams.errors import ConfigurationError
+from streams.learner import QUALITY_KEY, ModelLearner
+from streams.processor import SPACE
+from streams.settings import Settings
+
+DAY = 20_000
+
+
+def labels(count: int) -> list[bytes]:
+    dice = np.random.default_rng(1)
+    return [
+        label_value(
+            Example(
+                f"c{i}",
+                (DAY + i // 10 - 32) * DAY_MS,
+                (DAY + i // 10) * DAY_MS,
+                dice.normal(size=len(NAMES)).tobytes(),
+                np.full(len(NAMES), np.nan).tobytes(),
+                0.2,
+                (0.2, 0.3, 0.1),
+                int(i % 4 == 0),
+                {},
+                "0-test",
+                "definition",
+            )
+        )
+        for i in range(count)
+    ]
+
+
+def test_how_labels_are_cut_into_lists_means_nothing() -> None:
+    whole, cut, values = ModelLearner(Settings()), ModelLearner(Settings()), labels(60)
+    whole.learn(values)
+    for start in range(0, 60, 7):
+        cut.learn(values[start : start + 7])
+    assert cut.snapshot() == whole.snapshot()
+
+
+def test_a_learner_goes_on_from_a_snapshot_as_if_it_had_never_stopped() -> None:
+    values, first, second, straight = labels(60), *(ModelLearner(Settings()) for _ in range(3))
+    first.learn(values[:25])
+    second.learn(values[40:])  # forgotten by the restore
+    second.restore(first.snapshot())
+    second.learn(values[25:])
+    straight.learn(values)
+    assert second.snapshot() == straight.snapshot()
+    second.restore(None)
+    assert second.snapshot() == Model(SPACE).snapshot()
+
+
+def test_what_is_no_label_is_skipped_and_counted() -> None:
+    values, learner, clean = labels(20), ModelLearner(Settings()), ModelLearner(Settings())
+    learner.learn([b"", *values[:10], b"not json", b"{}", *values[10:]])
+    clean.learn(values)
+    assert learner.skipped == 3
+    assert learner.snapshot() == clean.snapshot()
+
+
+def test_the_quality_so_far_is_a_metric() -> None:
+    [output] = ModelLearner(Settings()).learn(labels(40))
+    assert (output.topic, output.partition, output.key) == ("churn-metrics", 0, QUALITY_KEY)
+    quality = orjson.loads(output.value or b"")
+    assert (quality["labels"], quality["positives"], quality["skipped"]) == (40, 10, 0)
+    assert 0 < quality["log_loss"]["answer"] < 2
+
+
+def test_a_snapshot_of_something_else_stops_the_trainer_with_a_sentence() -> None:
+    with pytest.raises(ConfigurationError, match="model churn: not a model snapshot"):
+        ModelLearner(Settings()).restore(b"{}")
+    other = Model(SPACE).snapshot().replace(SPACE.catalogue.encode(), b"another")
+    with pytest.raises(ConfigurationError, match="replay the labels"):
+        ModelLearner(Settings()).restore(other)
