@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from models.effects import STARTED, SubscriptionState
+from models.effects import SubscriptionState
 from models.families import COUNTER_INDEX, COUNTERS
 from models.gathered import Gathered
 from models.primitives import BIN_BYTES, BITMAP_DAYS, CARRY, DAY_BINS, DAY_MS, HOUR_BINS, HOUR_MS
@@ -151,9 +151,11 @@ class Columns:
 
     @cached_property
     def _active(self) -> NDArray[np.uint8]:
-        """Active days by age before the profile's newest day, (n, 512) of 0 and 1."""
-        raw = np.frombuffer(self._gathered.days, np.uint8)
-        return np.unpackbits(raw.reshape(self.n, BITMAP_DAYS // 8), axis=1, bitorder="little")
+        """Active days by age before the profile's newest day, of 0 and 1: at least 128, up to the batch's oldest."""
+        raw = np.frombuffer(self._gathered.days, np.uint8).reshape(self.n, BITMAP_DAYS // 8)
+        last = np.flatnonzero(np.bitwise_or.reduce(raw, axis=0))
+        used = max(WINDOW_DAYS // 8, int(last[-1]) + 1 if len(last) else 0)
+        return np.unpackbits(raw[:, :used], axis=1, bitorder="little")
 
     @cached_property
     def _active_cumulative(self) -> NDArray[np.int16]:
@@ -190,7 +192,7 @@ class Columns:
     def gaps(self) -> tuple[Floats, Floats, Floats]:
         """Number, mean and standard deviation (days) of the gaps between active days; newer gaps weigh more."""
         at = np.flatnonzero(self._active.view(np.bool_))
-        row, age = at // BITMAP_DAYS, at % BITMAP_DAYS
+        row, age = np.divmod(at, self._active.shape[1])
         same = row[1:] == row[:-1]
         gap = (at[1:] - at[:-1])[same].astype(np.float64)
         owner = row[1:][same]
@@ -233,7 +235,11 @@ class Columns:
         rows, parts = self._parts["subscription"]
         states = np.array([_subscription(part) for part in parts], dtype=np.float64).reshape(len(parts), 4)
         names = ("active", "paused", "cancel_scheduled", "since_ms")
-        return {name: self._spread(rows, states[:, k], 0.0) for k, name in enumerate(names)}
+        found = {name: self._spread(rows, states[:, k], 0.0) for k, name in enumerate(names)}
+        rows_started, since = self._gathered.started
+        found["active"][rows_started] = 1.0
+        found["since_ms"][rows_started] = since
+        return found
 
 
 _Counts = tuple[Ints, Ring, Ring]  # rows that ever counted, by day and by hour
@@ -245,9 +251,6 @@ def _raw(found: tuple[list[int], bytearray]) -> tuple[Ints, NDArray[np.uint8]]:
 
 
 def _subscription(part: Subscription) -> tuple[float, float, float, int]:
-    log = part.log
-    if len(log) == 1 and log[0][2] == STARTED:  # nearly everybody: started, and nothing since
-        return 1.0, 0.0, 0.0, log[0][0]
     state = SubscriptionState(part)
     return (
         float(state.active),

@@ -120,11 +120,11 @@ def _admit(profile: Profile, key: int, at: int) -> bool:
     if minute < (profile.newest_ms // HOUR_MS - GUARD_HOURS) * 60:
         return True
     guard[key] = minute
-    order: list[tuple[int, int]] | None = profile.__dict__.get("guard_order")
-    if order is not None:
-        insort(order, (minute, key))
     if len(guard) > GUARD_IDS:
-        if order is None:  # built once a batch, and only for customers this busy
+        order: list[tuple[int, int]] | None = profile.__dict__.get("guard_order")
+        if order is not None:
+            insort(order, (minute, key))
+        else:  # built once a batch, and only for customers this busy
             order = profile.__dict__["guard_order"] = sorted((when, k) for k, when in guard.items())
         _, oldest = order.pop(0)
         del guard[oldest]

@@ -476,6 +476,9 @@ CATALOGUE: Final[str] = hashlib.blake2b(
 
 
 def _transform(values: Floats, how: str, out: Floats) -> None:
+    if not values.any():  # a counter that nobody of the batch has
+        out[:] = 0.0
+        return
     if how == "log":
         np.minimum(np.maximum(values, 0.0, out=out), LOG_LIMIT, out=out)
         np.log1p(out, out=out)

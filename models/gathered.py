@@ -9,6 +9,7 @@ from __future__ import annotations
 from struct import Struct
 from typing import Any
 
+from models.effects import STARTED
 from models.profile import Profile
 
 _PLAIN = Struct("=6q")
@@ -22,11 +23,13 @@ class Gathered:
         plain: Six int64 a row: now, newest, first engaged ... see `add`.
         days: The bitmap of active days of each row.
         bins: For each counter, the rows that have it and their bins.
-        parts: For each part of a profile, the rows that have it and the parts, which must no longer change.
+        started: Rows whose subscription started and no more is known of it, and when it did.
+        parts: For each other part that says anything of use of a profile, rows and parts, which must no longer
+            change.
         totals, used: Number of entries of each row, and the entries of all: counters, counts; days of last use.
     """
 
-    __slots__ = ("bins", "days", "n", "parts", "plain", "totals", "used")
+    __slots__ = ("bins", "days", "n", "parts", "plain", "started", "totals", "used")
 
     def __init__(self) -> None:
         self.n = 0
@@ -36,6 +39,7 @@ class Gathered:
         self.parts: dict[str, tuple[list[int], list[Any]]] = {
             name: ([], []) for name in ("commerce", "subscription", "payments", "voice", "identity", "journey")
         }
+        self.started: tuple[list[int], list[int]] = [], []
         self.totals: tuple[list[int], list[int], list[int]] = [], [], []
         self.used: tuple[list[int], list[int]] = [], []
 
@@ -60,16 +64,30 @@ class Gathered:
         lengths, values = self.used
         lengths.append(len(p.used))
         values += p.used.values()
-        parts = self.parts
-        for name, part in (
-            ("commerce", p.commerce),
-            ("subscription", p.subscription),
-            ("payments", p.payments),
-            ("voice", p.voice),
-            ("identity", p.identity),
-            ("journey", p.journey),
-        ):
-            if part is not None:
-                rows, found_parts = parts[name]
-                rows.append(row)
-                found_parts.append(part)
+        part = p.subscription
+        if part is not None:
+            log = part.log
+            if (
+                len(log) == 1
+                and log[0][2] == STARTED
+                and part.mrr is part.period_end is part.trial_end is part.renewal_due is None
+            ):
+                self.started[0].append(row)
+                self.started[1].append(log[0][0])
+            else:
+                self._part("subscription", row, part)
+        if p.identity is not None and (p.identity.referred or p.identity.subscribed is not None):
+            self._part("identity", row, p.identity)
+        if p.journey is not None:
+            self._part("journey", row, p.journey)
+        if p.commerce is not None:
+            self._part("commerce", row, p.commerce)
+        if p.payments is not None:
+            self._part("payments", row, p.payments)
+        if p.voice is not None:
+            self._part("voice", row, p.voice)
+
+    def _part(self, name: str, row: int, part: Any) -> None:
+        rows, parts = self.parts[name]
+        rows.append(row)
+        parts.append(part)

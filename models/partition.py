@@ -143,7 +143,7 @@ class _Snapshot(msgspec.Struct, array_like=True, gc=False):
     features: bytes
     population: bytes
     probability: float
-    members: tuple[float, float, float]
+    members: list[float]
     model: str
 
 
@@ -448,11 +448,13 @@ class Partition:
         By an event: whose subscription runs and who has not already gone; who never had a subscription, as long as
         something was heard of them lately. By inactivity: who was active within the definition's window.
         """
-        state = SubscriptionState(profile.subscription)
+        state = None
         mask = 0
         for i, definition in enumerate(self._definitions):
             last = profile.matched[i]
             if isinstance(definition, EventDefinition):
+                if state is None:
+                    state = SubscriptionState(profile.subscription)
                 if state.started:
                     alive = state.active and last <= max(state.since_ms, 0)
                 else:
@@ -524,11 +526,16 @@ class Partition:
         rows = [i for i, point in enumerate(points) if point.trigger == SNAPSHOT]
         if not rows:
             return
-        for i, members in zip(rows, scores.members(rows).tolist(), strict=True):
-            frozen = _Snapshot(
-                x[i].tobytes(), m[i].tobytes(), float(scores.probability[i]), tuple(members), self.scorer.version
-            )
-            changes[snapshot_key(points[i].key, points[i].at_ms)] = _ENCODER.encode(frozen)
+        # what lies in one array is one text of bytes too, cut into rows
+        width = 8 * FEATURE_COUNT
+        features, levels, version = x[rows].tobytes(), m[rows].tobytes(), self.scorer.version
+        probabilities, members = scores.probability[rows].tolist(), scores.members(rows).tolist()
+        encode, at = _ENCODER.encode, 0
+        for i, probability, each in zip(rows, probabilities, members, strict=True):
+            point, end = points[i], at + width
+            frozen = _Snapshot(features[at:end], levels[at:end], probability, each, version)
+            changes[snapshot_key(point.key, point.at_ms)] = encode(frozen)
+            at = end
 
     def _release(self, changes: dict[bytes, bytes | None]) -> list[Example]:
         keys = [snapshot_key(r.key, r.pending.snapshot_ms) for r in self._released]
@@ -550,7 +557,7 @@ class Partition:
                     frozen.features,
                     frozen.population,
                     frozen.probability,
-                    frozen.members,
+                    tuple(frozen.members),  # type: ignore[arg-type]
                     release.label,
                     release.labels,
                     frozen.model,
@@ -571,5 +578,5 @@ def _due_ms(path: Path, wait_ms: int) -> int:
 def _in_order(places: list[tuple[int, int, int]]) -> NDArray[np.intp]:
     """The order of places in the log: events where they stand, deadlines before the event that moved the clock past
     them, by due time and then by hash."""
-    step, due, order = np.array(places, dtype=np.uint64).reshape(-1, 3).T
+    step, due, order = np.fromiter(itertools.chain.from_iterable(places), np.uint64, 3 * len(places)).reshape(-1, 3).T
     return np.lexsort((order, due, step))

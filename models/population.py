@@ -49,26 +49,28 @@ class Population:
         Returns:
             float64[n, d]: the level that each point read, NaN where nothing was known.
         """
-        known = x == x
-        addition = np.stack([np.where(known, x, 0.0), known], axis=1)  # (n, 2, d)
-        out = np.empty_like(x)
-        sums = self._sums
+        moves = [i for i, at in enumerate(at_ms) if at is not None]
+        taken = x[moves]
+        known = taken == taken
+        # the sums before the first snapshot, and after each: (snapshots + 1, 2, d)
+        sums = np.empty((len(moves) + 1, 2, x.shape[1]))
+        sums[0] = self._sums
+        addition = np.stack([np.where(known, taken, 0.0), known], axis=1)
+        before, newest = sums[0], self._at_ms
+        for i, after, more in zip(moves, sums[1:], addition, strict=True):
+            at = at_ms[i]
+            assert at is not None
+            if at > newest:
+                if newest:
+                    np.multiply(before, math.exp2((newest - at) / self.half_life_ms), after)
+                    before = after
+                newest = at
+            np.add(before, more, after)
+            before = after
+        self._sums, self._at_ms = sums[-1].copy(), newest
         with np.errstate(invalid="ignore", divide="ignore"):
-            level = sums[0] / sums[1]
-            start = 0
-            for i, at in enumerate(at_ms):
-                if at is None:
-                    continue
-                out[start : i + 1] = level
-                start = i + 1
-                if at > self._at_ms:
-                    if self._at_ms:
-                        sums *= math.exp2((self._at_ms - at) / self.half_life_ms)
-                    self._at_ms = at
-                sums += addition[i]
-                np.divide(sums[0], sums[1], out=level)
-            out[start:] = level
-        return out
+            level = sums[:, 0] / sums[:, 1]
+        return level[np.searchsorted(moves, np.arange(len(x)))]
 
     def state(self) -> list[Any]:
         """As data; `restore` gives the same population bit for bit."""

@@ -24,7 +24,6 @@ BITMAP_DAYS: Final = 512  # monthly rhythms need more than a year
 BITMAP_BYTES: Final = BITMAP_DAYS // 8
 _BITMAP_MASK: Final = (1 << BITMAP_DAYS) - 1
 _ZEROS: Final = bytes(BIN_BYTES)
-_ZERO_HOURS: Final = bytes(HOUR_BINS)
 
 Bins = dict[int, bytearray]
 T = TypeVar("T")
@@ -80,32 +79,27 @@ def _carry(bins: Bins, row: bytearray, counter: int, slot: int) -> None:
 def bins_advance(bins: Bins, old_hour: int, new_hour: int) -> None:
     """Clears the bins between two times (hours since the epoch), so that they count the present and not a past lap."""
     old_day, new_day = old_hour // 24, new_hour // 24
-    next_day_only, all_hours = new_day - old_day == 1, new_hour - old_hour >= HOUR_BINS
+    passed = _passed(0, DAY_BINS, old_day, new_day) + _passed(DAY_BINS, HOUR_BINS, old_hour, new_hour)
     for row in bins.values():
-        if next_day_only:
-            row[new_day % DAY_BINS] = 0
-        elif new_day != old_day:
-            _clear(row, 0, DAY_BINS, old_day, new_day)
-        if all_hours:
-            row[DAY_BINS:] = _ZERO_HOURS
-        else:
-            _clear(row, DAY_BINS, HOUR_BINS, old_hour, new_hour)
+        for first, last, zeros in passed:
+            row[first:last] = zeros
     if new_day != old_day and _ZEROS in bins.values():
         for counter in [counter for counter, row in bins.items() if row == _ZEROS]:
             del bins[counter]  # a counter without a count in any bin is no counter
 
 
-def _clear(row: bytearray, base: int, size: int, old: int, new: int) -> None:
+def _passed(base: int, size: int, old: int, new: int) -> list[tuple[int, int, bytes]]:
+    """The slices of bins that time passes from `old` to `new`, and the zeros that they become."""
     passed = new - old
-    if passed == 1:
-        row[base + new % size] = 0
-    elif passed >= size:
-        row[base : base + size] = _ZEROS[:size]
-    else:
-        first = (old + 1) % size
-        head = min(passed, size - first)
-        row[base + first : base + first + head] = _ZEROS[:head]
-        row[base : base + passed - head] = _ZEROS[: passed - head]
+    if passed >= size:
+        return [(base, base + size, _ZEROS[:size])]
+    if not passed:
+        return []
+    first = (old + 1) % size
+    over = first + passed - size
+    if over <= 0:
+        return [(base + first, base + first + passed, _ZEROS[:passed])]
+    return [(base + first, base + size, _ZEROS[: size - first]), (base, base + over, _ZEROS[:over])]
 
 
 def bins_merge(a: Bins, a_hour: int, b: Bins, b_hour: int) -> Bins:

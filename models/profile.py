@@ -241,6 +241,8 @@ def decode(data: bytes) -> Profile:
             f"a profile has format version {data[VERSION_AT]}, this program reads version {FORMAT_VERSION}: "
             "run the release that wrote it, or rebuild the group's state from the input"
         )
+    if len(data) < PREFIX_BYTES:
+        raise ProfileError(f"a profile is damaged (it has {len(data)} bytes): restore the store from the changelog")
     profile = decode_body(memoryview(data)[PREFIX_BYTES:])
     if profile.path is not None:
         profile.path.probability = _HEAD.unpack_from(data)[2]
@@ -299,7 +301,8 @@ def advance(profile: Profile, now_ms: int) -> None:
     if guard:
         floor = (hour - GUARD_HOURS) * 60
         profile.guard = {key: minute for key, minute in guard.items() if minute >= floor}
-        profile.__dict__.pop("guard_order", None)
+        if len(guard) >= GUARD_IDS:
+            profile.__dict__.pop("guard_order", None)
 
 
 # Merging -----------------------------------------------------------------------------------------------------------
