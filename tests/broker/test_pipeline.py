@@ -267,6 +267,30 @@ def test_kill_9_in_mid_run_changes_nothing(new_run: Callable[..., Run], tmp_path
     scenario(pipeline(new_run, tmp_path), body)
 
 
+def test_a_worker_that_joins_and_leaves_changes_nothing(new_run: Callable[..., Run], tmp_path: Path) -> None:
+    """Rule: a second worker comes and leaves twice, the second time without a word; all is as if it had not."""
+
+    async def body(run: Run) -> None:
+        await give_model(run)
+        publishing = asyncio.create_task(send(run.settings, lines(), rate=700))
+        run.start("w0", program=PRODUCT)
+        for name in ("w1", "w2"):
+            run.start(name, program=PRODUCT)
+            while "took over" not in run.log_of(name):
+                await asyncio.sleep(0.1)
+            await asyncio.sleep(0.5)
+            assert not publishing.done(), "joined after the work: the test proved nothing"
+            if name == "w1":
+                assert run.stop(name) == 0
+            else:
+                run.kill(name)
+        await publishing
+        await verdict(run, len(lines()))
+        assert run.stop("w0") == 0
+
+    scenario(pipeline(new_run, tmp_path), body)
+
+
 def test_the_trainer_is_what_the_labels_in_their_order_make_of_it(new_run: Callable[..., Run], tmp_path: Path) -> None:
     """Rule: the published model is the labels topic learned in its order, through a restart, and a worker takes it."""
 
