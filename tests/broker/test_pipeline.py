@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import orjson
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from harness import Run, scenario
 
 from models.backtest import Backtest, MemoryStore
 from models.definition import ChurnDefinition
+from models.duration import rfc3339
 from models.event import Event, decode
 from models.label import label_value, read_label
 from models.model import Model
@@ -251,7 +253,7 @@ def test_kill_9_in_mid_run_changes_nothing(new_run: Callable[..., Run], tmp_path
 
     async def body(run: Run) -> None:
         await give_model(run)
-        publishing = asyncio.create_task(send(run.settings, lines(), rate=600))
+        publishing = asyncio.create_task(send(run.settings, lines(), rate=700))
         run.start("w0", program=PRODUCT, CHURN_KAFKA_GROUP_INSTANCE_ID="w")
         for life in range(1, 4):
             before = len(await read(run, name_of(SCORES, run.settings)))
@@ -289,6 +291,41 @@ def test_a_worker_that_joins_and_leaves_changes_nothing(new_run: Callable[..., R
         assert run.stop("w0") == 0
 
     scenario(pipeline(new_run, tmp_path), body)
+
+
+def test_a_silent_customer_is_scored_once_at_the_deadline(new_run: Callable[..., Run], tmp_path: Path) -> None:
+    """Rule: with no further event, not before the deadline, not twice, also over a restart: one event of two days ago
+    less 4.5 s, and a worker on the wall's clock."""
+
+    async def body(run: Run) -> None:
+        due_ms = int(time.time() * 1000) + 4_500
+        event = orjson.dumps({"type": "page", "userId": "quiet", "timestamp": (due_ms - 2 * DAY_MS) / 1000})
+        await send(run.settings, [event])
+        run.start("w0", program=PRODUCT, CHURN_KAFKA_GROUP_INSTANCE_ID="w")
+
+        async def scores() -> dict[str, list[Any]]:
+            by_trigger = defaultdict(list)
+            for record in await read(run, name_of(SCORES, run.settings)):
+                by_trigger[orjson.loads(record.value)["trigger"]].append(record)
+            return by_trigger
+
+        while "silence" not in (found := await scores()):
+            assert time.time() * 1000 < due_ms + 10_000, run.log_of("w0")
+            await asyncio.sleep(0.1)
+        [first], [silence] = found["event"], found["silence"]
+        assert first.timestamp < due_ms <= silence.timestamp < due_ms + 2_000
+        value = orjson.loads(silence.value)
+        assert value["lineage"]["offset"] is None
+        assert value["scored_at"] == rfc3339(due_ms)
+        run.kill("w0")
+        run.start("w1", program=PRODUCT, CHURN_KAFKA_GROUP_INSTANCE_ID="w")
+        while "took over" not in run.log_of("w1"):
+            await asyncio.sleep(0.1)
+        await asyncio.sleep(1.0)
+        assert len((await scores())["silence"]) == 1
+        assert run.stop("w1") == 0
+
+    scenario(pipeline(new_run, tmp_path, clock="wall"), body)
 
 
 def test_the_trainer_is_what_the_labels_in_their_order_make_of_it(new_run: Callable[..., Run], tmp_path: Path) -> None:
