@@ -6,8 +6,9 @@ Prints microseconds per event for every stage, what that is in units of `orjson.
 process (the figure that decides: it does not depend on the machine), the size of profiles, and peak memory. Without a
 file, or where it is absent, simulated customers are used.
 
-What features read of a profile is copied out while events are applied, and counts as "apply". Left out is what a
-worker does besides the fold: reading the log, writing to its store, and the outputs, which decode the profiles of the
+Decoding and encoding of profiles, and copying out what features read of them, happen customer by customer while events
+are applied, and count as "apply": a clock around each would be part of what it measures. Left out is what a worker does
+besides the fold: reading the log, writing to its store, and the outputs, which decode the profiles of the
 points that they tell of.
 """
 
@@ -32,7 +33,6 @@ import numpy as np
 import orjson
 
 from models import partition as fold
-from models import profile as profiles
 from models.backtest import BATCH_EVENTS, MemoryStore
 from models.definition import ChurnDefinition
 from models.event import Event, decode
@@ -93,10 +93,8 @@ def measure(lines: list[bytes], definition: ChurnDefinition) -> dict[str, Any]:
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)  # as a worker does
     model = Model(FeatureSpace(NAMES, RELATIVE, CATALOGUE))
-    originals = fold.compute, profiles.encode_body, profiles.decode
+    compute = fold.compute
     fold.compute = watch.around("features", fold.compute)
-    profiles.encode_body = watch.around("encode", profiles.encode_body)
-    profiles.decode = watch.around("decode profile", profiles.decode)
     model.learn = watch.around("learn", model.learn)  # type: ignore[method-assign]
     watch.around("score", lambda: None)
     store, examples, points = MemoryStore(), [], 0
@@ -126,16 +124,14 @@ def measure(lines: list[bytes], definition: ChurnDefinition) -> dict[str, Any]:
                 examples += effects.examples
                 part.scorer = _TimedScorer(model.scorer(), watch)
     finally:
-        fold.compute, profiles.encode_body, profiles.decode = originals
-    inner_s = sum(watch.seconds[stage] for stage in ("features", "score", "encode", "decode profile"))
+        fold.compute = compute
+    inner_s = watch.seconds["features"] + watch.seconds["score"]
     n = len(lines)
     stages = {
         "decode": decode_s,
-        "apply": process_s - inner_s,  # deadlines, labels and freezing of profiles included
+        "apply": process_s - inner_s,  # deadlines, labels, and reading and writing of profiles included
         "features": watch.seconds["features"],
         "score": watch.seconds["score"],
-        "encode profile": watch.seconds["encode"],
-        "decode profile": watch.seconds["decode profile"],
     }
     sizes = [len(data) for key, data in store.records.items() if key[:1] == b"c"]
     total = sum(stages.values())

@@ -40,7 +40,7 @@ class MemoryStore:
     def __init__(self) -> None:
         self.records: dict[bytes, bytes] = {}
         self._due_of: dict[bytes, int] = {}
-        self._by_day: dict[int, list[tuple[int, int, bytes]]] = {}
+        self._by_day: dict[int, dict[bytes, tuple[int, int, bytes]]] = {}
 
     def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """The records of these keys, None where there is none."""
@@ -50,13 +50,9 @@ class MemoryStore:
     def due(self, until_ms: int, limit: int) -> list[tuple[int, bytes]]:
         """Up to `limit` profile keys due by `until_ms`, in the order (due time, hash)."""
         found: list[tuple[int, int, bytes]] = []
-        for day in sorted(day for day in self._by_day if day <= until_ms // DAY_MS):
-            valid = [entry for entry in set(self._by_day[day]) if self._due_of.get(entry[2]) == entry[0]]
-            if valid:
-                self._by_day[day] = valid
-                found += [entry for entry in valid if entry[0] <= until_ms]
-            else:
-                del self._by_day[day]
+        for day, entries in self._by_day.items():
+            if day <= until_ms // DAY_MS:
+                found += [entry for entry in entries.values() if entry[0] <= until_ms]
         found.sort()
         return [(at, key) for at, _, key in found[:limit]]
 
@@ -65,13 +61,24 @@ class MemoryStore:
         for key, data in changes.items():
             if data is None:
                 self.records.pop(key, None)
-                self._due_of.pop(key, None)
+                self._move(key, NEVER_MS)
                 continue
             self.records[key] = data
-            if key[:1] == b"c" and (due := due_ms(data)) != self._due_of.get(key):
-                self._due_of[key] = due
-                if due != NEVER_MS:
-                    self._by_day.setdefault(due // DAY_MS, []).append((due, order_hash(key), key))
+            if key[:1] == b"c":
+                self._move(key, due_ms(data))
+
+    def _move(self, key: bytes, due: int) -> None:
+        before = self._due_of.get(key, NEVER_MS)
+        if due == before:
+            return
+        if before != NEVER_MS:
+            day = before // DAY_MS
+            del self._due_of[key], self._by_day[day][key]
+            if not self._by_day[day]:
+                del self._by_day[day]
+        if due != NEVER_MS:
+            self._due_of[key] = due
+            self._by_day.setdefault(due // DAY_MS, {})[key] = due, order_hash(key), key
 
 
 class Backtest:

@@ -569,9 +569,13 @@ class Partition:
 
 
 def _due_ms(path: Path, wait_ms: int) -> int:
-    due = min(path.next_snapshot_ms, path.next_silence_ms, path.alert_due_ms)
-    if path.pending:
-        due = min(due, path.pending[0].snapshot_ms + wait_ms)
+    due = path.next_snapshot_ms
+    if path.next_silence_ms < due:
+        due = path.next_silence_ms
+    if path.alert_due_ms < due:
+        due = path.alert_due_ms
+    if path.pending and path.pending[0].snapshot_ms + wait_ms < due:
+        due = path.pending[0].snapshot_ms + wait_ms
     return due
 
 
