@@ -179,7 +179,8 @@ class EmbeddedBroker:
         return path
 
     def _format(self, jars: str, configuration: Path) -> None:
-        cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        # 22 characters, the first of which must not be read as the dash of an option
+        cluster_id = "A" + base64.urlsafe_b64encode(uuid.uuid4().bytes).decode()[1:22]
         command = [str(java()), *_FORMAT_OPTIONS, "-cp", jars, "kafka.tools.StorageTool", "format", "--standalone"]
         done = subprocess.run(
             [*command, "-t", cluster_id, "-c", str(configuration)], capture_output=True, text=True, check=False
