@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from harness import Run
 
 from streams.embedded_broker import EmbeddedBroker
+from tests.crash.harness import Run
 
 
 @pytest.fixture(scope="session")

@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from harness import Run, scenario
-
 from streams.embedded_broker import EmbeddedBroker
+from tests.crash.harness import Run, scenario
 
 
 def test_a_broker_that_stands_still_for_four_seconds(new_run: Callable[..., Run], broker: EmbeddedBroker) -> None:

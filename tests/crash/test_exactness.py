@@ -8,7 +8,7 @@ import signal
 import time
 from collections.abc import Callable
 
-from harness import Run, scenario
+from tests.crash.harness import Run, scenario
 
 # One batch is some 50 events at this rate: kills fall between, into and after transactions.
 RATE = 1_500.0

@@ -7,9 +7,9 @@ import shutil
 from collections.abc import Callable
 
 import pytest
-from harness import Run, scenario
 
 from streams.failpoints import NAMES
+from tests.crash.harness import Run, scenario
 
 # The trainer has a test of its own.
 PLACES = [name for name in NAMES if name not in ("mid-snapshot", "mid-recovery")]

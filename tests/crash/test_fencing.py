@@ -6,10 +6,9 @@ import asyncio
 import random
 from collections.abc import Callable
 
-from harness import Run, scenario
-
 from streams.topics import EVENTS, name_of
 from streams.transactions import FencedProducer
+from tests.crash.harness import Run, scenario
 
 
 def test_an_owner_that_is_fenced_in_mid_flow_drops_everything_and_recovers(new_run: Callable[..., Run]) -> None:

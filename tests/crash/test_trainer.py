@@ -11,10 +11,10 @@ from pathlib import Path
 
 import orjson
 from aiokafka import AIOKafkaProducer
-from harness import Run, scenario
 
 from streams.model_reader import ModelReader, Snapshot
 from streams.topics import LABELS, MODEL, name_of
+from tests.crash.harness import Run, scenario
 
 TRAINER = Path(__file__).with_name("ordering.py")
 
