@@ -40,10 +40,10 @@ from models.features import CATALOGUE, NAMES, RELATIVE
 from models.model import Model
 from models.primitives import DAY_MS
 from models.space import FeatureSpace
+from streams.garbage import collect_seldom
 
 HERE = Path(__file__).parent
 BATCH = 500  # rows, of the separate scoring measurement
-GC_THRESHOLDS = (100_000, 50, 1_000)  # profiles make no cycles: a full collection finds nothing and costs much
 LIMIT_LOADS = 35.0  # all stages but learning together, in units of orjson.loads
 LIMIT_US = 45.0  # the same on one core of a quiet machine
 
@@ -83,15 +83,14 @@ def simulated() -> Iterator[bytes]:
     from models.simulation import Settings, Simulation
 
     for event in Simulation(Settings(customers=2_000, days=240, seed=1)).events():
-        yield orjson.dumps(event)
+        yield event.value
 
 
 def measure(lines: list[bytes], definition: ChurnDefinition) -> dict[str, Any]:
     """Runs the log once; see the module's docstring."""
     watch = Stopwatch()
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*GC_THRESHOLDS)  # as a worker does
+    usual_thresholds = gc.get_threshold()
+    collect_seldom()  # as a worker does
     model = Model(FeatureSpace(NAMES, RELATIVE, CATALOGUE))
     compute = fold.compute
     fold.compute = watch.around("features", fold.compute)
@@ -125,6 +124,8 @@ def measure(lines: list[bytes], definition: ChurnDefinition) -> dict[str, Any]:
                 part.scorer = _TimedScorer(model.scorer(), watch)
     finally:
         fold.compute = compute
+        gc.set_threshold(*usual_thresholds)
+        gc.unfreeze()
     inner_s = watch.seconds["features"] + watch.seconds["score"]
     n = len(lines)
     stages = {

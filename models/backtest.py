@@ -86,7 +86,7 @@ class Backtest:
 
     Args:
         definition: What churn means.
-        learner: The model; None scores with `scorer` and learns nothing.
+        learner: The model that scores and learns.
         partitions: How many partitions the customers are spread over.
         partition_of: The partitioner, key and number of partitions to partition: Kafka's, to equal the workers.
     """

@@ -21,6 +21,7 @@ def worker(config: Path | None) -> None:
 
     Ends with 0 when it is told to stop, and with 75 when another process took over: start it again.
     """
+    from streams.garbage import collect_seldom
     from streams.processor import Shared
     from streams.settings import Settings
     from streams.topics import EVENTS, name_of, verify_topics
@@ -29,6 +30,7 @@ def worker(config: Path | None) -> None:
     settings = Settings.from_environment()
     definition = read_definition(config or Path(settings.config))
     configure_logging(settings)
+    collect_seldom()
 
     async def work(stop: asyncio.Event) -> None:
         found = await verify_topics(settings)
