@@ -26,7 +26,7 @@ _MESSAGE_CHARS = 2_000
 def dead_letter(topic: str, record: Record, reason: str, message: str, exception: str) -> Output:
     """The record for the dead-letter topic, in the partition of the same number.
 
-    Key, bytes and headers are those of the record; ours come after them.
+    Key, bytes, timestamp and headers are those of the record; our headers come after them.
     """
     why = (
         (EXCEPTION, exception),
@@ -37,12 +37,18 @@ def dead_letter(topic: str, record: Record, reason: str, message: str, exception
         (REASON, reason),
     )
     headers = [*record.headers, *((name, text.encode("utf-8", "replace")) for name, text in why)]
-    return Output(topic, record.partition, record.key, record.value, headers)
+    return Output(topic, record.partition, record.key, record.value, headers, record.timestamp)
 
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A dead letter as read: where it lies, why it is there, and what it was."""
+    """A dead letter as read: where it lies, why it is there, and what it was.
+
+    Attributes:
+        timestamp_ms: of the event's own record; when it was refused is not kept.
+        headers: the event's own.
+        source: topic/partition@offset of the event.
+    """
 
     partition: int
     offset: int

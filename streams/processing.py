@@ -35,13 +35,17 @@ class Record(Protocol):
 
 
 class Output(NamedTuple):
-    """One record to write in the batch's transaction. `partition` is explicit: nothing is hashed on the way."""
+    """One record to write in the batch's transaction. `partition` is explicit: nothing is hashed on the way.
+
+    `timestamp_ms` is for what keeps the timestamp that it came with; all else carries the wall time of writing.
+    """
 
     topic: str
     partition: int
     key: bytes | None
     value: bytes | None
     headers: Headers = ()
+    timestamp_ms: int | None = None
 
 
 @dataclass(slots=True)

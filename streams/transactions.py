@@ -29,7 +29,11 @@ _CLOSE_TIMEOUT_S = 2.0
 # What aiokafka raises when the transaction has ended under our hands, fenced between two of our calls.
 _BROKEN_STATE = (AssertionError, IllegalOperation)
 
-_Record = tuple[bytes | None, bytes | None, Headers]
+# Kafka 4 refuses a batch with a record further ahead than this (message.timestamp.after.max.ms), and a refused batch
+# would come back with every attempt: such a record gets the time of writing.
+_AHEAD_MAX_MS = 3_600_000
+
+_Record = tuple[bytes | None, bytes | None, Headers, int | None]
 
 
 @dataclass(slots=True)
@@ -112,7 +116,7 @@ class FencedProducer:
                     sent += await self._send(to, records)
                 state = []
                 if changelog is not None and changes:
-                    state = await self._send(changelog, ((key, value, ()) for key, value in changes.items()))
+                    state = await self._send(changelog, ((key, value, (), None) for key, value in changes.items()))
                 for delivery in sent + state:
                     await delivery.done()  # commit itself does not report a batch that was not delivered
                 if FAILPOINT:
@@ -134,12 +138,13 @@ class FencedProducer:
         (topic, partition), now_ms, producer = to, int(time.time() * 1000), self._producer
         deliveries = []
         batch = producer.create_batch()
-        for key, value, headers in records:
-            if batch.append(key=key, value=value, timestamp=now_ms, headers=list(headers)) is None:
+        for key, value, headers, own_ms in records:
+            at_ms = now_ms if own_ms is None or not 0 <= own_ms <= now_ms + _AHEAD_MAX_MS else own_ms
+            if batch.append(key=key, value=value, timestamp=at_ms, headers=list(headers)) is None:
                 deliveries.append(await self._submit(batch, topic, partition))
                 batch = producer.create_batch()
                 # The first record of a batch is always taken, however large.
-                batch.append(key=key, value=value, timestamp=now_ms, headers=list(headers))
+                batch.append(key=key, value=value, timestamp=at_ms, headers=list(headers))
         deliveries.append(await self._submit(batch, topic, partition))
         return deliveries
 
@@ -163,8 +168,8 @@ class FencedProducer:
 
 def _by_partition(outputs: Sequence[Output]) -> dict[tuple[str, int], list[_Record]]:
     groups: dict[tuple[str, int], list[_Record]] = {}
-    for topic, partition, key, value, headers in outputs:
-        groups.setdefault((topic, partition), []).append((key, value, headers))
+    for topic, partition, key, value, headers, timestamp_ms in outputs:
+        groups.setdefault((topic, partition), []).append((key, value, headers, timestamp_ms))
     return groups
 
 
