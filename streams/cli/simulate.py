@@ -1,4 +1,6 @@
-"""`churn-signals simulate`: seeded customers with known hazards, to a file, with the truth beside it on request."""
+"""`churn-signals simulate`: seeded customers with known hazards, to a file or the events topic; the truth beside."""
+
+from __future__ import annotations
 
 import gzip
 import io
@@ -6,8 +8,8 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
-from typing import IO, Final, cast
+from datetime import UTC, datetime, timedelta
+from typing import IO, TYPE_CHECKING, Final, cast
 
 import click
 import msgspec
@@ -16,6 +18,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from models.simulation import Hazard, Settings, Simulation
 from models.simulation.calendar import DAY_MS
+from streams.cli.ask import ask, stopping
+
+if TYPE_CHECKING:
+    from models.simulation import SimulatedEvent
+    from streams.cli.publish import Sent
 
 _GZIP_LEVEL: Final = 4
 """Three times faster than gzip's usual 6, for files that are a tenth larger."""
@@ -55,9 +62,21 @@ _DAYS: Final = TaskID(0)
 @click.option(
     "--out",
     type=click.Path(dir_okay=False, allow_dash=True),
-    default="-",
-    show_default=True,
+    show_default="-",
     help="File for the events, one JSON object a line; .gz is compressed, - is standard output.",
+)
+@click.option("--to-topic", is_flag=True, help="Send the events to the events topic instead, keyed by customer.")
+@click.option(
+    "--speed",
+    type=click.FloatRange(0, min_open=True),
+    metavar="DAYS",
+    help="With --to-topic: so many days of event time pass in a second (without: as fast as Kafka takes them).",
+)
+@click.option(
+    "--rate",
+    type=click.FloatRange(0, min_open=True),
+    metavar="EVENTS",
+    help="With --to-topic: at most so many events a second.",
 )
 @click.option(
     "--hazards", type=click.Path(dir_okay=False), help="File for the truth: one line per customer and period."
@@ -84,7 +103,10 @@ def simulate(
     start: datetime,
     seed: int,
     shops: float,
-    out: str,
+    out: str | None,
+    to_topic: bool,
+    speed: float | None,
+    rate: float | None,
     hazards: str | None,
     hazards_every: int,
     horizon: int,
@@ -94,28 +116,78 @@ def simulate(
     Silent fading, sudden stops, failed payments, bad support, happy, automated and seasonal customers cause events in
     the shape that `publish` and `backtest` read, in order of event time. --hazards writes what no model can see: each
     customer's hidden state, its chance to leave that day, and the exact probability to leave within the horizon.
+
+    With --to-topic, Ctrl-C ends it in order: what is on its way is acknowledged, and the count is printed.
     """
     start_ms = (start - _EPOCH).days * DAY_MS
     try:
         settings = Settings(customers=customers, days=days, start_ms=start_ms, seed=seed, shops=shops)
     except ValueError as error:
         raise click.UsageError(f"{error}.") from error
+    _check_target(to_topic, out, speed, rate, start + timedelta(days=days))
+    out = out or "-"
     if hazards == out:
         raise click.UsageError(f"--out and --hazards are both {out}: give two files.")
-    simulation, events = Simulation(settings), 0
+    simulation = Simulation(settings)
     try:
-        with _opened(out) as sink, _opened(hazards) as truth, _progress(days) as progress:
-            for day in range(days):
-                if hazards and day % hazards_every == 0:
-                    truth.write(b"".join(_line(hazard, horizon) for hazard in simulation.hazards(horizon)))
-                drawn = simulation.next_day()
-                events += len(drawn)
-                sink.write(b"".join([event.value + b"\n" for event in drawn]))
-                progress.update(_DAYS, completed=day + 1, events=events)
+        with _opened(hazards) as truth, _progress(days) as progress:
+            every_day = _days(simulation, truth if hazards else None, hazards_every, horizon, progress)
+            if to_topic:
+                sent = _send(every_day, speed, rate)
+            else:
+                with _opened(out) as sink:
+                    for drawn in every_day:
+                        sink.write(b"".join([event.value + b"\n" for event in drawn]))
     except BrokenPipeError:
         raise  # whoever read standard output has seen enough; click ends quietly
     except OSError as error:
         raise click.ClickException(f"{_name(error, out)} cannot be written: {error.strerror or error}.") from error
+    if to_topic:
+        click.echo(f"{sent}, {simulation.day} of {days} days")
+
+
+def _check_target(to_topic: bool, out: str | None, speed: float | None, rate: float | None, end: datetime) -> None:
+    if not to_topic:
+        for name, value in (("--speed", speed), ("--rate", rate)):
+            if value is not None:
+                raise click.UsageError(f"{name} needs --to-topic: a file is written as fast as it goes.")
+        return
+    if out is not None:
+        raise click.UsageError("--to-topic and --out: give one of them.")
+    if end.replace(tzinfo=UTC) > datetime.now(UTC):
+        raise click.UsageError(
+            f"the last day would end at {end:%Y-%m-%d}, which is to come, and workers clamp events from the future:"
+            " give fewer --days or an earlier --start."
+        )
+
+
+def _days(
+    simulation: Simulation, truth: IO[bytes] | None, hazards_every: int, horizon: int, progress: Progress
+) -> Iterator[list[SimulatedEvent]]:
+    """Each day's events; the truth at its beginning is written on the way."""
+    events = 0
+    for day in range(simulation.settings.days):
+        if truth is not None and day % hazards_every == 0:
+            truth.write(b"".join(_line(hazard, horizon) for hazard in simulation.hazards(horizon)))
+        drawn = simulation.next_day()
+        events += len(drawn)
+        yield drawn
+        progress.update(_DAYS, completed=day + 1, events=events)
+
+
+def _send(every_day: Iterator[list[SimulatedEvent]], speed: float | None, rate: float | None) -> str:
+    """Into the topic, until all is sent or Ctrl-C; what was sent, in words."""
+    from streams.cli.publish import send, told
+    from streams.settings import Settings as Process
+
+    process = Process.from_environment()
+
+    async def sending() -> Sent:
+        values = (event.value for drawn in every_day for event in drawn)
+        with stopping() as stop:
+            return await send(process, values, rate=rate, days_per_second=speed, stop=stop)
+
+    return told(ask(sending()), process)
 
 
 def _name(error: OSError, out: str) -> str:

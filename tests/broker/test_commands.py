@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import doctest
 import gzip
 import json
@@ -13,30 +12,18 @@ from pathlib import Path
 
 import orjson
 import pytest
-from click.testing import CliRunner, Result
+from commands import call
 from harness import Run
 
 from models.simulation import Settings as Population
 from models.simulation import Simulation
 from streams.cli import customer as customer_module
 from streams.cli import lag as lag_module
-from streams.cli.main import main
-from streams.partitioner import partition_of
-from streams.settings import Settings, variable
 from streams.topics import SCORES, name_of
 
 PRODUCT = Path(__file__).with_name("product.py")
 ROOT = Path(__file__).resolve().parents[2]
 REJECTED = [b"not json", b'{"type":"page"}', b"[bold]\x1b[2J", b"\xff\xfe"]
-
-
-def environment(run: Run) -> dict[str, str]:
-    texts = {field.name: getattr(run.settings, field.name) for field in dataclasses.fields(Settings)}
-    return {variable(n): str(v).lower() if isinstance(v, bool) else str(v) for n, v in texts.items()}
-
-
-def call(run: Run, *arguments: str) -> Result:
-    return CliRunner().invoke(main, list(arguments), env={**environment(run), "COLUMNS": "200"})
 
 
 def wait_for_lag(run: Run, code: int) -> list[dict[str, object]]:
@@ -120,27 +107,3 @@ def test_lag_tells_an_input_that_was_made_anew() -> None:
     """Rule: a position that the topic does not hold is REWIND, the state in which a worker stops."""
     row = lag_module.PartitionLag("group", "topic", 0, 7, 0, 3, 1)
     assert (row.status, lag_module.EXIT_CODES[row.status]) == ("REWIND", 11)
-
-
-def test_a_rate_is_kept(new_run: Callable[..., Run], tmp_path: Path) -> None:
-    run = new_run(partitions=2)
-    call(run, "topics", "create")
-    events = [event.value for event in Simulation(Population(customers=20, days=5, seed=4)).events()][:150]
-    file = tmp_path / "events.jsonl"
-    file.write_bytes(b"\n".join(events))
-    started = time.monotonic()
-    assert call(run, "publish", str(file), "--rate", "100").exit_code == 0
-    assert 1.3 < time.monotonic() - started < 10
-
-
-def test_publishing_goes_to_the_partition_of_the_customer(new_run: Callable[..., Run], tmp_path: Path) -> None:
-    """Rule: a customer's partition is that of Kafka's default partitioner, so that nothing has to be forwarded."""
-    run = new_run(partitions=3)
-    call(run, "topics", "create")
-    file = tmp_path / "events.jsonl"
-    file.write_bytes(b"\n".join(b'{"type":"page","userId":"%d"}' % n for n in range(40)))
-    assert call(run, "publish", str(file)).exit_code == 0
-    found = asyncio.run(run.read(run.settings.topic_events))
-    assert {(key, partition) for partition, key, _ in found} == {
-        (b"%d" % n, partition_of(b"%d" % n, 3)) for n in range(40)
-    }
