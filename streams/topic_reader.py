@@ -1,8 +1,11 @@
-"""Reading what a topic holds now, from its beginning to its end, for commands that look and leave."""
+"""Reading a topic for commands that look and leave: all of it, its newest records, one of them, or what comes next."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -13,6 +16,13 @@ from streams.topics import verify_topics
 
 _BATCH = 5_000
 _POLL_MS = 500
+# Reading backwards: the first look is one small fetch, and none holds more than some tens of MB in memory.
+_LOOK_FIRST, _LOOK_GROWS, _LOOK_MAX = 500, 4, 20_000
+# Ctrl-C is noticed within this time.
+_FOLLOW_MS = 200
+
+Span = tuple[int, int]
+"""Offsets [start, end)."""
 
 
 async def read_topic(settings: Settings, topic: str, partitions: Iterable[int] | None = None) -> AsyncIterator[Any]:
@@ -24,39 +34,125 @@ async def read_topic(settings: Settings, topic: str, partitions: Iterable[int] |
         ChurnSignalsError: it has no such partition.
     """
     tps = await partitions_of(settings, topic, partitions)
-    consumer = new_consumer(settings)
-    await consumer.start()
-    try:
+    async with consuming(settings) as consumer:
         for tp in tps:  # one after the other: what is read is in order, and no partition waits in memory
-            consumer.assign([tp])
-            await consumer.seek_to_beginning(tp)
-            end = (await consumer.end_offsets([tp]))[tp]
-            while await consumer.position(tp) < end:
-                for record in (await consumer.getmany(tp, timeout_ms=_POLL_MS, max_records=_BATCH)).get(tp, ()):
-                    if record.offset < end:
-                        yield record
-    finally:
-        await consumer.stop()
+            async for record in _span(consumer, tp, *(await spans_of(consumer, [tp]))[tp]):
+                yield record
 
 
 async def read_one(settings: Settings, topic: str, partition: int, offset: int) -> Any | None:
     """The record at an offset, None if it is not there (any more). Raises as `read_topic`."""
     [tp] = await partitions_of(settings, topic, [partition])
-    consumer = new_consumer(settings)
-    await consumer.start()
-    try:
-        consumer.assign([tp])
-        first = (await consumer.beginning_offsets([tp]))[tp]
-        end = (await consumer.end_offsets([tp]))[tp]
+    async with consuming(settings) as consumer:
+        first, end = (await spans_of(consumer, [tp]))[tp]
         if not first <= offset < end:
             return None
-        consumer.seek(tp, offset)
-        while await consumer.position(tp) < end:
-            for record in (await consumer.getmany(tp, timeout_ms=_POLL_MS, max_records=1)).get(tp, ()):
-                return record if record.offset == offset else None
-        return None
-    finally:
-        await consumer.stop()
+        record = (await first_records(consumer, {tp: (offset, end)})).get(tp)
+        return record if record is not None and record.offset == offset else None
+
+
+async def newest_of(settings: Settings, topic: str, partition: int, key: bytes) -> Any | None:
+    """The newest record of a key in a partition, None if there is none. Raises as `read_topic`."""
+    [tp] = await partitions_of(settings, topic, [partition])
+    async with consuming(settings) as consumer:
+        async for look in _backwards(consumer, tp, *(await spans_of(consumer, [tp]))[tp]):
+            for record in reversed(look):
+                if record.key == key:
+                    return record
+    return None
+
+
+async def first_records(consumer: AIOKafkaConsumer, spans: Mapping[TopicPartition, Span]) -> dict[TopicPartition, Any]:
+    """The first record of each span; a span that holds nothing but transaction markers has none."""
+    found: dict[TopicPartition, Any] = {}
+    left = _assign(consumer, spans)
+    while left:
+        for tp, records in (await consumer.getmany(*left, timeout_ms=_POLL_MS, max_records=1)).items():
+            if records and records[0].offset < spans[tp][1]:
+                found[tp] = records[0]
+        left = [tp for tp in left if tp not in found and await consumer.position(tp) < spans[tp][1]]
+    return found
+
+
+async def newest(
+    consumer: AIOKafkaConsumer,
+    spans: Mapping[TopicPartition, Span],
+    count: int,
+    wanted: Callable[[Any], bool],
+) -> list[Any]:
+    """The newest `count` records that are wanted, of all partitions, in the order of their timestamps."""
+    found: list[Any] = []
+    for tp, span in spans.items():
+        here: list[Any] = []
+        async for look in _backwards(consumer, tp, *span):
+            here = [record for record in look if wanted(record)] + here
+            if len(here) >= count:
+                break
+        found += here[max(0, len(here) - count) :]
+    found.sort(key=_written)
+    return found[max(0, len(found) - count) :]
+
+
+async def merged(consumer: AIOKafkaConsumer, spans: Mapping[TopicPartition, Span]) -> AsyncIterator[Any]:
+    """Records of several partitions in the order of their timestamps, as far as each partition is in that order."""
+    waiting: dict[TopicPartition, deque[Any]] = {tp: deque() for tp in _assign(consumer, spans)}
+    while waiting:
+        for tp in [tp for tp, records in waiting.items() if not records]:
+            if await consumer.position(tp) >= spans[tp][1]:
+                del waiting[tp]
+        empty = [tp for tp, records in waiting.items() if not records]
+        if empty:
+            for tp, records in (await consumer.getmany(*empty, timeout_ms=_POLL_MS, max_records=_BATCH)).items():
+                waiting[tp].extend(record for record in records if record.offset < spans[tp][1])
+        elif waiting:
+            oldest = min((records[0] for records in waiting.values()), key=_written)
+            yield waiting[TopicPartition(oldest.topic, oldest.partition)].popleft()
+
+
+async def follow(
+    consumer: AIOKafkaConsumer, starts: Mapping[TopicPartition, int], stop: asyncio.Event
+) -> AsyncIterator[Any]:
+    """What comes from these offsets on, until `stop` is set; order is that of arrival."""
+    tps = list(starts)
+    consumer.assign(tps)
+    for tp, start in starts.items():
+        consumer.seek(tp, start)
+    while not stop.is_set():
+        batches = await consumer.getmany(*tps, timeout_ms=_FOLLOW_MS, max_records=_BATCH)
+        for record in sorted((record for records in batches.values() for record in records), key=_written):
+            yield record
+
+
+async def _span(consumer: AIOKafkaConsumer, tp: TopicPartition, start: int, end: int) -> AsyncIterator[Any]:
+    consumer.assign([tp])
+    consumer.seek(tp, start)
+    while await consumer.position(tp) < end:
+        for record in (await consumer.getmany(tp, timeout_ms=_POLL_MS, max_records=_BATCH)).get(tp, ()):
+            if record.offset < end:
+                yield record
+
+
+async def _backwards(consumer: AIOKafkaConsumer, tp: TopicPartition, start: int, end: int) -> AsyncIterator[list[Any]]:
+    """Pieces of a span from its end to its start, each in order."""
+    size = _LOOK_FIRST
+    while start < end:
+        begin = max(start, end - size)
+        yield [record async for record in _span(consumer, tp, begin, end)]
+        end, size = begin, min(size * _LOOK_GROWS, _LOOK_MAX)
+
+
+def _assign(consumer: AIOKafkaConsumer, spans: Mapping[TopicPartition, Span]) -> list[TopicPartition]:
+    """Stand at the start of every span that is not empty; which these are."""
+    some = [tp for tp, (start, end) in spans.items() if start < end]
+    if some:
+        consumer.assign(some)
+    for tp in some:
+        consumer.seek(tp, spans[tp][0])
+    return some
+
+
+def _written(record: Any) -> tuple[int, int, int]:
+    return record.timestamp, record.partition, record.offset
 
 
 async def partitions_of(settings: Settings, topic: str, wanted: Iterable[int] | None = None) -> list[TopicPartition]:
@@ -67,6 +163,24 @@ async def partitions_of(settings: Settings, topic: str, wanted: Iterable[int] | 
         if not 0 <= number < count:
             raise ChurnSignalsError(f"topic {topic} has no partition {number}: it has {count}, counted from 0.")
     return [TopicPartition(topic, number) for number in numbers]
+
+
+async def spans_of(consumer: AIOKafkaConsumer, tps: Iterable[TopicPartition]) -> dict[TopicPartition, Span]:
+    """What the partitions hold now, committed."""
+    wanted = list(tps)
+    first, end = await consumer.beginning_offsets(wanted), await consumer.end_offsets(wanted)
+    return {tp: (first[tp], end[tp]) for tp in wanted}
+
+
+@asynccontextmanager
+async def consuming(settings: Settings) -> AsyncIterator[AIOKafkaConsumer]:
+    """A consumer as of `new_consumer`, started and stopped."""
+    consumer = new_consumer(settings)
+    await consumer.start()
+    try:
+        yield consumer
+    finally:
+        await consumer.stop()
 
 
 def new_consumer(settings: Settings) -> AIOKafkaConsumer:

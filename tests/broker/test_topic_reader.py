@@ -1,0 +1,95 @@
+"""Reading a topic: the newest, the first, all in order of time, past the markers of transactions."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from aiokafka import AIOKafkaProducer, TopicPartition
+from harness import Run, scenario
+
+from streams import topic_reader
+from streams.processing import Output
+from streams.topic_reader import consuming, first_records, follow, merged, newest, newest_of, read_one, spans_of
+from streams.topics import ALERTS, name_of
+from streams.transactions import FencedProducer
+
+START_MS = 1_700_000_000_000
+
+
+async def write(run: Run, count: int, *, per_transaction: int = 3) -> None:
+    """Records 0, 1, 2 ... a second apart over two partitions, with the markers of many transactions between them."""
+    producer = await FencedProducer.open(run.settings, "writer")
+    topic = name_of(ALERTS, run.settings)
+    outputs = [
+        Output(topic, n % 2, b"k%d" % (n % 7), b"%d" % n, timestamp_ms=START_MS + n * 1000) for n in range(count)
+    ]
+    for begin in range(0, count, per_transaction):
+        await producer.commit(outputs[begin : begin + per_transaction])
+    await producer.close()
+
+
+def test_records_are_found_from_either_end(new_run: Callable[..., Run], monkeypatch) -> None:
+    """Rule: small looks backwards, whatever their size, give the same as reading everything."""
+    monkeypatch.setattr(topic_reader, "_LOOK_FIRST", 4)
+    monkeypatch.setattr(topic_reader, "_LOOK_MAX", 10)
+
+    async def body(run: Run) -> None:
+        await write(run, 90)
+        topic = name_of(ALERTS, run.settings)
+        for key in range(7):
+            numbers = [n for n in range(90) if n % 7 == key and n % 2 == 1]
+            found = await newest_of(run.settings, topic, 1, b"k%d" % key)
+            assert found is not None
+            assert found.value == b"%d" % numbers[-1]
+        assert await newest_of(run.settings, topic, 0, b"nobody") is None
+        first = await read_one(run.settings, topic, 0, 0)
+        assert first is not None
+        assert first.value == b"0"
+        tps = [TopicPartition(topic, number) for number in range(2)]
+        async with consuming(run.settings) as consumer:
+            spans = await spans_of(consumer, tps)
+            all_of_it = [int(record.value) async for record in merged(consumer, spans)]
+            assert all_of_it == list(range(90))
+            for count in (0, 1, 20, 200):
+                found = await newest(consumer, spans, count, lambda record: int(record.value) % 3 == 0)
+                assert [int(record.value) for record in found] == (list(range(0, 90, 3))[-count:] if count else [])
+            # offset 2 of either partition is a marker: records 0 and 1, 2 come before it
+            begin = {tp: (start + 2, end) for tp, (start, end) in spans.items()}
+            assert {tp.partition for tp in await first_records(consumer, begin)} == {0, 1}
+            markers = {tp: (end - 1, end) for tp, (_, end) in spans.items()}
+            assert await asyncio.wait_for(first_records(consumer, markers), 5) == {}
+
+    scenario(new_run(partitions=2), body)
+
+
+def test_what_comes_next_is_seen_within_a_second_and_in_order_of_each_partition(new_run: Callable[..., Run]) -> None:
+    async def body(run: Run) -> None:
+        await write(run, 6)
+        topic, stop = name_of(ALERTS, run.settings), asyncio.Event()
+        tps = [TopicPartition(topic, number) for number in range(2)]
+        producer = AIOKafkaProducer(**run.settings.connection())
+        await producer.start()
+        seen: list[tuple[int, float]] = []
+        loop = asyncio.get_running_loop()
+        async with consuming(run.settings) as consumer:
+            ends = {tp: end for tp, (_, end) in (await spans_of(consumer, tps)).items()}
+
+            async def watch() -> None:
+                async for record in follow(consumer, ends, stop):
+                    seen.append((int(record.value), loop.time()))  # noqa: PERF401
+
+            watching = asyncio.create_task(watch())
+            sent = []
+            for n in range(100, 104):
+                await asyncio.sleep(0.2)
+                await producer.send_and_wait(topic, b"%d" % n, partition=n % 2)
+                sent.append(loop.time())
+            await asyncio.sleep(1)
+            stop.set()
+            await asyncio.wait_for(watching, 2)
+        await producer.stop()
+        assert [n for n, _ in seen] == [100, 101, 102, 103]
+        assert max(at - then for (_, at), then in zip(seen, sent, strict=True)) < 1
+
+    scenario(new_run(partitions=2), body)
