@@ -26,24 +26,24 @@ def call(run: Run, *arguments: str) -> Result:
     return CliRunner().invoke(main, list(arguments), env={**environment(run), "COLUMNS": "200"})
 
 
-def interrupt(run: Run, *arguments: str, when: Callable[[], bool]) -> tuple[int, str]:
-    """Start the command, send Ctrl-C when something is so; its exit code and all that it printed."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", "from streams.cli.main import main; main()", *arguments],
-        env={**os.environ, **environment(run)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+def interrupt(run: Run, *arguments: str, when: Callable[[str], bool]) -> tuple[int, str]:
+    """Start the command, send Ctrl-C when something is so (given what it printed); its exit code and all it printed."""
+    output = run.directory / "printed"
+    with output.open("wb") as file:
+        process = subprocess.Popen(
+            [sys.executable, "-c", "from streams.cli.main import main; main()", *arguments],
+            env={**os.environ, **environment(run)},
+            stdout=file,
+            stderr=file,
+        )
     deadline = time.monotonic() + 20
     try:
-        while not when():
-            assert process.poll() is None, process.communicate()
-            assert time.monotonic() < deadline
+        while not when(output.read_text()):
+            assert process.poll() is None, output.read_text()
+            assert time.monotonic() < deadline, output.read_text()
             time.sleep(0.1)
         process.send_signal(signal.SIGINT)
-        printed = process.communicate(timeout=20)[0]
-        return process.returncode, printed
+        return process.wait(timeout=20), output.read_text()
     finally:
         process.kill()
         process.wait()

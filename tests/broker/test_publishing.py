@@ -81,7 +81,7 @@ def test_the_simulator_stops_in_order(new_run: Callable[..., Run]) -> None:
         return len(asyncio.run(run.read(run.settings.topic_events)))
 
     arguments = ("simulate", "--to-topic", "--customers", "50", "--days", "60", "--speed", "1")
-    code, printed = interrupt(run, *arguments, when=lambda: sent() > 20)
+    code, printed = interrupt(run, *arguments, when=lambda _: sent() > 20)
     events = sent()
     assert code == 0, printed
     assert events > 0

@@ -1,0 +1,69 @@
+"""An alert's changes as workers publish them: made by the policy, with a note of our own."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from models.alerts import AlertEvent, AlertScore, AlertSettings, Handling, step
+from models.definition import ChurnDefinition
+from models.duration import DAY_MS, rfc3339
+from models.outputs import alert_value
+
+START_MS = 1_709_596_800_000  # 2024-03-05
+POLICY = AlertSettings.of(
+    ChurnDefinition.parse(
+        '[churn.definitions.left]\nevent = "Subscription Cancelled"\n[label]\nhorizon = "30d"\n'
+        '[alerts]\ndwell = "0d"\nenter = 0.3\nexit = 0.2'
+    )
+)
+
+
+def note(customer: str, probability: float = 0.7234, **changes: Any) -> dict[str, Any]:
+    """The part of an alert's value that is about the score."""
+    reason = {"feature": "recency_days", "value": 11.0, "baseline": 1.2, "contribution": 0.9}
+    return {
+        "customer": {
+            "id": customer, "account": "acme", "segment": None, "plan": "pro", "stage": "active", "tenure_days": 412.0
+        },
+        "score": {
+            "probability": probability, "ci90": [0.55, 0.84], "percentile": 0.9961, "band": "high", "previous": 0.31,
+            "horizon_days": 30.0, "definition": "d", "model": "m", "evidence": "medium",
+            "log_odds": 1.0, "bias": -1.0, "rest": 0.1,
+        },
+        "reasons": [
+            {"code": "SILENCE", "sentence": "silent for 11 days; usually 1.2", **reason},
+            {"code": "USAGE_DROP", "sentence": "used on 2 of 28 days", **reason},
+            {"code": "PAYMENT_FAILED", "sentence": "1 payment failed", **reason},
+            {"code": "REFUND", "sentence": "a fourth reason", **reason},
+        ],
+        "protective": [],
+        "barriers": ["too_expensive"],
+        "value": {"mrr": 49.0, "clv": 812.5, "revenue_at_risk": 35.45, "basis": "subscription"},
+        "action": {"playbook": "win_back", "treatment": None},
+        "timing": {"event_time": rfc3339(START_MS), "scored_at": rfc3339(START_MS), "trigger": "silence"},
+        "lineage": {"topic": "customer-events", "partition": 1, "offset": 17, "features": "f", "config": "c"},
+        **changes,
+    }  # fmt: skip
+
+
+def life(customer: str, **changes: Any) -> list[tuple[AlertEvent, bytes]]:
+    """An alert that is opened, acknowledged, snoozed, and resolved because the customer recovered: event and value."""
+    steps: list[tuple[int, float | None, Handling | None]] = [
+        (0, 0.7234, None),
+        (1, None, Handling("acknowledge")),
+        (2, None, Handling("snooze", None, START_MS + 9 * DAY_MS)),
+        (3, 0.05, None),
+    ]
+    state, told = None, []
+    for day, probability, handling in steps:
+        now_ms = START_MS + day * DAY_MS
+        score = None
+        if probability is not None:
+            score = AlertScore(now_ms, probability, probability, 0.1, f"silence@{now_ms}", True)
+        now = json.dumps(note(customer, probability or 0.7234, **changes)).encode()
+        state, events, _ = step(state, score, POLICY, now_ms, customer=customer, handling=handling)
+        if state is not None and probability is not None:
+            state.note = now
+        told += [(event, alert_value(event, now)) for event in events]
+    return told
