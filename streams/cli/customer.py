@@ -6,8 +6,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 import click
+import msgspec
 
-from streams.cli.ask import ask, console
+from streams.cli.ask import ask, console, plain
 from streams.errors import ChurnSignalsError
 from streams.settings import Settings
 
@@ -17,40 +18,97 @@ _SHOWN_FEATURES = 12
 
 @click.command()
 @click.argument("customer_id", metavar="ID")
-@click.option("--json", "as_json", is_flag=True, help="The value as it stands in churn-scores.")
+@click.option("--json", "as_json", is_flag=True, help="The value of churn-scores, with the alert as it stands now.")
 def customer(customer_id: str, as_json: bool) -> None:
     """Show what is known of customer ID: probability, reasons, worth, score history, activity and alert.
 
-    Read from the customer's partition of the scores topic; no worker has to run.
+    Read from the customer's partition of the scores topic; no worker has to run. The alert is as its newest change in
+    the alerts topic left it, so that an acknowledgement is seen before the next score.
     """
-    value = ask(newest_score(Settings.from_environment(), customer_id))
-    if value is None:
-        raise ChurnSignalsError(f"customer {customer_id} was never scored (ids are compared exactly as sent).")
-    if as_json:
-        click.echo(value)
-        return
     import orjson
 
-    _print(console(), orjson.loads(value))
+    score, change = ask(_newest(Settings.from_environment(), customer_id))
+    if score is None:
+        raise ChurnSignalsError(
+            f"customer {customer_id} was never scored: ids are compared exactly as sent (userId, else anonymousId), and"
+            " churn-signals lag shows whether workers are behind."
+        )
+    document = orjson.loads(score)
+    alert = current_alert(document, None if change is None else Change.of(change))
+    if as_json:
+        click.echo(score if alert == document["alert"] else orjson.dumps({**document, "alert": alert}))
+        return
+    _print(console(), {**document, "alert": alert})
 
 
-async def newest_score(settings: Settings, customer_id: str) -> bytes | None:
-    """The customer's newest value, None if there is none.
+async def _newest(settings: Settings, customer_id: str) -> tuple[bytes | None, bytes | None]:
+    """The customer's newest score and newest change of an alert, None where there is none.
 
     Raises:
         BrokerUnreachable: no broker answered.
-        ChurnSignalsError: the topic does not exist.
+        TopicMismatch: a topic does not exist, or differs from its declaration.
     """
     from streams.partitioner import partition_of
-    from streams.topic_reader import read_topic
-    from streams.topics import SCORES, name_of, verify_topics
+    from streams.topic_reader import newest_of
+    from streams.topics import ALERTS, SCORES, name_of, verify_topics
 
-    found, topic, key = await verify_topics(settings), name_of(SCORES, settings), customer_id.encode()
-    newest: bytes | None = None
-    async for record in read_topic(settings, topic, [partition_of(key, found[topic].partitions)]):
-        if record.key == key:
-            newest = record.value
-    return newest
+    found, key, values = await verify_topics(settings), customer_id.encode(), []
+    for topic in (name_of(SCORES, settings), name_of(ALERTS, settings)):
+        record = await newest_of(settings, topic, partition_of(key, found[topic].partitions), key)
+        values.append(None if record is None else record.value)
+    return values[0], values[1]
+
+
+class Change(msgspec.Struct):
+    """Of a `churn-alerts` value, what says how an alert stands."""
+
+    alert_id: str
+    seq: int
+    state: str
+    severity: str
+    time: str
+    opened_at: str
+    resolution: str | None
+
+    @classmethod
+    def of(cls, value: bytes) -> Change | None:
+        """None if the value is no alert that this version knows."""
+        try:
+            return msgspec.json.decode(value, type=cls)
+        except msgspec.DecodeError:
+            return None
+
+
+def current_alert(score: dict[str, Any], change: Change | None) -> dict[str, Any] | None:
+    """The alert as the newer of the two knows it, in the shape that scores have.
+
+    Of the same alert the higher seq is newer. Another alert than the score's (or one where the score knows of none) is
+    newer if it changed after the score was made: else the score was made when that alert was over.
+    """
+    known = score["alert"]
+    if change is None:
+        return known
+    if known is not None and known["id"] == change.alert_id:
+        newer = change.seq > known["seq"]
+    else:
+        newer = _moment_ms(change.time) >= _moment_ms(score["scored_at"])
+    if not newer:
+        return known
+    return {
+        "id": change.alert_id,
+        "state": change.state,
+        "seq": change.seq,
+        "severity": change.severity,
+        "since": change.opened_at if change.resolution is None else change.time,
+    }
+
+
+def _moment_ms(text: str) -> int:
+    from models.numbers import time_ms
+
+    moment = time_ms(text)
+    assert moment is not None, text
+    return moment
 
 
 def _print(page: Any, score: dict[str, Any]) -> None:
@@ -59,8 +117,10 @@ def _print(page: Any, score: dict[str, Any]) -> None:
 
     who = score["customer"]
     facts = [f"{name} {who[name]}" for name in ("account", "segment", "plan") if who[name]]
-    # what applications sent is text, never markup
-    page.print(Text(f"{who['id']}: {', '.join([who['stage'], *facts])}, known for {who['tenure_days']:.0f} days"))
+    # what applications sent is text, neither markup nor a command to the terminal
+    page.print(
+        Text(plain(f"{who['id']}: {', '.join([who['stage'], *facts])}, known for {who['tenure_days']:.0f} days"))
+    )
     page.print(
         f"churns within {score['horizon_days']:g} days with probability {_percent(score['probability'])}"
         f" ({score['band']}; higher than {_percent(score['percentile'])} of customers)"
@@ -72,12 +132,12 @@ def _print(page: Any, score: dict[str, Any]) -> None:
     if alert is not None:
         page.print(f"alert {alert['id']}: {alert['state']}, {alert['severity']}, since {alert['since']}")
     if score["barriers"]:
-        page.print(Text(f"named as barriers: {', '.join(score['barriers'])}"))
+        page.print(Text(plain(f"named as barriers: {', '.join(score['barriers'])}")))
     for title, reasons in (("why", score["reasons"]), ("what speaks against it", score["protective"])):
         if reasons:
             table = Table(title, "log-odds", box=None, pad_edge=False, title_justify="left")
             for reason in reasons:
-                table.add_row(Text(reason["sentence"]), f"{reason['contribution']:+.2f}")
+                table.add_row(Text(plain(reason["sentence"])), f"{reason['contribution']:+.2f}")
             page.print()
             page.print(table)
     page.print()

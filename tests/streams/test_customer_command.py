@@ -1,0 +1,74 @@
+"""Which alert `customer` shows: the newer of what the score and the alerts topic know."""
+
+from __future__ import annotations
+
+import doctest
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from alert_values import life
+
+from streams.cli import customer
+from streams.cli.customer import Change, current_alert
+
+OPENED, ACKNOWLEDGED, SNOOZED, RESOLVED = (json.loads(value) for _, value in life("c1"))
+
+
+def as_scored(change: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "id": change["alert_id"],
+        "state": change["state"],
+        "seq": change["seq"],
+        "severity": change["severity"],
+        "since": change["opened_at"],
+    }
+
+
+def seen(score: dict[str, Any], change: dict[str, Any] | None) -> dict[str, Any] | None:
+    return current_alert(score, None if change is None else Change.of(json.dumps(change).encode()))
+
+
+def test_the_examples_in_the_docstrings_hold() -> None:
+    assert doctest.testmod(customer).failed == 0
+
+
+@pytest.mark.parametrize("change", [ACKNOWLEDGED, SNOOZED])
+def test_what_people_did_since_the_score_is_seen(change: dict[str, Any]) -> None:
+    score = {"scored_at": OPENED["time"], "alert": as_scored(OPENED)}
+    assert seen(score, change) == as_scored(change)
+
+
+def test_an_end_says_when_it_ended() -> None:
+    score = {"scored_at": OPENED["time"], "alert": as_scored(OPENED)}
+    assert seen(score, RESOLVED) == {**as_scored(RESOLVED), "since": RESOLVED["time"]}
+
+
+def test_a_score_that_knows_more_is_believed() -> None:
+    """Setup: the alerts topic was read a moment too early, or has deleted what is old."""
+    score = {"scored_at": SNOOZED["time"], "alert": as_scored(SNOOZED)}
+    assert seen(score, ACKNOWLEDGED) == as_scored(SNOOZED)
+    assert seen(score, None) == as_scored(SNOOZED)
+
+
+def test_a_newer_alert_takes_the_place_of_the_scores() -> None:
+    other = {**OPENED, "alert_id": "0" * 32, "time": "2024-09-01T00:00:00.500Z"}
+    score = {"scored_at": "2024-09-01T00:00:00Z", "alert": as_scored(RESOLVED)}
+    assert seen(score, other) == as_scored(other)
+    assert seen({**score, "alert": None}, other) == as_scored(other)
+
+
+def test_an_alert_that_was_over_when_the_score_was_made_is_not_shown() -> None:
+    score = {"scored_at": "2024-09-01T00:00:00Z", "alert": None}
+    assert seen(score, RESOLVED) is None
+    assert seen(score, None) is None
+
+
+@pytest.mark.parametrize("value", [b"not json", b"[]", b'{"alert_id":"a"}'])
+def test_what_is_no_alert_is_passed_over(value: bytes) -> None:
+    assert Change.of(value) is None
