@@ -14,6 +14,7 @@ from streams.errors import ChurnSignalsError
 # Name and the line that --help shows. They stand here, not in the modules, so that --help loads none of them and
 # works where an optional dependency of one command is missing. A name without a module is not shown.
 COMMANDS = {
+    "demo": "Start everything on this machine, feed it, and show alerts as they come.",
     "worker": "Score customers and raise alerts from the events topic.",
     "trainer": "Learn from matured labels and publish model snapshots.",
     "broker": "Start a real Kafka on this machine, for development.",

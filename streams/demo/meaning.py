@@ -1,0 +1,44 @@
+"""What churn means, in words that fit into a line: people see at once whether the definition speaks of their log."""
+
+from __future__ import annotations
+
+from models.definition import ChurnDefinition, Definition, EventDefinition
+from models.primitives import DAY_MS
+
+
+def meaning(definition: ChurnDefinition) -> str:
+    """What makes a customer one who left.
+
+    >>> meaning(ChurnDefinition.parse('''
+    ... [churn]
+    ... version = 1
+    ... [churn.definitions.voluntary]
+    ... event = "Subscription Cancelled"
+    ... where = { reason = ["cancellation_requested"] }
+    ... [churn.definitions.inactivity]
+    ... not_performed = ["*"]
+    ... for = "30d"
+    ... if_active_in = "30d"
+    ... [label]
+    ... primary = ["voluntary", "inactivity"]
+    ... '''))
+    'no activity for 30 days, or "Subscription Cancelled" (reason: cancellation_requested) within 30 days'
+    """
+    return ", or ".join(_way(one, definition) for one in sorted(definition.primary_definitions, key=lambda d: d.name))
+
+
+def days(span_ms: int) -> str:
+    """
+    >>> days(30 * DAY_MS), days(DAY_MS), days(DAY_MS // 2)
+    ('30 days', '1 day', '0.5 days')
+    """
+    count = span_ms / DAY_MS
+    return f"{count:g} day" + ("" if count == 1 else "s")
+
+
+def _way(one: Definition, definition: ChurnDefinition) -> str:
+    if isinstance(one, EventDefinition):
+        where = "; ".join(f"{key}: {' or '.join(map(str, values))}" for key, values in one.where)
+        return f'"{one.event}"{f" ({where})" if where else ""} within {days(definition.horizon_ms)}'
+    what = "activity" if one.any_activity else " or ".join(f'"{name}"' for name in one.not_performed)
+    return f"no {what} for {days(one.for_ms)}"

@@ -1,0 +1,128 @@
+"""The demo as a person starts it: figures and alerts come, and whatever ends it, nothing of it is left."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+COMMAND = [sys.executable, "-c", "from streams.cli.main import main; main()", "demo"]
+WAIT_S = 60.0
+
+
+class Demo:
+    """A running demo with few customers, and what it has printed so far."""
+
+    def __init__(self, directory: Path) -> None:
+        self.place = directory / "place"
+        self._printed = directory / "printed"
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("CHURN_")}
+        options = ["--data-dir", str(self.place), "--config", str(ROOT / "churn.toml"), "--customers", "60"]
+        with self._printed.open("wb") as file:
+            self.process = subprocess.Popen([*COMMAND, *options], stdout=file, stderr=file, env=environment, cwd=ROOT)
+
+    @property
+    def text(self) -> str:
+        return self._printed.read_text()
+
+    def wait_for(self, pattern: str) -> re.Match[str]:
+        """Until a line matches."""
+        deadline = time.monotonic() + WAIT_S
+        while (found := re.search(pattern, self.text, re.MULTILINE)) is None:
+            assert self.process.poll() is None, self.text
+            assert time.monotonic() < deadline, self.text
+            time.sleep(0.1)
+        return found
+
+    def family(self) -> dict[int, str]:
+        """The processes that it has started, by id."""
+        listed = subprocess.run(["ps", "-eo", "pid=,ppid=,args="], capture_output=True, text=True, check=True).stdout
+        rows = [line.split(None, 2) for line in listed.splitlines()]
+        return {int(pid): args for pid, parent, args in rows if int(parent) == self.process.pid}
+
+    def member(self, word: str) -> int:
+        """The process with this word in its command line, once it is there."""
+        deadline = time.monotonic() + WAIT_S
+        while time.monotonic() < deadline:
+            for pid, args in self.family().items():
+                if word in args:
+                    return pid
+            time.sleep(0.05)
+        raise AssertionError(f"no {word}: {self.text}")
+
+
+@contextmanager
+def running(directory: Path) -> Iterator[Demo]:
+    demo = Demo(directory)
+    try:
+        yield demo
+    finally:
+        demo.process.kill()  # its children end with it, which is a rule of its own
+        demo.process.wait()
+
+
+def gone(pids: Iterator[int] | list[int], within_s: float = 10.0) -> bool:
+    """Whether all of them end in time."""
+    deadline = time.monotonic() + within_s
+    while any(Path(f"/proc/{pid}").exists() for pid in pids):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def listening(port: int) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
+
+
+def test_figures_move_while_it_runs_and_ctrl_c_leaves_nothing(tmp_path: Path) -> None:
+    with running(tmp_path) as demo:
+        port = int(demo.wait_for(r" at 127\.0\.0\.1:(\d+)")[1])
+        assert listening(port)
+        demo.wait_for(
+            r"^2000-03-\d\d   [1-9][\d,]* events/s   lag \d+   labels [1-9]\d* \(\d+ churned\)   log loss 0\.\d"
+        )
+        family = demo.family()
+        assert len(family) == 3, family
+        demo.process.send_signal(signal.SIGINT)
+        assert demo.process.wait(30) == 0, demo.text
+        assert gone(list(family))
+        assert not listening(port)
+        assert not demo.place.exists()
+        assert re.search(r"^[1-9][\d,]+ events, \d+ alerts; ", demo.text, re.MULTILINE)
+        assert "Traceback" not in demo.text
+
+
+def test_a_dead_worker_ends_it_with_the_reason_and_nothing_is_left(tmp_path: Path) -> None:
+    with running(tmp_path) as demo:
+        worker = demo.member("child worker")
+        demo.member("child trainer")
+        family = demo.family()
+        os.kill(worker, signal.SIGKILL)
+        assert demo.process.wait(30) == 1, demo.text
+        assert (
+            f"Error: the worker was killed by SIGKILL; the last lines of its log ({demo.place}/worker.log)" in demo.text
+        )
+        assert gone(list(family))
+        assert (demo.place / "worker.log").exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a broker without its parent ends by itself on Linux only")
+def test_killing_it_leaves_no_process_behind(tmp_path: Path) -> None:
+    with running(tmp_path) as demo:
+        demo.member("child trainer")
+        family = demo.family()
+        assert len(family) == 3, family
+        demo.process.kill()
+        assert gone(list(family))
