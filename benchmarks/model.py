@@ -155,7 +155,7 @@ class _TimedScorer:
     def __init__(self, scorer: Any, watch: Stopwatch) -> None:
         self._scorer = scorer
         self._watch = watch
-        self.version = self._scorer.version
+        self.version, self.trust = self._scorer.version, self._scorer.trust
 
     def score(self, x: Any, m: Any) -> Any:
         start = time.perf_counter()

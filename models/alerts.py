@@ -19,10 +19,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from models.definition import ChurnDefinition
 from models.duration import DAY_MS, HOUR_MS, parse_duration
@@ -30,6 +33,8 @@ from models.event import Event
 from models.numbers import time_ms
 from models.profile import NEVER_MS
 from models.threshold import Threshold
+
+Floats = NDArray[np.float64]
 
 BANDS: Final = ("low", "elevated", "high", "critical")
 PENDING, OPEN, ACKNOWLEDGED, SNOOZED, RESOLVED, RETRACTED, EXPIRED = range(1, 8)
@@ -91,6 +96,18 @@ class AlertSettings:
             band += 1
         return band
 
+    def bands(self, probability: Floats, percentile: Floats, base: Floats) -> NDArray[np.intp]:
+        """`band` of n scores at once, (n,)."""
+        lifted = probability * (1.0 - base) >= self.lift * base * (1.0 - probability)
+        within = np.ones(len(probability), dtype=np.bool_)
+        band = np.zeros(len(probability), dtype=np.intp)
+        for threshold in (self.enter, self.high, self.critical):
+            within &= (percentile if threshold.relative else probability) >= threshold.level
+            if threshold.relative:
+                within &= lifted
+            band += within
+        return band
+
 
 class AlertScore(msgspec.Struct, gc=False, frozen=True):
     """What the policy reads of a score."""
@@ -121,7 +138,7 @@ class Handling(msgspec.Struct, gc=False, frozen=True):
 
 
 class AlertState(msgspec.Struct, array_like=True, gc=False):
-    """One customer's alert, as it is kept with the profile: bounded, data only (`pack`, `unpack`)."""
+    """One customer's alert, as it is stored: bounded, data only (`pack`, `unpack`)."""
 
     phase: int
     since_ms: int  # pending: the dwell's start; later: when it opened; ended: when it ended
@@ -137,6 +154,7 @@ class AlertState(msgspec.Struct, array_like=True, gc=False):
     reminders: int = 0
     seq: int = 0
     alert_id: str = ""
+    shown: int = 0  # the seq that the customer's newest score was told with
     note: bytes = b""  # the newest score as consumers see it; the caller's, and only carried
 
     @property
@@ -165,6 +183,11 @@ class AlertEvent(msgspec.Struct, gc=False, frozen=True):
 Step = tuple[AlertState | None, list[AlertEvent], int]
 
 
+def never_silent(at_ms: int) -> bool:
+    """A feed that always delivers."""
+    return False
+
+
 def step(
     state: AlertState | None,
     score: AlertScore | None,
@@ -174,7 +197,7 @@ def step(
     customer: str,
     handling: Handling | None = None,
     churned: bool = False,
-    source_gap: bool = False,
+    silent_feed: Callable[[int], bool] = never_silent,
 ) -> Step:
     """Move one customer's alert on to `now_ms`.
 
@@ -186,14 +209,14 @@ def step(
         customer: Whose alert: part of its id.
         handling: What a person did.
         churned: The customer is known to have churned.
-        source_gap: The feed is silent for everybody.
+        silent_feed: Whether the feed was silent for everybody at a time.
 
     Returns:
         The state (None: nothing to remember), the events in order, and when to step again without any input.
     """
     if state is None and (score is None or churned):
         return None, [], NEVER_MS
-    walk = _Walk(state, settings, now_ms, customer, source_gap)
+    walk = _Walk(state, settings, now_ms, customer, silent_feed)
     walk.timers()
     if handling is not None:
         walk.handle(handling)
@@ -220,12 +243,17 @@ class _Walk:
     """One step: a copy of the state, moved; the events it caused."""
 
     def __init__(
-        self, state: AlertState | None, settings: AlertSettings, now_ms: int, customer: str, source_gap: bool
+        self,
+        state: AlertState | None,
+        settings: AlertSettings,
+        now_ms: int,
+        customer: str,
+        silent_feed: Callable[[int], bool],
     ) -> None:
         self.state = None if state is None else msgspec.structs.replace(state)
         self.settings = settings
         self.now_ms = now_ms
-        self.source_gap = source_gap
+        self.silent_feed = silent_feed
         self.customer = customer
         self.events: list[AlertEvent] = []
         self._note: bool = True  # events speak of the score that is kept
@@ -254,7 +282,7 @@ class _Walk:
             self._again(state)
 
     def _dwelt(self, state: AlertState) -> None:
-        if self.source_gap and state.silent:
+        if state.silent and self.silent_feed(self.now_ms):
             state.due_ms = self.now_ms + max(self.settings.dwell_ms, HOLD_MS)
             return
         state.alert_id = alert_id(self._dedup_key, state.cause, state.since_ms)
@@ -291,7 +319,7 @@ class _Walk:
         elif not band and not settings.exit.reached(score.probability, score.percentile):
             late = score.oldest_new_ms <= state.cause_ms
             self._end(state, RETRACTED if late else RESOLVED, "late_evidence" if late else "recovered")
-        elif band > state.band and state.phase != SNOOZED and not (self.source_gap and score.silent):
+        elif band > state.band and state.phase != SNOOZED and not (score.silent and self.silent_feed(self.now_ms)):
             self._escalate(state)
 
     def _enter(self, score: AlertScore, band: int) -> None:
@@ -410,14 +438,18 @@ def handling_of(event: Event) -> Handling | None:
     return Handling(kind, said if isinstance(said, str) and said else None, time_ms(event.properties.get("until")))
 
 
-def pack(state: AlertState | None) -> list[Any] | None:
-    """As plain data, for `Path.alert`."""
-    return None if state is None else msgspec.to_builtins(state, builtin_types=(bytes,))
+_ENCODER: Final = msgspec.msgpack.Encoder()
+_DECODER: Final = msgspec.msgpack.Decoder(AlertState)
 
 
-def unpack(data: list[Any] | None) -> AlertState | None:
-    """What `pack` gave. Raises msgspec.ValidationError for anything else."""
-    return None if data is None else msgspec.convert(data, AlertState)
+def pack(state: AlertState, due: int) -> bytes:
+    """As a record of the store: the due time in front, as every record has that is looked at by time."""
+    return due.to_bytes(8, "big") + _ENCODER.encode(state)
+
+
+def unpack(record: bytes | None) -> AlertState | None:
+    """What `pack` gave. Raises msgspec.DecodeError for anything else."""
+    return None if record is None else _DECODER.decode(memoryview(record)[8:])
 
 
 __all__ = ["BANDS", "STATES", "TYPES", "AlertEvent", "AlertScore", "AlertSettings", "AlertState", "Handling", "step"]

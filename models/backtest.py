@@ -14,9 +14,11 @@ import numpy as np
 
 from models.definition import ChurnDefinition
 from models.event import Event
-from models.partition import Effects, Entry, Example, Partition, order_hash, profile_key
+from models.example import Example
+from models.partition import Effects, Entry, Partition
 from models.primitives import DAY_MS
 from models.profile import NEVER_MS, due_ms
+from models.store import TIMED, order_hash, profile_key
 
 BATCH_EVENTS: Final = 5_000  # as a worker's largest batch
 
@@ -64,7 +66,7 @@ class MemoryStore:
                 self._move(key, NEVER_MS)
                 continue
             self.records[key] = data
-            if key[:1] == b"c":
+            if key[:1] in TIMED:
                 self._move(key, due_ms(data))
 
     def _move(self, key: bytes, due: int) -> None:

@@ -9,15 +9,15 @@ import msgspec
 
 from models.duration import DAY_MS, rfc3339
 from models.effects import BARRIERS, SubscriptionState
-from models.primitives import CARRY, DAY_BINS
-from models.profile import NEVER_MS, Profile
+from models.portrait import Portrait
+from models.primitives import DAY_BINS
+from models.profile import NEVER_MS
 
 MONTH_DAYS: Final = 30
 STRIP_DAYS: Final = 90
 BARRIER_DAYS: Final = 90
 CLV_MONTHS: Final = 36  # what lies further ahead is not known
 CLV_DISCOUNT: Final = 0.99  # a month: some 12 % a year
-ENGAGED: Final = 0  # index of the counter of all engaged events
 
 _NO_SUBSCRIPTION: Final = SubscriptionState(None)
 
@@ -49,9 +49,9 @@ class Activity(msgspec.Struct, gc=False, frozen=True):
     counts: list[int]
 
 
-def stage(profile: Profile, at_ms: int) -> str:
+def stage(portrait: Portrait, at_ms: int) -> str:
     """Where in the customer's life: churned, cancelling, paused, trial, onboarding, active or lapsed."""
-    part = profile.subscription
+    part = portrait.subscription
     state = _NO_SUBSCRIPTION if part is None else SubscriptionState(part)
     if state.started and not state.active:
         return "churned"
@@ -61,15 +61,15 @@ def stage(profile: Profile, at_ms: int) -> str:
         return "paused"
     if part is not None and part.trial_end is not None and part.trial_end[2] > at_ms:
         return "trial"
-    journey = profile.journey
+    journey = portrait.journey
     if journey is not None and journey.steps and journey.onboarded_ms == NEVER_MS:
         return "onboarding"
-    return "active" if at_ms - profile.engaged_ms <= STRIP_DAYS * DAY_MS else "lapsed"
+    return "active" if at_ms - portrait.engaged_ms <= STRIP_DAYS * DAY_MS else "lapsed"
 
 
-def customer_facts(customer: str, profile: Profile, at_ms: int) -> CustomerFacts:
+def customer_facts(customer: str, portrait: Portrait, at_ms: int) -> CustomerFacts:
     """The customer as of a time."""
-    identity = profile.identity
+    identity = portrait.identity
     account = segment = plan = None
     if identity is not None:
         if identity.account is not None:
@@ -78,18 +78,18 @@ def customer_facts(customer: str, profile: Profile, at_ms: int) -> CustomerFacts
             segment = identity.segment[2]
         if identity.plan is not None:
             plan = identity.plan[2]
-    tenure = max(at_ms - profile.first_ms, 0) / DAY_MS
-    return CustomerFacts(customer, account, segment, plan, stage(profile, at_ms), round(tenure, 2))
+    tenure = max(at_ms - portrait.first_ms, 0) / DAY_MS
+    return CustomerFacts(customer, account, segment, plan, stage(portrait, at_ms), round(tenure, 2))
 
 
-def value(profile: Profile, probability: float, horizon_ms: int, at_ms: int) -> Value:
+def value(portrait: Portrait, probability: float, horizon_ms: int, at_ms: int) -> Value:
     """Revenue at risk = probability x mrr x horizon / 30 d; clv = mrr x sum over months of S(k) d^k.
 
     S(k) is the survival that this probability means when it stays: (1 - p)^(30 d / horizon) a month. Margin is not
     known here, so clv is revenue. Without a subscription, mrr is what the orders brought a month so far.
     """
     mrr, basis = None, None
-    subscription, commerce = profile.subscription, profile.commerce
+    subscription, commerce = portrait.subscription, portrait.commerce
     if subscription is not None and subscription.mrr is not None:
         mrr, basis = subscription.mrr[2] / 100.0, "subscription"
     elif commerce is not None and commerce.revenue > 0:
@@ -103,9 +103,9 @@ def value(profile: Profile, probability: float, horizon_ms: int, at_ms: int) -> 
     return Value(round(mrr, 2), round(clv, 2), round(probability * mrr * months_ahead, 2), basis)
 
 
-def barriers(profile: Profile, at_ms: int) -> list[str]:
+def barriers(portrait: Portrait, at_ms: int) -> list[str]:
     """Barriers named in the last 90 days, most often named first."""
-    voice = profile.voice
+    voice = portrait.voice
     if voice is None or not voice.tags:
         return []
     floor = at_ms - BARRIER_DAYS * DAY_MS
@@ -113,18 +113,18 @@ def barriers(profile: Profile, at_ms: int) -> list[str]:
     return [BARRIERS[index] for index in sorted(set(named), key=lambda index: (-named.count(index), index))]
 
 
-def activity(profile: Profile, at_ms: int) -> Activity:
+def activity(portrait: Portrait, at_ms: int) -> Activity:
     """The strip that ends on the day of `at_ms`, which must not lie before the profile's newest event."""
-    today, newest = at_ms // DAY_MS, profile.newest_ms // DAY_MS
-    row = profile.bins.get(ENGAGED)
+    today, newest = at_ms // DAY_MS, portrait.newest_ms // DAY_MS
+    row = portrait.days
     ahead = today - newest
-    if row is None or ahead >= STRIP_DAYS:
+    if not row or ahead >= STRIP_DAYS:
         return Activity(_date(today), [0] * STRIP_DAYS)
     start = (newest + 1) % DAY_BINS
-    counts = list((row[start:DAY_BINS] + row[:start] + bytes(ahead))[-STRIP_DAYS:])
-    carry = profile.bins.get(ENGAGED + CARRY)
-    if carry is not None:
-        high = (carry[start:DAY_BINS] + carry[:start] + bytes(ahead))[-STRIP_DAYS:]
+    counts = list((row[start:] + row[:start] + bytes(ahead))[-STRIP_DAYS:])
+    carry = portrait.carry
+    if carry:
+        high = (carry[start:] + carry[:start] + bytes(ahead))[-STRIP_DAYS:]
         counts = [low + 256 * more for low, more in zip(counts, high, strict=True)]
     return Activity(_date(today), counts)
 

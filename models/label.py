@@ -8,9 +8,9 @@ import msgspec
 import numpy as np
 
 from models.duration import rfc3339
+from models.example import Example
 from models.features import CATALOGUE, NAMES
 from models.numbers import moment_ms
-from models.partition import Example
 
 
 class LabelError(ValueError):

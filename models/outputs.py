@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import numpy as np
@@ -18,7 +18,7 @@ from models.alerts import BANDS, STATES, AlertEvent, AlertState
 from models.customer import Activity, CustomerFacts, Value, activity, barriers, customer_facts, value
 from models.duration import DAY_MS, rfc3339
 from models.features import CATALOGUE, NAMES
-from models.profile import Profile
+from models.point import Point
 from models.reasons import Explanation, Reason, evidence, explain, playbook
 from models.sentences import natural
 
@@ -39,16 +39,6 @@ class Context(NamedTuple):
     horizon_ms: int
     topic: str | None = None  # where the events came from; None in a backtest
     partition: int | None = None
-
-
-class Point(Protocol):
-    """Of a scoring point, what is told; see `models.partition.Point`."""
-
-    key: bytes
-    at_ms: int
-    trigger: str
-    offset: int
-    profile: Profile
 
 
 # Score history -----------------------------------------------------------------------------------------------------
@@ -217,7 +207,7 @@ class ScoredBatch:
         row: int,
         percentile: float,
         band: int,
-        history: bytes,
+        history: list[tuple[int, int]],
         previous: float | None = None,
         alert: AlertState | None = None,
         ci90: tuple[float, float] | None = None,
@@ -226,17 +216,17 @@ class ScoredBatch:
 
         Args:
             percentile, band: Where the probability stands, see `models.percentile` and `AlertSettings.band`.
-            history: The newest scores, this one included, see `remember`.
+            history: The newest scores told, this one included, see `recall`.
             previous: Probability of the score before.
             alert: The customer's alert after this score.
             ci90: `self.ci90(row)` where it is wanted.
         """
         i, point = self._place[row], self._points[row]
-        found, at, profile = self._explained[i], point.at_ms, point.profile
+        found, at, portrait = self._explained[i], point.at_ms, point.portrait
         probability = float(self._probability[row])
         return _encode(
             _ScoreValue(
-                customer_facts(point.key[1:].decode(), profile, at),
+                customer_facts(point.key[1:].decode(), portrait, at),
                 rfc3339(at),
                 point.trigger,
                 probability,
@@ -255,11 +245,11 @@ class ScoredBatch:
                 found.protective,
                 {name: c for name, c in zip(NAMES, self._contributions[i], strict=True) if c},
                 dict(zip(NAMES, self._values[i], strict=True)),
-                recall(history),
-                activity(profile, at),
+                history,
+                activity(portrait, at),
                 alert_of_score(alert),
-                value(profile, probability, self.context.horizon_ms, at),
-                barriers(profile, at),
+                value(portrait, probability, self.context.horizon_ms, at),
+                barriers(portrait, at),
                 self._lineage(point),
             )
         )
@@ -272,7 +262,7 @@ class ScoredBatch:
         `event_ms` is the time of the event that made the point, if it is another than the point's.
         """
         i, point = self._place[row], self._points[row]
-        found, at, profile = self._explained[i], point.at_ms, point.profile
+        found, at, portrait = self._explained[i], point.at_ms, point.portrait
         probability = float(self._probability[row])
         score = _ScoreOfAlert(
             probability,
@@ -290,12 +280,12 @@ class ScoredBatch:
         )
         return _encode(
             _Note(
-                customer_facts(point.key[1:].decode(), profile, at),
+                customer_facts(point.key[1:].decode(), portrait, at),
                 score,
                 found.raising,
                 found.protective,
-                barriers(profile, at),
-                value(profile, probability, self.context.horizon_ms, at),
+                barriers(portrait, at),
+                value(portrait, probability, self.context.horizon_ms, at),
                 _Action(playbook(found), None),
                 _Timing(rfc3339(at if event_ms is None else event_ms), rfc3339(at), point.trigger),
                 self._lineage(point),

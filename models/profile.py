@@ -7,16 +7,16 @@ Two kinds of fields, told apart by the type they stand in:
 `Path`         what depends on the way: when the customer was last scored, pending training snapshots, the alert. Its
                rules stand with the fold (`models.partition`) that moves it.
 
-Encoded: 8 bytes with the time the record is next due (big endian, so that an index of deadlines is rebuilt without
-decoding), one byte of format version, 8 bytes with the newest probability (known only after the rest is encoded), then
-msgpack of the fields as an array.
+Encoded: a head of `PREFIX_BYTES`, see `Head`, then msgpack of the fields as an array (the body). The head starts with
+the time the record is next due, big endian, so that an index of deadlines is rebuilt without decoding; it ends with
+what is known only after the body is encoded and scored.
 """
 
 from __future__ import annotations
 
 from copy import copy as shallow_copy
 from struct import Struct
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -35,11 +35,13 @@ from models.primitives import (
     newest,
 )
 
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
 NEVER_MS: Final = (1 << 63) - 1
 UNSCORED: Final = -1.0
 VERSION_AT: Final = 8
-PREFIX_BYTES: Final = 17  # due time, version and probability
+PREFIX_BYTES: Final = 18  # due time, version, probability and standing
+BAND_MASK: Final = 0b11  # in a standing: the band of the newest score
+ALERTED: Final = 0b100  # in a standing: the customer has an alert of some state, in a record of its own
 
 GUARD_IDS: Final = 256  # ids remembered to recognise a duplicate
 GUARD_HOURS: Final = 24  # of event time
@@ -151,15 +153,24 @@ class Path(msgspec.Struct, array_like=True, gc=False):
     """What depends on the order in which things happened; moved only by the fold."""
 
     scored_ms: int = 0
-    probability: float = UNSCORED  # at scored_ms; encoded in the head, not here
+    told_ms: int = 0  # newest score that was told because it was time to
     next_snapshot_ms: int = NEVER_MS
     next_silence_ms: int = NEVER_MS
     silence_step: int = 0
     pending: list[Pending] = []
-    alert: list[Any] | None = None
-    alert_due_ms: int = NEVER_MS
+    oldest_new_ms: int = NEVER_MS  # earliest of the events since the newest score
     forgotten: int = 0  # ids that the duplicate guard had to drop within its window
-    extra: list[Any] = []  # the newest scores and whatever readers are shown; see the fold
+
+
+class Head(NamedTuple):
+    """What stands in front of an encoded profile."""
+
+    due_ms: int
+    version: int
+    probability: float
+    """Of the newest score, `UNSCORED` for none."""
+    standing: int
+    """Band of the newest score, and whether there is an alert: `BAND_MASK`, `ALERTED`."""
 
 
 class Profile(msgspec.Struct, array_like=True, dict=True):
@@ -186,7 +197,7 @@ class Profile(msgspec.Struct, array_like=True, dict=True):
 
 
 _ENCODER = msgspec.msgpack.Encoder()
-_HEAD: Final = Struct(">QBd")
+_HEAD: Final = Struct(">QBdB")
 _DECODER = msgspec.msgpack.Decoder(Profile)
 
 _PARTS: Final = ("commerce", "subscription", "payments", "voice", "identity", "journey")
@@ -200,25 +211,22 @@ class ProfileError(ValueError):
     """An encoded profile that this program cannot read: another version's, or damaged."""
 
 
-def encode(profile: Profile, due_ms: int = NEVER_MS) -> bytes:
+def encode(profile: Profile, due_ms: int = NEVER_MS, probability: float = UNSCORED, standing: int = 0) -> bytes:
     """The profile as bytes. The same events in the same order give the same bytes, whatever was encoded in between."""
-    return encode_head(due_ms, UNSCORED if profile.path is None else profile.path.probability) + encode_body(profile)
+    return encode_head(due_ms, probability, standing) + encode_body(profile)
 
 
-def encode_head(due_ms: int, probability: float) -> bytes:
-    """What stands before the body: all that is not known before a batch is scored, and the due time for its index."""
-    return _HEAD.pack(due_ms, FORMAT_VERSION, probability)
+def encode_head(due_ms: int, probability: float, standing: int) -> bytes:
+    """What stands before the body; see `Head`."""
+    return _HEAD.pack(due_ms, FORMAT_VERSION, probability, standing)
 
 
-def encode_body(profile: Profile) -> bytes:
-    """All of a profile but its probability."""
-    path = profile.path
-    if path is None or path.probability == UNSCORED:
-        return _ENCODER.encode(profile)
-    probability, path.probability = path.probability, UNSCORED
-    data = _ENCODER.encode(profile)
-    path.probability = probability
-    return data
+def decode_head(data: bytes) -> Head:
+    """What stands before the body of an encoded profile, at least `PREFIX_BYTES` long."""
+    return Head(*_HEAD.unpack_from(data))
+
+
+encode_body = _ENCODER.encode
 
 
 def canonical(profile: Profile) -> Profile:
@@ -243,14 +251,11 @@ def decode(data: bytes) -> Profile:
         )
     if len(data) < PREFIX_BYTES:
         raise ProfileError(f"a profile is damaged (it has {len(data)} bytes): restore the store from the changelog")
-    profile = decode_body(memoryview(data)[PREFIX_BYTES:])
-    if profile.path is not None:
-        profile.path.probability = _HEAD.unpack_from(data)[2]
-    return profile
+    return decode_body(memoryview(data)[PREFIX_BYTES:])
 
 
 def decode_body(data: bytes | memoryview) -> Profile:
-    """Reads what `encode_body` wrote; the probability is unknown."""
+    """Reads what `encode_body` wrote."""
     try:
         return _DECODER.decode(data)
     except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError) as error:

@@ -11,8 +11,8 @@ Headers = Sequence[tuple[str, bytes]]
 # A due time as it stands in front of an encoded profile; NEVER sorts after every real one.
 DUE_PREFIX_BYTES = 8
 NEVER_DUE_MS = 2**63 - 1
-# Values under keys with this first byte start with their due time: 8 bytes, big endian.
-TIMED_KEY = b"c"
+# Values under keys with these first bytes start with their due time: 8 bytes, big endian.
+TIMED_KEYS = (b"a", b"c")
 
 
 class Record(Protocol):

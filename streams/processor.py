@@ -2,7 +2,7 @@
 
     record ── decode ──┬─ refused ───────────────► dead letters, byte for byte
                        ├─ of another partition ──► there, once, with a mark
-                       └─ ours ── Partition ──┬──► scores, labels
+                       └─ ours ── Partition ──┬──► alerts, scores, labels
                                               └──► changes of the store, the partition's state
 
 All of it leaves as effects of one transaction. The folding of customers is pure (`models.partition`); what breaks it is
@@ -23,9 +23,10 @@ from models.event import Event, decode
 from models.features import CATALOGUE, NAMES, RELATIVE
 from models.label import label_value
 from models.model import Model
+from models.outputs import alert_headers
 from models.partition import Entry, Partition
 from models.rejected import Rejected
-from models.scorebook import ScoreBook
+from models.scorebook import tell
 from models.scoring import Scorer
 from models.snapshot import SnapshotError
 from models.space import FeatureSpace
@@ -35,7 +36,7 @@ from streams.model_reader import Snapshot
 from streams.partitioner import partition_of
 from streams.processing import Effects, Output, Processor, Record, Store
 from streams.settings import Settings, variable
-from streams.topics import DEAD_LETTERS, EVENTS, LABELS, SCORES, name_of
+from streams.topics import ALERTS, DEAD_LETTERS, EVENTS, LABELS, SCORES, name_of
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +59,7 @@ HOMES_MAX = 200_000
 # So many in a row is not bad luck with a record but a fault of this program: better to stop than to refuse everything.
 ERRORS_IN_A_ROW_MAX = 10
 
-_STATE_VERSION = 1
+_STATE_VERSION = 2
 
 
 class _State(msgspec.Struct, array_like=True):
@@ -66,7 +67,6 @@ class _State(msgspec.Struct, array_like=True):
     definition: str
     newest_event_ms: int | None
     partition: bytes
-    book: bytes
 
 
 _encode_state = msgspec.msgpack.Encoder().encode
@@ -102,6 +102,7 @@ class Shared:
         self.wall_ms = wall_ms
         self.events = name_of(EVENTS, settings)
         self.dead_letters = name_of(DEAD_LETTERS, settings)
+        self.alerts = name_of(ALERTS, settings)
         self.scores = name_of(SCORES, settings)
         self.labels = name_of(LABELS, settings)
         self.model = settings.model_name
@@ -285,7 +286,7 @@ class EventProcessor:
 
 
 class _Fold:
-    """The pure part: customers and the score book of one partition, as of a state."""
+    """The pure part: the customers of one partition, as of a state."""
 
     def __init__(self, shared: Shared, number: int, store: Store, state: bytes | None) -> None:
         before = None if state is None else _decode_state(state)
@@ -293,22 +294,24 @@ class _Fold:
             _check(before, shared.definition, number)
         self.newest_event_ms = None if before is None else before.newest_event_ms
         self._shared, self._number, self._store = shared, number, store
-        definition = shared.definition
-        self._partition = Partition(definition, store, shared.scorer, None if before is None else before.partition)
-        self._book = ScoreBook(definition, shared.events, number, None if before is None else before.book)
+        inner = None if before is None else before.partition
+        self._partition = Partition(shared.definition, store, shared.scorer, inner, topic=shared.events, number=number)
 
     def apply(self, entries: Sequence[Entry], until_ms: int) -> Effects:
         shared, number = self._shared, self._number
-        scorer = self._partition.scorer = shared.scorer
+        self._partition.scorer = shared.scorer
         found = self._partition.process(entries, until_ms)
-        told, histories = self._book.tell(found, self._store, scorer.trust)
-        outputs = [Output(shared.scores, number, customer, value) for customer, value in told]
+        told, histories = tell(self._partition.context, found, self._store)
+        outputs = [
+            Output(shared.alerts, number, a.customer, a.value, alert_headers(a.event, a.customer.decode()))
+            for a in found.alerts
+        ]
+        outputs += [Output(shared.scores, number, customer, value) for customer, value in told]
         outputs += [Output(shared.labels, 0, e.customer.encode(), label_value(e)) for e in found.examples]
         if entries:
             newest_ms = max(entry.event.time_ms for entry in entries)
             self.newest_event_ms = max(newest_ms, self.newest_event_ms or 0)
-        label_hash = shared.definition.label_hash
-        state = _State(_STATE_VERSION, label_hash, self.newest_event_ms, found.state, self._book.state())
+        state = _State(_STATE_VERSION, shared.definition.label_hash, self.newest_event_ms, found.state)
         return Effects(outputs, {**found.changes, **histories}, _encode_state(state))
 
 

@@ -12,7 +12,7 @@ import xxhash
 from rocksdict import DBCompressionType, Options, Rdict, WriteBatch
 
 from streams.errors import ChurnSignalsError
-from streams.processing import DUE_PREFIX_BYTES, NEVER_DUE_MS, TIMED_KEY, Changes
+from streams.processing import DUE_PREFIX_BYTES, NEVER_DUE_MS, TIMED_KEYS, Changes
 
 # Layout: one letter in front of every key tells what it is.
 _DATA, _INDEX, _META = b"d", b"i", b"m"
@@ -62,7 +62,7 @@ class PartitionStore:
         """Values in the order of the keys; due times seen here need not be read again when they change."""
         values: list[bytes | None] = self._db.get([_DATA + key for key in keys])
         for key, value in zip(keys, values, strict=True):
-            if key[:1] == TIMED_KEY:
+            if key[:1] in TIMED_KEYS:
                 self._seen_due[key] = value[:DUE_PREFIX_BYTES] if value is not None else None
         return values
 
@@ -97,10 +97,10 @@ class PartitionStore:
 
     def write(self, changes: Changes, changelog_offset: int) -> None:
         """Values, deadlines and the changelog offset they stand for, in one write batch."""
-        old_due = self._old_due([key for key in changes if key[:1] == TIMED_KEY])
+        old_due = self._old_due([key for key in changes if key[:1] in TIMED_KEYS])
         batch = WriteBatch(raw_mode=True)
         for key, value in changes.items():
-            if key[:1] == TIMED_KEY:
+            if key[:1] in TIMED_KEYS:
                 self._move_deadline(batch, key, old_due[key], value)
             if value is None:
                 batch.delete(_DATA + key)
@@ -130,17 +130,18 @@ class PartitionStore:
     def finish_load(self, changelog_offset: int) -> None:
         """Build the deadlines from the values' prefixes, nothing else of a value is decoded; then mark as valid."""
         batch, count = WriteBatch(raw_mode=True), 0
-        timed = _DATA + TIMED_KEY
-        for stored, value in self._db.items(from_key=timed):
-            if stored[:2] != timed:
-                break
-            due = value[:DUE_PREFIX_BYTES]
-            if due != _NEVER:
-                batch.put(_index_key(due, stored[1:]), b"")
-                count += 1
-            if count == _REBUILD_BATCH:
-                self._commit(batch)
-                batch, count = WriteBatch(raw_mode=True), 0
+        for first in TIMED_KEYS:
+            timed = _DATA + first
+            for stored, value in self._db.items(from_key=timed):
+                if stored[:2] != timed:
+                    break
+                due = value[:DUE_PREFIX_BYTES]
+                if due != _NEVER:
+                    batch.put(_index_key(due, stored[1:]), b"")
+                    count += 1
+                if count == _REBUILD_BATCH:
+                    self._commit(batch)
+                    batch, count = WriteBatch(raw_mode=True), 0
         self._write_meta(batch, changelog_offset)
         self._commit(batch)
         self._first_due_ms, self._first_due_known = 0, False

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from models.backtest import Backtest
     from models.event import Event
     from models.model import Model
-    from models.partition import Example
+    from models.example import Example
     from models.report import FeatureWeight, Report
 
 PARTITIONS = 4

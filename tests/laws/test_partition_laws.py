@@ -17,12 +17,15 @@ from hypothesis import strategies as st
 
 from models.backtest import Backtest, MemoryStore
 from models.event import Event
+from models.example import Example
 from models.features import CATALOGUE, NAMES, RELATIVE, features
 from models.model import Model
-from models.partition import FEATURE_COUNT, SNAPSHOT, Effects, Entry, Example, Partition, order_hash
+from models.partition import FEATURE_COUNT, Effects, Entry, Partition
+from models.point import SNAPSHOT
 from models.primitives import DAY_MS, HOUR_MS
 from models.profile import copy, decode, due_ms
 from models.space import FeatureSpace
+from models.store import order_hash
 from tests.models.histories import StubScorer, World, definition, odd_event, shaken, simulated
 
 CHURN = """
@@ -46,6 +49,13 @@ grace = "1d"
 every = "3d"
 [population]
 half_life = "5d"
+[alerts]
+enter = "top 40%"
+exit = "top 60%"
+lift = 1.0
+dwell = "7h"
+cooldown = "2d"
+reminder = "1d"
 """
 
 
@@ -97,7 +107,7 @@ def in_batches(events: tuple[Event, ...], cuts: list[int], scorer: str = "stub",
 
 
 def everything(world: World) -> tuple[Any, ...]:
-    return world.points, world.examples, world.store.records, world.state, world.duplicates
+    return world.points, world.examples, world.alerts, world.told, world.store.records, world.state, world.duplicates
 
 
 @cache
@@ -117,6 +127,14 @@ def test_the_logs_make_every_kind_of_output():
     world = at_once(1, "stub")
     assert {p[2] for p in world.points} == {"event", "decisive", "snapshot", "silence"}
     assert {e.label for e in world.examples} == {0, 1}
+    assert {a.event.type for a in world.alerts} >= {
+        "opened",
+        "reminded",
+        "acknowledged",
+        "snoozed",
+        "resolved",
+        "expired",
+    }
     assert {name for e in world.examples for name in e.labels} == {"voluntary", "involuntary", "inactivity", "orders"}
     assert world.duplicates > 20
     assert len(world.examples) > 50
@@ -231,7 +249,12 @@ def test_both_labels_are_released_at_one_delay_and_never_past_the_end(seed):
     ids = [(e.customer, e.snapshot_ms) for e in world.examples]
     assert len(set(ids)) == len(ids)
     taken = {(p[0][1:].decode(), p[1]) for p in world.points if p[2] == SNAPSHOT}
-    assert set(ids) == {(c, at) for c, at in taken if at + 7 * DAY_MS <= end}
+    due = {(c, at) for c, at in taken if at + 7 * DAY_MS <= end}
+    hidden = due - set(ids)
+    assert set(ids) <= due
+    assert 0 < len(hidden) == world.censored
+    idle = min(e.time_ms for e in a_log(seed)) + 12 * DAY_MS  # three days in which nothing came from anybody
+    assert all(at < idle + 3 * DAY_MS and at + 6 * DAY_MS > idle for _, at in hidden), "no other label is dropped"
     assert {key for key in world.store.records if key[:1] == b"s"} == {
         b"s" + c.encode() + b"\0" + at.to_bytes(8, "big") for c, at in taken if at + 7 * DAY_MS > end
     }

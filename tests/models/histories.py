@@ -70,8 +70,21 @@ def definition(text: str = CHURN) -> ChurnDefinition:
 class Answers:
     """What `StubScorer` says."""
 
-    def __init__(self, probability: np.ndarray) -> None:
+    model = "stub"
+
+    def __init__(self, probability: np.ndarray, terms: np.ndarray) -> None:
         self.probability = probability
+        self.log_odds = np.log(probability / (1 - probability))
+        self._terms = terms
+
+    def contributions(self, rows: Any = slice(None)) -> np.ndarray:
+        return self._terms[rows]
+
+    def bias(self, rows: Any = slice(None)) -> np.ndarray:
+        return self.log_odds[rows] - self._terms[rows].sum(axis=1)
+
+    def ci90(self, rows: Any = slice(None)) -> np.ndarray:
+        return np.stack([self.probability[rows] / 2, (1 + self.probability[rows]) / 2], axis=1)
 
     def members(self, rows: Any = slice(None)) -> np.ndarray:
         chosen = self.probability[rows]
@@ -81,14 +94,17 @@ class Answers:
 class StubScorer:
     """A fixed function of a row: features and the population's level, summed exactly."""
 
+    trust = 0.5
+
     def __init__(self, version: str = "stub-1", seed: int = 1) -> None:
         self.version = version
         self.seed = seed
 
     def score(self, x: np.ndarray, m: np.ndarray) -> Answers:
         weights = np.random.default_rng(self.seed).normal(size=x.shape[1]) / 10
-        total = [math.fsum((np.nan_to_num(x[i]) + 0.5 * np.nan_to_num(m[i])) * weights) for i in range(len(x))]
-        return Answers(np.array([1 / (1 + math.exp(-t)) for t in total], dtype=np.float64))
+        terms = (np.nan_to_num(x) + 0.5 * np.nan_to_num(m)) * weights
+        total = [math.fsum(row) for row in terms]
+        return Answers(np.array([1 / (1 + math.exp(-t)) for t in total], dtype=np.float64), terms)
 
 
 class World:
@@ -102,7 +118,9 @@ class World:
         self.state: bytes | None = None
         self.points: list[tuple[Any, ...]] = []
         self.examples: list[Any] = []
-        self.duplicates = 0
+        self.alerts: list[Any] = []
+        self.told: list[tuple[bytes, int]] = []
+        self.duplicates = self.censored = 0
         self._offset = 0
 
     def feed(self, *events: Event, until_ms: int = 0) -> Effects:
@@ -118,7 +136,10 @@ class World:
                 (p.key, p.at_ms, p.trigger, p.offset, effects.x[i].tobytes(), effects.m[i].tobytes(), answer)
             )
         self.examples += effects.examples
+        self.alerts += effects.alerts
+        self.told += [(effects.points[row].key, effects.points[row].at_ms) for row in effects.told]
         self.duplicates += effects.duplicates
+        self.censored += effects.censored
         return effects
 
     def restart(self) -> None:

@@ -20,6 +20,7 @@ from models.alerts import (
     cause_of,
     due_ms,
     handling_of,
+    never_silent,
     pack,
     step,
     unpack,
@@ -27,9 +28,7 @@ from models.alerts import (
 from models.definition import ChurnDefinition
 from models.duration import DAY_MS, HOUR_MS
 from models.event import Event
-from models.features import features
-from models.primitives import DAY_MS as DAY
-from models.profile import NEVER_MS, Path, Profile
+from models.profile import NEVER_MS
 from models.threshold import Threshold
 
 START = 1_600_000_000_000
@@ -58,7 +57,7 @@ class Customer:
         now = START + round(hour * HOUR_MS)
         before = len(self.events)
         while (due := due_ms(self.state, self.settings)) <= now:
-            self._step(None, due, source_gap=more.get("source_gap", False))
+            self._step(None, due, silent_feed=more.get("silent_feed", never_silent))
         self._step(score, now, **more)
         return [e.type for e in self.events[before:]]
 
@@ -67,9 +66,9 @@ class Customer:
         self.events += events
 
     def scored(self, hour: float, p: float, **more: object) -> list[str]:
-        gap = bool(more.pop("source_gap", False))
+        gap = more.pop("silent_feed", never_silent)
         at = START + round(hour * HOUR_MS)
-        return self.step(hour, AlertScore(at, p, p, 0.1, f"silence@{at}", **more), source_gap=gap)  # type: ignore[arg-type]
+        return self.step(hour, AlertScore(at, p, p, 0.1, f"silence@{at}", **more), silent_feed=gap)  # type: ignore[arg-type]
 
     def person(self, hour: float, kind: str, **more: object) -> list[str]:
         return self.step(hour, handling=Handling(kind, **more))  # type: ignore[arg-type]
@@ -236,17 +235,17 @@ def test_an_alert_that_no_score_renews_expires(at_risk: Customer) -> None:
 def test_a_silent_feed_holds_alerts_whose_main_reason_is_silence() -> None:
     customer = Customer()
     customer.scored(0, 0.6, silent=True)
-    assert customer.step(30, source_gap=True) == []
+    assert customer.step(30, silent_feed=lambda at_ms: True) == []
     assert customer.phase == "pending"
     assert customer.step(35) == [], "the dwell starts again"
     assert customer.step(36) == ["opened"]
     other = Customer()
     other.scored(0, 0.6)
-    assert other.step(30, source_gap=True) == ["opened"], "a failed payment needs no feed"
+    assert other.step(30, silent_feed=lambda at_ms: True) == ["opened"], "a failed payment needs no feed"
 
 
 def test_a_silent_feed_holds_an_escalation_by_silence_too(at_risk: Customer) -> None:
-    assert at_risk.scored(10, 0.95, silent=True, source_gap=True) == []
+    assert at_risk.scored(10, 0.95, silent=True, silent_feed=lambda at_ms: True) == []
     assert at_risk.scored(20, 0.95, silent=True) == ["escalated"]
 
 
@@ -283,14 +282,13 @@ def test_the_guide_states_the_policys_defaults() -> None:
     assert (policy.lift, policy.dwell_ms, policy.cooldown_ms) == (1.5, 6 * HOUR_MS, 14 * DAY_MS)
 
 
-def test_a_state_is_plain_data_that_fits_into_a_profile_and_is_small(at_risk: Customer) -> None:
-    at_risk.state = msgspec.structs.replace(at_risk.state, note=b"x" * 10)  # type: ignore[type-var]
-    data = pack(at_risk.state)
-    profile = Profile(path=Path(alert=data))
-    again = msgspec.msgpack.decode(msgspec.msgpack.encode(profile), type=Profile)
-    assert unpack(again.path.alert) == at_risk.state  # type: ignore[union-attr]
-    assert len(msgspec.msgpack.encode(data)) < 200
-    assert pack(None) is None
+def test_a_state_is_a_small_record_with_its_due_time_in_front(at_risk: Customer) -> None:
+    assert at_risk.state is not None
+    state = msgspec.structs.replace(at_risk.state, note=b"x" * 10)
+    record = pack(state, 77)
+    assert unpack(record) == state
+    assert int.from_bytes(record[:8], "big") == 77
+    assert len(record) < 200
     assert unpack(None) is None
 
 
@@ -303,12 +301,6 @@ def test_an_event_about_an_alert_is_read() -> None:
     assert until == Handling("snooze", None, 1_600_560_000_000)
     assert handling_of(event("Alert Dismissed", alert_id=7, until=[])) == Handling("dismiss")
     assert handling_of(event("page")) is None
-
-
-def test_handling_is_no_input_of_a_score() -> None:
-    """Features are the same with and without an alert in the profile."""
-    plain, handled = Profile(path=Path()), Profile(path=Path(alert=[3, 1], alert_due_ms=5))
-    assert features([plain], [DAY]).tobytes() == features([handled], [DAY]).tobytes()
 
 
 def test_a_cause_is_a_function_of_the_log() -> None:

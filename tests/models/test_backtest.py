@@ -10,11 +10,12 @@ import pytest
 from models.backtest import Backtest, MemoryStore
 from models.definition import ChurnDefinition
 from models.event import Event
+from models.example import Example
 from models.features import CATALOGUE, NAMES, RELATIVE
 from models.model import Model
-from models.partition import Example, order_hash, profile_key
 from models.primitives import DAY_MS, HOUR_MS
 from models.space import FeatureSpace
+from models.store import order_hash, profile_key
 from tests.models.histories import START_MS, StubScorer, definition, event, simulated
 
 WAIT_DAYS = 12

@@ -12,18 +12,19 @@ import numpy as np
 import pytest
 
 from models import customer, label, outputs
-from models import profile as profiles
 from models.alerts import AlertScore, AlertSettings, AlertState, Handling, cause_of, due_ms, step
 from models.backtest import Backtest
 from models.customer import activity, barriers, stage, value
 from models.definition import ChurnDefinition
 from models.effects import apply
 from models.event import Event, decode
+from models.example import Example
 from models.features import CATALOGUE, FEATURES, NAMES
 from models.label import LabelError, label_value, read_label
 from models.model import Model
 from models.outputs import HISTORY, Context, ScoredBatch, alert_headers, alert_value, recall, remember
-from models.partition import Effects, Example
+from models.partition import Effects
+from models.portrait import Portrait
 from models.primitives import DAY_MS
 from models.profile import Path, Profile
 from models.space import FeatureSpace
@@ -86,14 +87,11 @@ class Scored:
         self.batches = [ScoredBatch(CONTEXT, e.points, e.x, e.m, e.scores, 0.6) for e in self.effects]
 
     def _keep(self, number: int, effects: Effects) -> None:
-        """A point's profile lives as long as its batch."""
-        for point in effects.points:
-            point.profile = profiles.copy(point.profile)
         self.effects.append(effects)
 
     def values(self) -> list[bytes]:
         return [
-            batch.score_value(i, 0.97, 1, remember(b"", e.points[i].at_ms, float(e.scores.probability[i])), 0.1)
+            batch.score_value(i, 0.97, 1, recall(remember(b"", e.points[i].at_ms, float(e.scores.probability[i]))), 0.1)
             for batch, e in zip(self.batches, self.effects, strict=True)
             for i in range(len(e.points))
         ]
@@ -330,42 +328,42 @@ def test_the_schemas_are_schemas() -> None:
 # The customer -----------------------------------------------------------------------------------------------------
 
 
-def profile_of(*told: tuple[str, dict[str, Any]]) -> Profile:
+def portrait_of(*told: tuple[str, dict[str, Any]]) -> Portrait:
     profile = Profile(path=Path(), matched=[0])
     for i, (name, properties) in enumerate(told):
         apply(profile, Event("c", name, START + i, i + 1, properties, False, False))
-    return profile
+    return Portrait.of(profile)
 
 
 def test_the_stage_is_where_the_customer_stands() -> None:
     started = ("Subscription Started", {"mrr": 20.0})
-    assert stage(profile_of(started, ("Subscription Cancelled", {})), START + 9) == "churned"
-    assert stage(profile_of(started, ("Subscription Cancel Scheduled", {})), START + 9) == "cancelling"
-    assert stage(profile_of(started, ("Subscription Paused", {})), START + 9) == "paused"
-    trial = profile_of(("Trial Started", {"trial_end": START + 14 * DAY_MS}))
+    assert stage(portrait_of(started, ("Subscription Cancelled", {})), START + 9) == "churned"
+    assert stage(portrait_of(started, ("Subscription Cancel Scheduled", {})), START + 9) == "cancelling"
+    assert stage(portrait_of(started, ("Subscription Paused", {})), START + 9) == "paused"
+    trial = portrait_of(("Trial Started", {"trial_end": START + 14 * DAY_MS}))
     assert stage(trial, START + 9) == "trial"
-    assert stage(profile_of(("Onboarding Step Completed", {"step": "a"})), START + 9) == "onboarding"
-    assert stage(profile_of(("page", {})), START + 9) == "active"
-    assert stage(profile_of(("page", {})), START + 100 * DAY_MS) == "lapsed"
+    assert stage(portrait_of(("Onboarding Step Completed", {"step": "a"})), START + 9) == "onboarding"
+    assert stage(portrait_of(("page", {})), START + 9) == "active"
+    assert stage(portrait_of(("page", {})), START + 100 * DAY_MS) == "lapsed"
 
 
 def test_value_follows_its_formulas() -> None:
-    paying = value(profile_of(("Subscription Started", {"mrr": 100.0})), 0.5, 15 * DAY_MS, START + 9)
+    paying = value(portrait_of(("Subscription Started", {"mrr": 100.0})), 0.5, 15 * DAY_MS, START + 9)
     assert (paying.mrr, paying.revenue_at_risk, paying.basis) == (100.0, 25.0, "subscription")
     kept = 0.99 * 0.5**2
     assert paying.clv == pytest.approx(100 * sum(kept**k for k in range(36)), abs=0.01)
-    buying = value(profile_of(("Order Completed", {"revenue": 60.0})), 0.0, 30 * DAY_MS, START + 60 * DAY_MS)
+    buying = value(portrait_of(("Order Completed", {"revenue": 60.0})), 0.0, 30 * DAY_MS, START + 60 * DAY_MS)
     assert (buying.mrr, buying.revenue_at_risk, buying.basis) == (30.0, 0.0, "orders")
-    assert value(profile_of(("page", {})), 0.5, DAY_MS, START).mrr is None
+    assert value(portrait_of(("page", {})), 0.5, DAY_MS, START).mrr is None
 
 
 def test_barriers_are_those_named_lately_the_most_frequent_first() -> None:
-    profile = profile_of(
+    portrait = portrait_of(
         ("Ticket Created", {"tags": ["too_complex"]}), ("Ticket Created", {"tags": ["too_expensive", "else"]}),
         ("Subscription Cancel Scheduled", {"feedback": "too_expensive"}),
     )  # fmt: skip
-    assert barriers(profile, START + 9) == ["too_expensive", "too_complex"]
-    assert barriers(profile, START + 91 * DAY_MS) == []
+    assert barriers(portrait, START + 9) == ["too_expensive", "too_complex"]
+    assert barriers(portrait, START + 91 * DAY_MS) == []
 
 
 def test_the_activity_strip_ends_today_and_counts_beyond_a_byte() -> None:
@@ -373,7 +371,7 @@ def test_the_activity_strip_ends_today_and_counts_beyond_a_byte() -> None:
     for i in range(300):
         apply(profile, Event("c", "page", START, i + 1, {}, False, False))
     apply(profile, Event("c", "page", START - 5 * DAY_MS, 999, {}, False, False))
-    strip = activity(profile, START + 2 * DAY_MS)
+    strip = activity(Portrait.of(profile), START + 2 * DAY_MS)
     assert (strip.counts[-3], strip.counts[-8], sum(strip.counts)) == (300, 1, 301)
     assert strip.until == "2020-09-16"
-    assert sum(activity(profile, START + 400 * DAY_MS).counts) == 0
+    assert sum(activity(Portrait.of(profile), START + 400 * DAY_MS).counts) == 0

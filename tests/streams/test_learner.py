@@ -6,10 +6,10 @@ import numpy as np
 import orjson
 import pytest
 
+from models.example import Example
 from models.features import NAMES
 from models.label import label_value
 from models.model import Model
-from models.partition import Example
 from models.primitives import DAY_MS
 from streams.errors import ConfigurationError
 from streams.learner import QUALITY_KEY, ModelLearner

@@ -1,0 +1,288 @@
+"""The alerts of one partition: scores, what people did and passing time go through the policy in order of the log.
+
+Customers do not meet here. Of each who has an alert, or a score that asks for one, everything that a batch has is put
+in the order of the log and stepped through (`models.alerts.step`); timers ring in between, as of their due time. Alerts
+stand in records of their own, so that the many customers without one cost nothing.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from models.alerts import (
+    AlertEvent,
+    AlertScore,
+    AlertSettings,
+    AlertState,
+    Handling,
+    cause_of,
+    due_ms,
+    pack,
+    step,
+    unpack,
+)
+from models.definition import ChurnDefinition
+from models.feed import Feed
+from models.outputs import Context, ScoredBatch, alert_value
+from models.point import Place, Point, deadline_place
+from models.store import Store, alert_key, order_hash
+
+Floats = NDArray[np.float64]
+
+
+class Alert(NamedTuple):
+    """One change of an alert, as it is told."""
+
+    customer: bytes
+    event: AlertEvent
+    value: bytes
+
+
+class Act(NamedTuple):
+    """What happened to a customer besides being scored: somebody handled the alert, or the customer churned."""
+
+    key: bytes
+    place: Place
+    clock_ms: int
+    handling: Handling | None
+
+
+class Clock(NamedTuple):
+    """How the partition's clock moved in a batch: its value after each move, and the place of the event that did it."""
+
+    raises: list[int]
+    raised_at: list[int]
+
+    def place_of(self, at_ms: int, order: int) -> Place:
+        """Where a deadline stands that the clock passed in this batch."""
+        return deadline_place(self.raised_at[bisect_left(self.raises, at_ms)], at_ms, order)
+
+
+class Ranked(NamedTuple):
+    """A batch's points in order, scored and ranked; arrays are (n,), x and m (n, d)."""
+
+    points: Sequence[Point]
+    x: Floats
+    m: Floats
+    scores: Any
+    percentile: Floats
+    base: Floats
+    band: Sequence[int]
+    previous: Sequence[float | None]
+
+
+class Turned(NamedTuple):
+    """What a batch does to alerts."""
+
+    alerts: list[Alert]
+    changes: dict[bytes, bytes | None]
+    standing: dict[bytes, bool]
+    """Of customers whose alerts were looked at: whether there is one now. Keys are those of profiles."""
+    after: dict[int, AlertState]
+    """Of rows whose customer has an alert after them."""
+    news: set[int]
+    """Rows that are the first since a change of the alert was told."""
+
+
+class _Moment(NamedTuple):
+    place: Place
+    clock_ms: int
+    row: int  # of a point, -1 for an act
+    act: Act | None
+
+
+class AlertBook:
+    """Steps the alerts of a partition's customers.
+
+    Args:
+        definition: What churn means, and when somebody is told.
+        context: What all outputs of the partition have in common.
+        store: Where alerts are read from.
+        feed: Whether silence is everybody's.
+    """
+
+    def __init__(self, definition: ChurnDefinition, context: Context, store: Store, feed: Feed) -> None:
+        self.settings = AlertSettings.of(definition)
+        self.silent_feed = feed.silent
+        self._context, self._store = context, store
+
+    def turn(
+        self,
+        ranked: Ranked,
+        trust: float,
+        acts: Sequence[Act],
+        alerted: set[bytes],
+        due: Iterable[bytes],
+        clock: Clock,
+    ) -> Turned:
+        """Goes through a batch.
+
+        Args:
+            ranked: Its points.
+            trust: How far labels, and not the prior, answer (`Scorer.trust`).
+            acts: What else happened.
+            alerted: Profile keys of those in the batch who had an alert before it.
+            due: Profile keys of those whose alert fell due.
+            clock: How the clock moved.
+        """
+        rows = self._rows(ranked, alerted)
+        for key in due:
+            rows.setdefault(key, [])
+        turned = Turned([], {}, {}, {}, set())
+        if not rows:
+            return turned
+        moments = _moments(ranked.points, rows, acts)
+        keys = list(rows)
+        stored = dict(zip(keys, self._store.get_many([alert_key(key) for key in keys]), strict=True))
+        explained = ScoredBatch(
+            self._context,
+            ranked.points,
+            ranked.x,
+            ranked.m,
+            ranked.scores,
+            trust,
+            [row for found in rows.values() for row in found],
+        )
+        told: list[tuple[Place, Alert]] = []
+        for key in keys:
+            walk = _Customer(self, key, unpack(stored[key]), ranked, explained, clock)
+            for moment in moments[key]:
+                walk.meet(moment, turned)
+            walk.ring(clock.raises[-1])
+            told += walk.told
+            turned.standing[key] = walk.state is not None
+            if (record := walk.record()) != stored[key]:
+                turned.changes[alert_key(key)] = record
+        told.sort(key=lambda pair: pair[0])
+        turned.alerts.extend(alert for _, alert in told)
+        return turned
+
+    def _rows(self, ranked: Ranked, alerted: set[bytes]) -> dict[bytes, list[int]]:
+        """The rows of every customer who has an alert or a score that asks for one."""
+        asking = {point.key for point, band in zip(ranked.points, ranked.band, strict=True) if band}
+        rows: dict[bytes, list[int]] = {key: [] for key in sorted(alerted | asking)}
+        for row, point in enumerate(ranked.points):
+            if point.key in rows:
+                rows[point.key].append(row)
+        return rows
+
+
+def _moments(points: Sequence[Point], rows: dict[bytes, list[int]], acts: Sequence[Act]) -> dict[bytes, list[_Moment]]:
+    """Of each customer, what happened in the order of the log; at one place churning comes before being scored."""
+    moments = {
+        key: [_Moment(points[row].place, points[row].clock_ms, row, None) for row in found]
+        for key, found in rows.items()
+    }
+    for act in acts:
+        if act.key in moments:
+            moments[act.key].append(_Moment(act.place, act.clock_ms, -1, act))
+    for found in moments.values():
+        found.sort(key=lambda moment: (moment.place, moment.row))
+    return moments
+
+
+class _Customer:
+    """A customer whose alert is stepped through a batch."""
+
+    def __init__(
+        self,
+        book: AlertBook,
+        key: bytes,
+        state: AlertState | None,
+        ranked: Ranked,
+        explained: ScoredBatch,
+        clock: Clock,
+    ) -> None:
+        self.state = state
+        self.told: list[tuple[Place, Alert]] = []
+        self._book, self._key, self._ranked, self._explained, self._clock = book, key, ranked, explained, clock
+        self._name = key[1:]
+        self._order = order_hash(alert_key(key))
+        self._customer = self._name.decode()
+        self._due_ms = due_ms(state, book.settings)
+        self._kept: int | None = None  # the row that the state's note speaks of, while it is not written out
+
+    def meet(self, moment: _Moment, turned: Turned) -> None:
+        """One thing that happened, after what had fallen due until then."""
+        self.ring(moment.clock_ms)
+        if moment.act is None:
+            self._step(moment.clock_ms, moment.place, self._score(moment.row), moment.row)
+        else:
+            handling = moment.act.handling
+            self._step(moment.clock_ms, moment.place, handling=handling, churned=handling is None)
+        state = self.state
+        if moment.row >= 0 and state is not None:
+            turned.after[moment.row] = state
+            if state.seq != state.shown:
+                state.shown = state.seq
+                turned.news.add(moment.row)
+
+    def ring(self, clock_ms: int) -> None:
+        """What falls due until then does so."""
+        while self.state is not None and self._due_ms <= clock_ms:
+            due = self._due_ms
+            self._step(due, self._clock.place_of(due, self._order))
+
+    def record(self) -> bytes | None:
+        """The state as it is stored."""
+        state = self.state
+        if state is None:
+            return None
+        if self._kept is not None and (state.live or not state.seq):
+            state = msgspec.structs.replace(state, note=self._note(self._kept))
+        return pack(state, self._due_ms)
+
+    def _score(self, row: int) -> AlertScore:
+        ranked, point = self._ranked, self._ranked.points[row]
+        return AlertScore(
+            point.at_ms,
+            float(ranked.scores.probability[row]),
+            float(ranked.percentile[row]),
+            float(ranked.base[row]),
+            cause_of(point.trigger, point.at_ms, point.id_hash),
+            self._explained.explanation(row).silent,
+            point.eligible,
+            point.oldest_new_ms,
+        )
+
+    def _step(
+        self,
+        now_ms: int,
+        place: Place,
+        score: AlertScore | None = None,
+        row: int = -1,
+        handling: Handling | None = None,
+        churned: bool = False,
+    ) -> None:
+        book = self._book
+        self.state, events, self._due_ms = step(
+            self.state,
+            score,
+            book.settings,
+            now_ms,
+            customer=self._customer,
+            handling=handling,
+            churned=churned,
+            silent_feed=book.silent_feed,
+        )
+        for event in events:
+            if event.note is None:
+                note = self._note(row)
+            else:
+                note = event.note if self._kept is None else self._note(self._kept)
+            event = msgspec.structs.replace(event, note=None)
+            self.told.append((place, Alert(self._name, event, alert_value(event, note))))
+        if row >= 0:
+            self._kept = row
+
+    def _note(self, row: int) -> bytes:
+        ranked, point = self._ranked, self._ranked.points[row]
+        return self._explained.note(
+            row, float(ranked.percentile[row]), ranked.band[row], ranked.previous[row], point.event_ms
+        )
