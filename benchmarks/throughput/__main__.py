@@ -1,0 +1,222 @@
+"""Throughput on a real Apache Kafka: this product beside what else one could use.
+
+    python -m benchmarks.throughput [--events N] [--only a,c] [--repetitions N] [--quix PYTHON] [--json OUT]
+                                    [--full [--log FILE]]
+
+One embedded broker, one topic of events keyed by customer, 4 partitions. In alternation, each in a process of its own
+beside the broker:
+
+(a) a bare aiokafka + orjson loop, which counts events per customer and keeps nothing;
+(b) stock Faust with `faust.Record` and a table on RocksDB, counting and summing, on 20,000 events;
+(c) `churn-signals worker`, the full job: profiles, features, scores, labels, durable state, transactions;
+(f) Quix Streams doing (b)'s work with its RocksDB state, at least once and exactly once (--quix);
+(g) this product's engine doing (b)'s work: same transport, store and transactions as (c).
+
+What is timed: (a) from its first fetch to its last event; (b) from its first event to its last; (c) and (g) from the
+end of the takeover, which the worker logs, to its last transaction, whose time is in the changelog; (f) from its first
+event to the end of its last checkpoint. Starting a process and joining a group is in none of them.
+
+The events are simulated customers': some two each a day, in visits of a few events within 40 minutes, over ten days.
+With a score at most once an hour and a training snapshot once a week that makes 0.76 scores an event, and 0.05 labels;
+workers score with a model that has learned 2,300 labels of other customers. --full adds a Zipf-skewed set of customers
+and a log. When the machine is so busy that all repetitions would take more than 8 minutes, there are fewer.
+
+Exit code 1 if (c) is below 2.5 % of (a), or if one of the two could not be measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import platform
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.throughput import figures, kafka, world
+from benchmarks.throughput.child import Failed
+from benchmarks.throughput.contenders import (
+    CONTENDERS,
+    Bench,
+    Contender,
+    Sample,
+    profile,
+)
+from benchmarks.throughput.table import render
+from streams.embedded_broker import EmbeddedBroker
+
+EVENTS = 200_000
+REPETITIONS = 3
+LETTERS = "abcfg"
+# A repetition takes a minute on a quiet machine; on a busy one there are fewer rather than a longer wait.
+BUDGET_S = 480.0
+_BROKER = {"log.cleaner.min.compaction.lag.ms": "86400000"}  # a run's changelog is read after it, uncompacted
+_GET_QUIX = "not measured: python3 -m venv DIR && DIR/bin/pip install quixstreams, then --quix DIR/bin/python"
+
+
+def say(text: str, end: str = "\n") -> None:
+    """Progress; the result alone is on standard output."""
+    print(text, end=end, file=sys.stderr, flush=True)
+
+
+def measure(bench: Bench, source: world.Input, chosen: Sequence[Contender], repetitions: int) -> dict[str, Any]:
+    """All contenders on one input, in alternation; a contender that fails is left out, with its last words."""
+    samples: dict[str, list[Sample]] = {contender.label: [] for contender in chosen}
+    left_out: dict[str, str] = {}
+    began_s = time.monotonic()
+    for repetition in range(1, repetitions + 1):
+        took_s = time.monotonic() - began_s
+        if repetition > 1 and took_s * repetition / (repetition - 1) > BUDGET_S:
+            say(f"{took_s:.0f} s for {repetition - 1} of {repetitions} repetitions: no more of them")
+            break
+        for number, contender in enumerate(chosen):
+            label = f"({contender.letter}) {contender.label}"
+            if label in left_out:
+                continue
+            if contender.letter == "f" and bench.quix is None:
+                left_out[label] = _GET_QUIX
+                continue
+            say(f"{repetition}/{repetitions} {label:<52}", end="")
+            try:
+                sample = contender.measure(bench, f"{source.name}-{contender.letter}{number}-{repetition}")
+            except (Failed, TimeoutError, ValueError) as failure:
+                left_out[label] = f"failed: {failure}"
+                say(left_out[label])
+                continue
+            samples[contender.label].append(sample)
+            say(f"{sample.rate:>9,.0f} events/s")
+    rows = [
+        figures.row(contender, samples[contender.label])
+        for contender in chosen
+        if samples[contender.label] and f"({contender.letter}) {contender.label}" not in left_out
+    ]
+    return {"input": source.about(), "rows": figures.with_ratios(rows), "left_out": left_out, "stages": None}
+
+
+def run_input(
+    broker: EmbeddedBroker, directory: Path, source: world.Input, model: bytes, options: argparse.Namespace
+) -> dict[str, Any]:
+    """Publish one input and measure everybody on it; then (c) once more with clocks."""
+    topic = f"events-{source.name}"
+    settings = kafka.settings_of(broker.address, f"published-{source.name}", topic, directory)
+    count = len(source.events)
+
+    def show(sent: int) -> None:
+        say(f"\rpublishing {sent:,} of {count:,} events", end="")
+
+    ends = asyncio.run(kafka.publish_events(settings, source.events, show))
+    say("")
+    bench = Bench(broker, directory, topic, ends, model, options.quix)
+    chosen = [contender for contender in CONTENDERS if contender.letter in options.only]
+    CONTENDERS[0].measure(bench, f"{source.name}-warm")  # nobody is the first to fetch from a cold broker
+    result = measure(bench, source, chosen, options.repetitions)
+    if "c" in options.only:
+        say("    (c) with clocks in it")
+        result["stages"] = figures.stages(profile(bench, f"{source.name}-profiled"))
+    return result
+
+
+def machine() -> dict[str, Any]:
+    """What the figures were measured on."""
+    info = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
+    model = re.search(r"^model name\s*:\s*(.+)$", info, re.MULTILINE)
+    pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    jars = (Path(__file__).parents[2] / "streams" / "jgo.toml").read_text()
+    kafka_version = re.search(r"kafka_2\.13:([\d.]+)", jars)
+    return {
+        "processor": model[1] if model else platform.processor(),
+        "cores": len(os.sched_getaffinity(0)),
+        "memory_gib": round(pages / 2**30),
+        "python": platform.python_version(),
+        "kafka": kafka_version[1] if kafka_version else "unknown",
+        "load_before": round(os.getloadavg()[0], 1),
+    }
+
+
+def told(found: dict[str, Any]) -> str:
+    """The machine, for a person; a machine that was busy before says so."""
+    # beside other programs short runs get more of a machine than long ones do
+    busy = "" if found["load_before"] < 0.5 else ": NOT QUIET, trust ratios of CPU time"
+    return (
+        f"{found['cores']} cores of {found['processor']}, {found['memory_gib']} GiB, Python {found['python']},"
+        f" Apache Kafka {found['kafka']} beside the measured process; load before {found['load_before']}{busy}"
+    )
+
+
+def inputs(options: argparse.Namespace) -> list[world.Input]:
+    """What to measure on: the uniform customers, and with --full the others."""
+    uniform = world.uniform(options.events)
+    if not options.full:
+        return [uniform]
+    found = [uniform, world.zipf(uniform)]
+    return [*found, world.real_log(options.log, options.events)] if options.log else found
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.throughput",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--full", action="store_true", help="also Zipf-skewed customers, and a log if one is given")
+    parser.add_argument("--log", type=Path, metavar="FILE", help="with --full: gzipped events, one JSON object a line")
+    parser.add_argument("--events", type=int, default=EVENTS, help="so many (default 200,000)")
+    parser.add_argument("--only", default=LETTERS, help="letters of the contenders, such as a,c")
+    parser.add_argument("--repetitions", type=int, default=REPETITIONS)
+    parser.add_argument("--quix", metavar="PYTHON", help="an interpreter that has quixstreams, for (f)")
+    parser.add_argument("--json", metavar="OUT")
+    options = parser.parse_args()
+    options.only = set(options.only.replace(",", ""))
+    if wrong := sorted(options.only - set(LETTERS)):
+        parser.error(f"--only: there is no ({wrong[0]}); there are {', '.join(LETTERS)}")
+    if options.events < 1 or options.repetitions < 1:
+        parser.error("--events and --repetitions must be at least 1")
+    if options.log and not (options.full and options.log.exists()):
+        parser.error(f"--log {options.log}: there is no such file" if options.full else "--log goes with --full")
+    if options.quix and (problem := _quix_problem(options.quix)):
+        parser.error(f"--quix {options.quix}: {problem}")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # whoever ends this ends broker and workers too
+    result: dict[str, Any] = {"machine": machine(), "runs": []}
+    say("simulating customers, learning a model")
+    sources, model = inputs(options), world.learned_model()
+    with (
+        tempfile.TemporaryDirectory(prefix="churn-bench-") as name,
+        EmbeddedBroker(Path(name) / "broker", properties=_BROKER) as broker,
+    ):
+        for source in sources:
+            result["runs"].append(run_input(broker, Path(name), source, model, options))
+            print("\n" + told(result["machine"]) + "\n" + render(result["runs"][-1]), flush=True)
+    if options.json:
+        Path(options.json).write_text(json.dumps(result, indent=1) + "\n")
+    return exit_code(result["runs"][0], options.only)
+
+
+def exit_code(run: dict[str, Any], only: set[str]) -> int:
+    """1 if (c) is too slow beside (a), or one of them failed though it was asked for."""
+    if not {"a", "c"} <= only:
+        return 0
+    share = figures.of_bare(run["rows"])
+    return 0 if share is not None and share >= figures.NEEDED_OF_BARE else 1
+
+
+def _quix_problem(python: str) -> str | None:
+    try:
+        done = subprocess.run([python, "-c", "import quixstreams"], capture_output=True, text=True, check=False)
+    except OSError as failure:
+        return str(failure)
+    return done.stderr.strip().splitlines()[-1] if done.returncode else None
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)

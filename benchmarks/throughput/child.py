@@ -1,0 +1,124 @@
+"""A process that is measured: started, sampled from outside, stopped."""
+
+from __future__ import annotations
+
+import bisect
+import os
+import subprocess
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+# CPU time is counted in ticks of 10 ms; a sample costs 0.1 ms.
+_SAMPLE_EVERY_S = 0.05
+_STOP_TIMEOUT_S = 15.0
+_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+
+
+class Failed(Exception):
+    """A measured process ended by itself; the message has its last words."""
+
+
+class CpuTrace:
+    """CPU seconds of a process over time, sampled by a thread."""
+
+    def __init__(self, pid: int) -> None:
+        self.peak_bytes = 0
+        self._pid = pid
+        self._times: list[float] = []
+        self._spent: list[float] = []
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def __enter__(self) -> CpuTrace:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Sample no more."""
+        self._end.set()
+        self._thread.join()
+
+    def between(self, start_s: float, end_s: float) -> float:
+        """CPU seconds between two times of the wall clock."""
+        return self._at(end_s) - self._at(start_s)
+
+    def _at(self, when_s: float) -> float:
+        i = bisect.bisect_left(self._times, when_s)
+        if i == 0 or i == len(self._times):
+            return self._spent[min(i, len(self._spent) - 1)] if self._spent else 0.0
+        share = (when_s - self._times[i - 1]) / (self._times[i] - self._times[i - 1])
+        return self._spent[i - 1] + share * (self._spent[i] - self._spent[i - 1])
+
+    def _run(self) -> None:
+        process = Path(f"/proc/{self._pid}")
+        while not self._end.is_set():
+            try:
+                fields = (process / "stat").read_text().rpartition(")")[2].split()
+                status = (process / "status").read_text()
+            except OSError:
+                return
+            self._times.append(time.time())
+            self._spent.append((int(fields[11]) + int(fields[12])) / _TICKS_PER_S)
+            if "VmHWM:" in status:
+                self.peak_bytes = int(status.partition("VmHWM:")[2].split()[0]) * 1024
+            self._end.wait(_SAMPLE_EVERY_S)
+
+
+class Child:
+    """A measured process and its CPU trace; its output goes to a file, which errors quote."""
+
+    def __init__(self, command: Sequence[str], environment: Mapping[str, str], log: Path) -> None:
+        self._log = log
+        with log.open("wb") as file:
+            # in the folder that this was started from, so that `-m` finds the same benchmark
+            self.process = subprocess.Popen(
+                command, env={**os.environ, **environment}, stdin=subprocess.DEVNULL, stdout=file, stderr=file
+            )
+        self.cpu = CpuTrace(self.process.pid)
+
+    def __enter__(self) -> Child:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.cpu.stop()
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
+    def check(self) -> None:
+        """Raises Failed if it has ended."""
+        if (code := self.process.poll()) is not None:
+            raise Failed(f"ended with {code}: {self._last_words()}")
+
+    def finish(self, timeout_s: float) -> str:
+        """Wait until it ends by itself; the last line of what it printed.
+
+        Raises:
+            Failed: it ended with an error, or not in time.
+        """
+        try:
+            code = self.process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            raise Failed(f"did not end within {timeout_s:.0f} s: {self._last_words()}") from None
+        if code:
+            raise Failed(f"ended with {code}: {self._last_words()}")
+        return self._last_words()
+
+    def stop(self) -> None:
+        """Ask it to end, and wait."""
+        self.cpu.stop()
+        self.process.terminate()
+        try:
+            self.process.wait(_STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+    def _last_words(self) -> str:
+        lines = self._log.read_text(errors="replace").strip().splitlines()
+        return lines[-1] if lines else "it printed nothing"

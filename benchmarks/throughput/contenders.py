@@ -1,0 +1,162 @@
+"""Who is measured: each takes the same events from the same topic, in a process of its own, beside the same broker."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.throughput import kafka, stock_faust
+from benchmarks.throughput.child import Child, CpuTrace, Failed
+from streams.embedded_broker import EmbeddedBroker
+
+# Faust takes a third of a millisecond an event: 20,000 tell as much as 200,000.
+FAUST_EVENTS = 20_000
+# Longer than anything here takes on a machine that does something else besides.
+_TIMEOUT_S = 180.0
+_WORKER = [sys.executable, "-c", "from streams.cli.main import main; main()", "worker"]
+# The worker's own words, from which on it reads events; they are on standard error with their time.
+_TOOK_OVER = re.compile(r"^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d),(\d{3}) .*\btook over \[", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One repetition of one contender; CPU time of the process and of the broker beside it."""
+
+    events: int
+    seconds: float
+    cpu_s: float
+    broker_cpu_s: float
+    peak_bytes: int
+
+    @property
+    def rate(self) -> float:
+        """Events per second."""
+        return self.events / self.seconds
+
+
+@dataclass
+class Bench:
+    """A running broker with the events on it, and what the contenders need besides.
+
+    Attributes:
+        topic, ends: of the events, and the end offset of each partition.
+        model: snapshot to score with.
+        quix: an interpreter that has Quix Streams.
+    """
+
+    broker: EmbeddedBroker
+    directory: Path
+    topic: str
+    ends: Sequence[int]
+    model: bytes
+    quix: str | None = None
+
+    @property
+    def events(self) -> int:
+        return sum(self.ends)
+
+    def program(self, run: str, command: Sequence[str]) -> Sample:
+        """Measure a program that tells by itself when it started and ended (see `bare`)."""
+        with self._broker_cpu() as broker, self._child(run, command, {}) as child:
+            told = json.loads(child.finish(_TIMEOUT_S))
+        start_s, end_s = told["started_s"], told["ended_s"]
+        return Sample(
+            told["events"], end_s - start_s, told["cpu_s"], broker.between(start_s, end_s), child.cpu.peak_bytes
+        )
+
+    def worker(self, run: str, command: Sequence[str]) -> Sample:
+        """Measure a worker of our engine, from the end of its takeover to its last transaction."""
+        settings = kafka.settings_of(self.broker.address, run, self.topic, self.directory)
+        asyncio.run(kafka.publish_model(settings, self.model))
+        with self._broker_cpu() as broker, self._child(run, command, kafka.environment(settings)) as child:
+            asyncio.run(kafka.await_drained(settings, self.ends, child.check, _TIMEOUT_S))
+            child.stop()
+        start_s = took_over_s((self.directory / f"{run}.log").read_text(errors="replace"))
+        end_s, applied = asyncio.run(kafka.last_commit(settings))
+        if applied != self.events:
+            raise Failed(f"{applied:,} of {self.events:,} events are in its changelog")
+        cpu_s, broker_s = child.cpu.between(start_s, end_s), broker.between(start_s, end_s)
+        return Sample(applied, end_s - start_s, cpu_s, broker_s, child.cpu.peak_bytes)
+
+    def _child(self, run: str, command: Sequence[str], environment: Mapping[str, str]) -> Child:
+        return Child(command, environment, self.directory / f"{run}.log")
+
+    def _broker_cpu(self) -> CpuTrace:
+        assert self.broker.pid is not None
+        return CpuTrace(self.broker.pid)
+
+
+def took_over_s(log: str) -> float:
+    """When a worker began to read events, by its log: the end of the first takeover.
+
+    Raises:
+        Failed: it does not say.
+    """
+    found = _TOOK_OVER.search(log)
+    if found is None:
+        raise Failed("the worker's log has no line with 'took over [': what is its first word after a takeover now?")
+    return time.mktime(time.strptime(found[1], "%Y-%m-%d %H:%M:%S")) + int(found[2]) / 1000
+
+
+def _bare(bench: Bench, run: str) -> Sample:
+    command = ["benchmarks.throughput.bare", bench.broker.address, bench.topic, str(kafka.PARTITIONS)]
+    return bench.program(run, [sys.executable, "-m", *command, str(bench.events)])
+
+
+def _faust(bench: Bench, run: str) -> Sample:
+    command = ["benchmarks.throughput.stock_faust", bench.broker.address, bench.topic, str(kafka.PARTITIONS)]
+    count = str(min(FAUST_EVENTS, bench.events))
+    return bench.program(run, [sys.executable, "-m", *command, count, run, str(bench.directory / run)])
+
+
+def _quix(guarantee: str) -> Callable[[Bench, str], Sample]:
+    def run_it(bench: Bench, run: str) -> Sample:
+        assert bench.quix is not None
+        script = str(Path(__file__).with_name("quix.py"))
+        command = [bench.quix, script, bench.broker.address, bench.topic, str(bench.events)]
+        return bench.program(run, [*command, run, str(bench.directory / run), guarantee])
+
+    return run_it
+
+
+def _engine(bench: Bench, run: str) -> Sample:
+    return bench.worker(run, [sys.executable, "-m", "benchmarks.throughput.counting"])
+
+
+def _product(bench: Bench, run: str) -> Sample:
+    return bench.worker(run, _WORKER)
+
+
+def profile(bench: Bench, run: str) -> dict[str, Any]:
+    """One more run of the product's worker, with clocks in it; see `benchmarks.throughput.profiled`."""
+    out = bench.directory / f"{run}.json"
+    sample = bench.worker(run, [sys.executable, "-m", "benchmarks.throughput.profiled", str(out)])
+    found: dict[str, Any] = json.loads(out.read_bytes())
+    for name in ("bytes", "records"):
+        found[name] = {topic.removeprefix(f"{run}-"): count for topic, count in found[name].items()}
+    return {**found, "seconds": sample.seconds}
+
+
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """A row of the table: its letter, what it is, and how one repetition of it is run."""
+
+    letter: str
+    label: str
+    measure: Callable[[Bench, str], Sample]
+
+
+BARE = Contender("a", "aiokafka + orjson, a count per customer", _bare)
+FAUST = Contender("b", f"stock Faust, faust.Record, a table on {stock_faust.STORE.partition(':')[0]}", _faust)
+PRODUCT = Contender("c", "churn-signals worker, full job", _product)
+QUIX_AT_LEAST_ONCE = Contender("f", "Quix Streams, RocksDB state, at least once", _quix("at-least-once"))
+QUIX_EXACTLY_ONCE = Contender("f", "Quix Streams, RocksDB state, exactly once", _quix("exactly-once"))
+ENGINE = Contender("g", "our engine, counting, exactly once", _engine)
+CONTENDERS = (BARE, FAUST, QUIX_AT_LEAST_ONCE, QUIX_EXACTLY_ONCE, ENGINE, PRODUCT)

@@ -1,0 +1,61 @@
+"""This product's engine with nothing to do but count and sum per customer; as a program it is such a worker."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import orjson
+
+from streams.garbage import collect_seldom
+from streams.processing import Effects, Record, Store
+from streams.settings import Settings
+from streams.worker import Worker, configure_logging, exit_now, run_until_signal
+
+# First byte of the store's keys: one that the store keeps no deadlines for.
+_TOTALS = b"t"
+
+
+class Counting:
+    """Counts the events of each customer and sums what they spent."""
+
+    newest_event_ms: int | None = None
+
+    def __init__(self, partition: int, store: Store, state: bytes | None) -> None:
+        self._store = store
+
+    def process(self, records: Sequence[Record], now_ms: int | None) -> Effects:
+        """Totals of the batch's customers, added to those that are stored."""
+        totals: dict[bytes, list[float]] = {}
+        for record in records:
+            event = orjson.loads(record.value or b"{}")
+            total = totals.setdefault(_TOTALS + event["userId"].encode(), [0, 0.0])
+            total[0] += 1
+            total[1] += event.get("properties", {}).get("revenue", 0.0)
+        effects = Effects()
+        for (key, (count, spent)), stored in zip(totals.items(), self._store.get_many(list(totals)), strict=True):
+            before = orjson.loads(stored) if stored is not None else (0, 0.0)
+            effects.changes[key] = orjson.dumps((before[0] + count, before[1] + spent))
+        return effects
+
+    def next_due_ms(self) -> int | None:
+        """Nothing falls due."""
+        return None
+
+    def committed(self) -> None:
+        """Nothing is remembered between batches."""
+
+
+def main() -> int:
+    settings = Settings.from_environment()
+    configure_logging(settings)
+    collect_seldom()  # as the product's worker does
+
+    async def work(stop: asyncio.Event) -> None:
+        await Worker(settings, Counting).run(stop)
+
+    return run_until_signal(work)
+
+
+if __name__ == "__main__":
+    exit_now(main())

@@ -1,0 +1,135 @@
+"""Topics for one measured run, what is published to them, and how far a worker got when."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import GroupCoordinatorNotAvailableError
+
+from benchmarks.throughput.world import CONFIG
+from streams.partitioner import partition_of
+from streams.position import POSITION_KEY, decode
+from streams.settings import Settings, variable
+from streams.topics import CHANGELOG, EVENTS, MODEL, TOPICS, create_topics, name_of
+
+PARTITIONS = 4
+_SHOW_EVERY = 10_000
+_POLL_S = 0.25
+_FETCH_BYTES = 4 * 1024 * 1024
+
+
+def settings_of(address: str, run: str, events: str, data_dir: Path) -> Settings:
+    """Settings of a run: a group and output topics of its own, the events of everybody."""
+    roles = [topic.role for topic in TOPICS if topic not in (EVENTS, CHANGELOG)]
+    return Settings(
+        kafka_bootstrap_servers=address,
+        kafka_group_id=run,
+        partitions=PARTITIONS,
+        data_dir=str(data_dir / run),
+        config=str(CONFIG),
+        topic_events=events,
+        **{role: f"{run}-{re.sub('^topic_', '', role)}" for role in roles},  # type: ignore[arg-type]
+    )
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """The settings as variables of a process."""
+    values = {variable(field.name): getattr(settings, field.name) for field in dataclasses.fields(settings)}
+    return {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in values.items()}
+
+
+async def publish_events(
+    settings: Settings, events: Sequence[tuple[bytes, bytes]], show: Callable[[int], None]
+) -> list[int]:
+    """Create all topics and send the events, as an ordinary producer would; the end offset of each partition."""
+    await create_topics(settings)
+    topic, homes, ends = name_of(EVENTS, settings), {}, [0] * PARTITIONS
+    producer = AIOKafkaProducer(**settings.connection(), enable_idempotence=True, linger_ms=5)
+    await producer.start()
+    try:
+        for number, (key, value) in enumerate(events, 1):
+            if key not in homes:
+                homes[key] = partition_of(key, PARTITIONS)
+            home = homes[key]
+            await producer.send(topic, value, key=key, partition=home)
+            ends[home] += 1
+            if number % _SHOW_EVERY == 0:
+                show(number)
+        await producer.flush()
+    finally:
+        await producer.stop()
+    return ends
+
+
+async def publish_model(settings: Settings, snapshot: bytes) -> None:
+    """Create the run's topics, with a model to score with."""
+    await create_topics(settings)
+    producer = AIOKafkaProducer(**settings.connection(), max_request_size=2 * len(snapshot) + 1_000_000)
+    await producer.start()
+    try:
+        await producer.send_and_wait(name_of(MODEL, settings), snapshot, key=settings.model_name.encode())
+    finally:
+        await producer.stop()
+
+
+async def await_drained(settings: Settings, ends: Sequence[int], check: Callable[[], None], timeout_s: float) -> None:
+    """Until the group's offsets, which a worker commits once a second, stand at the ends of the events.
+
+    One request in a quarter of a second is all that the run notices of it.
+
+    Raises:
+        TimeoutError: not in time.
+    """
+    topic = name_of(EVENTS, settings)
+    admin = AIOKafkaAdminClient(**settings.connection())
+    await admin.start()
+    try:
+        async with asyncio.timeout(timeout_s):
+            while True:
+                check()
+                found = {}
+                with contextlib.suppress(GroupCoordinatorNotAvailableError):  # the first group of a new broker
+                    found = await admin.list_consumer_group_offsets(settings.kafka_group_id)
+                at = {tp.partition: offset.offset for tp, offset in found.items() if tp.topic == topic}
+                if all(at.get(number, -1) >= end for number, end in enumerate(ends)):
+                    return
+                await asyncio.sleep(_POLL_S)
+    finally:
+        await admin.close()
+
+
+async def last_commit(settings: Settings) -> tuple[float, int]:
+    """When the run's last transaction was written (wall time, s), and how many input records are applied by then.
+
+    Every transaction ends with a position in the changelog, whose timestamp is the worker's clock at that moment.
+    """
+    topic = name_of(CHANGELOG, settings)
+    consumer = AIOKafkaConsumer(
+        **settings.connection(),
+        isolation_level="read_committed",
+        auto_offset_reset="earliest",
+        enable_auto_commit=False,
+        max_partition_fetch_bytes=_FETCH_BYTES,
+    )
+    last_ms, applied = 0, [0] * PARTITIONS
+    await consumer.start()
+    try:
+        tps = [TopicPartition(topic, number) for number in range(PARTITIONS)]
+        consumer.assign(tps)
+        ends = await consumer.end_offsets(tps)
+        while not all([await consumer.position(tp) >= ends[tp] for tp in tps]):
+            for tp, records in (await consumer.getmany(timeout_ms=200, max_records=20_000)).items():
+                for record in records:
+                    if record.key == POSITION_KEY:
+                        last_ms = max(last_ms, record.timestamp)
+                        applied[tp.partition] = decode(record.value).next_offset
+    finally:
+        await consumer.stop()
+    return last_ms / 1000, sum(applied)

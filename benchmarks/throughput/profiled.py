@@ -1,0 +1,200 @@
+"""The product's worker with clocks around its stages, as a program of its own: the timed worker carries none.
+
+    python -m benchmarks.throughput.profiled OUT.json
+
+Runs `churn-signals worker` and writes, after every transaction, the CPU time by stage and by thread since the first
+batch. Clocks are put around functions by name; one that was renamed stops the program and says so.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import threading
+from collections import Counter
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+import models.partition
+import streams.processor
+import streams.store
+import streams.transactions
+from benchmarks.throughput.stopwatch import Renamed, Stopwatch
+
+# Called for every event or customer: one clock in so many calls is enough, and costs less than what it measures.
+_EVERY = 16
+
+
+class Clock(NamedTuple):
+    """A function by its module and name (as it is called, not as it is defined), and the stage that it is."""
+
+    module: str
+    name: str
+    stage: str
+    every: int = 1
+    steps: bool = False
+
+
+CLOCKS = (
+    Clock("streams.processor", "decode", "decode events", every=_EVERY),
+    Clock("streams.processor", "EventProcessor.process", "route events, make outputs"),
+    Clock("models.partition", "Partition.process", "group and apply"),
+    Clock("models.profile", "decode", "decode profiles", every=_EVERY),
+    Clock("models.profile", "encode_body", "encode profiles", every=_EVERY),
+    Clock("models.gathered", "Gathered.add", "features: gather", every=_EVERY),
+    Clock("models.partition", "compute", "features: compute"),
+    Clock("models.population", "Population.levels", "features: population"),
+    Clock("models.scoring", "Scorer.score", "score"),
+    Clock("models.percentile", "Percentiles.ranks", "decide: ranks"),
+    Clock("models.alertbook", "AlertBook.turn", "decide: alerts"),
+    Clock("models.outputs", "explain", "explain scores"),
+    Clock("models.outputs", "ScoredBatch.ci90", "decide: intervals"),
+    Clock("models.partition", "freeze", "snapshots and labels"),
+    Clock("models.partition", "mature", "snapshots and labels"),
+    Clock("streams.processor", "label_value", "encode labels"),
+    Clock("streams.processor", "tell", "encode scores"),
+    Clock("streams.store", "PartitionStore.get_many", "store: read"),
+    Clock("streams.store", "PartitionStore.due", "store: read"),
+    Clock("streams.store", "PartitionStore.write", "store: write"),
+    Clock("streams.transactions", "FencedProducer.commit", "transaction", steps=True),
+)
+
+# What the first byte of a changelog's key says.
+_KINDS = {
+    b"c": "profiles",
+    b"s": "pending snapshots",
+    b"h": "score histories",
+    b"a": "alerts",
+    b"\x00": "positions",
+}
+
+
+def install(watch: Stopwatch) -> None:
+    """Put clocks around the stages of the way of a batch.
+
+    Raises:
+        Renamed: a function has another name now.
+    """
+    for clock in CLOCKS:
+        *path, name = clock.name.split(".")
+        try:
+            owner: Any = importlib.import_module(clock.module)
+            for part in path:
+                owner = getattr(owner, part)
+        except (ImportError, AttributeError) as gone:
+            raise Renamed(f"{clock.module}.{clock.name}, which was {clock.stage!r}: {gone}") from gone
+        watch.around(owner, name, clock.stage, every=clock.every, steps=clock.steps)
+
+
+class Sizes:
+    """Bytes and records that transactions wrote, by topic, and of the changelog by kind of key."""
+
+    def __init__(self) -> None:
+        self.bytes: Counter[str] = Counter()
+        self.records: Counter[str] = Counter()
+        self.kinds: dict[str, tuple[int, int]] = {}
+        self._topics: dict[str, str] = {}
+
+    def look_at(self, producer: Any) -> None:
+        """See every batch that is submitted, and every change, before it leaves."""
+        submit, commit = producer._submit, producer.commit
+
+        async def submitted(self_: Any, batch: Any, topic: str, partition: int) -> Any:
+            self.bytes[topic] += batch.size()
+            self.records[topic] += batch.record_count()
+            return await submit(self_, batch, topic, partition)
+
+        async def committed(self_: Any, outputs: Any, changelog: Any = None, changes: Any = None) -> Any:
+            for key, value in (changes or {}).items():
+                kind = _KINDS.get(key[:1], repr(key[:1]))
+                records, size = self.kinds.get(kind, (0, 0))
+                self.kinds[kind] = records + 1, size + len(key) + len(value or b"")
+            return await commit(self_, outputs, changelog, changes)
+
+        producer._submit, producer.commit = submitted, committed
+
+
+class Report:
+    """What is written after every transaction; counts from the first batch of events on."""
+
+    def __init__(self, watch: Stopwatch, sizes: Sizes, out: Path) -> None:
+        self.watch, self.sizes, self.out = watch, sizes, out
+        self.events = 0
+        self.points = 0
+        self.transactions = 0
+        self._threads_before: dict[str, float] | None = None
+
+    def listen(self, processor: Any, partition: Any, store: Any) -> None:
+        """Note the first call of the processor, what came of each, and the end of every transaction."""
+        process, fold, write = processor.process, partition.process, store.write
+
+        def processed(self_: Any, records: Any, now_ms: Any) -> Any:
+            if records and self._threads_before is None:
+                self._threads_before = threads_s()
+                self.watch.restart()
+            effects = process(self_, records, now_ms)
+            self.events += len(records) if effects.consumed is None else effects.consumed
+            return effects
+
+        def folded(*args: Any) -> Any:
+            effects = fold(*args)
+            self.points += len(effects.points)
+            return effects
+
+        def written(*args: Any) -> None:
+            write(*args)
+            self.transactions += 1
+            self._write()
+
+        processor.process, partition.process, store.write = processed, folded, written
+
+    def _write(self) -> None:
+        self.watch.settle()
+        if self._threads_before is None:
+            return
+        before = self._threads_before
+        threads: Counter[str] = Counter()
+        for name, spent_s in threads_s().items():
+            threads[name.partition("/")[0]] += spent_s - before.get(name, 0.0)  # type: ignore[assignment]
+        report = {
+            "events": self.events,
+            "points": self.points,
+            "transactions": self.transactions,
+            "stages_s": {stage: spent / 1e9 for stage, spent in self.watch.spent_ns.items()},
+            "calls": self.watch.calls,
+            "threads_s": threads,
+            "bytes": self.sizes.bytes,
+            "records": self.sizes.records,
+            "changelog": self.sizes.kinds,
+        }
+        self.out.write_bytes(msgspec.json.encode(report))
+
+
+def threads_s() -> dict[str, float]:
+    """CPU seconds of every thread of this process, by a name of its role and its number."""
+    main = threading.main_thread().native_id
+    python = {thread.native_id for thread in threading.enumerate()}
+    found = {}
+    for task in Path("/proc/self/task").iterdir():
+        number = int(task.name)
+        role = "main" if number == main else "consumer" if number in python else "native"
+        nanoseconds = int((task / "schedstat").read_text().split()[0])
+        found[f"{role}/{number}"] = nanoseconds / 1e9
+    return found
+
+
+def main() -> None:
+    from streams.cli.main import main as command
+
+    watch, sizes = Stopwatch(), Sizes()
+    install(watch)
+    sizes.look_at(streams.transactions.FencedProducer)
+    report = Report(watch, sizes, Path(sys.argv[1]))
+    report.listen(streams.processor.EventProcessor, models.partition.Partition, streams.store.PartitionStore)
+    command(["worker"])
+
+
+if __name__ == "__main__":
+    main()

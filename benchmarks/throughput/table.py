@@ -1,0 +1,84 @@
+"""The figures for a person: one table of contenders, one of stages, and the verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from benchmarks.throughput.figures import (
+    AIM_OVER_FAUST,
+    AIM_OVER_QUIX,
+    NEEDED_OF_BARE,
+    QUIET_RATE,
+    of_bare,
+    of_bare_in_cpu_time,
+)
+
+_COLUMNS = f"{'':<48}{'events/s':>10}{'min':>9}{'max':>9}{'us/event':>10}{'CPU us':>9}{'broker':>8}{'MiB':>6}"
+
+
+def render(run: Mapping[str, Any]) -> str:
+    """Everything of one input."""
+    parts = [_about(run["input"]), "\n".join(_contenders(run["rows"], run["left_out"]))]
+    if run["stages"]:
+        parts.append("\n".join(_stages(run["stages"])))
+    parts.append("\n".join(verdict(run["rows"])))
+    return "\n\n".join(part for part in parts if part)
+
+
+def _about(source: Mapping[str, Any]) -> str:
+    return (
+        f"{source['events']:,} events of {source['customers']:,} {source['told']}, {source['bytes_each']:.0f} bytes"
+        f" each; the busiest hundredth has {source['busiest']:.1f} x the median customer's"
+    )
+
+
+def _contenders(rows: Sequence[Mapping[str, Any]], left_out: Mapping[str, str]) -> Iterator[str]:
+    others = [letter for letter in "abf" if any(letter in row["ratio"] for row in rows)]
+    yield _COLUMNS + "".join(f"{f'x ({letter})':>9}" for letter in others)
+    for row in rows:
+        rate, ratio = row["rate"], row["ratio"]
+        yield (
+            f"{'(' + row['letter'] + ') ' + row['label']:<48}"
+            f"{rate['median']:>10,.0f}{rate['min']:>9,.0f}{rate['max']:>9,.0f}{row['us_per_event']:>10.1f}"
+            f"{row['cpu_us_per_event']:>9.1f}{row['broker_cpu_us_per_event']:>8.1f}{row['peak_mib']:>6.0f}"
+            + "".join(f"{ratio[letter]:>9.3f}" for letter in others)
+        )
+    for label, why in left_out.items():
+        yield f"{label:<48}  {why}"
+    yield "medians; CPU us: of the process per event, and of the broker beside it; x: in units of that row's median"
+
+
+def _stages(stages: Mapping[str, Any]) -> Iterator[str]:
+    main, threads = stages["us_per_event"], stages["threads_us_per_event"]
+    total = sum(main.values()) + sum(us for role, us in threads.items() if role != "main")
+    yield (
+        f"(c) by stage, CPU us an event, from a repetition of its own with clocks in it"
+        f" ({stages['transactions']} transactions, {stages['points_per_event']:.2f} scores an event)"
+    )
+    rows = [*main.items(), ("consumer's thread: fetch", threads.get("consumer", 0.0))]
+    rows.append(("RocksDB's and numpy's threads", threads.get("native", 0.0)))
+    for stage, us in rows:
+        yield f"  {stage:<34}{us:>8.2f}{100 * us / total:>7.1f} %"
+    yield f"  {'all':<34}{total:>8.2f}"
+    written = ", ".join(f"{topic} {size:,.0f}" for topic, size in stages["bytes_per_event"].items())
+    yield f"bytes written an event: {written}"
+    kinds = ", ".join(f"{kind} {size:,.1f}" for kind, size in stages["changelog_bytes_per_event"].items())
+    yield f"of the changelog's, keys and values: {kinds}"
+
+
+def verdict(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """One line for every ratio that was measured."""
+    found = {row["letter"]: row for row in rows}
+    share, of_cpu = of_bare(rows), of_bare_in_cpu_time(rows)
+    if share is not None and of_cpu is not None:
+        word = "kept" if share >= NEEDED_OF_BARE else "MISSED"
+        needed = f"needs {100 * NEEDED_OF_BARE:.1f} %: {word} ({100 * of_cpu:.1f} % in CPU time)"
+        yield f"(c) / (a)  {100 * share:5.1f} %   {needed}"
+    if "c" in found and "b" in found:
+        yield f"(c) / (b)  {found['c']['ratio']['b']:5.1f} x   aim {AIM_OVER_FAUST} x"
+    if "g" in found and "f" in found:
+        yield f"(g) / (f)  {found['g']['ratio']['f']:5.1f} x   aim {AIM_OVER_QUIX} x, exactly once"
+    if "c" in found:
+        rate = found["c"]["rate"]["median"]
+        yield f"(c) {rate:,.0f} events/s; on a quiet machine of two cores {QUIET_RATE:,} are needed"
