@@ -15,6 +15,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from models import store
 from models.alerts import STATES, TYPES, Handling, handling_of
 from models.definition import ALERT_KEYS, DEFINITION_KEYS, ChurnDefinition
 from models.event import Event, decode
@@ -137,7 +138,14 @@ def test_every_header_is_documented() -> None:
     ours = [*letters, dead_letters.REASON, FORWARDED, TIMESTAMP, LABELS_OFFSET_HEADER]
     for header in [*ours, *(name for name, _ in alert_headers(event, "c"))]:
         assert f"`{header}`" in page("topics.md"), header
-    assert f"`{position.POSITION_KEY!r}`".replace("b'", "").replace("'", "") in page("topics.md")
+
+
+def test_every_kind_of_record_in_the_changelog_is_documented() -> None:
+    """The position's key, and the first byte of all others."""
+    text = section(page("topics.md"), "`churn-signals-profiles-changelog`")
+    assert f"`{position.POSITION_KEY.decode()!r}`".replace("'", "") in text
+    kinds = {value for value in vars(store).values() if isinstance(value, bytes)}
+    assert {found.encode() for found in re.findall(r"\(`(.)`\)", text)} == kinds
 
 
 def leaves(command: click.Command = main, words: tuple[str, ...] = ()) -> Iterator[tuple[str, click.Command]]:
