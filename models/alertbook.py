@@ -31,6 +31,7 @@ from models.definition import ChurnDefinition
 from models.feed import Feed
 from models.outputs import Context, ScoredBatch, alert_value
 from models.point import Place, Point, deadline_place
+from models.reasons import silent
 from models.store import Store, alert_key, order_hash
 
 Floats = NDArray[np.float64]
@@ -140,28 +141,38 @@ class AlertBook:
         moments = _moments(ranked.points, rows, acts)
         keys = list(rows)
         stored = dict(zip(keys, self._store.get_many([alert_key(key) for key in keys]), strict=True))
-        explained = ScoredBatch(
-            self._context,
-            ranked.points,
-            ranked.x,
-            ranked.m,
-            ranked.scores,
-            trust,
-            [row for found in rows.values() for row in found],
-        )
-        told: list[tuple[Place, Alert]] = []
+        silent = _silent(ranked, [row for found in rows.values() for row in found])
+        walks = []
         for key in keys:
-            walk = _Customer(self, key, unpack(stored[key]), ranked, explained, clock)
+            walk = _Customer(self, key, unpack(stored[key]), ranked, silent, clock)
             for moment in moments[key]:
                 walk.meet(moment, turned)
             walk.ring(clock.raises[-1])
-            told += walk.told
             turned.standing[key] = walk.state is not None
-            if (record := walk.record()) != stored[key]:
-                turned.changes[alert_key(key)] = record
-        told.sort(key=lambda pair: pair[0])
-        turned.alerts.extend(alert for _, alert in told)
+            walks.append(walk)
+        # what is told is written together, once it is known of which rows: reasons and intervals are dear
+        notes = self._notes(ranked, trust, sorted({row for walk in walks for row in walk.rows_told()}))
+        for walk in walks:
+            if (record := walk.record(notes)) != stored[walk.key]:
+                turned.changes[alert_key(walk.key)] = record
+        told = [one for walk in walks for one in walk.told]
+        told.sort(key=lambda one: one.place)
+        turned.alerts.extend(one.alert(notes) for one in told)
         return turned
+
+    def _notes(self, ranked: Ranked, trust: float, rows: list[int]) -> dict[int, bytes]:
+        """What alerts say of these rows."""
+        batch = ScoredBatch(self._context, ranked.points, ranked.x, ranked.m, ranked.scores, trust, rows)
+        return {
+            row: batch.note(
+                row,
+                float(ranked.percentile[row]),
+                ranked.band[row],
+                ranked.previous[row],
+                ranked.points[row].event_ms,
+            )
+            for row in rows
+        }
 
     def _rows(self, ranked: Ranked, alerted: set[bytes]) -> dict[bytes, list[int]]:
         """The rows of every customer who has an alert or a score that asks for one."""
@@ -187,6 +198,27 @@ def _moments(points: Sequence[Point], rows: dict[bytes, list[int]], acts: Sequen
     return moments
 
 
+def _silent(ranked: Ranked, rows: list[int]) -> dict[int, bool]:
+    """Of rows, whether the main reason is silence."""
+    if not rows:
+        return {}
+    return dict(zip(rows, silent(ranked.scores.contributions(rows), ranked.x[rows]), strict=True))
+
+
+class _Told(NamedTuple):
+    """A change of an alert whose words are still to be written: those of a row, or those that were kept."""
+
+    place: Place
+    customer: bytes
+    event: AlertEvent
+    note: int | bytes
+
+    def alert(self, notes: dict[int, bytes]) -> Alert:
+        note = notes[self.note] if isinstance(self.note, int) else self.note
+        event = msgspec.structs.replace(self.event, note=None)
+        return Alert(self.customer, event, alert_value(event, note))
+
+
 class _Customer:
     """A customer whose alert is stepped through a batch."""
 
@@ -196,17 +228,18 @@ class _Customer:
         key: bytes,
         state: AlertState | None,
         ranked: Ranked,
-        explained: ScoredBatch,
+        silent: dict[int, bool],
         clock: Clock,
     ) -> None:
+        self.key = key
         self.state = state
-        self.told: list[tuple[Place, Alert]] = []
-        self._book, self._key, self._ranked, self._explained, self._clock = book, key, ranked, explained, clock
+        self.told: list[_Told] = []
+        self._book, self._ranked, self._silent, self._clock = book, ranked, silent, clock
         self._name = key[1:]
         self._order = order_hash(alert_key(key))
         self._customer = self._name.decode()
         self._due_ms = due_ms(state, book.settings)
-        self._kept: int | None = None  # the row that the state's note speaks of, while it is not written out
+        self._kept: int | None = None  # the row that the state's note is to speak of
 
     def meet(self, moment: _Moment, turned: Turned) -> None:
         """One thing that happened, after what had fallen due until then."""
@@ -229,14 +262,27 @@ class _Customer:
             due = self._due_ms
             self._step(due, self._clock.place_of(due, self._order))
 
-    def record(self) -> bytes | None:
+    def rows_told(self) -> list[int]:
+        """The rows whose words are told or kept."""
+        rows = [one.note for one in self.told if isinstance(one.note, int)]
+        if self._keeps is not None:
+            rows.append(self._keeps)
+        return rows
+
+    def record(self, notes: dict[int, bytes]) -> bytes | None:
         """The state as it is stored."""
         state = self.state
         if state is None:
             return None
-        if self._kept is not None and (state.live or not state.seq):
-            state = msgspec.structs.replace(state, note=self._note(self._kept))
+        if self._keeps is not None:
+            state = msgspec.structs.replace(state, note=notes[self._keeps])
         return pack(state, self._due_ms)
+
+    @property
+    def _keeps(self) -> int | None:
+        """The row whose words a timer may tell later."""
+        state = self.state
+        return self._kept if state is not None and (state.live or not state.seq) else None
 
     def _score(self, row: int) -> AlertScore:
         ranked, point = self._ranked, self._ranked.points[row]
@@ -246,7 +292,7 @@ class _Customer:
             float(ranked.percentile[row]),
             float(ranked.base[row]),
             cause_of(point.trigger, point.at_ms, point.id_hash),
-            self._explained.explanation(row).silent,
+            self._silent[row],
             point.eligible,
             point.oldest_new_ms,
         )
@@ -272,17 +318,7 @@ class _Customer:
             silent_feed=book.silent_feed,
         )
         for event in events:
-            if event.note is None:
-                note = self._note(row)
-            else:
-                note = event.note if self._kept is None else self._note(self._kept)
-            event = msgspec.structs.replace(event, note=None)
-            self.told.append((place, Alert(self._name, event, alert_value(event, note))))
+            note = row if event.note is None else event.note if self._kept is None else self._kept
+            self.told.append(_Told(place, self._name, event, note))
         if row >= 0:
             self._kept = row
-
-    def _note(self, row: int) -> bytes:
-        ranked, point = self._ranked, self._ranked.points[row]
-        return self._explained.note(
-            row, float(ranked.percentile[row]), ranked.band[row], ranked.previous[row], point.event_ms
-        )

@@ -48,6 +48,7 @@ _SPANS: Final = tuple(  # where each code's features stand once sorted by code
     slice(*np.searchsorted(_CODE[_ORDER], [code, code + 1]).tolist()) for code in range(len(CODES))
 )
 _LOW: Final = CODES.index(LOW_EVIDENCE)
+_SILENT: Final = np.array([code in SILENT_CODES for code in CODES])
 _TENURE, _NO_RHYTHM, _ACTIVE = (NAMES.index(name) for name in ("tenure_days", "no_rhythm", "active_days_90"))
 
 
@@ -212,6 +213,22 @@ def _unknown(values: Floats, contributions: Floats) -> list[bool]:
     low = ~(values[:, _TENURE] >= LOW_DAYS) | (values[:, _NO_RHYTHM] > 0.5)
     missing: NDArray[np.bool_] = (np.isnan(values) & (contributions != 0.0)).any(axis=1)
     return (low | missing).tolist()
+
+
+def silent(contributions: Floats, x: Floats) -> list[bool]:
+    """Whether the main reason of each of n scores is one that a feed which stopped for everybody would give too.
+
+    What `Explanation.silent` says, without the sentences.
+    """
+    if not len(x):
+        return []
+    totals = by_code(contributions, x)
+    unknown = np.array(_unknown(natural(x), contributions), dtype=np.bool_)
+    totals[~unknown, _LOW] = -np.inf
+    # the last of equals, as in `explain`
+    main = len(CODES) - 1 - np.argmax(totals[:, ::-1], axis=1)
+    loud = totals[np.arange(len(x)), main] >= LEAST
+    return (loud & _SILENT[main]).tolist()
 
 
 def evidence(values: Floats, trust: float) -> list[str]:

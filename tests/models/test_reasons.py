@@ -25,6 +25,7 @@ from models.reasons import (
     evidence,
     explain,
     playbook,
+    silent,
 )
 from models.sentences import natural, tell
 from models.space import FeatureSpace
@@ -288,3 +289,15 @@ def test_evidence_grows_with_time_activity_and_labels() -> None:
     settled = natural(known(tenure_days=100.0, no_rhythm=0.0, active_days_90=40.0))
     assert evidence(np.concatenate([new, odd, settled]), 0.9) == ["low", "low", "high"]
     assert evidence(settled, 0.1) == ["medium"]
+
+
+def test_silence_as_the_main_reason_is_known_without_the_sentences() -> None:
+    """Rule: `silent` says of every row what the row's explanation says."""
+    dice = np.random.default_rng(4)
+    shape = (400, len(NAMES))
+    x = np.where(dice.random(shape) < 0.2, np.nan, dice.normal(size=shape))
+    contributions = np.where(dice.random(shape) < 0.7, 0.0, dice.normal(size=shape) / 4)
+    explained = explain(contributions, np.zeros(400), np.zeros(400), x, np.full(shape, np.nan))
+    said = silent(contributions, x)
+    assert said == [one.silent for one in explained]
+    assert 0 < sum(said) < 400
