@@ -53,7 +53,7 @@ class Place:
         self.directory = directory.absolute()
         given = Settings.from_environment()
         self.embedded: EmbeddedBroker | None = None
-        if variable("kafka_bootstrap_servers") in os.environ:
+        if os.environ.get(variable("kafka_bootstrap_servers")):
             self.settings = _own(given, self.directory, _names(f"churn-demo-{secrets.token_hex(4)}"))
         else:
             self.embedded = EmbeddedBroker(self.directory / "broker", properties=_BROKER_PROPERTIES)

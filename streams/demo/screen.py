@@ -17,8 +17,8 @@ from streams.demo.feed import Feed, Phase
 from streams.demo.tally import Shown, Tally
 from streams.demo.watch import Watch
 
-# Five lines of an alert are read in three seconds.
-ALERT_EVERY_S = 3.0
+# An alert is six to ten lines, which are read in four seconds.
+ALERT_EVERY_S = 4.0
 PLAIN_FIGURES_EVERY_S = 5.0
 _BETWEEN = "   "
 
@@ -66,6 +66,8 @@ class Screen:
         if now_s - self._alert_s >= ALERT_EVERY_S and (shown := tally.take()) is not None:
             self._alert_s = now_s
             self._show(shown)
+        for ended in tally.take_came_true():
+            self._print(render(ended))
         segments = figures(feed, watch, tally)
         if self._live is not None:
             self._live.update(_bottom([*segments, "Ctrl-C ends"], self._console.width), refresh=True)
@@ -77,6 +79,9 @@ class Screen:
         text = render(shown.alert)
         if shown.others:
             text.append(f"\n(and {shown.others:,} more meanwhile)", style="dim")
+        self._print(text)
+
+    def _print(self, text: Text) -> None:
         text.append("\n")
         self._console.print(text)
 

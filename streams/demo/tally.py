@@ -38,6 +38,8 @@ class Tally:
         self.resolutions: Counter[str] = Counter()
         self._open: set[str] = set()
         self._waiting: dict[str, Alert] = {}
+        self._shown: set[str] = set()
+        self._came_true: list[Alert] = []
 
     @property
     def open(self) -> int:
@@ -66,6 +68,10 @@ class Tally:
             self.resolutions[str(alert["resolution"])] += 1
             self._open.discard(name)
             self._waiting.pop(name, None)
+            if name in self._shown:
+                self._shown.discard(name)
+                if alert["resolution"] == "churned":
+                    self._came_true.append(alert)
 
     def take(self) -> Shown | None:
         """The alert to show now; all that came with it are passed over."""
@@ -74,7 +80,13 @@ class Tally:
         best = max(self._waiting.values(), key=_stake)
         shown = Shown(best, len(self._waiting) - 1)
         self._waiting.clear()
+        self._shown.add(str(best["alert_id"]))
         return shown
+
+    def take_came_true(self) -> list[Alert]:
+        """The ends of those alerts that were shown and whose customer has left since."""
+        found, self._came_true = self._came_true, []
+        return found
 
 
 def _stake(alert: Alert) -> tuple[float, float]:

@@ -27,7 +27,7 @@ class Demo:
         self.place = directory / "place"
         self._printed = directory / "printed"
         environment = {name: value for name, value in os.environ.items() if not name.startswith("CHURN_")}
-        options = ["--data-dir", str(self.place), "--config", str(ROOT / "churn.toml"), "--customers", "60"]
+        options = ["--data-dir", str(self.place), "--config", str(ROOT / "churn.toml"), "--customers", "100"]
         with self._printed.open("wb") as file:
             self.process = subprocess.Popen([*COMMAND, *options], stdout=file, stderr=file, env=environment, cwd=ROOT)
 
@@ -86,13 +86,15 @@ def listening(port: int) -> bool:
         return client.connect_ex(("127.0.0.1", port)) == 0
 
 
-def test_figures_move_while_it_runs_and_ctrl_c_leaves_nothing(tmp_path: Path) -> None:
+def test_alerts_come_under_live_figures_and_ctrl_c_leaves_nothing(tmp_path: Path) -> None:
     with running(tmp_path) as demo:
         port = int(demo.wait_for(r" at 127\.0\.0\.1:(\d+)")[1])
         assert listening(port)
         demo.wait_for(
             r"^2000-03-\d\d   [1-9][\d,]* events/s   lag \d+   labels [1-9]\d* \(\d+ churned\)   log loss 0\.\d"
         )
+        demo.wait_for(r"% likely to leave within 30 days")
+        demo.wait_for(r"alerts [1-9]\d*: \d+ open")
         family = demo.family()
         assert len(family) == 3, family
         demo.process.send_signal(signal.SIGINT)
@@ -100,7 +102,7 @@ def test_figures_move_while_it_runs_and_ctrl_c_leaves_nothing(tmp_path: Path) ->
         assert gone(list(family))
         assert not listening(port)
         assert not demo.place.exists()
-        assert re.search(r"^[1-9][\d,]+ events, \d+ alerts; ", demo.text, re.MULTILINE)
+        assert re.search(r"^[1-9][\d,]+ events, [1-9]\d* alerts; ", demo.text, re.MULTILINE)
         assert "Traceback" not in demo.text
 
 

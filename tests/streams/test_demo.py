@@ -193,6 +193,26 @@ def test_what_ended_before_it_was_shown_is_not_shown() -> None:
     assert (counted.open, counted.ended, counted.churned, counted.take()) == (0, 2, 1, None)
 
 
+def test_what_was_shown_is_told_again_when_its_customer_has_left() -> None:
+    counted = Tally()
+    for name, resolution in (("a", "churned"), ("b", "recovered"), ("c", "churned")):
+        counted.add(alert(name))
+        if name != "c":
+            assert counted.take() is not None
+        counted.add(alert(name, "expired", resolution=resolution))
+    assert [ended["alert_id"] for ended in counted.take_came_true()] == ["a" * 32]
+    assert counted.take_came_true() == []
+    console = Console(file=io.StringIO(), width=200)
+    fed, watched, counted = stood()
+    with Screen(console) as shown:
+        counted.add(alert("a"))
+        shown.refresh(fed, watched, counted, now_s=0.0)
+        counted.add(alert("a", "expired", resolution="churned"))
+        shown.refresh(fed, watched, counted, now_s=0.1)
+    assert seen(console).count("customer-a") == 2
+    assert "the customer is gone" in seen(console)
+
+
 def test_changes_that_ask_nobody_to_act_are_not_shown() -> None:
     counted = Tally()
     for kind in ("acknowledged", "snoozed", "reminded"):
@@ -215,7 +235,7 @@ def stood() -> tuple[Feed, Watch, Tally]:
     return fed, watched, Tally()
 
 
-def test_piped_figures_come_every_five_seconds_and_an_alert_every_three() -> None:
+def test_piped_figures_come_every_five_seconds_and_an_alert_every_four() -> None:
     console = Console(file=io.StringIO(), width=200)
     fed, watched, counted = stood()
     with Screen(console) as shown:
