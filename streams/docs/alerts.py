@@ -1,7 +1,7 @@
 """Alerts for those who read them: what there is, and a real one, made by the very functions that workers call.
 
 The customers are simulated from a fixed seed, so that the page changes only when the program does. Numbers are shown
-with four digits: the last bits of a learned model differ between processors.
+with four digits, as a reader wants them and because last bits may differ between processors.
 """
 
 from __future__ import annotations
