@@ -27,6 +27,7 @@ def row(contender: Contender, samples: Sequence[Sample]) -> dict[str, Any]:
     return {
         "letter": contender.letter,
         "label": contender.label,
+        "yardstick": contender.yardstick,
         "events": samples[0].events,
         "rate": {"min": min(rates), "median": rate, "max": max(rates)},
         "us_per_event": 1e6 / rate,
@@ -39,10 +40,7 @@ def row(contender: Contender, samples: Sequence[Sample]) -> dict[str, Any]:
 
 def with_ratios(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """The rows, each with its median rate in units of (a), (b) and (f exactly once), as far as they were measured."""
-    medians: dict[str, float] = {}
-    for each in rows:
-        medians[each["letter"]] = each["rate"]["median"]  # the last (f) is exactly once
-    of = {letter: medians[letter] for letter in "abf" if letter in medians}
+    of = {each["letter"]: each["rate"]["median"] for each in rows if each["yardstick"]}
     return [{**each, "ratio": {k: each["rate"]["median"] / rate for k, rate in of.items()}} for each in rows]
 
 

@@ -34,7 +34,7 @@ def _about(source: Mapping[str, Any]) -> str:
 
 
 def _contenders(rows: Sequence[Mapping[str, Any]], left_out: Mapping[str, str]) -> Iterator[str]:
-    others = [letter for letter in "abf" if any(letter in row["ratio"] for row in rows)]
+    others = [row["letter"] for row in rows if row["yardstick"]]
     yield _COLUMNS + "".join(f"{f'x ({letter})':>9}" for letter in others)
     for row in rows:
         rate, ratio = row["rate"], row["ratio"]
@@ -75,9 +75,9 @@ def verdict(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         word = "kept" if share >= NEEDED_OF_BARE else "MISSED"
         needed = f"needs {100 * NEEDED_OF_BARE:.1f} %: {word} ({100 * of_cpu:.1f} % in CPU time)"
         yield f"(c) / (a)  {100 * share:5.1f} %   {needed}"
-    if "c" in found and "b" in found:
+    if "b" in found.get("c", {}).get("ratio", ()):
         yield f"(c) / (b)  {found['c']['ratio']['b']:5.1f} x   aim {AIM_OVER_FAUST} x"
-    if "g" in found and "f" in found:
+    if "f" in found.get("g", {}).get("ratio", ()):
         yield f"(g) / (f)  {found['g']['ratio']['f']:5.1f} x   aim {AIM_OVER_QUIX} x, exactly once"
     if "c" in found:
         rate = found["c"]["rate"]["median"]

@@ -17,7 +17,7 @@ import pytest
 from benchmarks.throughput import contenders, figures, world
 from benchmarks.throughput.__main__ import exit_code, main
 from benchmarks.throughput.child import Child, CpuTrace, Failed
-from benchmarks.throughput.contenders import BARE, FAUST, PRODUCT, QUIX_AT_LEAST_ONCE, QUIX_EXACTLY_ONCE, Sample
+from benchmarks.throughput.contenders import BARE, ENGINE, FAUST, PRODUCT, QUIX_AT_LEAST_ONCE, QUIX_EXACTLY_ONCE, Sample
 from benchmarks.throughput.counting import Counting
 from benchmarks.throughput.stopwatch import REST, Renamed, Stopwatch
 from benchmarks.throughput.table import render, verdict
@@ -300,6 +300,13 @@ def test_rows_carry_spread_and_ratios() -> None:
     assert bare["rate"] == {"min": 150_000, "median": 300_000, "max": 600_000}
     assert bare["cpu_us_per_event"] == pytest.approx(10)
     assert product["ratio"] == pytest.approx({"a": 0.03, "b": 4.5, "f": 0.18})
+
+
+def test_nothing_is_compared_with_at_least_once() -> None:
+    """Without a row for exactly once there is no ratio to (f)."""
+    rows = figures.with_ratios([figures.row(c, [_sample(9_000)]) for c in (QUIX_AT_LEAST_ONCE, ENGINE, PRODUCT)])
+    assert all(row["ratio"] == {} for row in rows)
+    assert not any("(f)" in line for line in verdict(rows))
 
 
 def test_the_ratio_decides_the_exit_code() -> None:
