@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DATA ?= ../shared/data
 
-.PHONY: help install test lint unit laws broker-test crash-test demo bench-model quality docs lock clean
+.PHONY: help install test lint unit laws broker-test crash-test demo bench bench-model quality docs lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -39,6 +39,9 @@ broker-test: $(STAMP)  ## tests against real Apache Kafka, which they start and 
 
 crash-test: $(STAMP)  ## kill, pause and outage against an oracle
 	$(BIN)/python -m pytest tests/crash
+
+bench: $(STAMP)  ## events a second on a real Kafka, beside what else one could use (QUIX=a python with quixstreams)
+	$(BIN)/python -m benchmarks.throughput $(if $(QUIX),--quix $(QUIX))
 
 bench-model: $(STAMP)  ## microseconds an event by stage, from a real log where there is one (DATA=folder), else simulated
 	$(BIN)/python -m benchmarks.model $(DATA)/oulad-2013j.jsonl.gz
