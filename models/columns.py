@@ -2,31 +2,29 @@
 
 Every method returns one value per row, float64, in the order of the batch; NaN where nothing is known. All arithmetic
 is elementwise over contiguous arrays or a sum along one row, so that a row's bits do not depend on its neighbours.
-What few customers have (a counter, a part of the profile) is read for those rows only.
+What few customers have (a counter, a part of the profile) is read for those rows only, and a part that several rows
+share is read once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.effects import SubscriptionState
-from models.families import COUNTER_INDEX, COUNTERS
-from models.gathered import Gathered
-from models.primitives import BIN_BYTES, BITMAP_DAYS, CARRY, DAY_BINS, DAY_MS, HOUR_BINS, HOUR_MS
-from models.profile import NEVER_MS, Profile, Subscription
+from models import readings
+from models.days import ActiveDays
+from models.families import COUNTER_INDEX
+from models.gathered import PLAIN, Gathered
+from models.primitives import BIN_BYTES, CARRY, DAY_BINS, DAY_MS, HOUR_BINS, HOUR_MS
+from models.profile import NEVER_MS, Profile
 from models.ring import Ring
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-
-GAP_HALF_LIFE_DAYS: Final = 90.0  # older gaps between active days count less
-WINDOW_DAYS: Final = 128  # of the bitmap, for counts of active days: 90 days and as much lateness as bins have
-_GAP_WEIGHT: Final = np.exp2(-np.arange(BITMAP_DAYS) / GAP_HALF_LIFE_DAYS)
 
 
 class Columns:
@@ -44,217 +42,186 @@ class Columns:
                 gathered.add(profile, now)
         self._gathered = gathered
         self.n = gathered.n
-        plain = np.frombuffer(gathered.plain, np.int64).reshape(self.n, 6)
-        newest = np.ascontiguousarray(plain[:, 1])
-        self.engaged_ms, self.first_ms, self.first_engaged_ms, self.older_days = (
-            plain[:, k].astype(np.float64) for k in range(2, 6)
-        )
-        self.now_ms: Ints = np.maximum(plain[:, 0], newest)
-        self._day_shift: Ints = self.now_ms // DAY_MS - newest // DAY_MS
-        self._hour_shift: Ints = self.now_ms // HOUR_MS - newest // HOUR_MS
+        plain = np.frombuffer(gathered.plain, np.int64).reshape(self.n, PLAIN).T.copy()
+        now, newest = plain[:2]
+        self.engaged_ms, self.first_ms, self.first_engaged_ms = plain[2:5].astype(np.float64)
+        self._started_ms, self._has_bins, self._has_totals, self._has_used = plain[5:]
+        self.now_ms: Ints = np.maximum(now, newest)
+        self._today: Ints = self.now_ms // DAY_MS
+        self._day_shift: Ints = self._today - newest // DAY_MS
         self._newest = newest
         self._rows = np.arange(self.n)
-        self._counts: dict[str, _Counts | None] = {}
+        self._rings: dict[tuple[str, bool], tuple[Ints, Ring] | None] = {}
+        self._read: dict[str, tuple[Ints, Floats]] = {}
 
     # Parts that not every profile has --------------------------------------------------------------------------------
 
     @cached_property
-    def _parts(self) -> dict[str, tuple[Ints, list[Any]]]:
-        """For each part of a profile, the rows that have it, and the parts."""
-        return {name: (np.array(rows, dtype=np.int64), some) for name, (rows, some) in self._gathered.parts.items()}
+    def unknown(self) -> Floats:
+        """NaN for every row, not to be written to: what is said of a part that nobody has."""
+        nothing = np.full(self.n, np.nan)
+        nothing.flags.writeable = False
+        return nothing
 
-    def part(self, name: str, read: Callable[[Any], Any]) -> Floats:
-        """One number per profile from a part that not every profile has; NaN where it is absent."""
-        rows, parts = self._parts[name]
-        return self._spread(rows, [read(part) for part in parts])
+    def part(self, name: str, which: int, missing: float = np.nan) -> Floats:
+        """One of the numbers that `models.readings` says of a part that not every profile has."""
+        some = self._gathered.parts[name]
+        if not some.rows:
+            return self.unknown if missing != missing else np.full(self.n, missing)
+        rows, numbers = self._numbers(name)
+        return self._spread(rows, numbers[which], missing)
 
-    def stamped(self, name: str, field: str) -> Floats:
-        """The value of a (time, id, value) entry of a part; NaN where there is none."""
-        rows, parts = self._parts[name]
-        nan = np.nan
-        return self._spread(rows, [nan if (x := getattr(part, field)) is None else x[2] for part in parts])
+    def _numbers(self, name: str) -> tuple[Ints, Floats]:
+        """The rows that have a part, and all of its numbers for each: (width, rows)."""
+        if name not in self._read:
+            some = self._gathered.parts[name]
+            numbers = np.array(some.numbers, np.float64).reshape(-1, some.width).T
+            self._read[name] = np.array(some.rows, np.int64), numbers[:, some.places]
+        return self._read[name]
 
     def parts_at(self, name: str) -> Iterable[tuple[int, Any]]:
         """(row, part) of the rows that have it."""
-        rows, parts = self._parts[name]
-        return zip(rows.tolist(), parts, strict=True)
+        some = self._gathered.parts[name]
+        return zip(some.rows, map(some.parts.__getitem__, some.places), strict=True)
 
-    def _spread(self, rows: Ints, values: Any, missing: float = np.nan) -> Floats:
+    def _spread(self, rows: Any, values: Any, missing: float = np.nan) -> Floats:
         out = np.full(self.n, missing)
         out[rows] = values
         return out
 
     def days_since(self, at_ms: Floats) -> Floats:
         """Days from a time to now; NaN for "never" (0, negative or NEVER_MS), never negative."""
+        if at_ms is self.unknown:
+            return at_ms
         known = (at_ms > 0) & (at_ms < NEVER_MS / 2)
         return np.where(known, np.maximum(self.now_ms - np.where(known, at_ms, 0.0), 0.0) / DAY_MS, np.nan)
 
     def days_until(self, at_ms: Floats) -> Floats:
         """Days from now to a time, negative if it has passed; NaN where there is none."""
-        return (at_ms - self.now_ms) / DAY_MS
+        return at_ms if at_ms is self.unknown else (at_ms - self.now_ms) / DAY_MS
 
     # Counts --------------------------------------------------------------------------------------------------------
 
     def count(self, counter: str, days: int = 0, hours: int = 0) -> Floats:
         """Events in the bins of the last `days` days or `hours` hours, the current one included."""
-        counts = self._bins(counter)
-        if counts is None:
+        found = self._ring(counter, by_day=bool(days))
+        if found is None:
             return np.zeros(self.n)
-        rows, by_day, by_hour = counts
-        if days:
-            return self._spread(rows, by_day.newest(days - self._day_shift[rows]), 0.0)
-        return self._spread(rows, by_hour.newest(hours - self._hour_shift[rows]), 0.0)
-
-    def total(self, counter: str) -> Floats:
-        """Events ever."""
-        return self._totals[COUNTER_INDEX[counter]]
-
-    @cached_property
-    def _totals(self) -> Floats:
-        lengths, keys, values = self._gathered.totals
-        out = np.zeros((len(COUNTERS), self.n))
-        out[keys, np.repeat(self._rows, lengths)] = values
-        return out
+        rows, ring = found
+        return self._spread(rows, ring.newest((days or hours) - self._shift(bool(days))[rows]), 0.0)
 
     def peak(self, counter: str, days: int) -> Floats:
         """The largest count in any `days` consecutive days that the bins reach back to."""
-        counts = self._bins(counter)
-        if counts is None:
+        found = self._ring(counter, by_day=True)
+        if found is None:
             return np.zeros(self.n)
-        rows, by_day, _ = counts
-        return self._spread(rows, by_day.widest(days), 0.0)
+        rows, ring = found
+        return self._spread(rows, ring.widest(days), 0.0)
 
-    def _bins(self, counter: str) -> _Counts | None:
-        """The rows that ever counted, and their counts in days and hours."""
-        if counter in self._counts:
-            return self._counts[counter]
+    @cached_property
+    def _hour_shift(self) -> Ints:
+        return self.now_ms // HOUR_MS - self._newest // HOUR_MS
+
+    def _shift(self, by_day: bool) -> Ints:
+        return self._day_shift if by_day else self._hour_shift
+
+    @cached_property
+    def _bins(self) -> tuple[NDArray[np.uint8], NDArray[np.uint8], Ints]:
+        """Of each row's counters one after the other: which, the bins, and whose."""
+        gathered = self._gathered
+        raw = np.frombuffer(gathered.bins, np.uint8).reshape(-1, BIN_BYTES)
+        return np.frombuffer(bytes(gathered.counters), np.uint8), raw, np.repeat(self._rows, self._has_bins)
+
+    def _ring(self, counter: str, *, by_day: bool) -> tuple[Ints, Ring] | None:
+        """The rows that ever counted, and their counts in days or hours."""
+        key = counter, by_day
+        if key in self._rings:
+            return self._rings[key]
+        counters, raw, owner = self._bins
         index = COUNTER_INDEX[counter]
+        places, carried = np.flatnonzero(counters == index), np.flatnonzero(counters == index + CARRY)
         found = None
-        bins = self._gathered.bins
-        if index in bins:
-            rows, raw = _raw(bins[index])
-            counts: Any = raw
-            if index + CARRY in bins:
-                carried, high = _raw(bins[index + CARRY])
-                counts = raw.astype(np.int32)
-                counts[np.searchsorted(rows, carried)] += 256 * high.astype(np.int32)
-            newest = self._newest[rows]
-            found = (
-                rows,
-                Ring(counts[:, :DAY_BINS], newest // DAY_MS % DAY_BINS),
-                Ring(counts[:, DAY_BINS:], newest // HOUR_MS % HOUR_BINS),
-            )
-        self._counts[counter] = found
+        if len(places) or len(carried):
+            which = slice(DAY_BINS) if by_day else slice(DAY_BINS, None)
+            rows = owner[places]
+            counts: NDArray[Any] = raw[places, which]
+            if len(carried):
+                rows, counts = _whole(rows, counts, owner[carried], raw[carried, which])
+            unit_ms, size = (DAY_MS, DAY_BINS) if by_day else (HOUR_MS, HOUR_BINS)
+            found = rows, Ring(counts, self._newest[rows] // unit_ms % size)
+        self._rings[key] = found
         return found
+
+    def total(self, counter: str) -> Floats:
+        """Events ever."""
+        counters, values, owner = self._totals
+        places = np.flatnonzero(counters == COUNTER_INDEX[counter])
+        return self._spread(owner[places], values[places], 0.0)
+
+    @cached_property
+    def _totals(self) -> tuple[NDArray[np.uint8], Ints, Ints]:
+        gathered = self._gathered
+        counters, values = np.frombuffer(bytes(gathered.totalled), np.uint8), np.array(gathered.totals, np.int64)
+        return counters, values, np.repeat(self._rows, self._has_totals)
 
     # Active days and rhythm ----------------------------------------------------------------------------------------
 
     @cached_property
-    def _active(self) -> NDArray[np.uint8]:
-        """Active days by age before the profile's newest day, of 0 and 1: at least 128, up to the batch's oldest."""
-        raw = np.frombuffer(self._gathered.days, np.uint8).reshape(self.n, BITMAP_DAYS // 8)
-        last = np.flatnonzero(np.bitwise_or.reduce(raw, axis=0))
-        used = max(WINDOW_DAYS // 8, int(last[-1]) + 1 if len(last) else 0)
-        return np.unpackbits(raw[:, :used], axis=1, bitorder="little")
-
-    @cached_property
-    def _active_cumulative(self) -> NDArray[np.int16]:
-        total = np.zeros((self.n, WINDOW_DAYS + 1), np.int16)
-        np.cumsum(self._active[:, :WINDOW_DAYS], axis=1, dtype=np.int16, out=total[:, 1:])
-        return total
+    def _active(self) -> ActiveDays:
+        return ActiveDays(self._gathered.days, self._day_shift)
 
     def active_days(self, days: int) -> Floats:
         """Distinct days with engagement among the last `days` (at most 128), today included."""
-        ends = np.minimum(np.maximum(days - self._day_shift, 0), WINDOW_DAYS)
-        return self._active_cumulative[self._rows, ends].astype(np.float64)
+        return self._active.count(days)
 
     def active_weeks(self, weeks: int) -> Floats:
         """Distinct weeks (of 7 days back from today, at most 18) with engagement."""
-        edges = 7 * np.arange(weeks + 1) - self._day_shift[:, None]
-        at_edges = np.take_along_axis(self._active_cumulative, np.minimum(np.maximum(edges, 0), WINDOW_DAYS), axis=1)
-        return np.add.reduce(at_edges[:, 1:] > at_edges[:, :-1], axis=1).astype(np.float64)
+        return self._active.weeks(weeks)
 
-    @cached_property
+    @property
     def streak(self) -> tuple[Floats, Floats]:
         """Length of the newest run of active days (at most 128), and of the days since it ended (0: it still runs)."""
-        active = self._active[:, :WINDOW_DAYS]
-        first = np.argmax(active, axis=1)  # age of the newest active day
-        none = active[self._rows, first] == 0
-        ages = np.arange(WINDOW_DAYS)
-        idle_after = (active == 0) & (ages > first[:, None])
-        ended = np.argmax(idle_after, axis=1)
-        ended[~idle_after[self._rows, ended]] = WINDOW_DAYS
-        length = np.where(none, 0, ended - first).astype(np.float64)
-        since = (first + self._day_shift).astype(np.float64)
-        return length, np.where(none, np.nan, np.maximum(since - 1, 0.0))
+        return self._active.streak
 
-    @cached_property
+    @property
     def gaps(self) -> tuple[Floats, Floats, Floats]:
         """Number, mean and standard deviation (days) of the gaps between active days; newer gaps weigh more."""
-        at = np.flatnonzero(self._active.view(np.bool_))
-        row, age = np.divmod(at, self._active.shape[1])
-        same = row[1:] == row[:-1]
-        gap = (at[1:] - at[:-1])[same].astype(np.float64)
-        owner = row[1:][same]
-        weight = _GAP_WEIGHT[age[:-1][same]]
-        # bincount adds in the order of a row's own gaps, whatever stands before it
-        count = np.bincount(owner, minlength=self.n).astype(np.float64)
-        total = np.bincount(owner, weight, self.n)
-        divisor = np.where(count > 0, total, 1.0)
-        weight *= gap
-        mean = np.bincount(owner, weight, self.n) / divisor
-        weight *= gap
-        square = np.bincount(owner, weight, self.n) / divisor
-        deviation = np.sqrt(np.maximum(square - mean * mean, 0.0))
-        return count, np.where(count > 0, mean, np.nan), np.where(count > 1, deviation, np.nan)
+        return self._active.gaps
 
-    @cached_property
+    @property
     def order_days(self) -> Floats:
         """Distinct days with an order, ever; NaN before the first (a refund alone is none)."""
-        return self.part(
-            "commerce",
-            lambda c: int.from_bytes(c.days, "little").bit_count() + c.older_days if c.orders else np.nan,
-        )
+        return self.part("commerce", readings.ORDER_DAYS)
 
     @cached_property
-    def _used(self) -> tuple[Ints, Ints]:
-        """Row and age in days of each product feature's last use."""
-        lengths, values = self._gathered.used
-        last = np.array(values, dtype=np.int64)
-        row = np.repeat(self._rows, lengths)
-        return row, (self.now_ms // DAY_MS)[row] - last
+    def _used(self) -> tuple[Ints, Ints, Ints]:
+        """Age in days of each product feature's last use, and where each row's begin and end."""
+        last = np.array(self._gathered.used, np.int64)
+        ends = np.add.accumulate(self._has_used)
+        return np.repeat(self._today, self._has_used) - last, ends - self._has_used, ends
 
     def used_features(self, from_days: int, to_days: int) -> Floats:
         """Distinct product features last used at least `from_days` and less than `to_days` days ago."""
-        row, age = self._used
-        return np.bincount(row[(age >= from_days) & (age < to_days)], minlength=self.n).astype(np.float64)
+        age, starts, ends = self._used
+        until = np.zeros(len(age) + 1, np.int64)
+        np.add.accumulate((age >= from_days) & (age < to_days), dtype=np.int64, out=until[1:])
+        return (until[ends] - until[starts]).astype(np.float64)
 
-    @cached_property
-    def subscriptions(self) -> dict[str, Floats]:
-        """State of each row's subscription: active, paused, cancel_scheduled (0 or 1), since_ms (0: none runs)."""
-        rows, parts = self._parts["subscription"]
-        states = np.array([_subscription(part) for part in parts], dtype=np.float64).reshape(len(parts), 4)
-        names = ("active", "paused", "cancel_scheduled", "since_ms")
-        found = {name: self._spread(rows, states[:, k], 0.0) for k, name in enumerate(names)}
-        rows_started, since = self._gathered.started
-        found["active"][rows_started] = 1.0
-        found["since_ms"][rows_started] = since
-        return found
+    def subscription(self, which: int) -> Floats:
+        """The state of each row's subscription, by its place in `models.readings`; 0 where none is known."""
+        state = self.part("subscription", which, 0.0)
+        if which in (readings.ACTIVE, readings.SINCE_MS):
+            started = self._started_ms != NEVER_MS
+            state[started] = 1.0 if which == readings.ACTIVE else self._started_ms[started]
+        return state
 
 
-_Counts = tuple[Ints, Ring, Ring]  # rows that ever counted, by day and by hour
-
-
-def _raw(found: tuple[list[int], bytearray]) -> tuple[Ints, NDArray[np.uint8]]:
-    rows, bins = found
-    return np.array(rows), np.frombuffer(bins, np.uint8).reshape(len(rows), BIN_BYTES)
-
-
-def _subscription(part: Subscription) -> tuple[float, float, float, int]:
-    state = SubscriptionState(part)
-    return (
-        float(state.active),
-        float(state.paused),
-        float(state.cancel_scheduled),
-        state.since_ms if state.active else 0,
-    )
+def _whole(
+    rows: Ints, low: NDArray[np.uint8], high_rows: Ints, high: NDArray[np.uint8]
+) -> tuple[Ints, NDArray[np.int32]]:
+    """Counts of two bytes; of a count of 256 only the second may be there."""
+    both = np.union1d(rows, high_rows)
+    counts = np.zeros((len(both), low.shape[1]), np.int32)
+    counts[np.searchsorted(both, rows)] = low
+    counts[np.searchsorted(both, high_rows)] += 256 * high.astype(np.int32)
+    return both, counts

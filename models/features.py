@@ -13,10 +13,9 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from models import habits, money, opinions, readings
 from models.columns import Columns
-from models.effects import DOWNGRADED
 from models.gathered import Gathered
-from models.primitives import DAY_MS
 from models.profile import Profile
 
 Floats = NDArray[np.float64]
@@ -46,230 +45,6 @@ class Feature(NamedTuple):
     transform: str
 
 
-def _ratio(a: Floats, b: Floats) -> Floats:
-    """a / b, NaN where b is 0 or unknown."""
-    return np.divide(a, b, out=np.full(len(a), np.nan), where=b > 0)
-
-
-def _engaged(c: Columns) -> Floats:
-    return c.engaged_ms
-
-
-def _recency(c: Columns) -> Floats:
-    return c.days_since(_engaged(c))
-
-
-def _overdue_ratio(c: Columns) -> Floats:
-    # half a day more on either side: a daily customer seen this morning is not overdue
-    return _ratio(_recency(c) + 0.5, c.gaps[1] + 0.5)
-
-
-def _overdue_z(c: Columns) -> Floats:
-    _, mean, deviation = c.gaps
-    return (_recency(c) - mean) / (deviation + 0.5)
-
-
-def _log_trend(counter: str, short: int, long: int) -> Callable[[Columns], Floats]:
-    smoothing = 0.1  # events a day: what "nearly nothing" is, so that a ratio of zeros is 1
-
-    def trend(c: Columns) -> Floats:
-        a, b = c.count(counter, days=short) / short, c.count(counter, days=long) / long
-        return np.log((a + smoothing) / (b + smoothing))
-
-    return trend
-
-
-def _vs_peak(c: Columns) -> Floats:
-    return _ratio(c.count("engaged", days=28), np.maximum(c.peak("engaged", 28), c.count("engaged", days=28)))
-
-
-def _stickiness(c: Columns) -> Floats:
-    return _ratio(c.active_days(7) / 7, c.active_days(30) / 30)
-
-
-def _streak_broken(c: Columns) -> Floats:
-    length, since = c.streak
-    return np.where((length >= 5) & (since >= 2), 1.0, 0.0)
-
-
-def _automated_share(c: Columns) -> Floats:
-    automated = c.count("automated", days=30)
-    return _ratio(automated, automated + c.count("engaged", days=30))
-
-
-def _tenure(c: Columns) -> Floats:
-    return c.days_since(c.first_ms)
-
-
-def _silent_share(c: Columns) -> Floats:
-    """Share of the life since first engagement that passed since the last (t_x / T of BTYD models, turned around)."""
-    life = c.days_since(c.first_engaged_ms)
-    return _ratio(_recency(c) + 0.5, life + 1.0)
-
-
-def _goal_recency(c: Columns) -> Floats:
-    return c.days_since(c.part("journey", lambda j: j.last_goal_ms))
-
-
-def _goal_value_last(c: Columns) -> Floats:
-    return c.part("journey", lambda j: j.goal_values[-1][2] / 1000 if j.goal_values else np.nan)
-
-
-def _goal_value_mean(c: Columns) -> Floats:
-    return c.part(
-        "journey",
-        lambda j: sum(x[2] for x in j.goal_values) / len(j.goal_values) / 1000 if j.goal_values else np.nan,
-    )
-
-
-def _time_to_first_goal(c: Columns) -> Floats:
-    goal = c.part("journey", lambda j: j.first_goal_ms)
-    return np.where(goal < 1e18, np.maximum(goal - c.first_ms, 0.0) / DAY_MS, np.nan)
-
-
-def _dead_log_odds(c: Columns) -> Floats:
-    """Log odds of having died after the last order, BG/NBD (Fader, Hardie, Lee 2005) with weak parameters.
-
-    P(alive) = 1 / (1 + a/(b+x-1) ((alpha+T)/(alpha+t_x))^(r+x)); here r = a = 1, b = 2, alpha = 28 days.
-    """
-    repeat = np.maximum(c.order_days - 1.0, 0.0)
-    first = c.part("commerce", lambda o: o.first_ms)
-    age = c.days_since(first)
-    quiet = c.days_since(c.part("commerce", lambda o: o.last_ms))
-    return (1.0 + repeat) * np.log((28.0 + age) / (28.0 + age - quiet)) - np.log(1.0 + repeat)
-
-
-def _order_gap(c: Columns) -> Floats:
-    age = c.days_since(c.part("commerce", lambda o: o.first_ms))
-    quiet = c.days_since(c.part("commerce", lambda o: o.last_ms))
-    return _ratio(age - quiet, c.order_days - 1.0)
-
-
-def _order_overdue(c: Columns) -> Floats:
-    return _ratio(c.days_since(c.part("commerce", lambda o: o.last_ms)) + 0.5, _order_gap(c) + 0.5)
-
-
-def _order_value(c: Columns) -> Floats:
-    return c.part("commerce", lambda o: o.revenue / o.valued / 100 if o.valued else np.nan)
-
-
-def _order_value_trend(c: Columns) -> Floats:
-    def trend(o: object) -> float:
-        recent, valued, revenue = o.recent, o.valued, o.revenue  # type: ignore[attr-defined]
-        return float(recent[-1][2]) * valued / revenue if valued > 1 and revenue else np.nan
-
-    return np.log(np.maximum(c.part("commerce", trend), 1e-3))
-
-
-def _subscribed_days(c: Columns) -> Floats:
-    return c.days_since(c.subscriptions["since_ms"])
-
-
-def _downgrades(c: Columns) -> Floats:
-    out = np.zeros(c.n)
-    for i, part in c.parts_at("subscription"):
-        if len(part.log) < 2:
-            continue  # one change is the start
-        floor = c.now_ms[i] - 180 * DAY_MS
-        out[i] = sum(kind == DOWNGRADED and at > floor for at, _, kind, _, _ in part.log)
-    return out
-
-
-def _mrr_delta(c: Columns) -> Floats:
-    """Log of the price now against the price 90 days ago, as far back as changes are known."""
-    out = np.full(c.n, np.nan)
-    for i, part in c.parts_at("subscription"):
-        if part.mrr is None:
-            continue
-        floor = c.now_ms[i] - 90 * DAY_MS
-        prices = [(at, mrr) for at, _, _, mrr, _ in part.log if mrr >= 0]
-        before = [mrr for at, mrr in prices if at <= floor]
-        then = before[-1] if before else prices[0][1] if prices else part.mrr[2]
-        out[i] = (part.mrr[2] + 100) / (then + 100)  # a unit of currency on either side: from free is no infinity
-    return np.log(out)
-
-
-def _stamped(part: str, name: str) -> Callable[[Columns], Floats]:
-    return lambda c: c.stamped(part, name)
-
-
-def _renewal_in(c: Columns) -> Floats:
-    due = _stamped("subscription", "renewal_due")(c)
-    return c.days_until(np.where(np.isnan(due), _stamped("subscription", "period_end")(c), due))
-
-
-def _dunning_open(c: Columns) -> Floats:
-    known = c.part("payments", lambda x: x.failed_ms or x.settled_ms or np.nan)  # a card's expiry is no payment
-    return np.where(np.isnan(known), np.nan, c.part("payments", lambda x: float(x.failed_ms > x.settled_ms)))
-
-
-def _tickets_open(c: Columns) -> Floats:
-    return np.maximum(c.total("ticket") + c.total("ticket_reopened") - c.total("ticket_solved"), 0.0)
-
-
-def _ticket_rate(c: Columns) -> Floats:
-    """Tickets of 30 days against the customer's own monthly rate."""
-    own = c.total("ticket") / np.maximum(_tenure(c) / 30.0, 1.0)
-    return np.log((c.count("ticket", days=30) + 0.5) / (own + 0.5))
-
-
-def _barriers(c: Columns) -> Floats:
-    out = np.zeros(c.n)
-    for i, part in c.parts_at("voice"):
-        floor = c.now_ms[i] - 90 * DAY_MS
-        out[i] = sum(stamp[0] > floor for stamp in part.tags)
-    return out
-
-
-def _csat_mean(c: Columns) -> Floats:
-    weight, middle = 2.0, 700.0  # a mean shrunk by two answers of 0.7, the usual satisfied-ish answer
-    return c.part(
-        "voice",
-        lambda v: (v.csat_sum + weight * middle) / (v.csat_count + weight) / 1000 if v.csat_count else np.nan,
-    )
-
-
-def _last_score(kind: str) -> Callable[[Columns], Floats]:
-    def read(c: Columns) -> Floats:
-        return c.part("voice", lambda v: getattr(v, kind)[-1][2] / 1000 if getattr(v, kind) else np.nan)
-
-    return read
-
-
-def _csat_trend(c: Columns) -> Floats:
-    return c.part(
-        "voice",
-        lambda v: (
-            v.csat[-1][2] / 1000 - sum(x[2] for x in v.csat[:-1]) / (len(v.csat) - 1) / 1000
-            if len(v.csat) > 1
-            else np.nan
-        ),
-    )
-
-
-def _days_since_survey(c: Columns) -> Floats:
-    return c.days_since(c.part("voice", lambda v: max([x[-1][0] for x in (v.csat, v.nps, v.ces) if x], default=np.nan)))
-
-
-def _no_answer(c: Columns) -> Floats:
-    return np.nan_to_num(c.part("voice", lambda v: float(not (v.csat or v.nps or v.ces))), nan=1.0)
-
-
-def _open_rate(c: Columns) -> Floats:
-    return _ratio(c.count("message_opened", days=30), c.count("message_sent", days=30))
-
-
-def _onboarding_share(c: Columns) -> Floats:
-    return c.part(
-        "journey",
-        lambda j: 1.0 if j.onboarded_ms < 1e18 else len(j.steps) / j.steps_total if j.steps_total else np.nan,
-    )
-
-
-def _session_minutes(c: Columns) -> Floats:
-    return c.part("journey", lambda j: j.session_s_sum / j.sessions_timed / 60 if j.sessions_timed else np.nan)
-
-
 NEVER = "never missing"
 NO_ENGAGEMENT = "no engagement yet"
 NO_GAP = "fewer than two active days"
@@ -280,17 +55,17 @@ NO_SUBSCRIPTION = "no subscription known"
 FEATURES: Final[tuple[Feature, ...]] = (
     # Recency and rhythm
     Feature("recency_days", "days", "time since the customer last did something", "SILENCE", True, NO_ENGAGEMENT,
-            _recency, "log"),
+            habits.recency, "log"),
     Feature("gap_mean_days", "days", "usual time between active days", "RHYTHM_BROKEN", False, NO_GAP,
             lambda c: c.gaps[1], "log"),
     Feature("gap_sd_days", "days", "how regular the rhythm is", "RHYTHM_BROKEN", False, "fewer than three active days",
             lambda c: c.gaps[2], "log"),
     Feature("overdue_ratio", "ratio", "silence against the customer's own usual gap", "RHYTHM_BROKEN", True, NO_GAP,
-            _overdue_ratio, "log"),
+            habits.overdue_ratio, "log"),
     Feature("overdue_z", "standard deviations", "silence beyond the usual gap, in its own spread", "RHYTHM_BROKEN",
-            True, "fewer than three active days", _overdue_z, "clip:-3,10"),
+            True, "fewer than three active days", habits.overdue_z, "clip:-3,10"),
     Feature("silent_share", "share", "part of the customer's life that the present silence makes up", "SILENCE", False,
-            NO_ENGAGEMENT, _silent_share, "share"),
+            NO_ENGAGEMENT, habits.silent_share, "share"),
     # Activity
     Feature("events_1h", "events", "engaged events in this hour and the one before", "USAGE_DROP", False, NEVER,
             lambda c: c.count("engaged", hours=2), "log"),
@@ -305,11 +80,11 @@ FEATURES: Final[tuple[Feature, ...]] = (
     Feature("events_90d", "events", "engaged events of the last 90 days", "USAGE_DROP", True, NEVER,
             lambda c: c.count("engaged", days=90), "log"),
     Feature("trend_7_28", "log ratio", "daily activity of the last week against four weeks", "USAGE_DROP", True, NEVER,
-            _log_trend("engaged", 7, 28), "clip:-4,4"),
+            habits.log_trend("engaged", 7, 28), "clip:-4,4"),
     Feature("trend_28_90", "log ratio", "daily activity of four weeks against three months", "USAGE_DROP", True, NEVER,
-            _log_trend("engaged", 28, 90), "clip:-4,4"),
+            habits.log_trend("engaged", 28, 90), "clip:-4,4"),
     Feature("vs_peak", "share", "activity of four weeks against the best four weeks of the last three months",
-            "USAGE_DROP", True, "no engagement in three months", _vs_peak, "share"),
+            "USAGE_DROP", True, "no engagement in three months", habits.vs_peak, "share"),
     Feature("active_days_7", "days", "active days among the last 7", "USAGE_DROP", True, NEVER,
             lambda c: c.active_days(7) / 7, "share"),
     Feature("active_days_14", "days", "active days among the last 14", "USAGE_DROP", True, NEVER,
@@ -321,11 +96,11 @@ FEATURES: Final[tuple[Feature, ...]] = (
     Feature("active_weeks_12", "weeks", "active weeks among the last 12", "USAGE_DROP", True, NEVER,
             lambda c: c.active_weeks(12) / 12, "share"),
     Feature("stickiness", "ratio", "share of active days this week against this month", "USAGE_DROP", True,
-            "no active day in 30", _stickiness, "clip:0,4.3"),
+            "no active day in 30", habits.stickiness, "clip:0,4.3"),
     Feature("streak_days", "days", "length of the newest run of active days", "RHYTHM_BROKEN", False, NEVER,
             lambda c: c.streak[0], "log"),
     Feature("streak_broken", "flag", "a run of five or more active days has ended", "RHYTHM_BROKEN", False, NEVER,
-            _streak_broken, "flag"),
+            habits.streak_broken, "flag"),
     Feature("breadth_30", "features", "distinct features used in 30 days", "DEPTH_DROP", True, NEVER,
             lambda c: c.used_features(0, 30), "log"),
     Feature("breadth_7", "features", "distinct features used in 7 days", "DEPTH_DROP", True, NEVER,
@@ -333,133 +108,133 @@ FEATURES: Final[tuple[Feature, ...]] = (
     Feature("breadth_drop", "features", "features not used for 30 to 90 days", "FEATURE_ABANDONED", True, NEVER,
             lambda c: c.used_features(30, 90), "log"),
     Feature("session_minutes", "minutes", "usual length of a session", "DEPTH_DROP", False, "no timed session",
-            _session_minutes, "log"),
+            habits.session_minutes, "log"),
     Feature("session_depth", "events", "engaged events a session in 30 days", "DEPTH_DROP", True,
             "no session in 30 days",
-            lambda c: _ratio(c.count("engaged", days=30), c.count("session", days=30)), "log"),
+            lambda c: habits.ratio(c.count("engaged", days=30), c.count("session", days=30)), "log"),
     Feature("automated_share_30", "share", "part of the traffic that programs made", "USAGE_DROP", False,
-            "no event in 30 days", _automated_share, "share"),
+            "no event in 30 days", habits.automated_share, "share"),
     Feature("never_engaged", "flag", "the customer has never done anything", "SILENCE", False, NEVER,
             lambda c: (c.engaged_ms == 0).astype(np.float64), "flag"),
     # Journey
-    Feature("tenure_days", "days", "time since the first event", "LOW_EVIDENCE", False, NEVER, _tenure, "log"),
+    Feature("tenure_days", "days", "time since the first event", "LOW_EVIDENCE", False, NEVER, habits.tenure, "log"),
     Feature("goals_30d", "goals", "goals reached in 30 days", "USAGE_DROP", True, NEVER,
             lambda c: c.count("goal", days=30), "log"),
     Feature("goals", "goals", "goals ever reached", "USAGE_DROP", True, NEVER, lambda c: c.total("goal"), "log"),
     Feature("goal_recency_days", "days", "time since the last goal", "USAGE_DROP", True, "no goal yet",
-            _goal_recency, "log"),
+            habits.goal_recency, "log"),
     Feature("goal_value_last", "as sent", "how well the last goal went (its score or value)", "USAGE_DROP", True,
-            "no goal with a value", _goal_value_last, "log"),
+            "no goal with a value", habits.goal_value_last, "log"),
     Feature("goal_value_mean", "as sent", "how well the newest goals went (score or value)", "USAGE_DROP", True,
-            "no goal with a value", _goal_value_mean, "log"),
+            "no goal with a value", habits.goal_value_mean, "log"),
     Feature("time_to_first_goal_days", "days", "time from the first event to the first goal", "ONBOARDING_STALLED",
-            False, "no goal yet", _time_to_first_goal, "log"),
+            False, "no goal yet", habits.time_to_first_goal, "log"),
     Feature("onboarding_share", "share", "part of the onboarding that is done", "ONBOARDING_STALLED", False,
-            "no onboarding step known", _onboarding_share, "share"),
+            "no onboarding step known", habits.onboarding_share, "share"),
     # Commerce
     Feature("orders", "orders", "days with an order, ever", "USAGE_DROP", False, NO_ORDER, lambda c: c.order_days,
             "log"),
     Feature("order_recency_days", "days", "time since the last order", "SILENCE", True, NO_ORDER,
-            lambda c: c.days_since(c.part("commerce", lambda o: o.last_ms)), "log"),
+            money.order_recency, "log"),
     Feature("order_gap_days", "days", "mean time between order days", "RHYTHM_BROKEN", False,
             "fewer than two order days",
-            _order_gap, "log"),
+            money.order_gap, "log"),
     Feature("order_overdue", "ratio", "time since the last order against the usual gap", "RHYTHM_BROKEN", False,
-            "fewer than two order days", _order_overdue, "log"),
+            "fewer than two order days", money.order_overdue, "log"),
     Feature("order_value", "currency units", "mean revenue of an order", "USAGE_DROP", False, "no order with revenue",
-            _order_value, "log"),
+            money.order_value, "log"),
     Feature("order_value_trend", "log ratio", "the last order's revenue against the mean", "USAGE_DROP", False,
-            "fewer than two orders with revenue", _order_value_trend, "clip:-3,3"),
+            "fewer than two orders with revenue", money.order_value_trend, "clip:-3,3"),
     Feature("dead_log_odds", "log odds", "BG/NBD log odds that the customer stopped buying", "SILENCE", True, NO_ORDER,
-            _dead_log_odds, "clip:-6,12"),
+            money.dead_log_odds, "clip:-6,12"),
     Feature("refund_rate", "share", "refunds an order", "REFUND", False, NO_ORDER,
-            lambda c: c.part("commerce", lambda o: o.refunds / o.orders if o.orders else np.nan), "share"),
+            money.refund_rate, "share"),
     # Subscription
     Feature("subscribed_days", "days", "age of the present subscription", "LOW_EVIDENCE", False,
-            "no running subscription", _subscribed_days, "log"),
+            "no running subscription", money.subscribed_days, "log"),
     Feature("mrr", "currency units a month", "price of the subscription", "DOWNGRADE", False, "no price known",
-            lambda c: _stamped("subscription", "mrr")(c) / 100, "log"),
+            money.mrr, "log"),
     Feature("mrr_delta_90", "log ratio", "price against 90 days ago", "DOWNGRADE", False, "no price known",
-            _mrr_delta, "clip:-3,3"),
-    Feature("downgrades_180", "changes", "downgrades in 180 days", "DOWNGRADE", False, NEVER, _downgrades, "log"),
+            money.mrr_delta, "clip:-3,3"),
+    Feature("downgrades_180", "changes", "downgrades in 180 days", "DOWNGRADE", False, NEVER, money.downgrades, "log"),
     Feature("cancel_scheduled", "flag", "a cancellation is scheduled", "CANCEL_INTENT", False, NEVER,
-            lambda c: c.subscriptions["cancel_scheduled"], "flag"),
+            lambda c: c.subscription(readings.CANCEL_SCHEDULED), "flag"),
     Feature("paused", "flag", "the subscription is paused", "CANCEL_INTENT", False, NEVER,
-            lambda c: c.subscriptions["paused"], "flag"),
+            lambda c: c.subscription(readings.PAUSED), "flag"),
     Feature("renewal_in_days", "days", "time to the next renewal", "RENEWAL_NEAR_LOW_USE", False,
             "no renewal date known",
-            _renewal_in, "clip:-30,90"),
+            money.renewal_in, "clip:-30,90"),
     Feature("trial_left_days", "days", "time to the end of the trial", "TRIAL_ENDING_INACTIVE", False, "no trial",
-            lambda c: c.days_until(_stamped("subscription", "trial_end")(c)), "clip:-30,30"),
+            money.trial_left, "clip:-30,30"),
     # Payments
     Feature("payments_failed_30", "payments", "failed payments in 30 days", "PAYMENT_FAILED", False, NEVER,
             lambda c: c.count("payment_failed", days=30), "log"),
     Feature("dunning_open", "flag", "the last payment failed and none has settled since", "PAYMENT_FAILED", False,
-            "no payment known", _dunning_open, "flag"),
+            "no payment known", money.dunning_open, "flag"),
     Feature("card_expires_in_days", "days", "time to the card's expiry", "CARD_EXPIRING", False, "no expiry known",
-            lambda c: c.days_until(_stamped("payments", "card_expires")(c)), "clip:-30,90"),
+            money.card_expires_in, "clip:-30,90"),
     Feature("recovered_rate", "share", "failed payments that were recovered", "PAYMENT_FAILED", False,
-            "no failed payment", lambda c: _ratio(c.total("payment_recovered"), c.total("payment_failed")), "share"),
+            "no failed payment", money.recovered_rate, "share"),
     # Support
-    Feature("tickets_open", "tickets", "tickets not yet solved", "TICKET_SURGE", False, NEVER, _tickets_open, "log"),
+    Feature("tickets_open", "tickets", "tickets not yet solved", "TICKET_SURGE", False, NEVER,
+            opinions.tickets_open, "log"),
     Feature("tickets_30d", "tickets", "tickets in 30 days", "TICKET_SURGE", True, NEVER,
             lambda c: c.count("ticket", days=30), "log"),
     Feature("ticket_rate_vs_own", "log ratio", "tickets of 30 days against the own monthly rate", "TICKET_SURGE", False,
-            NEVER, _ticket_rate, "clip:-3,3"),
+            NEVER, opinions.ticket_rate, "clip:-3,3"),
     Feature("tickets_reopened_90", "tickets", "tickets reopened in 90 days", "TICKET_REOPENED", False, NEVER,
             lambda c: c.count("ticket_reopened", days=90), "log"),
     Feature("time_to_solve_hours", "hours", "mean time until a ticket is solved", "SLOW_SUPPORT", False,
             "no solved ticket with a time",
-            lambda c: c.part("voice", lambda v: v.solve_ms_sum / v.solved_timed / 3.6e6 if v.solved_timed else np.nan),
-            "log"),
+            opinions.time_to_solve, "log"),
     Feature("errors_7d", "errors", "errors shown in 7 days", "SLOW_SUPPORT", True, NEVER,
             lambda c: c.count("error", days=7), "log"),
     # Satisfaction
     Feature("csat_mean", "share of the scale", "satisfaction, shrunk mean", "CSAT_DETRACTOR", False, "no answer",
-            _csat_mean, "share"),
+            opinions.csat_mean, "share"),
     Feature("csat_last", "share of the scale", "last satisfaction answer", "CSAT_DETRACTOR", False, "no answer",
-            _last_score("csat"), "share"),
+            opinions.csat_last, "share"),
     Feature("csat_trend", "share of the scale", "last satisfaction answer against those before", "CSAT_DETRACTOR",
             False,
-            "fewer than two answers", _csat_trend, "clip:-1,1"),
+            "fewer than two answers", opinions.csat_trend, "clip:-1,1"),
     Feature("nps_last", "share of the scale", "last answer to would you recommend us", "NPS_DETRACTOR", False,
             "no answer",
-            _last_score("nps"), "share"),
+            opinions.nps_last, "share"),
     Feature("ces_last", "share of the scale", "last customer effort answer", "SLOW_SUPPORT", False, "no answer",
-            _last_score("ces"), "share"),
+            opinions.ces_last, "share"),
     Feature("days_since_survey", "days", "time since the last answer", "LOW_EVIDENCE", False, "no answer",
-            _days_since_survey, "log"),
+            opinions.days_since_survey, "log"),
     Feature("sentiment", "-1 to 1", "sentiment of the last review or mention", "NEGATIVE_REVIEW", False,
-            "no review or mention", lambda c: _stamped("voice", "sentiment")(c) / 1000, "clip:-1,1"),
+            "no review or mention", opinions.sentiment, "clip:-1,1"),
     Feature("negative_reviews_90", "reviews", "negative reviews in 90 days", "NEGATIVE_REVIEW", False, NEVER,
             lambda c: c.count("negative_review", days=90), "log"),
     Feature("negative_mentions_30", "mentions", "negative social mentions in 30 days", "NEGATIVE_REVIEW", False, NEVER,
             lambda c: c.count("negative_mention", days=30), "log"),
     Feature("barriers_90", "tags", "barriers named in tickets, surveys and cancellations in 90 days",
             "BARRIER_REPEATED",
-            False, NEVER, _barriers, "log"),
+            False, NEVER, opinions.barriers, "log"),
     # Messages and referrals
     Feature("message_open_rate_30", "share", "messages opened of those sent in 30 days", "EMAIL_DISENGAGED", True,
-            "nothing sent in 30 days", _open_rate, "share"),
+            "nothing sent in 30 days", habits.open_rate, "share"),
     Feature("unsubscribed", "flag", "the customer refused further messages", "UNSUBSCRIBED", False, NEVER,
-            lambda c: np.nan_to_num(1.0 - _stamped("identity", "subscribed")(c), nan=0.0), "flag"),
+            habits.unsubscribed, "flag"),
     Feature("days_since_click", "days", "time since the last click in a message", "EMAIL_DISENGAGED", False, "no click",
-            lambda c: c.days_since(c.part("journey", lambda j: j.clicked_ms)), "log"),
+            habits.click_recency, "log"),
     Feature("referrals_90", "referrals", "referrals sent in 90 days", "REFERRALS_STOPPED", False, NEVER,
             lambda c: c.count("referral_sent", days=90), "log"),
     Feature("referrals_converted", "referrals", "referrals that became customers", "REFERRALS_STOPPED", False, NEVER,
             lambda c: c.total("referral_converted"), "log"),
     Feature("was_referred", "flag", "the customer came by a referral", "LOW_EVIDENCE", False, NEVER,
-            lambda c: np.nan_to_num(c.part("identity", lambda i: float(i.referred)), nan=0.0), "flag"),
+            habits.referred, "flag"),
     Feature("plan_known", "flag", "a subscription runs", "LOW_EVIDENCE", False, NEVER,
-            lambda c: c.subscriptions["active"], "flag"),
+            lambda c: c.subscription(readings.ACTIVE), "flag"),
     # Missing values that say something of themselves
     Feature("no_rhythm", "flag", "too few active days to know a rhythm", "LOW_EVIDENCE", False, NEVER,
             lambda c: (c.gaps[0] < 1).astype(np.float64), "flag"),
     Feature("no_goal", "flag", "no goal reached yet", "ONBOARDING_STALLED", True, NEVER,
             lambda c: (c.total("goal") == 0).astype(np.float64), "flag"),
     Feature("no_answer", "flag", "no satisfaction answer known", "LOW_EVIDENCE", False, NEVER,
-            _no_answer,
+            opinions.no_answer,
             "flag"),
 )
 # fmt: on
@@ -477,7 +252,7 @@ CATALOGUE: Final[str] = hashlib.blake2b(
 
 def _transform(values: Floats, how: str, out: Floats) -> None:
     if not values.any():  # a counter that nobody of the batch has
-        out[:] = 0.0
+        out.fill(0.0)
         return
     if how == "log":
         np.minimum(np.maximum(values, 0.0, out=out), LOG_LIMIT, out=out)
@@ -516,8 +291,12 @@ def compute(gathered: Gathered) -> Floats:
     columns = Columns([], [], gathered)
     by_feature = np.empty((len(FEATURES), columns.n))
     with np.errstate(invalid="ignore", divide="ignore"):
-        for i, feature in enumerate(FEATURES):
-            _transform(feature.compute(columns), feature.transform, by_feature[i])
+        for out, feature in zip(by_feature, FEATURES, strict=True):
+            values = feature.compute(columns)
+            if values is columns.unknown:
+                out.fill(np.nan)
+            else:
+                _transform(values, feature.transform, out)
     out = np.empty((columns.n, len(FEATURES)))
     for start in range(0, columns.n, _TURNED_AT_ONCE):  # in blocks that stay in the cache
         out[start : start + _TURNED_AT_ONCE] = by_feature[:, start : start + _TURNED_AT_ONCE].T

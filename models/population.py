@@ -49,28 +49,33 @@ class Population:
         Returns:
             float64[n, d]: the level that each point read, NaN where nothing was known.
         """
-        moves = [i for i, at in enumerate(at_ms) if at is not None]
-        taken = x[moves]
-        known = taken == taken
-        # the sums before the first snapshot, and after each: (snapshots + 1, 2, d)
+        moves = np.array([i for i, at in enumerate(at_ms) if at is not None], np.intp)
+        # the sums before the first snapshot, and after each: (snapshots + 1, 2, d); at first, what each adds
         sums = np.empty((len(moves) + 1, 2, x.shape[1]))
         sums[0] = self._sums
-        addition = np.stack([np.where(known, taken, 0.0), known], axis=1)
-        before, newest = sums[0], self._at_ms
-        for i, after, more in zip(moves, sums[1:], addition, strict=True):
+        taken = x.take(moves, axis=0)
+        known = taken == taken
+        sums[1:, 1] = known
+        sums[1:, 0] = 0.0
+        np.copyto(sums[1:, 0], taken, where=known)
+        decayed, before, newest = np.empty_like(self._sums), sums[0], self._at_ms
+        add, multiply, exp2, half_life_ms = np.add, np.multiply, math.exp2, self.half_life_ms
+        for i, after in zip(moves.tolist(), sums[1:], strict=True):
             at = at_ms[i]
             assert at is not None
             if at > newest:
                 if newest:
-                    np.multiply(before, math.exp2((newest - at) / self.half_life_ms), after)
-                    before = after
+                    multiply(before, exp2((newest - at) / half_life_ms), decayed)
+                    before = decayed
                 newest = at
-            np.add(before, more, after)
+            add(before, after, after)
             before = after
         self._sums, self._at_ms = sums[-1].copy(), newest
         with np.errstate(invalid="ignore", divide="ignore"):
             level = sums[:, 0] / sums[:, 1]
-        return level[np.searchsorted(moves, np.arange(len(x)))]
+        moved = np.zeros(len(x), np.intp)
+        moved[moves] = 1
+        return level.take(np.add.accumulate(moved) - moved, axis=0)
 
     def state(self) -> list[Any]:
         """As data; `restore` gives the same population bit for bit."""

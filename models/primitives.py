@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from bisect import insort
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any, Final, TypeVar
 
 HOUR_MS: Final = 3_600_000
@@ -24,6 +25,7 @@ BITMAP_DAYS: Final = 512  # monthly rhythms need more than a year
 BITMAP_BYTES: Final = BITMAP_DAYS // 8
 _BITMAP_MASK: Final = (1 << BITMAP_DAYS) - 1
 _ZEROS: Final = bytes(BIN_BYTES)
+_WITH_NEWEST: Final = [bytes((byte | 1,)) for byte in range(256)]
 
 Bins = dict[int, bytearray]
 T = TypeVar("T")
@@ -37,17 +39,17 @@ def bins_add(bins: Bins, counter: int, day: int, hour: int, newest_hour: int) ->
 
     A bin saturates at 65,535. Clipped addition of counts that are not negative has no order.
     """
+    age_days = newest_hour // 24 - day
+    if age_days >= DAY_BINS:
+        return  # too old for any bin, hours included
     row = bins.get(counter)
     if row is None:
-        if newest_hour // 24 - day >= DAY_BINS:
-            return  # too old for any bin
         row = _new_row(bins, counter)
-    if newest_hour // 24 - day < DAY_BINS:
-        slot = day % DAY_BINS
-        if row[slot] < 255:
-            row[slot] += 1
-        else:
-            _carry(bins, row, counter, slot)
+    slot = day % DAY_BINS
+    if row[slot] < 255:
+        row[slot] += 1
+    else:
+        _carry(bins, row, counter, slot)
     if newest_hour - hour < HOUR_BINS:
         slot = DAY_BINS + hour % HOUR_BINS
         if row[slot] < 255:
@@ -79,27 +81,30 @@ def _carry(bins: Bins, row: bytearray, counter: int, slot: int) -> None:
 def bins_advance(bins: Bins, old_hour: int, new_hour: int) -> None:
     """Clears the bins between two times (hours since the epoch), so that they count the present and not a past lap."""
     old_day, new_day = old_hour // 24, new_hour // 24
-    passed = _passed(0, DAY_BINS, old_day, new_day) + _passed(DAY_BINS, HOUR_BINS, old_hour, new_hour)
+    hours, days = new_hour - old_hour, new_day - old_day
+    passed = _passed(DAY_BINS, HOUR_BINS, old_hour % HOUR_BINS, hours if hours < HOUR_BINS else HOUR_BINS)
+    if days:
+        passed += _passed(0, DAY_BINS, old_day % DAY_BINS, days if days < DAY_BINS else DAY_BINS)
     for row in bins.values():
-        for first, last, zeros in passed:
-            row[first:last] = zeros
-    if new_day != old_day and _ZEROS in bins.values():
+        for bins_passed, zeros in passed:
+            row[bins_passed] = zeros
+    if days and _ZEROS in bins.values():
         for counter in [counter for counter, row in bins.items() if row == _ZEROS]:
             del bins[counter]  # a counter without a count in any bin is no counter
 
 
-def _passed(base: int, size: int, old: int, new: int) -> list[tuple[int, int, bytes]]:
-    """The slices of bins that time passes from `old` to `new`, and the zeros that they become."""
-    passed = new - old
+@lru_cache(maxsize=DAY_BINS * DAY_BINS)
+def _passed(base: int, size: int, slot: int, passed: int) -> tuple[tuple[slice, bytes], ...]:
+    """The slices of bins that time passes from a bin on, and the zeros that they become."""
     if passed >= size:
-        return [(base, base + size, _ZEROS[:size])]
-    if not passed:
-        return []
-    first = (old + 1) % size
+        return ((slice(base, base + size), _ZEROS[:size]),)
+    if passed <= 0:
+        return ()
+    first = (slot + 1) % size
     over = first + passed - size
     if over <= 0:
-        return [(base + first, base + first + passed, _ZEROS[:passed])]
-    return [(base + first, base + size, _ZEROS[: size - first]), (base, base + over, _ZEROS[:over])]
+        return ((slice(base + first, base + first + passed), _ZEROS[:passed]),)
+    return (slice(base + first, base + size), _ZEROS[: size - first]), (slice(base, base + over), _ZEROS[:over])
 
 
 def bins_merge(a: Bins, a_hour: int, b: Bins, b_hour: int) -> Bins:
@@ -149,11 +154,18 @@ def days_add(bits: bytes, age_days: int) -> bytes:
     return (int.from_bytes(bits, "little") | 1 << age_days).to_bytes(BITMAP_BYTES, "little")
 
 
+def days_add_newest(bits: bytes) -> bytes:
+    """Marks the newest day: what `days_add` does for an age of 0."""
+    return _WITH_NEWEST[bits[0]] + bits[1:]
+
+
 def days_advance(bits: bytes, days: int) -> tuple[bytes, int]:
     """The bitmap `days` later, and how many marked days left it."""
     if days >= BITMAP_DAYS:
         return bytes(BITMAP_BYTES), int.from_bytes(bits, "little").bit_count()
     moved = int.from_bytes(bits, "little") << days
+    if moved.bit_length() <= BITMAP_DAYS:
+        return moved.to_bytes(BITMAP_BYTES, "little"), 0
     return (moved & _BITMAP_MASK).to_bytes(BITMAP_BYTES, "little"), (moved >> BITMAP_DAYS).bit_count()
 
 
@@ -193,7 +205,7 @@ def keep_newest_keys(seen: dict[int, int], key: int, time: int, limit: int) -> N
         return
     seen[key] = time
     if len(seen) > limit:
-        del seen[min((when, k) for k, when in seen.items())[1]]
+        del seen[min(zip(seen.values(), seen, strict=True))[1]]
 
 
 def merge_newest_keys(a: dict[int, int], b: dict[int, int], limit: int) -> dict[int, int]:

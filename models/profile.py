@@ -305,9 +305,12 @@ def advance(profile: Profile, now_ms: int) -> None:
     guard = profile.guard
     if guard:
         floor = (hour - GUARD_HOURS) * 60
-        profile.guard = {key: minute for key, minute in guard.items() if minute >= floor}
         if len(guard) >= GUARD_IDS:
             profile.__dict__.pop("guard_order", None)
+        elif before // 60_000 < floor and max(guard.values()) < floor:  # the usual return after a day or more
+            profile.guard = {}
+            return
+        profile.guard = {key: minute for key, minute in guard.items() if minute >= floor}
 
 
 # Merging -----------------------------------------------------------------------------------------------------------

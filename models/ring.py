@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 Ints = NDArray[np.int64]
+
+_LANES: Final = 4  # 16-bit counts in a 64-bit word
+_IN_EVERY_LANE: Final = np.uint64(0x0001_0001_0001_0001)
+_LAST_LANE: Final = np.uint64(48)
+_MOST_BYTES: Final = 256  # of full bytes that 16 bits have room for the sum of
 
 
 class Ring:
@@ -22,30 +27,56 @@ class Ring:
     def __init__(self, counts: NDArray[Any], slot: Ints) -> None:
         rows, size = counts.shape
         self.size, self.slot = size, slot
-        self._totals = np.zeros((rows, size + 1), np.int32)
-        np.cumsum(counts, axis=1, dtype=np.int32, out=self._totals[:, 1:])
+        self._totals = _running_totals(counts)
         self._flat = self._totals.reshape(-1)
         self._start = np.arange(rows) * (size + 1)
-        self._until_newest = self._flat[self._start + slot + 1]
+        self._until_newest = self._flat.take(self._start + slot + 1)
         self._all = self._totals[:, size]
 
-    def newest(self, width: Ints) -> NDArray[np.int32]:
+    def newest(self, width: Ints) -> NDArray[Any]:
         """The sum of each row's newest `width` bins: none below 1, all above the ring's size."""
         first = self.slot + 1 - np.minimum(np.maximum(width, 0), self.size)
         wrapped = np.where(first < 0, first + self.size, self.size)  # where the window starts before the ring's end
-        before = self._flat[self._start + np.maximum(first, 0)]
-        return self._until_newest - before + self._all - self._flat[self._start + wrapped]
+        before = self._flat.take(self._start + np.maximum(first, 0))
+        # where totals have no sign, what this passes through may wrap, and what comes out does not
+        return self._until_newest - before + self._all - self._flat.take(self._start + wrapped)
 
-    def widest(self, width: int) -> NDArray[np.int32]:
+    def widest(self, width: int) -> NDArray[Any]:
         """The largest sum of `width` consecutive bins of each row."""
-        lap = np.concatenate([self._totals, self._totals[:, 1:] + self._all[:, None]], axis=1)
-        sums = lap[:, width : width + self.size] - lap[:, : self.size]
-        sums *= _unbroken(self.size, width)[self.slot]
-        return sums.max(axis=1)
+        totals, size = self._totals, self.size
+        whole = size - width + 1  # windows that do not pass the ring's end
+        sums = np.empty((len(totals), size), totals.dtype)
+        np.subtract(totals[:, width:], totals[:, :whole], out=sums[:, :whole])
+        np.add(totals[:, 1:width], self._all[:, None], out=sums[:, whole:])
+        sums[:, whole:] -= totals[:, whole:size]
+        sums *= _unbroken(size, width, totals.dtype)[self.slot]
+        return np.maximum.reduce(sums, axis=1)
+
+
+def _running_totals(counts: NDArray[Any]) -> NDArray[Any]:
+    """Sums of the first 0, 1, 2 ... counts of each row: (n, size + 1).
+
+    Bytes are summed four at a time: a word times one in every lane has in each lane the sum of the lanes up to it.
+    """
+    rows, size = counts.shape
+    if counts.dtype != np.uint8 or size % _LANES or size > _MOST_BYTES:
+        totals = np.zeros((rows, size + 1), np.int32)
+        np.add.accumulate(counts, axis=1, dtype=np.int32, out=totals[:, 1:])
+        return totals
+    words = counts.astype("<u2").view("<u8")
+    words *= _IN_EVERY_LANE
+    before = words >> _LAST_LANE  # each word's sum, and from it that of all words before it
+    until = np.add.accumulate(before, axis=1)
+    np.subtract(until, before, out=before)
+    before *= _IN_EVERY_LANE
+    words += before
+    bytewise = np.zeros((rows, size + 1), np.uint16)
+    bytewise[:, 1:] = words.view("<u2")
+    return bytewise
 
 
 @lru_cache(maxsize=8)
-def _unbroken(size: int, width: int) -> NDArray[np.int32]:
+def _unbroken(size: int, width: int, kind: np.dtype[Any]) -> NDArray[Any]:
     """By newest slot and first slot: 1 if a window does not run from the newest bin on into the oldest, else 0."""
     oldest = np.arange(size)[:, None] + 1
-    return ((np.arange(size) - oldest) % size + width <= size).astype(np.int32)
+    return ((np.arange(size) - oldest) % size + width <= size).astype(kind)

@@ -142,7 +142,7 @@ class Scorer:
     def _select(self, x: Floats, m: Floats) -> Floats:
         x = np.atleast_2d(np.asarray(x, dtype=np.float64))
         m = np.atleast_2d(np.asarray(m, dtype=np.float64))
-        return self.space.values(x, m).take(self._columns, axis=1)
+        return self.space.some_values(x, m, self._owner, self._raw)
 
     def _members(self, values: Floats) -> Floats:
         champion, challenger, prior = (member.log_odds(values) for member in self._all)

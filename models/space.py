@@ -80,6 +80,15 @@ class FeatureSpace:
         level = np.minimum(np.maximum(m.take(columns, axis=-1), -VALUE_LIMIT), VALUE_LIMIT)
         return np.concatenate([raw, raw.take(columns, axis=-1) - level], axis=-1)
 
+    def some_values(
+        self, x: NDArray[np.float64], m: NDArray[np.float64], owner: NDArray[np.intp], raw: int
+    ) -> NDArray[np.float64]:
+        """The same of a batch, some values only: `owner` has their columns, of which the first `raw` are raw."""
+        values = np.empty((len(x), len(owner)))
+        values[:, :raw] = _held(x.take(owner[:raw], axis=1))
+        np.subtract(_held(x.take(owner[raw:], axis=1)), _held(m.take(owner[raw:], axis=1)), out=values[:, raw:])
+        return values
+
     @cached_property
     def input_names(self) -> tuple[str, ...]:
         """Names of the model's inputs: the values, then a hinge (`name+`) for each raw feature."""
@@ -93,3 +102,8 @@ class FeatureSpace:
     def inputs(self, z: NDArray[np.float64]) -> NDArray[np.float64]:
         """Scaled values (d + r,) as the model's inputs: z raw, z relative, max(z raw, 0)."""
         return np.concatenate([z * self.value_scale, np.maximum(z[: self.size], 0.0)])
+
+
+def _held(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    np.maximum(values, -VALUE_LIMIT, out=values)
+    return np.minimum(values, VALUE_LIMIT, out=values)

@@ -8,10 +8,11 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from models.columns import GAP_HALF_LIFE_DAYS, Columns
+from models.columns import Columns
+from models.days import GAP_HALF_LIFE_DAYS
 from models.event import Event
 from models.primitives import DAY_MS, HOUR_MS
-from models.profile import NEVER_MS, Profile, decode, encode
+from models.profile import NEVER_MS, Profile, advance, decode, encode
 from tests.models.histories import START_MS, event, profile_of
 
 CASES = [(seed, idle) for seed in range(10) for idle in (0, 1, 5, 24, 49, 24 * 20, 24 * 95, 24 * 400)]
@@ -134,6 +135,16 @@ def test_a_bin_of_many_events_is_read_whole() -> None:
             columns = Columns([Profile(), read, profile_of([event()])], [START_MS] * 3)
             assert columns.count("engaged", days=1).tolist() == [0, count, 1]
             assert columns.count("engaged", hours=1).tolist() == [0, count, 1]
+
+
+def test_a_bin_of_256_events_is_read_a_day_later_and_by_nobody_else() -> None:
+    """The first bytes are all zero then and may be gone: the second stands alone, and still for its own row."""
+    full = profile_of([event(at_ms=START_MS, id_hash=0)] * 256)
+    advance(full, START_MS + DAY_MS)
+    alone = [profile_of([event("Email Sent", START_MS)]), full, profile_of([event(at_ms=START_MS)])]
+    columns = Columns(alone, [START_MS + DAY_MS] * 3)
+    assert columns.count("engaged", days=2).tolist() == [0, 256, 1]
+    assert Columns([full], [START_MS + DAY_MS]).count("engaged", days=2).tolist() == [256]
 
 
 def test_looking_back_before_the_newest_event_is_looking_from_it() -> None:
