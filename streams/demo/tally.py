@@ -22,12 +22,14 @@ class Shown(NamedTuple):
 
 class Tally:
     """Counts alerts by what they have come to. More of them come in a second than a person can read in ten, so one is
-    chosen at a time: the one with the most revenue at stake, or the most probable where revenue is unknown.
+    chosen at a time: the one with the most revenue at stake, or the most probable where revenue is unknown. Customers
+    who have cancelled and may still be won back come after those who are there.
 
     >>> tally = Tally()
     >>> for name, at_stake in (("a", 5.0), ("b", 20.0), ("c", 9.0)):
     ...     tally.add({"alert_id": name, "type": "opened", "resolution": None,
-    ...                "score": {"probability": 0.2}, "value": {"revenue_at_risk": at_stake}})
+    ...                "customer": {"stage": "active"}, "score": {"probability": 0.2},
+    ...                "value": {"revenue_at_risk": at_stake}})
     >>> shown = tally.take()
     >>> shown.alert["alert_id"], shown.others, tally.opened, tally.open, tally.take()
     ('b', 2, 3, 3, None)
@@ -77,7 +79,7 @@ class Tally:
         """The alert to show now; all that came with it are passed over."""
         if not self._waiting:
             return None
-        best = max(self._waiting.values(), key=_stake)
+        best = max(self._waiting.values(), key=_urgency)
         shown = Shown(best, len(self._waiting) - 1)
         self._waiting.clear()
         self._shown.add(str(best["alert_id"]))
@@ -89,5 +91,6 @@ class Tally:
         return found
 
 
-def _stake(alert: Alert) -> tuple[float, float]:
-    return (alert["value"]["revenue_at_risk"] or 0.0, alert["score"]["probability"])
+def _urgency(alert: Alert) -> tuple[bool, float, float]:
+    there = alert["customer"]["stage"] != "churned"
+    return there, alert["value"]["revenue_at_risk"] or 0.0, alert["score"]["probability"]

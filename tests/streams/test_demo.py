@@ -193,6 +193,17 @@ def test_what_ended_before_it_was_shown_is_not_shown() -> None:
     assert (counted.open, counted.ended, counted.churned, counted.take()) == (0, 2, 1, None)
 
 
+def test_who_is_still_there_comes_before_who_has_cancelled() -> None:
+    counted = Tally()
+    gone = alert("a", at_stake=99.0)
+    gone["customer"]["stage"] = "churned"
+    for one in (gone, alert("b", at_stake=1.0)):
+        counted.add(one)
+    shown = counted.take()
+    assert shown is not None
+    assert shown.alert["customer"]["id"] == "customer-b"
+
+
 def test_what_was_shown_is_told_again_when_its_customer_has_left() -> None:
     counted = Tally()
     for name, resolution in (("a", "churned"), ("b", "recovered"), ("c", "churned")):
