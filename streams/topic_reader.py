@@ -117,13 +117,17 @@ async def follow(
     consumer.assign(tps)
     for tp, start in starts.items():
         consumer.seek(tp, start)
-    while not stop.is_set():
+    while True:
         batches = await consumer.getmany(*tps, timeout_ms=_FOLLOW_MS, max_records=_BATCH)
         for record in sorted((record for records in batches.values() for record in records), key=_written):
             yield record
+        if stop.is_set():
+            return
 
 
 async def _span(consumer: AIOKafkaConsumer, tp: TopicPartition, start: int, end: int) -> AsyncIterator[Any]:
+    if start >= end:
+        return  # not even assigned, see `_assign`
     consumer.assign([tp])
     consumer.seek(tp, start)
     while await consumer.position(tp) < end:
@@ -142,7 +146,11 @@ async def _backwards(consumer: AIOKafkaConsumer, tp: TopicPartition, start: int,
 
 
 def _assign(consumer: AIOKafkaConsumer, spans: Mapping[TopicPartition, Span]) -> list[TopicPartition]:
-    """Stand at the start of every span that is not empty; which these are."""
+    """Stand at the start of every span that is not empty; which these are.
+
+    What is assigned must be asked for records before the consumer stops: aiokafka's fetcher, stopped while it takes
+    note of another assignment, swallows the cancellation and never ends.
+    """
     some = [tp for tp, (start, end) in spans.items() if start < end]
     if some:
         consumer.assign(some)

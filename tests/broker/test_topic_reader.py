@@ -93,3 +93,18 @@ def test_what_comes_next_is_seen_within_a_second_and_in_order_of_each_partition(
         assert max(at - then for (_, at), then in zip(seen, sent, strict=True)) < 1
 
     scenario(new_run(partitions=2), body)
+
+
+def test_empty_partitions_after_full_ones_do_not_hang_the_end(new_run: Callable[..., Run]) -> None:
+    """Setup: a long poll of partition 0 is under way when the next, empty ones end the reading at once."""
+
+    async def body(run: Run) -> None:
+        producer = await FencedProducer.open(run.settings, "writer")
+        topic = name_of(ALERTS, run.settings)
+        await producer.commit([Output(topic, 0, b"k", b"v")])
+        await producer.close()
+        for _ in range(5):
+            read = [record.value async for record in topic_reader.read_topic(run.settings, topic)]
+            assert read == [b"v"]
+
+    scenario(new_run(partitions=3), lambda run: asyncio.wait_for(body(run), 20))
