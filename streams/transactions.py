@@ -139,7 +139,7 @@ class FencedProducer:
         deliveries = []
         batch = producer.create_batch()
         for key, value, headers, own_ms in records:
-            at_ms = now_ms if own_ms is None or not 0 <= own_ms <= now_ms + _AHEAD_MAX_MS else own_ms
+            at_ms = kept_timestamp(own_ms, now_ms)
             if batch.append(key=key, value=value, timestamp=at_ms, headers=list(headers)) is None:
                 deliveries.append(await self._submit(batch, topic, partition))
                 batch = producer.create_batch()
@@ -164,6 +164,15 @@ class FencedProducer:
         """After a failure: drop it without sending anything more. The successor aborts what is open."""
         with contextlib.suppress(Exception):
             await discard_producer(self._producer)
+
+
+def kept_timestamp(own_ms: int | None, now_ms: int) -> int:
+    """The timestamp that a record came with, or now if it had none or one that Kafka refuses.
+
+    >>> kept_timestamp(5, 9), kept_timestamp(-1, 9), kept_timestamp(9_999_999, 9), kept_timestamp(None, 9)
+    (5, 9, 9, 9)
+    """
+    return now_ms if own_ms is None or not 0 <= own_ms <= now_ms + _AHEAD_MAX_MS else own_ms
 
 
 def _by_partition(outputs: Sequence[Output]) -> dict[tuple[str, int], list[_Record]]:

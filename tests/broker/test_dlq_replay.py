@@ -1,0 +1,154 @@
+"""`dlq replay` on a real broker: dead letters become events again, as they were, where they belong."""
+
+from __future__ import annotations
+
+import asyncio
+import doctest
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from commands import call
+from harness import Run
+
+from streams.cli import dlq, replay
+from streams.cli.replay import _Target
+from streams.dead_letters import DeadLetter, dead_letter
+from streams.partitioner import partition_of
+from streams.topic_reader import read_topic
+from streams.topics import DEAD_LETTERS, EVENTS, name_of
+from streams.transactions import FencedProducer
+
+NOW_MS = int(time.time() * 1000)
+OLD_MS = NOW_MS - 3_600_000
+GOOD = b'{"type":"page","userId":"anna","messageId":"1"}'
+OTHER = b'{"type":"page","userId":"bert","messageId":"2","timestamp":"2024-01-01T00:00:00Z"}'
+
+
+async def refuse(run: Run, *events: tuple[bytes | None, bytes, list[tuple[str, Any]], str]) -> None:
+    """Dead letters of events (key, value, headers, reason) that came to partition 0, an hour old."""
+    source, target = name_of(EVENTS, run.settings), name_of(DEAD_LETTERS, run.settings)
+    outputs = [
+        dead_letter(target, Received(source, 0, n, OLD_MS, key, value, headers), reason, "because", "Rejected")
+        for n, (key, value, headers, reason) in enumerate(events)
+    ]
+    producer = await FencedProducer.open(run.settings, "refuser")
+    await producer.commit(outputs)
+    await producer.close()
+
+
+class Received:
+    def __init__(self, *parts: Any) -> None:
+        self.topic, self.partition, self.offset, self.timestamp, self.key, self.value, self.headers = parts
+
+
+def events(run: Run) -> list[Any]:
+    async def read() -> list[Any]:
+        return [record async for record in read_topic(run.settings, name_of(EVENTS, run.settings))]
+
+    return asyncio.run(read())
+
+
+def the_replayed(run: Run, *arguments: str) -> list[Any]:
+    before = len(events(run))
+    result = call(run, "dlq", "replay", *arguments, "--yes")
+    assert result.exit_code == 0, result.output
+    after = events(run)
+    assert f"{len(after) - before:,} events sent to {run.settings.topic_events}" in result.output
+    return after
+
+
+@pytest.mark.parametrize("module", [dlq, replay], ids=lambda module: module.__name__)
+def test_the_examples_in_the_docstrings_hold(module: Any) -> None:
+    assert doctest.testmod(module).failed == 0
+
+
+def test_letters_go_back_as_they_were_and_where_they_belong(new_run: Callable[..., Run]) -> None:
+    """Setup: one without a key, one with a wrong key, and one that was forwarded a day ago; all of them good now."""
+    run = new_run(partitions=3)
+    call(run, "topics", "create")
+    day_old = str(OLD_MS - 86_400_000).encode()
+    marks = [("churn.forwarded", b"0@7"), ("churn.timestamp", day_old), ("churn.replayed", b"elsewhere/0@1")]
+    odd = [("trace", b"\xff\x00"), ("trace", b"again")]
+    asyncio.run(
+        refuse(
+            run,
+            (None, GOOD, odd, "processing_error"),
+            (b"\xfe", OTHER, [], "misrouted"),
+            (b"anna", GOOD, [*odd, *marks], "misrouted"),
+        )
+    )
+    topic = name_of(DEAD_LETTERS, run.settings)
+    found = {dict(record.headers)["churn.replayed"].decode(): record for record in the_replayed(run, "--all")}
+    first, second, third = (found[f"{topic}/0@{offset}"] for offset in range(3))
+    assert [(record.key, record.value) for record in (first, second, third)] == [
+        (b"anna", GOOD),
+        (b"bert", OTHER),
+        (b"anna", GOOD),
+    ]
+    assert [record.partition for record in (first, second)] == [partition_of(b"anna", 3), partition_of(b"bert", 3)]
+    assert [record.timestamp for record in (first, second, third)] == [OLD_MS, OLD_MS, int(day_old)]
+    assert list(first.headers)[:-1] == list(third.headers)[:-1] == odd
+    assert len(second.headers) == 1
+
+
+def test_what_would_be_refused_again_stays(new_run: Callable[..., Run]) -> None:
+    """Rule: nothing goes in a circle; the answer says how many, and why."""
+    run = new_run(partitions=1)
+    call(run, "topics", "create")
+    asyncio.run(refuse(run, (b"k", b"not json", [], "not_json"), (b"k", GOOD, [], "too_large")))
+    dry = call(run, "dlq", "replay", "--all", "--dry-run")
+    assert dry.exit_code == 0
+    assert "1             to send: refused as too_large" in dry.output
+    assert "1             not sent: it would be refused again as not_json" in dry.output
+    assert events(run) == []
+    assert [record.value for record in the_replayed(run, "--all")] == [GOOD]
+    named = call(run, "dlq", "replay", "0@0", "--yes")
+    assert named.exit_code == 1
+    assert "not all of the letters that were named can be sent" in named.output
+    nothing = call(run, "dlq", "replay", "--reason", "bad_time", "--yes")
+    assert (nothing.exit_code, nothing.output) == (0, "no dead letters of this kind\n")
+    assert len(events(run)) == 1
+    assert len(the_replayed(run, "--reason", "too_large")) == 2
+    assert len(the_replayed(run, "0@1", "0@1")) == 3
+
+
+def test_a_letter_that_came_back_is_replayed_once(new_run: Callable[..., Run]) -> None:
+    """Setup: a letter was replayed twice and refused again each time: three letters, one event."""
+    run = new_run(partitions=1)
+    call(run, "topics", "create")
+    topic = name_of(DEAD_LETTERS, run.settings)
+    again = [("churn.replayed", f"{topic}/0@0".encode())]
+    asyncio.run(
+        refuse(run, (b"k", GOOD, [], "a"), (b"k", GOOD, again, "a"), (b"k", GOOD, again, "a"), (b"k", OTHER, [], "a"))
+    )
+    result = call(run, "dlq", "replay", "--all", "--dry-run")
+    assert "2             to send" in result.output
+    assert "2             not sent: it was replayed and came back as a newer letter" in result.output
+    names = [dict(record.headers)["churn.replayed"] for record in the_replayed(run, "--all")]
+    assert names == [f"{topic}/0@{offset}".encode() for offset in (2, 3)]
+
+
+def test_sending_needs_a_choice_and_a_yes(new_run: Callable[..., Run]) -> None:
+    """Rule: without a terminal nothing is sent that was not confirmed; what is unclear is misuse."""
+    run = new_run(partitions=1)
+    call(run, "topics", "create")
+    for arguments, says in (
+        (("--yes",), "say which"),
+        (("0@1", "--all", "--yes"), "say which"),
+        (("--all", "--reason", "a", "--yes"), "say which"),
+        (("--all",), "add --yes"),
+        (("nowhere", "--yes"), "is not PARTITION@OFFSET"),
+    ):
+        result = call(run, "dlq", "replay", *arguments)
+        assert (result.exit_code, says in result.output) == (2, True), result.output
+    missing = call(run, "dlq", "replay", "0@5", "--yes")
+    assert (missing.exit_code, "there is no dead letter at 0@5" in missing.output) == (1, True)
+
+
+def test_an_event_too_large_for_its_new_header_is_not_sent() -> None:
+    """Setup: a topic whose limit was lowered after the event came."""
+    letter = DeadLetter(0, 1, OLD_MS, b"k", GOOD, (), "a", "", "", "")
+    assert isinstance(_Target("dlq", 4, 2_000).again(letter), replay.Again)
+    assert "larger than the events topic takes" in str(_Target("dlq", 4, 1_000).again(letter))
