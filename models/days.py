@@ -18,6 +18,7 @@ GAP_HALF_LIFE_DAYS: Final = 90.0  # older gaps between active days count less
 WINDOW_DAYS: Final = 128  # of the bitmap, for counts of active days: 90 days and as much lateness as bins have
 _GAP_WEIGHT: Final = np.exp2(-np.arange(BITMAP_DAYS) / GAP_HALF_LIFE_DAYS)
 
+_AT_ONCE: Final = 512  # rows, of which gaps are computed: some 100 KB of active days
 _WORD: Final = np.uint64(64)
 _WEEKS_A_WORD: Final = 9  # whole ones
 _FIRST_OF_WEEK: Final = np.uint64(sum(1 << 7 * week for week in range(_WEEKS_A_WORD)))
@@ -84,32 +85,38 @@ class ActiveDays:
     @cached_property
     def gaps(self) -> tuple[Floats, Floats, Floats]:
         """Number, mean and standard deviation (days) of the gaps between active days; newer gaps weigh more."""
-        raw = self._bytes
-        n, last = len(raw), np.flatnonzero(np.bitwise_or.reduce(raw, axis=0))
-        used = int(last[-1]) + 1 if len(last) else 1
-        active = np.unpackbits(raw[:, :used], axis=1, bitorder="little").view(np.bool_)
-        at = np.flatnonzero(active)
-        days = np.add.reduce(np.bitwise_count(raw.view(np.uint64)), axis=1, dtype=np.int64)
-        count = np.maximum(days - 1, 0).astype(np.float64)
-        rows = np.arange(n)
-        owner = np.repeat(rows, days)
-        # from each active day but a row's newest back to the one after it; a row's newest has none, and adds 0
-        gap = np.empty(len(at))
-        gap[1:] = at[1:] - at[:-1]
-        weight = np.empty(len(at))
-        at -= np.repeat(rows * (8 * used), days)
-        _GAP_WEIGHT.take(at[:-1], out=weight[1:], mode="clip")
-        newest = (np.add.accumulate(days) - days)[days > 0]
-        gap[newest] = weight[newest] = 0.0
-        # bincount adds in the order of a row's own gaps, whatever stands before it
-        total = np.bincount(owner, weight, n)
-        divisor = np.where(count > 0, total, 1.0)
-        weight *= gap
-        mean = np.bincount(owner, weight, n) / divisor
-        weight *= gap
-        square = np.bincount(owner, weight, n) / divisor
-        deviation = np.sqrt(np.maximum(square - mean * mean, 0.0))
-        return count, np.where(count > 0, mean, np.nan), np.where(count > 1, deviation, np.nan)
+        found = np.empty((3, len(self._bytes)))
+        for start in range(0, len(self._bytes), _AT_ONCE):
+            found[:, start : start + _AT_ONCE] = _gaps(self._bytes[start : start + _AT_ONCE])
+        count, mean, deviation = found
+        return count, mean, deviation
+
+
+def _gaps(raw: NDArray[np.uint8]) -> tuple[Floats, Floats, Floats]:
+    n, last = len(raw), np.flatnonzero(np.bitwise_or.reduce(raw, axis=0))
+    used = int(last[-1]) + 1 if len(last) else 1
+    at = np.flatnonzero(np.unpackbits(raw[:, :used], axis=1, bitorder="little").view(np.bool_))
+    days = np.add.reduce(np.bitwise_count(raw.view(np.uint64)), axis=1, dtype=np.int64)
+    count = np.maximum(days - 1, 0).astype(np.float64)
+    rows = np.arange(n)
+    owner = np.repeat(rows, days)
+    # from each active day but a row's newest back to the one after it; a row's newest has none, and adds 0
+    gap = np.empty(len(at))
+    gap[1:] = at[1:] - at[:-1]
+    weight = np.empty(len(at))
+    at -= np.repeat(rows * (8 * used), days)
+    _GAP_WEIGHT.take(at[:-1], out=weight[1:], mode="clip")
+    newest = (np.add.accumulate(days) - days)[days > 0]
+    gap[newest] = weight[newest] = 0.0
+    # bincount adds in the order of a row's own gaps, whatever stands before it
+    total = np.bincount(owner, weight, n)
+    divisor = np.where(count > 0, total, 1.0)
+    weight *= gap
+    mean = np.bincount(owner, weight, n) / divisor
+    weight *= gap
+    square = np.bincount(owner, weight, n) / divisor
+    deviation = np.sqrt(np.maximum(square - mean * mean, 0.0))
+    return count, np.where(count > 0, mean, np.nan), np.where(count > 1, deviation, np.nan)
 
 
 def _zeros_below(low: Words, high: Words) -> Ints:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+
+_AT_ONCE: Final = 256  # rows; what is known between them stays in the processor's cache
 
 
 class Population:
@@ -49,6 +51,13 @@ class Population:
         Returns:
             float64[n, d]: the level that each point read, NaN where nothing was known.
         """
+        out = np.empty_like(x)
+        for start in range(0, len(x), _AT_ONCE):
+            end = start + _AT_ONCE
+            self._read(x[start:end], at_ms[start:end], out[start:end])
+        return out
+
+    def _read(self, x: Floats, at_ms: Sequence[int | None], out: Floats) -> None:
         moves = np.array([i for i, at in enumerate(at_ms) if at is not None], np.intp)
         # the sums before the first snapshot, and after each: (snapshots + 1, 2, d); at first, what each adds
         sums = np.empty((len(moves) + 1, 2, x.shape[1]))
@@ -75,7 +84,7 @@ class Population:
             level = sums[:, 0] / sums[:, 1]
         moved = np.zeros(len(x), np.intp)
         moved[moves] = 1
-        return level.take(np.add.accumulate(moved) - moved, axis=0)
+        level.take(np.add.accumulate(moved) - moved, axis=0, out=out, mode="clip")
 
     def state(self) -> list[Any]:
         """As data; `restore` gives the same population bit for bit."""
