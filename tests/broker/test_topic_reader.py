@@ -104,7 +104,10 @@ def test_empty_partitions_after_full_ones_do_not_hang_the_end(new_run: Callable[
         await producer.commit([Output(topic, 0, b"k", b"v")])
         await producer.close()
         for _ in range(3):
-            read = [record.value async for record in topic_reader.read_topic(run.settings, topic)]
+            read = []
+            async for record in topic_reader.read_topic(run.settings, topic):
+                read.append(record.value)
+                await asyncio.sleep(0.03)  # the next fetch is on its way
             assert read == [b"v"]
 
     scenario(new_run(partitions=3), lambda run: asyncio.wait_for(body(run), 20))
