@@ -50,7 +50,7 @@ CLOCKS = (
     Clock("models.percentile", "Percentiles.ranks", "decide: ranks"),
     Clock("models.alertbook", "AlertBook.turn", "decide: alerts"),
     Clock("models.outputs", "explain", "explain scores"),
-    Clock("models.outputs", "ScoredBatch.ci90", "decide: intervals"),
+    Clock("models.scoring", "Scores.ci90", "decide: intervals"),
     Clock("models.partition", "freeze", "snapshots and labels"),
     Clock("models.partition", "mature", "snapshots and labels"),
     Clock("streams.processor", "label_value", "encode labels"),

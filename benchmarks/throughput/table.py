@@ -54,15 +54,16 @@ def _stages(stages: Mapping[str, Any]) -> Iterator[str]:
     total = sum(main.values()) + sum(us for role, us in threads.items() if role != "main")
     yield (
         f"(c) by stage, CPU us an event, from a repetition of its own with clocks in it"
-        f" ({stages['transactions']} transactions, {stages['points_per_event']:.2f} scores an event)"
+        f" ({stages['transactions']} transactions, {stages['points_per_event']:.2f} scoring points an event)"
     )
     rows = [*main.items(), ("consumer's thread: fetch", threads.get("consumer", 0.0))]
     rows.append(("RocksDB's and numpy's threads", threads.get("native", 0.0)))
     for stage, us in rows:
         yield f"  {stage:<34}{us:>8.2f}{100 * us / total:>7.1f} %"
     yield f"  {'all':<34}{total:>8.2f}"
-    written = ", ".join(f"{topic} {size:,.0f}" for topic, size in stages["bytes_per_event"].items())
-    yield f"bytes written an event: {written}"
+    records = stages["records_per_event"]
+    written = [f"{topic} {size:,.0f} in {records[topic]:.3f}" for topic, size in stages["bytes_per_event"].items()]
+    yield f"bytes written an event, in so many records: {', '.join(written)}"
     kinds = ", ".join(f"{kind} {size:,.1f}" for kind, size in stages["changelog_bytes_per_event"].items())
     yield f"of the changelog's, keys and values: {kinds}"
 

@@ -339,7 +339,7 @@ def test_the_table_shows_everything_that_was_measured_and_why_something_was_not(
     assert "failed: y" in shown
     assert shown.index("encode scores") < shown.index("score  ") < shown.index(REST)
     assert "90.00" in shown  # all: 80 us of the main thread, 10 of the consumer's
-    assert "scores 50" in shown
+    assert "scores 50 in 0.760" in shown
     assert "profiles 40.0" in shown
 
 
