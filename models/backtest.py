@@ -12,6 +12,7 @@ from typing import Any, Final, Protocol
 
 import numpy as np
 
+from models.alertbook import Alert
 from models.definition import ChurnDefinition
 from models.event import Event
 from models.example import Example
@@ -105,7 +106,8 @@ class Backtest:
         scorer = learner.scorer()
         self.partitions = [Partition(definition, store, scorer) for store in self.stores]
         self.examples: list[Example] = []
-        self.events = self.duplicates = self.points = 0
+        self.alerts: list[Alert] = []
+        self.events = self.duplicates = self.points = self.censored = 0
         self.on_effects: Callable[[int, Effects], None] | None = None
         self._partition_of = partition_of
         self._homes: dict[str, int] = {}
@@ -142,6 +144,8 @@ class Backtest:
                 effects = partition.process(batch)
                 store.apply(effects.changes)
                 released += effects.examples
+                self.alerts += effects.alerts
+                self.censored += effects.censored
                 self.events += len(batch)
                 self.points += len(effects.points)
                 self.duplicates += effects.duplicates

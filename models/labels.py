@@ -75,10 +75,11 @@ class Labels:
         """Bit mask of the definitions under which the customer can still churn.
 
         By an event: whose subscription runs and who has not already gone; who never had a subscription, as long as
-        something was heard of them lately. By inactivity: who was active within the definition's window.
+        something was heard of them lately. By inactivity: who was active within the definition's window, and has not
+        gone by a primary event.
         """
         state = None
-        mask = 0
+        mask, gone = 0, False
         for i, definition in enumerate(self._definitions):
             last = profile.matched[i]
             if isinstance(definition, EventDefinition):
@@ -86,12 +87,15 @@ class Labels:
                     state = SubscriptionState(profile.subscription)
                 if state.started:
                     alive = state.active and last <= max(state.since_ms, 0)
+                    gone |= not alive and bool(self.primary_mask >> i & 1)
                 else:
                     alive = not last and at_ms - profile.newest_ms < UNSUBSCRIBED_WINDOW_MS
+                    gone |= last > 0 and bool(self.primary_mask >> i & 1)
             else:
                 alive = last > 0 and at_ms - last <= definition.if_active_in_ms
             mask |= alive << i
-        return mask
+        # who has cancelled cannot fall silent too: silence after the end is no second churn
+        return mask & ~self.primary_mask if gone else mask
 
     def release(self, key: bytes, pending: Pending) -> Release:
         """What came of a snapshot, once horizon and grace are over."""

@@ -182,7 +182,7 @@ class Partition:
         self.store = store
         self.scorer = scorer
         self.population = Population(FEATURE_COUNT, definition.population_half_life_ms)
-        self.percentiles = Percentiles(definition.horizon_ms)
+        self.percentiles = Percentiles(definition.snapshot_every_ms)  # in which everybody was seen once
         self.feed = Feed()
         self.clock_ms = 0
         self.context = Context(definition.label_hash, definition.hash, definition.horizon_ms, topic, number)

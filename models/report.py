@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from models.alert_quality import AlertQuality
 from models.duration import DAY_MS, rfc3339
 from models.evaluation import (
     CLIP,
@@ -170,6 +171,7 @@ class Counts:
     rejected: dict[str, int] = field(default_factory=dict)  # by reason
     customers: int = 0
     examples: int = 0  # matured, inside the window or not
+    censored: int = 0  # snapshots whose label a gap in the feed hides
     pending: int = 0  # snapshots whose horizon reaches past the end: they have no label
 
 
@@ -195,6 +197,7 @@ class Report:
     periods: tuple[Period, ...]
     features: tuple[FeatureWeight, ...]
     counts: Counts
+    alerts: AlertQuality | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values under stable keys, in a fixed order; times in RFC 3339, undefined figures null."""
@@ -217,6 +220,7 @@ def evaluate(
     counts: Counts | None = None,
     definition: str = "",
     model_version: str = "",
+    alerts: AlertQuality | None = None,
 ) -> Report:
     """Judge the examples with start_ms <= snapshot_ms < to_ms; without bounds, all of them.
 
@@ -252,6 +256,7 @@ def evaluate(
         periods=_periods(window, start, period_ms, rate),
         features=tuple(sorted(features, key=lambda one: (-abs(one.weight), one.name))),
         counts=counts if counts is not None else Counts(examples=len(examples)),
+        alerts=alerts,
     )
 
 

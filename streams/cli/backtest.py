@@ -18,8 +18,8 @@ from streams.errors import ChurnSignalsError, ConfigurationError
 if TYPE_CHECKING:
     from models.backtest import Backtest
     from models.event import Event
-    from models.model import Model
     from models.example import Example
+    from models.model import Model
     from models.report import FeatureWeight, Report
 
 PARTITIONS = 4
@@ -47,6 +47,12 @@ WIDTH_PIPED = 120
     help="Write each matured example, one JSON object a line (.gz is compressed).",
 )
 @click.option(
+    "--alerts",
+    "alerts_path",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write every change of an alert that would have been sent, one JSON object a line (.gz is compressed).",
+)
+@click.option(
     "--plot",
     "plot_path",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -60,6 +66,7 @@ def backtest(
     partitions: int,
     json_path: Path | None,
     examples_path: Path | None,
+    alerts_path: Path | None,
     plot_path: Path | None,
 ) -> None:
     """Replay FILE (events, one JSON object a line, plain or gzipped; - is standard input) and judge the model.
@@ -70,6 +77,7 @@ def backtest(
     """
     from rich.console import Console
 
+    from models.alert_quality import judge
     from models.report import Examples, evaluate
     from streams.cli import report as tables
 
@@ -91,7 +99,11 @@ def backtest(
         counts=_counts(run, rejected),
         definition=definition.hash,
         model_version=model.version,
+        alerts=judge(run.alerts, run.examples, definition, start_ms, to_ms),
     )
+    if alerts_path is not None:
+        with _output(alerts_path) as out:
+            out.writelines(alert.value + b"\n" for alert in run.alerts)
     if examples_path is not None:
         write_examples(examples_path, run.examples)
     if json_path is not None:
@@ -169,6 +181,7 @@ def _counts(run: Backtest, rejected: Counter[str]) -> Any:
         rejected=dict(sorted(rejected.items())),
         customers=sum(key[:1] == b"c" for key in records),
         examples=len(run.examples),
+        censored=run.censored,
         pending=sum(key[:1] == b"s" for key in records),
     )
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from models.alert_quality import AlertQuality
 from models.duration import DAY_MS, rfc3339
 from models.report import Counts, FeatureWeight, Quality, Report
 
@@ -63,6 +64,8 @@ def footnotes(report: Report) -> tuple[str, ...]:
         )
     if warning is not None and warning.churned:
         notes.append(_lead(report))
+    if report.alerts is not None and report.alerts.told:
+        notes.append(_alerts(report.alerts))
     notes.append(_went_in(report.counts))
     identity = [("model", report.model_version), ("churn definition", report.definition)]
     notes += [f"{name.capitalize()} {value}." for name, value in identity if value]
@@ -196,6 +199,21 @@ def _lead(report: Report) -> str:
     )
 
 
+def _alerts(alerts: AlertQuality) -> str:
+    found = f"{alerts.told.get('opened', 0):,} alerts opened for {alerts.customers:,} customers"
+    if alerts.precision is not None:
+        rate = "" if alerts.churn_rate is None else f" (at random: {_percent(alerts.churn_rate)})"
+        found += f"; of {alerts.judged:,} whose outcome is known {_percent(alerts.precision)} were right{rate}"
+    if alerts.lead_days_median is not None:
+        found += (
+            f", {alerts.lead_days_median:.0f} days before the churn (median; half of them "
+            f"{alerts.lead_days_lower_quartile:.0f} to {alerts.lead_days_upper_quartile:.0f})"
+        )
+    if alerts.recall is not None:
+        found += f". They told of {_percent(alerts.recall)} of the {alerts.churned:,} customers who churned"
+    return f"{found}."
+
+
 def _went_in(counts: Counts) -> str:
     rejected = sum(counts.rejected.values())
     reasons = ", ".join(f"{reason} {n:,}" for reason, n in sorted(counts.rejected.items()) if n)
@@ -204,6 +222,7 @@ def _went_in(counts: Counts) -> str:
         (counts.customers, lambda n: f"{n:,} customers"),
         (counts.duplicates, lambda n: f"{n:,} duplicates ignored"),
         (rejected, lambda n: f"{n:,} rejected ({reasons})"),
+        (counts.censored, lambda n: f"{n:,} labels hidden by a gap in the feed"),
         (counts.pending, lambda n: f"{n:,} snapshots still without a label, their horizon reaches past the end"),
     ]
     return "; ".join([f"{counts.examples:,} matured examples", *(say(n) for n, say in parts if n)]) + "."

@@ -410,3 +410,13 @@ def test_deadlines_of_one_moment_are_handled_in_an_order_without_meaning() -> No
         worlds[1].feed(tick(day(n)))
     keys = [[p[0] for p in world.points if p[2] == SILENCE and p[1] == day(LOOKS[0])] for world in worlds]
     assert keys[0] == keys[1] == sorted((b"c" + c.encode() for c in customers), key=order_hash)
+
+
+def test_who_has_cancelled_does_not_fall_silent_too() -> None:
+    """With both definitions primary: no snapshot, no further alert; a new subscription begins a new life."""
+    world, s = subscribed(CHURN)
+    world.feed(cancelled(s - 1), tick(s + 3 * DAY_MS))
+    assert world.times(SNAPSHOT) == []
+    again = s + 4 * DAY_MS
+    world.feed(event("Subscription Started", again), event("page", again + 1), tick(again + 8 * DAY_MS))
+    assert world.times(SNAPSHOT)
