@@ -1,0 +1,212 @@
+"""What a run must have made of its events: the fold offline over what the events topic holds, byte for byte."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import orjson
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from harness import Run
+
+from models.backtest import MemoryStore
+from models.definition import ChurnDefinition
+from models.event import Event, decode
+from models.label import label_value, read_label
+from models.model import Model
+from models.outputs import alert_headers
+from models.partition import Effects, Entry, Partition
+from models.primitives import DAY_MS
+from models.profile import PREFIX_BYTES
+from models.scorebook import tell
+from streams.lag import measure
+from streams.partitioner import partition_of
+from streams.processor import SPACE
+from streams.topics import ALERTS, CHANGELOG, EVENTS, LABELS, SCORES, name_of
+
+DRAIN_TIMEOUT_S = 90.0
+
+
+class Fold(NamedTuple):
+    """What the offline fold of one partition gives; its outputs in order."""
+
+    records: dict[bytes, bytes]
+    scores: list[tuple[bytes, bytes]]
+    alerts: list[tuple[bytes, bytes, tuple[tuple[str, bytes], ...]]]
+    labels: list[bytes]
+    effects: list[Effects]
+
+
+def offline(definition: ChurnDefinition, topic: str, number: int, entries: Sequence[Entry], snapshot: bytes) -> Fold:
+    """The same fold by the backtest's store, a day at a time, as a backtest cuts it."""
+    store = MemoryStore()
+    partition = Partition(definition, store, Model.restore_scorer(snapshot, SPACE), topic=topic, number=number)
+    days: dict[int, list[Entry]] = defaultdict(list)
+    newest = 0
+    for entry in entries:  # by the partition's clock: events may be late
+        newest = max(newest, entry.event.time_ms // DAY_MS)
+        days[newest].append(entry)
+    fold = Fold(store.records, [], [], [], [])
+    for day in days.values():
+        effects = partition.process(day)
+        told, histories = tell(partition.context, effects, store)
+        store.apply({**effects.changes, **histories})
+        fold.scores.extend((one.customer, one.value) for one in told)
+        fold.alerts.extend(
+            (a.customer, a.value, tuple(alert_headers(a.event, a.customer.decode()))) for a in effects.alerts
+        )
+        fold.labels.extend(label_value(example) for example in effects.examples)
+        fold.effects.append(effects)
+    return fold
+
+
+async def read(run: Run, topic: str) -> list[Any]:
+    """Everything committed in a topic, as records."""
+    consumer = AIOKafkaConsumer(
+        **run.settings.connection(), isolation_level="read_committed", auto_offset_reset="earliest"
+    )
+    await consumer.start()
+    try:
+        await consumer._client.force_metadata_update()
+        tps = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic) or ()]
+        consumer.assign(tps)
+        end = await consumer.end_offsets(tps)
+        found: list[Any] = []
+        while not all([await consumer.position(tp) >= end[tp] for tp in tps]):
+            for records in (await consumer.getmany(timeout_ms=100, max_records=20_000)).values():
+                found += records
+        return found
+    finally:
+        await consumer.stop()
+
+
+async def entries_of(run: Run) -> dict[int, list[Entry]]:
+    """What each partition has to apply, in its order; that is what stands at home in the events topic."""
+    count = run.settings.partitions
+    found: dict[int, list[Entry]] = {number: [] for number in range(count)}
+    for record in await read(run, name_of(EVENTS, run.settings)):
+        event = decode(record.value, record.headers, None)
+        if isinstance(event, Event) and partition_of(event.customer.encode(), count) == record.partition:
+            found[record.partition].append(Entry(record.offset, event))
+    return found
+
+
+async def drained(run: Run) -> None:
+    """Wait until everything is applied: twice without lag, because forwarded events are events again."""
+    deadline, quiet = time.monotonic() + DRAIN_TIMEOUT_S, 0
+    while time.monotonic() < deadline:
+        rows = [row for row in await measure(run.settings) if row.topic == name_of(EVENTS, run.settings)]
+        quiet = quiet + 1 if all(row.committed is not None and row.lag == 0 for row in rows) else 0
+        if quiet == 2:
+            return
+        await asyncio.sleep(0.7)
+    logs = "\n".join(run.log_of(name)[-1500:] for name in run.workers)
+    raise AssertionError(f"not all done after {DRAIN_TIMEOUT_S:.0f} s:\n{logs}")
+
+
+class Outputs(NamedTuple):
+    """What a run wrote, by partition and in order."""
+
+    records: dict[int, dict[bytes, bytes]]
+    scores: dict[int, list[tuple[bytes, bytes]]]
+    alerts: dict[int, list[tuple[bytes, bytes, tuple[tuple[str, bytes], ...]]]]
+    labels: list[bytes]
+
+
+async def outputs_of(run: Run) -> Outputs:
+    """Of all topics, read committed."""
+    count = run.settings.partitions
+    found = Outputs({n: {} for n in range(count)}, {n: [] for n in range(count)}, {n: [] for n in range(count)}, [])
+    for record in await read(run, name_of(CHANGELOG, run.settings)):
+        if record.key[:1] == b"\0":
+            continue
+        if record.value is None:
+            found.records[record.partition].pop(record.key, None)
+        else:
+            found.records[record.partition][record.key] = record.value
+    for record in await read(run, name_of(SCORES, run.settings)):
+        found.scores[record.partition].append((record.key, record.value))
+    for record in await read(run, name_of(ALERTS, run.settings)):
+        found.alerts[record.partition].append((record.key, record.value, tuple(record.headers)))
+    found.labels.extend([record.value for record in await read(run, name_of(LABELS, run.settings))])
+    return found
+
+
+async def equal(run: Run, definition: ChurnDefinition, snapshot: bytes) -> dict[int, Fold]:
+    """Every profile, pending snapshot, score, alert and training example is that of the offline fold, byte for byte."""
+    await drained(run)
+    entries, found = await entries_of(run), await outputs_of(run)
+    folds = {n: offline(definition, name_of(EVENTS, run.settings), n, e, snapshot) for n, e in entries.items()}
+    for number, fold in folds.items():
+        assert found.scores[number] == fold.scores
+        assert found.alerts[number] == fold.alerts
+        assert found.records[number].keys() == fold.records.keys()
+        assert found.records[number] == fold.records
+    assert Counter(found.labels) == Counter(label for fold in folds.values() for label in fold.labels)
+    return folds
+
+
+async def equal_by_named_model(
+    run: Run, definition: ChurnDefinition, untaught: bytes, models: dict[str, bytes]
+) -> set[str]:
+    """What does not depend on the model is that of the offline fold; what does equals that of the model that it names.
+
+    Args:
+        untaught: Any snapshot.
+        models: Snapshots by version.
+
+    Returns:
+        The versions that were named.
+    """
+    await drained(run)
+    entries, found = await entries_of(run), await outputs_of(run)
+    scorers = {version: Model.restore_scorer(snapshot, SPACE) for version, snapshot in models.items()}
+    labels = [read_label(value) for value in found.labels]
+    frozen = {}
+    for number, mine in entries.items():
+        fold = offline(definition, name_of(EVENTS, run.settings), number, mine, untaught)
+        rows = {}
+        for effects in fold.effects:
+            for i, point in enumerate(effects.points):
+                rows[point.key[1:], point.at_ms, point.trigger, point.offset] = effects.x[i], effects.m[i]
+            frozen.update({(e.customer, e.snapshot_ms): e for e in effects.examples})
+        assert _profiles(found.records[number]) == _profiles(fold.records)
+        for customer, value in found.scores[number]:
+            said = orjson.loads(value)
+            offset = said["lineage"]["offset"]
+            at_ms = _ms(said["scored_at"])
+            x, m = rows[customer, at_ms, said["trigger"], -1 if offset is None else offset]
+            again = scorers[said["model"]].score(x[None, :], m[None, :])
+            assert said["probability"] == again.probability[0]
+    assert {(e.customer, e.snapshot_ms) for e in labels} == frozen.keys()
+    assert len(labels) == len(frozen)
+    for e in labels:
+        same = frozen[e.customer, e.snapshot_ms]
+        assert (e.features, e.population, e.label, e.labels) == (
+            same.features,
+            same.population,
+            same.label,
+            same.labels,
+        )
+        x, m = np.frombuffer(e.features)[None, :], np.frombuffer(e.population)[None, :]
+        again = scorers[e.model].score(x, m)
+        assert e.probability == again.probability[0]
+        assert e.members == tuple(again.members()[0].tolist())
+    return {e.model for e in labels} | {orjson.loads(v)["model"] for told in found.scores.values() for _, v in told}
+
+
+def _profiles(records: dict[bytes, bytes]) -> dict[bytes, bytes]:
+    """All of a profile but the newest score: when it is due, and its body."""
+    return {key: value[:8] + value[PREFIX_BYTES:] for key, value in records.items() if key[:1] == b"c"}
+
+
+def _ms(written: str) -> int:
+    from models.numbers import moment_ms
+
+    found = moment_ms(written)
+    assert found is not None
+    return found
