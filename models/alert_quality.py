@@ -1,13 +1,13 @@
 """What alerts were worth: how many opened, how many of them were right, how much of the churn they found, how early.
 
-An alert that opened is right if its customer churned within the horizon after it; it is judged if that is known: the
-horizon and grace are over, and a matured example of the customer stands near it (it takes part in the label's rules:
-who could not churn, or was hidden by a gap in the feed, has none).
+An alert that opened is judged by its customer's training example: by the label of the newest snapshot of the period
+before it, or else of the first one of the period after it. So it follows the rules of labels: who could not churn, was
+hidden by a gap in the feed, or whose horizon is not over, has none, and the alert is not judged.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -63,17 +63,16 @@ def judge(
         told[alert.event.type] += 1
         if alert.event.type == "opened":
             opened.setdefault(alert.customer.decode(), []).append(alert.event.at_ms)
-    near, churns = _by_customer(examples)
+    by_customer = _by_customer(examples)
     judged, leads = 0, []
     for customer, times in opened.items():
         for at in times:
-            if not _stands_near(near.get(customer, []), at, definition.snapshot_every_ms):
-                continue
+            example = _near(by_customer.get(customer, []), at, definition.snapshot_every_ms)
+            if example is None or (example.label and example.churned_ms <= at):
+                continue  # nothing is known, or it had happened: nobody knew yet
             judged += 1
-            later = churns.get(customer, [])
-            place = bisect_right(later, at)
-            if place < len(later) and later[place] <= at + definition.horizon_ms:
-                leads.append((later[place] - at) / DAY_MS)
+            if example.label:
+                leads.append((example.churned_ms - at) / DAY_MS)
     window = [e for e in examples if first <= e.snapshot_ms < last]
     churned = {e.customer for e in window if e.label}
     found = {
@@ -99,19 +98,19 @@ def judge(
     )
 
 
-def _by_customer(examples: Sequence[Example]) -> tuple[dict[str, list[int]], dict[str, list[int]]]:
-    """Times of matured snapshots and of churns, in order."""
-    snapshots: dict[str, list[int]] = {}
-    churns: dict[str, list[int]] = {}
-    for e in examples:
-        snapshots.setdefault(e.customer, []).append(e.snapshot_ms)
-        if e.label:
-            churns.setdefault(e.customer, []).append(e.churned_ms)
-    for times in (*snapshots.values(), *churns.values()):
-        times.sort()
-    return snapshots, churns
+def _by_customer(examples: Sequence[Example]) -> dict[str, list[Example]]:
+    """In order of their snapshots."""
+    found: dict[str, list[Example]] = {}
+    for e in sorted(examples, key=lambda e: e.snapshot_ms):
+        found.setdefault(e.customer, []).append(e)
+    return found
 
 
-def _stands_near(snapshots: list[int], at_ms: int, within_ms: int) -> bool:
-    place = bisect_left(snapshots, at_ms - within_ms)
-    return place < len(snapshots) and snapshots[place] <= at_ms + within_ms
+def _near(examples: list[Example], at_ms: int, within_ms: int) -> Example | None:
+    """The newest at or before a time, or else the first after it, within a period."""
+    place = bisect_right(examples, at_ms, key=lambda e: e.snapshot_ms)
+    if place and examples[place - 1].snapshot_ms >= at_ms - within_ms:
+        return examples[place - 1]
+    if place < len(examples) and examples[place].snapshot_ms <= at_ms + within_ms:
+        return examples[place]
+    return None

@@ -1,4 +1,4 @@
-"""What alerts were worth: right within the horizon, judged only where the outcome is known, early by the days before."""
+"""What alerts were worth: judged by the example near them, early by the days before the churn."""
 
 from __future__ import annotations
 
@@ -31,14 +31,21 @@ def example(customer: str, day: float, churned_day: float | None = None) -> Exam
     return Example(customer, at, at + 12 * DAY_MS, *more)
 
 
-def test_an_alert_is_right_if_the_customer_churns_within_the_horizon_after_it() -> None:
-    examples = [example(c, 0, churned) for c, churned in (("a", 7.0), ("b", None), ("c", 10.5), ("d", 0.5))]
+def test_an_alert_is_right_if_the_example_near_it_says_so() -> None:
+    examples = [example(c, 0, churned) for c, churned in (("a", 7.0), ("b", None), ("c", 9.5), ("d", 0.5))]
     found = judge([alert("a", 1), alert("b", 1), alert("c", 1), alert("d", 1)], examples, CHURN)
-    assert (found.judged, found.right, found.precision) == (4, 2, 0.5)
-    assert (found.churned, found.found) == (3, 2), "d had left before the alert"
+    assert (found.judged, found.right) == (3, 2), "d had left before the alert, and nobody knew"
+    assert found.precision == pytest.approx(2 / 3)
+    assert (found.churned, found.found) == (3, 2)
     assert found.recall == pytest.approx(2 / 3)
     assert found.churn_rate == 0.75
-    assert found.lead_days_median == pytest.approx((6 + 9.5) / 2)
+    assert found.lead_days_median == pytest.approx((6 + 8.5) / 2)
+
+
+def test_the_newest_snapshot_before_an_alert_judges_it_else_the_first_after() -> None:
+    examples = [example("a", -4), example("a", 1, 8.0), example("a", 6), example("b", 3, 9.0)]
+    found = judge([alert("a", 2), alert("b", 1)], examples, CHURN)
+    assert (found.judged, found.right) == (2, 2)
 
 
 def test_an_alert_without_an_example_near_it_is_counted_and_not_judged() -> None:
