@@ -197,8 +197,10 @@ class Partition:
             if consumed >= len(records):
                 break
             records = records[consumed:]
+            # committed: behind us also if the rest is fetched again, by the next owner or, kept over a rebalance, by us
+            progress.position = records[0].offset
             if self._stopping:
-                return  # the rest is fetched again, by us or by the next owner
+                return
         progress.position = batch.next
 
     async def _apply(self, records: Sequence[Record], next_offset: int, *, due: bool) -> int:

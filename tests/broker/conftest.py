@@ -6,6 +6,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from zlib import crc32
 
 import pytest
 
@@ -26,5 +27,6 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedBroker]
 @pytest.fixture
 def new_run(request: pytest.FixtureRequest, broker: EmbeddedBroker, tmp_path: Path) -> Callable[..., Run]:
     """Topics and a group of the test's own."""
-    name = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower()).strip("-")[:60]
+    words = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower()).strip("-")
+    name = f"{words[:50]}-{crc32(request.node.nodeid.encode()):08x}"  # cut, two names may be one
     return lambda **changes: Run(name, broker.address, tmp_path, **changes)

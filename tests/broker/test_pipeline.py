@@ -146,7 +146,8 @@ class Feed:
 
     async def publish(self) -> None:
         self._dice, topic = random.Random(3), name_of(EVENTS, self.run.settings)
-        async with AIOKafkaProducer(**self.run.settings.connection(), linger_ms=5) as producer:
+        connection = self.run.settings.connection()
+        async with AIOKafkaProducer(**connection, linger_ms=5, enable_idempotence=True) as producer:
             while self.sent < len(self.lines):
                 left = len(self.lines) * self.given // self.shares - self.sent
                 for _ in range(left if self.given >= self.shares else min(left - 1, 1 + left // 12)):
@@ -177,6 +178,8 @@ class Feed:
         """The dead letters are exactly the broken ones, byte for byte; what was astray was forwarded once."""
         settings = self.run.settings
         letters = [DeadLetter.of(record) for record in await read(self.run, name_of(DEAD_LETTERS, settings))]
+        twice = {place: n for place, n in Counter(letter.source for letter in letters).items() if n > 1}
+        assert not twice, "a dead letter was written twice"
         assert Counter((d.key, d.value, d.headers) for d in letters) == Counter(self.broken)
         reasons = Counter(letter.reason for letter in letters)
         assert reasons["misrouted"] == self.misrouted > 0

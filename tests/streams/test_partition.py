@@ -241,6 +241,30 @@ def test_a_part_of_a_batch_is_committed_at_its_own_position() -> None:
     assert positions == [2, 4, 6]
 
 
+def test_a_batch_that_was_stopped_in_its_middle_goes_on_behind_what_is_committed() -> None:
+    """Rule: revoked between two transactions of a batch and kept over the rebalance, nothing is applied twice."""
+    world = World(take=2)
+    partition = partition_of(world)
+
+    async def body() -> None:
+        partition.deliver(batch(0, 6))
+        while not world.committed:
+            await asyncio.sleep(0)
+
+    running(partition, body)
+    done = len(world.applied)
+    assert 0 < done < 6, "stopped after the batch: the test proved nothing"
+    assert partition.position == done
+    partition.resume()
+
+    async def rest() -> None:
+        partition.deliver(batch(partition.position, 6))
+        await settle()
+
+    running(partition, rest)
+    assert world.applied == [0, 1, 2, 3, 4, 5]
+
+
 def test_a_processor_that_takes_nothing_and_changes_nothing_stops_the_worker() -> None:
     """Rule: no endless loop over the same record."""
 
