@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import date, timedelta
+from functools import lru_cache
 
 SECOND_MS = 1_000
 MINUTE_MS = 60 * SECOND_MS
@@ -51,5 +52,15 @@ def rfc3339(time_ms: int) -> str:
     >>> rfc3339(1_390_694_400_000), rfc3339(-1)
     ('2014-01-26T00:00:00Z', '1969-12-31T23:59:59.999Z')
     """
-    moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=time_ms)
-    return moment.isoformat(timespec="milliseconds" if time_ms % SECOND_MS else "seconds").replace("+00:00", "Z")
+    day, of_day = divmod(time_ms, DAY_MS)
+    seconds, ms = divmod(of_day, SECOND_MS)
+    minutes, second = divmod(seconds, 60)
+    hour, minute = divmod(minutes, 60)
+    fraction = f".{ms:03d}" if ms else ""
+    return f"{_date(day)}T{hour:02d}:{minute:02d}:{second:02d}{fraction}Z"
+
+
+@lru_cache(maxsize=4096)
+def _date(day: int) -> str:
+    """Most of what is written is of a few days."""
+    return (date(1970, 1, 1) + timedelta(days=day)).isoformat()

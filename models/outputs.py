@@ -78,6 +78,14 @@ class _AlertOfScore(msgspec.Struct, gc=False):
     since: str
 
 
+# Structs instead of dicts: names are written from a table, not one by one.
+_ZERO: Final = 0.0
+_Features: Any = msgspec.defstruct("_Features", [(name, float) for name in NAMES], gc=False)
+_Contributions: Any = msgspec.defstruct(
+    "_Contributions", [(name, float, _ZERO) for name in NAMES], gc=False, omit_defaults=True
+)
+
+
 class _ScoreValue(msgspec.Struct, gc=False):
     customer: CustomerFacts
     scored_at: str
@@ -96,8 +104,8 @@ class _ScoreValue(msgspec.Struct, gc=False):
     rest: float
     reasons: list[Reason]
     protective: list[Reason]
-    contributions: dict[str, float]
-    features: dict[str, float]
+    contributions: Any  # of the features that contribute
+    features: Any
     history: list[tuple[int, int]]
     activity: Activity
     alert: _AlertOfScore | None
@@ -188,9 +196,11 @@ class ScoredBatch:
         x, m = x[chosen], m[chosen]
         values = natural(x)
         contributions = scores.contributions(chosen)
-        self._explained = explain(contributions, scores.bias(chosen), scores.log_odds[chosen], x, m, values)
-        self._evidence = evidence(values, trust)
         self._values = values.tolist()
+        self._explained = explain(
+            contributions, scores.bias(chosen), scores.log_odds[chosen], x, m, values, self._values
+        )
+        self._evidence = evidence(values, trust)
         self._contributions = (np.round(contributions, CONTRIBUTION_DIGITS) + 0.0).tolist()
         self._horizon_days = context.horizon_ms / DAY_MS
 
@@ -249,8 +259,8 @@ class ScoredBatch:
                 found.rest,
                 found.raising,
                 found.protective,
-                {name: c for name, c in zip(NAMES, self._contributions[i], strict=True) if c},
-                dict(zip(NAMES, self._values[i], strict=True)),
+                _Contributions(*[c or _ZERO for c in self._contributions[i]]),
+                _Features(*self._values[i]),
                 history,
                 activity(portrait, at),
                 alert_of_score(alert),

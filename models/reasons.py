@@ -44,9 +44,7 @@ _CODE: Final = np.array([CODES.index(f.reason) for f in FEATURES])
 _ORDER: Final = np.argsort(_CODE, kind="stable")
 _PRESENT: Final = np.unique(_CODE)
 _STARTS: Final = np.searchsorted(_CODE[_ORDER], _PRESENT)
-_SPANS: Final = tuple(  # where each code's features stand once sorted by code
-    slice(*np.searchsorted(_CODE[_ORDER], [code, code + 1]).tolist()) for code in range(len(CODES))
-)
+_MEMBERS: Final = tuple([i for i, f in enumerate(FEATURES) if f.reason == code] for code in CODES)
 _LOW: Final = CODES.index(LOW_EVIDENCE)
 _SILENT: Final = np.array([code in SILENT_CODES for code in CODES])
 _TENURE, _NO_RHYTHM, _ACTIVE = (NAMES.index(name) for name in ("tenure_days", "no_rhythm", "active_days_90"))
@@ -103,7 +101,13 @@ def by_code(contributions: Floats, x: Floats) -> Floats:
 
 
 def explain(
-    contributions: Floats, bias: Floats, log_odds: Floats, x: Floats, m: Floats, values: Floats | None = None
+    contributions: Floats,
+    bias: Floats,
+    log_odds: Floats,
+    x: Floats,
+    m: Floats,
+    values: Floats | None = None,
+    listed: list[list[float]] | None = None,
 ) -> list[Explanation]:
     """The reasons of n scores.
 
@@ -113,21 +117,18 @@ def explain(
         log_odds: (n,).
         x: Features as scored, (n, d), NaN for missing.
         m: The population's level at the time, (n, d), NaN for unknown.
-        values: `natural(x)`, if the caller has it.
+        values, listed: `natural(x)`, and the same as lists, if the caller has them.
     """
     totals = by_code(contributions, x)
     known = natural(x) if values is None else values
-    # each code's features together, the loudest first: contributions are far from 500
-    grouped = np.argsort(_CODE * 1000.0 - np.clip(contributions, -499.0, 499.0), axis=1, kind="stable")
     return [
         _one(*row)
         for row in zip(
             totals.tolist(),
             np.argsort(totals, axis=1, kind="stable").tolist(),
             contributions.tolist(),
-            grouped.tolist(),
-            known.tolist(),
-            natural(m).tolist(),
+            known.tolist() if listed is None else listed,
+            natural(m),
             _unknown(known, contributions),
             bias.tolist(),
             log_odds.tolist(),
@@ -140,9 +141,8 @@ def _one(
     totals: list[float],
     codes: list[int],
     row: list[float],
-    grouped: list[int],
     values: list[float],
-    peers: list[float],
+    peers: Floats,
     unknown: bool,
     bias: float,
     log_odds: float,
@@ -155,20 +155,25 @@ def _one(
         if (total := totals[code]) > -LEAST:
             break
         listed += total
-        protective.append(_reason(code, total, row, grouped[_SPANS[code]][::-1], values, peers))
+        protective.append(_reason(code, total, row, _loudest(code, row)[::-1], values, peers))
     raising = []
     for code in codes[: -RAISING_MAX - 1 : -1]:
         if (total := totals[code]) < LEAST:
             break
         listed += total
-        raising.append(_reason(code, total, row, grouped[_SPANS[code]], values, peers))
+        raising.append(_reason(code, total, row, _loudest(code, row), values, peers))
     if not raising:
         raising.append(_nothing_known(values))
     return Explanation(raising, protective, log_odds - bias - listed, bias, log_odds)
 
 
+def _loudest(code: int, row: list[float]) -> list[int]:
+    """The features of a code, the one that raises the risk most first."""
+    return sorted(_MEMBERS[code], key=row.__getitem__, reverse=True)
+
+
 def _reason(
-    code: int, total: float, row: list[float], members: list[int], values: list[float], peers: list[float]
+    code: int, total: float, row: list[float], members: list[int], values: list[float], peers: Floats
 ) -> Reason:
     """One code's reason, told by the loudest of its features; `members` has the loudest first.
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from models.outputs import Context, ScoredBatch, recall, remember
 from models.partition import Effects
 from models.store import Store, history_key
+
+CHUNK_ROWS: Final = 128  # explained together; some hundred numbers of each are objects meanwhile, and fit into a cache
 
 
 class Told(NamedTuple):
@@ -28,11 +30,13 @@ def tell(context: Context, effects: Effects, store: Store) -> tuple[list[Told], 
     rows, points = effects.told, effects.points
     if not rows:
         return [], {}
-    batch = ScoredBatch(context, points, effects.x, effects.m, effects.scores, effects.trust, rows)
     keys = [history_key(points[row].key) for row in rows]
     histories = _histories(keys, store)
     told: list[Told] = []
-    for row, key in zip(rows, keys, strict=True):
+    for place, (row, key) in enumerate(zip(rows, keys, strict=True)):
+        if place % CHUNK_ROWS == 0:
+            chunk = rows[place : place + CHUNK_ROWS]
+            batch = ScoredBatch(context, points, effects.x, effects.m, effects.scores, effects.trust, chunk)
         point, probability = points[row], float(effects.scores.probability[row])
         histories[key] = history = remember(histories[key], point.at_ms, probability)
         value = batch.score_value(

@@ -69,7 +69,7 @@ class Told(NamedTuple):
     own: bool = False  # the baseline is the customer's
 
 
-def tell(index: int, values: Sequence[float], peers: Sequence[float], raising: bool = True) -> Told:
+def tell(index: int, values: Sequence[float], peers: Sequence[float] | Floats, raising: bool = True) -> Told:
     """One feature of one customer in plain words.
 
     Compared with the customer's own baseline, or else with where customers stand now, whichever speaks for the
@@ -97,7 +97,7 @@ def tell(index: int, values: Sequence[float], peers: Sequence[float], raising: b
             said = compare(facts, value) if compare is not None else f"{say(facts, value)}; {usual} {show(own)}"
             return Told(said, name, value, round(own, DIGITS), True)
     if peers_matter and _RELATIVE[told_by]:
-        peer = peers[told_by]
+        peer = float(peers[told_by])
         if peer == peer and (not side or side * (value - peer) > SAME * abs(peer)):
             return Told(f"{say(facts, value)}; customers now {show(peer)}", name, value, peer)
     return Told(say(facts, value), name, value, None)
