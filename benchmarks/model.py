@@ -6,6 +6,10 @@ Prints microseconds per event for every stage, what that is in units of `orjson.
 process (the figure that decides: it does not depend on the machine), the size of profiles, and peak memory. Without a
 file, or where it is absent, simulated customers are used.
 
+`orjson.loads` is measured as decoding is: a batch's answers are kept until the batch is done, as every program does
+that makes something of them. What it takes when each answer is thrown away at once, so that the next one finds its
+memory warm, is printed beside it.
+
 Decoding and encoding of profiles, and copying out what features read of them, happen customer by customer while events
 are applied, and count as "apply": a clock around each would be part of what it measures. Left out is what a worker does
 besides the fold: reading the log, writing to its store, and the outputs, which decode the profiles of the
@@ -97,7 +101,10 @@ def measure(lines: list[bytes], definition: ChurnDefinition) -> dict[str, Any]:
     model.learn = watch.around("learn", model.learn)  # type: ignore[method-assign]
     watch.around("score", lambda: None)
     store, examples, points = MemoryStore(), [], 0
-    loads_s = decode_s = process_s = 0.0
+    alert_book = fold.AlertBook
+    watched = type("AlertBook", (alert_book,), {"turn": watch.around("alerts", alert_book.turn)})
+    fold.AlertBook = watched  # type: ignore[misc, assignment]
+    loads_s = dropped_s = decode_s = process_s = 0.0
     part = fold.Partition(definition, store, _TimedScorer(model.scorer(), watch))
     try:
         for at in range(0, len(lines), BATCH_EVENTS):
@@ -106,7 +113,11 @@ def measure(lines: list[bytes], definition: ChurnDefinition) -> dict[str, Any]:
             start = time.perf_counter()
             for line in raw:
                 orjson.loads(line)
+            dropped_s += time.perf_counter() - start
+            start = time.perf_counter()
+            kept = [orjson.loads(line) for line in raw]
             loads_s += time.perf_counter() - start
+            del kept
             start = time.perf_counter()
             decoded = [decode(line, (), None) for line in raw]
             decode_s += time.perf_counter() - start
@@ -123,10 +134,10 @@ def measure(lines: list[bytes], definition: ChurnDefinition) -> dict[str, Any]:
                 examples += effects.examples
                 part.scorer = _TimedScorer(model.scorer(), watch)
     finally:
-        fold.compute = compute
+        fold.compute, fold.AlertBook = compute, alert_book  # type: ignore[misc]
         gc.set_threshold(*usual_thresholds)
         gc.unfreeze()
-    inner_s = watch.seconds["features"] + watch.seconds["score"]
+    inner_s = sum(watch.seconds[stage] for stage in ("features", "score", "alerts"))
     n = len(lines)
     stages = {
         "decode": decode_s,
@@ -142,7 +153,9 @@ def measure(lines: list[bytes], definition: ChurnDefinition) -> dict[str, Any]:
         "labels": len(examples),
         "us_per_event": {stage: 1e6 * seconds / n for stage, seconds in stages.items()},
         "total_us_per_event": 1e6 * total / n,
+        "alerts_us_per_event": 1e6 * watch.seconds["alerts"] / n,
         "loads_us_per_event": 1e6 * loads_s / n,
+        "loads_dropped_us_per_event": 1e6 * dropped_s / n,
         "total_in_loads": total / loads_s,
         "learn_us_per_label": 1e6 * watch.seconds["learn"] / max(watch.calls["learn"], 1),
         "score_us_per_row_in_batch": _score_rows(model, examples),
@@ -192,7 +205,9 @@ def table(result: dict[str, Any], source: str) -> str:
     out += [
         f"{'all but learning':<18}{total:>10.2f}{total / loads:>18.1f}",
         f"{'orjson.loads':<18}{loads:>10.2f}{1.0:>18.1f}",
+        f"{'  answers dropped':<18}{result['loads_dropped_us_per_event']:>10.2f}",
         "",
+        f"alerts: {result['alerts_us_per_event']:.2f} us an event (the policy and its words; not in the sum)",
         f"limits: {LIMIT_LOADS:.0f} x orjson.loads, and {LIMIT_US:.0f} us an event on a quiet machine",
         f"learn: {result['learn_us_per_label']:.0f} us a label (champion, challenger and prior)",
         f"score: {result['score_us_per_row_in_batch']:.2f} us a row in batches of {BATCH}",
