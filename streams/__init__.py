@@ -4,8 +4,9 @@
                          │ read committed, batches of a partition │
                          ▼                                        │
                  worker: EventProcessor (`streams.processor`) ────┤
-                   decode ► apply ► features ► score ► tell       ├──► customer-events.dlq   refused, byte for byte
-                         ▲            │                           ├──► churn-scores          newest score, by customer
+                   decode ► apply ► features ► probability        ├──► customer-events.dlq   refused, byte for byte
+                         ▲            │      ► decision ► alert   ├──► churn-alerts          changes of alerts
+                         │            │                           ├──► churn-scores          newest score, by customer
                          │            │                           └──► churn-labels          matured examples
                          │            └──► profiles, position ──► changelog ──► RocksDB         │ one partition
                          │ every newer snapshot                                                 ▼

@@ -4,6 +4,7 @@ ChurnSignalsError
 ├── ConfigurationError      a setting, a topic or a file is wrong; nothing was started        (exit code 2)
 │   ├── SettingsError       a CHURN_ variable is unknown or holds a value that is not allowed
 │   └── TopicMismatch       a topic is missing or differs from its declaration; names the repair
+├── BrokerUnreachable       no broker answered, or none accepted who we are                    (exit code 1)
 ├── InputLost               the input no longer holds the position that the state stands for  (exit code 1)
 └── OwnershipLost           fenced, or a transaction of unknown outcome; start again          (exit code 75)
 """
