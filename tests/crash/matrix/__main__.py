@@ -1,0 +1,68 @@
+"""`python -m tests.crash.matrix`: plays the rows and prints the table; exit code 1 if anything in it is not zero."""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import orjson
+
+from streams.embedded_broker import EmbeddedBroker
+from tests.crash.matrix.rows import ROWS, Row
+from tests.crash.matrix.runner import play
+from tests.crash.matrix.table import as_json, rendered
+from tests.crash.matrix.verdict import Verdict
+
+# Row 7 sends records with the timestamps of their events: stock retention would delete what is older than a week.
+BROKER = {"log.retention.ms": "-1"}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Play what the arguments say."""
+    known = sorted({row.number for row in ROWS})
+    parser = argparse.ArgumentParser(prog="python -m tests.crash.matrix", description=__doc__)
+    parser.add_argument("--rows", default="", help=f"numbers, comma separated, of {known} (all)")
+    parser.add_argument("--seeds", type=int, default=1, help="so many seeds, from --seed on (1)")
+    parser.add_argument("--seed", type=int, default=1, help="the first one (1)")
+    parser.add_argument("--long", action="store_true", help="the broker also stays away for a minute")
+    parser.add_argument("--json", type=Path, metavar="OUT", help="write every figure here")
+    parser.add_argument("--logs", type=Path, metavar="DIR", help="keep the logs of all processes here")
+    told = parser.parse_args(arguments)
+    try:
+        wanted = {int(number) for number in told.rows.split(",") if number} or set(known)
+    except ValueError:
+        parser.error(f"--rows {told.rows}: numbers, comma separated")
+    if unknown := sorted(wanted - set(known)):
+        parser.error(f"--rows: there is no row {unknown[0]}, only {known}")
+    chosen = [row for row in ROWS if row.number in wanted]
+    with tempfile.TemporaryDirectory() as temporary:
+        verdicts = _play_all(chosen, range(told.seed, told.seed + told.seeds), told.logs or Path(temporary), told.long)
+    print(rendered(verdicts))
+    if told.json is not None:
+        told.json.write_bytes(orjson.dumps(as_json(verdicts), option=orjson.OPT_INDENT_2))
+    return 0 if all(verdict.holds for verdict in verdicts) else 1
+
+
+def _play_all(chosen: Sequence[Row], seeds: range, directory: Path, long: bool) -> list[Verdict]:
+    verdicts = []
+    with tempfile.TemporaryDirectory() as data, EmbeddedBroker(Path(data), properties=BROKER) as broker:
+        for seed in seeds:
+            for row in chosen:
+                place = directory / f"row{row.name}-seed{seed}"
+                verdict = play(row, seed=seed, broker=broker, directory=place, long=long)
+                verdicts.append(verdict)
+                print(f"row {row.name}, seed {seed}: {_in_short(verdict)}", flush=True)
+    return verdicts
+
+
+def _in_short(verdict: Verdict) -> str:
+    if verdict.holds:
+        return f"holds, {verdict.times:,} times in {verdict.seconds:.0f} s"
+    counts = f"lost {verdict.lost}, double {verdict.double}, extra {verdict.extra}"
+    return "; ".join([f"FAILS after {verdict.seconds:.0f} s: {counts}", *verdict.problems])
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,146 @@
+"""Everything that stands in the topics after a run, read committed, and what its input says that should stand there."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, defaultdict
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from typing import Any
+
+from oracle import offline, read
+
+from models.event import Event, decode
+from models.partition import Entry
+from streams import position
+from streams.dead_letters import MISROUTED, PROCESSING_ERROR, DeadLetter
+from streams.processor import FORWARDED, TIMESTAMP
+from streams.topics import ALERTS, CHANGELOG, DEAD_LETTERS, EVENTS, LABELS, SCORES, name_of
+from tests.crash.harness import Run
+from tests.crash.matrix.harm import POISON
+from tests.crash.matrix.log import DEFINITION, PARTITIONS, home_of, snapshot
+
+# Ahead of every record: a record's own timestamp caps its event's time.
+_LATER_MS = 4_000_000_000_000
+
+
+@dataclass
+class Evidence:
+    """Counted by kind of output; the order within a partition beside it, where there is one.
+
+    Attributes:
+        commits: of each partition (wall time, next offset), in order.
+        inputs: of each partition (offset, wall time of the record).
+        labels: the labels topic's values in its order.
+    """
+
+    found: dict[str, Counter[Hashable]]
+    expected: dict[str, Counter[Hashable]]
+    disordered: list[str]
+    commits: dict[int, list[tuple[int, int]]]
+    inputs: dict[int, list[tuple[int, int]]]
+    unmarked: int
+    broken: int
+    labels: list[bytes] = field(default_factory=list)
+
+
+async def gather(run: Run) -> Evidence:
+    """Read all topics, fold the input offline, count both."""
+    settings = run.settings
+    topics = (EVENTS, CHANGELOG, SCORES, ALERTS, LABELS, DEAD_LETTERS)
+    events, changelog, scores, alerts, labels, letters = [await read(run, name_of(topic, settings)) for topic in topics]
+    events.sort(key=lambda record: (record.partition, record.offset))
+    source = _Input(name_of(EVENTS, settings))
+    for record in events:
+        source.take(record)
+    folds = {
+        number: await asyncio.to_thread(offline, DEFINITION, source.topic, number, entries, snapshot())
+        for number, entries in source.entries.items()
+    }
+    kept, commits = _replay(changelog)
+    told = {n: [(r.key, r.value) for r in scores if r.partition == n] for n in folds}
+    sent = {n: [(r.key, r.value, tuple(r.headers)) for r in alerts if r.partition == n] for n in folds}
+    found: dict[str, Counter[Hashable]] = {
+        "profiles": Counter((n, *pair) for n, records in kept.items() for pair in records.items()),
+        "scores": Counter((n, *one) for n, many in told.items() for one in many),
+        "alerts": Counter((n, *one) for n, many in sent.items() for one in many),
+        "examples": Counter(r.value for r in labels),
+        "dead letters": Counter(_letter(DeadLetter.of(r)) for r in letters),
+        "forwards": Counter((r.partition, r.key, r.value, tuple(r.headers)) for r in events if _forwarded_by_us(r)),
+    }
+    expected: dict[str, Counter[Hashable]] = {
+        "profiles": Counter((n, *pair) for n, fold in folds.items() for pair in fold.records.items()),
+        "scores": Counter((n, *one) for n, fold in folds.items() for one in fold.scores),
+        "alerts": Counter((n, *one) for n, fold in folds.items() for one in fold.alerts),
+        "examples": Counter(label for fold in folds.values() for label in fold.labels),
+        "dead letters": source.letters,
+        "forwards": source.forwards,
+    }
+    return Evidence(
+        found,
+        expected,
+        [f"the order of {kind} in partition {n}" for n in folds for kind in _out_of_order(told, sent, folds, n)],
+        commits,
+        {n: [(r.offset, r.timestamp) for r in events if r.partition == n] for n in folds},
+        sum(not _forwarded_by_us(r) for r in events),
+        source.letters.total(),
+        [r.value for r in labels],
+    )
+
+
+class _Input:
+    """What each record of the events topic has to become."""
+
+    def __init__(self, topic: str) -> None:
+        self.topic = topic
+        self.entries: dict[int, list[Entry]] = {number: [] for number in range(PARTITIONS)}
+        self.letters: Counter[Hashable] = Counter()
+        self.forwards: Counter[Hashable] = Counter()
+
+    def take(self, record: Any) -> None:
+        headers = dict(record.headers)
+        timestamp_ms = int(headers[TIMESTAMP]) if TIMESTAMP in headers else record.timestamp
+        event = decode(record.value, record.headers, timestamp_ms, _LATER_MS)
+        if not isinstance(event, Event):
+            self._refuse(record, event.reason)
+        elif home_of(event.customer) != record.partition and FORWARDED in headers:
+            self._refuse(record, MISROUTED)
+        elif (home := home_of(event.customer)) != record.partition:
+            mark = ((FORWARDED, b"%d@%d" % (record.partition, record.offset)), (TIMESTAMP, b"%d" % record.timestamp))
+            self.forwards[home, record.key, record.value, (*record.headers, *mark)] += 1
+        elif POISON in event.properties:
+            self._refuse(record, PROCESSING_ERROR)
+        else:
+            self.entries[record.partition].append(Entry(record.offset, event))
+
+    def _refuse(self, record: Any, reason: str) -> None:
+        source = f"{self.topic}/{record.partition}@{record.offset}"
+        self.letters[source, reason, record.key, record.value, tuple(record.headers), record.timestamp] += 1
+
+
+def _letter(letter: DeadLetter) -> Hashable:
+    return letter.source, letter.reason, letter.key, letter.value, letter.headers, letter.timestamp_ms
+
+
+def _forwarded_by_us(record: Any) -> bool:
+    return TIMESTAMP in dict(record.headers)
+
+
+def _replay(changelog: list[Any]) -> tuple[dict[int, dict[bytes, bytes]], dict[int, list[tuple[int, int]]]]:
+    """The newest record of every key, and the positions that were committed."""
+    kept: dict[int, dict[bytes, bytes]] = {number: {} for number in range(PARTITIONS)}
+    commits: dict[int, list[tuple[int, int]]] = defaultdict(list)
+    for record in changelog:
+        if record.key == position.POSITION_KEY:
+            commits[record.partition].append((record.timestamp, position.decode(record.value).next_offset))
+        elif record.value is None:
+            kept[record.partition].pop(record.key, None)
+        else:
+            kept[record.partition][record.key] = record.value
+    return kept, commits
+
+
+def _out_of_order(told: Any, sent: Any, folds: Any, number: int) -> list[str]:
+    """What holds the right records in the wrong order."""
+    pairs = (("scores", told[number], folds[number].scores), ("alerts", sent[number], folds[number].alerts))
+    return [kind for kind, has, must in pairs if has != must and Counter(has) == Counter(must)]

@@ -1,0 +1,50 @@
+"""Whether the trainer is where learning the labels topic in its order leads, and every snapshot on the way too."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Hashable
+
+import numpy as np
+from oracle import read
+
+from models.label import read_label
+from models.model import Model
+from models.primitives import DAY_MS
+from streams.model_reader import LABELS_OFFSET_HEADER
+from streams.processor import SPACE
+from streams.topics import LABELS, MODEL, name_of
+from tests.crash.harness import Run
+from tests.crash.matrix.scene import TRAINED
+
+_WAIT_S = 60.0
+
+
+async def learned(run: Run) -> tuple[Counter[Hashable], Counter[Hashable]]:
+    """(expected, found): each published snapshot by the labels that it stands for; the last one stands for all."""
+    labels = await read(run, name_of(LABELS, run.settings))
+    last = labels[-1].offset if labels else -1
+    deadline = time.monotonic() + _WAIT_S
+    while True:
+        records = [r for r in await read(run, name_of(MODEL, run.settings)) if r.key.startswith(TRAINED.encode())]
+        offsets = {int(dict(r.headers)[LABELS_OFFSET_HEADER]) for r in records}
+        if max(offsets, default=0) > last or time.monotonic() > deadline:
+            break
+        await asyncio.sleep(0.5)
+    found: Counter[Hashable] = Counter((r.key, r.value) for r in records if b"/" in r.key)
+    expected: Counter[Hashable] = Counter()
+    model, done = Model(SPACE), 0
+    for offset in sorted(offsets | {last + 1} if max(offsets, default=0) <= last else offsets):
+        while done < len(labels) and labels[done].offset < offset:
+            example = read_label(labels[done].value)
+            x, m = np.frombuffer(example.features), np.frombuffer(example.population)
+            day = example.release_ms // DAY_MS
+            model.learn(x, m, bool(example.label), day, example.probability, example.members)
+            done += 1
+        expected[f"{TRAINED}/{offset}".encode(), model.snapshot()] += 1
+    newest = next((r.value for r in reversed(records) if r.key == TRAINED.encode()), None)
+    found[b"newest", newest] += 1
+    expected[b"newest", model.snapshot()] += 1
+    return expected, found

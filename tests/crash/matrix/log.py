@@ -1,0 +1,62 @@
+"""What a run works on: simulated events, a churn definition of days instead of months, and a model that stays fixed."""
+
+from __future__ import annotations
+
+import itertools
+from functools import lru_cache
+from typing import Final
+
+from models.backtest import Backtest
+from models.definition import ChurnDefinition
+from models.event import Event, decode
+from models.model import Model
+from models.simulation import Settings as Population
+from models.simulation import SimulatedEvent, Simulation
+from streams.partitioner import partition_of
+from streams.processor import SPACE
+
+PARTITIONS: Final = 4
+EVENTS: Final = 6_000  # five weeks of 80 customers
+
+# Horizons of days, so that hundreds of labels mature within the events of a run.
+CHURN: Final = """
+[churn.definitions.left]
+event = "Subscription Cancelled"
+[churn.definitions.inactivity]
+not_performed = ["*"]
+for = "8d"
+if_active_in = "8d"
+[label]
+primary = ["left", "inactivity"]
+horizon = "8d"
+grace = "1d"
+[snapshot]
+every = "3d"
+[alerts]
+enter = "top 10%"
+dwell = "6h"
+cooldown = "3d"
+reminder = "2d"
+"""
+DEFINITION: Final = ChurnDefinition.parse(CHURN)
+
+
+def events_of(seed: int, count: int = EVENTS) -> list[SimulatedEvent]:
+    """The first events of a simulation."""
+    return list(itertools.islice(Simulation(Population(customers=80, days=90, seed=seed)).events(), count))
+
+
+@lru_cache(maxsize=1)
+def snapshot() -> bytes:
+    """A model that has learned from other customers."""
+    model = Model(SPACE)
+    simulation = Simulation(Population(customers=60, days=40, seed=8))
+    backtest = Backtest(DEFINITION, model, 1, partition_of)
+    for _ in backtest.run(event for e in simulation.events() if isinstance(event := decode(e.value, (), None), Event)):
+        pass
+    return model.snapshot()
+
+
+def home_of(customer: str) -> int:
+    """The partition of a customer."""
+    return partition_of(customer.encode(), PARTITIONS)

@@ -1,0 +1,235 @@
+"""The matrix: which harm is done, in which order, while the feed goes on. Every wait that is drawn is seeded."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+
+from streams.topics import CHANGELOG, MODEL
+from tests.crash.matrix import harm
+from tests.crash.matrix.scene import Scene
+
+# The harness sets the shortest session that a broker accepts.
+SESSION_S = 6.0
+# Half as long again: the group has noticed, and somebody else is at work.
+_ZOMBIE_S = 9.0
+# After the session somebody rejoins, fences, recovers and goes on.
+_OUTAGE_LIMIT_S = SESSION_S + 15.0
+_BROKER_DOWN_S, _BROKER_DOWN_LONG_S, _BROKER_STOPPED_S = 5.0, 60.0, 20.0
+_KILLS = 6
+# As `streams.failpoints.NAMES`, those on the way of a batch.
+_BATCH_PLACES = ("after-decode", "after-apply", "inside-transaction", "before-store", "after-store")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of the matrix.
+
+    Attributes:
+        number: of the fault; several rows may share one.
+        shares: the feed's; each harm that is done releases one.
+        poison: workers in whose code some records raise.
+        topic_limit_bytes: of the events topic, None for the broker's.
+        quick: in the short version.
+    """
+
+    name: str
+    fault: str
+    play: Callable[[Scene], Awaitable[None]]
+    shares: int = 1
+    publish: harm.Harm = harm.none
+    poison: bool = False
+    topic_limit_bytes: int | None = None
+    outage_limit_s: float = _OUTAGE_LIMIT_S
+    long: bool = False
+    settings: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def number(self) -> int:
+        return int(self.name.rstrip("abcd"))
+
+
+async def kills(scene: Scene) -> None:
+    """A lone worker and a lone trainer, started again at once; then one of two workers, which nobody replaces."""
+    await scene.worker("w0")
+    await scene.trainer("t0")
+    for number in range(_KILLS):
+        await scene.a_while()
+        if number % 2:  # at a commit: within some 50 ms of what its consumer sees
+            await scene.commit(CHANGELOG)
+            await scene.a_while(0, 0.05)
+        scene.kill("w0")
+        await scene.worker("w0")
+        scene.feed.next_share()
+        if number % 2:
+            await scene.commit(MODEL)
+            await scene.a_while(0, 0.05 if number % 3 else 1.0)
+            scene.kill("t0")
+            await scene.trainer("t0")
+            scene.feed.next_share()
+    await scene.worker("w1", static=False)
+    await scene.a_while()
+    scene.kill("w1")
+    await scene.said("w0", r"took over(?s:.*)took over")
+    scene.feed.next_share()
+
+
+async def failpoints(scene: Scene) -> None:
+    """One death at every named place, the next start dies at the next place; the last one finishes."""
+    for place in _BATCH_PLACES:
+        await scene.worker("w0", wait=False, failpoint=f"{place}:{scene.dice.randint(1, 8)}")
+        await scene.died("w0")
+        scene.feed.next_share()
+    await scene.worker("w0", wait=False, failpoint="before-group-commit:1")
+    await scene.died("w0")
+    scene.feed.next_share()
+    for store in ("kept", "deleted"):
+        if store == "deleted":
+            shutil.rmtree(scene.run.settings.store_dir)
+        await scene.worker("w0", wait=False, failpoint="mid-recovery:1")
+        await scene.died("w0")
+        scene.feed.next_share()
+    await scene.worker("w0")
+    for _ in range(2):
+        await scene.trainer("t0", wait=False, failpoint=f"mid-snapshot:{scene.dice.randint(1, 2)}")
+        await scene.died("t0")
+        scene.feed.next_share()
+    await scene.trainer("t0")
+
+
+async def zombies(scene: Scene) -> None:
+    """Each of two workers, and the trainer that leads, stand still for longer than the session and wake up again."""
+    for name in ("w0", "w1"):
+        await scene.worker(name, static=False)
+    await scene.trainer("t0", static=False)
+    await scene.trainer("t1", static=False, wait=False)
+    await scene.a_while(1.5, 2.5)
+    for name in ("w1", "w0"):
+        await scene.commit(CHANGELOG)
+        await scene.suspend(name, _ZOMBIE_S)
+        await scene.a_while(2, 3)
+        scene.feed.next_share()
+    await scene.commit(MODEL)
+    leads = [name for name in ("t0", "t1") if "leads from" in scene.log_of(name)]
+    leader = max(leads, key=lambda name: scene.log_of(name).rsplit("leads from", 1)[0].rsplit("\n", 1)[-1])
+    await scene.suspend(leader, _ZOMBIE_S)
+    await scene.a_while(1, 2)
+    scene.feed.next_share()
+
+
+async def rebalances(scene: Scene) -> None:
+    """1 -> 3 -> 2 -> 1 workers, each replaced by another, then six joins and leaves in less than a minute."""
+    await scene.worker("w0", static=False)
+    for name in ("w1", "w2"):
+        scene.harmed(f"join {name}")
+        await scene.worker(name, static=False)
+        await scene.a_while()
+    scene.feed.next_share()
+    for name in ("w2", "w1"):
+        await scene.stop(name)
+        await scene.a_while()
+    scene.feed.next_share()
+    await scene.worker("w1", static=False)
+    for name in ("w0", "w1"):  # rolling: stopped, started, the next one
+        await scene.stop(name)
+        scene.harmed(f"start {name}")
+        await scene.worker(name, static=False)
+    scene.feed.next_share()
+    for number in range(3):
+        name = f"visitor{number}"
+        scene.harmed(f"join {name}")
+        await scene.worker(name, static=False)
+        await scene.a_while(0.1, 0.8)
+        await scene.stop(name)
+        await scene.a_while(0.1, 0.8)
+        scene.feed.next_share()
+
+
+async def broker_killed(scene: Scene) -> None:
+    """kill -9 of the broker under two workers and a trainer, started again after 5 s (in the long version also 60)."""
+    await _two_and_a_trainer(scene)
+    for down_s in (_BROKER_DOWN_S, *([_BROKER_DOWN_LONG_S] if scene.long else [])):
+        await scene.commit(CHANGELOG)
+        scene.harmed(f"broker killed for {down_s:.0f} s")
+        await asyncio.to_thread(scene.broker.kill)
+        await asyncio.sleep(down_s)
+        await asyncio.to_thread(scene.broker.start)
+        await scene.commit(CHANGELOG)
+        scene.feed.next_share()
+
+
+async def broker_stopped(scene: Scene) -> None:
+    """SIGSTOP of the broker for longer than session and transaction timeout: sockets stay open, nobody answers."""
+    await _two_and_a_trainer(scene)
+    await scene.commit(CHANGELOG)
+    scene.harmed("SIGSTOP of the broker")
+    scene.broker.pause()
+    try:
+        await asyncio.sleep(_BROKER_STOPPED_S)
+    finally:
+        scene.broker.resume()
+    await scene.commit(CHANGELOG)
+    scene.feed.next_share()
+
+
+async def published(scene: Scene) -> None:
+    """The publisher does the harm: two workers, and nothing is done to them."""
+    for name in ("w0", "w1"):
+        await scene.worker(name, wait=False)
+
+
+async def poisoned(scene: Scene) -> None:
+    """As `published`; twenty records in a row that raise stop a worker with one line (more than ten are its own fault,
+    not theirs), a supervisor starts it again, and it goes on behind those that are dead letters by then."""
+    await published(scene)
+    stopped = 0
+    while not scene.feed.done or stopped == 0:
+        for name in ("w0", "w1"):
+            process = scene.run.workers[name]
+            if process.poll() == 1:
+                stopped += 1
+                if "events in a row cannot be applied" not in scene.last_line(name):
+                    scene.problems.append(f"{name} ended with 1: {scene.last_line(name)}")
+                await scene.worker(name, wait=False)
+                scene.may_end(name, 1)
+            scene.may_end(name, 1)
+        await asyncio.sleep(0.1)
+        if scene.feed.done and not stopped:
+            await asyncio.sleep(5)
+            if not any(scene.run.workers[name].poll() == 1 for name in ("w0", "w1")):
+                scene.problems.append("twenty records in a row that raise did not stop the worker")
+                return
+
+
+async def _two_and_a_trainer(scene: Scene) -> None:
+    for name in ("w0", "w1"):
+        await scene.worker(name, static=False)
+    await scene.trainer("t0")
+
+
+ROWS = (
+    Row("1", "kill -9 of worker and trainer", kills, shares=_KILLS + _KILLS // 2 + 2),
+    Row("2", "death at every failpoint", failpoints, shares=11),
+    Row("3", "zombies: SIGSTOP 9 s, session 6 s", zombies, shares=4),
+    Row("4", "rebalances: 1-3-2-1, rolling, 6/min", rebalances, shares=7),
+    Row(
+        "6",
+        "1 % broken, 2 MB, null, records that raise",
+        poisoned,
+        publish=harm.broken,
+        poison=True,
+        topic_limit_bytes=3 * 1024 * 1024,
+    ),
+    Row("7", "repeats, disorder, late, wrong clocks", published, publish=harm.disordered),
+    Row("8", "half of all events are one customer's", published, publish=harm.lopsided),
+    Row("5a", "broker killed for 5 s", broker_killed, shares=3, outage_limit_s=_BROKER_DOWN_S + _OUTAGE_LIMIT_S),
+    Row(
+        "5b",
+        "broker stopped for 20 s",
+        broker_stopped,
+        shares=2,
+        outage_limit_s=_BROKER_STOPPED_S + _OUTAGE_LIMIT_S,
+    ),
+)

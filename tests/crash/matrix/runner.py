@@ -1,0 +1,137 @@
+"""Plays one row: topics and a group of its own, the feed, the harm, and then the verdict."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import time
+from pathlib import Path
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from oracle import drained
+
+from streams.embedded_broker import EmbeddedBroker
+from streams.model_reader import LABELS_OFFSET_HEADER
+from streams.topics import EVENTS, MODEL, create_topics, name_of
+from tests.crash.harness import Run
+from tests.crash.matrix import log
+from tests.crash.matrix.evidence import Evidence, gather
+from tests.crash.matrix.feed import Feed
+from tests.crash.matrix.learning import learned
+from tests.crash.matrix.rows import Row
+from tests.crash.matrix.scene import Scene
+from tests.crash.matrix.verdict import Tally, Verdict, longest_outage_s, near_a_commit
+
+
+def play(
+    row: Row,
+    *,
+    seed: int,
+    broker: EmbeddedBroker,
+    directory: Path,
+    long: bool = False,
+    events: int = log.EVENTS,
+) -> Verdict:
+    """Play a row and judge it. What breaks the row itself is one of the verdict's problems."""
+    directory.mkdir(parents=True)
+    (directory / "churn.toml").write_text(log.CHURN)
+    run = Run(
+        f"row{row.name}-seed{seed}",
+        broker.address,
+        directory,
+        partitions=log.PARTITIONS,
+        config=str(directory / "churn.toml"),
+        clock="event",  # what wall time decides, no oracle can know
+        snapshot_interval_ms=500,
+        **row.settings,
+    )
+    verdict, started = Verdict(row.name, row.fault, seed), time.monotonic()
+    dice = random.Random(f"{row.name} {seed}")
+    feed = Feed(run.settings, row.publish(log.events_of(seed, events), dice), shares=row.shares)
+    scene = Scene(run, feed, broker, dice, long=long, poison=row.poison)
+    try:
+        asyncio.run(_whole(row, scene, verdict))
+    except (Exception, asyncio.CancelledError) as error:
+        verdict.problems.append(f"{type(error).__name__}: {error}")
+    finally:
+        run.end()
+    verdict.problems[:0] = scene.problems
+    verdict.restarts = scene.restarts
+    verdict.seconds = time.monotonic() - started
+    return verdict
+
+
+async def _whole(row: Row, scene: Scene, verdict: Verdict) -> None:
+    await _prepare(row, scene)
+    publishing = asyncio.create_task(scene.feed.publish())
+    watching = asyncio.create_task(scene.watch())
+    try:
+        await row.play(scene)
+        scene.feed.rest()
+        await publishing
+        try:
+            await drained(scene.run)
+        except AssertionError as stuck:
+            scene.problems.append(str(stuck).splitlines()[0])
+        trained = await learned(scene.run) if scene.trainers else None
+    finally:
+        watching.cancel()
+        publishing.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await watching
+    for name, process in scene.run.workers.items():
+        if process.poll() is None and (code := await asyncio.to_thread(scene.run.stop, name)):
+            scene.problems.append(f"{name} stopped with {code} at the end: {scene.last_line(name)}")
+    evidence = await gather(scene.run)
+    verdict.tallies = {kind: Tally.of(must, evidence.found[kind]) for kind, must in evidence.expected.items()}
+    if trained is not None:
+        verdict.tallies["snapshots"] = Tally.of(*trained)
+    _judge(row, scene, evidence, verdict)
+
+
+async def _prepare(row: Row, scene: Scene) -> None:
+    settings = scene.run.settings
+    if row.topic_limit_bytes is not None:
+        admin = AIOKafkaAdminClient(**settings.connection())
+        await admin.start()
+        configs = {"max.message.bytes": str(row.topic_limit_bytes)}
+        await admin.create_topics([NewTopic(name_of(EVENTS, settings), log.PARTITIONS, 1, topic_configs=configs)])
+        await admin.close()
+    await create_topics(settings)
+    async with AIOKafkaProducer(**settings.connection(), max_request_size=8 * 1024 * 1024) as producer:
+        headers = [(LABELS_OFFSET_HEADER, b"0")]
+        key = settings.model_name.encode()
+        await producer.send_and_wait(name_of(MODEL, settings), log.snapshot(), key=key, headers=headers)
+
+
+def _judge(row: Row, scene: Scene, evidence: Evidence, verdict: Verdict) -> None:
+    """What zeros do not say: was it a test at all, and was it fast enough."""
+    feed, problems = scene.feed, scene.problems
+    harmed = sum(sending.harmed for sending in feed.sendings)
+    commits = evidence.commits
+    inputs = {
+        number: [(offset, feed.arrived.get((number, offset), timestamp)) for offset, timestamp in mine]
+        for number, mine in evidence.inputs.items()
+    }
+    verdict.events = len(feed.sendings)
+    verdict.times = len(scene.harms) + harmed
+    verdict.in_flight = sum(harm.in_flight for harm in scene.harms) + harmed
+    verdict.at_commit = sum(near_a_commit(harm.at_ms, commits) for harm in scene.harms)
+    verdict.outage_s = longest_outage_s(commits, inputs)
+    if not verdict.times or verdict.in_flight < verdict.times:
+        problems.append(f"{verdict.in_flight} of {verdict.times} met work in flight: the test proved nothing")
+    if row.name == "1" and verdict.at_commit * 3 < len(scene.harms):
+        problems.append(f"only {verdict.at_commit} of {len(scene.harms)} kills within 100 ms of a commit")
+    for kind in ("profiles", "scores", "alerts", "examples"):
+        if not verdict.tallies[kind].expected:
+            problems.append(f"no {kind} were expected: the test proved nothing")
+    broken = sum(sending.broken for sending in feed.sendings)
+    if broken and broken != evidence.broken:
+        problems.append(f"{broken} records were broken, {evidence.broken} are refused")
+    if evidence.unmarked != len(feed.sendings):
+        problems.append(f"{len(feed.sendings)} events were sent, the topic holds {evidence.unmarked}")
+    if verdict.outage_s > row.outage_limit_s:
+        problems.append(f"nothing was committed for {verdict.outage_s:.1f} s, {row.outage_limit_s:.0f} s are allowed")
+    problems += evidence.disordered + sorted(set(feed.failed))[:3]
