@@ -29,10 +29,10 @@ lint: $(STAMP)  ## style and types
 	$(BIN)/mypy
 
 unit: $(STAMP)  ## tests without a broker
-	$(BIN)/python -m pytest tests/models tests/streams tests/benchmarks
+	$(BIN)/python -m pytest -n auto --dist loadfile tests/models tests/streams tests/benchmarks
 
 laws: $(STAMP)  ## properties
-	$(BIN)/python -m pytest tests/laws
+	$(BIN)/python -m pytest -n auto tests/laws
 
 broker-test: $(STAMP)  ## tests against real Apache Kafka, which they start and stop
 	$(BIN)/python -m pytest tests/broker
