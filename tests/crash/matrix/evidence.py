@@ -44,13 +44,13 @@ class Evidence:
     labels: list[bytes] = field(default_factory=list)
 
 
-async def gather(run: Run) -> Evidence:
-    """Read all topics, fold the input offline, count both."""
+async def gather(run: Run, *, once: bool = False) -> Evidence:
+    """Read all topics, fold the input offline, count both. With `once`, events whose id was seen are left out."""
     settings = run.settings
     topics = (EVENTS, CHANGELOG, SCORES, ALERTS, LABELS, DEAD_LETTERS)
     events, changelog, scores, alerts, labels, letters = [await read(run, name_of(topic, settings)) for topic in topics]
     events.sort(key=lambda record: (record.partition, record.offset))
-    source = _Input(name_of(EVENTS, settings))
+    source = _Input(name_of(EVENTS, settings), once)
     for record in events:
         source.take(record)
     folds = {
@@ -91,8 +91,10 @@ async def gather(run: Run) -> Evidence:
 class _Input:
     """What each record of the events topic has to become."""
 
-    def __init__(self, topic: str) -> None:
+    def __init__(self, topic: str, once: bool) -> None:
         self.topic = topic
+        self._once = once
+        self._seen: set[int] = set()
         self.entries: dict[int, list[Entry]] = {number: [] for number in range(PARTITIONS)}
         self.letters: Counter[Hashable] = Counter()
         self.forwards: Counter[Hashable] = Counter()
@@ -110,7 +112,8 @@ class _Input:
             self.forwards[home, record.key, record.value, (*record.headers, *mark)] += 1
         elif POISON in event.properties:
             self._refuse(record, PROCESSING_ERROR)
-        else:
+        elif not self._once or event.id_hash not in self._seen:
+            self._seen.add(event.id_hash)
             self.entries[record.partition].append(Entry(record.offset, event))
 
     def _refuse(self, record: Any, reason: str) -> None:

@@ -102,6 +102,14 @@ def broken(events: Sequence[SimulatedEvent], dice: random.Random) -> list[Sendin
     return sent
 
 
+def repeated(events: Sequence[SimulatedEvent], dice: random.Random) -> list[Sending]:
+    """One in twenty comes again with the same id at another offset, within the sixty records after it: less than a day,
+    so that the duplicate guard has to know it, and the oracle may leave it out."""
+    places = [(float(number), sending) for number, sending in enumerate(none(events, dice))]
+    again = [(n + dice.uniform(0.5, 60), s._replace(harmed=True)) for n, s in places if dice.random() < 0.05]
+    return [sending for _, sending in sorted([*places, *again], key=lambda pair: pair[0])]
+
+
 def disordered(events: Sequence[SimulatedEvent], dice: random.Random) -> list[Sending]:
     """Repeats, shuffles, late events and wrong clocks. Records keep the time at which they happened as their timestamp,
     as those of a feed do, so that a clock ahead is seen as one."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import models.partition
 from streams.cli.main import main
+from streams.transactions import FencedProducer
 
 
 def poison() -> None:
@@ -21,7 +22,27 @@ def poison() -> None:
     models.partition.apply = raising
 
 
+def sabotage(how: str) -> None:
+    """Faults that the matrix must see, or its zeros mean nothing."""
+    if how == "loses":  # one event in a hundred is taken for a duplicate
+        apply = models.partition.apply
+        models.partition.apply = lambda profile, event, *rest: (
+            bool(event.id_hash % 100) and apply(profile, event, *rest)
+        )
+    elif how == "doubles":  # the first output of a transaction is written twice
+        commit = FencedProducer.commit
+
+        async def twice(self: FencedProducer, outputs: Any, *rest: Any) -> int:
+            return await commit(self, [*outputs[:1], *outputs], *rest)
+
+        FencedProducer.commit = twice
+    else:
+        raise SystemExit(f"MATRIX_SABOTAGE={how}")
+
+
 if __name__ == "__main__":
     if os.environ.get("MATRIX_POISON"):
         poison()
+    if how := os.environ.get("MATRIX_SABOTAGE"):
+        sabotage(how)
     main([os.environ["MATRIX_ROLE"]])

@@ -42,6 +42,8 @@ class Scene:
 
     Attributes:
         long: also what takes minutes.
+        quick: a few harms of each kind only.
+        sabotage: a fault built into the workers, which the verdict has to see.
         harms: everything that was done.
         problems: what must not happen and did.
         restarts: processes that ended with 75 and were started again.
@@ -52,6 +54,8 @@ class Scene:
     broker: EmbeddedBroker
     dice: random.Random
     long: bool = False
+    quick: bool = False
+    sabotage: str = ""
     poison: bool = False
     harms: list[Harm] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
@@ -179,6 +183,8 @@ class Scene:
             how["CHURN_KAFKA_GROUP_INSTANCE_ID"] = name
         if self.poison:
             how["MATRIX_POISON"] = "1"
+        if self.sabotage:
+            how["MATRIX_SABOTAGE"] = self.sabotage
         self._how[name] = how
         log = self.run.directory / f"{name}.log"
         self._read_from[name] = len(log.read_text()) if log.exists() else 0
