@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DATA ?= ../shared/data
 
-.PHONY: help install test lint unit laws broker-test crash-test demo bench bench-model quality docs lock clean
+.PHONY: help install test lint unit laws broker-test crash-test crash demo bench bench-model quality docs lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -39,6 +39,10 @@ broker-test: $(STAMP)  ## tests against real Apache Kafka, which they start and 
 
 crash-test: $(STAMP)  ## kill, pause and outage against an oracle
 	$(BIN)/python -m pytest tests/crash
+
+crash: $(STAMP)  ## the fault matrix: lost, double, extra and the longest outage, whatever breaks (ROWS=1,3 SEEDS=20 SEED=1 JSON=OUT)
+	@$(BIN)/python -m tests.crash.matrix $(if $(ROWS),--rows $(ROWS)) $(if $(SEEDS),--seeds $(SEEDS)) \
+	  $(if $(SEED),--seed $(SEED)) $(if $(JSON),--json $(JSON))
 
 bench: $(STAMP)  ## events a second on a real Kafka, beside what else one could use (QUIX=a python with quixstreams)
 	$(BIN)/python -m benchmarks.throughput $(if $(QUIX),--quix $(QUIX))
