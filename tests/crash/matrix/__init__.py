@@ -2,6 +2,7 @@
 
     log        the simulated events, the churn definition, the fixed model
     harm       what the publisher does to the log: breaks, repeats, shuffles, sets clocks wrong
+    stores     what becomes of local stores between two starts
     feed       the publisher: never runs dry before the last harm is done
     scene      one run: its processes, its broker, what was done to them and when
     rows       the matrix

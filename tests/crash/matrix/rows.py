@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from streams.topics import CHANGELOG, MODEL
-from tests.crash.matrix import harm
+from tests.crash.matrix import harm, stores
 from tests.crash.matrix.scene import Scene
 
 # The harness sets the shortest session that a broker accepts.
@@ -46,8 +46,8 @@ class Row:
     outage_limit_s: float = _OUTAGE_LIMIT_S
 
     @property
-    def number(self) -> int:
-        return int(self.name.rstrip("abcd"))
+    def number(self) -> str:
+        return self.name.rstrip("ab")
 
 
 async def kills(scene: Scene) -> None:
@@ -204,6 +204,26 @@ async def poisoned(scene: Scene) -> None:
                 return
 
 
+async def local_stores(scene: Scene) -> None:
+    """Between a death and the next start the stores are deleted, cut, set back, exchanged, or made too old."""
+    folder = scene.run.settings.store_dir
+    earlier = folder.with_name(folder.name + ".earlier")
+    await scene.worker("w0")
+    await scene.commit(CHANGELOG)
+    scene.kill("w0")
+    shutil.copytree(folder, earlier)
+    scene.feed.next_share()
+    for fault in stores.FAULTS:
+        await scene.worker("w0")
+        await scene.commit(CHANGELOG)
+        await scene.a_while()
+        scene.kill("w0")
+        await asyncio.to_thread(fault, folder, earlier, scene.dice)
+        scene.harmed(f"stores {fault.__name__}")
+        scene.feed.next_share()
+    await scene.worker("w0")
+
+
 async def _two_and_a_trainer(scene: Scene) -> None:
     for name in ("w0", "w1"):
         await scene.worker(name, static=False)
@@ -226,6 +246,7 @@ ROWS = (
     Row("7a", "5 % twice, the same id", published, publish=harm.repeated, once=True),
     Row("7b", "disorder, days late, wrong clocks", published, publish=harm.disordered),
     Row("8", "half of all events are one customer's", published, publish=harm.lopsided),
+    Row("9", "stores deleted, cut, old, exchanged, stale", local_stores, shares=len(stores.FAULTS) + 2),
     Row("5a", "broker killed for 5 s", broker_killed, shares=3, outage_limit_s=_BROKER_DOWN_S + _OUTAGE_LIMIT_S),
     Row(
         "5b",
