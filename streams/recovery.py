@@ -41,9 +41,9 @@ async def recover(
 
     The caller has fenced the partitions: nothing is appended while this reads, and every transaction has ended.
 
-    1. A store that cannot be caught up (too old, offsets outside the log) is emptied.
+    1. A store that cannot be caught up (too old, offsets outside the log, damaged) is emptied.
     2. The others are read from their last position record on. If what is read does not continue that record, the
-       changelog is another one than the store's: the store is emptied.
+       changelog is another one than the store's: the store is emptied. So is one that turns out to be damaged.
     3. Emptied stores are read from the beginning: values first, deadlines at the end, valid only then.
 
     Raises:
@@ -110,7 +110,13 @@ class _Recovery:
                     return
             if positions:
                 continued.add(number)
-            self.stores[number].write({record.key: record.value for record in records}, records[-1].offset + 1)
+            try:
+                self.stores[number].write({record.key: record.value for record in records}, records[-1].offset + 1)
+            except ChurnSignalsError:
+                raise  # it cannot be written, and a new one could not either
+            except Exception as damage:
+                _say_damaged(self.stores[number], damage)
+                foreign.add(number)
 
         await self._read(starts, apply)
         return numbers - (continued - foreign)
@@ -165,13 +171,24 @@ class _Recovery:
 
 
 def _can_resume(store: PartitionStore, first: int, end: int) -> bool:
-    meta = store.meta
-    return (
-        meta is not None
-        and first < meta.changelog_offset <= end
-        and _position(store) is not None
-        and meta.written_ms > time.time() * 1000 - _STALE_AFTER_MS
-    )
+    try:
+        meta = store.meta
+        return (
+            meta is not None
+            and first < meta.changelog_offset <= end
+            and _position(store) is not None
+            and meta.written_ms > time.time() * 1000 - _STALE_AFTER_MS
+        )
+    except ChurnSignalsError:
+        raise  # a position of a later version
+    except Exception as damage:
+        _say_damaged(store, damage)
+        return False
+
+
+def _say_damaged(store: PartitionStore, damage: Exception) -> None:
+    """RocksDB checks what it reads; its binding raises a bare Exception when the disk has changed a byte."""
+    log.warning("the store %s is damaged and is rebuilt from the changelog: %s", store.directory, damage)
 
 
 def _position(store: PartitionStore) -> Position | None:
