@@ -35,7 +35,7 @@ laws: $(STAMP)  ## properties
 	$(BIN)/python -m pytest -n auto tests/laws
 
 broker-test: $(STAMP)  ## tests against real Apache Kafka, which they start and stop
-	$(BIN)/python -m pytest tests/broker
+	$(BIN)/python -m pytest -n 2 --dist loadfile tests/broker
 
 crash-test: $(STAMP)  ## kill, pause and outage against an oracle
 	$(BIN)/python -m pytest tests/crash
