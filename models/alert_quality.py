@@ -57,12 +57,14 @@ def judge(
     last = to_ms if to_ms is not None else 1 << 62
     told: Counter[str] = Counter()
     opened: dict[str, list[int]] = {}
+    ever: dict[str, list[int]] = {}  # before the window too: they may tell of what comes in it
     for alert in alerts:
-        if not first <= alert.event.at_ms < last:
-            continue
-        told[alert.event.type] += 1
         if alert.event.type == "opened":
-            opened.setdefault(alert.customer.decode(), []).append(alert.event.at_ms)
+            ever.setdefault(alert.customer.decode(), []).append(alert.event.at_ms)
+        if first <= alert.event.at_ms < last:
+            told[alert.event.type] += 1
+            if alert.event.type == "opened":
+                opened.setdefault(alert.customer.decode(), []).append(alert.event.at_ms)
     by_customer = _by_customer(examples)
     judged, leads = 0, []
     for customer, times in opened.items():
@@ -78,8 +80,7 @@ def judge(
     found = {
         e.customer
         for e in window
-        if e.label
-        and any(e.churned_ms - definition.horizon_ms <= at < e.churned_ms for at in opened.get(e.customer, ()))
+        if e.label and any(e.churned_ms - definition.horizon_ms <= at < e.churned_ms for at in ever.get(e.customer, ()))
     }
     quartiles = np.quantile(leads, (0.25, 0.5, 0.75)).tolist() if leads else [None, None, None]
     return AlertQuality(

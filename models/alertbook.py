@@ -133,7 +133,7 @@ class AlertBook:
             clock: How the clock moved.
         """
         rows = self._rows(ranked, alerted)
-        for key in due:
+        for key in sorted(due):
             rows.setdefault(key, [])
         turned = Turned([], {}, {}, {}, set())
         if not rows:

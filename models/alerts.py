@@ -130,7 +130,7 @@ class AlertScore(msgspec.Struct, gc=False, frozen=True):
 
 
 class Handling(msgspec.Struct, gc=False, frozen=True):
-    """What a person did with an alert; without an id it means the customer's current one."""
+    """What a person did with an alert; without an id (None) it means the customer's current one."""
 
     kind: str
     alert_id: str | None = None
@@ -285,7 +285,7 @@ class _Walk:
         if state.silent and self.silent_feed(self.now_ms):
             state.due_ms = self.now_ms + max(self.settings.dwell_ms, HOLD_MS)
             return
-        state.alert_id = alert_id(self._dedup_key, state.cause, state.since_ms)
+        state.alert_id = alert_id(self._dedup_key, state.cause, state.cause_ms)
         state.since_ms = state.notified_ms = self.now_ms
         state.due_ms = NEVER_MS
         state.band = state.last_band
@@ -293,7 +293,8 @@ class _Walk:
 
     def _again(self, state: AlertState) -> None:
         """A reminder is due, or a snooze is over; what got worse meanwhile is told as such."""
-        if state.phase == SNOOZED and state.last_band > state.band:
+        hidden = state.silent and self.silent_feed(self.now_ms)
+        if state.phase == SNOOZED and state.last_band > state.band and not hidden:
             self._escalate(state)
             return
         state.reminders += 1
@@ -317,7 +318,7 @@ class _Walk:
             if not band:
                 self.state = None
         elif not band and not settings.exit.reached(score.probability, score.percentile):
-            late = score.oldest_new_ms <= state.cause_ms
+            late = score.oldest_new_ms < state.cause_ms
             self._end(state, RETRACTED if late else RESOLVED, "late_evidence" if late else "recovered")
         elif band > state.band and state.phase != SNOOZED and not (score.silent and self.silent_feed(self.now_ms)):
             self._escalate(state)
@@ -403,13 +404,13 @@ class _Walk:
 # Identity, inputs, storage -----------------------------------------------------------------------------------------
 
 
-def alert_id(dedup_key: str, cause: str, since_ms: int) -> str:
+def alert_id(dedup_key: str, cause: str, cause_ms: int) -> str:
     """The same cause gives the same id in every replay.
 
     >>> alert_id("c1/voluntary", "decisive#00000000000000ff", 0)
     '714e063e26989151da5eba9b2d4d8a45'
     """
-    text = json.dumps([dedup_key, cause, since_ms])
+    text = json.dumps([dedup_key, cause, cause_ms])
     return hashlib.blake2b(text.encode(), digest_size=ID_BYTES).hexdigest()
 
 
@@ -435,7 +436,9 @@ def handling_of(event: Event) -> Handling | None:
     if kind is None:
         return None
     said = event.properties.get("alert_id")
-    return Handling(kind, said if isinstance(said, str) and said else None, time_ms(event.properties.get("until")))
+    if said is not None and not isinstance(said, str):
+        said = ""  # the id of no alert
+    return Handling(kind, said, time_ms(event.properties.get("until")))
 
 
 _ENCODER: Final = msgspec.msgpack.Encoder()

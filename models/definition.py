@@ -53,6 +53,7 @@ GRACE_MS = 2 * DAY_MS  # mobile clients deliver up to two days late
 SNAPSHOT_EVERY_MS = 7 * DAY_MS  # a week evens out weekday rhythms
 SCORE_EVERY_MS = 1 * HOUR_MS  # a busy customer is scored at most 24 times a day
 POPULATION_HALF_LIFE_MS = 3 * DAY_MS  # a holiday that silences everybody must show within days, or it reads as churn
+PENDING_MAX = 64  # snapshots of a customer whose labels are not yet known: a profile is bounded
 HASH_DIGITS = 12  # 48 bits: two of a thousand definitions share a hash once in 500 million
 
 
@@ -162,6 +163,11 @@ class ChurnDefinition:
         meaning = [self.version, self.horizon_ms, self.grace_ms, *map(_definition_toml, self.primary_definitions)]
         return _digest(json.dumps(meaning))
 
+    @cached_property
+    def state_hash(self) -> str:
+        """Short hex of what profiles are laid out by: all definitions, in order. State of another one is not read."""
+        return _digest(json.dumps([self.label_hash, *map(_definition_toml, self.definitions)]))
+
     def to_toml(self) -> str:
         """The effective definition with every default written out; `parse` reads it back to an equal value."""
         lines = ["[churn]", f"version = {self.version}"]
@@ -222,6 +228,12 @@ def _definition(document: dict[str, Any]) -> ChurnDefinition:
                 f"label.horizon = {write_span(effective.horizon_ms)} is wrong: it must be at least "
                 f"churn.definitions.{silent.name}.for = {write_span(silent.for_ms)}, or no label could become 1 by it."
             )
+    waiting = -(-effective.release_after_ms // effective.snapshot_every_ms)
+    if waiting > PENDING_MAX:
+        raise DefinitionError(
+            f"snapshot.every = {write_span(effective.snapshot_every_ms)} is wrong: {waiting} snapshots of a customer "
+            f"would wait for their label (label.horizon and grace), at most {PENDING_MAX} can."
+        )
     return effective
 
 

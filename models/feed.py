@@ -1,7 +1,8 @@
 """The feed itself: whether it is usual that nothing comes from anybody in a partition.
 
 A collector that broke makes every customer look silent. Silence is therefore believed only while others are heard: a
-gap between two events of the partition that is several times the longest usual one is the feed's, not the customers'.
+gap between two events of the customers' own doing that is several times the longest usual one is the feed's, not
+theirs.
 It is a function of the log: of event times and how many events stood between them.
 """
 
@@ -31,14 +32,14 @@ class Feed:
     ...     feed.passed(day * DAY_MS + 8 * HOUR_MS)
     >>> feed.heard(61 * DAY_MS, 1)
     >>> feed.passed(64 * DAY_MS)
-    >>> feed.heard(64 * DAY_MS, 1)
-    >>> feed.silent(61 * DAY_MS + 12 * HOUR_MS), feed.silent(63 * DAY_MS), feed.silent(65 * DAY_MS)
+    >>> feed.heard(68 * DAY_MS, 200)
+    >>> feed.silent(61 * DAY_MS + 12 * HOUR_MS), feed.silent(63 * DAY_MS), feed.silent(68 * DAY_MS)
     (False, True, False)
     """
 
     def __init__(self) -> None:
         self.newest_ms = 0
-        """Time of the newest event: not the partition's clock, which in live running goes on without events."""
+        """Time of the newest event that a customer did: in live running the partition's clock goes on without any."""
         self._usual_ms = float(FIRST_USUAL_MS)
         self._events = 0.0  # decayed, as of `_at_ms`
         self._since = 0  # and those that came after it
@@ -51,33 +52,38 @@ class Feed:
         self.newest_ms = newest_ms
         self._since += events
         limit = self._as_of(newest_ms)[2]
-        self._open = None if limit is None else (newest_ms, newest_ms + int(limit))
+        self._open = None if limit is None or not newest_ms else (newest_ms, newest_ms + int(limit))
 
     def passed(self, after_ms: int) -> None:
         """The next event comes at least `NOTED_MS` after the newest one."""
         before_ms = self.newest_ms
         count, usual, limit = self._as_of(before_ms)
         gap = after_ms - before_ms
-        if limit is not None and gap > limit:
-            self._gaps = [*self._gaps[1 - GAPS_KEPT :], (before_ms, before_ms + int(limit), after_ms)]
+        if before_ms and limit is not None and gap > limit:  # nothing is known of the time before the first event
+            self._gaps.append((before_ms, before_ms + int(limit), after_ms))
         # a feed that became slower is learned step by step, and one outage does not excuse the next
         if before_ms:
             self._usual_ms = max(usual, min(float(gap), max(float(LEAST_MS), FACTOR * usual)))
-        self._events, self._since, self._at_ms = count, 0, before_ms
+        self._events, self._since, self._at_ms = count, 0, before_ms or after_ms
 
     def silent(self, at_ms: int) -> bool:
         """Whether at this time nothing had come from anybody for unusually long."""
         if self._open is not None and at_ms > self._open[1]:
             return True
-        return any(noticed < at_ms <= end for _, noticed, end in self._gaps)
+        # when it comes back, customers need as long again before what they did not do means anything
+        return any(at_ms <= end + (end - begin) for begin, _, end in self._known(at_ms))
 
     def broke(self, from_ms: int, to_ms: int, at_ms: int) -> bool:
         """Whether a label over (from, to] cannot be known, looked at as of `at_ms`: a gap hides too much of it."""
-        least = LABEL_SHARE * (to_ms - from_ms)
-        spans = [(begin, end) for begin, _, end in self._gaps]
+        spans = [(begin, end) for begin, _, end in self._known(at_ms)]
         if self._open is not None and at_ms > self._open[1]:
             spans.append((self._open[0], at_ms))
-        return any(min(end, to_ms) - max(begin, from_ms) > least for begin, end in spans)
+        hidden = sum(max(0, min(end, to_ms) - max(begin, from_ms)) for begin, end in spans)
+        return hidden > LABEL_SHARE * (to_ms - from_ms)
+
+    def _known(self, at_ms: int) -> list[tuple[int, int, int]]:
+        """The newest gaps that had become unusual by a time: what came later changes no answer."""
+        return [gap for gap in self._gaps if gap[1] < at_ms][-GAPS_KEPT:]
 
     def _as_of(self, at_ms: int) -> tuple[float, float, float | None]:
         """Events and usual gap decayed to a time, and the longest usual gap; None for a feed too thin to say."""
@@ -86,7 +92,8 @@ class Feed:
         return count, usual, max(float(LEAST_MS), FACTOR * usual) if count >= JUDGED_EVENTS else None
 
     def state(self) -> list[Any]:
-        """As data; `restore` gives the same bit for bit."""
+        """As data; `restore` gives the same bit for bit. Called between batches: older gaps are forgotten."""
+        self._gaps = self._gaps[-GAPS_KEPT:]
         return [self.newest_ms, self._usual_ms, self._events, self._since, self._at_ms, self._gaps]
 
     def restore(self, state: list[Any]) -> None:

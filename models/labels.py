@@ -97,6 +97,10 @@ class Labels:
         # who has cancelled cannot fall silent too: silence after the end is no second churn
         return mask & ~self.primary_mask if gone else mask
 
+    def can_churn(self, profile: Profile, at_ms: int) -> bool:
+        """Whether any primary definition can still come true of the customer."""
+        return bool(self.eligible(profile, at_ms) & self.primary_mask)
+
     def release(self, key: bytes, pending: Pending) -> Release:
         """What came of a snapshot, once horizon and grace are over."""
         labels, churned = {}, 0

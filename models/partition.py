@@ -53,7 +53,6 @@ from models.store import ALERT, Store, order_hash
 Floats = NDArray[np.float64]
 
 STATE_VERSION: Final = 2
-PENDING_MAX: Final = 64  # snapshots of a customer whose labels are not yet known; older ones wait for nothing
 SILENCE_STEPS: Final = 3  # looks at a silent customer, after 2, 4 and 8 usual gaps; snapshots look besides
 SILENCE_MIN_MS: Final = 2 * DAY_MS  # a weekend off is no silence
 TELL_EVERY_MS: Final = DAY_MS  # a score that changes no band is told so often; a value has 4 KB
@@ -203,10 +202,10 @@ class Partition:
                 f"a partition's state has version {state.version}, this program reads version {STATE_VERSION}: "
                 "run the release that wrote it, or rebuild the group's state from the input"
             )
-        if state.definition != self.definition.label_hash:
+        if state.definition != self.definition.state_hash:
             raise profiles.ProfileError(
-                f"a partition's state was built with the churn definition {state.definition}, "
-                f"which is now {self.definition.label_hash}: rebuild the group's state from the input"
+                f"a partition's state was built with the churn definitions {state.definition}, "
+                f"which are now {self.definition.state_hash}: rebuild the group's state from the input"
             )
         self.clock_ms = state.clock_ms
         self.population.restore(state.population)
@@ -263,7 +262,7 @@ class Partition:
         raises, raised_at = self._clock
         for place, (_, event) in enumerate(entries):
             at = event.time_ms
-            if at > newest:
+            if at > newest and MEANINGS.get(event.name, UNKNOWN).engaged and not event.automated:
                 if at - newest >= NOTED_MS:
                     feed.heard(newest, place - heard)
                     feed.passed(at)
@@ -335,11 +334,12 @@ class Partition:
         if at < path.oldest_new_ms:
             path.oldest_new_ms = at
         engaged = row.engaged and not event.automated
-        if ((engaged and labels.watches_activity) or event.name in labels.watched) and labels.match(
-            profile, path, event, engaged
-        ):
+        watched = (engaged and labels.watches_activity) or event.name in labels.watched
+        if watched and labels.match(profile, path, event, engaged) and not labels.can_churn(profile, profile.newest_ms):
             self._acts.append(Act(customer.key, event_place(place), clock_ms, None))
         moved = False
+        # who was looked at for being silent and is not: that is said at once
+        came_back = engaged and path.silence_step > 0 and at == profile.engaged_ms
         if path.next_snapshot_ms == NEVER_MS:
             path.next_snapshot_ms = self._grid_after(customer.key, clock_ms)
             moved = True
@@ -348,11 +348,11 @@ class Partition:
             path.silence_step = 0
             path.next_silence_ms = max(self._silence_due(profile, path), clock_ms + 1)
             moved = True
-        if row.decisive or at - path.scored_ms >= self._score_every_ms:
+        if row.decisive or came_back or at - path.scored_ms >= self._score_every_ms:
             at_ms = max(at, profile.newest_ms)
             point = self._capture(customer, at_ms, DECISIVE if row.decisive else EVENT, event_place(place), clock_ms)
             point.offset, point.id_hash, point.event_ms = offset, event.id_hash, at
-            point.eligible = bool(labels.eligible(profile, at_ms) & labels.primary_mask)
+            point.eligible = labels.can_churn(profile, max(at_ms, clock_ms))
         if moved:
             customer.due_ms = _due_ms(path, self._wait_ms)
 
@@ -421,7 +421,7 @@ class Partition:
             eligible = self._labels.eligible(profile, at_ms)
             if not eligible & self._labels.primary_mask:
                 self._acts.append(Act(customer.key, place, at_ms, None))  # silent for so long that this is churn itself
-            elif len(path.pending) < PENDING_MAX:
+            else:
                 self._capture(customer, at_ms, SNAPSHOT, place, at_ms)
                 path.pending.append(Pending(at_ms, eligible, [NEVER_MS] * len(self._new_matched)))
             path.next_snapshot_ms = at_ms + self.definition.snapshot_every_ms if eligible else NEVER_MS
@@ -461,7 +461,7 @@ class Partition:
         self._remember(records)
         state = _State(
             STATE_VERSION,
-            self.definition.label_hash,
+            self.definition.state_hash,
             self.clock_ms,
             self.population.state(),
             self.percentiles.state(),

@@ -232,11 +232,16 @@ class EventProcessor:
         Deadlines up to a time are handled before the first event of that time or later, so a transaction may end there
         without changing anything.
         """
-        newest_ms = max((entry.event.time_ms for _, entry in ours), default=0)
-        due = self._store.due(max(newest_ms, until_ms), DUE_MAX + 1)
-        if len(due) <= DUE_MAX:
+        times = [entry.event.time_ms for _, entry in ours]
+        end_ms = max([until_ms, *times])
+        due = self._store.due(end_ms, DUE_MAX + 1)
+        # A key is due again and again, and those of new customers are not there yet: time is bounded too.
+        begins = min([due[0][0]] if due else times, default=end_ms)
+        limit_ms = max(self._fold.clock_ms, begins) + self._shared.definition.snapshot_every_ms // 2
+        if len(due) > DUE_MAX:
+            limit_ms = min(limit_ms, due[DUE_MAX - 1][0])
+        if limit_ms >= end_ms:
             return len(ours), until_ms
-        limit_ms = due[DUE_MAX - 1][0]
         for count, (_, entry) in enumerate(ours):
             if entry.event.time_ms >= limit_ms:
                 return count, limit_ms
@@ -297,6 +302,11 @@ class _Fold:
         inner = None if before is None else before.partition
         self._partition = Partition(shared.definition, store, shared.scorer, inner, topic=shared.events, number=number)
 
+    @property
+    def clock_ms(self) -> int:
+        """The partition's clock."""
+        return self._partition.clock_ms
+
     def apply(self, entries: Sequence[Entry], until_ms: int) -> Effects:
         shared, number = self._shared, self._number
         self._partition.scorer = shared.scorer
@@ -311,7 +321,7 @@ class _Fold:
         if entries:
             newest_ms = max(entry.event.time_ms for entry in entries)
             self.newest_event_ms = max(newest_ms, self.newest_event_ms or 0)
-        state = _State(_STATE_VERSION, shared.definition.label_hash, self.newest_event_ms, found.state)
+        state = _State(_STATE_VERSION, shared.definition.state_hash, self.newest_event_ms, found.state)
         return Effects(outputs, {**found.changes, **histories}, _encode_state(state))
 
 
@@ -320,10 +330,10 @@ def _check(state: _State, definition: ChurnDefinition, number: int) -> None:
         raise ChurnSignalsError(
             f"partition {number} was written in layout {state.version}, this program reads {_STATE_VERSION}: upgrade it"
         )
-    if state.definition != definition.label_hash:
+    if state.definition != definition.state_hash:
         raise ConfigurationError(
-            f"partition {number} was built with the churn definition {state.definition}, which is now"
-            f" {definition.label_hash}: start a new group, from the log's beginning: {variable('kafka_group_id')}=NAME"
+            f"partition {number} was built with the churn definitions {state.definition}, which are now"
+            f" {definition.state_hash}: start a new group, from the log's beginning: {variable('kafka_group_id')}=NAME"
         )
 
 
@@ -340,7 +350,7 @@ def _astray(mark: bytes | None, home: int) -> str:
 
 
 def _first_timestamp(record: Record) -> int:
-    said: Any = dict(record.headers).get(TIMESTAMP, b"")
+    said: Any = dict(record.headers).get(TIMESTAMP) or b""  # a header's value may be null
     try:
         return int(said)
     except ValueError:

@@ -31,7 +31,7 @@ from streams.partitioner import partition_of
 from streams.settings import Settings
 
 CHURN_TOML: Final = Path(__file__).parents[2] / "churn.toml"
-CUSTOMERS: Final = 90
+CUSTOMERS: Final = 120
 DAYS: Final = 75  # snapshot, horizon and grace are 32 days: half of it with a model that has learned
 DIGITS: Final = 4
 WIDTH: Final = 112

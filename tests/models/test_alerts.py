@@ -299,7 +299,7 @@ def test_an_event_about_an_alert_is_read() -> None:
     assert handling_of(event("Alert Acknowledged", alert_id="a")) == Handling("acknowledge", "a")
     until = handling_of(event("Alert Snoozed", until="2020-09-20T00:00:00Z"))
     assert until == Handling("snooze", None, 1_600_560_000_000)
-    assert handling_of(event("Alert Dismissed", alert_id=7, until=[])) == Handling("dismiss")
+    assert handling_of(event("Alert Dismissed", alert_id=7, until=[])) == Handling("dismiss", ""), "of no alert"
     assert handling_of(event("page")) is None
 
 
@@ -307,3 +307,17 @@ def test_a_cause_is_a_function_of_the_log() -> None:
     assert cause_of("decisive", 5, 255) == "decisive#00000000000000ff@5"
     assert cause_of("event", 5) == "event@5", "an event without an id is known by its time"
     assert due_ms(None, FIXED) == NEVER_MS
+
+
+def test_the_end_of_a_snooze_does_not_escalate_by_silence_while_the_feed_is_silent() -> None:
+    """It is a reminder like any other."""
+    policy = AlertSettings(definition="d", enter=Threshold.of(0.3), exit=Threshold.of(0.2), high=Threshold.of(0.5),
+                           critical=Threshold.of(0.9), dwell_ms=0)  # fmt: skip
+    state, _, _ = step(None, AlertScore(START, 0.4, 0.4, 0.1, "a"), policy, START, customer="c")
+    state, _, _ = step(state, None, policy, START + 1, customer="c", handling=Handling("snooze", None, START + DAY_MS))
+    worse = AlertScore(START + HOUR_MS, 0.6, 0.6, 0.1, "b", silent=True)
+    state, told, due = step(state, worse, policy, START + HOUR_MS, customer="c")
+    assert told == []
+    for silent, kind in ((True, "reminded"), (False, "escalated")):
+        _, told, _ = step(state, None, policy, due, customer="c", silent_feed=lambda at_ms, silent=silent: silent)
+        assert [e.type for e in told] == [kind]

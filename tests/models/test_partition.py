@@ -8,10 +8,13 @@ import pytest
 from models import profile as profiles
 from models.event import Event
 from models.example import Example
+from models.features import CATALOGUE, RELATIVE
 from models.features import NAMES as FEATURE_NAMES
+from models.model import Model
 from models.point import DECISIVE, EVENT, SILENCE, SNAPSHOT
 from models.primitives import DAY_MS, HOUR_MS
 from models.profile import decode
+from models.space import FeatureSpace
 from models.store import order_hash
 from tests.models.histories import CHURN, START_MS, StubScorer, World, definition, event
 
@@ -325,13 +328,13 @@ def test_a_deadline_comes_before_the_events_after_it() -> None:
 
 @pytest.mark.parametrize("look", [0, 1, 2])
 def test_who_returns_right_after_a_look_and_falls_silent_is_looked_at_again(look: int) -> None:
-    """By the usual gap, not by the distance that the looks had reached; also when the return itself is not scored."""
+    """By the usual gap, not by the distance that the looks had reached; the return is scored however soon it is."""
     world = silent_customer()
     world.feed(tick(day(19 + LOOKS[look])))
     last = world.times(SILENCE)[-1]
     assert last == day(19 + LOOKS[look])
     world.feed(event("page", last + HOUR_MS // 2), tick(last + 20 * DAY_MS))
-    assert world.times(EVENT)[-1] < last
+    assert world.times(EVENT)[-1] == last + HOUR_MS // 2
     again = [at - (last + HOUR_MS // 2) for at in world.times(SILENCE) if at > last]
     assert again
     assert LOOKS[0] * DAY_MS <= again[0] < 1.5 * LOOKS[0] * DAY_MS  # the silence has made the usual gap a bit longer
@@ -420,3 +423,74 @@ def test_who_has_cancelled_does_not_fall_silent_too() -> None:
     again = s + 4 * DAY_MS
     world.feed(event("Subscription Started", again), event("page", again + 1), tick(again + 8 * DAY_MS))
     assert world.times(SNAPSHOT)
+
+
+# Alerts ---
+
+
+def alarmed(dwell: str) -> World:
+    """Whoever is scored is at risk, and told after the dwell."""
+    return World(definition(ONLY_CANCELLATION + f'[alerts]\nenter = 0.0\nexit = 0.0\ndwell = "{dwell}"\n'))
+
+
+def kinds(world: World, customer: str = "c1") -> list[str]:
+    return [a.event.type for a in world.alerts if a.customer == customer.encode()]
+
+
+def test_a_late_end_of_an_earlier_subscription_ends_no_alert() -> None:
+    """The customer has come back since, and the alert is about that."""
+    world = alarmed("0d")
+    world.feed(event("Subscription Started", day(5)), cancelled(day(4)), event("page", day(6)))
+    assert "expired" not in kinds(world)
+    world.feed(cancelled(day(7)))
+    assert kinds(world)[-1] == "expired"
+
+
+def test_nobody_is_alerted_who_was_gone_before_the_partitions_present() -> None:
+    """A history that is filled in late: as of its own time the customer could still leave, by now that has happened."""
+    world = World(definition(ONLY_SILENCE + '[alerts]\nenter = 0.0\nexit = 0.0\ndwell = "0d"\n'))
+    world.feed(tick(day(400)))
+    world.feed(event("page", day(0)), event("page", day(1)), tick(day(401)))
+    assert world.times(EVENT)
+    assert kinds(world) == []
+
+
+def test_an_alerts_id_is_that_of_its_cause_whenever_it_was_looked_at() -> None:
+    """In live running the clock goes on between events; a replay of the same log tells the same ids."""
+    replay, live = alarmed("6h"), alarmed("6h")
+    events = [event("Subscription Started", day(0)), event("page", day(0) + HOUR_MS), tick(day(2))]
+    replay.feed(*events)
+    live.feed(until_ms=day(0) + HOUR_MS // 2)
+    for each in events:
+        live.feed(each, until_ms=each.time_ms + HOUR_MS // 3)
+    assert kinds(live) == kinds(replay) == ["opened"]
+    assert live.alerts[0].event.alert_id == replay.alerts[0].event.alert_id
+
+
+def test_people_handle_alerts_by_events_and_another_alert_s_id_does_nothing() -> None:
+    world = alarmed("0d")
+    world.feed(event("Subscription Started", day(0)))
+    (opened,) = world.alerts
+    answers = [event("Alert Dismissed", day(1), alert_id="another"), event("Alert Dismissed", day(1), alert_id=4711)]
+    world.feed(*answers)
+    assert kinds(world) == ["opened"]
+    world.feed(event("Alert Acknowledged", day(2), alert_id=opened.event.alert_id))
+    world.feed(event("Alert Dismissed", day(3)))
+    assert kinds(world) == ["opened", "acknowledged", "resolved"]
+
+
+def test_a_feed_that_breaks_holds_alerts_by_silence_until_customers_had_time_to_come_back() -> None:
+    """Two hundred daily customers, four days without anybody, and then all are back."""
+    text = ONLY_CANCELLATION + '[alerts]\nenter = "top 60%"\nexit = "top 90%"\nlift = 1.0\ndwell = "6h"\n'
+    model = Model(FeatureSpace(FEATURE_NAMES, RELATIVE, CATALOGUE)).scorer()
+    opened = {}
+    for name, hole in (("whole", range(0)), ("broken", range(40, 44))):
+        world = World(definition(text), model)
+        for n in range(56):
+            if n not in hole:
+                hours = [day(n) + (c % 24) * HOUR_MS + c * 1000 for c in range(200)]
+                world.feed(
+                    *(event("page", at, customer=f"d{c}") for c, at in sorted(enumerate(hours), key=lambda x: x[1]))
+                )
+        opened[name] = sum(day(40) <= a.event.at_ms < day(52) and a.event.type == "opened" for a in world.alerts)
+    assert opened["broken"] <= opened["whole"] + 10
