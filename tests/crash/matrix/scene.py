@@ -13,7 +13,7 @@ from pathlib import Path
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from streams.embedded_broker import EmbeddedBroker
-from streams.topics import CHANGELOG, Topic, name_of
+from streams.topics import CHANGELOG, Partitions, Topic, name_of
 from tests.crash.harness import Run
 from tests.crash.matrix.feed import Feed
 
@@ -161,15 +161,14 @@ class Scene:
         )
         await consumer.start()
         try:
-            await consumer._client.force_metadata_update()
-            name = name_of(topic, self.run.settings)
-            tps = [TopicPartition(name, number) for number in consumer.partitions_for_topic(name) or ()]
+            count = 1 if topic.partitions is Partitions.ONE else self.run.settings.partitions
+            tps = [TopicPartition(name_of(topic, self.run.settings), number) for number in range(count)]
             consumer.assign(tps)
             await consumer.seek_to_end(*tps)
             deadline = time.monotonic() + _WAIT_S
             while not await consumer.getmany(timeout_ms=200):
                 if time.monotonic() > deadline:
-                    raise AssertionError(f"nothing was committed to {name} in {_WAIT_S:.0f} s")
+                    raise AssertionError(f"nothing was committed to {tps[0].topic} in {_WAIT_S:.0f} s")
         finally:
             await consumer.stop()
 
