@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 
 # A batch gets 5 s, closing connections the rest.
 STOP_TIMEOUT_S = 9.0
+# While no broker answers, aiokafka says so 1,100 times a second: every connection that it tries to make.
+_REPEAT_AFTER_S = 10.0
 
 
 class Worker:
@@ -141,6 +143,31 @@ def configure_logging(settings: Settings) -> None:
         logging.getLogger("streams.faust_private").setLevel(logging.WARNING)  # Faust logs its services' names there
         # Ordinary events of a starting or rebalancing group, logged as errors by aiokafka.
         logging.getLogger("aiokafka.consumer.group_coordinator").setLevel(logging.CRITICAL)
+        for handler in logging.getLogger().handlers:
+            if not any(isinstance(one, Seldom) for one in handler.filters):
+                handler.addFilter(Seldom())
+
+
+class Seldom(logging.Filter):
+    """Lets through what aiokafka repeats once in ten seconds, with how often it was said in between."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said: dict[tuple[str, str], tuple[float, int]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether to log it; what is not aiokafka's always is."""
+        if not record.name.startswith("aiokafka"):
+            return True
+        what = (record.name, str(record.msg))  # before its arguments: the words, not the node or the topic
+        at, unsaid = self._said.get(what, (0.0, 0))
+        if record.created - at < _REPEAT_AFTER_S:
+            self._said[what] = at, unsaid + 1
+            return False
+        self._said[what] = record.created, 0
+        if unsaid:
+            record.msg = f"{record.msg} (and {unsaid} times before)"
+        return True
 
 
 def exit_now(code: int) -> None:
