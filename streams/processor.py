@@ -25,6 +25,7 @@ from models.label import label_value
 from models.model import Model
 from models.outputs import alert_headers
 from models.partition import Entry, Partition
+from models.profile import ProfileError
 from models.rejected import Rejected
 from models.scorebook import tell
 from models.scoring import Scorer
@@ -164,6 +165,8 @@ class EventProcessor:
         count, until_ms = self._within_reach(ours, now_ms or 0)
         try:
             effects = self._fold.apply([entry for _, entry in ours[:count]], until_ms)
+        except (ChurnSignalsError, ProfileError):
+            raise  # what was stored cannot be read: no event's fault
         except Exception as error:
             count, effects, broken = self._isolate(ours[:count], error)
             leaving.append(self._refused(ours[count].place, records, broken))

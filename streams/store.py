@@ -41,6 +41,10 @@ class StoreInUse(ChurnSignalsError):
     """Another process, perhaps a stopped one, holds the directory."""
 
 
+class StoreDamaged(ChurnSignalsError):
+    """The disk gives back something else than was written; the directory is a cache and can be deleted."""
+
+
 class PartitionStore:
     """Committed state of one partition, in a directory of its own.
 
@@ -60,7 +64,12 @@ class PartitionStore:
 
     def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """Values in the order of the keys; due times seen here need not be read again when they change."""
-        values: list[bytes | None] = self._db.get([_DATA + key for key in keys])
+        try:
+            values: list[bytes | None] = self._db.get([_DATA + key for key in keys])
+        except Exception as failure:
+            raise StoreDamaged(
+                f"the store {self.directory} cannot be read: {failure}: delete the directory, the changelog has it all"
+            ) from failure
         for key, value in zip(keys, values, strict=True):
             if key[:1] in TIMED_KEYS:
                 self._seen_due[key] = value[:DUE_PREFIX_BYTES] if value is not None else None

@@ -19,7 +19,6 @@ from tests.streams.test_processor import CHURN, START, Record
 HERE = [f"here-{n}" for n in range(200) if partition_of(b"here-%d" % n, 2) == 0]
 
 
-@pytest.mark.xfail(strict=True, reason="a damaged block of the store is taken for a fault of the event that meets it")
 def test_a_damaged_store_is_no_fault_of_an_event(tmp_path: Path) -> None:
     """Rule: a block that RocksDB refuses stops the partition; no event becomes a dead letter for it."""
     shared = Shared(Settings(), ChurnDefinition.parse(CHURN), 2, wall_ms=lambda: START + 500 * DAY_MS)
