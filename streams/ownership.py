@@ -21,7 +21,7 @@ from streams.partition import Inputs, Partition, Progress
 from streams.processing import Batch, ProcessorFactory
 from streams.recovery import recover
 from streams.settings import Settings, variable
-from streams.store import PartitionStore, StoreInUse
+from streams.store import PartitionStore, StoreDamaged, StoreInUse
 from streams.transactions import FencedProducer, is_lasting
 
 log = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ _STORE_COPIES = 8
 _PARALLEL_OPENS = 8
 
 # What a partition is taken over again after; anything else ends the worker.
-_LOSSES = (OwnershipLost, KafkaError, TimeoutError)
+_LOSSES = (OwnershipLost, KafkaError, TimeoutError, StoreDamaged)
 
 
 class GroupInputs(Inputs, Protocol):
@@ -301,6 +301,8 @@ class Ownership:
             return
         log.warning("partition %d: %s", number, error)
         partition = self.owned.pop(number)  # at once: what failed must never be resumed
+        if isinstance(error, StoreDamaged):
+            partition.store.clear()  # a cache: the takeover reads it anew from the changelog
         self._last[number] = partition.position
         self._losses[number] = 1 if partition.progress.transactions else self._losses.get(number, 0) + 1
         dropping = asyncio.create_task(partition.release(clean=False))

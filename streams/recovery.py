@@ -14,7 +14,7 @@ from streams.errors import ChurnSignalsError
 from streams.failpoints import FAILPOINT, failpoint
 from streams.position import POSITION_KEY, Position
 from streams.settings import Settings
-from streams.store import PartitionStore
+from streams.store import PartitionStore, StoreDamaged
 from streams.topics import DAY_MS, TOMBSTONE_RETENTION_MS
 
 log = logging.getLogger(__name__)
@@ -112,9 +112,7 @@ class _Recovery:
                 continued.add(number)
             try:
                 self.stores[number].write({record.key: record.value for record in records}, records[-1].offset + 1)
-            except ChurnSignalsError:
-                raise  # it cannot be written, and a new one could not either
-            except Exception as damage:
+            except StoreDamaged as damage:
                 _say_damaged(self.stores[number], damage)
                 foreign.add(number)
 
