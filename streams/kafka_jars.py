@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import tempfile
 import tomllib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+try:
+    import fcntl
+except ImportError:  # not POSIX
+    fcntl = None  # type: ignore[assignment]
 
 LOCK_FILE = Path(__file__).with_name("jgo.lock.toml")
 
@@ -65,8 +73,19 @@ def class_path() -> str:
         _check(jar, path)
         return path
 
-    with ThreadPoolExecutor(_PARALLEL_DOWNLOADS) as pool:
+    with _alone(), ThreadPoolExecutor(_PARALLEL_DOWNLOADS) as pool:
         return ":".join(str(path) for path in pool.map(fetch, locked_jars()))
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """One process of a user fetches at a time: jgo takes a file that another one is still writing for a failure."""
+    if fcntl is None:
+        yield
+        return
+    with open(Path(tempfile.gettempdir()) / f"churn-signals-jars-{os.getuid()}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # ends with the file, and with the process
+        yield
 
 
 def java() -> Path:
