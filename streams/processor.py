@@ -166,7 +166,7 @@ class EventProcessor:
         try:
             effects = self._fold.apply([entry for _, entry in ours[:count]], until_ms)
         except (ChurnSignalsError, ProfileError):
-            raise  # what was stored cannot be read: no event's fault
+            raise  # what was stored cannot be read, which is no event's fault
         except Exception as error:
             count, effects, broken = self._isolate(ours[:count], error)
             leaving.append(self._refused(ours[count].place, records, broken))

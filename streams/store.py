@@ -42,7 +42,7 @@ class StoreInUse(ChurnSignalsError):
 
 
 class StoreDamaged(ChurnSignalsError):
-    """The disk gives back something else than was written; the directory is a cache and can be deleted."""
+    """The disk gives back something else than was written; the owner empties the store and takes over anew."""
 
 
 class PartitionStore:
@@ -68,7 +68,7 @@ class PartitionStore:
             values: list[bytes | None] = self._db.get([_DATA + key for key in keys])
         except Exception as failure:
             raise StoreDamaged(
-                f"the store {self.directory} cannot be read: {failure}: delete the directory, the changelog has it all"
+                f"the store {self.directory} cannot be read ({failure}): it is emptied and read anew from the changelog"
             ) from failure
         for key, value in zip(keys, values, strict=True):
             if key[:1] in TIMED_KEYS:

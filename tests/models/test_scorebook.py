@@ -1,4 +1,4 @@
-"""The score book: rank, band and history are functions of the log, however it is cut into batches."""
+"""The score book: which scores are told, and with which history, is a function of the log, however it is cut."""
 
 from __future__ import annotations
 
