@@ -43,6 +43,8 @@ from models.event import Event, decode
 from models.features import CATALOGUE, NAMES, RELATIVE
 from models.model import Model
 from models.primitives import DAY_MS
+from models.profile import decode as decode_profile
+from models.profile import encode_body
 from models.space import FeatureSpace
 from streams.garbage import collect_seldom
 
@@ -145,6 +147,7 @@ def measure(lines: list[bytes], definition: ChurnDefinition) -> dict[str, Any]:
         "features": watch.seconds["features"],
         "score": watch.seconds["score"],
     }
+    encode_us, decode_us = _codec([data for key, data in store.records.items() if key[:1] == b"c"])
     sizes = [len(data) for key, data in store.records.items() if key[:1] == b"c"]
     total = sum(stages.values())
     return {
@@ -158,10 +161,26 @@ def measure(lines: list[bytes], definition: ChurnDefinition) -> dict[str, Any]:
         "loads_dropped_us_per_event": 1e6 * dropped_s / n,
         "total_in_loads": total / loads_s,
         "learn_us_per_label": 1e6 * watch.seconds["learn"] / max(watch.calls["learn"], 1),
+        "encode_us_per_profile": encode_us,
+        "decode_us_per_profile": decode_us,
         "score_us_per_row_in_batch": _score_rows(model, examples),
         "profile_bytes": {"median": float(np.median(sizes)), "p99": float(np.percentile(sizes, 99)), "max": max(sizes)},
         "peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
     }
+
+
+def _codec(records: list[bytes]) -> tuple[float, float]:
+    """Microseconds to encode and to decode a profile: each customer's once, `BATCH` at a time."""
+    encode_s = decode_s = 0.0
+    for at in range(0, len(records), BATCH):
+        start = time.perf_counter()
+        decoded = [decode_profile(record) for record in records[at : at + BATCH]]
+        middle = time.perf_counter()
+        for profile in decoded:
+            encode_body(profile)
+        decode_s += middle - start
+        encode_s += time.perf_counter() - middle
+    return 1e6 * encode_s / len(records), 1e6 * decode_s / len(records)
 
 
 class _TimedScorer:
@@ -179,6 +198,8 @@ class _TimedScorer:
 
 def _score_rows(model: Model, examples: list[fold.Example]) -> float:
     rows = examples[:BATCH]
+    if not rows:
+        return float("nan")  # nothing matured in so few events
     x = np.stack([np.frombuffer(e.features) for e in rows])
     m = np.stack([np.frombuffer(e.population) for e in rows])
     scorer = model.scorer()
@@ -211,6 +232,7 @@ def table(result: dict[str, Any], source: str) -> str:
         f"limits: {LIMIT_LOADS:.0f} x orjson.loads, and {LIMIT_US:.0f} us an event on a quiet machine",
         f"learn: {result['learn_us_per_label']:.0f} us a label (champion, challenger and prior)",
         f"score: {result['score_us_per_row_in_batch']:.2f} us a row in batches of {BATCH}",
+        f"a profile: encode {result['encode_us_per_profile']:.2f} us, decode {result['decode_us_per_profile']:.2f} us",
         f"profile: {size['median']:.0f} bytes at the median, {size['p99']:.0f} at p99, {size['max']} at most",
         f"peak memory: {result['peak_memory_mib']:.0f} MiB",
     ]
