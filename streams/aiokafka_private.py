@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
@@ -13,6 +15,10 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from streams.errors import ConfigurationError
 
 WRITTEN_FOR = "0.14"
+
+# A broker that refuses connections is asked again after some 30 ms, then half as often each time: a restart that takes
+# a moment costs a moment, and one that takes a minute some 160 attempts for whoever asks instead of 10,000.
+_RECONNECT_FIRST_S, _RECONNECT_MOST_S = 0.02, 0.5
 
 
 def check_version() -> None:
@@ -34,6 +40,25 @@ async def discard_producer(producer: AIOKafkaProducer) -> None:
         with contextlib.suppress(asyncio.TimeoutError, Exception):
             await asyncio.wait_for(asyncio.shield(asyncio.gather(task, return_exceptions=True)), 1.0)
     await producer.client.close()
+
+
+def back_off_reconnects(client: Any) -> None:
+    """Wait between attempts to reach a broker that does not answer, ever longer; one that answers waits for nothing.
+
+    aiokafka's only delay between them is `retry_backoff_ms`, which is also that between the steps of a commit.
+    """
+    connect = client._get_conn
+    failures: Counter[Any] = Counter()
+
+    async def patient(node: Any, **options: Any) -> Any:
+        if failures[node]:
+            longest_s = min(_RECONNECT_MOST_S, _RECONNECT_FIRST_S * 2 ** min(failures[node], 10))
+            await asyncio.sleep(random.uniform(longest_s / 2, longest_s))
+        connection = await connect(node, **options)
+        failures[node] = failures[node] + 1 if connection is None else 0
+        return connection
+
+    client._get_conn = patient
 
 
 def last_stable_offset(consumer: AIOKafkaConsumer, partition: TopicPartition) -> int | None:

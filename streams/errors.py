@@ -6,7 +6,8 @@ ChurnSignalsError
 │   └── TopicMismatch       a topic is missing or differs from its declaration; names the repair
 ├── BrokerUnreachable       no broker answered, or none accepted who we are                    (exit code 1)
 ├── InputLost               the input no longer holds the position that the state stands for  (exit code 1)
-├── StoreInUse, StoreDamaged   a local store that another process holds, or that the disk has changed (`streams.store`)
+├── StoreInUse, StoreDamaged, StoreFull   a local store that another process holds, that the disk has changed,
+│                           or that it has no room for (`streams.store`)
 └── OwnershipLost           fenced, or a transaction of unknown outcome; start again          (exit code 75)
 """
 

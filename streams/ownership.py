@@ -9,7 +9,6 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 import msgspec
@@ -21,7 +20,8 @@ from streams.partition import Inputs, Partition, Progress
 from streams.processing import Batch, ProcessorFactory
 from streams.recovery import recover
 from streams.settings import Settings, variable
-from streams.store import PartitionStore, StoreDamaged, StoreInUse
+from streams.store import PartitionStore, StoreDamaged
+from streams.store_directories import open_stores
 from streams.transactions import FencedProducer, is_lasting
 
 log = logging.getLogger(__name__)
@@ -35,9 +35,6 @@ _LAST_COMMIT_TIMEOUT_S = 1.0
 _RETRY_S = 0.5
 # Fenced this often without a commit in between: somebody else works with our id. Let a supervisor decide.
 _MOST_LOSSES = 5
-# The former owner of this machine releases its lock within milliseconds, unless it is stopped.
-_STORE_LOCK_WAIT_S = 1.0
-_STORE_COPIES = 8
 # Connections are opened for this many partitions at a time.
 _PARALLEL_OPENS = 8
 
@@ -223,8 +220,7 @@ class Ownership:
         stores: dict[int, PartitionStore] = {}
         try:
             await self._fence(numbers, producers)
-            for number in numbers:
-                stores[number] = await self._open_store(number)
+            await open_stores(self.settings.store_dir, self.names.input, numbers, stores)
             positions = await recover(self.settings, self.names.changelog, stores, self._recovery_progress)
             bounds = await self._inputs.bounds(numbers)
             for number in sorted(numbers):
@@ -268,20 +264,6 @@ class Ownership:
         for failure in await asyncio.gather(*[open_one(number) for number in numbers], return_exceptions=True):
             if failure is not None:
                 raise failure
-
-    async def _open_store(self, number: int) -> PartitionStore:
-        """Our own directory for it; another copy if a stopped process on this machine still holds the lock."""
-        deadline = time.monotonic() + _STORE_LOCK_WAIT_S
-        for copy in range(_STORE_COPIES):
-            directory = Path(f"{self.settings.store_dir / self.names.input}-{number}" + (f".{copy}" if copy else ""))
-            while True:
-                try:
-                    return PartitionStore(directory)
-                except StoreInUse:
-                    if time.monotonic() > deadline:
-                        break
-                    await asyncio.sleep(0.05)
-        raise OwnershipLost(f"all {_STORE_COPIES} stores of partition {number} are in use on this machine")
 
     async def _start(self, number: int) -> None:
         partition = self.owned[number]

@@ -238,8 +238,9 @@ class EventProcessor:
         times = [entry.event.time_ms for _, entry in ours]
         end_ms = max([until_ms, *times])
         due = self._store.due(end_ms, DUE_MAX + 1)
-        # A key is due again and again, and those of new customers are not there yet: time is bounded too.
-        begins = min([due[0][0]] if due else times, default=end_ms)
+        # A key is due again and again, and those of new customers are not there yet: time is bounded too. Where nothing
+        # is due yet, nothing is before the first event either, whatever time the others have: it is applied.
+        begins = due[0][0] if due else times[0] if times else end_ms
         limit_ms = max(self._fold.clock_ms, begins) + self._shared.definition.snapshot_every_ms // 2
         if len(due) > DUE_MAX:
             limit_ms = min(limit_ms, due[DUE_MAX - 1][0])

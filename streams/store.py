@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import logging
+import os
 import shutil
 import time
 from collections.abc import Sequence
@@ -13,6 +16,8 @@ from rocksdict import DBCompressionType, Options, Rdict, WriteBatch
 
 from streams.errors import ChurnSignalsError
 from streams.processing import DUE_PREFIX_BYTES, NEVER_DUE_MS, TIMED_KEYS, Changes
+
+log = logging.getLogger(__name__)
 
 # Layout: one letter in front of every key tells what it is.
 _DATA, _INDEX, _META = b"d", b"i", b"m"
@@ -41,6 +46,10 @@ class StoreInUse(ChurnSignalsError):
     """Another process, perhaps a stopped one, holds the directory."""
 
 
+class StoreFull(ChurnSignalsError):
+    """The disk takes no more. What was committed stands in the changelog, so nothing is lost by ending here."""
+
+
 class StoreDamaged(ChurnSignalsError):
     """The disk gives back something else than was written; the owner empties the store and takes over anew."""
 
@@ -52,7 +61,8 @@ class PartitionStore:
 
     Raises:
         StoreInUse: another process has the directory open.
-        ChurnSignalsError: the directory cannot be made (no right to, disk full).
+        StoreFull: there is no room for it; what is there stays.
+        ChurnSignalsError: the directory cannot be made (no right to).
     """
 
     _first_due_ms: int
@@ -157,13 +167,18 @@ class PartitionStore:
 
     def clear(self) -> None:
         """Throw everything away: the changelog has it all."""
-        self._db.close()
+        self.close()
         shutil.rmtree(self.directory, ignore_errors=True)
         self._open()
 
     def close(self) -> None:
-        """Release the directory's lock."""
-        self._db.close()
+        """Release the directory's lock. What a full disk did not take was said when it was written."""
+        try:
+            self._db.close()
+        except Exception as failure:
+            if not _says_full(failure):
+                raise
+            log.debug("the store %s was closed on a full disk: %s", self.directory, failure)
 
     def _open(self) -> None:
         options = Options(raw_mode=True)
@@ -171,17 +186,21 @@ class PartitionStore:
         options.set_write_buffer_size(_WRITE_BUFFER_BYTES)
         options.set_compression_type(DBCompressionType.lz4())
         options.set_keep_log_file_num(2)
-        self.directory.parent.mkdir(parents=True, exist_ok=True)
         try:
+            self.directory.parent.mkdir(parents=True, exist_ok=True)
             self._db = Rdict(str(self.directory), options)
         except Exception as failure:
             if "lock" in str(failure).lower():
                 raise StoreInUse(f"the store {self.directory} is in use by another worker") from failure
+            if _says_full(failure):
+                raise self._full(failure) from failure
             # Truncated or from another program: a cache is rebuilt, not repaired.
             shutil.rmtree(self.directory, ignore_errors=True)
             try:
                 self._db = Rdict(str(self.directory), options)
             except Exception as again:
+                if _says_full(again):
+                    raise self._full(again) from again
                 raise ChurnSignalsError(f"the store {self.directory} cannot be made: {again}") from again
         self._seen_due: dict[bytes, bytes | None] = {}
         # The first deadline, or, while it is not known, a time before which there is none.
@@ -212,10 +231,22 @@ class PartitionStore:
         try:
             self._db.write(batch)
         except Exception as failure:
+            if _says_full(failure):
+                raise self._full(failure) from failure
             raise ChurnSignalsError(f"the store {self.directory} cannot be written: {failure}") from failure
+
+    def _full(self, failure: Exception) -> StoreFull:
+        return StoreFull(
+            f"the disk of the store {self.directory} is full: make room and start again, it goes on exactly ({failure})"
+        )
 
 
 _NEVER = NEVER_DUE_MS.to_bytes(DUE_PREFIX_BYTES, "big")
+
+
+def _says_full(failure: Exception) -> bool:
+    """RocksDB's binding has one exception for everything: what the system said is in its words."""
+    return any(os.strerror(code) in str(failure) for code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
 
 
 def _due_bytes(due_ms: int) -> bytes:

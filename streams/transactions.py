@@ -12,7 +12,7 @@ from typing import Any
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import IllegalOperation, KafkaError, MessageSizeTooLargeError, ProducerFenced
 
-from streams.aiokafka_private import discard_producer
+from streams.aiokafka_private import back_off_reconnects, discard_producer
 from streams.errors import ConfigurationError, OwnershipLost
 from streams.failpoints import FAILPOINT, failpoint
 from streams.processing import Changes, Headers, Output
@@ -83,6 +83,7 @@ class FencedProducer:
             max_batch_size=_BATCH_BYTES,
             retry_backoff_ms=_RETRY_BACKOFF_MS,
         )
+        back_off_reconnects(producer.client)
         opened = cls(producer, transactional_id, settings.kafka_transaction_timeout_ms / 1000)
         try:
             async with asyncio.timeout(opened._timeout_s):

@@ -278,6 +278,14 @@ def test_a_long_pause_is_many_transactions_however_few_customers_there_are() -> 
     assert max(scores) <= 3
 
 
+def test_a_new_partition_whose_second_event_is_decades_older_goes_on() -> None:
+    """Rule: some of each batch is applied or something falls due, whatever the clocks say."""
+    store = Store()
+    processor = EventProcessor(shared(), 0, store, None)
+    effects = run(processor, store, [record(1), record(2, at_ms=START - 30 * 365 * DAY_MS)])
+    assert [one.consumed for one in effects] == [2]
+
+
 def test_a_null_timestamp_beside_a_forward_mark_is_no_error() -> None:
     """Rule: nothing that a header holds stops a partition."""
     marked = [(FORWARDED, b"1@0"), (TIMESTAMP, None)]

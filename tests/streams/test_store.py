@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -98,3 +100,40 @@ def test_a_damaged_directory_is_a_cold_cache(tmp_path: Path) -> None:
     assert store.get_many([b"ca"]) == [None]
     assert store.get_many([]) == []
     store.close()
+
+
+FULL = """
+import resource, sys
+from pathlib import Path
+from streams.store import PartitionStore, StoreFull
+
+directory = Path(sys.argv[1])
+store = PartitionStore(directory)
+store.write({b"a": b"1"}, 1)
+resource.setrlimit(resource.RLIMIT_FSIZE, (2_000, resource.RLIM_INFINITY))  # what a quota does
+try:
+    store.write({b"b": bytes(10_000)}, 2)
+except StoreFull as full:
+    assert "is full: make room and start again" in str(full), full
+else:
+    raise SystemExit("it was written")
+store.close()
+resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+try:
+    PartitionStore(directory)
+except StoreFull:
+    pass
+else:
+    raise SystemExit("it was opened")
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+store = PartitionStore(directory)
+assert store.get_many([b"a", b"b"]) == [b"1", None]
+assert store.meta.changelog_offset == 1
+"""
+
+
+def test_a_full_disk_is_said_and_takes_nothing_away(tmp_path: Path) -> None:
+    """Rule: what does not fit is not half written, a store that cannot be opened for it is not deleted, and when there
+    is room again it stands for the offset that it stood for."""
+    done = subprocess.run([sys.executable, "-c", FULL, str(tmp_path / "store")], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
