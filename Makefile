@@ -21,7 +21,7 @@ $(STAMP): requirements.lock pyproject.toml
 demo: $(STAMP)  ## everything on this machine: alerts as they come, until Ctrl-C; a log instead of the simulator: DATA=FILE
 	@$(BIN)/churn-signals demo $(if $(CONFIG),--config "$(CONFIG)") $(if $(filter command,$(origin DATA)),"$(DATA)")
 
-test: lint unit laws broker-test  ## everything that has to hold before a change lands
+test: lint unit laws broker-test crash-test  ## everything that has to hold before a change lands
 
 lint: $(STAMP)  ## style and types
 	$(BIN)/ruff check .
@@ -37,12 +37,12 @@ laws: $(STAMP)  ## properties
 broker-test: $(STAMP)  ## tests against real Apache Kafka, which they start and stop
 	$(BIN)/python -m pytest -n 2 --dist loadfile tests/broker
 
-crash-test: $(STAMP)  ## kill, pause and outage against an oracle
-	$(BIN)/python -m pytest tests/crash
+crash-test: $(STAMP)  ## kill, pause and outage against an oracle; the fault matrix in short
+	$(BIN)/python -m pytest -n 2 --dist loadfile tests/crash
 
-crash: $(STAMP)  ## the fault matrix: lost, double, extra and the longest outage, whatever breaks (ROWS=1,3 SEEDS=20 SEED=1 JSON=OUT)
+crash: $(STAMP)  ## the fault matrix: lost, double, extra and the longest outage, whatever breaks (ROWS=1,3 SEEDS=20 SEED=1 LONG=1 JSON=OUT)
 	@$(BIN)/python -m tests.crash.matrix $(if $(ROWS),--rows $(ROWS)) $(if $(SEEDS),--seeds $(SEEDS)) \
-	  $(if $(SEED),--seed $(SEED)) $(if $(JSON),--json $(JSON))
+	  $(if $(SEED),--seed $(SEED)) $(if $(LONG),--long) $(if $(JSON),--json $(JSON))
 
 bench: $(STAMP)  ## events a second on a real Kafka, beside what else one could use (QUIX=a python with quixstreams)
 	$(BIN)/python -m benchmarks.throughput $(if $(QUIX),--quix $(QUIX))

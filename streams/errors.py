@@ -3,7 +3,8 @@
 ChurnSignalsError
 ├── ConfigurationError      a setting, a topic or a file is wrong; nothing was started        (exit code 2)
 │   ├── SettingsError       a CHURN_ variable is unknown or holds a value that is not allowed
-│   └── TopicMismatch       a topic is missing or differs from its declaration; names the repair
+│   ├── TopicMismatch       a topic is missing or differs from its declaration; names the repair
+│   └── FormatMismatch      state of another release's format; nothing is overwritten, names both ways out
 ├── BrokerUnreachable       no broker answered, or none accepted who we are                    (exit code 1)
 ├── InputLost               the input no longer holds the position that the state stands for  (exit code 1)
 ├── StoreInUse, StoreDamaged, StoreFull   a local store that another process holds, that the disk has changed,
@@ -34,6 +35,22 @@ class SettingsError(ConfigurationError):
 
 class TopicMismatch(ConfigurationError):
     """A topic is missing or is not as declared; the message carries the command that repairs it."""
+
+
+class FormatMismatch(ConfigurationError):
+    """The changelog was written by an older or a newer release; it stays as it is."""
+
+    def __init__(self, what: str, written: object, read: int) -> None:
+        if isinstance(written, int) and written > read:
+            repair = "run the release that wrote it, or a later one"
+        else:
+            repair = (
+                "run the release that wrote it, or start a new group from the log's beginning:"
+                " CHURN_KAFKA_GROUP_ID=NAME"
+            )
+        super().__init__(
+            f"{what} was written in format {written}, this program reads {read}; nothing was changed: {repair}"
+        )
 
 
 class BrokerUnreachable(ChurnSignalsError):

@@ -225,9 +225,10 @@ class Ownership:
             bounds = await self._inputs.bounds(numbers)
             for number in sorted(numbers):
                 first, end = bounds[number]
-                recovered = positions[number]
+                recovered, lost = positions[number], 0
                 if recovered is not None and not first <= recovered.next_offset <= end:
                     self._input_lost(number, recovered.next_offset, first, end)
+                    lost = max(0, first - recovered.next_offset)
                     recovered = msgspec.structs.replace(recovered, next_offset=first)
                 self.owned[number] = Partition(
                     number,
@@ -240,6 +241,7 @@ class Ownership:
                     factory=self._factory,
                     inputs=self._inputs,
                 )
+                self.owned[number].progress.lost_input = lost
         except BaseException:
             for number in numbers - set(self.owned):
                 if number in stores:
@@ -304,6 +306,7 @@ class Ownership:
     def _input_lost(self, number: int, position: int, first: int, end: int) -> None:
         if position < first:
             lost = f"events {position} to {first - 1} were deleted by retention before they were applied"
+            lost += f" ({first - position:,} offsets)"
         else:
             lost = f"the topic ends at {end}, events up to {position - 1} were applied: it was deleted and created anew"
         accept = variable("accept_lost_input")

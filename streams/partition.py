@@ -52,6 +52,7 @@ class Progress:
         records, transactions, outputs: since the takeover.
         busy_s, commit_s: seconds spent in the processor, and waiting for transactions.
         newest_event_ms: the partition's event clock, if its processor tells.
+        lost_input: offsets that retention had deleted before they were applied, of this takeover.
     """
 
     position: int = 0
@@ -64,6 +65,7 @@ class Progress:
     busy_s: float = 0.0
     commit_s: float = 0.0
     newest_event_ms: int | None = None
+    lost_input: int = 0
 
     @property
     def lag(self) -> int:

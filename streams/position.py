@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from streams.errors import ChurnSignalsError
+from streams.errors import FormatMismatch
 
 # Store keys never start with a zero byte, so that this one sorts first and cannot be a customer's.
 POSITION_KEY = b"\x00position"
@@ -43,17 +43,17 @@ def decode(value: bytes) -> Position:
     """Read a position record.
 
     Raises:
-        ChurnSignalsError: written by a later version of this program, or not a position.
+        FormatMismatch: written by another release, or not a position.
 
     >>> decode(encode(7, True, b"b", b"s")).next_offset
     7
     """
+    what = "the changelog's position record"
     try:
+        version = msgspec.msgpack.decode(value)[0]
+        if version != _VERSION:
+            raise FormatMismatch(what, version, _VERSION)
         position = _decoder.decode(value)
-    except msgspec.MsgspecError as wrong:
-        raise ChurnSignalsError(f"the changelog's position record cannot be read: {wrong}") from wrong
-    if position.version != _VERSION:
-        raise ChurnSignalsError(
-            f"the changelog was written in layout {position.version}, this program reads {_VERSION}: upgrade it"
-        )
+    except (msgspec.MsgspecError, TypeError, LookupError) as wrong:
+        raise FormatMismatch(f"{what}, which cannot be read ({wrong}),", "unknown", _VERSION) from wrong
     return position

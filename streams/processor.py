@@ -32,7 +32,7 @@ from models.scoring import Scorer
 from models.snapshot import SnapshotError
 from models.space import FeatureSpace
 from streams.dead_letters import MISROUTED, PROCESSING_ERROR, dead_letter
-from streams.errors import ChurnSignalsError, ConfigurationError
+from streams.errors import ChurnSignalsError, ConfigurationError, FormatMismatch
 from streams.model_reader import Snapshot
 from streams.partitioner import partition_of
 from streams.processing import Effects, Output, Processor, Record, Store
@@ -298,9 +298,7 @@ class _Fold:
     """The pure part: the customers of one partition, as of a state."""
 
     def __init__(self, shared: Shared, number: int, store: Store, state: bytes | None) -> None:
-        before = None if state is None else _decode_state(state)
-        if before is not None:
-            _check(before, shared.definition, number)
+        before = None if state is None else _read_state(state, shared.definition, number)
         self.newest_event_ms = None if before is None else before.newest_event_ms
         self._shared, self._number, self._store = shared, number, store
         inner = None if before is None else before.partition
@@ -329,16 +327,27 @@ class _Fold:
         return Effects(outputs, {**found.changes, **histories}, _encode_state(state))
 
 
-def _check(state: _State, definition: ChurnDefinition, number: int) -> None:
-    if state.version != _STATE_VERSION:
-        raise ChurnSignalsError(
-            f"partition {number} was written in layout {state.version}, this program reads {_STATE_VERSION}: upgrade it"
-        )
+def _read_state(data: bytes, definition: ChurnDefinition, number: int) -> _State:
+    """The version before all else: what follows it may have another layout.
+
+    Raises:
+        FormatMismatch: written by another release.
+        ConfigurationError: built under another definition of churn.
+    """
+    what = f"the state of partition {number}"
+    try:
+        version = msgspec.msgpack.decode(data)[0]
+        if version != _STATE_VERSION:
+            raise FormatMismatch(what, version, _STATE_VERSION)
+        state = _decode_state(data)
+    except (msgspec.MsgspecError, TypeError, LookupError) as error:
+        raise FormatMismatch(f"{what}, which cannot be read ({error}),", "unknown", _STATE_VERSION) from error
     if state.definition != definition.state_hash:
         raise ConfigurationError(
             f"partition {number} was built with the churn definitions {state.definition}, which are now"
             f" {definition.state_hash}: start a new group, from the log's beginning: {variable('kafka_group_id')}=NAME"
         )
+    return state
 
 
 def _size(record: Record) -> int:

@@ -184,6 +184,8 @@ def verify(found: Mapping[str, Found], settings: Settings) -> None:
     for topic in TOPICS:
         _verify_count(topic, found, settings)
         _verify_config(topic, found, settings, "cleanup.policy", topic.cleanup)
+        if topic is CHANGELOG:
+            _verify_tombstones(found, settings)
         limit = _limit(topic, settings, found)
         if limit is not None and found[name_of(topic, settings)].limit_bytes < limit:
             _mismatch(topic, found, settings, "max.message.bytes", str(limit))
@@ -209,6 +211,13 @@ def _verify_config(topic: Topic, found: Mapping[str, Found], settings: Settings,
     has = found[name_of(topic, settings)].configs[key]
     if set(has.split(",")) != set(wanted.split(",")) and topic is not EVENTS:
         _mismatch(topic, found, settings, key, wanted)
+
+
+def _verify_tombstones(found: Mapping[str, Found], settings: Settings) -> None:
+    """A store that is younger than the tombstones is caught up: were they gone, what was removed would return."""
+    key = "delete.retention.ms"
+    if int(found[name_of(CHANGELOG, settings)].configs[key]) < TOMBSTONE_RETENTION_MS:
+        _mismatch(CHANGELOG, found, settings, key, str(TOMBSTONE_RETENTION_MS))
 
 
 def _mismatch(topic: Topic, found: Mapping[str, Found], settings: Settings, key: str, wanted: str) -> None:

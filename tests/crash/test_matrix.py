@@ -15,7 +15,8 @@ from tests.crash.matrix.__main__ import BROKER
 from tests.crash.matrix.rows import ROWS, Row, published
 from tests.crash.matrix.runner import play
 
-EVENTS = 2_500
+# Three weeks of events: labels mature after nine days.
+EVENTS = 3_600
 
 
 @pytest.fixture(scope="module")

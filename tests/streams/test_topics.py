@@ -6,7 +6,7 @@ import pytest
 
 from streams.errors import TopicMismatch
 from streams.settings import Settings
-from streams.topics import CHANGELOG, EVENTS, MODEL, TOPICS, Found, Partitions, name_of, verify
+from streams.topics import CHANGELOG, EVENTS, MODEL, TOMBSTONE_RETENTION_MS, TOPICS, Found, Partitions, name_of, verify
 
 SETTINGS = Settings()
 
@@ -15,7 +15,11 @@ def as_declared(partitions: int = 4) -> dict[str, Found]:
     return {
         name_of(topic, SETTINGS): Found(
             1 if topic.partitions is Partitions.ONE else partitions,
-            {"cleanup.policy": topic.cleanup, "max.message.bytes": "1000000" if topic is EVENTS else "9000000"},
+            {
+                "cleanup.policy": topic.cleanup,
+                "max.message.bytes": "1000000" if topic is EVENTS else "9000000",
+                "delete.retention.ms": str(TOMBSTONE_RETENTION_MS),
+            },
         )
         for topic in TOPICS
     }
@@ -42,6 +46,14 @@ def test_a_changelog_that_deletes_is_refused() -> None:
     found = as_declared()
     found[name_of(CHANGELOG, SETTINGS)].configs["cleanup.policy"] = "compact,delete"  # type: ignore[index]
     with pytest.raises(TopicMismatch, match="--entity-name churn-signals-profiles-changelog --add-config cleanup"):
+        verify(found, SETTINGS)
+
+
+def test_a_changelog_that_forgets_removals_too_soon_is_refused() -> None:
+    """Rule: a store that is caught up after days must see every tombstone, or removed records come back."""
+    found = as_declared()
+    found[name_of(CHANGELOG, SETTINGS)].configs["delete.retention.ms"] = "86400000"  # type: ignore[index]
+    with pytest.raises(TopicMismatch, match=r"must have 604800000: kafka-configs.sh .* delete.retention.ms=604800000"):
         verify(found, SETTINGS)
 
 

@@ -37,15 +37,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"--rows: there is no row {unknown[0]}, only {', '.join(known)}")
     chosen = [row for row in ROWS if row.name in wanted or row.number in wanted]
     with tempfile.TemporaryDirectory() as temporary:
-        verdicts = _play_all(chosen, range(told.seed, told.seed + told.seeds), told.logs or Path(temporary), told.long)
+        seeds = range(told.seed, told.seed + told.seeds)
+        verdicts = _play_all(chosen, seeds, told.logs or Path(temporary), told.long, told.json)
     print(rendered(verdicts))
-    if told.json is not None:
-        told.json.write_bytes(orjson.dumps(as_json(verdicts), option=orjson.OPT_INDENT_2))
     return 0 if all(verdict.holds for verdict in verdicts) else 1
 
 
-def _play_all(chosen: Sequence[Row], seeds: range, directory: Path, long: bool) -> list[Verdict]:
-    verdicts = []
+def _play_all(chosen: Sequence[Row], seeds: range, directory: Path, long: bool, json: Path | None) -> list[Verdict]:
+    verdicts: list[Verdict] = []
     with tempfile.TemporaryDirectory() as data, EmbeddedBroker(Path(data), properties=BROKER) as broker:
         for seed in seeds:
             for row in chosen:
@@ -54,6 +53,8 @@ def _play_all(chosen: Sequence[Row], seeds: range, directory: Path, long: bool) 
                 verdict = play(row, seed=seed, broker=broker, directory=place, long=long)
                 verdicts.append(verdict)
                 print(f"row {row.name}, seed {seed}: {_in_short(verdict)}", flush=True)
+                if json is not None:  # after each row: what is cut off keeps its figures
+                    json.write_bytes(orjson.dumps(as_json(verdicts), option=orjson.OPT_INDENT_2))
     return verdicts
 
 

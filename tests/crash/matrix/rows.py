@@ -52,6 +52,8 @@ class Row:
 
 async def kills(scene: Scene) -> None:
     """A lone worker and a lone trainer, started again at once; then one of two workers, which nobody replaces."""
+    if scene.quick:
+        scene.feed.shares = 4  # half of the events before the trainer's harm: it needs labels that have matured
     await scene.worker("w0")
     await scene.trainer("t0")
     for number in range(2 if scene.quick else _KILLS):

@@ -1,0 +1,124 @@
+"""State as a release has written it: events, the changelog and the model; `python -m` writes today's."""
+
+from __future__ import annotations
+
+import gzip
+import itertools
+import sys
+from base64 import b64decode, b64encode
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import orjson
+
+from models.backtest import MemoryStore
+from models.definition import ChurnDefinition
+from models.model import Model
+from models.simulation import Settings as Population
+from models.simulation import Simulation
+from streams.model_reader import Snapshot
+from streams.partitioner import partition_of
+from streams.position import POSITION_KEY, encode
+from streams.processor import SPACE, EventProcessor, Shared
+from streams.settings import Settings
+
+FOLDER = Path(__file__).parents[1] / "formats"
+PARTITIONS = 2
+EVENTS, BATCH = 1_500, 50
+BIRTH = b"0123456789abcdef"
+CHURN = """
+[churn.definitions.left]
+event = "Subscription Cancelled"
+[churn.definitions.inactivity]
+not_performed = ["*"]
+for = "8d"
+if_active_in = "8d"
+[label]
+primary = ["left", "inactivity"]
+horizon = "8d"
+grace = "1d"
+[snapshot]
+every = "3d"
+"""
+
+
+class Sent(NamedTuple):
+    """An event as the topic has it."""
+
+    offset: int
+    value: bytes
+    partition: int
+    timestamp: int
+    topic: str = "customer-events"
+    key: bytes | None = None
+    headers: tuple[tuple[str, bytes], ...] = ()
+
+
+class Fixture(NamedTuple):
+    """What stands in the topics: changelog records are (partition, key, value) in their order."""
+
+    churn: str
+    events: list[Sent]
+    changelog: list[tuple[int, bytes, bytes | None]]
+    model: bytes
+
+
+def read(name: str) -> Fixture:
+    """One of the files in `tests/formats`."""
+    found = orjson.loads(gzip.decompress((FOLDER / name).read_bytes()))
+    return Fixture(
+        found["churn"],
+        [Sent(offset, b64decode(value), partition, ms) for offset, value, partition, ms in found["events"]],
+        [(n, b64decode(key), None if value is None else b64decode(value)) for n, key, value in found["changelog"]],
+        b64decode(found["model"]),
+    )
+
+
+def written() -> Fixture:
+    """By the program as it is here: the transactions of a worker, without a broker."""
+    definition = ChurnDefinition.parse(CHURN)
+    simulated = itertools.islice(Simulation(Population(customers=40, days=60, seed=3)).events(), EVENTS)
+    offsets = [0] * PARTITIONS
+    events, changelog = [], []
+    for e in simulated:
+        number = partition_of(e.customer.encode(), PARTITIONS)
+        events.append(Sent(offsets[number], e.value, number, e.time_ms, key=e.customer.encode()))
+        offsets[number] += 1
+    model = Model(SPACE)
+    shared = Shared(Settings(), definition, PARTITIONS)
+    shared.on_snapshot(Snapshot(model.snapshot(), 0))
+    for number in range(PARTITIONS):
+        store = MemoryStore()
+        processor = EventProcessor(shared, number, store, None)
+        left: list[Any] = [e for e in events if e.partition == number]
+        while left:
+            batch = left[:BATCH]
+            effects = processor.process(batch, None)
+            store.apply(effects.changes)
+            processor.committed()
+            left = left[len(batch) if effects.consumed is None else effects.consumed :]
+            position = encode(left[0].offset if left else batch[-1].offset + 1, False, BIRTH, effects.state)
+            changelog += [(number, key, value) for key, value in {**effects.changes, POSITION_KEY: position}.items()]
+    newest = {(number, key): value for number, key, value in changelog}  # as compaction leaves it
+    kept = [(number, key, value) for (number, key), value in newest.items() if value is not None]
+    kept.sort(key=lambda record: record[1] == POSITION_KEY)  # the position is a transaction's last record
+    return Fixture(CHURN, events, kept, model.snapshot())
+
+
+def write(path: Path, fixture: Fixture) -> None:
+    """As a file for git."""
+
+    def text(data: bytes) -> str:
+        return b64encode(data).decode()
+
+    value = {
+        "churn": fixture.churn,
+        "events": [(e.offset, text(e.value), e.partition, e.timestamp) for e in fixture.events],
+        "changelog": [(n, text(k), None if v is None else text(v)) for n, k, v in fixture.changelog],
+        "model": text(fixture.model),
+    }
+    path.write_bytes(gzip.compress(orjson.dumps(value), mtime=0))
+
+
+if __name__ == "__main__":
+    write(Path(sys.argv[1]), written())
