@@ -101,5 +101,5 @@ def _array(named: dict[str, float | None]) -> bytes:
 def _moment(name: str, written: str) -> int:
     found = moment_ms(written)
     if found is None:
-        raise LabelError(f"a training example has {name} = {written[:40]!r}, which is no time")
+        raise LabelError(f"a training example has a {name} that is no time")
     return found

@@ -22,6 +22,10 @@ class ChurnSignalsError(Exception):
 
     exit_code: ClassVar[int] = 1
 
+    def __init__(self, message: str = "", **place: str | int) -> None:
+        super().__init__(message)
+        self.place = place  # topic, partition, offset: fields of the log's line, where they are known
+
 
 class ConfigurationError(ChurnSignalsError):
     """You see this before anything is started: the message names what to change."""

@@ -13,7 +13,6 @@ Stock Faust delivers one record at a time, acknowledges by offset, and recovers 
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from typing import Any, TypeVar
@@ -33,11 +32,12 @@ from faust.types import TP, ConsumerMessage
 from streams import aiokafka_private as private
 from streams.assignment import Claims, share
 from streams.errors import ConfigurationError, InputLost
+from streams.logs import get_logger
 from streams.ownership import Ownership
 from streams.processing import Batch
 from streams.settings import Settings
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
 _T = TypeVar("_T")
 
 WRITTEN_FOR = "0.15.3"

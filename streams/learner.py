@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,12 +12,13 @@ from models.model import Model
 from models.primitives import DAY_MS
 from models.snapshot import SnapshotError
 from streams.errors import ConfigurationError
+from streams.logs import get_logger
 from streams.processing import Output
 from streams.processor import SPACE
 from streams.settings import Settings
-from streams.topics import METRICS, name_of
+from streams.topics import LABELS, METRICS, name_of
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
 
 # Compacted to the newest; the number is the partition that it is written to, as with every metric.
 QUALITY_KEY = b"model.quality/0"
@@ -36,6 +36,7 @@ class ModelLearner:
         self.skipped = 0
         self._name = settings.model_name
         self._metrics = name_of(METRICS, settings)
+        self._labels = name_of(LABELS, settings)
 
     def restore(self, snapshot: bytes | None) -> None:
         """Start from a published snapshot, or from nothing.
@@ -57,7 +58,7 @@ class ModelLearner:
                 example = read_label(value)
             except LabelError as error:
                 self.skipped += 1
-                log.warning("skipped: %s", error)
+                log.warning("skipped: %s", error, topic=self._labels, partition=0)
                 continue
             self.model.learn(
                 np.frombuffer(example.features),

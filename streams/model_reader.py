@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
+from streams.logs import get_logger
 from streams.settings import Settings
 from streams.topics import MODEL, SNAPSHOT_LIMIT_BYTES, name_of
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
 
 # Which labels a snapshot has learned: the offset of the first one that it has not.
 LABELS_OFFSET_HEADER = "churn.labels.offset"
@@ -72,7 +72,9 @@ class ModelReader:
             try:
                 newest = await self._poll()
             except KafkaError as failure:
-                log.warning("the model topic cannot be read at the moment: %r", failure)
+                log.warning(
+                    "the model topic cannot be read at the moment: %r", failure, topic=self._tp.topic, partition=0
+                )
                 await asyncio.sleep(_RETRY_S)
                 continue
             if newest is not None:

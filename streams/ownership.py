@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import sys
 import time
 from collections.abc import Mapping
@@ -16,6 +15,7 @@ from aiokafka.errors import KafkaError
 
 from streams.errors import ConfigurationError, InputLost, OwnershipLost, TopicMismatch
 from streams.failpoints import FAILPOINT, failpoint
+from streams.logs import get_logger
 from streams.partition import Inputs, Partition, Progress
 from streams.processing import Batch, ProcessorFactory
 from streams.recovery import recover
@@ -24,7 +24,7 @@ from streams.store import PartitionStore, StoreDamaged
 from streams.store_directories import open_stores
 from streams.transactions import FencedProducer, is_lasting
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
 
 # A batch under way at revocation may commit for this long, then it is given up: it must fit into the group's
 # rebalance timeout (20 s) with room for the takeover of the others.
@@ -142,7 +142,13 @@ class Ownership:
                 " customers have moved, and their profiles have not; start a new group"
             )
         self.wanted, self.generation = set(partitions), generation
-        log.info("generation %d: partitions %s", generation, sorted(partitions))
+        log.info(
+            "generation %d: partitions %s",
+            generation,
+            sorted(partitions),
+            generation=generation,
+            topic=self.names.input,
+        )
         self._tasks = [asyncio.create_task(self._take_over()), asyncio.create_task(self._tell_group())]
         for task in self._tasks:
             task.add_done_callback(self._task_done)
@@ -166,7 +172,14 @@ class Ownership:
         for number, task in running.items():
             error = None if task.cancelled() else task.exception()
             if task.cancelled() or error is not None:
-                log.warning("partition %d: gave up its batch at revocation (%s)", number, error or "too slow")
+                log.warning(
+                    "partition %d: gave up its batch at revocation (%s)",
+                    number,
+                    error or "too slow",
+                    topic=self.names.input,
+                    partition=number,
+                    offset=self.progress_of(number).position,
+                )
                 await self._drop(number)
             if error is not None and not isinstance(error, _LOSSES):
                 self._fail(error)
@@ -198,7 +211,13 @@ class Ownership:
             except (KafkaError, TimeoutError, OSError) as failure:
                 if is_lasting(failure):
                     raise ConfigurationError(f"{sorted(missing)} cannot be taken over: {failure!r}") from failure
-                log.warning("takeover of %s failed, trying again: %r", sorted(missing), failure)
+                log.warning(
+                    "takeover of %s failed, trying again: %r",
+                    sorted(missing),
+                    failure,
+                    topic=self.names.input,
+                    partitions=sorted(missing),
+                )
             await asyncio.sleep(_RETRY_S)
 
     async def _may_take(self, missing: set[int]) -> bool:
@@ -253,7 +272,13 @@ class Ownership:
             self.recovering.clear()
         for number in sorted(numbers):
             await self._start(number)
-        log.info("took over %s in %.1f s", sorted(numbers), time.monotonic() - started)
+        log.info(
+            "took over %s in %.1f s",
+            sorted(numbers),
+            time.monotonic() - started,
+            topic=self.names.input,
+            partitions=sorted(numbers),
+        )
 
     async def _fence(self, numbers: set[int], producers: dict[int, FencedProducer]) -> None:
         limit = asyncio.Semaphore(_PARALLEL_OPENS)
@@ -283,8 +308,9 @@ class Ownership:
         if not isinstance(error, _LOSSES):
             self._fail(error)
             return
-        log.warning("partition %d: %s", number, error)
         partition = self.owned.pop(number)  # at once: what failed must never be resumed
+        place = {"topic": self.names.input, "partition": number, "offset": partition.position}
+        log.warning("partition %d: %s", number, error, **place)
         if isinstance(error, StoreDamaged):
             partition.store.clear()  # a cache: the takeover reads it anew from the changelog
         self._last[number] = partition.position
@@ -310,9 +336,12 @@ class Ownership:
         else:
             lost = f"the topic ends at {end}, events up to {position - 1} were applied: it was deleted and created anew"
         accept = variable("accept_lost_input")
+        place: dict[str, str | int] = {"topic": self.names.input, "partition": number, "offset": position}
         if not self.settings.accept_lost_input:
-            raise InputLost(f"{self.names.input}/{number}: {lost}; to go on from offset {first} set {accept}=true")
-        log.error("%s/%d: %s; going on from offset %d, as %s says", self.names.input, number, lost, first, accept)
+            said = f"{self.names.input}/{number}: {lost}; to go on from offset {first} set {accept}=true"
+            raise InputLost(said, **place)
+        topic = self.names.input
+        log.error("%s/%d: %s; going on from offset %d, as %s says", topic, number, lost, first, accept, **place)
 
     def _recovery_progress(self, partition: int, to_go: int, total: int) -> None:
         self.recovering[partition] = (to_go, total)

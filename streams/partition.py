@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import os
 import time
 from collections import deque
@@ -14,12 +13,13 @@ from typing import Protocol
 
 from streams.errors import ChurnSignalsError
 from streams.failpoints import FAILPOINT, failpoint
+from streams.logs import get_logger
 from streams.position import POSITION_KEY, Position, encode
 from streams.processing import Batch, Effects, Processor, ProcessorFactory, Record
 from streams.store import PartitionStore
 from streams.transactions import FencedProducer
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
 
 # An input is live when its newest event was within ten minutes of its receipt.
 LIVE_WITHIN_MS = 10 * 60_000
@@ -186,7 +186,13 @@ class Partition:
             return  # a fetch from before a seek, answered after it
         if batch.start != progress.position:
             log.info(
-                "partition %d: expected offset %d, got %d: seeking back", self.number, progress.position, batch.start
+                "partition %d: expected offset %d, got %d: seeking back",
+                self.number,
+                progress.position,
+                batch.start,
+                topic=batch.topic,
+                partition=self.number,
+                offset=progress.position,
             )
             await self._inputs.seek(self.number, progress.position)
             return

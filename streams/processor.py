@@ -11,7 +11,6 @@ one record, which is found, isolated and becomes a dead letter.
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -33,13 +32,14 @@ from models.snapshot import SnapshotError
 from models.space import FeatureSpace
 from streams.dead_letters import MISROUTED, PROCESSING_ERROR, dead_letter
 from streams.errors import ChurnSignalsError, ConfigurationError, FormatMismatch
+from streams.logs import get_logger, place_of
 from streams.model_reader import Snapshot
 from streams.partitioner import partition_of
 from streams.processing import Effects, Output, Processor, Record, Store
 from streams.settings import Settings, variable
 from streams.topics import ALERTS, DEAD_LETTERS, EVENTS, LABELS, SCORES, name_of
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
 
 SPACE = FeatureSpace(NAMES, RELATIVE, CATALOGUE)
 
@@ -282,14 +282,29 @@ class EventProcessor:
         if self._errors_in_a_row > ERRORS_IN_A_ROW_MAX:
             raise ChurnSignalsError(
                 f"{self._shared.events}/{self._partition}: {self._errors_in_a_row} events in a row cannot be applied,"
-                f" the last at offset {entries[good].offset}: {error!r}"
+                f" the last at offset {entries[good].offset}: {type(error).__name__} in {place_of(error)}"
+                " (its dead letters say more)",
+                topic=self._shared.events,
+                partition=self._partition,
+                offset=entries[good].offset,
             ) from error
         self._fold = self._fresh()
         return good, self._fold.apply(entries[:good], 0), error
 
     def _refused(self, place: int, records: Sequence[Record], error: Exception) -> _Leaving:
         record, kind = records[place], type(error)
-        log.error("%s/%d@%d cannot be applied: %r", record.topic, record.partition, record.offset, error)
+        # What the error says may quote the event: it stands in the dead letter, beside the event itself.
+        log.error(
+            "%s/%d@%d cannot be applied: %s in %s",
+            record.topic,
+            record.partition,
+            record.offset,
+            kind.__name__,
+            place_of(error),
+            topic=record.topic,
+            partition=record.partition,
+            offset=record.offset,
+        )
         name = f"{kind.__module__}.{kind.__qualname__}".removeprefix("builtins.")
         return _Leaving(place, self._dead(record, PROCESSING_ERROR, str(error), name))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -12,12 +11,13 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from streams import position as position_record
 from streams.errors import ChurnSignalsError
 from streams.failpoints import FAILPOINT, failpoint
+from streams.logs import get_logger
 from streams.position import POSITION_KEY, Position
 from streams.settings import Settings
 from streams.store import PartitionStore, StoreDamaged
 from streams.topics import DAY_MS, TOMBSTONE_RETENTION_MS
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
 
 # One write batch each: 1,000,000 records of 600 bytes take some 6 s in such batches, 146 s one by one.
 _BATCH_RECORDS = 20_000
@@ -80,7 +80,7 @@ class _Recovery:
         consumer.assign(tps)
         first = await consumer.beginning_offsets(tps)
         self.end = await consumer.end_offsets(tps)
-        resumed = {n for n, tp in self.tps.items() if _can_resume(self.stores[n], first[tp], self.end[tp])}
+        resumed = {n for n, tp in self.tps.items() if _can_resume(self.stores[n], first[tp], self.end[tp], tp)}
         rebuilt = set(self.stores) - resumed
         broken = await self._catch_up(resumed)
         for number in sorted(rebuilt | broken):
@@ -113,7 +113,7 @@ class _Recovery:
             try:
                 self.stores[number].write({record.key: record.value for record in records}, records[-1].offset + 1)
             except StoreDamaged as damage:
-                _say_damaged(self.stores[number], damage)
+                _say_damaged(self.stores[number], damage, self.topic, number)
                 foreign.add(number)
 
         await self._read(starts, apply)
@@ -130,7 +130,9 @@ class _Recovery:
         for number, end in ends.items():
             if _position(self.stores[number]) is None:
                 raise ChurnSignalsError(
-                    f"changelog {self.topic}/{number} has records and no position: another program wrote to it"
+                    f"changelog {self.topic}/{number} has records and no position: another program wrote to it",
+                    topic=self.topic,
+                    partition=number,
                 )
             self.stores[number].finish_load(end)
 
@@ -168,7 +170,7 @@ class _Recovery:
                 log.info("recovering %d partitions: %d changelog records to go", len(waiting), to_go)
 
 
-def _can_resume(store: PartitionStore, first: int, end: int) -> bool:
+def _can_resume(store: PartitionStore, first: int, end: int, tp: TopicPartition) -> bool:
     try:
         meta = store.meta
         return (
@@ -180,13 +182,19 @@ def _can_resume(store: PartitionStore, first: int, end: int) -> bool:
     except ChurnSignalsError:
         raise  # a position of a later version
     except Exception as damage:
-        _say_damaged(store, damage)
+        _say_damaged(store, damage, tp.topic, tp.partition)
         return False
 
 
-def _say_damaged(store: PartitionStore, damage: Exception) -> None:
+def _say_damaged(store: PartitionStore, damage: Exception, topic: str, partition: int) -> None:
     """RocksDB checks what it reads; its binding raises a bare Exception when the disk has changed a byte."""
-    log.warning("the store %s is damaged and is rebuilt from the changelog: %s", store.directory, damage)
+    log.warning(
+        "the store %s is damaged and is rebuilt from the changelog: %s",
+        store.directory,
+        str(damage),
+        topic=topic,
+        partition=partition,
+    )
 
 
 def _position(store: PartitionStore) -> Position | None:

@@ -118,6 +118,11 @@ class Settings:
         False, "Go on although events were deleted before they were applied (they stay missing)."
     )
     log_level: str = _setting("INFO", "How much is logged.", choices=("DEBUG", "INFO", "WARNING", "ERROR"))
+    log_format: str = _setting(
+        "auto",
+        "How a line of the log looks: JSON for machines, text for people; found out by whether a terminal reads it.",
+        choices=("auto", "text", "json"),
+    )
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:

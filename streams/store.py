@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import logging
 import os
 import shutil
 import time
@@ -15,9 +14,10 @@ import xxhash
 from rocksdict import DBCompressionType, Options, Rdict, WriteBatch
 
 from streams.errors import ChurnSignalsError
+from streams.logs import get_logger
 from streams.processing import DUE_PREFIX_BYTES, NEVER_DUE_MS, TIMED_KEYS, Changes
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
 
 # Layout: one letter in front of every key tells what it is.
 _DATA, _INDEX, _META = b"d", b"i", b"m"
@@ -178,7 +178,7 @@ class PartitionStore:
         except Exception as failure:
             if not _says_full(failure):
                 raise
-            log.debug("the store %s was closed on a full disk: %s", self.directory, failure)
+            log.debug("the store %s was closed on a full disk: %s", self.directory, str(failure))
 
     def _open(self) -> None:
         options = Options(raw_mode=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import time
 from collections.abc import Sequence
 from typing import Any, Protocol
@@ -16,13 +15,14 @@ from aiokafka.structs import OffsetAndMetadata
 from streams import aiokafka_private as private
 from streams.errors import InputLost, OwnershipLost
 from streams.failpoints import FAILPOINT, failpoint
+from streams.logs import get_logger
 from streams.model_reader import LABELS_OFFSET_HEADER, ModelReader, Snapshot
 from streams.processing import Output
 from streams.settings import Settings
 from streams.topics import LABELS, MODEL, name_of, verify_topics
 from streams.transactions import FencedProducer
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
 
 # 24 us a label: a batch blocks the loop, and with it the next poll, for 50 ms.
 _BATCH_LABELS = 2_000
@@ -87,7 +87,13 @@ class TrainerLoop:
                 try:
                     await self._lead(consumer, stop)
                 except (OwnershipLost, KafkaError, TimeoutError) as failure:
-                    log.warning("the trainer lets go: %s", failure)
+                    log.warning(
+                        "the trainer lets go: %s",
+                        failure,
+                        topic=self._tp.topic,
+                        partition=0,
+                        offset=self.learned_offset,
+                    )
                     await asyncio.sleep(_RETRY_S)
                     await self._stand_by(consumer)
                     if self._assigned and not await self._still_ours(consumer):
@@ -145,13 +151,16 @@ class TrainerLoop:
         if offset < first:
             raise InputLost(
                 f"{self._tp.topic}/0: labels {offset} to {first - 1} were deleted before they were learned;"
-                " delete the model topic to learn anew from what is left"
+                " delete the model topic to learn anew from what is left",
+                topic=self._tp.topic,
+                partition=0,
+                offset=offset,
             )
         consumer.seek(self._tp, offset)
         self.learned_offset = offset
         self._published_offset = offset if newest is not None else -1
         self._published_at = time.monotonic()
-        log.info("the trainer leads from label %d", offset)
+        log.info("the trainer leads from label %d", offset, topic=self._tp.topic, partition=0, offset=offset)
 
     def _publish_is_due(self, *, caught_up: bool) -> bool:
         waited_s = time.monotonic() - self._published_at

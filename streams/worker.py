@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
-import os
 import signal
-import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -16,18 +13,17 @@ from aiokafka.errors import KafkaError
 
 from streams.errors import ChurnSignalsError
 from streams.faust_private import BatchSchema, EngineApp
+from streams.logs import get_logger
 from streams.model_reader import ModelReader, Snapshot
 from streams.ownership import Names, Ownership
 from streams.processing import Batch, ProcessorFactory
 from streams.settings import Settings
 from streams.topics import CHANGELOG, EVENTS, name_of, verify_topics
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
 
 # A batch gets 5 s, closing connections the rest.
 STOP_TIMEOUT_S = 9.0
-# While no broker answers, aiokafka says so 1,100 times a second: every connection that it tries to make.
-_REPEAT_AFTER_S = 10.0
 
 
 class Worker:
@@ -130,47 +126,3 @@ def _unheard(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         log.debug("left behind: %r", context["exception"])
     else:
         loop.default_exception_handler(context)
-
-
-def configure_logging(settings: Settings) -> None:
-    """Our own words at the chosen level; those of the libraries only when something is wrong."""
-    logging.basicConfig(
-        level=settings.log_level, stream=sys.stderr, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s"
-    )
-    if settings.log_level != "DEBUG":
-        for library in ("aiokafka", "faust", "mode"):
-            logging.getLogger(library).setLevel(logging.WARNING)
-        logging.getLogger("streams.faust_private").setLevel(logging.WARNING)  # Faust logs its services' names there
-        # Ordinary events of a starting or rebalancing group, logged as errors by aiokafka.
-        logging.getLogger("aiokafka.consumer.group_coordinator").setLevel(logging.CRITICAL)
-        for handler in logging.getLogger().handlers:
-            if not any(isinstance(one, Seldom) for one in handler.filters):
-                handler.addFilter(Seldom())
-
-
-class Seldom(logging.Filter):
-    """Lets through what aiokafka repeats once in ten seconds, with how often it was said in between."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._said: dict[tuple[str, str], tuple[float, int]] = {}
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Whether to log it; what is not aiokafka's always is."""
-        if not record.name.startswith("aiokafka"):
-            return True
-        what = (record.name, str(record.msg))  # before its arguments: the words, not the node or the topic
-        at, unsaid = self._said.get(what, (0.0, 0))
-        if record.created - at < _REPEAT_AFTER_S:
-            self._said[what] = at, unsaid + 1
-            return False
-        self._said[what] = record.created, 0
-        if unsaid:
-            record.msg = f"{record.msg} (and {unsaid} times before)"
-        return True
-
-
-def exit_now(code: int) -> None:
-    """End although a thread of the consumer may still wait for a broker."""
-    logging.shutdown()
-    os._exit(code)

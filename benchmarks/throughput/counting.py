@@ -8,9 +8,10 @@ from collections.abc import Sequence
 import orjson
 
 from streams.garbage import collect_seldom
+from streams.logs import configure, exit_now
 from streams.processing import Effects, Record, Store
 from streams.settings import Settings
-from streams.worker import Worker, configure_logging, exit_now, run_until_signal
+from streams.worker import Worker, run_until_signal
 
 # First byte of the store's keys: one that the store keeps no deadlines for.
 _TOTALS = b"t"
@@ -48,7 +49,7 @@ class Counting:
 
 def main() -> int:
     settings = Settings.from_environment()
-    configure_logging(settings)
+    configure(settings)
     collect_seldom()  # as the product's worker does
 
     async def work(stop: asyncio.Event) -> None:

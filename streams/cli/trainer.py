@@ -14,12 +14,13 @@ def trainer() -> None:
     Ends with 0 when it is told to stop, after a last snapshot.
     """
     from streams.learner import ModelLearner
+    from streams.logs import configure, exit_now
     from streams.settings import Settings
     from streams.trainer_loop import TrainerLoop
-    from streams.worker import configure_logging, exit_now, run_until_signal
+    from streams.worker import run_until_signal
 
     settings = Settings.from_environment()
-    configure_logging(settings)
+    configure(settings, "trainer")
 
     async def work(stop: asyncio.Event) -> None:
         await TrainerLoop(settings, ModelLearner(settings)).run(stop)

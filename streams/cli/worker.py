@@ -22,14 +22,15 @@ def worker(config: Path | None) -> None:
     Ends with 0 when it is told to stop, and with 75 when another process took over: start it again.
     """
     from streams.garbage import collect_seldom
+    from streams.logs import configure, exit_now
     from streams.processor import Shared
     from streams.settings import Settings
     from streams.topics import EVENTS, name_of, verify_topics
-    from streams.worker import Worker, configure_logging, exit_now, run_until_signal
+    from streams.worker import Worker, run_until_signal
 
     settings = Settings.from_environment()
     definition = read_definition(config or Path(settings.config))
-    configure_logging(settings)
+    configure(settings, "worker")
     collect_seldom()
 
     async def work(stop: asyncio.Event) -> None:

@@ -157,6 +157,7 @@ def _own(given: Settings, directory: Path, names: dict[str, str]) -> Settings:
         clock="event",  # the log's own time runs much faster than ours
         snapshot_interval_ms=SNAPSHOT_INTERVAL_MS,
         log_level="INFO",
+        log_format="text",  # its last lines are shown to people
     )
 
 

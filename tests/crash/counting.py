@@ -7,9 +7,10 @@ from collections.abc import Sequence
 
 import orjson
 
+from streams.logs import configure, exit_now
 from streams.processing import NEVER_DUE_MS, Effects, Output, Record, Store
 from streams.settings import Settings
-from streams.worker import Worker, configure_logging, exit_now, run_until_signal
+from streams.worker import Worker, run_until_signal
 
 NEVER = NEVER_DUE_MS.to_bytes(8, "big")
 
@@ -51,7 +52,7 @@ class CountingProcessor:
 
 def main() -> int:
     settings = Settings.from_environment()
-    configure_logging(settings)
+    configure(settings)
 
     async def work(stop: asyncio.Event) -> None:
         def factory(partition: int, store: Store, state: bytes | None) -> CountingProcessor:

@@ -51,6 +51,7 @@ class Run:
             kafka_group_id=name,
             partitions=partitions,
             data_dir=str(directory / "data"),
+            log_format="text",
             **{
                 f"topic_{role}": f"{name}-{role}"
                 for role in ("events", "dead_letters", "alerts", "scores", "labels", "model", "metrics")

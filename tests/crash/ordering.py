@@ -6,9 +6,10 @@ import asyncio
 
 import orjson
 
+from streams.logs import configure, exit_now
 from streams.settings import Settings
 from streams.trainer_loop import TrainerLoop
-from streams.worker import configure_logging, exit_now, run_until_signal
+from streams.worker import run_until_signal
 
 
 class Order:
@@ -27,7 +28,7 @@ class Order:
 
 def main() -> int:
     settings = Settings.from_environment()
-    configure_logging(settings)
+    configure(settings)
 
     async def work(stop: asyncio.Event) -> None:
         await TrainerLoop(settings, Order()).run(stop)
