@@ -172,13 +172,11 @@ class PartitionStore:
         self._open()
 
     def close(self) -> None:
-        """Release the directory's lock. What a full disk did not take was said when it was written."""
+        """Release the directory's lock. What cannot be written at the end (full disk) is in the changelog."""
         try:
             self._db.close()
         except Exception as failure:
-            if not _says_full(failure):
-                raise
-            log.debug("the store %s was closed on a full disk: %s", self.directory, str(failure))
+            log.warning("the store %s was not closed cleanly: %s", self.directory, str(failure))
 
     def _open(self) -> None:
         options = Options(raw_mode=True)

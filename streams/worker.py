@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import signal
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -83,8 +82,14 @@ class Worker:
             ended = [future for future in ends[1:] if future.done()]
             for future in ends:
                 future.cancel()
-            with contextlib.suppress(TimeoutError):
+            try:
                 await asyncio.wait_for(self._stop(), STOP_TIMEOUT_S)
+            except TimeoutError:
+                log.warning("closing took more than %.0f s and was given up", STOP_TIMEOUT_S)
+            except Exception as failure:
+                if not ended:
+                    raise
+                log.warning("closing failed, after what is said next: %r", failure)
         for future in ended:
             future.result()
 

@@ -41,18 +41,21 @@ class Fold(NamedTuple):
     effects: list[Effects]
 
 
-def offline(definition: ChurnDefinition, topic: str, number: int, entries: Sequence[Entry], snapshot: bytes) -> Fold:
-    """The same fold by the backtest's store, a day at a time, as a backtest cuts it."""
+def offline(
+    definition: ChurnDefinition,
+    topic: str,
+    number: int,
+    entries: Sequence[Entry],
+    snapshot: bytes,
+    cuts: Sequence[tuple[Sequence[Entry], int]] = (),
+) -> Fold:
+    """The same fold by the backtest's store, a day at a time, as a backtest cuts it; or as `cuts` says, each with the
+    wall clock (ms) up to which deadlines were looked at."""
     store = MemoryStore()
     partition = Partition(definition, store, Model.restore_scorer(snapshot, SPACE), topic=topic, number=number)
-    days: dict[int, list[Entry]] = defaultdict(list)
-    newest = 0
-    for entry in entries:  # by the partition's clock: events may be late
-        newest = max(newest, entry.event.time_ms // DAY_MS)
-        days[newest].append(entry)
     fold = Fold(store.records, [], [], [], [])
-    for day in days.values():
-        effects = partition.process(day)
+    for part, until_ms in cuts or [(day, 0) for day in _days(entries)]:
+        effects = partition.process(part, until_ms)
         told, histories = tell(partition.context, effects, store)
         store.apply({**effects.changes, **histories})
         fold.scores.extend((one.customer, one.value) for one in told)
@@ -62,6 +65,15 @@ def offline(definition: ChurnDefinition, topic: str, number: int, entries: Seque
         fold.labels.extend(label_value(example) for example in effects.examples)
         fold.effects.append(effects)
     return fold
+
+
+def _days(entries: Sequence[Entry]) -> list[list[Entry]]:
+    days: dict[int, list[Entry]] = defaultdict(list)
+    newest = 0
+    for entry in entries:  # by the partition's clock: events may be late
+        newest = max(newest, entry.event.time_ms // DAY_MS)
+        days[newest].append(entry)
+    return list(days.values())
 
 
 async def read(run: Run, topic: str) -> list[Any]:

@@ -62,7 +62,7 @@ class Run:
         self.directory = directory
         self.oracle = Oracle()
         self.workers: dict[str, subprocess.Popen[bytes]] = {}
-        self.killed_in_flight = 0
+        self._enough = False
 
     # Workers
 
@@ -101,8 +101,19 @@ class Run:
 
     # Events
 
+    def enough(self) -> None:
+        """All harm is done: nothing more needs to be published."""
+        self._enough = True
+
+    async def took_over(self, name: str) -> None:
+        """Wait until a worker owns something: from then on it has signal handlers, and can be harmed at work."""
+        deadline = time.monotonic() + DRAIN_TIMEOUT_S
+        while "took over" not in self.log_of(name):
+            assert time.monotonic() < deadline, self.log_of(name)
+            await asyncio.sleep(0.05)
+
     async def publish(self, events: int, *, per_second: float, seed: int = 1) -> None:
-        """Numbered events of random customers, in order, at a rate."""
+        """Numbered events of random customers, in order, at a rate, until that is enough."""
         dice = random.Random(seed)
         producer = AIOKafkaProducer(
             **self.settings.connection(), enable_idempotence=True, linger_ms=5, request_timeout_ms=60_000
@@ -110,6 +121,8 @@ class Run:
         await producer.start()
         started = time.monotonic()
         for number in range(events):
+            if self._enough:
+                break
             key, n = b"customer-%d" % dice.randrange(CUSTOMERS), dice.randrange(1000)
             await producer.send(name_of(EVENTS, self.settings), orjson.dumps({"n": n}), key=key)
             self.oracle.add(key, n)

@@ -19,7 +19,7 @@ def test_kill_9_of_the_only_worker_loses_and_doubles_nothing(new_run: Callable[.
 
     async def body(run: Run) -> None:
         dice = random.Random(7)
-        publishing = asyncio.create_task(run.publish(12_000, per_second=RATE))
+        publishing = asyncio.create_task(run.publish(60_000, per_second=RATE))
         run.start("w0", CHURN_KAFKA_GROUP_INSTANCE_ID="w0")
         await run.progress(200)
         for life in range(1, 5):
@@ -28,7 +28,8 @@ def test_kill_9_of_the_only_worker_loses_and_doubles_nothing(new_run: Callable[.
             run.kill(f"w{life - 1}")
             # Static membership: the restart is the same member and waits for no session timeout.
             run.start(f"w{life}", CHURN_KAFKA_GROUP_INSTANCE_ID="w0")
-            await asyncio.sleep(1.0)
+            await run.took_over(f"w{life}")
+        run.enough()
         await publishing
         await run.verdict()
         assert run.stop("w4") == 0
@@ -77,18 +78,20 @@ def test_a_second_worker_that_joins_and_leaves_loses_and_doubles_nothing(new_run
     """Rule: ordinary rebalances (three joins, two clean leaves, one kill) neither skip nor repeat an event."""
 
     async def body(run: Run) -> None:
-        publishing = asyncio.create_task(run.publish(18_000, per_second=RATE))
+        publishing = asyncio.create_task(run.publish(60_000, per_second=RATE))
         run.start("w0")
         await run.progress(500)
         for visit in range(3):
             name = f"visitor{visit}"
             run.start(name)
-            await asyncio.sleep(2.5)
+            await run.took_over(name)
+            await asyncio.sleep(1)
             assert not publishing.done(), "left after the work: the test proved nothing"
             if visit < 2:
                 assert run.stop(name) == 0
             else:
                 run.kill(name)
+        run.enough()
         await publishing
         await run.verdict()
         assert run.stop("w0") == 0

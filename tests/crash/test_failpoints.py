@@ -21,12 +21,13 @@ def test_a_death_at_any_place_of_a_batch_loses_and_doubles_nothing(new_run: Call
     (the fifth time that it gets there), the last one finishes."""
 
     async def body(run: Run) -> None:
-        publishing = asyncio.create_task(run.publish(30_000, per_second=RATE))
+        publishing = asyncio.create_task(run.publish(150_000, per_second=RATE))
         for place in PLACES:
             hits = 1 if place == "before-group-commit" else 5
             worker = run.start(place, CHURN_FAILPOINT=f"{place}:{hits}", CHURN_KAFKA_GROUP_INSTANCE_ID="w")
             assert await asyncio.to_thread(worker.wait, 30) == -9, run.log_of(place)
         run.start("last", CHURN_KAFKA_GROUP_INSTANCE_ID="w")
+        run.enough()
         await publishing
         await run.verdict()
 

@@ -48,6 +48,11 @@ def _play_all(chosen: Sequence[Row], seeds: range, directory: Path, long: bool, 
     with tempfile.TemporaryDirectory() as data, EmbeddedBroker(Path(data), properties=BROKER) as broker:
         for seed in seeds:
             for row in chosen:
+                if not row.possible():
+                    print(
+                        f"row {row.name}: NOT PLAYED, this machine does not let it ({row.possible.__doc__})", flush=True
+                    )
+                    continue
                 print(f"row {row.name}, seed {seed}: {row.fault}", flush=True)
                 place = directory / f"row{row.name}-seed{seed}"
                 verdict = play(row, seed=seed, broker=broker, directory=place, long=long)

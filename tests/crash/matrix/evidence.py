@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from oracle import offline, read
 
+from models.definition import ChurnDefinition
 from models.event import Event, decode
 from models.partition import Entry
 from streams import position
 from streams.dead_letters import MISROUTED, PROCESSING_ERROR, DeadLetter
 from streams.processor import FORWARDED, TIMESTAMP
 from streams.topics import ALERTS, CHANGELOG, DEAD_LETTERS, EVENTS, LABELS, SCORES, name_of
-from tests.crash.harness import Run
 from tests.crash.matrix.harm import POISON
-from tests.crash.matrix.log import DEFINITION, PARTITIONS, home_of, snapshot
+from tests.crash.matrix.live import cuts_of, receipts_of
+from tests.crash.matrix.log import PARTITIONS, home_of, snapshot
+from tests.crash.matrix.scene import Scene
 
 # Ahead of every record: a record's own timestamp caps its event's time.
 _LATER_MS = 4_000_000_000_000
@@ -44,17 +46,33 @@ class Evidence:
     labels: list[bytes] = field(default_factory=list)
 
 
-async def gather(run: Run, *, once: bool = False) -> Evidence:
-    """Read all topics, fold the input offline, count both. With `once`, events whose id was seen are left out."""
-    settings = run.settings
+async def gather(scene: Scene, definition: ChurnDefinition, *, once: bool = False, live: bool = False) -> Evidence:
+    """Read all topics, fold the input offline, count both.
+
+    Args:
+        once: events whose id was seen are left out.
+        live: wall time decided when deadlines were looked at: each position says by its clock how far that was.
+    """
+    run, settings = scene.run, scene.run.settings
     topics = (EVENTS, CHANGELOG, SCORES, ALERTS, LABELS, DEAD_LETTERS)
     events, changelog, scores, alerts, labels, letters = [await read(run, name_of(topic, settings)) for topic in topics]
+    here = {(record.partition, record.offset) for record in events}
+    events += [record for record in scene.archive if (record.partition, record.offset) not in here]
     events.sort(key=lambda record: (record.partition, record.offset))
-    source = _Input(name_of(EVENTS, settings), once)
+    received = receipts_of(run.directory, changelog) if live else None
+    source = _Input(name_of(EVENTS, settings), once, scene.lost, received)
     for record in events:
         source.take(record)
     folds = {
-        number: await asyncio.to_thread(offline, DEFINITION, source.topic, number, entries, snapshot())
+        number: await asyncio.to_thread(
+            offline,
+            definition,
+            source.topic,
+            number,
+            entries,
+            snapshot(),
+            cuts_of(changelog, number, entries) if live else (),
+        )
         for number, entries in source.entries.items()
     }
     kept, commits = _replay(changelog)
@@ -91,8 +109,16 @@ async def gather(run: Run, *, once: bool = False) -> Evidence:
 class _Input:
     """What each record of the events topic has to become."""
 
-    def __init__(self, topic: str, once: bool) -> None:
+    def __init__(
+        self,
+        topic: str,
+        once: bool,
+        lost: Mapping[int, tuple[int, int]],
+        received: Callable[[int, int], int] | None,
+    ) -> None:
         self.topic = topic
+        self._lost = lost
+        self._received = received
         self._once = once
         self._seen: set[int] = set()
         self.entries: dict[int, list[Entry]] = {number: [] for number in range(PARTITIONS)}
@@ -100,9 +126,13 @@ class _Input:
         self.forwards: Counter[Hashable] = Counter()
 
     def take(self, record: Any) -> None:
+        first, end = self._lost.get(record.partition, (0, 0))
+        if first <= record.offset < end:
+            return
         headers = dict(record.headers)
         timestamp_ms = int(headers[TIMESTAMP]) if TIMESTAMP in headers else record.timestamp
-        event = decode(record.value, record.headers, timestamp_ms, _LATER_MS)
+        received_ms = _LATER_MS if self._received is None else self._received(record.partition, record.offset)
+        event = decode(record.value, record.headers, timestamp_ms, received_ms)
         if not isinstance(event, Event):
             self._refuse(record, event.reason)
         elif home_of(event.customer) != record.partition and FORWARDED in headers:

@@ -8,8 +8,11 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from streams.topics import CHANGELOG, MODEL
-from tests.crash.matrix import harm, stores
+from tests.crash.matrix import harm, live, log, stores
+from tests.crash.matrix.disk import disk_full, may_mount
+from tests.crash.matrix.rights import may_certify, rights_missing
 from tests.crash.matrix.scene import Scene
+from tests.crash.matrix.topics import topics_wrong
 
 # The harness sets the shortest session that a broker accepts.
 SESSION_S = 6.0
@@ -33,6 +36,10 @@ class Row:
         poison: workers in whose code some records raise.
         topic_limit_bytes: of the events topic, None for the broker's.
         once: the oracle leaves out events whose id it has seen.
+        churn: what churn means.
+        clock: as CHURN_CLOCK; with another one than "event" the oracle follows what the positions say.
+        secured: on a broker of its own that knows users, rights and TLS.
+        possible: whether this machine lets it be played.
     """
 
     name: str
@@ -44,10 +51,14 @@ class Row:
     once: bool = False
     topic_limit_bytes: int | None = None
     outage_limit_s: float = _OUTAGE_LIMIT_S
+    churn: str = log.CHURN
+    clock: str = "event"
+    secured: bool = False
+    possible: Callable[[], bool] = lambda: True
 
     @property
     def number(self) -> str:
-        return self.name.rstrip("ab")
+        return self.name.rstrip("abcd")
 
 
 async def kills(scene: Scene) -> None:
@@ -247,8 +258,29 @@ ROWS = (
     ),
     Row("7a", "5 % twice, the same id", published, publish=harm.repeated, once=True),
     Row("7b", "disorder, days late, wrong clocks", published, publish=harm.disordered),
+    Row(
+        "7c",
+        "live: wrong clocks, kill -9, clock auto",
+        live.kills_by_the_clock,
+        shares=4,
+        publish=live.now,
+        churn=live.CHURN,
+        clock="auto",
+    ),
+    Row(
+        "7d",
+        "live: wrong clocks, kill -9, clock wall",
+        live.kills_by_the_clock,
+        shares=4,
+        publish=live.now,
+        churn=live.CHURN,
+        clock="wall",
+    ),
     Row("8", "half of all events are one customer's", published, publish=harm.lopsided),
-    Row("9", "stores deleted, cut, old, exchanged, stale", local_stores, shares=len(stores.FAULTS) + 2),
+    Row("9a", "stores deleted, cut, old, exchanged, stale", local_stores, shares=len(stores.FAULTS) + 2),
+    Row("9b", "disk of the stores full", disk_full, shares=3, possible=may_mount),
+    Row("11", "topics wrong, input deleted", topics_wrong, shares=6),
+    Row("12", "password, certificate, rights; SASL_SSL", rights_missing, shares=4, secured=True, possible=may_certify),
     Row("5a", "broker killed for 5 s", broker_killed, shares=3, outage_limit_s=_BROKER_DOWN_S + _OUTAGE_LIMIT_S),
     Row(
         "5b",

@@ -12,6 +12,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from oracle import drained
 
+from models.definition import ChurnDefinition
 from streams.embedded_broker import EmbeddedBroker
 from streams.model_reader import LABELS_OFFSET_HEADER
 from streams.topics import EVENTS, MODEL, create_topics, name_of
@@ -20,6 +21,7 @@ from tests.crash.matrix import log
 from tests.crash.matrix.evidence import Evidence, gather
 from tests.crash.matrix.feed import Feed
 from tests.crash.matrix.learning import learned
+from tests.crash.matrix.rights import secured_broker, settings_of
 from tests.crash.matrix.rows import Row
 from tests.crash.matrix.scene import Scene
 from tests.crash.matrix.verdict import Tally, Verdict, longest_outage_s, near_a_commit
@@ -38,15 +40,33 @@ def play(
 ) -> Verdict:
     """Play a row and judge it. What breaks the row itself is one of the verdict's problems."""
     directory.mkdir(parents=True)
-    (directory / "churn.toml").write_text(log.CHURN)
+    (directory / "churn.toml").write_text(row.churn)
+    if row.secured:
+        with secured_broker(directory / "secured") as own:
+            return _play(row, seed, own, directory, long, quick, events, sabotage, settings_of(directory / "secured"))
+    return _play(row, seed, broker, directory, long, quick, events, sabotage, {})
+
+
+def _play(
+    row: Row,
+    seed: int,
+    broker: EmbeddedBroker,
+    directory: Path,
+    long: bool,
+    quick: bool,
+    events: int,
+    sabotage: str,
+    connection: dict[str, object],
+) -> Verdict:
     run = Run(
         f"row{row.name}-seed{seed}",
         broker.address,
         directory,
         partitions=log.PARTITIONS,
         config=str(directory / "churn.toml"),
-        clock="event",  # what wall time decides, no oracle can know
+        clock=row.clock,
         snapshot_interval_ms=500,
+        **connection,
     )
     verdict, started = Verdict(row.name, row.fault, seed), time.monotonic()
     dice = random.Random(f"{row.name} {seed}")
@@ -58,6 +78,8 @@ def play(
         verdict.problems.append(f"{type(error).__name__}: {error}")
     finally:
         run.end()
+        for cleanup in scene.cleanups:
+            cleanup()
     verdict.problems[:0] = scene.problems
     verdict.restarts = scene.restarts
     verdict.seconds = time.monotonic() - started
@@ -85,7 +107,8 @@ async def _whole(row: Row, scene: Scene, verdict: Verdict) -> None:
     for name, process in scene.run.workers.items():
         if process.poll() is None and (code := await asyncio.to_thread(scene.run.stop, name)):
             scene.problems.append(f"{name} stopped with {code} at the end: {scene.last_line(name)}")
-    evidence = await gather(scene.run, once=row.once)
+    definition = ChurnDefinition.parse(row.churn)
+    evidence = await gather(scene, definition, once=row.once, live=row.clock != "event")
     verdict.tallies = {kind: Tally.of(must, evidence.found[kind]) for kind, must in evidence.expected.items()}
     if trained is not None:
         verdict.tallies["snapshots"] = Tally.of(*trained)

@@ -7,11 +7,15 @@ import random
 import re
 import signal
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from oracle import read
 
+from streams import position
 from streams.embedded_broker import EmbeddedBroker
 from streams.topics import CHANGELOG, Partitions, Topic, name_of
 from tests.crash.harness import Run
@@ -47,6 +51,10 @@ class Scene:
         harms: everything that was done.
         problems: what must not happen and did.
         restarts: processes that ended with 75 and were started again.
+        common: variables of every process from now on.
+        cleanups: to be called when every process has ended.
+        archive: records of the events topic that retention has deleted since.
+        lost: of a partition, the offsets [first, last) that were deleted before they were applied.
     """
 
     run: Run
@@ -61,6 +69,10 @@ class Scene:
     problems: list[str] = field(default_factory=list)
     restarts: int = 0
     trainers: bool = False
+    common: dict[str, str] = field(default_factory=dict)
+    cleanups: list[Callable[[], None]] = field(default_factory=list)
+    archive: list[Any] = field(default_factory=list)
+    lost: dict[int, tuple[int, int]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._read_from: dict[str, int] = {}
@@ -69,9 +81,11 @@ class Scene:
 
     # Processes
 
-    async def worker(self, name: str, *, static: bool = True, wait: bool = True, failpoint: str = "") -> None:
+    async def worker(
+        self, name: str, *, static: bool = True, wait: bool = True, failpoint: str = "", **more: str
+    ) -> None:
         """Start a worker, under its own name in the group if `static`; wait until it owns something."""
-        self._start(name, "worker", static, failpoint)
+        self._start(name, "worker", static, failpoint, **more)
         if wait:
             await self.said(name, "took over")
 
@@ -95,6 +109,26 @@ class Scene:
         self.harmed(f"failpoint of {name}")
         if code != -signal.SIGKILL:
             self.problems.append(f"{name} ended with {code} instead of at its failpoint: {self.last_line(name)}")
+
+    async def refused(self, name: str, code: int, words: str, *, role: str = "worker", **more: str) -> None:
+        """Start a process that has to end by itself, with this exit code and one line that says why."""
+        self.harmed(f"start of {name} refused")
+        more = {"CHURN_MODEL_NAME": TRAINED, **more} if role == "trainer" else more
+        self._start(name, role, True, "", **more)
+        await self.ended(name, code, words)
+
+    async def ended(self, name: str, code: int, words: str) -> None:
+        """Wait until it has ended by itself, with this exit code and one line that says why."""
+        self._may_end[name] = {code}
+        found = await asyncio.to_thread(self.run.workers[name].wait, _WAIT_S)
+        if found != code or not re.search(words, self.last_line(name)) or "Traceback" in self.log_of(name):
+            self.problems.append(f"{name} ended with {found} instead of {code}, {words!r}: {self.last_line(name)}")
+
+    async def position(self, number: int) -> int:
+        """The next offset of a partition's input, as the changelog has it."""
+        records = await read(self.run, name_of(CHANGELOG, self.run.settings))
+        mine = [r.value for r in records if r.partition == number and r.key == position.POSITION_KEY]
+        return position.decode(mine[-1]).next_offset if mine else 0
 
     async def stop(self, name: str) -> None:
         """A clean stop, as a rolling restart or a scale-down does it."""
@@ -177,7 +211,7 @@ class Scene:
         await asyncio.sleep(self.dice.uniform(least_s, most_s))
 
     def _start(self, name: str, role: str, static: bool, failpoint: str, **more: str) -> None:
-        how = {"MATRIX_ROLE": role, **more}
+        how = {"MATRIX_ROLE": role, **self.common, **more}
         if static:
             how["CHURN_KAFKA_GROUP_INSTANCE_ID"] = name
         if self.poison:
