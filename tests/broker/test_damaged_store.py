@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 from harness import Run, scenario
 from test_recovery import BIRTH, Log, timed
+from test_worker import send, until, with_worker
 
 from streams.position import POSITION_KEY, encode
+from streams.processing import Effects, Record, Store
 from streams.store import PartitionStore
+from streams.worker import Worker
 
 
 def flip(directory: Path, value: bytes) -> None:
@@ -51,5 +54,53 @@ def test_a_store_with_a_changed_byte_is_rebuilt(new_run: Callable[..., Run], dam
         assert store.get_many(list(profiles)) == list({**profiles, b"c20": timed(7, b"new")}.values())
         assert sorted(store.due(7, 100)) == [*((n, b"c%02d" % n) for n in range(8)), (7, b"c20")]
         store.close()
+
+    scenario(new_run(partitions=1), body)
+
+
+class Keeping:
+    """Each event's value becomes its key's; what is stored is read again with every event."""
+
+    newest_event_ms = None
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+
+    def process(self, records: Sequence[Record], now_ms: int | None) -> Effects:
+        keys = [b"x" + (record.key or b"") for record in records]
+        self.store.get_many(keys)
+        return Effects(changes={key: r.value for key, r in zip(keys, records, strict=True)}, state=b"s")
+
+    def next_due_ms(self) -> int | None:
+        return None
+
+    def committed(self) -> None:
+        pass
+
+
+def test_a_store_that_is_damaged_in_mid_run_is_emptied_and_the_worker_goes_on(new_run: Callable[..., Run]) -> None:
+    """Rule: the owner that meets the damage lets go, empties the store, and takes over from the changelog."""
+
+    async def body(run: Run) -> None:
+        kept = {b"%02d" % n: os.urandom(600) for n in range(40)}
+        await send(run, *[(key, value, 1_000) for key, value in kept.items()])
+        worker = Worker(run.settings, lambda number, store, state: Keeping(store))
+
+        def store() -> PartitionStore:
+            return worker.ownership.owned[0].store
+
+        async def meanwhile() -> None:
+            await until(lambda: holds(40))
+            store()._db.flush()  # from memory into a file
+            flip(store().directory, kept[b"20"][100:116])
+            await send(run, (b"20", b"new", 1_000))
+            await until(lambda: holds(41))
+            assert store().get_many([b"x20", b"x21"]) == [b"new", kept[b"21"]]
+            assert worker.ownership.ready
+
+        async def holds(events: int) -> bool:
+            return 0 in worker.ownership.owned and worker.ownership.owned[0].position >= events
+
+        await with_worker(worker, meanwhile)
 
     scenario(new_run(partitions=1), body)

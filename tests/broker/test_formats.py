@@ -1,0 +1,83 @@
+"""State of a release in the topics of a group: today's goes on, another one is left as it is."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from aiokafka import AIOKafkaProducer
+from harness import Run, scenario
+
+from streams.model_reader import LABELS_OFFSET_HEADER
+from streams.topics import CHANGELOG, EVENTS, MODEL, name_of
+from tests.streams.format_fixture import PARTITIONS, Fixture, read
+
+PRODUCT = Path(__file__).with_name("product.py")
+
+
+async def lay_out(run: Run, fixture: Fixture) -> None:
+    """What the release had written, at the same offsets."""
+    async with AIOKafkaProducer(**run.settings.connection(), max_request_size=8 * 1024 * 1024) as producer:
+        headers, key = [(LABELS_OFFSET_HEADER, b"0")], run.settings.model_name.encode()
+        await producer.send_and_wait(name_of(MODEL, run.settings), fixture.model, key=key, headers=headers)
+        for e in fixture.events:
+            await producer.send(name_of(EVENTS, run.settings), e.value, e.key, e.partition, e.timestamp)
+        for number, key, value in fixture.changelog:
+            await producer.send(name_of(CHANGELOG, run.settings), value, key, number)
+        await producer.flush()
+
+
+def run_of(new_run: Callable[..., Run], fixture: Fixture) -> Run:
+    run = new_run(partitions=PARTITIONS, clock="event")
+    (run.directory / "churn.toml").write_text(fixture.churn)
+    return run
+
+
+def start(run: Run) -> None:
+    run.start("w0", program=PRODUCT, CHURN_CONFIG=str(run.directory / "churn.toml"))
+
+
+def test_state_of_an_earlier_release_ends_the_worker_with_one_line(new_run: Callable[..., Run]) -> None:
+    """Rule: code 2, both ways out, and not a record more in the changelog than before."""
+    fixture = read("format1.json.gz")
+
+    async def body(run: Run) -> None:
+        await lay_out(run, fixture)
+        before = await run.read(name_of(CHANGELOG, run.settings))
+        start(run)
+        assert await asyncio.to_thread(run.workers["w0"].wait, 30) == 2
+        said = run.log_of("w0").strip().splitlines()[-1]
+        assert "was written in format 1, this program reads 2; nothing was changed" in said
+        assert "CHURN_KAFKA_GROUP_ID=NAME" in said
+        assert "Traceback" not in run.log_of("w0")
+        assert await run.read(name_of(CHANGELOG, run.settings)) == before
+
+    scenario(run_of(new_run, fixture), body)
+
+
+def test_state_of_today_s_release_goes_on(new_run: Callable[..., Run]) -> None:
+    """Rule: the worker takes the group over where the fixture ends, and applies what comes."""
+    fixture = read("format2.json.gz")
+
+    async def body(run: Run) -> None:
+        await lay_out(run, fixture)
+        before = await run.read(name_of(CHANGELOG, run.settings))
+        start(run)
+        await run.took_over("w0")
+        last = fixture.events[-1]
+        value = last.value.replace(b'"messageId":"', b'"messageId":"again-')
+        assert value != last.value
+        async with AIOKafkaProducer(**run.settings.connection()) as producer:
+            await producer.send_and_wait(
+                name_of(EVENTS, run.settings), value, last.key, last.partition, last.timestamp + 1
+            )
+        deadline = time.monotonic() + 20
+        while len(after := await run.read(name_of(CHANGELOG, run.settings))) == len(before):
+            assert time.monotonic() < deadline, run.log_of("w0")
+            await asyncio.sleep(0.1)
+        assert len([key for _, key, _ in after if key == b"c" + (last.key or b"")]) == 2  # the fixture's, and another
+        assert run.stop("w0") == 0
+
+    scenario(run_of(new_run, fixture), body)
