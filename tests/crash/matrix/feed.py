@@ -18,6 +18,8 @@ _TICK_S = 0.1
 _MOST_PER_TICK = 60
 # A share's rest shrinks by this part a tick: after 8 s of harm a thirtieth of it is still to come.
 _SLOWNESS = 24
+# An event every 0.4 s, until so many are left: there is work for minutes beyond what the shares foresee.
+_TRICKLE_TICKS, _RESERVE = 4, 50
 # Longer than any outage of the broker in the matrix.
 _PATIENCE_MS = 180_000
 
@@ -36,7 +38,7 @@ class Feed:
         self.sent = 0
         self.arrived: dict[tuple[int, int], int] = {}
         self.failed: list[str] = []
-        self._settings, self._given = settings, 1
+        self._settings, self._given, self._ticks = settings, 1, 0
 
     @property
     def done(self) -> bool:
@@ -64,11 +66,17 @@ class Feed:
             while not self.done:
                 left = len(self.sendings) * self._given // self.shares - self.sent
                 last = self._given >= self.shares
-                for _ in range(min(left, _MOST_PER_TICK) if last else min(left - 1, 1 + left // _SLOWNESS)):
+                slow = max(min(left - 1, 1 + left // _SLOWNESS), self._trickle())
+                for _ in range(min(left, _MOST_PER_TICK) if last else slow):
                     futures.append(await self._send(producer, topic, self.sendings[self.sent]))
                     self.sent += 1
                 await asyncio.sleep(_TICK_S)
             await asyncio.gather(*futures, return_exceptions=True)
+
+    def _trickle(self) -> int:
+        """What is sent however long a harm takes: on a busy machine a share may be over before its harm begins."""
+        self._ticks += 1
+        return int(self._ticks % _TRICKLE_TICKS == 0 and len(self.sendings) - self.sent > _RESERVE)
 
     async def _send(self, producer: AIOKafkaProducer, topic: str, one: Sending) -> asyncio.Future[Any]:
         at_ms = int(time.time() * 1000)
