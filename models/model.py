@@ -15,6 +15,7 @@ from models.bayes import sigmoid
 from models.challenger import Challenger
 from models.champion import Champion
 from models.ensemble import Contest, Switch
+from models.journal import Journal
 from models.prior import Prior, trust
 from models.scoring import Scorer, Scores
 from models.snapshot import SnapshotError, pack, unpack
@@ -70,6 +71,7 @@ class Model:
         self.challenger = Challenger(space)
         self.prior = Prior(space)
         self.contest = Contest()
+        self.journal = Journal()
         self.labels = 0
         self.positives = 0
         self._scorer: Scorer | None = None
@@ -110,6 +112,7 @@ class Model:
         if probability is None or probability != probability:
             probability = champion if self.contest.answering == "champion" else challenger
         self.contest.judge(label, release_day, champion, challenger, prior, probability)
+        self.journal.judge(label, release_day, probability, prior)
         self.labels += 1
         self.positives += label
         self._scorer = None
@@ -148,6 +151,7 @@ class Model:
         training = {
             "champion": self.champion.training_state(),
             "contest": self.contest.state(),
+            "journal": self.journal.state(),
             "positives": self.positives,
         }
         return pack(self.space, self.version, self._scoring_state(), training)
@@ -165,6 +169,7 @@ class Model:
         try:
             model = cls._from_scoring(space, parts["scoring"], parts["training"]["champion"])
             model.contest = Contest.restore(parts["training"]["contest"])
+            model.journal = Journal.restore(parts["training"].get("journal"))
             model.positives = parts["training"]["positives"]
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise SnapshotError(f"not a model snapshot: {type(error).__name__}: {error}") from error

@@ -12,7 +12,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from models.evaluation import BINS, CLIP, Floats, weighted_auc, weighted_ece
+from models.evaluation import (
+    BINS,
+    CLIP,
+    Floats,
+    ReliabilityBin,
+    equal_mass_bins,
+    weighted_auc,
+    weighted_ece,
+    wilson,
+)
 
 CELLS = 200
 # Cells are even in log-odds, where churn rates of 1 % and of 50 % are told apart equally well: 0.1 wide from -10 to
@@ -32,6 +41,11 @@ def cell(probability: float) -> int:
     """
     p = min(max(probability, CLIP), 1 - CLIP)
     return min(max(math.floor((math.log(p / (1 - p)) - LOWEST_LOG_ODDS) / CELL_WIDTH), 0), CELLS - 1)
+
+
+def _probability_at(edge: int) -> float:
+    """The probability at the lower edge of a cell."""
+    return 1 / (1 + math.exp(-(LOWEST_LOG_ODDS + edge * CELL_WIDTH)))
 
 
 class Prequential:
@@ -116,6 +130,30 @@ class Prequential:
             return None
         weight, positives, probability = self._filled()
         return weighted_ece(weight, positives, probability, BINS)
+
+    def reliability(self, bins: int = BINS) -> tuple[ReliabilityBin, ...]:
+        """What was said and what came of it, in the bins of `ece`; counts are decayed, and rounded."""
+        if not self.labels:
+            return ()
+        weight, positives, probability = self._filled()
+        edges = np.flatnonzero(self._cells[: _POSITIVE + 1].sum(axis=0))
+        bin_of = equal_mass_bins(weight, bins)
+        table = []
+        for one in np.unique(bin_of):
+            rows = bin_of == one
+            n, churned = float(weight[rows].sum()), float(positives[rows].sum())
+            table.append(
+                ReliabilityBin(
+                    round(n),
+                    round(churned),
+                    _probability_at(int(edges[rows][0])),
+                    _probability_at(int(edges[rows][-1]) + 1),
+                    float(probability[rows].sum()) / n,
+                    churned / n,
+                    *wilson(churned, n),
+                )
+            )
+        return tuple(table)
 
     def to_state(self) -> dict[str, Any]:
         """Plain JSON values; `from_state` reads them back to the same bits."""

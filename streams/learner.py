@@ -75,7 +75,8 @@ class ModelLearner:
         return self.model.snapshot()
 
     def _quality(self) -> bytes:
-        quality = self.model.quality
+        quality, journal = self.model.quality, self.model.journal
+        seen = journal.quality
         return orjson.dumps(
             {
                 "labels": quality.labels,
@@ -89,6 +90,29 @@ class ModelLearner:
                     "challenger": quality.challenger,
                     "prior": quality.prior,
                 },
+                "auc": seen.auc,
+                "ece": seen.ece,
+                "brier": seen.brier,
+                "rate": seen.rate,
+                "mean_probability": seen.mean_probability,
+                "reliability": [
+                    {
+                        "n": row.n,
+                        "lowest": _short(row.lowest),
+                        "highest": _short(row.highest),
+                        "probability": _short(row.mean_probability),
+                        "rate": _short(row.rate),
+                        "low": _short(row.rate_low),
+                        "high": _short(row.rate_high),
+                    }
+                    for row in seen.reliability()
+                ],
+                "days": [[_short(one) for one in row] for row in journal.days()],
             },
             option=orjson.OPT_SERIALIZE_NUMPY,
         )
+
+
+def _short(value: float | None) -> float | None:
+    """Six digits: 400 days are then 20 KB."""
+    return round(value, 6) if isinstance(value, float) else value

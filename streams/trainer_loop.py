@@ -134,7 +134,9 @@ class TrainerLoop:
             raise OwnershipLost(f"label {labels[0].offset} was learned already, {self.learned_offset} is next")
         values = [record.value for record in labels if record.value is not None]
         if values:
-            self._pending += self.learner.learn(values) or []
+            found = {(one.topic, one.partition, one.key): one for one in self._pending}
+            found |= {(one.topic, one.partition, one.key): one for one in self.learner.learn(values) or ()}
+            self._pending = list(found.values())  # of each metric the newest
         self.learned_offset = labels[-1].offset + 1
 
     async def _restore(self, consumer: AIOKafkaConsumer) -> None:

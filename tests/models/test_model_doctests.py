@@ -12,6 +12,7 @@ MODULES = (
     "challenger",
     "champion",
     "ensemble",
+    "journal",
     "linear",
     "model",
     "prior",
