@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DATA ?= ../shared/data
 
-.PHONY: help install test lint unit laws broker-test crash-test crash demo bench bench-model quality docs lock clean
+.PHONY: help install test lint unit laws broker-test crash-test crash demo bench bench-model quality audit docs lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -29,7 +29,7 @@ lint: $(STAMP)  ## style and types
 	$(BIN)/mypy
 
 unit: $(STAMP)  ## tests without a broker
-	$(BIN)/python -m pytest -n auto --dist loadfile tests/models tests/streams tests/benchmarks
+	$(BIN)/python -m pytest -n auto --dist loadfile tests/models tests/streams tests/benchmarks tests/security
 
 laws: $(STAMP)  ## properties
 	$(BIN)/python -m pytest -n auto tests/laws
@@ -52,6 +52,9 @@ bench-model: $(STAMP)  ## microseconds an event by stage, from a real log where 
 
 quality: $(STAMP)  ## quality on simulated customers beside the truth
 	$(BIN)/python -m benchmarks.quality.simulated
+
+audit: $(STAMP)  ## known vulnerabilities of every pinned package (3: nobody answered, which says nothing)
+	@$(BIN)/python -m tests.security.audit
 
 docs: $(STAMP)  ## rewrite the generated parts of the documentation
 	$(BIN)/python -m streams.docs

@@ -93,7 +93,9 @@ def mature(released: Sequence[Release], store: Store, changes: Changes, wait_ms:
         data = changes.get(key) or stored.get(key)
         changes[key] = None
         if data is None:
-            raise ProfileError(f"the pending snapshot {key!r} is missing: rebuild the store")
+            raise ProfileError(
+                f"a pending snapshot, taken at {release.pending.snapshot_ms} (epoch ms), is missing: rebuild the store"
+            )
         frozen = _DECODER.decode(data)
         snapshot_ms = release.pending.snapshot_ms
         examples.append(

@@ -1,0 +1,166 @@
+"""Claim 4: no log, error or metric holds a value of an event; alerts and scores hold what they are declared to hold."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+import orjson
+import pytest
+from prometheus_client import REGISTRY, generate_latest
+
+from models.partition import Partition
+from models.primitives import DAY_MS
+from streams.dead_letters import DeadLetter
+from streams.errors import ChurnSignalsError
+from streams.learner import ModelLearner
+from streams.logs import Discreet, formatter
+from streams.processing import Effects
+from streams.processor import ERRORS_IN_A_ROW_MAX, EventProcessor
+from streams.settings import Settings
+from streams.worker import run_until_signal
+from tests.streams.test_processor import HERE, START, Record, Store, record, run, shared
+
+# Nobody's name; whatever of an event holds it must stay in the event.
+MARKER = "anna.marker"
+FIELDS: dict[str, Any] = {
+    "traits": {"email": f"{MARKER}@example.org", "name": MARKER, "phone": MARKER, "address": {"street": MARKER}},
+    "properties": {
+        "email": f"{MARKER}@example.org", "comment": MARKER, "url": f"https://{MARKER}/", "search": MARKER,
+        "feedback": MARKER, "reason": MARKER, "tags": [MARKER, "too_expensive"], "kind": MARKER, "score": MARKER,
+        "rating": MARKER, "sentiment": MARKER, "revenue": MARKER, "mrr": MARKER, MARKER: MARKER, "currency": MARKER,
+    },
+    "context": {"ip": MARKER, "userAgent": MARKER, "page": {"url": MARKER}, "device": {"id": MARKER}},
+}  # fmt: skip
+NAMES = (
+    "Feature Used", "Survey Response Submitted", "Ticket Created", "Order Completed", "Payment Failed", MARKER,
+    "Subscription Started", "Subscription Downgraded", "Review Posted", "Email Opened", "Goal Completed",
+)  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """What the log wrote, in both of its forms, at its most talkative."""
+    written: list[str] = []
+
+    class Writing(logging.Handler):
+        def emit(self, made: logging.LogRecord) -> None:
+            written.extend(form.format(made) for form in forms)
+
+    forms = [formatter(Settings(log_format=name), terminal=False) for name in ("text", "json")]
+    handler = Writing()
+    handler.addFilter(Discreet())
+    caplog.set_level(logging.DEBUG)
+    logging.getLogger().addHandler(handler)
+    yield written  # type: ignore[misc]
+    logging.getLogger().removeHandler(handler)
+
+
+def marked(offset: int, name: str, at_ms: int) -> Record:
+    kind = ("track", "identify", "page", "group")[offset % 4]
+    call = {
+        "type": kind, "event": name, "userId": HERE, "messageId": f"{MARKER}-{offset}", "timestamp": at_ms / 1000,
+        "groupId": "account-7", **FIELDS,
+    }  # fmt: skip
+    return Record(offset, orjson.dumps(call), ((MARKER, MARKER.encode()),), key=MARKER.encode())
+
+
+def feed() -> list[Record]:
+    return [marked(n, NAMES[n % len(NAMES)], START + n * DAY_MS // 4) for n in range(80)]
+
+
+def texts(effects: list[Effects], *topics: str) -> str:
+    return " ".join(repr(output) for one in effects for output in one.outputs if output.topic in topics)
+
+
+def processed() -> list[Effects]:
+    store = Store()
+    return run(EventProcessor(shared(), 0, store, None), store, feed())
+
+
+def fail(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every event raises an error that quotes it; the time that passes does not."""
+    fold = Partition.process
+
+    def broken(self: Partition, entries: Any, until_ms: int = 0) -> Any:
+        if entries:
+            raise ValueError(f"could not convert {MARKER}")
+        return fold(self, entries, until_ms)
+
+    monkeypatch.setattr(Partition, "process", broken)
+
+
+def test_what_leaves_holds_nothing_of_an_event_but_what_is_declared(lines: list[str]) -> None:
+    """Setup: a marker in every trait, property, header, id and context of events of all families."""
+    effects = processed()
+    assert len(texts(effects, "churn-scores")) > 10_000
+    assert "account-7" in texts(effects, "churn-scores")
+    assert MARKER not in texts(effects, "churn-scores", "churn-alerts", "churn-labels", "churn-metrics")
+    assert MARKER not in "\n".join(lines)
+
+
+def test_a_profile_keeps_no_personal_data() -> None:
+    """Rule: neither the store nor the changelog, which get the same bytes."""
+    store = Store()
+    run(EventProcessor(shared(), 0, store, None), store, feed())
+    assert store.records
+    assert not [key for key, value in store.records.items() if MARKER.encode() in key + value]
+
+
+def test_an_event_that_cannot_be_applied_is_quoted_in_its_dead_letter_only(
+    monkeypatch: pytest.MonkeyPatch, lines: list[str]
+) -> None:
+    """Setup: an error whose text quotes the event. The log says which record it was, and where it failed."""
+    fail(monkeypatch)
+    effects = EventProcessor(shared(), 0, Store(), None).process([marked(5, "Feature Used", START)], None)
+    [output] = [one for one in effects.outputs if one.topic == "customer-events.dlq"]
+    letter = DeadLetter.of(Record(0, output.value, tuple(output.headers)))
+    assert MARKER in letter.message
+    assert any("customer-events/0@5 cannot be applied: ValueError in " in line for line in lines)
+    assert MARKER not in "\n".join(lines)
+
+
+def test_the_error_that_stops_a_worker_quotes_no_event(monkeypatch: pytest.MonkeyPatch, lines: list[str]) -> None:
+    """Rule: neither when too many events fail in a row, nor when an error comes out of nowhere."""
+    processor = EventProcessor(shared(), 0, Store(), None)
+    processor._errors_in_a_row = ERRORS_IN_A_ROW_MAX
+    fail(monkeypatch)
+    with pytest.raises(ChurnSignalsError, match="11 events in a row cannot be applied") as stopped:
+        processor.process([marked(5, "Feature Used", START)], None)
+    assert MARKER not in str(stopped.value)
+
+    async def ends_with(error: Exception) -> None:
+        raise error
+
+    assert run_until_signal(lambda _stop: ends_with(stopped.value)) == 1
+    assert run_until_signal(lambda _stop: ends_with(KeyError(f"{MARKER}@example.org"))) == 1
+    asyncio.set_event_loop_policy(None)
+    assert any("stopped by an error of this program: KeyError" in line for line in lines)
+    assert MARKER not in "\n".join(lines)
+
+
+def test_a_label_that_cannot_be_read_is_not_quoted(lines: list[str]) -> None:
+    learner = ModelLearner(Settings())
+    values = [MARKER.encode(), orjson.dumps({"customer": MARKER}), orjson.dumps({"label": MARKER})]
+    learner.learn(values)
+    assert learner.skipped == len(values)
+    assert sum("skipped: " in line for line in lines) == 2 * len(values)
+    assert MARKER not in "\n".join(lines)
+
+
+def test_no_metric_holds_a_value_of_an_event_or_a_customer() -> None:
+    """Rule: neither in a label, nor in an exemplar; and no label is made for a customer."""
+    processed()
+    written = generate_latest(REGISTRY).decode()
+    assert MARKER not in written
+    assert HERE not in written
+    labels = {name for metric in REGISTRY.collect() for sample in metric.samples for name in sample.labels}
+    assert not labels & {"customer", "customer_id", "user", "user_id", "email", "account", "message_id"}
+
+
+def test_the_marker_would_be_seen(lines: list[str]) -> None:
+    """Otherwise the tests above would prove nothing: the log as it is written by a logger that is not careful."""
+    logging.getLogger("streams.careless").error("customer %s", MARKER)
+    assert sum(MARKER in line for line in lines) == 2
+    assert record(1).value
