@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DATA ?= ../shared/data
 
-.PHONY: help install test lint unit laws broker-test crash-test crash demo bench bench-model quality audit docs lock clean
+.PHONY: help install test lint unit laws broker-test crash-test crash demo bench bench-latency bench-model quality audit docs lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -46,6 +46,9 @@ crash: $(STAMP)  ## the fault matrix: lost, double, extra and the longest outage
 
 bench: $(STAMP)  ## events a second on a real Kafka, beside what else one could use (QUIX=a python with quixstreams)
 	$(BIN)/python -m benchmarks.throughput $(if $(QUIX),--quix $(QUIX))
+
+bench-latency: $(STAMP)  ## from an event to its score and its alert, at 10, 50 and 90 % of the peak rate
+	$(BIN)/python -m benchmarks.latency
 
 bench-model: $(STAMP)  ## microseconds an event by stage, from a real log where there is one (DATA=folder), else simulated
 	$(BIN)/python -m benchmarks.model $(DATA)/oulad-2013j.jsonl.gz

@@ -30,9 +30,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
-import platform
-import re
 import signal
 import subprocess
 import sys
@@ -42,6 +39,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.machine import machine, say, told
 from benchmarks.throughput import figures, kafka, world
 from benchmarks.throughput.child import Failed
 from benchmarks.throughput.contenders import (
@@ -59,13 +57,7 @@ REPETITIONS = 3
 LETTERS = "abcfg"
 # A repetition takes a minute on a quiet machine; on a busy one there are fewer rather than a longer wait.
 BUDGET_S = 480.0
-_BROKER = {"log.cleaner.min.compaction.lag.ms": "86400000"}  # a run's changelog is read after it, uncompacted
 _GET_QUIX = "not measured: python3 -m venv DIR && DIR/bin/pip install quixstreams, then --quix DIR/bin/python"
-
-
-def say(text: str, end: str = "\n") -> None:
-    """Progress; the result alone is on standard output."""
-    print(text, end=end, file=sys.stderr, flush=True)
 
 
 def measure(bench: Bench, source: world.Input, chosen: Sequence[Contender], repetitions: int) -> dict[str, Any]:
@@ -125,33 +117,6 @@ def run_input(
     return result
 
 
-def machine() -> dict[str, Any]:
-    """What the figures were measured on."""
-    info = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
-    model = re.search(r"^model name\s*:\s*(.+)$", info, re.MULTILINE)
-    pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    jars = (Path(__file__).parents[2] / "streams" / "jgo.toml").read_text()
-    kafka_version = re.search(r"kafka_2\.13:([\d.]+)", jars)
-    return {
-        "processor": model[1] if model else platform.processor(),
-        "cores": len(os.sched_getaffinity(0)),
-        "memory_gib": round(pages / 2**30),
-        "python": platform.python_version(),
-        "kafka": kafka_version[1] if kafka_version else "unknown",
-        "load_before": round(os.getloadavg()[0], 1),
-    }
-
-
-def told(found: dict[str, Any]) -> str:
-    """The machine, for a person; a machine that was busy before says so."""
-    # beside other programs short runs get more of a machine than long ones do
-    busy = "" if found["load_before"] < 0.5 else ": NOT QUIET, trust ratios of CPU time"
-    return (
-        f"{found['cores']} cores of {found['processor']}, {found['memory_gib']} GiB, Python {found['python']},"
-        f" Apache Kafka {found['kafka']} beside the measured process; load before {found['load_before']}{busy}"
-    )
-
-
 def inputs(options: argparse.Namespace) -> list[world.Input]:
     """What to measure on: the uniform customers, and with --full the others."""
     uniform = world.uniform(options.events)
@@ -190,7 +155,7 @@ def main() -> int:
     sources, model = inputs(options), world.learned_model()
     with (
         tempfile.TemporaryDirectory(prefix="churn-bench-") as name,
-        EmbeddedBroker(Path(name) / "broker", properties=_BROKER) as broker,
+        EmbeddedBroker(Path(name) / "broker", properties=kafka.BROKER) as broker,
     ):
         for source in sources:
             result["runs"].append(run_input(broker, Path(name), source, model, options))

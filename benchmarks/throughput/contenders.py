@@ -20,7 +20,7 @@ from streams.embedded_broker import EmbeddedBroker
 FAUST_EVENTS = 20_000
 # Longer than anything here takes on a machine that does something else besides.
 _TIMEOUT_S = 300.0
-_WORKER = [sys.executable, "-c", "from streams.cli.main import main; main()", "worker"]
+WORKER = [sys.executable, "-c", "from streams.cli.main import main; main()", "worker"]
 # The worker's own words, from which on it reads events; they are on standard error with their time.
 _TOOK_OVER = re.compile(r"^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d),(\d{3}) .*\btook over \[", re.MULTILINE)
 
@@ -131,7 +131,7 @@ def _engine(bench: Bench, run: str) -> Sample:
 
 
 def _product(bench: Bench, run: str) -> Sample:
-    return bench.worker(run, _WORKER)
+    return bench.worker(run, WORKER)
 
 
 def profile(bench: Bench, run: str) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from streams.settings import Settings, variable
 from streams.topics import CHANGELOG, EVENTS, MODEL, TOPICS, create_topics, name_of
 
 PARTITIONS = 4
+BROKER = {"log.cleaner.min.compaction.lag.ms": "86400000"}  # a run's changelog is read after it, uncompacted
 _SHOW_EVERY = 10_000
 _POLL_S = 0.25
 _FETCH_BYTES = 4 * 1024 * 1024

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import itertools
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,9 +63,13 @@ def uniform(count: int, customers: int = CUSTOMERS) -> Input:
     200,000 events of 10,000 customers are ten days. The busiest hundredth has three times the median. Everybody is
     introduced in the first hour (one event in seven), which is dearer than what follows.
     """
+    return Input("uniform", list(itertools.islice(endless(customers), count)), "simulated customers")
+
+
+def endless(customers: int = CUSTOMERS) -> Iterator[tuple[bytes, bytes]]:
+    """The events of `uniform`, without an end to speak of."""
     simulation = Simulation(Settings(customers=customers, days=20_000, seed=SEED))
-    events = ((event.customer.encode(), event.value) for event in simulation.events())
-    return Input("uniform", list(itertools.islice(events, count)), "simulated customers")
+    return ((event.customer.encode(), event.value) for event in simulation.events())
 
 
 def zipf(uniform: Input) -> Input:

@@ -1,0 +1,103 @@
+"""From times to percentiles, what has to hold, and the table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from hdrh.histogram import HdrHistogram
+
+from benchmarks.latency.observer import Seen
+
+# At half of the peak rate an alert is seen by whoever waits for it within this time.
+ALERT_P50_MS = 100.0
+ALERT_P99_MS = 250.0
+GATED_LOAD = 0.5
+
+PERCENTILES = (50.0, 99.0, 99.9)
+# Microseconds from 1 us to ten minutes, three digits kept.
+_MOST_US = 600_000_000
+_DIGITS = 3
+
+
+def latencies(seen: Iterable[Seen], intended_s: Sequence[Sequence[float]], since: Sequence[int]) -> dict[str, Any]:
+    """Percentiles by kind ("score", "alert") for the events from these offsets on, in ms.
+
+    `seen`: from the time at which an event was to be sent until a consumer of committed records had its score or alert.
+    `written`: the same until the record's own timestamp, which the worker gives it before the transaction ends.
+    """
+    histograms: dict[str, dict[str, HdrHistogram]] = {}
+    for each in seen:
+        if not since[each.partition] <= each.offset < len(intended_s[each.partition]):
+            continue
+        sent_s = intended_s[each.partition][each.offset]
+        of_kind = histograms.setdefault(each.kind, {"seen": _histogram(), "written": _histogram()})
+        of_kind["seen"].record_value(_us(each.seen_s - sent_s))
+        of_kind["written"].record_value(_us(each.written_ms / 1000 - sent_s))
+    return {
+        kind: {what: summary(histogram) for what, histogram in both.items()}
+        for kind, both in sorted(histograms.items())
+    }
+
+
+def summary(histogram: HdrHistogram) -> dict[str, float]:
+    """Count, percentiles and maximum, ms."""
+    found = {f"p{each:g}": histogram.get_value_at_percentile(each) / 1000 for each in PERCENTILES}
+    return {"count": histogram.get_total_count(), **found, "max": histogram.get_max_value() / 1000}
+
+
+def _histogram() -> HdrHistogram:
+    return HdrHistogram(1, _MOST_US, _DIGITS)
+
+
+def _us(seconds: float) -> int:
+    return min(max(1, round(1e6 * seconds)), _MOST_US)
+
+
+def gated(loads: Sequence[Mapping[str, Any]]) -> Mapping[str, float] | None:
+    """Percentiles from event to alert seen at half of the peak rate."""
+    for load in loads:
+        if load["share"] == GATED_LOAD and "alert" in load["latency"]:
+            return load["latency"]["alert"]["seen"]  # type: ignore[no-any-return]
+    return None
+
+
+def kept(loads: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether alerts are in time at half of the peak rate; no alert at all is not."""
+    found = gated(loads)
+    return found is not None and found["p50"] <= ALERT_P50_MS and found["p99"] <= ALERT_P99_MS
+
+
+def render(result: Mapping[str, Any]) -> str:
+    """For a person."""
+    return "\n".join(_lines(result))
+
+
+def _lines(result: Mapping[str, Any]) -> Iterator[str]:
+    yield (
+        f"peak {result['peak']['rate']:,.0f} events/s: {result['peak']['events']:,} waiting events of"
+        f" {result['customers']:,} simulated customers, {result['partitions']} partitions"
+    )
+    yield f"{'load':<20}{'':<26}{'count':>8}{'p50 ms':>9}{'p99':>9}{'p99.9':>9}{'max':>9}"
+    for load in result["loads"]:
+        name = f"{100 * load['share']:.0f} %: {load['rate']:,.0f}/s"
+        for kind, both in load["latency"].items():
+            for what, found in both.items():
+                yield (
+                    f"{name:<20}{f'event to {kind} {what}':<26}{found['count']:>8,}{found['p50']:>9.1f}"
+                    f"{found['p99']:>9.1f}{found['p99.9']:>9.1f}{found['max']:>9.1f}"
+                )
+                name = ""
+        yield (
+            f"{name:<20}{load['seconds']:.0f} s, then {load['drained_s']:.1f} s until all was committed;"
+            f" the sender was at most {1000 * load['sender_late_s']:.0f} ms late (counted)"
+        )
+    yield "seen: by a consumer of committed records; written: the record's timestamp; both from the time at which the"
+    yield "event was to be sent, so that a stall counts for every event that it held up"
+    found = gated(result["loads"])
+    if found is not None:
+        word = "kept" if kept(result["loads"]) else "MISSED"
+        yield (
+            f"event to alert at half of the peak: p50 {found['p50']:.0f} ms (at most {ALERT_P50_MS:.0f}),"
+            f" p99 {found['p99']:.0f} ms (at most {ALERT_P99_MS:.0f}): {word}"
+        )

@@ -1,0 +1,109 @@
+"""The latency benchmark's pure parts: the schedule, what caused an output, percentiles, the gate."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+import pytest
+
+from benchmarks.latency import figures
+from benchmarks.latency.observer import Seen, caused
+from benchmarks.latency.schedule import Due, Schedule, evenly, send
+
+
+class _Batch:
+    def __init__(self) -> None:
+        self.timestamps: list[int] = []
+
+    def append(self, *, key: bytes, value: bytes, timestamp: int) -> object:
+        self.timestamps.append(timestamp)
+        return object()
+
+
+class _Producer:
+    """Takes batches, the first of a partition only after a stall."""
+
+    def __init__(self, stall_s: float) -> None:
+        self.stall_s = stall_s
+        self.sent: list[tuple[int, list[int]]] = []
+
+    def create_batch(self) -> _Batch:
+        return _Batch()
+
+    async def send_batch(self, batch: _Batch, topic: str, *, partition: int) -> Any:
+        if not self.sent:
+            await asyncio.sleep(self.stall_s)
+        self.sent.append((partition, batch.timestamps))
+        done = asyncio.get_running_loop().create_future()
+        done.set_result(None)
+        return done
+
+
+def test_a_stall_is_counted_for_every_event_that_it_held_up() -> None:
+    """Rule: no coordinated omission. 20 events a millisecond apart, and a broker that takes the first batch after 0.2 s:
+    each keeps the time at which it was to be sent, as its timestamp too, and what was held up is sent at once."""
+    dealt = evenly([(0, b"k", b"v")] * 20, 1_000.0, 1)
+    producer, schedule, start_s = _Producer(0.2), Schedule.after([5]), time.time()
+    asyncio.run(send(producer, "t", dealt, schedule, start_s))  # type: ignore[arg-type]
+    intended = schedule.intended_s[0][5:]
+    assert intended == pytest.approx([start_s + number / 1_000 for number in range(20)])
+    assert [at for _, batch in producer.sent for at in batch] == [int(1000 * at) for at in intended]
+    assert len(producer.sent) <= 3
+    assert schedule.ends == [25]
+    assert 0.15 < schedule.latest_s([5]) < 2.0
+
+
+def test_events_are_dealt_out_evenly_in_time() -> None:
+    """Rule: one event in 1 / rate seconds, whatever its partition."""
+    dealt = evenly([(0, b"a", b"1"), (1, b"b", b"2"), (1, b"c", b"3")], 4.0, 2)
+    assert dealt == [[Due(0.0, b"a", b"1")], [Due(0.25, b"b", b"2"), Due(0.5, b"c", b"3")]]
+
+
+def test_only_what_an_event_caused_has_a_latency() -> None:
+    """Rule: a deadline's outputs, and alerts that a timer moved on, are nobody's answer to an event."""
+    assert caused(b'{"lineage": {"partition": 2, "offset": 9}, "probability": 0.5}') == (2, 9)
+    assert caused(b'{"lineage": {"partition": 2, "offset": null}}') is None
+    alert = b'{"time": "%s", "timing": {"scored_at": "2024-01-01T00:00:00Z"}, "lineage": {"partition": 0, "offset": 1}}'
+    assert caused(alert % b"2024-01-01T00:00:00Z") == (0, 1)
+    assert caused(alert % b"2024-01-02T00:00:00Z") is None
+
+
+def test_what_was_seen_is_read_back() -> None:
+    """Rule: a line of the observer holds all of it."""
+    seen = Seen("alert", 3, 17, 1_700_000_000_123, 1_700_000_000.25)
+    assert Seen.of(seen.line()) == seen
+
+
+def _seen(kind: str, latency_ms: float, offset: int) -> Seen:
+    return Seen(kind, 0, offset, 1_000_000 + round(latency_ms / 2), 1_000 + latency_ms / 1000)
+
+
+def test_percentiles_are_those_of_the_times_from_the_schedule() -> None:
+    """Rule: only events of the load count; 1 to 1,000 ms have their median at 500 and p99 at 990."""
+    intended = [[0.0] + [1_000.0] * 1_000]
+    seen = [_seen("alert", 5_000, 0)] + [_seen("alert", number, number) for number in range(1, 1_001)]
+    found = figures.latencies(seen, intended, [1])["alert"]
+    assert found["seen"]["count"] == 1_000
+    assert found["seen"]["p50"] == pytest.approx(500, rel=0.01)
+    assert found["seen"]["p99"] == pytest.approx(990, rel=0.01)
+    assert found["seen"]["max"] == pytest.approx(1_000, rel=0.01)
+    assert found["written"]["p50"] == pytest.approx(250, rel=0.01)
+
+
+def _result(p50: float, p99: float) -> dict[str, Any]:
+    found = {"count": 10, "p50": p50, "p99": p99, "p99.9": p99, "max": p99}
+    load = {"share": 0.5, "rate": 5_000.0, "seconds": 20.0, "drained_s": 1.0, "sender_late_s": 0.01}
+    loads = [{**load, "latency": {"alert": {"seen": found, "written": found}}}]
+    return {"peak": {"rate": 10_000.0, "events": 100_000}, "customers": 10_000, "partitions": 4, "loads": loads}
+
+
+def test_alerts_must_be_in_time_at_half_of_the_peak() -> None:
+    """Rule: p50 at most 100 ms and p99 at most 250 ms; nothing seen is nothing kept."""
+    assert figures.kept(_result(90, 240)["loads"])
+    assert not figures.kept(_result(110, 240)["loads"])
+    assert not figures.kept(_result(90, 260)["loads"])
+    assert not figures.kept([])
+    assert "p99 260 ms (at most 250): MISSED" in figures.render(_result(90, 260))
+    assert "p99 240 ms (at most 250): kept" in figures.render(_result(90, 240))
