@@ -42,7 +42,7 @@ class _Producer:
 
 
 def test_a_stall_is_counted_for_every_event_that_it_held_up() -> None:
-    """Rule: no coordinated omission. 20 events a millisecond apart, and a broker that takes the first batch after 0.2 s;
+    """Rule: no coordinated omission. 20 events a millisecond apart, and a broker that stalls for 0.2 s at first:
     each keeps the time at which it was to be sent, as its timestamp too, and what was held up is sent at once."""
     dealt = evenly([(0, b"k", b"v")] * 20, 1_000.0, 1)
     producer, schedule, start_s = _Producer(0.2), Schedule.after([5]), time.time()
