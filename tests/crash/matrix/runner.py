@@ -24,7 +24,7 @@ from tests.crash.matrix.learning import learned
 from tests.crash.matrix.rights import secured_broker, settings_of
 from tests.crash.matrix.rows import Row
 from tests.crash.matrix.scene import Scene
-from tests.crash.matrix.verdict import Tally, Verdict, longest_outage_s, near_a_commit
+from tests.crash.matrix.verdict import Tally, Verdict, longest_outage_s, near_a_commit, slow_to_catch_up
 
 
 def play(
@@ -158,4 +158,5 @@ def _judge(row: Row, scene: Scene, evidence: Evidence, verdict: Verdict) -> None
         problems.append(f"{len(feed.sendings)} events were sent, the topic holds {evidence.unmarked}")
     if verdict.outage_s > row.outage_limit_s:
         problems.append(f"nothing was committed for {verdict.outage_s:.1f} s, {row.outage_limit_s:.0f} s are allowed")
+    problems += slow_to_catch_up(commits, inputs)
     problems += evidence.disordered + sorted(set(feed.failed))[:3]

@@ -6,6 +6,9 @@ from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+# Shorter ones are batches that took long; what came within the last half second may be under way.
+_OUTAGE_MS, _UNDER_WAY_MS = 2_000, 500
+
 
 @dataclass
 class Tally:
@@ -96,6 +99,39 @@ def longest_outage_s(
                 longest = max(longest, later_ms - max(at_ms, arrival[1]))
             at_ms, next_offset = later_ms, later_offset
     return longest / 1000
+
+
+def slow_to_catch_up(
+    commits: Mapping[int, Sequence[tuple[int, int]]], inputs: Mapping[int, Sequence[tuple[int, int]]]
+) -> list[str]:
+    """Partitions whose lag was not zero again within twice the outage, a sentence each; arguments as above.
+
+    >>> inputs = {0: [(0, 0), (1, 1_000), (2, 1_000), (3, 9_000)]}
+    >>> slow_to_catch_up({0: [(0, 1), (4_000, 3)]}, inputs)
+    []
+    >>> slow_to_catch_up({0: [(0, 1), (4_000, 2), (11_000, 4)]}, inputs)
+    ['partition 0: after 3.0 s without a commit the lag was zero after 7.0 s more']
+    """
+    slow = []
+    for number, mine in commits.items():
+        arrivals = inputs.get(number, ())
+        for place in range(1, len(mine)):
+            (before_ms, next_offset), (at_ms, _) = mine[place - 1], mine[place]
+            waited_since = next((ms for offset, ms in arrivals if offset >= next_offset), at_ms)
+            outage_ms = at_ms - max(before_ms, waited_since)
+            if outage_ms < _OUTAGE_MS:
+                continue
+            level_ms = next((t for t, done in mine[place:] if _level(arrivals, t, done)), None)
+            took_ms = (level_ms if level_ms is not None else mine[-1][0]) - at_ms
+            if level_ms is None or took_ms > 2 * outage_ms:
+                said = f"partition {number}: after {outage_ms / 1000:.1f} s without a commit the lag was zero after"
+                slow.append(f"{said} {took_ms / 1000:.1f} s more")
+    return slow
+
+
+def _level(arrivals: Sequence[tuple[int, int]], at_ms: int, next_offset: int) -> bool:
+    """Whether everything was applied that had arrived, but for what came while the last batch was worked on."""
+    return all(offset < next_offset for offset, ms in arrivals if ms <= at_ms - _UNDER_WAY_MS)
 
 
 def near_a_commit(at_ms: int, commits: Mapping[int, Sequence[tuple[int, int]]], within_ms: int = 100) -> bool:
