@@ -36,6 +36,7 @@ class Row:
         poison: workers in whose code some records raise.
         topic_limit_bytes: of the events topic, None for the broker's.
         once: the oracle leaves out events whose id it has seen.
+        long_more_s: so much longer may an outage be in the long version.
         churn: what churn means.
         clock: as CHURN_CLOCK; with another one than "event" the oracle follows what the positions say.
         secured: on a broker of its own that knows users, rights and TLS.
@@ -51,6 +52,7 @@ class Row:
     once: bool = False
     topic_limit_bytes: int | None = None
     outage_limit_s: float = _OUTAGE_LIMIT_S
+    long_more_s: float = 0.0
     churn: str = log.CHURN
     clock: str = "event"
     secured: bool = False
@@ -281,7 +283,14 @@ ROWS = (
     Row("9b", "disk of the stores full", disk_full, shares=3, possible=may_mount),
     Row("11", "topics wrong, input deleted", topics_wrong, shares=6),
     Row("12", "password, certificate, rights; SASL_SSL", rights_missing, shares=4, secured=True, possible=may_certify),
-    Row("5a", "broker killed for 5 s", broker_killed, shares=3, outage_limit_s=_BROKER_DOWN_S + _OUTAGE_LIMIT_S),
+    Row(
+        "5a",
+        "broker killed for 5 s (and 60)",
+        broker_killed,
+        shares=3,
+        outage_limit_s=_BROKER_DOWN_S + _OUTAGE_LIMIT_S,
+        long_more_s=_BROKER_DOWN_LONG_S - _BROKER_DOWN_S,
+    ),
     Row(
         "5b",
         "broker stopped for 20 s",

@@ -156,7 +156,8 @@ def _judge(row: Row, scene: Scene, evidence: Evidence, verdict: Verdict) -> None
         problems.append(f"{broken} records were broken, {evidence.broken} are refused")
     if evidence.unmarked != len(feed.sendings):
         problems.append(f"{len(feed.sendings)} events were sent, the topic holds {evidence.unmarked}")
-    if verdict.outage_s > row.outage_limit_s:
-        problems.append(f"nothing was committed for {verdict.outage_s:.1f} s, {row.outage_limit_s:.0f} s are allowed")
+    limit_s = row.outage_limit_s + (row.long_more_s if scene.long else 0)
+    if verdict.outage_s > limit_s:
+        problems.append(f"nothing was committed for {verdict.outage_s:.1f} s, {limit_s:.0f} s are allowed")
     problems += slow_to_catch_up(commits, inputs)
     problems += evidence.disordered + sorted(set(feed.failed))[:3]
