@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DATA ?= ../shared/data
 
-.PHONY: help install test lint unit laws broker-test crash-test crash demo bench bench-latency bench-model quality audit docs lock clean
+.PHONY: help install test lint unit laws broker-test crash-test crash demo bench bench-latency bench-recovery bench-model quality audit docs lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -49,6 +49,9 @@ bench: $(STAMP)  ## events a second on a real Kafka, beside what else one could 
 
 bench-latency: $(STAMP)  ## from an event to its score and its alert, at 10, 50 and 90 % of the peak rate
 	$(BIN)/python -m benchmarks.latency
+
+bench-recovery: $(STAMP)  ## seconds until 1,000,000 customers are recovered, from nothing and with the local store
+	$(BIN)/python -m benchmarks.recovery
 
 bench-model: $(STAMP)  ## microseconds an event by stage, from a real log where there is one (DATA=folder), else simulated
 	$(BIN)/python -m benchmarks.model $(DATA)/oulad-2013j.jsonl.gz

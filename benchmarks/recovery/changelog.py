@@ -1,0 +1,97 @@
+"""A changelog as a group of workers leaves it: real profiles under the store's keys, committed with positions."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
+
+from benchmarks.throughput import world
+from models.event import Event, decode
+from models.partition import Entry, Partition
+from models.scoring import Scorer
+from models.store import PROFILE, profile_key
+from streams.partitioner import partition_of
+from streams.position import POSITION_KEY, encode
+from streams.settings import Settings
+from streams.topics import CHANGELOG, name_of
+from streams.transactions import FencedProducer
+
+# So many profiles are folded from simulated events; the customers take turns with them.
+SAMPLES = 2_000
+_SAMPLE_EVENTS = 40_000
+_TRANSACTION_RECORDS = 5_000
+_ROLE = "worker"
+
+
+class _Values(dict[bytes, bytes | None]):
+    """A fold's store: nothing is due before the samples are taken."""
+
+    def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        return [self.get(key) for key in keys]
+
+    def due(self, until_ms: int, limit: int) -> list[tuple[int, bytes]]:
+        return []
+
+
+def sample_profiles(scorer: Scorer, customers: int = SAMPLES, events: int = _SAMPLE_EVENTS) -> list[bytes]:
+    """Encoded profiles of simulated customers with some twenty events each, as the fold writes them."""
+    values = _Values()
+    fold = Partition(world.definition(), values, scorer)
+    entries = []
+    for offset, (_, value) in enumerate(islice(world.endless(customers), events)):
+        event = decode(value, (), None)
+        if isinstance(event, Event):
+            entries.append(Entry(offset, event))
+    for first in range(0, len(entries), _TRANSACTION_RECORDS):
+        values.update(fold.process(entries[first : first + _TRANSACTION_RECORDS], 0).changes)
+    return [value for key, value in values.items() if value is not None and key[:1] == PROFILE]
+
+
+def dealt(customers: int, partitions: int) -> list[list[bytes]]:
+    """Profile keys of so many customers, by the partition that their ids belong to."""
+    keys: list[list[bytes]] = [[] for _ in range(partitions)]
+    for number in range(customers):
+        customer = f"customer-{number:07d}"
+        keys[partition_of(customer.encode(), partitions)].append(profile_key(customer))
+    return keys
+
+
+def rounds(keys: Sequence[bytes], profiles: Sequence[bytes], records: int) -> Iterator[dict[bytes, bytes | None]]:
+    """The changes of each transaction: every customer `records` times over, another profile each time."""
+    for turn in range(records):
+        for first in range(0, len(keys), _TRANSACTION_RECORDS):
+            chunk = keys[first : first + _TRANSACTION_RECORDS]
+            yield {key: profiles[(first + place + turn) % len(profiles)] for place, key in enumerate(chunk)}
+
+
+async def write(
+    settings: Settings,
+    keys: Sequence[Sequence[bytes]],
+    profiles: Sequence[bytes],
+    records: int,
+    state: bytes,
+    show: Callable[[int], None],
+) -> int:
+    """Write all partitions' changelogs through their fenced producers; the number of records."""
+    written = 0
+    for partition, here in enumerate(keys):
+        identity = f"{settings.kafka_group_id}/{_ROLE}/{settings.topic_events}/{partition}"
+        producer, birth = await FencedProducer.open(settings, identity), os.urandom(16)
+        for changes in _with_empty(rounds(here, profiles, records)):
+            position = {POSITION_KEY: encode(0, False, birth, state)}
+            await producer.commit([], (name_of(CHANGELOG, settings), partition), {**changes, **position})
+            written += len(changes) + 1
+            show(written)
+        await producer.close()
+    return written
+
+
+def _with_empty(found: Iterable[dict[bytes, bytes | None]]) -> Iterator[dict[bytes, bytes | None]]:
+    """At least one transaction, so that a partition without customers has a position too."""
+    any_found = False
+    for changes in found:
+        any_found = True
+        yield changes
+    if not any_found:
+        yield {}
