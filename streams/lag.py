@@ -86,7 +86,7 @@ async def _look(admin: Any, consumer: Any, group: str, tps: list[Any]) -> list[P
     from streams.topic_reader import first_records, spans_of
 
     spans = await spans_of(consumer, tps)
-    committed, members = await _group(admin, group, tps)
+    committed, members = await group_of(admin, group, tps)
     positions = {tp: committed[tp].offset for tp in tps if tp in committed and committed[tp].offset >= 0}
     waiting = {tp: (max(first, positions.get(tp, 0)), end) for tp, (first, end) in spans.items()}
     oldest, now_ms = await first_records(consumer, waiting), int(time.time() * 1000)
@@ -105,7 +105,7 @@ async def _look(admin: Any, consumer: Any, group: str, tps: list[Any]) -> list[P
     ]
 
 
-async def _group(admin: Any, group: str, tps: Any) -> tuple[Any, int]:
+async def group_of(admin: Any, group: str, tps: Any) -> tuple[Any, int]:
     """What a group has committed, and how many members it has.
 
     A broker that never had a group makes the topic of their offsets first, and until then names no coordinator.

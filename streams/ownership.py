@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import shutil
 import sys
 import time
 from collections.abc import Mapping
@@ -21,7 +22,7 @@ from streams.processing import Batch, ProcessorFactory
 from streams.recovery import recover
 from streams.settings import Settings, variable
 from streams.store import PartitionStore, StoreDamaged
-from streams.store_directories import open_stores
+from streams.store_directories import UNHELD_MS, open_stores, set_aside
 from streams.transactions import FencedProducer, is_lasting
 
 log = get_logger(__name__)
@@ -150,6 +151,7 @@ class Ownership:
             topic=self.names.input,
         )
         self._tasks = [asyncio.create_task(self._take_over()), asyncio.create_task(self._tell_group())]
+        self._tasks.append(asyncio.create_task(self._tidy()))
         for task in self._tasks:
             task.add_done_callback(self._task_done)
 
@@ -351,6 +353,20 @@ class Ownership:
             await asyncio.sleep(_GROUP_COMMIT_EVERY_S)
             with contextlib.suppress(KafkaError, TimeoutError):
                 await self._commit_group_offsets()
+
+    async def _tidy(self) -> None:
+        """Ten minutes into an assignment: remove the stores of partitions that are not ours any more.
+
+        A revocation cancels this before the next takeover; it can only be cancelled while it waits, when what it took
+        aside is out of anybody's way.
+        """
+        await asyncio.sleep(UNHELD_MS / 1000)
+        held = self.wanted | set(self.owned)
+        aside = set_aside(self.settings.store_dir, self.names.input, held, int(time.time() * 1000))
+        for path in aside:
+            await asyncio.to_thread(shutil.rmtree, path, ignore_errors=True)
+        if aside:
+            log.info("removed %d stores of partitions that are held elsewhere", len(aside), topic=self.names.input)
 
     async def _commit_group_offsets(self) -> None:
         positions = {

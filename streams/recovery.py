@@ -15,7 +15,7 @@ from streams.logs import get_logger
 from streams.position import POSITION_KEY, Position
 from streams.settings import Settings
 from streams.store import PartitionStore, StoreDamaged
-from streams.topics import DAY_MS, TOMBSTONE_RETENTION_MS
+from streams.topics import TOMBSTONE_RETENTION_MS
 
 log = get_logger(__name__)
 
@@ -24,8 +24,9 @@ _BATCH_RECORDS = 20_000
 _FETCH_BYTES = 8 * 1024 * 1024
 _PROGRESS_EVERY_S = 5.0
 _POLL_MS = 500
-# A store this much younger than the tombstones' retention is still caught up; clocks may differ by a day.
-_STALE_AFTER_MS = TOMBSTONE_RETENTION_MS - DAY_MS
+# A store that was not written for longer is rebuilt: a removal that it has not seen may be gone from the changelog.
+# Half of the time for which removals are kept: clocks differ, and a broker counts from its own cleaning.
+STALE_AFTER_MS = TOMBSTONE_RETENTION_MS // 2
 
 Progress = Callable[[int, int, int], None]
 """(partition, records to go, records in all)."""
@@ -177,7 +178,7 @@ def _can_resume(store: PartitionStore, first: int, end: int, tp: TopicPartition)
             meta is not None
             and first < meta.changelog_offset <= end
             and _position(store) is not None
-            and meta.written_ms > time.time() * 1000 - _STALE_AFTER_MS
+            and meta.written_ms > time.time() * 1000 - STALE_AFTER_MS
         )
     except ChurnSignalsError:
         raise  # a position of a later version

@@ -175,6 +175,11 @@ async def partitions_of(settings: Settings, topic: str, wanted: Iterable[int] | 
     return [TopicPartition(topic, number) for number in numbers]
 
 
+def topic_partitions(topic: str, count: int) -> list[TopicPartition]:
+    """All partitions of a topic whose count is known."""
+    return [TopicPartition(topic, number) for number in range(count)]
+
+
 async def spans_of(consumer: AIOKafkaConsumer, tps: Iterable[TopicPartition]) -> dict[TopicPartition, Span]:
     """What the partitions hold now, committed."""
     wanted = list(tps)

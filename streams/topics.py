@@ -171,6 +171,41 @@ async def verify_topics(settings: Settings) -> dict[str, Found]:
     return found
 
 
+async def find_topics(settings: Settings) -> dict[str, Found]:
+    """What the broker has of our topics, by name, whether it is as declared or not. Raises BrokerUnreachable."""
+    admin = await _admin(settings)
+    try:
+        return await _found(admin, settings)
+    finally:
+        await admin.close()
+
+
+async def recreate_topic(topic: Topic, settings: Settings) -> None:
+    """Delete a topic, if it is there, and make it anew as declared.
+
+    Raises:
+        BrokerUnreachable: no broker lets us in.
+        ConfigurationError: the broker refused (no right to), or the topic does not go away.
+    """
+    name = name_of(topic, settings)
+    admin = await _admin(settings)
+    try:
+        found = await _found(admin, settings)
+        if name in found:
+            response = await admin.delete_topics([name])
+            for _name, code, *_ in response.topic_error_codes:
+                if code:
+                    raise ConfigurationError(f"topic {name} cannot be deleted: {for_code(code).__name__}")
+            await _vanish(admin, name)
+        for _ in range(_APPEAR_TRIES):
+            if await _create(admin, topic, settings, found):
+                break
+            await asyncio.sleep(_APPEAR_WAIT_S)  # the controller deletes it still
+        await _appear(admin, name)
+    finally:
+        await admin.close()
+
+
 def verify(found: Mapping[str, Found], settings: Settings) -> None:
     """Check counts, cleanup and limits.
 
@@ -203,7 +238,10 @@ def _verify_count(topic: Topic, found: Mapping[str, Found], settings: Settings) 
     if topic is CHANGELOG:
         # Customers change partitions with the count, and their profiles would stay behind.
         group = variable("kafka_group_id")
-        raise TopicMismatch(f"{has}: start a new group with its own changelog, from the log's beginning: {group}=NAME")
+        raise TopicMismatch(
+            f"{has}: start a new group with its own changelog, from the log's beginning: {group}=NAME;"
+            " or let this one start afresh: churn-signals reset"
+        )
     raise TopicMismatch(f"{has}: {tool} --delete --topic {name}, then churn-signals topics create")
 
 
@@ -290,6 +328,14 @@ async def _appear(admin: AIOKafkaAdminClient, name: str) -> None:
             return
         await asyncio.sleep(_APPEAR_WAIT_S)
     raise ConfigurationError(f"topic {name} was created but does not appear; run churn-signals topics create again")
+
+
+async def _vanish(admin: AIOKafkaAdminClient, name: str) -> None:
+    for _ in range(_APPEAR_TRIES):
+        if name not in await admin.list_topics():
+            return
+        await asyncio.sleep(_APPEAR_WAIT_S)
+    raise ConfigurationError(f"topic {name} was deleted but does not go away; try again")
 
 
 async def _found(admin: AIOKafkaAdminClient, settings: Settings) -> dict[str, Found]:

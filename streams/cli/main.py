@@ -30,7 +30,7 @@ COMMANDS = {
     "notify": "Deliver alerts to webhooks.",
     "retention": "Show churn, retention and revenue accounted live.",
     "config": "Check churn.toml and print what is in effect, with its hash.",
-    "reset": "Move a group to another position, or start it afresh.",
+    "reset": "Let a stopped group forget its state and start afresh.",
 }
 
 EPILOG = """\b

@@ -11,9 +11,9 @@ from harness import Run, scenario
 
 from streams.errors import ChurnSignalsError
 from streams.position import POSITION_KEY, Position, encode
-from streams.recovery import recover
+from streams.recovery import STALE_AFTER_MS, recover
 from streams.store import Meta, PartitionStore
-from streams.topics import CHANGELOG, TOMBSTONE_RETENTION_MS, create_topics, name_of
+from streams.topics import CHANGELOG, create_topics, name_of
 from streams.transactions import FencedProducer
 
 BIRTH = b"b" * 16
@@ -115,7 +115,7 @@ def test_a_store_that_does_not_fit_is_rebuilt(new_run: Callable[..., Run], fault
         if fault != "half":
             store.finish_load(offset + (100 if fault == "ahead" else 0))
         if fault == "stale":
-            written_ms = int(time.time() * 1000) - TOMBSTONE_RETENTION_MS
+            written_ms = int(time.time() * 1000) - STALE_AFTER_MS - 60_000
             store._db[b"m"] = msgspec.msgpack.encode(Meta(offset, written_ms))
         position = await log.recover(store)
         assert position is not None

@@ -1,0 +1,114 @@
+"""`reset` on a real broker: a stopped group forgets its state, one that lives is left alone."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
+from commands import call
+from harness import Run
+from test_lag import commit, write
+from test_recovery import BIRTH, Log, timed
+
+from streams.errors import OwnershipLost, TopicMismatch
+from streams.processing import Output
+from streams.store import PartitionStore
+from streams.topics import CHANGELOG, EVENTS, find_topics, name_of, verify_topics
+from streams.transactions import FencedProducer
+
+
+@contextmanager
+def member(run: Run) -> Iterator[None]:
+    """The group has a member; commands run between two turns of its loop, well within its session."""
+    loop = asyncio.new_event_loop()
+
+    async def joined() -> AIOKafkaConsumer:
+        topic = name_of(EVENTS, run.settings)
+        consumer = AIOKafkaConsumer(topic, **run.settings.connection(), group_id=run.settings.kafka_group_id)
+        await consumer.start()
+        await consumer.getmany(timeout_ms=100)
+        return consumer
+
+    consumer = loop.run_until_complete(joined())
+    yield
+    loop.run_until_complete(consumer.stop())
+    loop.close()
+
+
+async def more_partitions(run: Run, count: int) -> None:
+    """Of every topic that has as many as the input, but the changelog."""
+    admin = AIOKafkaAdminClient(**run.settings.connection())
+    await admin.start()
+    found = await find_topics(run.settings)
+    names = [n for n, f in found.items() if f.partitions == 2 and n != name_of(CHANGELOG, run.settings)]
+    await admin.create_partitions({name: NewPartitions(count) for name in names})
+    await admin.close()
+
+
+def test_a_stopped_group_forgets_everything_and_a_living_one_nothing(new_run: Callable[..., Run]) -> None:
+    """Setup: events, a changelog with a position, a committed offset, and stores of two partitions, one twice. Then the
+    input gets another partition, which only a reset (or a new group) answers."""
+    run = new_run(partitions=2)
+    call(run, "topics", "create")
+    asyncio.run(write(run, [300, 200]))
+    asyncio.run(commit(run, 4))
+    log = Log(run)
+    asyncio.run(log.write({b"ca": timed(5)}))
+    events, changelog = name_of(EVENTS, run.settings), name_of(CHANGELOG, run.settings)
+    for name in (f"{events}-0", f"{events}-1", f"{events}-1.1"):
+        PartitionStore(run.settings.store_dir / name).close()
+    other = run.settings.store_dir / "other-topic-0"
+    other.mkdir()
+
+    asked = call(run, "reset")
+    assert (asked.exit_code, "add --yes" in asked.output) == (2, True), asked.output
+
+    with member(run):
+        result = call(run, "reset", "--yes")
+    assert result.exit_code == 1, result.output
+    assert "has 1 members; nothing was changed" in result.output
+    assert len(list(run.settings.store_dir.iterdir())) == 4
+    assert asyncio.run(run.read(changelog))
+
+    loop = asyncio.new_event_loop()  # of an owner who is no member any more, and still has its producer
+    zombie = loop.run_until_complete(
+        FencedProducer.open(run.settings, f"{run.settings.kafka_group_id}/worker/{events}/0")
+    )
+    result = call(run, "reset", "--yes")
+    assert result.exit_code == 0, result.output
+    assert "cleared the group" in result.output
+    assert "3 local stores" in result.output
+    with pytest.raises(OwnershipLost):
+        loop.run_until_complete(zombie.commit([Output(events, 0, b"k", b"{}")]))
+    loop.run_until_complete(zombie.discard())
+    loop.close()
+    assert asyncio.run(run.read(changelog)) == []
+    assert list(run.settings.store_dir.iterdir()) == [other]
+    row = call(run, "lag", "--json").output.splitlines()[1]
+    assert '"committed":0' in row
+    assert len(asyncio.run(run.read(events))) == 2
+
+    asyncio.run(log.write({b"ca": timed(5)}, birth=BIRTH))
+    asyncio.run(more_partitions(run, 3))
+    with pytest.raises(TopicMismatch, match=r"must have 3.*churn-signals reset"):
+        asyncio.run(verify_topics(run.settings))
+    again = call(run, "reset", "--yes")
+    assert (again.exit_code, "3 partitions" in again.output) == (0, True), again.output
+    found = asyncio.run(verify_topics(run.settings))
+    assert found[changelog].partitions == 3
+    assert asyncio.run(run.read(changelog)) == []
+
+
+def test_a_group_that_never_was_is_cleared_too(new_run: Callable[..., Run]) -> None:
+    """Rule: what is not there is no error; without an events topic there is nothing to start from."""
+    run = new_run(partitions=1)
+    missing = call(run, "reset", "--yes")
+    assert (missing.exit_code, "does not exist" in missing.output) == (1, True), missing.output
+    call(run, "topics", "create")
+    assert call(run, "reset", "--yes").exit_code == 0
+    tp = TopicPartition(name_of(CHANGELOG, run.settings), 0)
+    assert tp.topic in asyncio.run(find_topics(run.settings))
