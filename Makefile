@@ -4,8 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DATA ?= ../shared/data
+LOG ?= $(DATA)/oulad-2013j.jsonl.gz
 
-.PHONY: help install test lint unit laws broker-test crash-test crash demo bench bench-latency bench-recovery bench-model quality audit docs lock clean
+.PHONY: help install test lint unit laws broker-test crash-test crash demo bench bench-full bench-check bench-latency bench-recovery bench-model quality audit docs lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -46,6 +47,17 @@ crash: $(STAMP)  ## the fault matrix: lost, double, extra and the longest outage
 
 bench: $(STAMP)  ## events a second on a real Kafka, beside what else one could use (QUIX=a python with quixstreams)
 	$(BIN)/python -m benchmarks.throughput $(if $(QUIX),--quix $(QUIX))
+
+bench-full: $(STAMP)  ## bench with Zipf-skewed customers and a real log (DATA=folder) besides, then latency and recovery
+	@failed=0; \
+	$(BIN)/python -m benchmarks.throughput --full $(if $(wildcard $(LOG)),--log $(LOG)) $(if $(QUIX),--quix $(QUIX)) || failed=1; \
+	$(if $(wildcard $(LOG)),,echo "no real log: $(LOG) is not there";) \
+	$(BIN)/python -m benchmarks.latency || failed=1; \
+	$(BIN)/python -m benchmarks.recovery || failed=1; \
+	exit $$failed
+
+bench-check: $(STAMP)  ## bench beside the committed baseline: what moved by more than 10 %
+	$(BIN)/python -m benchmarks.check $(if $(QUIX),--quix $(QUIX))
 
 bench-latency: $(STAMP)  ## from an event to its score and its alert, at 10, 50 and 90 % of the peak rate
 	$(BIN)/python -m benchmarks.latency
