@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +20,8 @@ FAUST_EVENTS = 20_000
 # Longer than anything here takes on a machine that does something else besides.
 _TIMEOUT_S = 300.0
 WORKER = [sys.executable, "-c", "from streams.cli.main import main; main()", "worker"]
-# The worker's own words, from which on it reads events; they are on standard error with their time.
-_TOOK_OVER = re.compile(r"^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d),(\d{3}) .*\btook over \[", re.MULTILINE)
+# The worker's own words, from which on it reads events.
+_TOOK_OVER = "took over ["
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +98,12 @@ def took_over_s(log: str) -> float:
     Raises:
         Failed: it does not say.
     """
-    found = _TOOK_OVER.search(log)
-    if found is None:
-        raise Failed("the worker's log has no line with 'took over [': what is its first word after a takeover now?")
-    return time.mktime(time.strptime(found[1], "%Y-%m-%d %H:%M:%S")) + int(found[2]) / 1000
+    for line in log.splitlines():
+        if _TOOK_OVER in line and line.startswith("{"):
+            said = json.loads(line)
+            if said["message"].startswith(_TOOK_OVER):
+                return datetime.fromisoformat(said["time"]).timestamp()
+    raise Failed(f"the worker's log has no line with {_TOOK_OVER!r}: what is its first word after a takeover now?")
 
 
 def _bare(bench: Bench, run: str) -> Sample:

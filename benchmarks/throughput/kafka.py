@@ -35,6 +35,7 @@ def settings_of(address: str, run: str, events: str, data_dir: Path) -> Settings
         partitions=PARTITIONS,
         data_dir=str(data_dir / run),
         config=str(CONFIG),
+        log_format="json",  # the end of a takeover is read from it
         topic_events=events,
         **{role: f"{run}-{re.sub('^topic_', '', role)}" for role in roles},  # type: ignore[arg-type]
     )

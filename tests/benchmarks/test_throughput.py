@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import logging
 import subprocess
 import sys
 import time
@@ -14,7 +15,7 @@ from typing import Any, NamedTuple
 import orjson
 import pytest
 
-from benchmarks.throughput import contenders, figures, world
+from benchmarks.throughput import contenders, figures, kafka, world
 from benchmarks.throughput.__main__ import exit_code, main
 from benchmarks.throughput.child import Child, CpuTrace, Failed
 from benchmarks.throughput.contenders import BARE, ENGINE, FAUST, PRODUCT, QUIX_AT_LEAST_ONCE, QUIX_EXACTLY_ONCE, Sample
@@ -23,6 +24,7 @@ from benchmarks.throughput.stopwatch import REST, Renamed, Stopwatch
 from benchmarks.throughput.table import render, verdict
 from models.event import Event, decode
 from models.primitives import DAY_MS
+from streams import logs
 
 ROOT = Path(__file__).parents[2]
 
@@ -267,12 +269,21 @@ def test_a_failed_process_is_quoted(tmp_path: Path) -> None:
 
 def test_a_worker_says_when_it_took_over() -> None:
     """The first takeover's end, to the millisecond; a log without one is an error, not a zero."""
-    line = "2026-11-23 06:59:22,455 INFO    streams.ownership: took over [0, 1] in 0.3 s\n"
-    at_s = contenders.took_over_s("2026-11-23 06:59:22,002 INFO x: scoring\n" + line + line.replace("22,455", "29,000"))
-    assert time.strftime("%H:%M:%S", time.localtime(at_s)) == "06:59:22"
+    line = b'{"time":"2026-11-23T06:59:22.455Z","level":"info","message":"took over [0, 1] in 0.3 s"}\n'.decode()
+    before = line.replace("22.455", "22.002").replace("took over", "will have taken over")
+    at_s = contenders.took_over_s("no JSON: took over [\n" + before + line + line.replace("22.455", "29.000"))
+    assert time.strftime("%H:%M:%S", time.gmtime(at_s)) == "06:59:22"
     assert at_s % 1 == pytest.approx(0.455, abs=1e-3)
     with pytest.raises(Failed, match="took over"):
         contenders.took_over_s("nothing\n")
+
+
+def test_the_logs_own_words_are_those_that_are_looked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    """Rule: a line of the product's own log, as its formatter writes it, tells the time of the takeover."""
+    settings = kafka.settings_of("127.0.0.1:1", "run", "events", Path("nowhere"))
+    record = logging.LogRecord("streams.ownership", logging.INFO, "", 0, "took over %s in %.1f s", ([0], 0.3), None)
+    record.created = 1_700_000_000.25
+    assert contenders.took_over_s(logs.formatter(settings, terminal=False).format(record)) == 1_700_000_000.25
 
 
 # What is said of the figures
