@@ -65,12 +65,12 @@ def write_plot(report: Report, path: Path) -> None:
 
 def png(report: Report) -> bytes:
     """Calibration on the left, quality over time on the right."""
-    with _style("png"):
-        figure = _figure(13.0, 7.4)
+    with style("png"):
+        figure = new_figure(13.0, 7.4)
         left, right = figure.subfigures(1, 2, width_ratios=(1, 1.08), wspace=0.02)
         _calibration(report, left)
         _course(report, right)
-        return _saved(figure, "png")
+        return saved(figure, "png")
 
 
 def page(report: Report) -> str:
@@ -169,7 +169,7 @@ def _course(report: Report, figure: Any) -> None:
         if axes.get_legend_handles_labels()[0]:
             axes.legend(loc="upper right", ncols=3)
     loss.margins(y=0.25)
-    _date_axis(rates)
+    date_axis(rates)
     rates.set_xlabel("time of the snapshot (UTC)")
 
 
@@ -179,7 +179,7 @@ def _line(axes: Any, at: list[float], values: list[float | None], label: str, st
         axes.plot(at, [math.nan if value is None else value for value in values], label=label, **style)
 
 
-def _date_axis(axes: Any) -> None:
+def date_axis(axes: Any) -> None:
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
     locator = AutoDateLocator(minticks=3, maxticks=8)
@@ -234,7 +234,7 @@ def _thousands(value: float, _position: int) -> str:
 
 
 @contextmanager
-def _style(salt: str) -> Iterator[None]:
+def style(salt: str) -> Iterator[None]:
     """Matplotlib's own defaults and ours, whatever the user's settings are; restored afterwards."""
     import matplotlib
 
@@ -272,7 +272,7 @@ def _style(salt: str) -> Iterator[None]:
         yield
 
 
-def _figure(width: float, height: float) -> Any:
+def new_figure(width: float, height: float) -> Any:
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
@@ -280,7 +280,7 @@ def _figure(width: float, height: float) -> Any:
     return Figure(figsize=(width, height), layout=air)
 
 
-def _saved(figure: Any, kind: str) -> bytes:
+def saved(figure: Any, kind: str) -> bytes:
     """The bytes of a figure, without the date and name that would make two runs differ."""
     no_metadata = {"Software": None} if kind == "png" else dict.fromkeys(("Date", "Creator", "Format", "Type"))
     written = io.BytesIO()
@@ -292,10 +292,10 @@ def _svg(
     report: Report, name: str, draw: Callable[[Report, Any], None], width: float, height: float, description: str
 ) -> str:
     """A picture as an element of the page: colours become the page's variables, fonts the page's."""
-    with _style(name):
-        figure = _figure(width, height)
+    with style(name):
+        figure = new_figure(width, height)
         draw(report, figure)
-        text = _saved(figure, "svg").decode()
+        text = saved(figure, "svg").decode()
     text = text[text.index("<svg") :]
     text = re.sub(r' xmlns(:xlink)?="[^"]*"', "", text)
     text = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text, count=1))

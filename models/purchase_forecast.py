@@ -1,0 +1,165 @@
+"""BG/NBD held against what came: fitted to the purchases up to a day, compared with the weeks after it."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import defaultdict
+from typing import Final
+
+import msgspec
+
+from models.effects import apply
+from models.event import Event
+from models.primitives import DAY_MS
+from models.profile import Profile
+from models.purchases import REPEAT_CLASSES, WEEK_DAYS, BgNbd, Occasions, PurchaseCells, fit
+
+WEEK: Final = int(WEEK_DAYS)
+
+
+class Week(msgspec.Struct, frozen=True):
+    """One week after the day up to which was learned, of the customers known then."""
+
+    start_day: int
+    predicted: float
+    actual: int
+
+
+class RepeatClass(msgspec.Struct, frozen=True):
+    """Customers by how often they had bought again, and what they did over all weeks of the forecast."""
+
+    repeats: str
+    customers: int
+    alive: float  # mean P(alive)
+    predicted: float
+    actual: int
+    came_back: int
+
+
+class Forecast(msgspec.Struct, frozen=True):
+    """Parameters (time in weeks), and what they foretold."""
+
+    r: float
+    alpha_weeks: float
+    a: float
+    b: float
+    until_day: int
+    customers: int
+    cells: int
+    learned_predicted: float
+    """Repeat purchases up to `until_day`, as the parameters say of customers of these ages."""
+    learned_actual: int
+    weeks: list[Week]
+    classes: list[RepeatClass]
+
+    @property
+    def predicted(self) -> float:
+        """Purchases foretold for all weeks."""
+        return sum(week.predicted for week in self.weeks)
+
+    @property
+    def actual(self) -> int:
+        """Purchases that came in them."""
+        return sum(week.actual for week in self.weeks)
+
+    @property
+    def cumulative_error(self) -> float:
+        """Repeat purchases foretold from the first day to the last, against those that came: how models are tracked."""
+        return (self.learned_predicted + self.predicted) / (self.learned_actual + self.actual) - 1
+
+
+class PurchaseLog:
+    """Purchases as they arrive: up to `until_day` (inclusive, days since the epoch) learned, after it only counted.
+
+    Customers' profiles are those of the fold, so duplicates do not count.
+    """
+
+    def __init__(self, until_day: int) -> None:
+        self.until_day = until_day
+        self.cells = PurchaseCells()
+        self.last_day = 0
+        self._profiles: dict[str, Profile] = {}
+        self._later: dict[str, set[int]] = defaultdict(set)
+
+    def add(self, event: Event) -> None:
+        """Takes one event; whatever is no purchase changes nothing."""
+        if event.name != "Order Completed":
+            return
+        day = event.time_ms // DAY_MS
+        self.last_day = max(self.last_day, day)
+        if day > self.until_day:
+            self._later[event.customer].add(day)
+            return
+        profile = self._profiles.get(event.customer)
+        if profile is None:
+            profile = self._profiles[event.customer] = Profile()
+        before = Occasions.of(profile.commerce)
+        if apply(profile, event):
+            self.cells.move(before, Occasions.of(profile.commerce))
+
+    def forecast(self) -> Forecast:
+        """Fits to the cells, and foretells every whole week that there is after them.
+
+        Raises NoEstimate as `models.purchases.fit` does.
+        """
+        cohort = self.cells.as_of(self.until_day)
+        model = fit(cohort)
+        count = max(self.last_day - self.until_day, 0) // WEEK
+        cumulative = [0.0] + [float(cohort.n @ model.forecast(cohort, week)) for week in range(1, count + 1)]
+        actual = [0] * count
+        bought: dict[str, int] = {}
+        for customer in self._profiles.keys() & self._later.keys():
+            passed = [(day - self.until_day - 1) // WEEK for day in self._later[customer]]
+            inside = [week for week in passed if week < count]
+            bought[customer] = len(inside)
+            for week in inside:
+                actual[week] += 1
+        weeks = [
+            Week(self.until_day + 1 + WEEK * i, cumulative[i + 1] - cumulative[i], came)
+            for i, came in enumerate(actual)
+        ]
+        return Forecast(
+            *model,
+            until_day=self.until_day,
+            customers=self.cells.customers,
+            cells=len(self.cells.sums),
+            learned_predicted=float(cohort.n @ model.expected(cohort.age)),
+            learned_actual=sum(sums[1] for sums in self.cells.sums.values()),
+            weeks=weeks,
+            classes=self._classes(model, bought, count),
+        )
+
+    def _classes(self, model: BgNbd, bought: dict[str, int], weeks: int) -> list[RepeatClass]:
+        by_class: dict[int, list[str]] = defaultdict(list)
+        for customer, profile in self._profiles.items():
+            occasions = Occasions.of(profile.commerce)
+            assert occasions is not None  # a profile here began with a purchase
+            by_class[bisect_right(REPEAT_CLASSES, occasions.repeats)].append(customer)
+        found = []
+        for number, customers in sorted(by_class.items()):
+            own = PurchaseCells({cell: sums for cell, sums in self.cells.sums.items() if cell[2] == number})
+            cohort = own.as_of(self.until_day)
+            came = [bought.get(customer, 0) for customer in customers]
+            found.append(
+                RepeatClass(
+                    _class_name(number),
+                    len(customers),
+                    float(cohort.n @ model.alive(cohort)) / len(customers),
+                    float(cohort.n @ model.forecast(cohort, weeks)) if weeks else 0.0,
+                    sum(came),
+                    sum(one > 0 for one in came),
+                )
+            )
+        return found
+
+
+def _class_name(number: int) -> str:
+    """
+    >>> _class_name(0), _class_name(5), _class_name(9)
+    ('0', '5-6', '25+')
+    """
+    first = REPEAT_CLASSES[number - 1] if number else 0
+    if number == len(REPEAT_CLASSES):
+        return f"{first}+"
+    last = REPEAT_CLASSES[number] - 1
+    return str(first) if first == last else f"{first}-{last}"

@@ -1,0 +1,157 @@
+"""`churn-signals purchases`: fits BG/NBD to a file's purchases up to a day and holds the forecast against the rest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from streams.cli.common import TIME, InputFile, ProgressBar
+from streams.errors import ChurnSignalsError, ConfigurationError
+
+if TYPE_CHECKING:
+    from models.purchase_forecast import Forecast, PurchaseLog
+
+SHOW_EVERY = 5_000  # events between two looks at the progress bar
+
+
+@click.command()
+@click.argument("file", type=click.Path(dir_okay=False, allow_dash=True))
+@click.option("--until", "until_ms", type=TIME, required=True, help="Learn from the days before this one.")
+@click.option("--json", "as_json", is_flag=True, help="Parameters and tables as one JSON object.")
+@click.option(
+    "--plot",
+    "plot_path",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Draw predicted and actual purchases a week to a .png file.",
+)
+def purchases(file: str, until_ms: int, as_json: bool, plot_path: Path | None) -> None:
+    """Fit BG/NBD to the purchases in FILE before a day, and compare its forecast with the weeks from that day on.
+
+    FILE has events, one JSON object a line, plain or gzipped; - is standard input. Orders of one day are one purchase.
+    The parameters come from counts of customers by fortnight of first and last purchase and number of purchases.
+    """
+    import msgspec
+
+    from models.primitives import DAY_MS
+    from models.purchases import NoEstimate
+
+    if plot_path is not None:
+        _check(plot_path)
+    log = read(file, until_ms // DAY_MS - 1)
+    try:
+        found = log.forecast()
+    except NoEstimate as reason:
+        raise ChurnSignalsError(f"{file}, days before {_date(until_ms // DAY_MS)}: {reason}.") from None
+    if plot_path is not None:
+        _plot(found, plot_path)
+    if as_json:
+        click.echo(msgspec.json.encode(found))
+        return
+    _print(found)
+
+
+def read(file: str, until_day: int) -> PurchaseLog:
+    """The purchases of a file. Raises as `InputFile` does."""
+    from models.event import Event, decode
+    from models.purchase_forecast import PurchaseLog
+
+    log = PurchaseLog(until_day)
+    with InputFile(file) as lines, ProgressBar("reading", lines.size) as bar:
+        for number, line in enumerate(lines):
+            if not line:
+                continue
+            event = decode(line, (), None)
+            if isinstance(event, Event):
+                log.add(event)
+            if number % SHOW_EVERY == 0:
+                bar.advance_to(lines.position)
+    return log
+
+
+def _print(found: Forecast) -> None:
+    from rich.table import Table
+
+    from streams.cli.ask import console
+
+    page = console()
+    page.print(
+        f"BG/NBD of {found.customers:,} customers in {found.cells:,} cells, days before {_date(found.until_day + 1)}:"
+        f" r {found.r:.3f}, alpha {found.alpha_weeks:.2f} weeks, a {found.a:.3f}, b {found.b:.2f}"
+    )
+    if not found.weeks:
+        page.print("No whole week follows: there is nothing to compare a forecast with.")
+    else:
+        page.print(
+            f"{len(found.weeks)} weeks after it: {found.predicted:,.0f} purchases predicted, {found.actual:,} came"
+            f" ({_off(found.predicted, found.actual)}); repeat purchases from the first day on"
+            f" {found.cumulative_error:+.1%}"
+        )
+    table = Table("repeats", "customers", "P(alive)", "predicted", "came", "came back", box=None, pad_edge=False)
+    for one in found.classes:
+        each = one.predicted / one.customers, one.actual / one.customers
+        table.add_row(
+            one.repeats,
+            f"{one.customers:,}",
+            f"{one.alive:.3f}",
+            *(f"{purchases:.2f}" for purchases in each),
+            f"{one.came_back / one.customers:.1%}",
+        )
+    page.print("\nPurchases of each customer in these weeks, by repeat purchases before:")
+    page.print(table)
+    if found.weeks:
+        table = Table("week from", "predicted", "came", "off", box=None, pad_edge=False)
+        for week in found.weeks:
+            table.add_row(
+                _date(week.start_day), f"{week.predicted:,.0f}", f"{week.actual:,}", _off(week.predicted, week.actual)
+            )
+        page.print()
+        page.print(table)
+
+
+def _off(predicted: float, actual: int) -> str:
+    """
+    >>> _off(90.0, 100), _off(1.0, 0)
+    ('-10.0%', '–')
+    """
+    return f"{predicted / actual - 1:+.1%}" if actual else "–"
+
+
+def _date(day: int) -> str:
+    from models.duration import rfc3339
+    from models.primitives import DAY_MS
+
+    return rfc3339(day * DAY_MS)[:10]
+
+
+def _check(path: Path) -> None:
+    from streams.cli.plot import check_plot_path
+
+    if path.suffix.lower() != ".png":
+        raise ConfigurationError(f"--plot {path} must end in .png.")
+    check_plot_path(path)
+
+
+def _plot(found: Forecast, path: Path) -> None:
+    from streams.cli import plot
+
+    with plot.style("purchases"):
+        figure = plot.new_figure(9.0, 4.6)
+        axes = figure.subplots()
+        axes.set_title(f"Purchases a week, foretold on {_date(found.until_day + 1)} and as they came", loc="left")
+        at = [week.start_day + 3.5 for week in found.weeks]
+        axes.plot(at, [week.actual for week in found.weeks], color=plot.INK, marker="D", markersize=4, label="came")
+        axes.plot(
+            at, [week.predicted for week in found.weeks], color=plot.MODEL, marker="o", markersize=4, label="predicted"
+        )
+        axes.set_ylim(0, None)
+        axes.set_ylabel("purchases of known customers")
+        axes.set_xlabel("week (UTC)")
+        axes.legend(loc="lower left")
+        plot.date_axis(axes)
+        content = plot.saved(figure, "png")
+    try:
+        path.write_bytes(content)
+    except OSError as error:
+        raise ConfigurationError(f"--plot {path} cannot be written: {error.strerror or error}.") from None

@@ -1,0 +1,50 @@
+"""Cells of purchases: free of order, mergeable, corrected by late events, equal to a batch count to the last digit."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models.effects import apply
+from models.event import Event
+from models.primitives import DAY_MS
+from models.profile import Profile
+from models.purchases import Occasions, PurchaseCells
+
+Order = tuple[str, int]
+orders = st.lists(st.tuples(st.sampled_from("abcd"), st.integers(0, 60)), max_size=40)
+
+
+def counted(log: list[Order]) -> PurchaseCells:
+    """The cells after a log, event by event."""
+    cells, profiles = PurchaseCells(), defaultdict(Profile)
+    for customer, day in log:
+        before = Occasions.of(profiles[customer].commerce)
+        event = Event(customer, "Order Completed", (20_000 + day) * DAY_MS, 0, {"revenue": 5}, False, False)
+        assert apply(profiles[customer], event)
+        cells.move(before, Occasions.of(profiles[customer].commerce))
+    return cells
+
+
+@given(orders, st.randoms(use_true_random=False))
+def test_any_order_gives_the_cells_of_a_batch(log: list[Order], dice) -> None:  # type: ignore[no-untyped-def]
+    """Rule: whatever the order of arrival, cells are those counted from all days of every customer at once."""
+    shuffled = log[:]
+    dice.shuffle(shuffled)
+    days = defaultdict(set)
+    for customer, day in log:
+        days[customer].add(20_000 + day)
+    batch = PurchaseCells()
+    for bought in days.values():
+        batch.move(None, Occasions(len(bought) - 1, min(bought), max(bought)))
+    assert counted(shuffled).sums == counted(log).sums == batch.sums
+    assert batch.customers == len(days)
+
+
+@given(orders)
+def test_partitions_add_up(log: list[Order]) -> None:
+    """Rule: cells of two partitions, which share no customer, merge into those of one."""
+    left, right = ([one for one in log if (one[0] in "ab") is side] for side in (True, False))
+    assert counted(left).merge(counted(right)).sums == counted(log).sums

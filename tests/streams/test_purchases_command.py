@@ -1,0 +1,96 @@
+"""`churn-signals purchases`: forecast and what came, as text, JSON and picture; the example in the documents."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from streams.cli.main import main
+
+ROOT = Path(__file__).parents[2]
+CDNOW = ROOT.parent / "shared/data/cdnow.jsonl.gz"
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(main, ["purchases", *arguments])
+
+
+@pytest.fixture(scope="module")
+def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Half a year of 300 customers who buy now and then, some orders twice; and a line that is no event."""
+    dice, lines = np.random.default_rng(1), []
+    for customer in range(300):
+        day = int(dice.integers(0, 40))
+        while day < 180 and (not lines or dice.random() < 0.9):
+            date = str(np.datetime64("2024-01-01") + day)
+            order = {
+                "type": "track",
+                "event": "Order Completed",
+                "userId": f"c{customer}",
+                "timestamp": date + "T12:00:00Z",
+            }
+            order["messageId"] = f"{customer}-{day}"
+            lines += [(date, json.dumps(order))] * (2 if day % 5 == 0 else 1)
+            day += 1 + int(dice.exponential(5 + customer % 40))
+    path = tmp_path_factory.mktemp("purchases") / "orders.jsonl"
+    path.write_text("\n".join(line for _, line in sorted(lines)) + "\nno event\n")
+    return path
+
+
+def test_the_weeks_add_up_to_the_orders_that_came(log: Path) -> None:
+    """Rule: what came is counted from the file, customers' days once each, those known before the day alone."""
+    answer = run(str(log), "--until", "2024-04-01", "--json")
+    assert answer.exit_code == 0, answer.output
+    found = json.loads(answer.output)
+    days: dict[str, set[str]] = {}
+    for line in log.read_text().splitlines()[:-1]:
+        order = json.loads(line)
+        days.setdefault(order["userId"], set()).add(order["timestamp"][:10])
+    known = [mine for mine in days.values() if min(mine) < "2024-04-01"]
+    end = str(np.datetime64("2024-04-01") + 7 * len(found["weeks"]))
+    assert found["customers"] == len(known) == sum(one["customers"] for one in found["classes"])
+    came = [sum("2024-04-01" <= day < end for day in mine) for mine in known]
+    assert sum(week["actual"] for week in found["weeks"]) == sum(came) == sum(one["actual"] for one in found["classes"])
+    assert sum(one["came_back"] for one in found["classes"]) == sum(one > 0 for one in came)
+    assert found["learned_actual"] == sum(sum(day < "2024-04-01" for day in mine) - 1 for mine in known)
+    # classes and weeks tell the same forecast
+    foretold = sum(week["predicted"] for week in found["weeks"])
+    assert sum(one["predicted"] for one in found["classes"]) == pytest.approx(foretold, rel=1e-9)
+
+
+def test_the_picture_is_the_same_each_time(log: Path, tmp_path: Path) -> None:
+    """Rule: one log, one picture, byte for byte; and only a .png."""
+    pictures = [tmp_path / name for name in ("a.png", "b.png")]
+    for picture in pictures:
+        assert run(str(log), "--until", "2024-04-01", "--plot", str(picture)).exit_code == 0
+    first, second = (picture.read_bytes() for picture in pictures)
+    assert first == second
+    assert first[:4] == b"\x89PNG"
+    refused = run(str(log), "--until", "2024-04-01", "--plot", "a.svg")
+    assert (refused.exit_code, "must end in .png" in refused.output) == (2, True)
+
+
+def test_a_day_before_all_purchases_is_an_error_in_one_sentence(log: Path) -> None:
+    """Rule: too little to learn from is said with file and day."""
+    answer = run(str(log), "--until", "2023-01-01")
+    assert answer.exit_code == 1
+    assert (
+        answer.output
+        == f"Error: {log}, days before 2023-01-01: nobody bought on a second day: there is no rhythm to learn.\n"
+    )
+
+
+@pytest.mark.skipif(not CDNOW.exists(), reason="the CDNOW log is not beside this checkout")
+def test_the_example_in_the_documents_is_what_the_command_says() -> None:
+    """Rule: docs/metrics.md shows the command's own words; and they hold the published estimates within 5 %."""
+    answer = run(str(CDNOW), "--until", "1997-10-01")
+    example = (ROOT / "docs/metrics.md").read_text().split("```text\n")[1].split("```")[0]
+    shown = [line.rstrip() for line in answer.output.splitlines()]
+    assert [line for line in example.splitlines() if line != "..."] == shown[: len(example.splitlines()) - 1]
+    found = json.loads(run(str(CDNOW), "--until", "1997-10-01", "--json").output)
+    estimates = [found[name] for name in ("r", "alpha_weeks", "a", "b")]
+    assert estimates == pytest.approx([0.252, 4.81, 0.726, 2.18], rel=0.05)
