@@ -100,7 +100,11 @@ class Worker:
 
 
 def run_until_signal(main: Callable[[asyncio.Event], Awaitable[None]]) -> int:
-    """Run on uvloop until SIGINT or SIGTERM; returns the exit code, one line on standard error for an error."""
+    """Run on uvloop until SIGINT or SIGTERM; returns the exit code, one line on standard error for an error.
+
+    What is left in the loop is not waited for: tasks of Faust that swallow their cancellation kept a worker that had
+    ended from ending. The caller ends the process (`streams.logs.exit_now`).
+    """
 
     async def guarded() -> int:
         stop = asyncio.Event()
@@ -122,7 +126,9 @@ def run_until_signal(main: Callable[[asyncio.Event], Awaitable[None]]) -> int:
         return 0
 
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())  # the consumer's thread makes its loop from it too
-    return asyncio.run(guarded())
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    return loop.run_until_complete(guarded())
 
 
 def _unheard(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
