@@ -117,6 +117,10 @@ class Settings:
     accept_lost_input: bool = _setting(
         False, "Go on although events were deleted before they were applied (they stay missing)."
     )
+    console_token: str = _setting("", "What the console asks for at the login; needed beyond loopback.", secret=True)
+    console_hosts: str = _setting(
+        "", "Host names under which the console may be asked, besides addresses and localhost.", unit="comma separated"
+    )
     log_level: str = _setting("INFO", "How much is logged.", choices=("DEBUG", "INFO", "WARNING", "ERROR"))
     log_format: str = _setting(
         "auto",

@@ -8,7 +8,7 @@
     place        the directory, its lock, the settings, the broker; everything is removed in the end
     source       events in the order of their time, and where the history ends
     feed         history at full speed, then so many days a second
-    children     worker and trainer as processes that end with the demo, however it ends
+    children     worker, trainer and console as processes that end with the demo, however it ends
     watch        alerts and figures, read from Kafka as any consumer would
     tally        which alerts are open, what became of the others, and which one to show next
     screen       alerts as they come, above a line of figures; plain lines when piped

@@ -35,7 +35,7 @@ _BROKER_PROPERTIES = {
 }
 _DELETE_TIMEOUT_S = 10.0
 
-_OURS = ("broker", "stores", "worker.log", "trainer.log", "demo.log")
+_OURS = ("broker", "stores", "worker.log", "trainer.log", "console.log", "demo.log")
 
 
 class Place:
@@ -157,6 +157,8 @@ def _own(given: Settings, directory: Path, names: dict[str, str]) -> Settings:
         clock="event",  # the log's own time runs much faster than ours
         snapshot_interval_ms=SNAPSHOT_INTERVAL_MS,
         log_level="INFO",
+        console_token="",
+        console_hosts="",
         log_format="text",  # its last lines are shown to people
     )
 

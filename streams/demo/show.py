@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import signal
+import socket
 import threading
 from collections.abc import Coroutine, Iterator
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from aiokafka.errors import KafkaError
 
 from models.definition import ChurnDefinition
 from models.primitives import DAY_MS
+from streams.cli.console import DEFAULT_PORT
 from streams.cli.publish import Publisher
 from streams.demo.children import Child, Died
 from streams.demo.feed import Feed
@@ -90,9 +92,11 @@ class _Show:
         self.feed = Feed(options.source, options.days_per_second, lambda: self.watch.applied)
         environment = place.environment()
         config = ("--config", str(options.config.absolute()))
+        self._console_port = _free_port()
         self.children = [
             Child("worker", ("worker", *config), environment, place.directory),
             Child("trainer", ("trainer",), environment, place.directory),
+            Child("console", ("console", "--port", str(self._console_port)), environment, place.directory),
         ]
         self._created = False
         self._tasks: list[asyncio.Task[Any]] = []
@@ -134,7 +138,7 @@ class _Show:
 
     async def _end(self, *, abruptly: bool) -> None:
         if self._created:
-            self.screen.status("stopping worker and trainer ...")
+            self.screen.status("stopping worker, trainer and console ...")
         for task in self._tasks:
             task.cancel()
         if self._tasks:
@@ -216,6 +220,7 @@ class _Show:
             f" Each example is learned {days(options.definition.release_after_ms)} after its snapshot."
         )
         address, where = self.place.settings.kafka_bootstrap_servers, self.place.settings.topic_alerts
+        say(f"Look at http://127.0.0.1:{self._console_port}/ for who is at risk, why, and how good the model is.")
         say(f"Alerts go to {where} at {address}." + (_ASK.format(address) if self.place.embedded is not None else ""))
 
     def _conclude(self) -> None:
@@ -226,6 +231,16 @@ class _Show:
             f"{self.watch.applied:,} events, {tally.opened:,} alerts; {tally.ended:,} of them ended,"
             f" {tally.churned:,} because the customer left."
         )
+
+
+def _free_port() -> int:
+    """The console's usual port, or any other if somebody has it."""
+    for port in (DEFAULT_PORT, 0):
+        with contextlib.suppress(OSError), socket.socket() as tried:
+            tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            tried.bind(("127.0.0.1", port))
+            return int(tried.getsockname()[1])
+    raise ChurnSignalsError("no port is free on 127.0.0.1")
 
 
 def _first(failure: BaseException) -> BaseException:

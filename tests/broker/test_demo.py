@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -96,7 +97,9 @@ def test_alerts_come_under_live_figures_and_ctrl_c_leaves_nothing(tmp_path: Path
         demo.wait_for(r"% likely to leave within 30 days")
         demo.wait_for(r"alerts [1-9]\d*: \d+ open")
         family = demo.family()
-        assert len(family) == 3, family
+        assert len(family) == 4, family
+        with urllib.request.urlopen(demo.wait_for(r"Look at (http://127\.0\.0\.1:\d+/)")[1], timeout=10) as answer:
+            assert b"<h1>Alerts</h1>" in answer.read()
         demo.process.send_signal(signal.SIGINT)
         assert demo.process.wait(30) == 0, demo.text
         assert gone(list(family))
@@ -123,8 +126,8 @@ def test_a_dead_worker_ends_it_with_the_reason_and_nothing_is_left(tmp_path: Pat
 @pytest.mark.skipif(sys.platform != "linux", reason="a broker without its parent ends by itself on Linux only")
 def test_killing_it_leaves_no_process_behind(tmp_path: Path) -> None:
     with running(tmp_path) as demo:
-        demo.member("child trainer")
+        demo.member("child console")
         family = demo.family()
-        assert len(family) == 3, family
+        assert len(family) == 4, family
         demo.process.kill()
         assert gone(list(family))

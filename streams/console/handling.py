@@ -1,0 +1,70 @@
+"""What a person does with an alert, as the event that says so; the worker answers with a change of the alert."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+from uuid import uuid4
+
+import orjson
+
+from models.duration import DAY_MS, rfc3339
+from models.event import Event, decode
+from streams.cli.publish import Publisher
+from streams.partition import LIVE_WITHIN_MS
+from streams.partitioner import partition_of
+from streams.settings import Settings
+from streams.topic_reader import consuming, newest, partitions_of, spans_of
+from streams.topics import EVENTS, name_of
+
+EVENT_NAMES = {"acknowledge": "Alert Acknowledged", "snooze": "Alert Snoozed", "dismiss": "Alert Dismissed"}
+SNOOZE_DAYS = (1, 3, 7, 14, 30)
+
+
+def handling_event(kind: str, customer: str, alert_id: str, at_ms: int, days: int = 0) -> bytes:
+    """The event; docs/alerts.md, "Answering them".
+
+    >>> handling_event("dismiss", "c1", "a1", 0)[:62]
+    b'{"type":"track","event":"Alert Dismissed","userId":"c1","messa'
+    """
+    properties: dict[str, Any] = {"alert_id": alert_id}
+    if kind == "snooze":
+        properties["until"] = rfc3339(at_ms + days * DAY_MS)
+    return orjson.dumps(
+        {
+            "type": "track",
+            "event": EVENT_NAMES[kind],
+            "userId": customer,
+            "messageId": f"console-{uuid4().hex}",
+            "timestamp": rfc3339(at_ms),
+            "properties": properties,
+        }
+    )
+
+
+async def publish_handling(settings: Settings, kind: str, alert: dict[str, Any], days: int = 0) -> None:
+    """Publish it to the customer's partition, at the time that the log has there. Raises as `Publisher`."""
+    at_ms = max(await _log_time_ms(settings, alert["customer"]), alert["changed_ms"])
+    async with Publisher(settings) as publisher:
+        await publisher.send(handling_event(kind, alert["customer"], alert["alert_id"], at_ms, days))
+
+
+async def _log_time_ms(settings: Settings, customer: str) -> int:
+    """Now, where the input is live; in a replay the time of its last event.
+
+    An event of today among events of years ago would move the partition's clock for good, and with it all deadlines.
+    """
+    now_ms, topic = int(time.time() * 1000), name_of(EVENTS, settings)
+    tps = await partitions_of(settings, topic)
+    tp = tps[partition_of(customer.encode(), len(tps))]
+    async with consuming(settings) as consumer:
+        found = await newest(consumer, await spans_of(consumer, [tp]), 1, lambda record: record.value is not None)
+    return log_time_ms(found[0], now_ms) if found else now_ms
+
+
+def log_time_ms(record: Any, now_ms: int) -> int:
+    """What time it is for whoever publishes after this record, by the engine's own rule for live inputs."""
+    event = decode(record.value, record.headers, record.timestamp)
+    if not isinstance(event, Event) or event.time_ms >= record.timestamp - LIVE_WITHIN_MS:
+        return now_ms
+    return event.time_ms
