@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 DATA ?= ../shared/data
 LOG ?= $(DATA)/oulad-2013j.jsonl.gz
 
-.PHONY: help install test lint unit laws broker-test crash-test crash demo bench bench-full bench-check bench-latency bench-recovery bench-model quality audit docs lock clean
+.PHONY: help debian-tools install test lint unit laws broker-test crash-test crash demo bench bench-full bench-check bench-latency bench-recovery bench-model quality audit docs lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -73,6 +73,9 @@ quality: $(STAMP)  ## quality on simulated customers beside the truth
 
 audit: $(STAMP)  ## known vulnerabilities of every pinned package (3: nobody answered, which says nothing)
 	@$(BIN)/python -m tests.security.audit
+
+debian-tools:  ## promtool, and a browser for tests, from Debian's packages; tests without theirs are skipped
+	apt-get update -q && apt-get install -y -q --no-install-recommends prometheus chromium chromium-driver
 
 docs: $(STAMP)  ## rewrite the generated parts of the documentation
 	$(BIN)/python -m streams.docs

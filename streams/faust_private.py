@@ -267,6 +267,11 @@ class BatchConsumer(driver.Consumer):
                 self._thread.commit_now({self._tp(number): offset for number, offset in positions.items()})
             )
 
+    @property
+    def thread_loop(self) -> asyncio.AbstractEventLoop | None:
+        """The loop of the consumer's thread, None until that was started."""
+        return self._thread.thread_loop if self._thread._thread is not None else None
+
     def close_all(self) -> None:
         """Nothing is fetched until it is sought again."""
         self._open.clear()

@@ -112,6 +112,20 @@ class Ownership:
         """Every assigned partition is taken over and runs."""
         return self.generation >= 0 and self.wanted == set(self._running)
 
+    def readiness(self) -> tuple[bool, str]:
+        """`ready`, and why; may be asked from another thread."""
+        wanted, running = self.wanted, set(self._running)
+        if self.generation < 0:
+            return False, "the group has not assigned any partitions yet"
+        if wanted == running:
+            return True, f"{len(wanted)} assigned, all taken over"
+        to_go = ", ".join(
+            f"{number}: {records:,} of {total:,} records to go"
+            for number, (records, total) in sorted(dict(self.recovering).items())
+        )
+        recovering = f"; recovering {to_go}" if to_go else ""
+        return False, f"{len(running)} of {len(wanted)} assigned partitions are taken over{recovering}"
+
     def status(self) -> dict[int, Progress]:
         """Figures of every partition that the group assigns us, by number; for health, lag and metrics."""
         return {number: self.progress_of(number) for number in sorted(self.wanted)}

@@ -121,6 +121,15 @@ class Settings:
     console_hosts: str = _setting(
         "", "Host names under which the console may be asked, besides addresses and localhost.", unit="comma separated"
     )
+    http_host: str = _setting(
+        "127.0.0.1", "Where a worker or trainer answers /healthz, /readyz and /metrics.", unit="address"
+    )
+    http_port: int = _setting(
+        0,
+        "The port of that; 0 takes a free one and writes it to a file of `http` under CHURN_DATA_DIR, -1 is off.",
+        unit="port",
+        low=-1,
+    )
     log_level: str = _setting("INFO", "How much is logged.", choices=("DEBUG", "INFO", "WARNING", "ERROR"))
     log_format: str = _setting(
         "auto",

@@ -15,6 +15,7 @@ from aiokafka.structs import OffsetAndMetadata
 from streams import aiokafka_private as private
 from streams.errors import InputLost, OwnershipLost
 from streams.failpoints import FAILPOINT, failpoint
+from streams.health import Check
 from streams.logs import get_logger
 from streams.model_reader import LABELS_OFFSET_HEADER, ModelReader, Snapshot
 from streams.processing import Output
@@ -60,6 +61,7 @@ class TrainerLoop:
         self.learner = learner
         self.learned_offset = 0
         self.leading = False
+        self.joined = False  # the group has said who leads
         self._tp = TopicPartition(name_of(LABELS, settings), 0)
         self._model_topic = name_of(MODEL, settings)
         self._assigned = False
@@ -101,6 +103,20 @@ class TrainerLoop:
         finally:
             with contextlib.suppress(KafkaError):
                 await consumer.stop()
+
+    @property
+    def published_age_s(self) -> float | None:
+        """Seconds since this trainer published, or took over what was published; None while nothing is."""
+        return time.monotonic() - self._published_at if self._published_offset >= 0 else None
+
+    def checks(self) -> list[Check]:
+        """Whether it serves: it leads, or stands by."""
+        if not self.joined:
+            return [Check("labels", False, "the group has not said who leads yet")]
+        if self._assigned and not self.leading:
+            return [Check("labels", False, "taking over: fencing and reading the newest model")]
+        leads = f"leads, at label {self.learned_offset}" if self.leading else "stands by: another trainer leads"
+        return [Check("labels", True, leads)]
 
     async def _lead(self, consumer: AIOKafkaConsumer, stop: asyncio.Event) -> None:
         identity = f"{self.settings.kafka_group_id}/trainer/{self._tp.topic}/0"
@@ -221,8 +237,9 @@ class _Listener(ConsumerRebalanceListener):
         self._loop = loop
 
     def on_partitions_revoked(self, revoked: Any) -> None:
-        self._loop._assigned = False
+        self._loop._assigned = self._loop.joined = False
         self._loop._assignment += 1
 
     def on_partitions_assigned(self, assigned: Any) -> None:
         self._loop._assigned = self._loop._tp in assigned
+        self._loop.joined = True

@@ -12,6 +12,7 @@ from aiokafka.errors import KafkaError
 
 from streams.errors import ChurnSignalsError
 from streams.faust_private import BatchSchema, EngineApp
+from streams.health import Check
 from streams.logs import get_logger
 from streams.model_reader import ModelReader, Snapshot
 from streams.ownership import Names, Ownership
@@ -42,6 +43,7 @@ class Worker:
     ) -> None:
         self.settings = settings
         self.models = ModelReader(settings, on_snapshot) if on_snapshot is not None else None
+        self.models_read = on_snapshot is None
         self.crashed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.app = EngineApp(settings, on_crash=self._crash)
         events = self.app.topic(name_of(EVENTS, settings), schema=BatchSchema())
@@ -75,6 +77,7 @@ class Worker:
         try:
             if self.models is not None:
                 await self.models.read_to_end()
+                self.models_read = True
                 ends.append(asyncio.ensure_future(self.models.follow()))
             await self.app.start()
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
@@ -92,6 +95,11 @@ class Worker:
                 log.warning("closing failed, after what is said next: %r", failure)
         for future in ended:
             future.result()
+
+    def checks(self) -> list[Check]:
+        """Whether it serves: models read, everything that the group assigned taken over."""
+        models = Check("models", self.models_read, "read" if self.models_read else "the model topic is being read")
+        return [models, Check("partitions", *self.ownership.readiness())]
 
     async def _stop(self) -> None:
         if self.models is not None:

@@ -15,6 +15,7 @@ def trainer() -> None:
     """
     from streams.learner import ModelLearner
     from streams.logs import configure, exit_now
+    from streams.monitor import monitored
     from streams.settings import Settings
     from streams.trainer_loop import TrainerLoop
     from streams.worker import run_until_signal
@@ -23,6 +24,10 @@ def trainer() -> None:
     configure(settings, "trainer")
 
     async def work(stop: asyncio.Event) -> None:
-        await TrainerLoop(settings, ModelLearner(settings)).run(stop)
+        with monitored(settings, "trainer", stop) as monitor:
+            learner = ModelLearner(settings)
+            loop = TrainerLoop(settings, learner)
+            monitor.watch_trainer(loop, learner)
+            await loop.run(stop)
 
     exit_now(run_until_signal(work))

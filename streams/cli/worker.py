@@ -23,6 +23,7 @@ def worker(config: Path | None) -> None:
     """
     from streams.garbage import collect_seldom
     from streams.logs import configure, exit_now
+    from streams.monitor import monitored
     from streams.processor import Shared
     from streams.settings import Settings
     from streams.topics import EVENTS, name_of, verify_topics
@@ -34,9 +35,12 @@ def worker(config: Path | None) -> None:
     collect_seldom()
 
     async def work(stop: asyncio.Event) -> None:
-        found = await verify_topics(settings)
-        events = found[name_of(EVENTS, settings)]
-        shared = Shared(settings, definition, events.partitions, events.limit_bytes)
-        await Worker(settings, shared.factory, shared.on_snapshot).run(stop)
+        with monitored(settings, "worker", stop) as monitor:
+            found = await verify_topics(settings)
+            events = found[name_of(EVENTS, settings)]
+            shared = Shared(settings, definition, events.partitions, events.limit_bytes)
+            running = Worker(settings, shared.factory, shared.on_snapshot)
+            monitor.watch_worker(running)
+            await running.run(stop)
 
     exit_now(run_until_signal(work))

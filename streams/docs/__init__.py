@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from streams.docs import alerts, catalogue, commands, schemas, settings, topics
+from streams.docs import alerts, catalogue, commands, metrics, schemas, settings, topics
 from streams.docs.markdown import rewritten
 
 DOCS: Final = Path(__file__).parents[2] / "docs"
@@ -34,6 +34,7 @@ PAGES: Final[dict[str, dict[str, Callable[[], str]]]] = {
         "answers": alerts.answers,
         "playbooks": alerts.playbooks,
     },
+    "operating.md": {"metrics": metrics.metrics},
 }
 
 

@@ -1,8 +1,10 @@
-"""The product's worker as a program that the harness can start and kill."""
+"""The product's worker (or PRODUCT_ROLE) as a program that the harness can start and kill."""
 
 from __future__ import annotations
+
+import os
 
 from streams.cli.main import main
 
 if __name__ == "__main__":
-    main(["worker"])
+    main([os.environ.get("PRODUCT_ROLE", "worker")])

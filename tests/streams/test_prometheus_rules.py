@@ -1,0 +1,56 @@
+"""Prometheus rules: they name metrics that exist, have a section each, and do what their tests say."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from typing import Any
+
+import pytest
+import yaml
+
+from streams.docs import DOCS
+from streams.metrics import METRICS
+
+PROMETHEUS = DOCS.parent / "ops" / "prometheus"
+RULES: list[dict[str, Any]] = [
+    rule for group in yaml.safe_load((PROMETHEUS / "rules.yml").read_text())["groups"] for rule in group["rules"]
+]
+
+
+def test_every_metric_of_a_rule_exists() -> None:
+    """Rule: an alert on a name that nobody has never fires."""
+    for rule in RULES:
+        named = set(re.findall(r"churn_signals_\w+", rule["expr"]))
+        assert named, rule["alert"]
+        assert named <= {metric.series for metric in METRICS}, rule["alert"]
+
+
+def test_every_rule_links_to_its_section_and_there_is_no_other() -> None:
+    """Rule: meaning, first look, first move, how it ends."""
+    page = (DOCS / "operating.md").read_text(encoding="utf-8")
+    text = page.split("\n## When a rule fires\n")[1].split("\n## ")[0]
+    sections = dict(re.findall(r"^### (\w+)\n(.*?)(?=^### |\Z)", text, re.DOTALL | re.MULTILINE))
+    assert list(sections) == [rule["alert"] for rule in RULES]
+    for rule in RULES:
+        assert rule["annotations"]["runbook"] == f"docs/operating.md#{rule['alert'].lower()}"
+        assert rule["labels"]["severity"] in ("warning", "critical")
+        for word in ("Meaning", "First look", "First move", "How it ends"):
+            assert f"- **{word}**:" in sections[rule["alert"]], (rule["alert"], word)
+
+
+def test_every_rule_has_a_test_that_makes_it_fire() -> None:
+    """Rule: rules_test.yml expects each of them at least once."""
+    tests = yaml.safe_load((PROMETHEUS / "rules_test.yml").read_text())["tests"]
+    fired = {case["alertname"] for test in tests for case in test["alert_rule_test"] if case.get("exp_alerts")}
+    assert fired == {rule["alert"] for rule in RULES}
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed: make debian-tools")
+def test_the_rules_pass_their_tests() -> None:
+    """Rule: each fires on its series, and on no other."""
+    ran = subprocess.run(
+        ["promtool", "test", "rules", "rules_test.yml"], cwd=PROMETHEUS, capture_output=True, text=True, timeout=60
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
