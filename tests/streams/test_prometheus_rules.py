@@ -1,7 +1,8 @@
-"""Prometheus rules: they name metrics that exist, have a section each, and do what their tests say."""
+"""Prometheus rules and dashboard: they name metrics that exist, have a section each, and do what their tests say."""
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -25,6 +26,21 @@ def test_every_metric_of_a_rule_exists() -> None:
         named = set(re.findall(r"churn_signals_\w+", rule["expr"]))
         assert named, rule["alert"]
         assert named <= {metric.series for metric in METRICS}, rule["alert"]
+
+
+def test_the_dashboard_answers_four_questions_with_metrics_that_exist() -> None:
+    """Rule: no panel is empty for good."""
+    panels = json.loads((PROMETHEUS.parent / "grafana/dashboards/churn-signals.json").read_text())["panels"]
+    assert [panel["title"] for panel in panels if panel["type"] == "row"] == [
+        "Are customers served?",
+        "Where is it stuck?",
+        "Is the input sane?",
+        "Is the model good?",
+    ]
+    queries = [target["expr"] for panel in panels for target in panel.get("targets", [])]
+    assert all("churn_signals_" in query for query in queries)
+    assert set(re.findall(r"churn_signals_\w+", " ".join(queries))) <= {metric.series for metric in METRICS}
+    assert len({panel["id"] for panel in panels}) == len(panels)
 
 
 def test_every_rule_links_to_its_section_and_there_is_no_other() -> None:
