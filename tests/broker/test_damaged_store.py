@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+from changelog import BIRTH, Log, timed
 from harness import Run, scenario
-from test_recovery import BIRTH, Log, timed
-from test_worker import send, until, with_worker
+from in_process import send, until, with_worker
 
 from streams.position import POSITION_KEY, encode
 from streams.processing import Effects, Record, Store

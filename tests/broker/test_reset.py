@@ -9,10 +9,10 @@ from contextlib import contextmanager
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
+from changelog import BIRTH, Log, timed
 from commands import call
 from harness import Run
 from test_lag import commit, write
-from test_recovery import BIRTH, Log, timed
 
 from streams.errors import OwnershipLost, TopicMismatch
 from streams.processing import Output

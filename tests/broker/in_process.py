@@ -1,0 +1,42 @@
+"""A worker in the test's own process, and the feed that it reads."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+
+from aiokafka import AIOKafkaProducer
+from harness import Run
+
+from streams.topics import EVENTS, name_of
+from streams.worker import Worker
+
+
+async def with_worker(worker: Worker, body: Callable[[], Awaitable[None]]) -> None:
+    """Run the worker while the body runs; what ended it early is raised."""
+    stop = asyncio.Event()
+    running = asyncio.create_task(worker.run(stop))
+    doing = asyncio.ensure_future(body())
+    await asyncio.wait({running, doing}, return_when=asyncio.FIRST_COMPLETED)
+    stop.set()
+    if not doing.done():
+        doing.cancel()
+        await running
+    await running
+    await doing
+
+
+async def until(condition: Callable[[], Awaitable[bool]], *, within_s: float = 20.0) -> None:
+    deadline = time.monotonic() + within_s
+    while not await condition():
+        assert time.monotonic() < deadline, f"not within {within_s:.0f} s"
+        await asyncio.sleep(0.1)
+
+
+async def send(run: Run, *events: tuple[bytes, bytes, int]) -> None:
+    """(key, value, timestamp in ms) to partition 0."""
+    async with AIOKafkaProducer(**run.settings.connection()) as producer:
+        for key, value, timestamp_ms in events:
+            topic = name_of(EVENTS, run.settings)
+            await producer.send_and_wait(topic, value, key=key, partition=0, timestamp_ms=timestamp_ms)
