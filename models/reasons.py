@@ -169,7 +169,8 @@ def _one(
 
 def _loudest(code: int, row: list[float]) -> list[int]:
     """The features of a code, the one that raises the risk most first."""
-    return sorted(_MEMBERS[code], key=row.__getitem__, reverse=True)
+    members = _MEMBERS[code]
+    return members if len(members) == 1 else sorted(members, key=row.__getitem__, reverse=True)
 
 
 def _reason(

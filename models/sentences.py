@@ -8,17 +8,19 @@ told by its sentence in the catalogue, so adding a feature needs no entry.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.features import FEATURES, NAMES, Feature
-from models.wordings import STANDS_FOR, WORDINGS, Facts, Wording, figure, flag, percent
+from models.wordings import NAN, STANDS_FOR, WORDINGS, Facts, Wording, figure, flag, percent
 
 Floats = NDArray[np.float64]
 DIGITS: Final = 4  # of a natural value: a quarter of an hour is .0104 of a day
 SAME: Final = 0.1  # within 10 % of the baseline is as usual
+REMEMBERED: Final = 65_536  # sentences, some 300 bytes each; four of five are said again within minutes
 
 _INDEX: Final = {name: i for i, name in enumerate(NAMES)}
 _LOG: Final = np.flatnonzero([f.transform == "log" for f in FEATURES])
@@ -55,7 +57,8 @@ def _fallback(feature: Feature) -> Wording:
 
 
 _BY_INDEX: Final = tuple(WORDINGS.get(f.name) or _fallback(f) for f in FEATURES)
-_RELATIVE: Final = tuple(f.relative for f in FEATURES)
+_COMPARES: Final = tuple(w.peers and f.relative for w, f in zip(_BY_INDEX, FEATURES, strict=True))
+_READS: Final = tuple(tuple(_INDEX[name] for name in w.reads) for w in _BY_INDEX)
 _TOLD_BY: Final = tuple(_INDEX.get(STANDS_FOR.get(name, name), i) for i, name in enumerate(NAMES))
 
 
@@ -85,19 +88,30 @@ def tell(index: int, values: Sequence[float], peers: Sequence[float] | Floats, r
     value = values[told_by]
     if value != value:
         told_by, value = index, values[index]
-    name = NAMES[told_by]
     if value != value:
-        return Told(f"not known: {FEATURES[told_by].sentence}", name, None, None)
-    say, own_of, show, usual, worse, peers_matter, compare = _BY_INDEX[told_by]
-    facts = Facts(values)
+        return Told(f"not known: {FEATURES[told_by].sentence}", NAMES[told_by], None, None)
+    read = tuple([_known(values[i]) for i in _READS[told_by]])
+    peer = _known(float(peers[told_by])) if _COMPARES[told_by] else NAN
+    return _told(told_by, value, read, peer, raising)
+
+
+def _known(value: float) -> float:
+    """The same value; one and the same NaN, which equals itself where it is looked up."""
+    return value if value == value else NAN
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _told(told_by: int, value: float, read: tuple[float, ...], peer: float, raising: bool) -> Told:
+    """What `tell` says: a function of what the wording reads, and customers often say the same."""
+    name = NAMES[told_by]
+    say, own_of, show, usual, worse, _, compare, reads = _BY_INDEX[told_by]
+    facts = Facts(dict(zip(reads, read, strict=True)))
     side = worse if raising else -worse
     if own_of is not None:
         own = own_of(facts)
         if own == own and (not side or side * (value - own) > SAME * abs(own)):
             said = compare(facts, value) if compare is not None else f"{say(facts, value)}; {usual} {show(own)}"
             return Told(said, name, value, round(own, DIGITS), True)
-    if peers_matter and _RELATIVE[told_by]:
-        peer = float(peers[told_by])
-        if peer == peer and (not side or side * (value - peer) > SAME * abs(peer)):
-            return Told(f"{say(facts, value)}; customers now {show(peer)}", name, value, peer)
+    if peer == peer and (not side or side * (value - peer) > SAME * abs(peer)):
+        return Told(f"{say(facts, value)}; customers now {show(peer)}", name, value, peer)
     return Told(say(facts, value), name, value, None)

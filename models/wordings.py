@@ -5,27 +5,25 @@ One entry a feature, by name; a feature without one is told by its sentence in t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from math import exp, isnan
 from typing import Final, NamedTuple
 
-from models.features import NAMES
-
 NAN: Final = float("nan")
-_INDEX: Final = {name: i for i, name in enumerate(NAMES)}
 
 
 class Facts:
-    """One customer's values by name, in natural units; NaN for what is missing or not in the catalogue."""
+    """What one wording may read of a customer, by name, in natural units; NaN for what is missing or not in the
+    catalogue."""
 
     __slots__ = ("values",)
 
-    def __init__(self, values: Sequence[float]) -> None:
+    def __init__(self, values: Mapping[str, float]) -> None:
         self.values = values
 
     def __call__(self, name: str) -> float:
-        i = _INDEX.get(name)
-        return NAN if i is None else self.values[i]
+        """The value of one feature that the wording `reads`; KeyError for any other."""
+        return self.values[name]
 
 
 # Figures -----------------------------------------------------------------------------------------------------------
@@ -90,6 +88,7 @@ class Wording(NamedTuple):
     worse: int = 0  # 1: more is worse, -1: less is worse, 0: neither; a comparison that says the opposite is left out
     peers: bool = True  # worth telling against the others
     compare: Say | None = None  # value and own baseline in one, instead of "...; usual ..."
+    reads: tuple[str, ...] = ()  # every other feature that any of these asks for
 
 
 def _pace(total: str, window: float) -> Own:
@@ -115,12 +114,13 @@ def _of(name: str) -> Own:
 
 
 def _events(window: str, length: float) -> Wording:
-    return Wording(lambda f, v: f"{count(v, 'event')} in {window}", _pace("events_90d", length), worse=-1)
+    reads = ("tenure_days", "events_90d")
+    return Wording(lambda f, v: f"{count(v, 'event')} in {window}", _pace("events_90d", length), worse=-1, reads=reads)
 
 
 def _active(window: int) -> Wording:
-    own = _share_of_days(window) if window < 90 else None
-    return Wording(lambda f, v: f"active on {figure(v)} of the last {window} days", own, worse=-1)
+    own, reads = (_share_of_days(window), ("tenure_days", "active_days_90")) if window < 90 else (None, ())
+    return Wording(lambda f, v: f"active on {figure(v)} of the last {window} days", own, worse=-1, reads=reads)
 
 
 def flag(true: str, false: str) -> Wording:
@@ -177,8 +177,9 @@ def _rate(f: Facts, v: float) -> str:
 _OUT_OF_10 = "{} out of 10"
 
 
-def _scale(text: str, own: Own | None = None) -> Wording:
-    return Wording(lambda f, v: text.format(percent(v)), own, percent, worse=-1, peers=False)
+def _scale(text: str, usual: str = "") -> Wording:
+    own, reads = (_of(usual), (usual,)) if usual else (None, ())
+    return Wording(lambda f, v: text.format(percent(v)), own, percent, worse=-1, peers=False, reads=reads)
 
 
 # A value that says little to a person is told by the one that it is made of.
@@ -189,10 +190,12 @@ STANDS_FOR: Final[dict[str, str]] = {
 }
 
 WORDINGS: Final[dict[str, Wording]] = {
-    "recency_days": Wording(lambda f, v: f"quiet for {days(v)}", _of("gap_mean_days"), figure, "usual gap", 1),
+    "recency_days": Wording(
+        lambda f, v: f"quiet for {days(v)}", _of("gap_mean_days"), figure, "usual gap", 1, reads=("gap_mean_days",)
+    ),
     "gap_mean_days": _just("usually active every {}", days),
     "gap_sd_days": _just("gaps between active days vary by {}", days),
-    "overdue_ratio": Wording(_overdue, peers=False),
+    "overdue_ratio": Wording(_overdue, peers=False, reads=("gap_mean_days",)),
     "events_1h": _events("the last hours", 1 / 12),
     "events_1d": _events("24 hours", 1),
     "events_7d": _events("7 days", 7),
@@ -209,18 +212,20 @@ WORDINGS: Final[dict[str, Wording]] = {
     "active_weeks_12": _just("active in {} of the last 12 weeks", worse=-1, peers=True),
     "stickiness": _just("active days this week at {} of the month's pace", percent),
     "streak_days": _just("newest run of active days: {}"),
-    "streak_broken": Wording(_streak_broken, peers=False),
+    "streak_broken": Wording(_streak_broken, peers=False, reads=("streak_days",)),
     "breadth_30": Wording(
         lambda f, v: f"used {count(v, 'feature')} in 30 days",
         lambda f: f("breadth_30") + f("breadth_drop"),
         worse=-1,
         compare=_breadth,
+        reads=("breadth_30", "breadth_drop"),
     ),
     "breadth_7": Wording(
         lambda f, v: f"used {count(v, 'feature')} in 7 days",
         _of("breadth_30"),
         worse=-1,
         compare=lambda f, v: f"used {count(v, 'feature')} in 7 days and {figure(f('breadth_30'))} in 30",
+        reads=("breadth_30",),
     ),
     "breadth_drop": _plain("feature|not used for 30 days or more"),
     "session_minutes": Wording(lambda f, v: f"sessions of {count(v, 'minute')}", peers=False),
@@ -231,16 +236,23 @@ WORDINGS: Final[dict[str, Wording]] = {
     "goals_30d": _plain("goal|in 30 days", -1, peers=True),
     "goals": _plain("goal|so far", -1, peers=True),
     "goal_recency_days": _just("last goal {} ago", days, 1, peers=True),
-    "goal_value_last": Wording(lambda f, v: f"last goal went at {figure(v)}", _of("goal_value_mean"), worse=-1),
+    "goal_value_last": Wording(
+        lambda f, v: f"last goal went at {figure(v)}", _of("goal_value_mean"), worse=-1, reads=("goal_value_mean",)
+    ),
     "goal_value_mean": _just("newest goals went at {}", worse=-1, peers=True),
     "time_to_first_goal_days": _just("first goal took {}", days),
     "onboarding_share": _just("{} of the onboarding done", percent),
     "orders": _plain("day|with an order so far"),
     "order_recency_days": Wording(
-        lambda f, v: f"no order for {days(v)}", _of("order_gap_days"), figure, "usual gap", 1
+        lambda f, v: f"no order for {days(v)}",
+        _of("order_gap_days"),
+        figure,
+        "usual gap",
+        1,
+        reads=("order_gap_days",),
     ),
     "order_gap_days": _just("usually orders every {}", days),
-    "order_overdue": Wording(_order_overdue, peers=False),
+    "order_overdue": Wording(_order_overdue, peers=False, reads=("order_gap_days",)),
     "order_value": _just("mean order of {}"),
     "order_value_trend": Wording(lambda f, v: f"last order at {percent(exp(v))} of the mean", peers=False),
     "refund_rate": _just("{} of the orders refunded", percent),
@@ -266,7 +278,7 @@ WORDINGS: Final[dict[str, Wording]] = {
     "time_to_solve_hours": _plain("hour|to solve a ticket", 1, peers=True),
     "errors_7d": _plain("error|shown in 7 days", 1, peers=True),
     "csat_mean": _scale("mean satisfaction {}"),
-    "csat_last": _scale("last satisfaction answer {}", _of("csat_mean")),
+    "csat_last": _scale("last satisfaction answer {}", "csat_mean"),
     "csat_trend": Wording(
         lambda f, v: f"satisfaction {percent(abs(v))} {'below' if v < 0 else 'above'} earlier answers", peers=False
     ),

@@ -27,7 +27,7 @@ from models.reasons import (
     playbook,
     silent,
 )
-from models.sentences import natural, tell
+from models.sentences import _told, natural, tell
 from models.space import FeatureSpace
 from models.wordings import STANDS_FOR, WORDINGS
 
@@ -248,6 +248,22 @@ def test_every_wording_belongs_to_a_feature_and_reads_for_any_value() -> None:
                 assert told.sentence, feature.name
                 assert "nan" not in told.sentence, told.sentence
                 assert len(told.sentence) < 120
+
+
+def test_a_sentence_said_before_is_the_one_said_anew() -> None:
+    """Rule: what is remembered is a function of all that the wording reads: no other customer's figures are told."""
+    rng = np.random.default_rng(7)
+    rows = rng.choice([0.0, 0.4, 1.0, 2.0, 3.5, 40.0, 200.0, np.nan], size=(40, len(NAMES)))
+    peers = rng.choice([0.5, 2.0, np.nan], size=len(NAMES))
+    told = [tell(i, row.tolist(), peers, up) for row in rows for i in range(len(NAMES)) for up in (True, False)]
+    again = []
+    for row in rows:
+        for i in range(len(NAMES)):
+            for up in (True, False):
+                _told.cache_clear()
+                again.append(tell(i, row.tolist(), peers, up))
+    assert told == again
+    assert any(one.own for one in told)
 
 
 def test_a_feature_without_a_wording_is_told_by_the_catalogue() -> None:
