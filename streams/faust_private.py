@@ -125,6 +125,7 @@ class _Thread(driver.AIOKafkaConsumerThread):
         settings: Settings = self.app.settings
         return AIOKafkaConsumer(
             **settings.connection(),
+            client_id=settings.client_id("worker"),
             group_id=settings.kafka_group_id,
             group_instance_id=settings.kafka_group_instance_id or None,
             partition_assignment_strategy=[_StateAware(self.app.ownership.claims)],

@@ -97,7 +97,8 @@ async def _check_stopped(settings: Settings, partitions: int) -> None:
     admin, group = AIOKafkaAdminClient(**settings.connection()), settings.kafka_group_id
     await admin.start()
     try:
-        _, members = await group_of(admin, group, topic_partitions(name_of(EVENTS, settings), partitions))
+        _, described = await group_of(admin, group, topic_partitions(name_of(EVENTS, settings), partitions))
+        members = len(described["members"])
     finally:
         await admin.close()
     if members:

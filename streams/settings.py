@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import os
+import socket
 import ssl
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -207,6 +208,10 @@ class Settings:
             raise SettingsError(f"the certificates cannot be read: {failure}") from failure
         context.check_hostname = self.kafka_ssl_check_hostname
         return context
+
+    def client_id(self, role: str) -> str:
+        """What a member of a group calls itself, so that `churn-signals lag` can say which process has a partition."""
+        return f"{role}-{socket.gethostname()}-{os.getpid()}"
 
     @property
     def compression(self) -> str | None:

@@ -32,6 +32,8 @@ _RETRY_S = 1.0
 # Snapshots are deleted after 90 days; one that is the newest must not be.
 _REPUBLISH_AFTER_S = 24 * 3600.0
 _JOIN_HEADROOM_MS = 5_000
+# As often as workers do: who watches lag for ten seconds then sees it move.
+_TELL_EVERY_S = 1.0
 
 
 class Learner(Protocol):
@@ -69,6 +71,8 @@ class TrainerLoop:
         self._pending: list[Output] = []
         self._published_offset = -1
         self._published_at = 0.0
+        self._told_offset = -1
+        self._told_at = 0.0
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop`; a last snapshot is published on the way out.
@@ -136,6 +140,7 @@ class TrainerLoop:
                 self.learned_offset = max(self.learned_offset, private.position(consumer, self._tp) or 0)
                 if self._publish_is_due(caught_up=not labels):
                     await self._publish(producer, consumer)
+                await self._tell_group(consumer)
             if self.learned_offset > self._published_offset:
                 await self._publish(producer, consumer)
             clean = True
@@ -175,7 +180,7 @@ class TrainerLoop:
                 offset=offset,
             )
         consumer.seek(self._tp, offset)
-        self.learned_offset = offset
+        self.learned_offset, self._told_offset = offset, -1
         self._published_offset = offset if newest is not None else -1
         self._published_at = time.monotonic()
         log.info("the trainer leads from label %d", offset, topic=self._tp.topic, partition=0, offset=offset)
@@ -196,7 +201,14 @@ class TrainerLoop:
         await producer.commit([*self._pending, *snapshots])
         self._pending.clear()
         self._published_offset, self._published_at = self.learned_offset, time.monotonic()
-        await self._still_ours(consumer)  # the group's offset, for those who watch lag
+        await self._tell_group(consumer, at_once=True)
+
+    async def _tell_group(self, consumer: AIOKafkaConsumer, *, at_once: bool = False) -> None:
+        """The group's offset, for those who watch lag; a restart goes by the newest snapshot."""
+        if self._told_offset == self.learned_offset:
+            return
+        if (at_once or time.monotonic() - self._told_at >= _TELL_EVERY_S) and await self._still_ours(consumer):
+            self._told_offset, self._told_at = self.learned_offset, time.monotonic()
 
     async def _still_ours(self, consumer: AIOKafkaConsumer) -> bool:
         try:
@@ -218,6 +230,7 @@ class TrainerLoop:
         settings = self.settings
         return AIOKafkaConsumer(
             **settings.connection(),
+            client_id=settings.client_id("trainer"),
             group_id=f"{settings.kafka_group_id}-trainer",
             group_instance_id=settings.kafka_group_instance_id or None,
             enable_auto_commit=False,

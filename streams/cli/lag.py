@@ -1,81 +1,156 @@
-"""`churn-signals lag`: how many events were not applied yet in each partition, how old they are, and what it means."""
+"""`churn-signals lag`: what was not applied yet in each partition, who should do it, how old it is, what that means."""
 
 from __future__ import annotations
 
+import asyncio
 import sys
+from contextlib import aclosing, nullcontext
 from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from streams.cli.ask import ask, console
-from streams.lag import PartitionLag, measure
+from streams.cli.ask import ask, console, plain, stopping
+from streams.lag import Judged, PartitionLag, measure
+from streams.lag import watch as watched
+from streams.lag_verdict import SAMPLES, Verdict
 from streams.settings import Settings
 
-OK, WARN, STOP, REWIND = "OK", "WARN", "STOP", "REWIND"
-EXIT_CODES = {OK: 0, WARN: 10, STOP: 11, REWIND: 11}
+if TYPE_CHECKING:
+    from rich.table import Table
 
-# Two full batches: what a worker has in hand while it keeps up.
-WARN_RECORDS = 10_000
+EXIT_CODES = {
+    Verdict.UNKNOWN: 0,
+    Verdict.OK: 0,
+    Verdict.WARN: 10,
+    Verdict.STALL: 11,
+    Verdict.STOP: 11,
+    Verdict.REWIND: 11,
+}
+_STYLES = {Verdict.OK: "green", Verdict.WARN: "yellow", Verdict.UNKNOWN: "dim"}
+
+# Workers tell the group their position once a second: ten samples then hold ten positions.
+WINDOW_S = 10.0
+# An hour: who looks further back has a Prometheus.
+_WINDOW_MOST_S = 3600.0
 
 
 @click.command()
 @click.option(
-    "--warn",
-    type=click.IntRange(0),
-    default=WARN_RECORDS,
+    "--window",
+    "window_s",
+    type=click.FloatRange(0, _WINDOW_MOST_S),
+    default=WINDOW_S,
     show_default=True,
-    help="More events behind than this is WARN.",
+    metavar="SECONDS",
+    help=f"Look {SAMPLES} times within so many seconds; 0: look once and judge nothing.",
 )
+@click.option("--watch", "-w", is_flag=True, help="Go on until Ctrl-C, with a window that moves along.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line and partition.")
-def lag(warn: int, as_json: bool) -> None:
-    """Show for every partition of events and labels how far behind the group is, in records and in seconds.
+def lag(window_s: float, watch: bool, as_json: bool) -> None:
+    """Show for every partition of events and labels who has it, how far behind it is, and what that means.
+
+    The verdict follows the rules of LinkedIn's Burrow, which need no threshold but some history: OK, WARN (events are
+    applied, and the lag never shrinks), STALL (there is an owner, and nothing is applied), STOP (there is none, and
+    events wait), REWIND (the position went back, or the topic does not hold it), UNKNOWN (too short a history).
 
     Seconds are the age of the oldest record that was not applied yet, by its record's timestamp. Offsets count
-    transaction markers too, and positions are told once a second.
+    transaction markers too. Workers tell their position once a second: in a window much shorter than ten seconds, those
+    that are at work look stalled.
 
-    Exit codes: 0 all OK, 10 WARN (far behind), 11 STOP (behind, and nobody at work) or REWIND (the group's position
-    lies outside of what the topic holds).
+    Exit codes, of the worst partition and with --watch of the last look: 0 OK or UNKNOWN, 10 WARN, 11 STALL, STOP or
+    REWIND.
     """
-    rows = [(row, status_of(row, warn)) for row in ask(measure(Settings.from_environment()))]
-    _print_json(rows) if as_json else _print_table(rows)
-    sys.exit(max(EXIT_CODES[status] for _, status in rows))
+    if watch and not window_s:
+        raise click.UsageError("--watch needs a --window above 0.")
+    settings = Settings.from_environment()
+    show = _Lines() if as_json else _Tables(live=watch and sys.stdout.isatty())
+    rows = ask(_watch(settings, window_s, show) if watch else _once(settings, window_s, show))
+    sys.exit(max((EXIT_CODES[verdict] for _, verdict in rows), default=0))
 
 
-def status_of(row: PartitionLag, warn: int = WARN_RECORDS) -> str:
-    """What one look means. Whether a lag shrinks takes two, so that STALL is not told here.
-
-    >>> def look(committed, end, members):
-    ...     return status_of(PartitionLag("g", "t", 0, committed, 0, end, members, None, 0))
-    >>> look(5, 5, members=1), look(5, 9, members=0), look(9, 5, members=1), look(1, 20_000, members=1)
-    ('OK', 'STOP', 'REWIND', 'WARN')
-    """
-    if row.committed is not None and not row.first <= row.committed <= row.end:
-        return REWIND  # the topic was made anew, or events were deleted before they were applied
-    if row.lag and not row.members:
-        return STOP
-    return WARN if row.lag > warn else OK
+async def _once(settings: Settings, window_s: float, show: _Lines | _Tables) -> list[Judged]:
+    if not window_s:
+        rows = [(row, Verdict.UNKNOWN) for row in await measure(settings)]
+    else:
+        async with aclosing(watched(settings, window_s, asyncio.Event())) as judged:
+            rows = [await anext(judged) for _ in range(SAMPLES)][-1]
+    show(rows)
+    return rows
 
 
-def _print_json(rows: list[tuple[PartitionLag, str]]) -> None:
-    import orjson
+async def _watch(settings: Settings, window_s: float, show: _Lines | _Tables) -> list[Judged]:
+    rows: list[Judged] = []
+    with stopping() as stop, show:
+        async with aclosing(watched(settings, window_s, stop)) as judged:
+            async for rows in judged:
+                show(rows)
+    return rows
 
-    for row, status in rows:
-        document = asdict(row)
-        del document["oldest_ms"], document["at_ms"]
-        click.echo(orjson.dumps({**document, "lag": row.lag, "seconds": row.seconds, "status": status}))
+
+class _Lines(nullcontext[None]):
+    """Prints looks as JSON lines."""
+
+    def __call__(self, rows: list[Judged]) -> None:
+        import orjson
+
+        for row, verdict in rows:
+            document = {name: value for name, value in asdict(row).items() if name not in ("oldest_ms", "rebalancing")}
+            click.echo(orjson.dumps({**document, "lag": row.lag, "seconds": row.seconds, "status": verdict}))
 
 
-def _print_table(rows: list[tuple[PartitionLag, str]]) -> None:
+class _Tables:
+    """Prints looks as tables: one in place on a terminal that is watched, else one after the other."""
+
+    def __init__(self, *, live: bool) -> None:
+        self._live: Any = None
+        self._console, self._printed = console(), False
+        if live:
+            from rich.live import Live
+
+            self._live = Live(console=self._console, auto_refresh=False)
+
+    def __enter__(self) -> None:
+        if self._live is not None:
+            self._live.start()
+
+    def __exit__(self, *_: object) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def __call__(self, rows: list[Judged]) -> None:
+        if self._live is not None:
+            self._live.update(_table(rows), refresh=True)
+            return
+        if self._printed:
+            self._console.print()
+        self._console.print(_table(rows))
+        self._printed = True
+
+
+def _table(rows: list[Judged]) -> Table:
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(box=None, pad_edge=False)
-    for name in ("group", "topic"):
-        table.add_column(name)
-    for name in ("partition", "position", "end", "lag", "seconds", "members"):
+    table.add_column("topic")
+    for name in ("partition", "position", "end", "lag", "seconds"):
         table.add_column(name, justify="right")
-    table.add_column("status")
-    for row, status in rows:
+    for name in ("status", "owner"):
+        table.add_column(name)
+    for row, verdict in rows:
         at = "none" if row.committed is None else f"{row.committed:,}"
-        figures = (str(row.partition), at, f"{row.end:,}", f"{row.lag:,}", f"{row.seconds:,.1f}", str(row.members))
-        table.add_row(row.group, row.topic, *figures, status)
-    console().print(table)
+        figures = (str(row.partition), at, f"{row.end:,}", f"{row.lag:,}", f"{row.seconds:,.1f}")
+        table.add_row(row.topic, *figures, Text(verdict, _STYLES.get(verdict, "bold red")), _owner(row))
+    return table
+
+
+def _owner(row: PartitionLag) -> str:
+    """Who has it, in few words.
+
+    >>> _owner(PartitionLag("churn-signals", "customer-events", 0, 5, 0, 9, 0, None, 0))
+    'nobody in churn-signals'
+    """
+    if row.owner is None:
+        return plain(f"{row.group} is rebalancing" if row.rebalancing else f"nobody in {row.group}")
+    return plain(f"{row.owner.client} at {row.owner.host}")

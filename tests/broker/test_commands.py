@@ -19,7 +19,6 @@ from models.simulation import Settings as Population
 from models.simulation import Simulation
 from streams.cli import customer as customer_module
 from streams.cli import lag as lag_module
-from streams.lag import PartitionLag
 from streams.topics import SCORES, name_of
 
 PRODUCT = Path(__file__).with_name("product.py")
@@ -31,7 +30,7 @@ def wait_for_lag(run: Run, code: int) -> list[dict[str, object]]:
     """Until `lag` ends with this code; what it says then."""
     deadline = time.monotonic() + 30
     while True:
-        result = call(run, "lag", "--json", "--warn", "0")
+        result = call(run, "lag", "--json", "--window", "0.5")
         if result.exit_code == code or time.monotonic() > deadline:
             assert result.exit_code == code, result.output
             return [json.loads(line) for line in result.output.splitlines()]
@@ -71,7 +70,8 @@ def test_a_file_becomes_scores_dead_letters_and_a_page_about_a_customer(
         rows = wait_for_lag(run, 0)
         assert [row["lag"] for row in rows[:2]] == [0, 0]
         assert [row["members"] for row in rows[:2]] == [1, 1]
-        assert call(run, "lag").output.count("OK") == 3
+        assert call(run, "lag", "--window", "0.5").output.count("OK") == 3
+        assert str(rows[0]["owner"]["client"]).startswith("worker-")  # type: ignore[index]
         assert run.stop("w0") == 0
     finally:
         run.end()
@@ -102,9 +102,3 @@ def test_a_file_becomes_scores_dead_letters_and_a_page_about_a_customer(
     for reason in document["reasons"]:
         assert reason["sentence"] in page.output
     assert "was never scored" in call(run, "customer", "nobody").output
-
-
-def test_lag_tells_an_input_that_was_made_anew() -> None:
-    """Rule: a position that the topic does not hold is REWIND, the state in which a worker stops."""
-    status = lag_module.status_of(PartitionLag("group", "topic", 0, 7, 0, 3, 1, None, 0))
-    assert (status, lag_module.EXIT_CODES[status]) == ("REWIND", 11)

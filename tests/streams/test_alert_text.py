@@ -19,7 +19,7 @@ from alert_values import life
 
 from models.alerts import BANDS as ALL_BANDS
 from models.alerts import STATES as ALL_STATES
-from streams import lag
+from streams import lag, lag_verdict
 from streams.cli import alert_text, alerts, ask
 from streams.cli import lag as lag_command
 from streams.cli.alert_text import render
@@ -38,7 +38,9 @@ def values(customer: str = "c1", **changes: Any) -> list[dict[str, Any]]:
     return [json.loads(value) for _, value in life(customer, **changes)]
 
 
-@pytest.mark.parametrize("module", [alert_text, alerts, ask, lag, lag_command], ids=lambda module: module.__name__)
+@pytest.mark.parametrize(
+    "module", [alert_text, alerts, ask, lag, lag_command, lag_verdict], ids=lambda module: module.__name__
+)
 def test_the_examples_in_the_docstrings_hold(module: Any) -> None:
     assert doctest.testmod(module).failed == 0
 
