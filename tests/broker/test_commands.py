@@ -68,7 +68,8 @@ def test_a_file_becomes_scores_dead_letters_and_a_page_about_a_customer(
     try:
         run.start("w0", program=PRODUCT)
         rows = wait_for_lag(run, 0)
-        assert [row["lag"] for row in rows[:2]] == [0, 0]
+        while any(row["lag"] for row in rows[:2]):  # who catches up is OK before
+            rows = wait_for_lag(run, 0)
         assert [row["members"] for row in rows[:2]] == [1, 1]
         assert call(run, "lag", "--window", "0.5").output.count("OK") == 3
         assert str(rows[0]["owner"]["client"]).startswith("worker-")  # type: ignore[index]
