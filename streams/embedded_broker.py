@@ -202,7 +202,7 @@ class EmbeddedBroker:
                         stderr=log,
                         cwd=self.data_dir,
                         start_new_session=True,  # Ctrl-C reaches us alone: clients are stopped before their broker
-                        preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+                        preexec_fn=die_with_parent if sys.platform == "linux" else None,
                     )
             except OSError as failure:
                 started.set_exception(BrokerUnavailable(str(failure)))
@@ -235,8 +235,8 @@ def _last_line(text: str) -> str:
     return lines[-1] if lines else "it ended without a word"
 
 
-def _die_with_parent() -> None:
-    """Ask Linux to end the broker when we are killed: nothing may be left running."""
+def die_with_parent() -> None:
+    """Ask Linux to end this process when the one that started it is killed: nothing may be left running."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() == 1:  # we were gone before the request stood
         os._exit(1)

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import doctest
+import socket
+import subprocess
+import sys
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from streams.embedded_broker import EmbeddedBroker
-from tests.crash.matrix import harm, table, verdict
+from tests.crash.harness import Run
+from tests.crash.matrix import harm, readiness, table, verdict
 from tests.crash.matrix.__main__ import BROKER
 from tests.crash.matrix.rows import ROWS, Row, published
 from tests.crash.matrix.runner import play
@@ -32,6 +37,7 @@ def test_a_row_in_short_shows_zeros(name: str, matrix_broker: EmbeddedBroker, tm
     found = play(row, seed=5, broker=matrix_broker, directory=tmp_path / "run", quick=True, events=EVENTS)
     assert found.holds, table.rendered([found])
     assert found.in_flight >= 3
+    assert found.unready_s > 0  # they were asked, and were ready at last
 
 
 @pytest.mark.parametrize("sabotage", ["loses", "doubles"])
@@ -52,8 +58,9 @@ def test_a_worker_that_loses_or_doubles_is_seen(sabotage: str, matrix_broker: Em
 def test_a_wrong_value_is_lost_and_extra_and_a_second_one_is_double() -> None:
     """Rule: what is counted adds up, whichever way it is wrong."""
     assert verdict.Tally.of(Counter("abb"), Counter("aabx")) == verdict.Tally(3, lost=1, double=1, extra=1)
-    assert doctest.testmod(verdict).attempted > 0
-    assert doctest.testmod(verdict).failed == 0
+    for module in (verdict, readiness):
+        assert doctest.testmod(module).attempted > 0
+        assert doctest.testmod(module).failed == 0
 
 
 def test_an_outage_counts_from_the_arrival_of_what_waits() -> None:
@@ -72,3 +79,45 @@ def test_every_reason_of_refusal_is_published() -> None:
     assert all(isinstance(answer, Rejected) for answer in answers)
     # A record in a topic always has a time: that of its receipt at least.
     assert {answer.reason for answer in answers if isinstance(answer, Rejected)} == REASONS.keys() - {"no_time"}
+
+
+def test_a_process_that_is_never_seen_away_or_never_ready_is_a_problem(tmp_path: Path) -> None:
+    """Rule: an outage that readiness does not show, and a process that is not ready at the end, are no zeros."""
+    asked = readiness.Readiness(Run("asked", "127.0.0.1:1", tmp_path))
+    asked.away(["w0"], "SIGSTOP", 2_000, 9_000)
+    asked.changes["w0"] = [(1_000, True), (12_000, False), (13_000, True)]
+    assert asked.unseen() == ["w0 never said that it was not ready: SIGSTOP"]
+    asked.changes["w0"] = [(1_000, True), (3_000, False), (9_500, True)]
+    assert asked.unseen() == []
+
+
+def test_a_killed_matrix_leaves_no_process(tmp_path: Path) -> None:
+    """Rule: workers end with the process that started them, also if that is killed."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # a broker that never answers: the worker waits for it
+        start = (
+            "import os, pathlib, time\n"
+            "from tests.crash.harness import Run\n"
+            "from tests.crash.matrix.scene import PROGRAM\n"
+            f"run = Run('orphan', '127.0.0.1:{silent.getsockname()[1]}', pathlib.Path({str(tmp_path)!r}))\n"
+            "print(run.start('w0', program=PROGRAM, MATRIX_ROLE='worker').pid, flush=True)\n"
+            "time.sleep(60)\n"
+        )
+        with subprocess.Popen([sys.executable, "-c", start], stdout=subprocess.PIPE, text=True) as parent:
+            assert parent.stdout is not None
+            worker = Path("/proc") / parent.stdout.readline().strip()
+            deadline = time.monotonic() + 20
+            while "health and metrics on" not in (tmp_path / "w0.log").read_text():
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+            assert _runs(worker)
+            parent.kill()
+        while _runs(worker):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+
+def _runs(process: Path) -> bool:
+    try:
+        return (process / "stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False

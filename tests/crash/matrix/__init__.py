@@ -5,6 +5,7 @@
     stores     what becomes of local stores between two starts
     feed       the publisher: never runs dry before the last harm is done
     scene      one run: its processes, its broker, what was done to them and when
+    readiness  what every process answers to /readyz meanwhile
     rows       the matrix
     evidence   everything that stands in the topics afterwards
     verdict    expected against found: lost, double, extra, and the longest outage

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import logging
+import signal
+import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -35,6 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     wanted = [name for name in told.rows.split(",") if name] or known
     if unknown := [name for name in wanted if name not in {*known, *(row.name for row in ROWS)}]:
         parser.error(f"--rows: there is no row {unknown[0]}, only {', '.join(known)}")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # told to stop: no process is left behind
     chosen = [row for row in ROWS if row.name in wanted or row.number in wanted]
     with tempfile.TemporaryDirectory() as temporary:
         seeds = range(told.seed, told.seed + told.seeds)
@@ -65,7 +68,10 @@ def _play_all(chosen: Sequence[Row], seeds: range, directory: Path, long: bool, 
 
 def _in_short(verdict: Verdict) -> str:
     if verdict.holds:
-        return f"holds, {verdict.times:,} times in {verdict.seconds:.0f} s"
+        replaced = (
+            "" if verdict.takeover_s is None else f", first output {verdict.takeover_s:.1f} s after one of two died"
+        )
+        return f"holds, {verdict.times:,} times in {verdict.seconds:.0f} s{replaced}"
     counts = f"lost {verdict.lost}, double {verdict.double}, extra {verdict.extra}"
     return "; ".join([f"FAILS after {verdict.seconds:.0f} s: {counts}", *verdict.problems])
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import models.partition
 from streams.cli.main import main
+from streams.embedded_broker import die_with_parent
 from streams.processor import EventProcessor
 from streams.transactions import FencedProducer
 
@@ -57,6 +58,7 @@ def note_receipts(path: str) -> None:
 
 
 if __name__ == "__main__":
+    die_with_parent()  # a matrix that is cut off leaves nothing behind
     if path := os.environ.get("MATRIX_RECEIPTS"):
         note_receipts(path)
     if os.environ.get("MATRIX_POISON"):

@@ -19,7 +19,7 @@ SESSION_S = 6.0
 # Half as long again: the group has noticed, and somebody else is at work.
 _ZOMBIE_S = 9.0
 # After the session somebody rejoins, fences, recovers and goes on.
-_OUTAGE_LIMIT_S = SESSION_S + 15.0
+OUTAGE_LIMIT_S = SESSION_S + 15.0
 _BROKER_DOWN_S, _BROKER_DOWN_LONG_S, _BROKER_STOPPED_S = 5.0, 60.0, 20.0
 _KILLS = 6
 # As `streams.failpoints.NAMES`, those on the way of a batch.
@@ -51,7 +51,7 @@ class Row:
     poison: bool = False
     once: bool = False
     topic_limit_bytes: int | None = None
-    outage_limit_s: float = _OUTAGE_LIMIT_S
+    outage_limit_s: float = OUTAGE_LIMIT_S
     long_more_s: float = 0.0
     churn: str = log.CHURN
     clock: str = "event"
@@ -88,6 +88,7 @@ async def kills(scene: Scene) -> None:
     await scene.worker("w1", static=False)
     await scene.a_while()
     scene.kill("w1")
+    scene.bereft_ms = scene.harms[-1].at_ms
     await scene.said("w0", r"took over(?s:.*)took over")
     scene.feed.next_share()
 
@@ -168,10 +169,10 @@ async def broker_killed(scene: Scene) -> None:
     await _two_and_a_trainer(scene)
     for down_s in (_BROKER_DOWN_S, *([_BROKER_DOWN_LONG_S] if scene.long else [])):
         await scene.commit(CHANGELOG)
-        scene.harmed(f"broker killed for {down_s:.0f} s")
-        await asyncio.to_thread(scene.broker.kill)
-        await asyncio.sleep(down_s)
-        await asyncio.to_thread(scene.broker.start)
+        with scene.without_broker(f"broker killed for {down_s:.0f} s"):
+            await asyncio.to_thread(scene.broker.kill)
+            await asyncio.sleep(down_s)
+            await asyncio.to_thread(scene.broker.start)
         await scene.commit(CHANGELOG)
         scene.feed.next_share()
 
@@ -180,12 +181,12 @@ async def broker_stopped(scene: Scene) -> None:
     """SIGSTOP of the broker for longer than session and transaction timeout: sockets stay open, nobody answers."""
     await _two_and_a_trainer(scene)
     await scene.commit(CHANGELOG)
-    scene.harmed("SIGSTOP of the broker")
-    scene.broker.pause()
-    try:
-        await asyncio.sleep(_BROKER_STOPPED_S)
-    finally:
-        scene.broker.resume()
+    with scene.without_broker("SIGSTOP of the broker"):
+        scene.broker.pause()
+        try:
+            await asyncio.sleep(_BROKER_STOPPED_S)
+        finally:
+            scene.broker.resume()
     await scene.commit(CHANGELOG)
     scene.feed.next_share()
 
@@ -288,7 +289,7 @@ ROWS = (
         "broker killed for 5 s (and 60)",
         broker_killed,
         shares=3,
-        outage_limit_s=_BROKER_DOWN_S + _OUTAGE_LIMIT_S,
+        outage_limit_s=_BROKER_DOWN_S + OUTAGE_LIMIT_S,
         long_more_s=_BROKER_DOWN_LONG_S - _BROKER_DOWN_S,
     ),
     Row(
@@ -296,6 +297,6 @@ ROWS = (
         "broker stopped for 20 s",
         broker_stopped,
         shares=2,
-        outage_limit_s=_BROKER_STOPPED_S + _OUTAGE_LIMIT_S,
+        outage_limit_s=_BROKER_STOPPED_S + OUTAGE_LIMIT_S,
     ),
 )

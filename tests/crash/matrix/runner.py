@@ -22,9 +22,16 @@ from tests.crash.matrix.evidence import Evidence, gather
 from tests.crash.matrix.feed import Feed
 from tests.crash.matrix.learning import learned
 from tests.crash.matrix.rights import secured_broker, settings_of
-from tests.crash.matrix.rows import Row
+from tests.crash.matrix.rows import OUTAGE_LIMIT_S, Row
 from tests.crash.matrix.scene import Scene
-from tests.crash.matrix.verdict import Tally, Verdict, longest_outage_s, near_a_commit, slow_to_catch_up
+from tests.crash.matrix.verdict import (
+    Tally,
+    Verdict,
+    longest_outage_s,
+    near_a_commit,
+    slow_to_catch_up,
+    takeover_s,
+)
 
 
 def play(
@@ -89,7 +96,7 @@ def _play(
 async def _whole(row: Row, scene: Scene, verdict: Verdict) -> None:
     await _prepare(row, scene)
     publishing = asyncio.create_task(scene.feed.publish())
-    watching = asyncio.create_task(scene.watch())
+    watching = [asyncio.create_task(scene.watch()), asyncio.create_task(scene.readiness.watch())]
     try:
         await row.play(scene)
         scene.feed.rest()
@@ -99,11 +106,13 @@ async def _whole(row: Row, scene: Scene, verdict: Verdict) -> None:
         except AssertionError as stuck:
             scene.problems.append(str(stuck).splitlines()[0])
         trained = await learned(scene.run) if scene.trainers else None
+        scene.problems += await scene.readiness.settled()
     finally:
-        watching.cancel()
-        publishing.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await watching
+        for task in (*watching, publishing):
+            task.cancel()
+        for task in watching:
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
     for name, process in scene.run.workers.items():
         if process.poll() is None and (code := await asyncio.to_thread(scene.run.stop, name)):
             scene.problems.append(f"{name} stopped with {code} at the end: {scene.last_line(name)}")
@@ -159,5 +168,12 @@ def _judge(row: Row, scene: Scene, evidence: Evidence, verdict: Verdict) -> None
     limit_s = row.outage_limit_s + (row.long_more_s if scene.long else 0)
     if verdict.outage_s > limit_s:
         problems.append(f"nothing was committed for {verdict.outage_s:.1f} s, {limit_s:.0f} s are allowed")
+    if scene.bereft_ms is not None:
+        verdict.takeover_s = takeover_s(scene.bereft_ms, commits, inputs)
+        if verdict.takeover_s > OUTAGE_LIMIT_S:
+            said = f"{verdict.takeover_s:.1f} s from kill -9 of one of two workers to the first new output"
+            problems.append(f"{said}, {OUTAGE_LIMIT_S:.0f} s are allowed")
+    verdict.unready_s = scene.readiness.longest_s()
+    problems += scene.readiness.unseen()
     problems += slow_to_catch_up(commits, inputs)
     problems += evidence.disordered + sorted(set(feed.failed))[:3]

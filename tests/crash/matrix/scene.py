@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import re
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,14 +21,19 @@ from streams.embedded_broker import EmbeddedBroker
 from streams.topics import CHANGELOG, Partitions, Topic, name_of
 from tests.crash.harness import Run
 from tests.crash.matrix.feed import Feed
+from tests.crash.matrix.readiness import Readiness
 
 PROGRAM = Path(__file__).with_name("process.py")
 # A supervisor would start these again; any other end is a fault.
 AGAIN = 75
+# A process is ready for 10 s after its broker's last answer, and asks every few seconds.
+_UNANSWERED_MS = 15_000
 # A clean stop closes within 9 s by itself.
 STOP_LIMIT_S = 10.0
 _WAIT_S = 60.0
 _POLL_S = 0.05
+# A process needs longer than that to say that it is ready.
+_START_MS = 2_000
 TRAINED = "trained"
 
 
@@ -55,6 +61,8 @@ class Scene:
         cleanups: to be called when every process has ended.
         archive: records of the events topic that retention has deleted since.
         lost: of a partition, the offsets [first, last) that were deleted before they were applied.
+        bereft_ms: when one of two workers was killed, if it was.
+        readiness: what the processes answer meanwhile.
     """
 
     run: Run
@@ -73,8 +81,10 @@ class Scene:
     cleanups: list[Callable[[], None]] = field(default_factory=list)
     archive: list[Any] = field(default_factory=list)
     lost: dict[int, tuple[int, int]] = field(default_factory=dict)
+    bereft_ms: int | None = None
 
     def __post_init__(self) -> None:
+        self.readiness = Readiness(self.run)
         self._read_from: dict[str, int] = {}
         self._how: dict[str, dict[str, str]] = {}
         self._may_end: dict[str, set[int]] = {}
@@ -143,9 +153,20 @@ class Scene:
     async def suspend(self, name: str, seconds: float) -> None:
         """SIGSTOP for so long, then SIGCONT: a zombie if that is longer than the session. It may end with 75."""
         self.harmed(f"SIGSTOP {name}")
+        since_ms = _now_ms()
         self.run.workers[name].send_signal(signal.SIGSTOP)
         await asyncio.sleep(seconds)
         self.run.workers[name].send_signal(signal.SIGCONT)
+        self.readiness.away([name], "SIGSTOP", since_ms, _now_ms())
+
+    @contextlib.contextmanager
+    def without_broker(self, what: str) -> Iterator[None]:
+        """Note the harm, and that every process has to say so if that takes longer than they wait for an answer."""
+        self.harmed(what)
+        since_ms, names = _now_ms(), self.readiness.running()
+        yield
+        if _now_ms() - since_ms > _UNANSWERED_MS:
+            self.readiness.away(names, what, since_ms, _now_ms())
 
     def may_end(self, name: str, code: int) -> None:
         """This end is a part of the row."""
@@ -153,7 +174,7 @@ class Scene:
 
     def harmed(self, what: str) -> None:
         """Note it, and whether there was work left."""
-        self.harms.append(Harm(what, int(time.time() * 1000), not self.feed.done))
+        self.harms.append(Harm(what, _now_ms(), not self.feed.done))
 
     async def watch(self) -> None:
         """Until cancelled, be the supervisor: start again what ended with 75; any other end is a fault."""
@@ -226,3 +247,8 @@ class Scene:
             self._may_end[name] = {-signal.SIGKILL}
             how = {**how, "CHURN_FAILPOINT": failpoint}
         self.run.start(name, program=PROGRAM, **how)
+        self.readiness.away([name], f"its start as a {role}", _now_ms(), _now_ms() + _START_MS)
+
+
+def _now_ms() -> int:
+    return int(time.time() * 1000)

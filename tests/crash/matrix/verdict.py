@@ -41,6 +41,8 @@ class Verdict:
         in_flight: how often that met work under way.
         at_commit: how often that was within 100 ms of a commit.
         outage_s: longest time without a new committed position while there was input.
+        takeover_s: from kill -9 of one of two workers to the first new output in every partition; None if none was.
+        unready_s: longest time from not ready to ready of any process.
         problems: whatever else must not be; a sentence each.
     """
 
@@ -52,6 +54,8 @@ class Verdict:
     at_commit: int = 0
     events: int = 0
     outage_s: float = 0.0
+    takeover_s: float | None = None
+    unready_s: float = 0.0
     seconds: float = 0.0
     restarts: int = 0
     tallies: dict[str, Tally] = field(default_factory=dict)
@@ -99,6 +103,27 @@ def longest_outage_s(
             if arrival is not None:
                 longest = max(longest, later_ms - max(at_ms, arrival[1]))
             at_ms, next_offset = later_ms, later_offset
+    return longest / 1000
+
+
+def takeover_s(
+    killed_ms: int,
+    commits: Mapping[int, Sequence[tuple[int, int]]],
+    inputs: Mapping[int, Sequence[tuple[int, int]]],
+) -> float:
+    """From kill -9 of a worker (or the arrival of the next record, if later) to the next commit that went on, of the
+    slowest partition; arguments as above.
+
+    >>> takeover_s(2_000, {0: [(0, 0), (3_000, 2), (9_000, 3)], 1: [(1_000, 1)]}, {0: [(0, 1), (1, 2_500)]})
+    1.0
+    """
+    longest = 0
+    for number, mine in commits.items():
+        reached = max((next_offset for at_ms, next_offset in mine if at_ms <= killed_ms), default=0)
+        on_ms = next((at_ms for at_ms, next_offset in mine if next_offset > reached), None)
+        arrived_ms = next((ms for offset, ms in inputs.get(number, ()) if offset >= reached), killed_ms)
+        if on_ms is not None:
+            longest = max(longest, on_ms - max(killed_ms, arrived_ms))
     return longest / 1000
 
 
