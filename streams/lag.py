@@ -137,7 +137,7 @@ async def looking(settings: Settings) -> AsyncIterator[Groups]:
 
     watched = [
         (group, await partitions_of(settings, name_of(topic, settings)))
-        for group, topic in ((settings.kafka_group_id, EVENTS), (f"{settings.kafka_group_id}-trainer", LABELS))
+        for group, topic in ((settings.kafka_group_id, EVENTS), (settings.trainer_group, LABELS))
     ]
     admin = AIOKafkaAdminClient(**settings.connection())
     await admin.start()

@@ -214,6 +214,11 @@ class Settings:
         return f"{role}-{socket.gethostname()}-{os.getpid()}"
 
     @property
+    def trainer_group(self) -> str:
+        """Consumer group of the trainers."""
+        return f"{self.kafka_group_id}-trainer"
+
+    @property
     def compression(self) -> str | None:
         """aiokafka's name for the compression."""
         return None if self.kafka_compression_type == "none" else self.kafka_compression_type

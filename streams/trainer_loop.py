@@ -231,7 +231,7 @@ class TrainerLoop:
         return AIOKafkaConsumer(
             **settings.connection(),
             client_id=settings.client_id("trainer"),
-            group_id=f"{settings.kafka_group_id}-trainer",
+            group_id=settings.trainer_group,
             group_instance_id=settings.kafka_group_instance_id or None,
             enable_auto_commit=False,
             auto_offset_reset="none",

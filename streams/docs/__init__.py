@@ -1,7 +1,8 @@
-"""Writes what the program knows best into the documentation: settings, topics, commands, schemas, features, an alert.
+"""Writes what the program knows best into the documentation: settings, topics, commands, schemas, alerts.
 
 `python -m streams.docs` rewrites the blocks between ``<!-- generated: NAME -->`` and ``<!-- end: NAME -->``; the tests
-fail while a page is not what this would write. All other words of a page are written by hand and stay.
+fail while a page is not what this would write. All other words of a page are written by hand and stay. A contract that
+machines read, docs/asyncapi.yaml, is written as a whole.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from streams.docs import alerts, catalogue, commands, metrics, schemas, settings, topics
+from streams.docs import alerts, asyncapi, catalogue, commands, metrics, schemas, settings, topics
 from streams.docs.markdown import rewritten
 
 DOCS: Final = Path(__file__).parents[2] / "docs"
@@ -36,17 +37,24 @@ PAGES: Final[dict[str, dict[str, Callable[[], str]]]] = {
     },
     "operating.md": {"metrics": metrics.metrics},
 }
+FILES: Final[dict[str, Callable[[], str]]] = {"asyncapi.yaml": asyncapi.text}  # generated as a whole
 
 
 def main(docs: Path = DOCS) -> int:
-    """Rewrites the pages that are stale and names them."""
+    """Rewrites the pages and files that are stale and names them."""
     for name, blocks in PAGES.items():
-        page = docs / name
-        old = page.read_text(encoding="utf-8")
-        if (new := rewritten(old, blocks)) != old:
-            page.write_text(new, encoding="utf-8")
-            print(f"{page}: rewritten")
+        old = (docs / name).read_text(encoding="utf-8")
+        _write(docs / name, old, rewritten(old, blocks))
+    for name, write in FILES.items():
+        path = docs / name
+        _write(path, path.read_text(encoding="utf-8") if path.exists() else "", write())
     return 0
 
 
-__all__ = ["DOCS", "PAGES", "main", "rewritten"]
+def _write(path: Path, old: str, new: str) -> None:
+    if new != old:
+        path.write_text(new, encoding="utf-8")
+        print(f"{path}: rewritten")
+
+
+__all__ = ["DOCS", "FILES", "PAGES", "main", "rewritten"]

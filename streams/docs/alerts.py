@@ -82,12 +82,12 @@ def playbooks() -> str:
 
 def example() -> str:
     """The value of an alert that opened, the one with the most reasons."""
-    return f"```json\n{pretty(shown(_example()))}\n```"
+    return f"```json\n{pretty(shown(json.loads(opening().value)))}\n```"
 
 
 def answers() -> str:
     """What people may publish about that alert."""
-    value = _example()
+    value = json.loads(opening().value)
     opened = moment_ms(value["time"])
     assert opened is not None
     at = (opened // DAY_MS + 1) * DAY_MS + 8 * HOUR_MS  # the next morning
@@ -110,9 +110,14 @@ def answers() -> str:
     return "\n\n".join(f"```json\n{pretty(event)}\n```" for event in events)
 
 
-def _example() -> dict[str, Any]:
-    opened = [json.loads(t.value) for t in told() if t.event.type == "opened"]
-    return max(opened, key=lambda v: len(v["reasons"]) + len(v["protective"]))
+def opening() -> Alert:
+    """The alert that opened with the most reasons."""
+
+    def reasons(told: Alert) -> int:
+        value = json.loads(told.value)
+        return len(value["reasons"]) + len(value["protective"])
+
+    return max((t for t in told() if t.event.type == "opened"), key=reasons)
 
 
 def life() -> str:
@@ -170,17 +175,27 @@ def _events() -> Iterator[Event]:
 
 def shown(value: dict[str, Any]) -> dict[str, Any]:
     """A value as the page has it: four digits, and the model's checksum left out."""
-    found: dict[str, Any] = _rounded(value)
-    labels, _, checksum = found["score"]["model"].partition("-")
-    found["score"]["model"] = labels + ("-..." if checksum else "")
+    found: dict[str, Any] = rounded(value)
+    found["score"]["model"] = version(found["score"]["model"])
     return found
 
 
-def _rounded(value: Any) -> Any:
+def version(model: str) -> str:
+    """A model's version without its checksum, which may differ between processors.
+
+    >>> version("12-5f3a"), version("0")
+    ('12-...', '0')
+    """
+    labels, _, checksum = model.partition("-")
+    return labels + ("-..." if checksum else "")
+
+
+def rounded(value: Any) -> Any:
+    """With four digits, at any depth."""
     if isinstance(value, dict):
-        return {name: _rounded(inner) for name, inner in value.items()}
+        return {name: rounded(inner) for name, inner in value.items()}
     if isinstance(value, list):
-        return [_rounded(inner) for inner in value]
+        return [rounded(inner) for inner in value]
     return float(f"{value:.{DIGITS}g}") if isinstance(value, float) else value
 
 

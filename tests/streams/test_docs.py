@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 import pytest
+import yaml
 from click.testing import CliRunner
 
 from models import store
@@ -27,7 +28,7 @@ from streams import dead_letters, position
 from streams.cli.lag import EXIT_CODES
 from streams.cli.main import COMMANDS, main
 from streams.dead_letters import MISROUTED, PROCESSING_ERROR
-from streams.docs import DOCS, PAGES, alerts, commands, markdown, rewritten
+from streams.docs import DOCS, FILES, PAGES, alerts, asyncapi, commands, markdown, rewritten
 from streams.docs import main as rewrite
 from streams.docs.settings import GROUPS
 from streams.errors import ChurnSignalsError
@@ -87,8 +88,19 @@ def test_no_generated_part_is_stale(name: str) -> None:
     assert rewritten(page(name), PAGES[name]) == page(name), "stale: run make docs"
 
 
+@pytest.mark.parametrize("name", sorted(FILES))
+def test_no_generated_file_is_stale(name: str) -> None:
+    """If this fails: make docs."""
+    assert FILES[name]() == page(name), "stale: run make docs"
+
+
+def test_the_contract_as_a_file_is_the_contract_as_data() -> None:
+    """Nothing changes its type on the way through YAML."""
+    assert yaml.safe_load(page("asyncapi.yaml")) == asyncapi.document()
+
+
 def test_a_stale_page_is_rewritten_between_its_markers_only(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The words around the table stay."""
+    """The words around the table stay; a file that is generated as a whole is written where it is missing."""
     for name in PAGES:
         shutil.copy(DOCS / name, tmp_path / name)
     stale = tmp_path / "features.md"
@@ -97,6 +109,7 @@ def test_a_stale_page_is_rewritten_between_its_markers_only(tmp_path: Path, caps
     assert rewrite(tmp_path) == 0
     assert stale.read_text(encoding="utf-8") == good
     assert f"{stale}: rewritten" in capsys.readouterr().out.splitlines()
+    assert all((tmp_path / name).read_text(encoding="utf-8") == page(name) for name in FILES)
     assert rewrite(tmp_path) == 0
     assert capsys.readouterr().out == ""
 

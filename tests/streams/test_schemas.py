@@ -12,26 +12,16 @@ import jsonschema
 import pytest
 
 from models.alerts import BANDS, STATES, TYPES, AlertEvent, AlertScore, AlertSettings, Handling, due_ms, step
-from models.backtest import Backtest
-from models.definition import ChurnDefinition
 from models.duration import DAY_MS
 from models.effects import BARRIERS
 from models.event import Event, decode
-from models.features import CATALOGUE, NAMES, RELATIVE
-from models.label import label_value
-from models.model import Model
 from models.outputs import alert_value
 from models.point import DECISIVE, EVENT, SILENCE, SNAPSHOT
 from models.reasons import CODES, PLAYBOOKS
 from models.rejected import MAX_PROPERTIES
-from models.scorebook import tell
-from models.simulation import Settings as Simulated
-from models.simulation import Simulation
-from models.space import FeatureSpace
-from streams.docs import alerts
+from streams.docs import alerts, samples
 from streams.docs.schemas import NAMES as SCHEMA_NAMES
 from streams.docs.schemas import SCHEMAS, schema
-from streams.partitioner import partition_of
 from streams.settings import Settings
 from streams.topics import ALERTS, EVENTS, LABELS, SCORES, name_of
 
@@ -152,23 +142,8 @@ def test_every_alert_of_the_simulated_customers_is_valid() -> None:
 @pytest.fixture(scope="module")
 def written() -> dict[str, Any]:
     """A value of each kind that leaves, of a few simulated customers."""
-    definition = ChurnDefinition.parse('[churn.definitions.left]\nevent = "Subscription Cancelled"\n')
-    run = Backtest(definition, Model(FeatureSpace(NAMES, RELATIVE, CATALOGUE)), 1, partition_of)
-    found: dict[str, Any] = {}
-
-    def look(_: int, effects: Any) -> None:
-        told, changes = tell(run.partitions[0].context, effects, run.stores[0])
-        run.stores[0].apply(changes)
-        for _, value in told[-1:]:
-            found["score"] = json.loads(value)
-        for example in effects.examples[-1:]:
-            found["label"] = json.loads(label_value(example))
-
-    run.on_effects = look
-    lines = Simulation(Simulated(customers=4, days=45)).events()
-    for _ in run.run(event for line in lines if isinstance(event := decode(line.value, [], None), Event)):
-        pass
-    return found | {"alert": published()}
+    made = samples.written()
+    return {"score": made.score, "label": json.loads(made.labels[-1]), "alert": published()}
 
 
 def published() -> dict[str, Any]:

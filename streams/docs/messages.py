@@ -1,0 +1,149 @@
+"""What a record of each topic holds, as the contract says it: key, headers, payload."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from streams import dead_letters
+from streams.model_reader import LABELS_OFFSET_HEADER
+from streams.processor import FORWARDED, TIMESTAMP
+from streams.topics import ALERTS, CHANGELOG, DEAD_LETTERS, EVENTS, LABELS, METRICS, MODEL, SCORES, Topic
+
+JSON: Final = "application/json"
+BYTES: Final = "application/octet-stream"
+
+
+@dataclass(frozen=True)
+class Message:
+    """The records of one topic.
+
+    Attributes:
+        payload: a JSON Schema, or a reference to one.
+        headers: a JSON Schema of the headers as texts; None where there are none.
+        content_type: of the value.
+        key: a JSON Schema of the record's key as a text.
+    """
+
+    name: str
+    title: str
+    payload: dict[str, Any]
+    key: dict[str, Any]
+    headers: dict[str, Any] | None = None
+    content_type: str = JSON
+
+
+def _schema(name: str) -> dict[str, str]:
+    return {"$ref": f"schemas/{name}.schema.json"}
+
+
+def _headers(texts: dict[str, str], *, required: bool = True) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "type": "object",
+        "properties": {name: {"type": "string", "description": said} for name, said in texts.items()},
+    }
+    return found | ({"required": list(texts)} if required else {})
+
+
+def _key(topic: Topic, **more: Any) -> dict[str, Any]:
+    return {"type": "string", "description": f"{topic.key[0].upper()}{topic.key[1:]}.", **more}
+
+
+_CUSTOMER: Final = {"minLength": 1, "maxLength": 256}
+_NUMBER: Final = {"type": ["number", "null"]}
+_COUNT: Final = {"type": "integer", "minimum": 0}
+
+_QUALITY: Final[dict[str, Any]] = {
+    "type": "object",
+    "description": "How good the model is, each label judged before it was learned; null where too few are seen.",
+    "properties": {
+        "labels": {**_COUNT, "description": "Labels learned."},
+        "positives": {**_COUNT, "description": "Those of customers who churned."},
+        "skipped": {**_COUNT, "description": "Records of the labels topic that are no labels."},
+        "answering": {"type": "string", "description": "Which member answers."},
+        "log_loss": {
+            "type": "object",
+            "description": "Of the answer, and of each member alone.",
+            "additionalProperties": _NUMBER,
+        },
+        **dict.fromkeys(("trust", "auc", "ece", "brier", "rate", "mean_probability"), _NUMBER),
+        "reliability": {"type": "array", "items": {"type": "object"}, "description": "Bins of a reliability diagram."},
+        "days": {
+            "type": "array",
+            "items": {"type": "array"},
+            "description": "Day since 1970, labels, positives, log loss, the prior's, AUC, ECE.",
+        },
+    },
+    "required": ["labels", "positives", "log_loss"],
+}
+
+MESSAGES: Final[dict[str, Message]] = {  # by the role of the topic
+    EVENTS.role: Message(
+        "event",
+        "What a customer did",
+        _schema("event"),
+        _key(EVENTS, **_CUSTOMER),
+        _headers(
+            {
+                "ce_specversion": "1.0, of a CloudEvent in binary mode.",
+                "ce_source": "Of a CloudEvent in binary mode.",
+                "ce_id": "Of a CloudEvent in binary mode; with ce_source it identifies the event.",
+                "ce_time": "When it happened, if the payload does not say.",
+                FORWARDED: "PARTITION@OFFSET where it first landed; written by workers.",
+                TIMESTAMP: "The first record's timestamp in epoch milliseconds; written by workers.",
+            },
+            required=False,
+        ),
+    ),
+    DEAD_LETTERS.role: Message(
+        "dead_letter",
+        "An event that cannot be used, byte for byte, and why",
+        {"type": "string", "description": "The bytes as received, shown here as text."},
+        _key(DEAD_LETTERS),
+        _headers(
+            {
+                dead_letters.EXCEPTION: "Rejected, Misrouted, or the name of the exception.",
+                dead_letters.MESSAGE: "What is wrong and what to change.",
+                dead_letters.TOPIC: "Where the event stood: its topic.",
+                dead_letters.PARTITION: "Its partition.",
+                dead_letters.OFFSET: "Its offset.",
+                dead_letters.REASON: "One of a fixed set: events.md.",
+            }
+        ),
+        BYTES,
+    ),
+    ALERTS.role: Message(
+        "alert",
+        "One change of an alert, a CloudEvent in binary mode",
+        _schema("alert"),
+        _key(ALERTS, **_CUSTOMER),
+        _headers(
+            {
+                "ce_specversion": "1.0",
+                "ce_id": "alert_id-seq, the same in every replay: forget what has been seen by it.",
+                "ce_source": "/churn-signals",
+                "ce_type": "churn.alert.TYPE.v1",
+                "ce_time": "When the change happened, in event time.",
+                "ce_subject": "The customer id.",
+                "content-type": JSON,
+            }
+        ),
+    ),
+    SCORES.role: Message("score", "The newest score of a customer", _schema("score"), _key(SCORES, **_CUSTOMER)),
+    LABELS.role: Message("label", "A matured training example", _schema("label"), _key(LABELS, **_CUSTOMER)),
+    MODEL.role: Message(
+        "snapshot",
+        "The model as JSON: data, never code",
+        {"type": "object", "description": "Read by workers and trainers; its layout may change with any version."},
+        _key(MODEL),
+        _headers({LABELS_OFFSET_HEADER: "Offset of the first label that it has not learned."}),
+    ),
+    METRICS.role: Message("metric", "How good the model is", _QUALITY, _key(METRICS)),
+    CHANGELOG.role: Message(
+        "change",
+        "The workers' memory, theirs alone",
+        {"type": "string", "description": "Bytes whose layout may change with any version; empty for a tombstone."},
+        _key(CHANGELOG),
+        content_type=BYTES,
+    ),
+}
