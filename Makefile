@@ -80,9 +80,11 @@ debian-tools:  ## promtool, and a browser for tests, from Debian's packages; tes
 docs: $(STAMP)  ## rewrite the generated parts of the documentation
 	$(BIN)/python -m streams.docs
 
-lock:  ## rewrite requirements.lock (needs uv)
+lock:  ## rewrite requirements.lock, and its part that containers need (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
 	  --all-extras --no-header --output-file requirements.lock pyproject.toml
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
+	  --constraint requirements.lock --no-header --output-file requirements-run.lock pyproject.toml
 
 clean:  ## remove the environment, the embedded broker's data and all caches
 	rm -rf $(VENV) .data .mypy_cache .ruff_cache .pytest_cache .hypothesis
