@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 DATA ?= ../shared/data
 LOG ?= $(DATA)/oulad-2013j.jsonl.gz
 
-.PHONY: help debian-tools install test lint unit laws broker-test crash-test crash demo bench bench-full bench-check bench-latency bench-recovery bench-model quality audit docs lock clean
+.PHONY: help debian-tools install test lint unit laws broker-test crash-test browser-test crash demo bench bench-full bench-check bench-latency bench-recovery bench-console bench-model quality screenshots audit docs lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -22,7 +22,7 @@ $(STAMP): requirements.lock pyproject.toml
 demo: $(STAMP)  ## everything on this machine: alerts as they come, until Ctrl-C; a log instead of the simulator: DATA=FILE
 	@$(BIN)/churn-signals demo $(if $(CONFIG),--config "$(CONFIG)") $(if $(filter command,$(origin DATA)),"$(DATA)")
 
-test: lint unit laws broker-test crash-test  ## everything that has to hold before a change lands
+test: lint unit laws broker-test crash-test browser-test  ## everything that has to hold before a change lands
 
 lint: $(STAMP)  ## style and types
 	$(BIN)/ruff check .
@@ -40,6 +40,9 @@ broker-test: $(STAMP)  ## tests against real Apache Kafka, which they start and 
 
 crash-test: $(STAMP)  ## kill, pause and outage against an oracle; the fault matrix in short
 	$(BIN)/python -m pytest -n 2 --dist loadfile tests/crash
+
+browser-test: $(STAMP)  ## the console in headless Chromium, against Kafka, a worker and a trainer; skipped without (debian-tools)
+	$(BIN)/python -m pytest -rs tests/browser
 
 crash: $(STAMP)  ## the fault matrix: lost, double, extra and the longest outage, whatever breaks (ROWS=1,3 SEEDS=20 SEED=1 LONG=1 JSON=OUT)
 	@$(BIN)/python -m tests.crash.matrix $(if $(ROWS),--rows $(ROWS)) $(if $(SEEDS),--seeds $(SEEDS)) \
@@ -65,6 +68,9 @@ bench-latency: $(STAMP)  ## from an event to its score and its alert, at 10, 50 
 bench-recovery: $(STAMP)  ## seconds until 1,000,000 customers are recovered, from nothing and with the local store
 	$(BIN)/python -m benchmarks.recovery
 
+bench-console: $(STAMP)  ## the console at 100,000 customers and 10,000 open alerts: seconds to the first page, memory
+	$(BIN)/python -m benchmarks.console
+
 bench-model: $(STAMP)  ## microseconds an event by stage, from a real log where there is one (DATA=folder), else simulated
 	$(BIN)/python -m benchmarks.model $(DATA)/oulad-2013j.jsonl.gz
 
@@ -76,6 +82,9 @@ audit: $(STAMP)  ## known vulnerabilities of every pinned package (3: nobody ans
 
 debian-tools:  ## promtool, and a browser for tests, from Debian's packages; tests without theirs are skipped
 	apt-get update -q && apt-get install -y -q --no-install-recommends prometheus chromium chromium-driver
+
+screenshots: $(STAMP)  ## pictures of the console, in docs/images (needs Chromium: debian-tools)
+	$(BIN)/python -m tests.browser.screenshots
 
 docs: $(STAMP)  ## rewrite the generated parts of the documentation
 	$(BIN)/python -m streams.docs

@@ -1,4 +1,4 @@
-"""The product's worker (or PRODUCT_ROLE) as a program that the harness can start and kill."""
+"""The product's worker (or PRODUCT_ROLE, with its options) as a program that the harness can start and kill."""
 
 from __future__ import annotations
 
@@ -7,4 +7,4 @@ import os
 from streams.cli.main import main
 
 if __name__ == "__main__":
-    main([os.environ.get("PRODUCT_ROLE", "worker")])
+    main(os.environ.get("PRODUCT_ROLE", "worker").split())

@@ -1,0 +1,28 @@
+"""The console benchmark's records: everybody once, under an id and an alert of their own."""
+
+from __future__ import annotations
+
+import json
+
+from benchmarks.console.records import Sample, told
+
+ALERT = b"ab" * 16
+
+
+def sample(name: str, alert: bytes | None) -> Sample:
+    score = {"customer": {"id": name}, "alert": alert and {"id": alert.decode()}}
+    change = alert and json.dumps({"alert_id": alert.decode(), "customer": {"id": name}, "dedup_key": f"{name}/d"})
+    return Sample(name.encode(), json.dumps(score).encode(), change and (change.encode(), alert))
+
+
+def test_everybody_has_a_score_and_the_first_an_open_alert() -> None:
+    """Rule: ids of customers and alerts are their own, and a score names the alert of its customer."""
+    found = [sample("c000007", ALERT), sample("c000008", None), sample("c000009", None)]
+    rows = list(told(found, 10, 3))
+    assert [json.loads(score)["customer"]["id"] for _, score, _ in rows] == [name.decode() for name, _, _ in rows]
+    assert len({name for name, _, _ in rows}) == 10
+    alerts = [json.loads(alert) for _, _, alert in rows if alert is not None]
+    assert [alert["customer"]["id"] for alert in alerts] == [name.decode() for name, _, _ in rows[:3]]
+    assert [json.loads(score)["alert"]["id"] for _, score, _ in rows[:3]] == [alert["alert_id"] for alert in alerts]
+    assert len({alert["alert_id"] for alert in alerts}) == 3
+    assert [alert["dedup_key"] for alert in alerts] == [f"{name.decode()}/d" for name, _, _ in rows[:3]]

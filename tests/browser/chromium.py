@@ -1,0 +1,113 @@
+"""Headless Chromium, driven through its own chromedriver, with a profile that ends with it."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeVar
+
+from selenium import webdriver
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.remote.webelement import WebElement
+
+AXE = Path(__file__).parent / "vendor" / "axe.min.js"
+WIDE, PHONE = 1280, 390
+_HEIGHT = 900
+_FLAGS = (
+    "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync", "--force-color-profile=srgb",
+    "--hide-scrollbars", "--disable-dev-shm-usage",
+)  # fmt: skip
+_WAIT_S = 15.0
+_POLL_S = 0.02
+
+Found = TypeVar("Found")
+
+
+def missing() -> str:
+    """The programs that are not here, for a person; empty if a browser can be started."""
+    return " and ".join(name for name in ("chromium", "chromedriver") if shutil.which(name) is None)
+
+
+class Chromium:
+    """One browser window; closed by leaving it. `driver` is Selenium's."""
+
+    def __init__(self, profile: Path) -> None:
+        options = webdriver.ChromeOptions()
+        options.binary_location = shutil.which("chromium") or ""
+        for flag in (*_FLAGS, f"--user-data-dir={profile}", f"--window-size={WIDE},{_HEIGHT}"):
+            options.add_argument(flag)
+        options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+        self.driver = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
+        self.driver.set_page_load_timeout(_WAIT_S)
+        self.driver.set_script_timeout(2 * _WAIT_S)
+
+    def __enter__(self) -> Chromium:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.driver.quit()
+
+    def look(self, *, width: int = WIDE, height: int = _HEIGHT, dark: bool = False) -> None:
+        """From here on with a screen of this width, in light or dark colours."""
+        metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width == PHONE}
+        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme]})
+
+    def open(self, address: str) -> None:
+        """Load a page, and forget what the console said before."""
+        self.messages()
+        self.driver.get(address)
+
+    def messages(self) -> list[str]:
+        """What the browser's console has said since it was last asked: errors, refused scripts, missing files."""
+        return [entry["message"] for entry in self.driver.get_log("browser")]
+
+    def ask(self, script: str, *arguments: Any) -> Any:
+        """What a script returns."""
+        return self.driver.execute_script(script, *arguments)
+
+    def find(self, selector: str) -> WebElement:
+        """The first element of a kind."""
+        return self.driver.find_element("css selector", selector)
+
+    def wait(self, what: str, found: Callable[[], Found], seconds: float = _WAIT_S) -> Found:
+        """Until something is true; what it was."""
+        deadline = time.monotonic() + seconds
+        while not (value := found()):
+            assert time.monotonic() < deadline, f"{what}: not within {seconds:.0f} s"
+            time.sleep(_POLL_S)
+        return value
+
+    def click(self, selector: str) -> None:
+        """Activate the first element of a kind in one step: a live page may replace it between two."""
+        self.ask("document.querySelector(arguments[0]).click()", selector)
+
+    def press(self, key: str) -> None:
+        """A key, wherever the focus is."""
+        ActionChains(self.driver).send_keys(key).perform()
+
+    def freeze(self) -> None:
+        """The page stays as it is, whatever the stream of changes says."""
+        self.ask("document.getElementById('live').dataset.on = 'nothing'")
+
+    def violations(self) -> list[str]:
+        """Every rule of axe-core that the page breaks, with the element."""
+        self.freeze()
+        self.ask(AXE.read_text(encoding="utf-8"))
+        found = self.driver.execute_async_script(
+            "const done = arguments[0];"
+            " axe.run().then((found) => done(found.violations), (failure) => done([{id: String(failure), nodes: []}]));"
+        )
+        return [
+            f"{one['id']}: {node['html'][:200]} ({node.get('failureSummary', '')})"
+            for one in found
+            for node in one["nodes"] or [{"html": ""}]
+        ]

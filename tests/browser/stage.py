@@ -1,0 +1,123 @@
+"""All that a browser looks at: a broker, a worker, a trainer and a console as processes, fed by simulated customers."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import re
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import orjson
+
+from models.outputs import alert_headers
+from models.primitives import DAY_MS
+from streams.cli.publish import send
+from streams.demo.source import SIMULATED_FROM_MS, SIMULATED_HISTORY_MS, Simulated
+from streams.embedded_broker import EmbeddedBroker
+from streams.lag import measure
+from streams.learner import QUALITY_KEY
+from streams.partitioner import partition_of
+from streams.processing import Output
+from streams.topics import ALERTS, METRICS, Topic, create_topics, name_of
+from streams.transactions import FencedProducer
+from tests.crash.harness import Run
+from tests.streams.alert_values import life
+
+ROOT = Path(__file__).parents[2]
+PROGRAM = ROOT / "tests" / "broker" / "product.py"
+CUSTOMERS = 100
+# The history teaches the model; then so many days are scored with what it has learned.
+_HISTORY_END_MS = SIMULATED_FROM_MS + SIMULATED_HISTORY_MS
+_END_MS = _HISTORY_END_MS + 12 * DAY_MS
+BROKEN = (b"not json", b'{"type":"page"}', b'{"type":"dance","userId":"u","timestamp":"2000-01-02T00:00:00Z"}')
+# What takes seconds on a quiet machine: a busy one may be twenty times slower.
+WAIT_S = 120.0
+
+
+class Stage:
+    """Set up by `with`; everything has been applied and the model has learned when it is entered.
+
+    Attributes:
+        broker: the one node, which may be stopped and started again.
+        address: of the console, ends with a slash.
+    """
+
+    def __init__(self, directory: Path, customers: int = CUSTOMERS) -> None:
+        self.broker = EmbeddedBroker(directory / "broker")
+        self.address = ""
+        self._directory = directory
+        self._customers = customers
+
+    def __enter__(self) -> Stage:
+        self.broker.start()
+        self.run = Run(
+            "browser", self.broker.address, self._directory,
+            partitions=2, config=str(ROOT / "churn.toml"), clock="event", snapshot_interval_ms=1_000,
+        )  # fmt: skip
+        try:
+            asyncio.run(self._play())
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.run.end()
+        self.broker.stop()
+
+    async def _play(self) -> None:
+        settings = self.run.settings
+        await create_topics(settings)
+        for role, options in (("worker", ""), ("trainer", ""), ("console", " --port 0")):
+            self.run.start(role, program=PROGRAM, PRODUCT_ROLE=role + options)
+        simulated = Simulated(self._customers, seed=1).items()
+        items = list(itertools.takewhile(lambda item: item.time_ms < _END_MS, simulated))
+        history = [item.value for item in items if item.time_ms < _HISTORY_END_MS]
+        for values in ([*BROKEN, *history], [item.value for item in items[len(history) :]]):
+            await send(settings, values)
+            await self._applied()
+        self.address = await self._console_address()
+
+    async def _applied(self) -> None:
+        """Wait until nothing waits, and the trainer has told of the model."""
+        deadline = time.monotonic() + WAIT_S
+        while any(row.lag for row in await measure(self.run.settings)) or not await self._quality():
+            assert time.monotonic() < deadline, self._logs()
+            await asyncio.sleep(0.2)
+
+    async def _quality(self) -> bool:
+        return any(key == QUALITY_KEY for _, key, _ in await self.run.read(name_of(METRICS, self.run.settings)))
+
+    async def _console_address(self) -> str:
+        deadline = time.monotonic() + WAIT_S
+        while (found := re.search(r"The console is at (\S+)", self.run.log_of("console"))) is None:
+            assert time.monotonic() < deadline, self._logs()
+            await asyncio.sleep(0.1)
+        return found[1]
+
+    def records_about(self, alert_id: str, topic: Topic) -> list[dict[str, Any]]:
+        """Records of a topic that name this alert, in order: what people did with it, or its own changes."""
+        found = asyncio.run(self.run.read(name_of(topic, self.run.settings)))
+        return [orjson.loads(value) for _, _, value in found if value is not None and alert_id.encode() in value]
+
+    def raise_alert(self, customer: str) -> tuple[str, float]:
+        """Publish the record of an opened alert, as a worker would; its id, and the record's time (s)."""
+        return asyncio.run(self._raise_alert(customer))
+
+    async def _raise_alert(self, customer: str) -> tuple[str, float]:
+        settings, (event, value) = self.run.settings, life(customer)[0]
+        producer = await FencedProducer.open(settings, "teller")
+        partition, headers = partition_of(customer.encode(), settings.partitions), alert_headers(event, customer)
+        record_s = time.time()
+        output = Output(name_of(ALERTS, settings), partition, customer.encode(), value, headers, int(record_s * 1000))
+        await producer.commit([output])
+        await producer.close()
+        return event.alert_id, record_s
+
+    def _logs(self) -> str:
+        return "\n".join(f"{name}: {self.run.log_of(name)[-2000:]}" for name in self.run.workers)
