@@ -42,7 +42,7 @@ crash-test: $(STAMP)  ## kill, pause and outage against an oracle; the fault mat
 	$(BIN)/python -m pytest -n 2 --dist loadfile tests/crash
 
 browser-test: $(STAMP)  ## the console in headless Chromium, against Kafka, a worker and a trainer; skipped without (debian-tools)
-	$(BIN)/python -m pytest -rs tests/browser
+	$(BIN)/python -m pytest -rfs tests/browser
 
 crash: $(STAMP)  ## the fault matrix: lost, double, extra and the longest outage, whatever breaks (ROWS=1,3 SEEDS=20 SEED=1 LONG=1 JSON=OUT)
 	@$(BIN)/python -m tests.crash.matrix $(if $(ROWS),--rows $(ROWS)) $(if $(SEEDS),--seeds $(SEEDS)) \

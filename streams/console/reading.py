@@ -80,7 +80,9 @@ class Reading:
         while True:
             try:
                 await work()
-            except (KafkaError, ChurnSignalsError, OSError, TimeoutError) as failure:
+            except TimeoutError:  # before OSError, of which it is a kind; it has no words of its own
+                self._says(f"the broker at {self._settings.kafka_bootstrap_servers} does not answer in time")
+            except (KafkaError, ChurnSignalsError, OSError) as failure:
                 self._says(str(failure) or repr(failure))
             await asyncio.sleep(_RETRY_S)
 
