@@ -29,6 +29,26 @@ from streams.processor import SPACE
 from streams.topics import ALERTS, CHANGELOG, EVENTS, LABELS, SCORES, name_of
 
 DRAIN_TIMEOUT_S = 90.0
+# Weeks instead of months, so that many labels mature within the events of a test.
+CHURN = """
+[churn.definitions.left]
+event = "Subscription Cancelled"
+[churn.definitions.inactivity]
+not_performed = ["*"]
+for = "8d"
+if_active_in = "8d"
+[label]
+primary = ["left", "inactivity"]
+horizon = "8d"
+grace = "1d"
+[snapshot]
+every = "3d"
+[alerts]
+enter = "top 10%"
+dwell = "6h"
+cooldown = "3d"
+reminder = "2d"
+"""
 
 
 class Fold(NamedTuple):

@@ -19,7 +19,7 @@ import orjson
 import pytest
 from aiokafka import AIOKafkaProducer
 from harness import Run, scenario
-from oracle import drained, equal, equal_by_named_model, read
+from oracle import CHURN, drained, equal, equal_by_named_model, read
 
 from models.backtest import Backtest
 from models.definition import ChurnDefinition
@@ -44,26 +44,6 @@ REAL_LOG = ROOT.parent / "shared" / "data" / "oulad-2013j.jsonl.gz"
 PARTITIONS = 2
 WAIT_S = 60.0
 
-# Weeks instead of months, so that many labels mature within the events of the test.
-CHURN = """
-[churn.definitions.left]
-event = "Subscription Cancelled"
-[churn.definitions.inactivity]
-not_performed = ["*"]
-for = "8d"
-if_active_in = "8d"
-[label]
-primary = ["left", "inactivity"]
-horizon = "8d"
-grace = "1d"
-[snapshot]
-every = "3d"
-[alerts]
-enter = "top 10%"
-dwell = "6h"
-cooldown = "3d"
-reminder = "2d"
-"""
 # The real log begins with months in which students register and nobody does anything: few snapshots, or they are all.
 REAL_CHURN = CHURN.replace('every = "3d"', 'every = "28d"').replace('"8d"', '"14d"')
 # Which of the five workers that come are killed. A death is noticed after the session: six seconds each.

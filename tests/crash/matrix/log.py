@@ -6,6 +6,8 @@ import itertools
 from functools import lru_cache
 from typing import Final
 
+from oracle import CHURN
+
 from models.backtest import Backtest
 from models.definition import ChurnDefinition
 from models.event import Event, decode
@@ -18,26 +20,6 @@ from streams.processor import SPACE
 PARTITIONS: Final = 4
 EVENTS: Final = 6_000  # five weeks of 80 customers
 
-# Horizons of days, so that hundreds of labels mature within the events of a run.
-CHURN: Final = """
-[churn.definitions.left]
-event = "Subscription Cancelled"
-[churn.definitions.inactivity]
-not_performed = ["*"]
-for = "8d"
-if_active_in = "8d"
-[label]
-primary = ["left", "inactivity"]
-horizon = "8d"
-grace = "1d"
-[snapshot]
-every = "3d"
-[alerts]
-enter = "top 10%"
-dwell = "6h"
-cooldown = "3d"
-reminder = "2d"
-"""
 DEFINITION: Final = ChurnDefinition.parse(CHURN)
 
 
