@@ -193,6 +193,7 @@ class PartitionStore:
             if _says_full(failure):
                 raise self._full(failure) from failure
             # Truncated or from another program: a cache is rebuilt, not repaired.
+            log.warning("the store %s cannot be opened and is made anew: %s", self.directory, str(failure))
             shutil.rmtree(self.directory, ignore_errors=True)
             try:
                 self._db = Rdict(str(self.directory), options)
