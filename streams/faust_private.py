@@ -32,7 +32,7 @@ from faust.types import TP, ConsumerMessage
 from streams import aiokafka_private as private
 from streams.assignment import Claims, share
 from streams.errors import ConfigurationError, InputLost
-from streams.logs import get_logger
+from streams.logs import get_logger, left_behind
 from streams.ownership import Ownership
 from streams.processing import Batch
 from streams.settings import Settings
@@ -123,6 +123,7 @@ class _Thread(driver.AIOKafkaConsumerThread):
 
     def _create_worker_consumer(self, transport: Any) -> AIOKafkaConsumer:
         settings: Settings = self.app.settings
+        self.thread_loop.set_exception_handler(left_behind)
         return AIOKafkaConsumer(
             **settings.connection(),
             client_id=settings.client_id("worker"),

@@ -11,6 +11,7 @@ the fields of `FIELDS` are written.
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import logging
 import os
@@ -25,6 +26,7 @@ from typing import Any, Final
 
 import orjson
 import structlog
+from aiokafka.errors import KafkaError
 from structlog.typing import EventDict, WrappedLogger
 
 from streams.settings import MASK, Settings
@@ -113,6 +115,17 @@ def exit_now(code: int) -> None:
     """End although a thread of the consumer may still wait for a broker."""
     logging.shutdown()
     os._exit(code)
+
+
+def left_behind(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """A loop's handler of what nobody waits for any more: of Kafka's errors the owner has told what they mean.
+
+    A fenced producer leaves futures behind, a zombie's consumer the commit of an offset in a group that went on.
+    """
+    if isinstance(context.get("exception"), KafkaError):
+        logging.getLogger(__name__).debug("left behind: %r", context["exception"])
+    else:
+        loop.default_exception_handler(context)
 
 
 def told(error: BaseException) -> str:

@@ -13,7 +13,7 @@ from aiokafka.errors import KafkaError
 from streams.errors import ChurnSignalsError
 from streams.faust_private import BatchSchema, EngineApp
 from streams.health import Check
-from streams.logs import get_logger
+from streams.logs import get_logger, left_behind
 from streams.model_reader import ModelReader, Snapshot
 from streams.ownership import Names, Ownership
 from streams.processing import Batch, ProcessorFactory
@@ -117,7 +117,7 @@ def run_until_signal(main: Callable[[asyncio.Event], Awaitable[None]]) -> int:
     async def guarded() -> int:
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
-        loop.set_exception_handler(_unheard)
+        loop.set_exception_handler(left_behind)
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stop.set)
         try:
@@ -137,11 +137,3 @@ def run_until_signal(main: Callable[[asyncio.Event], Awaitable[None]]) -> int:
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     return loop.run_until_complete(guarded())
-
-
-def _unheard(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """A producer that was fenced leaves futures that nobody waits for any more: the loss itself was reported."""
-    if isinstance(context.get("exception"), KafkaError):
-        log.debug("left behind: %r", context["exception"])
-    else:
-        loop.default_exception_handler(context)

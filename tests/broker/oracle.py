@@ -61,6 +61,13 @@ class Fold(NamedTuple):
     effects: list[Effects]
 
 
+class Earlier(NamedTuple):
+    """What an earlier release had applied of a partition, and the model snapshot that it scored with."""
+
+    next_offset: int
+    snapshot: bytes
+
+
 def offline(
     definition: ChurnDefinition,
     topic: str,
@@ -68,13 +75,25 @@ def offline(
     entries: Sequence[Entry],
     snapshot: bytes,
     cuts: Sequence[tuple[Sequence[Entry], int]] = (),
+    earlier: Earlier | None = None,
 ) -> Fold:
     """The same fold by the backtest's store, a day at a time, as a backtest cuts it; or as `cuts` says, each with the
-    wall clock (ms) up to which deadlines were looked at."""
+    wall clock (ms) up to which deadlines were looked at. What an earlier release had done is folded too, its outputs
+    are not there."""
     store = MemoryStore()
-    partition = Partition(definition, store, Model.restore_scorer(snapshot, SPACE), topic=topic, number=number)
+    scorer = Model.restore_scorer(snapshot, SPACE)
+    partition = Partition(definition, store, scorer, topic=topic, number=number)
     fold = Fold(store.records, [], [], [], [])
-    for part, until_ms in cuts or [(day, 0) for day in _days(entries)]:
+    parts = cuts or [(day, 0) for day in _days(entries)]
+    if earlier is not None:
+        before = [entry for entry in entries if entry.offset < earlier.next_offset]
+        partition.scorer = Model.restore_scorer(earlier.snapshot, SPACE)
+        for day in _days(before):
+            effects = partition.process(day, 0)
+            store.apply({**effects.changes, **tell(partition.context, effects, store)[1]})
+        partition.scorer = scorer
+        parts = [(day, 0) for day in _days(entries[len(before) :])]
+    for part, until_ms in parts:
         effects = partition.process(part, until_ms)
         told, histories = tell(partition.context, effects, store)
         store.apply({**effects.changes, **histories})

@@ -6,6 +6,7 @@ import gzip
 import itertools
 import sys
 from base64 import b64decode, b64encode
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,7 +16,7 @@ from models.backtest import MemoryStore
 from models.definition import ChurnDefinition
 from models.model import Model
 from models.simulation import Settings as Population
-from models.simulation import Simulation
+from models.simulation import SimulatedEvent, Simulation
 from streams.model_reader import Snapshot
 from streams.partitioner import partition_of
 from streams.position import POSITION_KEY, encode
@@ -74,10 +75,15 @@ def read(name: str) -> Fixture:
     )
 
 
+def simulation() -> Iterator[SimulatedEvent]:
+    """What the fixtures' customers do, also after the fixtures' end."""
+    return Simulation(Population(customers=40, days=60, seed=3)).events()
+
+
 def written() -> Fixture:
     """By the program as it is here: the transactions of a worker, without a broker."""
     definition = ChurnDefinition.parse(CHURN)
-    simulated = itertools.islice(Simulation(Population(customers=40, days=60, seed=3)).events(), EVENTS)
+    simulated = itertools.islice(simulation(), EVENTS)
     offsets = [0] * PARTITIONS
     events, changelog = [], []
     for e in simulated:

@@ -8,19 +8,21 @@ from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from oracle import offline, read
+from oracle import Earlier, offline, read
 
 from models.definition import ChurnDefinition
 from models.event import Event, decode
 from models.partition import Entry
 from streams import position
 from streams.dead_letters import MISROUTED, PROCESSING_ERROR, DeadLetter
+from streams.partitioner import partition_of
 from streams.processor import FORWARDED, TIMESTAMP
 from streams.topics import ALERTS, CHANGELOG, DEAD_LETTERS, EVENTS, LABELS, SCORES, name_of
 from tests.crash.matrix.harm import POISON
 from tests.crash.matrix.live import cuts_of, receipts_of
-from tests.crash.matrix.log import PARTITIONS, home_of, snapshot
+from tests.crash.matrix.log import snapshot
 from tests.crash.matrix.scene import Scene
+from tests.streams.format_fixture import Fixture
 
 # Ahead of every record: a record's own timestamp caps its event's time.
 _LATER_MS = 4_000_000_000_000
@@ -46,11 +48,19 @@ class Evidence:
     labels: list[bytes] = field(default_factory=list)
 
 
-async def gather(scene: Scene, definition: ChurnDefinition, *, once: bool = False, live: bool = False) -> Evidence:
+async def gather(
+    scene: Scene,
+    definition: ChurnDefinition,
+    *,
+    once: bool = False,
+    live: bool = False,
+    earlier: Fixture | None = None,
+) -> Evidence:
     """Read all topics, fold the input offline, count both.
 
     Args:
         once: events whose id was seen are left out.
+        earlier: what an earlier release had left: its outputs are not in the topics.
         live: wall time decided when deadlines were looked at: each position says by its clock how far that was.
     """
     run, settings = scene.run, scene.run.settings
@@ -60,7 +70,7 @@ async def gather(scene: Scene, definition: ChurnDefinition, *, once: bool = Fals
     events += [record for record in scene.archive if (record.partition, record.offset) not in here]
     events.sort(key=lambda record: (record.partition, record.offset))
     received = receipts_of(run.directory, changelog) if live else None
-    source = _Input(name_of(EVENTS, settings), once, scene.lost, received)
+    source = _Input(name_of(EVENTS, settings), settings.partitions, once, scene.lost, received)
     for record in events:
         source.take(record)
     folds = {
@@ -72,10 +82,11 @@ async def gather(scene: Scene, definition: ChurnDefinition, *, once: bool = Fals
             entries,
             snapshot(),
             cuts_of(changelog, number, entries) if live else (),
+            _earlier(earlier, number),
         )
         for number, entries in source.entries.items()
     }
-    kept, commits = _replay(changelog)
+    kept, commits = _replay(changelog, settings.partitions)
     told = {n: [(r.key, r.value) for r in scores if r.partition == n] for n in folds}
     sent = {n: [(r.key, r.value, tuple(r.headers)) for r in alerts if r.partition == n] for n in folds}
     found: dict[str, Counter[Hashable]] = {
@@ -112,16 +123,18 @@ class _Input:
     def __init__(
         self,
         topic: str,
+        partitions: int,
         once: bool,
         lost: Mapping[int, tuple[int, int]],
         received: Callable[[int, int], int] | None,
     ) -> None:
         self.topic = topic
+        self._partitions = partitions
         self._lost = lost
         self._received = received
         self._once = once
         self._seen: set[int] = set()
-        self.entries: dict[int, list[Entry]] = {number: [] for number in range(PARTITIONS)}
+        self.entries: dict[int, list[Entry]] = {number: [] for number in range(partitions)}
         self.letters: Counter[Hashable] = Counter()
         self.forwards: Counter[Hashable] = Counter()
 
@@ -133,11 +146,12 @@ class _Input:
         timestamp_ms = int(headers[TIMESTAMP]) if TIMESTAMP in headers else record.timestamp
         received_ms = _LATER_MS if self._received is None else self._received(record.partition, record.offset)
         event = decode(record.value, record.headers, timestamp_ms, received_ms)
+        home = partition_of(event.customer.encode(), self._partitions) if isinstance(event, Event) else None
         if not isinstance(event, Event):
             self._refuse(record, event.reason)
-        elif home_of(event.customer) != record.partition and FORWARDED in headers:
+        elif home != record.partition and FORWARDED in headers:
             self._refuse(record, MISROUTED)
-        elif (home := home_of(event.customer)) != record.partition:
+        elif home != record.partition:
             mark = ((FORWARDED, b"%d@%d" % (record.partition, record.offset)), (TIMESTAMP, b"%d" % record.timestamp))
             self.forwards[home, record.key, record.value, (*record.headers, *mark)] += 1
         elif POISON in event.properties:
@@ -159,9 +173,17 @@ def _forwarded_by_us(record: Any) -> bool:
     return TIMESTAMP in dict(record.headers)
 
 
-def _replay(changelog: list[Any]) -> tuple[dict[int, dict[bytes, bytes]], dict[int, list[tuple[int, int]]]]:
+def _earlier(fixture: Fixture | None, number: int) -> Earlier | None:
+    if fixture is None:
+        return None
+    return Earlier(sum(e.partition == number for e in fixture.events), fixture.model)
+
+
+def _replay(
+    changelog: list[Any], partitions: int
+) -> tuple[dict[int, dict[bytes, bytes]], dict[int, list[tuple[int, int]]]]:
     """The newest record of every key, and the positions that were committed."""
-    kept: dict[int, dict[bytes, bytes]] = {number: {} for number in range(PARTITIONS)}
+    kept: dict[int, dict[bytes, bytes]] = {number: {} for number in range(partitions)}
     commits: dict[int, list[tuple[int, int]]] = defaultdict(list)
     for record in changelog:
         if record.key == position.POSITION_KEY:

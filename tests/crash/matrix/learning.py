@@ -22,8 +22,12 @@ from tests.crash.matrix.scene import TRAINED
 _WAIT_S = 60.0
 
 
-async def learned(run: Run) -> tuple[Counter[Hashable], Counter[Hashable]]:
-    """(expected, found): each published snapshot by the labels that it stands for; the last one stands for all."""
+async def learned(run: Run, taught: bytes | None = None) -> tuple[Counter[Hashable], Counter[Hashable]]:
+    """(expected, found): each published snapshot by the labels that it stands for; the last one stands for all.
+
+    Args:
+        taught: the snapshot from which the trainer went on, None for a new model.
+    """
     labels = await read(run, name_of(LABELS, run.settings))
     last = labels[-1].offset if labels else -1
     deadline = time.monotonic() + _WAIT_S
@@ -35,7 +39,7 @@ async def learned(run: Run) -> tuple[Counter[Hashable], Counter[Hashable]]:
         await asyncio.sleep(0.5)
     found: Counter[Hashable] = Counter((r.key, r.value) for r in records if b"/" in r.key)
     expected: Counter[Hashable] = Counter()
-    model, done = Model(SPACE), 0
+    model, done = (Model(SPACE) if taught is None else Model.restore(taught, SPACE)), 0
     for offset in sorted(offsets | {last + 1} if max(offsets, default=0) <= last else offsets):
         while done < len(labels) and labels[done].offset < offset:
             example = read_label(labels[done].value)

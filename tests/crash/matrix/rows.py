@@ -9,11 +9,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from streams.topics import CHANGELOG, MODEL
-from tests.crash.matrix import harm, live, log, stores
+from tests.crash.matrix import formats, harm, live, log, stores
 from tests.crash.matrix.disk import disk_full, may_mount
 from tests.crash.matrix.rights import may_certify, rights_missing
 from tests.crash.matrix.scene import Scene
 from tests.crash.matrix.topics import topics_wrong
+from tests.streams.format_fixture import Fixture
 
 # The harness sets the shortest session that a broker accepts.
 SESSION_S = 6.0
@@ -44,6 +45,7 @@ class Row:
         clock: as CHURN_CLOCK; with another one than "event" the oracle follows what the positions say.
         secured: on a broker of its own that knows users, rights and TLS.
         possible: whether this machine lets it be played.
+        earlier: what an earlier release had left in the topics, with its own count of partitions.
     """
 
     name: str
@@ -60,6 +62,11 @@ class Row:
     clock: str = "event"
     secured: bool = False
     possible: Callable[[], bool] = lambda: True
+    earlier: Fixture | None = None
+
+    @property
+    def partitions(self) -> int:
+        return log.PARTITIONS if self.earlier is None else formats.PARTITIONS
 
     @property
     def number(self) -> str:
@@ -285,6 +292,15 @@ ROWS = (
     Row("8", "half of all events are one customer's", published, publish=harm.lopsided),
     Row("9a", "stores deleted, cut, old, exchanged, stale", local_stores, shares=len(stores.FAULTS) + 2),
     Row("9b", "disk of the stores full", disk_full, shares=3, possible=may_mount),
+    Row(
+        "10",
+        "state and snapshots of earlier formats",
+        formats.earlier_formats,
+        shares=5,
+        publish=formats.goes_on,
+        churn=formats.TODAY.churn,
+        earlier=formats.TODAY,
+    ),
     Row("11", "topics wrong, input deleted", topics_wrong, shares=6),
     Row("12", "password, certificate, rights; SASL_SSL", rights_missing, shares=4, secured=True, possible=may_certify),
     Row(

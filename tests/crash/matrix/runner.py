@@ -10,6 +10,7 @@ from pathlib import Path
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from earlier import lay_out
 from oracle import drained
 
 from models.definition import ChurnDefinition
@@ -23,7 +24,7 @@ from tests.crash.matrix.feed import Feed
 from tests.crash.matrix.learning import learned
 from tests.crash.matrix.rights import secured_broker, settings_of
 from tests.crash.matrix.rows import OUTAGE_LIMIT_S, Row
-from tests.crash.matrix.scene import Scene
+from tests.crash.matrix.scene import TRAINED, Scene
 from tests.crash.matrix.verdict import (
     Tally,
     Verdict,
@@ -69,7 +70,7 @@ def _play(
         f"row{row.name}-seed{seed}",
         broker.address,
         directory,
-        partitions=log.PARTITIONS,
+        partitions=row.partitions,
         config=str(directory / "churn.toml"),
         clock=row.clock,
         snapshot_interval_ms=500,
@@ -105,7 +106,8 @@ async def _whole(row: Row, scene: Scene, verdict: Verdict) -> None:
             await drained(scene.run)
         except AssertionError as stuck:
             scene.problems.append(str(stuck).splitlines()[0])
-        trained = await learned(scene.run) if scene.trainers else None
+        taught = row.earlier.model if row.earlier is not None else None
+        trained = await learned(scene.run, taught) if scene.trainers else None
         scene.problems += await scene.readiness.settled()
     finally:
         for task in (*watching, publishing):
@@ -117,7 +119,7 @@ async def _whole(row: Row, scene: Scene, verdict: Verdict) -> None:
         if process.poll() is None and (code := await asyncio.to_thread(scene.run.stop, name)):
             scene.problems.append(f"{name} stopped with {code} at the end: {scene.last_line(name)}")
     definition = ChurnDefinition.parse(row.churn)
-    evidence = await gather(scene, definition, once=row.once, live=row.clock != "event")
+    evidence = await gather(scene, definition, once=row.once, live=row.clock != "event", earlier=row.earlier)
     verdict.tallies = {kind: Tally.of(must, evidence.found[kind]) for kind, must in evidence.expected.items()}
     if trained is not None:
         verdict.tallies["snapshots"] = Tally.of(*trained)
@@ -130,11 +132,18 @@ async def _prepare(row: Row, scene: Scene) -> None:
         admin = AIOKafkaAdminClient(**settings.connection())
         await admin.start()
         configs = {"max.message.bytes": str(row.topic_limit_bytes)}
-        await admin.create_topics([NewTopic(name_of(EVENTS, settings), log.PARTITIONS, 1, topic_configs=configs)])
+        await admin.create_topics([NewTopic(name_of(EVENTS, settings), row.partitions, 1, topic_configs=configs)])
         await admin.close()
     await create_topics(settings)
+    if row.earlier is not None:
+        await lay_out(scene.run, row.earlier)
     async with AIOKafkaProducer(**settings.connection(), max_request_size=8 * 1024 * 1024) as producer:
         headers = [(LABELS_OFFSET_HEADER, b"0")]
+        if row.earlier is not None:  # the trainer's name too has a snapshot of then
+            for name in (f"{TRAINED}/0", TRAINED):
+                await producer.send_and_wait(
+                    name_of(MODEL, settings), row.earlier.model, key=name.encode(), headers=headers
+                )
         key = settings.model_name.encode()
         await producer.send_and_wait(name_of(MODEL, settings), log.snapshot(), key=key, headers=headers)
 
@@ -163,13 +172,16 @@ def _judge(row: Row, scene: Scene, evidence: Evidence, verdict: Verdict) -> None
     broken = sum(sending.broken for sending in feed.sendings)
     if broken and broken != evidence.broken:
         problems.append(f"{broken} records were broken, {evidence.broken} are refused")
-    if evidence.unmarked != len(feed.sendings):
-        problems.append(f"{len(feed.sendings)} events were sent, the topic holds {evidence.unmarked}")
+    sent = len(feed.sendings) + (len(row.earlier.events) if row.earlier is not None else 0)
+    if evidence.unmarked != sent:
+        problems.append(f"{sent} events were sent, the topic holds {evidence.unmarked}")
     limit_s = row.outage_limit_s + (row.long_more_s if scene.long else 0)
     if verdict.outage_s > limit_s:
         problems.append(f"nothing was committed for {verdict.outage_s:.1f} s, {limit_s:.0f} s are allowed")
     if scene.bereft_ms is not None:
         verdict.takeover_s = takeover_s(scene.bereft_ms, commits, inputs)
+        if not verdict.takeover_s:
+            problems.append("no input waited for the worker that was killed: the test proved nothing")
         if verdict.takeover_s > OUTAGE_LIMIT_S:
             said = f"{verdict.takeover_s:.1f} s from kill -9 of one of two workers to the first new output"
             problems.append(f"{said}, {OUTAGE_LIMIT_S:.0f} s are allowed")

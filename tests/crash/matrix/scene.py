@@ -131,7 +131,8 @@ class Scene:
         """Wait until it has ended by itself, with this exit code and one line that says why."""
         self._may_end[name] = {code}
         found = await asyncio.to_thread(self.run.workers[name].wait, _WAIT_S)
-        if found != code or not re.search(words, self.last_line(name)) or "Traceback" in self.log_of(name):
+        wrong = found != code or self._without_reason(name) is not None
+        if wrong or not re.search(words, self.last_line(name)):
             self.problems.append(f"{name} ended with {found} instead of {code}, {words!r}: {self.last_line(name)}")
 
     async def position(self, number: int) -> int:
@@ -185,6 +186,8 @@ class Scene:
                     continue
                 if code == AGAIN:
                     self.restarts += 1
+                    if (said := self._without_reason(name)) is not None:
+                        self.problems.append(f"{name} ended with {code} and gave no reason on its last line: {said}")
                     self.run.start(name, program=PROGRAM, **self._how[name])
                 else:
                     self._may_end.setdefault(name, set()).add(code)
@@ -208,6 +211,11 @@ class Scene:
     def last_line(self, name: str) -> str:
         """The last thing that it said."""
         return (self.run.log_of(name).strip().splitlines() or ["(nothing)"])[-1]
+
+    def _without_reason(self, name: str) -> str | None:
+        """The last line of a process that has ended by itself, unless it says why."""
+        line = self.last_line(name)
+        return None if " ERROR " in line and "Traceback" not in self.log_of(name) else line
 
     async def commit(self, topic: Topic = CHANGELOG) -> None:
         """Wait for the next transaction that writes to a topic."""

@@ -41,7 +41,8 @@ class Verdict:
         in_flight: how often that met work under way.
         at_commit: how often that was within 100 ms of a commit.
         outage_s: longest time without a new committed position while there was input.
-        takeover_s: from kill -9 of one of two workers to the first new output in every partition; None if none was.
+        takeover_s: from kill -9 of one of two workers to the first new output in every partition that waited for it;
+            None if none was killed.
         unready_s: longest time from not ready to ready of any process.
         problems: whatever else must not be; a sentence each.
     """
@@ -111,19 +112,20 @@ def takeover_s(
     commits: Mapping[int, Sequence[tuple[int, int]]],
     inputs: Mapping[int, Sequence[tuple[int, int]]],
 ) -> float:
-    """From kill -9 of a worker (or the arrival of the next record, if later) to the next commit that went on, of the
-    slowest partition; arguments as above.
+    """From kill -9 of a worker to the next commit that went on, of the slowest partition whose input had to wait for
+    it; 0 if none had to. Arguments as above.
 
-    >>> takeover_s(2_000, {0: [(0, 0), (3_000, 2), (9_000, 3)], 1: [(1_000, 1)]}, {0: [(0, 1), (1, 2_500)]})
-    1.0
+    >>> waited, served = [(0, 0), (9_000, 2)], [(0, 0), (9_900, 2)]
+    >>> takeover_s(2_000, {0: waited, 1: served, 2: [(1_000, 1)]}, {0: [(0, 1), (1, 2_500)], 1: [(0, 9_700)]})
+    7.0
     """
     longest = 0
     for number, mine in commits.items():
         reached = max((next_offset for at_ms, next_offset in mine if at_ms <= killed_ms), default=0)
-        on_ms = next((at_ms for at_ms, next_offset in mine if next_offset > reached), None)
-        arrived_ms = next((ms for offset, ms in inputs.get(number, ()) if offset >= reached), killed_ms)
-        if on_ms is not None:
-            longest = max(longest, on_ms - max(killed_ms, arrived_ms))
+        on_ms = next((at_ms for at_ms, next_offset in mine if next_offset > reached), killed_ms)
+        arrived_ms = next((ms for offset, ms in inputs.get(number, ()) if offset >= reached), on_ms)
+        if on_ms - arrived_ms > _UNDER_WAY_MS:
+            longest = max(longest, on_ms - killed_ms)
     return longest / 1000
 
 
