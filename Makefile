@@ -44,9 +44,9 @@ crash-test: $(STAMP)  ## kill, pause and outage against an oracle; the fault mat
 browser-test: $(STAMP)  ## the console in headless Chromium, against Kafka, a worker and a trainer; skipped without (debian-tools)
 	$(BIN)/python -m pytest -rfs tests/browser
 
-crash: $(STAMP)  ## the fault matrix: lost, double, extra and the longest outage, whatever breaks (ROWS=1,3 SEEDS=20 SEED=1 LONG=1 JSON=OUT)
+crash: $(STAMP)  ## the fault matrix: lost, double, extra and the longest outage, whatever breaks (ROWS=1,3 SEEDS=20 SEED=1 JSON=OUT)
 	@$(BIN)/python -m tests.crash.matrix $(if $(ROWS),--rows $(ROWS)) $(if $(SEEDS),--seeds $(SEEDS)) \
-	  $(if $(SEED),--seed $(SEED)) $(if $(LONG),--long) $(if $(JSON),--json $(JSON))
+	  $(if $(SEED),--seed $(SEED)) $(if $(JSON),--json $(JSON))
 
 bench: $(STAMP)  ## events a second on a real Kafka, beside what else one could use (QUIX=a python with quixstreams)
 	$(BIN)/python -m benchmarks.throughput $(if $(QUIX),--quix $(QUIX))

@@ -29,7 +29,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rows", default="", help=f"comma separated, of {', '.join(known)} (all)")
     parser.add_argument("--seeds", type=int, default=1, help="so many seeds, from --seed on (1)")
     parser.add_argument("--seed", type=int, default=1, help="the first one (1)")
-    parser.add_argument("--long", action="store_true", help="the broker also stays away for a minute")
     parser.add_argument("--json", type=Path, metavar="OUT", help="write every figure here")
     parser.add_argument("--logs", type=Path, metavar="DIR", help="keep the logs of all processes here")
     told = parser.parse_args(arguments)
@@ -41,12 +40,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = [row for row in ROWS if row.name in wanted or row.number in wanted]
     with tempfile.TemporaryDirectory() as temporary:
         seeds = range(told.seed, told.seed + told.seeds)
-        verdicts = _play_all(chosen, seeds, told.logs or Path(temporary), told.long, told.json)
+        verdicts = _play_all(chosen, seeds, told.logs or Path(temporary), told.json)
     print(rendered(verdicts))
     return 0 if all(verdict.holds for verdict in verdicts) else 1
 
 
-def _play_all(chosen: Sequence[Row], seeds: range, directory: Path, long: bool, json: Path | None) -> list[Verdict]:
+def _play_all(chosen: Sequence[Row], seeds: range, directory: Path, json: Path | None) -> list[Verdict]:
     verdicts: list[Verdict] = []
     with tempfile.TemporaryDirectory() as data, EmbeddedBroker(Path(data), properties=BROKER) as broker:
         for seed in seeds:
@@ -58,7 +57,7 @@ def _play_all(chosen: Sequence[Row], seeds: range, directory: Path, long: bool, 
                     continue
                 print(f"row {row.name}, seed {seed}: {row.fault}", flush=True)
                 place = directory / f"row{row.name}-seed{seed}"
-                verdict = play(row, seed=seed, broker=broker, directory=place, long=long)
+                verdict = play(row, seed=seed, broker=broker, directory=place)
                 verdicts.append(verdict)
                 print(f"row {row.name}, seed {seed}: {_in_short(verdict)}", flush=True)
                 if json is not None:  # after each row: what is cut off keeps its figures

@@ -41,7 +41,6 @@ def play(
     seed: int,
     broker: EmbeddedBroker,
     directory: Path,
-    long: bool = False,
     quick: bool = False,
     events: int = log.EVENTS,
     sabotage: str = "",
@@ -51,8 +50,8 @@ def play(
     (directory / "churn.toml").write_text(row.churn)
     if row.secured:
         with secured_broker(directory / "secured") as own:
-            return _play(row, seed, own, directory, long, quick, events, sabotage, settings_of(directory / "secured"))
-    return _play(row, seed, broker, directory, long, quick, events, sabotage, {})
+            return _play(row, seed, own, directory, quick, events, sabotage, settings_of(directory / "secured"))
+    return _play(row, seed, broker, directory, quick, events, sabotage, {})
 
 
 def _play(
@@ -60,7 +59,6 @@ def _play(
     seed: int,
     broker: EmbeddedBroker,
     directory: Path,
-    long: bool,
     quick: bool,
     events: int,
     sabotage: str,
@@ -79,7 +77,7 @@ def _play(
     verdict, started = Verdict(row.name, row.fault, seed), time.monotonic()
     dice = random.Random(f"{row.name} {seed}")
     feed = Feed(run.settings, row.publish(log.events_of(seed, events), dice), shares=row.shares)
-    scene = Scene(run, feed, broker, dice, long, quick, sabotage, row.poison)
+    scene = Scene(run, feed, broker, dice, quick, sabotage, row.poison)
     try:
         asyncio.run(_whole(row, scene, verdict))
     except (Exception, asyncio.CancelledError) as error:
@@ -175,9 +173,8 @@ def _judge(row: Row, scene: Scene, evidence: Evidence, verdict: Verdict) -> None
     sent = len(feed.sendings) + (len(row.earlier.events) if row.earlier is not None else 0)
     if evidence.unmarked != sent:
         problems.append(f"{sent} events were sent, the topic holds {evidence.unmarked}")
-    limit_s = row.outage_limit_s + (row.long_more_s if scene.long else 0)
-    if verdict.outage_s > limit_s:
-        problems.append(f"nothing was committed for {verdict.outage_s:.1f} s, {limit_s:.0f} s are allowed")
+    if verdict.outage_s > row.outage_limit_s:
+        problems.append(f"nothing was committed for {verdict.outage_s:.1f} s, {row.outage_limit_s:.0f} s are allowed")
     if scene.bereft_ms is not None:
         verdict.takeover_s = takeover_s(scene.bereft_ms, commits, inputs)
         if not verdict.takeover_s:

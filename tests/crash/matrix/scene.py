@@ -51,7 +51,6 @@ class Scene:
     """What a row of the matrix plays on.
 
     Attributes:
-        long: also what takes minutes.
         quick: a few harms of each kind only.
         sabotage: a fault built into the workers, which the verdict has to see.
         harms: everything that was done.
@@ -69,7 +68,6 @@ class Scene:
     feed: Feed
     broker: EmbeddedBroker
     dice: random.Random
-    long: bool = False
     quick: bool = False
     sabotage: str = ""
     poison: bool = False
