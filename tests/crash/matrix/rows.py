@@ -13,7 +13,7 @@ from tests.crash.matrix import formats, harm, live, log, stores
 from tests.crash.matrix.disk import disk_full, may_mount
 from tests.crash.matrix.rights import may_certify, rights_missing
 from tests.crash.matrix.scene import Scene
-from tests.crash.matrix.topics import topics_wrong
+from tests.crash.matrix.topics import NOBODY_RUNS_S, topics_wrong
 from tests.streams.format_fixture import Fixture
 
 # The harness sets the shortest session that a broker accepts.
@@ -299,7 +299,13 @@ ROWS = (
         churn=formats.TODAY.churn,
         earlier=formats.TODAY,
     ),
-    Row("11", "topics wrong, input deleted", topics_wrong, shares=6),
+    Row(
+        "11",
+        "topics wrong, input deleted",
+        topics_wrong,
+        shares=6,
+        outage_limit_s=NOBODY_RUNS_S[1] + 2 * OUTAGE_LIMIT_S,  # one start is refused, the next one goes on
+    ),
     Row("12", "password, certificate, rights; SASL_SSL", rights_missing, shares=4, secured=True, possible=may_certify),
     Row(
         "5a",

@@ -15,6 +15,7 @@ from tests.crash.matrix.scene import Scene
 
 # The partition whose input is deleted.
 _BEREFT = 2
+NOBODY_RUNS_S = 3.0, 4.0
 
 
 async def topics_wrong(scene: Scene) -> None:
@@ -51,7 +52,7 @@ async def topics_wrong(scene: Scene) -> None:
         await scene.commit()
         scene.kill("w0")
         scene.feed.next_share()
-        await scene.a_while(3, 4)
+        await scene.a_while(*NOBODY_RUNS_S)
         position = await scene.position(_BEREFT)
         scene.archive = await read(scene.run, name_of(EVENTS, settings))
         first = [r.offset for r in scene.archive if r.partition == _BEREFT][-5]
