@@ -32,7 +32,8 @@ async def learned(run: Run, taught: bytes | None = None) -> tuple[Counter[Hashab
     last = labels[-1].offset if labels else -1
     deadline = time.monotonic() + _WAIT_S
     while True:
-        records = [r for r in await read(run, name_of(MODEL, run.settings)) if r.key.startswith(TRAINED.encode())]
+        snapshots = await read(run, name_of(MODEL, run.settings))
+        records = [r for r in snapshots if r.key.startswith(TRAINED.encode()) and r.value != taught]
         offsets = {int(dict(r.headers)[LABELS_OFFSET_HEADER]) for r in records}
         if max(offsets, default=0) > last or time.monotonic() > deadline:
             break

@@ -138,10 +138,9 @@ async def _prepare(row: Row, scene: Scene) -> None:
     async with AIOKafkaProducer(**settings.connection(), max_request_size=8 * 1024 * 1024) as producer:
         headers = [(LABELS_OFFSET_HEADER, b"0")]
         if row.earlier is not None:  # the trainer's name too has a snapshot of then
-            for name in (f"{TRAINED}/0", TRAINED):
-                await producer.send_and_wait(
-                    name_of(MODEL, settings), row.earlier.model, key=name.encode(), headers=headers
-                )
+            await producer.send_and_wait(
+                name_of(MODEL, settings), row.earlier.model, key=TRAINED.encode(), headers=headers
+            )
         key = settings.model_name.encode()
         await producer.send_and_wait(name_of(MODEL, settings), log.snapshot(), key=key, headers=headers)
 
