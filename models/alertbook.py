@@ -46,12 +46,14 @@ class Alert(NamedTuple):
 
 
 class Act(NamedTuple):
-    """What happened to a customer besides being scored: somebody handled the alert, or the customer churned."""
+    """What happened to a customer besides being scored: it was handled by somebody, churned, or was forgotten."""
 
     key: bytes
     place: Place
     clock_ms: int
-    handling: Handling | None
+    handling: Handling | None = None
+    forgotten: str = ""
+    """Why nothing is kept of the customer any more: the resolution of an alert that stands."""
 
 
 class Clock(NamedTuple):
@@ -247,8 +249,9 @@ class _Customer:
         if moment.act is None:
             self._step(moment.clock_ms, moment.place, self._score(moment.row), moment.row)
         else:
-            handling = moment.act.handling
-            self._step(moment.clock_ms, moment.place, handling=handling, churned=handling is None)
+            handling, forgotten = moment.act.handling, moment.act.forgotten
+            churned = handling is None and not forgotten
+            self._step(moment.clock_ms, moment.place, handling=handling, churned=churned, forgotten=forgotten)
         state = self.state
         if moment.row >= 0 and state is not None:
             turned.after[moment.row] = state
@@ -305,6 +308,7 @@ class _Customer:
         row: int = -1,
         handling: Handling | None = None,
         churned: bool = False,
+        forgotten: str = "",
     ) -> None:
         book = self._book
         self.state, events, self._due_ms = step(
@@ -315,6 +319,7 @@ class _Customer:
             customer=self._customer,
             handling=handling,
             churned=churned,
+            forgotten=forgotten,
             silent_feed=book.silent_feed,
         )
         for event in events:

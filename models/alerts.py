@@ -8,8 +8,8 @@
 3. An open alert escalates when its band rises above all before, and is repeated after `reminder`. People acknowledge
    it (no more reminders), snooze it (nothing until then) or dismiss it (resolved). An escalation opens it again.
 4. A score below `exit` resolves it, or retracts it if what lowered the score had happened before the alert's cause and
-   only arrived late. It expires when the customer has churned, or was not scored for `expire`.
-5. After the end nothing for `cooldown`.
+   only arrived late. It expires when the customer has churned, was deleted, or was not scored for `expire`.
+5. After the end nothing for `cooldown`; of a customer who is forgotten not even that is kept.
 
 Every change of an alert's state is one event, and every event is a change. What people do with an alert is no input of
 any score. Timers are a function of the state: stepping at a due time, or later, gives the same events.
@@ -174,7 +174,7 @@ class AlertEvent(msgspec.Struct, gc=False, frozen=True):
     severity: str
     at_ms: int
     opened_ms: int
-    resolution: str = ""  # of an end: recovered, dismissed, late_evidence, churned, not_scored
+    resolution: str = ""  # of an end: recovered, dismissed, late_evidence, churned, not_scored, deleted
     until_ms: int = 0  # of a snooze
     note: bytes | None = None
     """The score that it is about, as kept; None: the one that was given to this step."""
@@ -197,6 +197,7 @@ def step(
     customer: str,
     handling: Handling | None = None,
     churned: bool = False,
+    forgotten: str = "",
     silent_feed: Callable[[int], bool] = never_silent,
 ) -> Step:
     """Move one customer's alert on to `now_ms`.
@@ -209,6 +210,7 @@ def step(
         customer: Whose alert: part of its id.
         handling: What a person did.
         churned: The customer is known to have churned.
+        forgotten: Why nothing is kept of the customer any more: the resolution of an alert that was told.
         silent_feed: Whether the feed was silent for everybody at a time.
 
     Returns:
@@ -220,7 +222,9 @@ def step(
     walk.timers()
     if handling is not None:
         walk.handle(handling)
-    if churned or (score is not None and not score.eligible):
+    if forgotten:
+        walk.forget(forgotten)
+    elif churned or (score is not None and not score.eligible):
         walk.gone()
     elif score is not None:
         walk.score(score)
@@ -359,6 +363,11 @@ class _Walk:
         if state is None or state.phase >= RESOLVED:
             return
         self._end(state, EXPIRED, "churned")
+
+    def forget(self, why: str) -> None:
+        if self.state is not None and self.state.live:
+            self._end(self.state, EXPIRED, why)
+        self.state = None
 
     # Changes -----------------------------------------------------------------------------------------------------
 

@@ -52,6 +52,8 @@ HORIZON_MS = 30 * DAY_MS  # the window most retention teams can act in
 GRACE_MS = 2 * DAY_MS  # mobile clients deliver up to two days late
 SNAPSHOT_EVERY_MS = 7 * DAY_MS  # a week evens out weekday rhythms
 SCORE_EVERY_MS = 1 * HOUR_MS  # a busy customer is scored at most 24 times a day
+PROFILE_AFTER_MS = 400 * DAY_MS  # who is billed or comes once a year is heard of within a year and a month
+ANONYMOUS_AFTER_MS = 90 * DAY_MS  # a visitor's cookie is seldom older
 POPULATION_HALF_LIFE_MS = 3 * DAY_MS  # a holiday that silences everybody must show within days, or it reads as churn
 PENDING_MAX = 64  # snapshots of a customer whose labels are not yet known: a profile is bounded
 HASH_DIGITS = 12  # 48 bits: two of a thousand definitions share a hash once in 500 million
@@ -116,6 +118,8 @@ class ChurnDefinition:
     snapshot_every_ms: int = SNAPSHOT_EVERY_MS
     score_every_ms: int = SCORE_EVERY_MS
     population_half_life_ms: int = POPULATION_HALF_LIFE_MS
+    profile_after_ms: int = PROFILE_AFTER_MS
+    anonymous_after_ms: int = ANONYMOUS_AFTER_MS
     alerts: tuple[tuple[str, Scalar], ...] = ()  # as written, keys and types checked; the alert policy reads them
 
     @classmethod
@@ -153,8 +157,12 @@ class ChurnDefinition:
 
     @cached_property
     def hash(self) -> str:
-        """Short hex of the whole effective content; the same for any order or spelling of the same settings."""
-        return _digest(self.to_toml())
+        """Short hex of the whole effective content; the same for any order or spelling of the same settings.
+
+        [profile] counts only where it is not the default, which is younger than hashes that stand in topics.
+        """
+        lasting = (self.profile_after_ms, self.anonymous_after_ms) == (PROFILE_AFTER_MS, ANONYMOUS_AFTER_MS)
+        return _digest(self._printed(with_profile=not lasting))
 
     @cached_property
     def label_hash(self) -> str:
@@ -170,6 +178,9 @@ class ChurnDefinition:
 
     def to_toml(self) -> str:
         """The effective definition with every default written out; `parse` reads it back to an equal value."""
+        return self._printed(with_profile=True)
+
+    def _printed(self, *, with_profile: bool) -> str:
         lines = ["[churn]", f"version = {self.version}"]
         for definition in self.definitions:
             lines += ["", *_definition_toml(definition)]
@@ -178,6 +189,9 @@ class ChurnDefinition:
         lines += ["", "[snapshot]", f"every = {write_span(self.snapshot_every_ms)}"]
         lines += ["", "[score]", f"every = {write_span(self.score_every_ms)}"]
         lines += ["", "[population]", f"half_life = {write_span(self.population_half_life_ms)}"]
+        if with_profile:
+            lines += ["", "[profile]", f"after = {write_span(self.profile_after_ms)}"]
+            lines += [f"anonymous_after = {write_span(self.anonymous_after_ms)}"]
         if self.alerts:
             lines += ["", "[alerts]", *(f"{key} = {write_value(value)}" for key, value in self.alerts)]
         return "\n".join(lines) + "\n"
@@ -207,9 +221,10 @@ def _definition_toml(definition: Definition) -> list[str]:
 
 
 def _definition(document: dict[str, Any]) -> ChurnDefinition:
-    root = Table(document, "", ("churn", "label", "snapshot", "score", "population", "alerts"))
+    root = Table(document, "", ("churn", "label", "snapshot", "score", "population", "profile", "alerts"))
     churn = root.table("churn", ("version", "definitions"))
     label = root.table("label", ("primary", "horizon", "grace"))
+    profile = root.table("profile", ("after", "anonymous_after"))
     definitions = _definitions(churn)
     effective = ChurnDefinition(
         definitions=definitions,
@@ -220,6 +235,8 @@ def _definition(document: dict[str, Any]) -> ChurnDefinition:
         snapshot_every_ms=root.table("snapshot", ("every",)).duration("every", SNAPSHOT_EVERY_MS),
         score_every_ms=root.table("score", ("every",)).duration("every", SCORE_EVERY_MS),
         population_half_life_ms=root.table("population", ("half_life",)).duration("half_life", POPULATION_HALF_LIFE_MS),
+        profile_after_ms=profile.duration("after", PROFILE_AFTER_MS),
+        anonymous_after_ms=profile.duration("anonymous_after", ANONYMOUS_AFTER_MS),
         alerts=_alerts(root.table("alerts", ALERT_KEYS)),
     )
     for silent in effective.eligibility:

@@ -47,6 +47,8 @@ class Event(msgspec.Struct, gc=False):
     """The time was too far in the future and was set to the record's."""
     group: str | None = None
     """`groupId` of a group call: the account."""
+    anonymous: bool = False
+    """The customer id is an `anonymousId`: a visitor who is not known yet."""
 
 
 def decode(
@@ -132,7 +134,7 @@ def decode(
     id_hash = _id_hash(call)
     if id_hash is None:
         return reject("bad_id", "messageId is too long.")
-    return Event(customer, name, time_ms, id_hash, properties, automated, clamped, group)
+    return Event(customer, name, time_ms, id_hash, properties, automated, clamped, group, call.userId is None)
 
 
 def _id(value: str | int | None) -> str | None:

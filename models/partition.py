@@ -3,7 +3,8 @@
 `Partition.process` is all that a worker and a backtest share, and all that either does to a customer. In order:
 
 1. Before an event is applied, every deadline up to the partition's clock is handled as of its due time, in the order
-   (due time, hash of the key): labels are released, snapshots taken, silent customers looked at.
+   (due time, hash of the key): labels are released, snapshots taken, silent customers looked at, and
+   those forgotten of whom nothing is awaited.
 2. The event is applied. If the log makes it a scoring point, what features read of the profile is copied out.
 3. At the end of the batch all that was copied becomes one array of features; points in order read the population's
    current level, and snapshots move it; everything is scored by one product, and ranked.
@@ -47,8 +48,8 @@ from models.point import DECISIVE, EVENT, SILENCE, SNAPSHOT, Place, Point, event
 from models.population import Population
 from models.portrait import Portrait
 from models.primitives import DAY_MS
-from models.profile import ALERTED, BAND_MASK, NEVER_MS, UNSCORED, Path, Pending, Profile
-from models.store import ALERT, Store, order_hash
+from models.profile import ALERTED, BAND_MASK, NEVER_MS, UNSCORED, VISITOR, Path, Pending, Profile
+from models.store import ALERT, Store, order_hash, snapshot_key
 
 Floats = NDArray[np.float64]
 
@@ -79,6 +80,13 @@ class Entry(NamedTuple):
     event: Event
 
 
+class Forgotten(NamedTuple):
+    """A customer of whom nothing is kept any more; whoever comes under this id later begins anew."""
+
+    place: Place
+    key: bytes
+
+
 class Effects(msgspec.Struct):
     """Everything that one call of `process` causes; nothing of it has happened until the caller commits it.
 
@@ -97,6 +105,7 @@ class Effects(msgspec.Struct):
     previous: list[float | None]
     told: list[int]
     alert_after: dict[int, AlertState]
+    forgotten: list[Forgotten]
     model: str
     trust: float
     duplicates: int
@@ -192,6 +201,9 @@ class Partition:
         self._new_matched = [0] * len(definition.definitions)
         self._wait_ms = definition.release_after_ms
         self._score_every_ms = definition.score_every_ms
+        self._keep_least_ms = min(definition.anonymous_after_ms, definition.profile_after_ms)
+        # an alert has expired so long after the customer's last score, and its cooldown is over
+        self._alert_over_ms = self.alerts.settings.expire_ms + self.alerts.settings.cooldown_ms + 1
         self._cache: dict[bytes, bytes] = {}
         self._begin()
 
@@ -221,6 +233,8 @@ class Partition:
         self._clock = Clock([], [])
         self._written: list[_Written] = []
         self._before: dict[bytes, tuple[float, int]] = {}  # probability and band, of those who are scored in this batch
+        self._forgotten: list[Forgotten] = []
+        self._dropped: list[bytes] = []  # pending snapshots of those who were deleted
         self._duplicates = self._censored = 0
 
     # 1 and 2: apply in order ---------------------------------------------------------------------------------------
@@ -294,13 +308,16 @@ class Partition:
 
     def _customer(self, key: bytes, record: bytes | None) -> _Customer:
         if record is None:
-            return _Customer(key, Profile(path=Path(), matched=self._new_matched[:]), NEVER_MS, UNSCORED, 0)
+            return _Customer(key, self._nobody(), NEVER_MS, UNSCORED, VISITOR)
         profile = profiles.decode(record)
         due_ms, _, probability, standing = profiles.decode_head(record)
         customer = _Customer(key, profile, due_ms, probability, standing)
         if standing & ALERTED:
             self._alerted.add(key)
         return customer
+
+    def _nobody(self) -> Profile:
+        return Profile(path=Path(), matched=self._new_matched[:])
 
     def _leave(self, customer: _Customer) -> None:
         """Encodes a customer's profile while all of it is in the processor's cache, and lets go of it."""
@@ -322,6 +339,9 @@ class Partition:
         if effect == "alert":
             self._handle(customer, event, place, clock_ms)
             return
+        if effect == "deletion":
+            self._delete(customer, place, clock_ms)
+            return
         customer.touched = True
         customer.portrait = None
         if customer.shared and effect not in LIGHT_EFFECTS:
@@ -340,8 +360,11 @@ class Partition:
         moved = False
         # who was looked at for being silent and is not: that is said at once
         came_back = engaged and path.silence_step > 0 and at == profile.engaged_ms
-        if path.next_snapshot_ms == NEVER_MS:
+        if customer.standing & VISITOR and not event.anonymous:
+            customer.standing &= ~VISITOR
+        if path.next_snapshot_ms == NEVER_MS:  # new, or nothing was awaited any more
             path.next_snapshot_ms = self._grid_after(customer.key, clock_ms)
+            path.next_silence_ms = max(self._silence_due(profile, path), clock_ms + 1)
             moved = True
         # a deadline of the first step is near enough to be left where it is: it moves when it is looked at
         if engaged and at == profile.engaged_ms and (path.silence_step or path.next_silence_ms == NEVER_MS):
@@ -366,13 +389,32 @@ class Partition:
         customer.touched |= bool(event.id_hash)
         self._acts.append(Act(customer.key, event_place(place), clock_ms, handling_of(event)))
 
+    def _delete(self, customer: _Customer, place: int, clock_ms: int) -> None:
+        """The customer asked for it: pending labels are never released, and an alert ends without a cooldown."""
+        if customer.profile.first_ms == NEVER_MS:
+            return
+        self._dropped += [snapshot_key(customer.key, pending.snapshot_ms) for pending in customer.path.pending]
+        self._alerted.add(customer.key)
+        self._forget(customer, event_place(place), clock_ms, "deleted")
+
+    def _forget(self, customer: _Customer, place: Place, clock_ms: int, why: str) -> None:
+        """Nothing is kept, an alert neither; who is forgotten with time has one only if late events made it."""
+        self._forgotten.append(Forgotten(place, customer.key))
+        self._acts.append(Act(customer.key, place, clock_ms, forgotten=why))
+        customer.profile = profile = self._nobody()
+        assert profile.path is not None
+        customer.path = profile.path
+        customer.due_ms, customer.probability, customer.standing = NEVER_MS, UNSCORED, VISITOR
+        customer.portrait, customer.shared, customer.touched = None, False, False
+
     def _capture(self, customer: _Customer, at_ms: int, trigger: str, place: Place, clock_ms: int) -> Point:
         path, portrait = customer.path, customer.portrait
         if portrait is None:
             portrait = customer.portrait = Portrait.of(customer.profile)
             customer.shared = True
-            self._before[customer.key] = customer.probability, customer.standing & BAND_MASK
+            self._before.setdefault(customer.key, (customer.probability, customer.standing & BAND_MASK))
         point = Point(customer.key, at_ms, trigger, portrait, place, clock_ms, event_ms=at_ms)
+        point.first = not path.scored_ms
         if at_ms > path.scored_ms:
             path.scored_ms = at_ms
         point.oldest_new_ms, path.oldest_new_ms = path.oldest_new_ms, NEVER_MS
@@ -409,14 +451,25 @@ class Partition:
         at = customer.due_ms
         while at <= until_ms:
             # where a look at all deadlines, whenever the clock moves, would have come to this one
-            self._handle_deadline(customer, path, at, self._clock.place_of(at, customer.order))
-            at = _due_ms(path, wait_ms)
+            place = self._clock.place_of(at, customer.order)
+            if not _rests(path):
+                self._handle_deadline(customer, path, at, place)
+            due = _due_ms(path, wait_ms)
+            if _rests(path):
+                path.next_silence_ms = NEVER_MS  # who is asked about no more is scored no more
+                due = max(self._kept_until_ms(customer), path.scored_ms + self._alert_over_ms)
+                if due <= at:
+                    self._forget(customer, place, at, "not_scored")
+                    return
+            at = due
         customer.due_ms = at
 
     def _handle_deadline(self, customer: _Customer, path: Path, at_ms: int, place: Place) -> None:
         profile = customer.profile
         while path.pending and path.pending[0].snapshot_ms + self._wait_ms <= at_ms:
             self._released.append((place, self._labels.release(customer.key, path.pending.pop(0))))
+        if at_ms >= profile.newest_ms + self._keep_least_ms and at_ms >= self._kept_until_ms(customer):
+            path.next_snapshot_ms = NEVER_MS  # nothing new is begun
         if path.next_snapshot_ms <= at_ms:
             eligible = self._labels.eligible(profile, at_ms)
             if not eligible & self._labels.primary_mask:
@@ -434,6 +487,11 @@ class Partition:
                 path.silence_step += 1
                 due = self._silence_due(profile, path)
             path.next_silence_ms = max(due, at_ms + 1)
+
+    def _kept_until_ms(self, customer: _Customer) -> int:
+        definition = self.definition
+        visitor = customer.standing & VISITOR
+        return customer.profile.newest_ms + (definition.anonymous_after_ms if visitor else definition.profile_after_ms)
 
     # 3 to 5: score, alert, release -----------------------------------------------------------------------------------
 
@@ -455,10 +513,14 @@ class Partition:
         freeze(points, x, m, scores, scorer.version, changes)
         examples = self._mature(changes)
         newest = {point.key: (p, b) for point, p, b in zip(points, probability, band, strict=True)}
-        records = self._encode(newest, turned.standing)
+        changes.update(dict.fromkeys(self._dropped))
+        self._forgotten.sort()
+        gone = dict.fromkeys(key for _, key in self._forgotten)
+        records = self._encode(newest, turned.standing, gone)
+        changes.update(gone)
         changes.update(records)
         changes.update(turned.changes)
-        self._remember(records)
+        self._remember(records, gone)
         state = _State(
             STATE_VERSION,
             self.definition.state_hash,
@@ -480,6 +542,7 @@ class Partition:
             previous,
             sorted(told | turned.news),
             turned.after,
+            self._forgotten,
             scorer.version,
             scorer.trust,
             self._duplicates,
@@ -493,14 +556,16 @@ class Partition:
         """Of each point the probability before, and the rows that are told by time or by a change of band."""
         before, previous, told = self._before, [], set()
         for row, (point, p, b) in enumerate(zip(points, probability, band, strict=True)):
-            last, last_band = before[point.key]
+            last, last_band = (UNSCORED, 0) if point.first else before[point.key]
             previous.append(None if last == UNSCORED else last)
             if point.due_to_tell or b != last_band:
                 told.add(row)
             before[point.key] = p, b
         return previous, told
 
-    def _encode(self, newest: dict[bytes, tuple[float, int]], alerts: dict[bytes, bool]) -> dict[bytes, bytes]:
+    def _encode(
+        self, newest: dict[bytes, tuple[float, int]], alerts: dict[bytes, bool], gone: dict[bytes, None]
+    ) -> dict[bytes, bytes]:
         """The records of all profiles that changed, now that the newest scores are known."""
         records = {}
         for key, due_ms, probability, standing, body in self._written:
@@ -510,7 +575,8 @@ class Partition:
             if key in alerts:
                 standing = standing & ~ALERTED | (ALERTED if alerts[key] else 0)
             records[key] = profiles.encode_head(due_ms, probability, standing) + body
-        ended = [key for key, has in alerts.items() if not has and key not in records]  # by a timer, and nothing else
+        # by a timer, and nothing else
+        ended = [key for key, has in alerts.items() if not has and key not in records and key not in gone]
         for key, record in zip(ended, self._load(ended), strict=True):
             if record is not None:
                 due_ms, _, probability, standing = profiles.decode_head(record)
@@ -528,14 +594,14 @@ class Partition:
         self._censored = len(examples) - len(known)
         return known
 
-    def _remember(self, records: dict[bytes, bytes]) -> None:
+    def _remember(self, records: dict[bytes, bytes], gone: dict[bytes, None]) -> None:
         """Keeps records for the next batch, the newest `CACHE_RECORDS` of them.
 
         The caller commits the effects before the next batch or throws this object away, so what is kept is never ahead
         of the store.
         """
         cache = self._cache
-        for key in records:
+        for key in itertools.chain(records, gone):
             cache.pop(key, None)
         cache.update(records)
         excess = len(cache) - CACHE_RECORDS
@@ -551,6 +617,11 @@ def _due_ms(path: Path, wait_ms: int) -> int:
     if path.pending and path.pending[0].snapshot_ms + wait_ms < due:
         due = path.pending[0].snapshot_ms + wait_ms
     return due
+
+
+def _rests(path: Path) -> bool:
+    """No snapshot will be taken and no label is awaited until there is another event."""
+    return path.next_snapshot_ms == NEVER_MS and not path.pending
 
 
 def _in_order(places: list[Place]) -> NDArray[np.intp]:

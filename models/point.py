@@ -42,6 +42,8 @@ class Point(msgspec.Struct, gc=False):
     """Told whatever comes of it: by a decisive event, or after a day."""
     oldest_new_ms: int = NEVER_MS
     """Earliest of the events since the score before."""
+    first: bool = False
+    """No score of this customer is remembered."""
 
 
 def event_place(place: int) -> Place:

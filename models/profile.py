@@ -42,6 +42,7 @@ VERSION_AT: Final = 8
 PREFIX_BYTES: Final = 18  # due time, version, probability and standing
 BAND_MASK: Final = 0b11  # in a standing: the band of the newest score
 ALERTED: Final = 0b100  # in a standing: the customer has an alert of some state, in a record of its own
+VISITOR: Final = 0b1000  # in a standing: no event so far came by a userId
 
 GUARD_IDS: Final = 256  # ids remembered to recognise a duplicate
 GUARD_HOURS: Final = 24  # of event time
@@ -170,7 +171,7 @@ class Head(NamedTuple):
     probability: float
     """Of the newest score, `UNSCORED` for none."""
     standing: int
-    """Band of the newest score, and whether there is an alert: `BAND_MASK`, `ALERTED`."""
+    """Band of the newest score, whether there is an alert, whether it is a visitor: see `BAND_MASK` and after."""
 
 
 class Profile(msgspec.Struct, array_like=True, dict=True):

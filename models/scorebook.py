@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
@@ -13,10 +14,10 @@ CHUNK_ROWS: Final = 128  # explained together; some hundred numbers of each are 
 
 
 class Told(NamedTuple):
-    """One value for `churn-scores`."""
+    """One value for `churn-scores`; None for a customer of whom nothing is kept any more."""
 
     customer: bytes
-    value: bytes
+    value: bytes | None
 
 
 def tell(context: Context, effects: Effects, store: Store) -> tuple[list[Told], dict[bytes, bytes | None]]:
@@ -28,16 +29,25 @@ def tell(context: Context, effects: Effects, store: Store) -> tuple[list[Told], 
         store: Where histories are read from.
     """
     rows, points = effects.told, effects.points
-    if not rows:
+    if not rows and not effects.forgotten:
         return [], {}
     keys = [history_key(points[row].key) for row in rows]
     histories = _histories(keys, store)
     told: list[Told] = []
+    gone = deque(effects.forgotten)
+
+    def forget() -> None:
+        key = gone.popleft().key
+        histories[history_key(key)] = b""
+        told.append(Told(key[1:], None))
+
     for place, (row, key) in enumerate(zip(rows, keys, strict=True)):
         if place % CHUNK_ROWS == 0:
             chunk = rows[place : place + CHUNK_ROWS]
             batch = ScoredBatch(context, points, effects.x, effects.m, effects.scores, effects.trust, chunk)
         point, probability = points[row], float(effects.scores.probability[row])
+        while gone and gone[0].place < point.place:
+            forget()
         histories[key] = history = remember(histories[key], point.at_ms, probability)
         value = batch.score_value(
             row,
@@ -48,8 +58,9 @@ def tell(context: Context, effects: Effects, store: Store) -> tuple[list[Told], 
             effects.alert_after.get(row),
         )
         told.append(Told(point.key[1:], value))
-    changes: dict[bytes, bytes | None] = dict(histories)
-    return told, changes
+    while gone:
+        forget()
+    return told, {key: history or None for key, history in histories.items()}
 
 
 def _histories(keys: Sequence[bytes], store: Store) -> dict[bytes, bytes]:

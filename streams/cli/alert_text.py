@@ -23,6 +23,7 @@ _ENDS = {
     "late_evidence": "events that came late show that there was no reason",
     "churned": "the customer is gone",
     "not_scored": "the customer was not scored any more",
+    "deleted": "the customer asked to be deleted",
 }
 _WORTH_OF = {"subscription": "subscription", "orders": "by its orders"}
 

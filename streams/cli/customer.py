@@ -30,8 +30,8 @@ def customer(customer_id: str, as_json: bool) -> None:
     score, change = ask(_newest(Settings.from_environment(), customer_id))
     if score is None:
         raise ChurnSignalsError(
-            f"customer {customer_id} was never scored: ids are compared exactly as sent (userId, else anonymousId), and"
-            " churn-signals lag shows whether workers are behind."
+            f"customer {customer_id} was never scored, or is forgotten: ids are compared exactly as sent (userId, else"
+            " anonymousId), and churn-signals lag shows whether workers are behind."
         )
     document = orjson.loads(score)
     alert = current_alert(document, None if change is None else Change.of(change))

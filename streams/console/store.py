@@ -133,7 +133,7 @@ class Store:
     # Writing ----------------------------------------------------------------------------------------------------------
 
     def add_scores(self, records: list[tuple[bytes | None, bytes | None]]) -> None:
-        """Key and value of records of churn-scores, in order; a tombstone forgets the customer."""
+        """Key and value of records of churn-scores, in order; a tombstone forgets the customer, past alerts too."""
         rows: dict[str, tuple[Any, ...] | None] = {}
         for key, value in records:
             if value is None:
@@ -149,7 +149,9 @@ class Store:
             worth, segment = score.value.revenue_at_risk, score.customer.segment
             rows[score.customer.id] = (score.customer.id, score.probability, worth, band, segment, packed)
         self._db.execute("BEGIN")
-        self._db.executemany("DELETE FROM scores WHERE id = ?", [(name,) for name, row in rows.items() if row is None])
+        for name in [name for name, row in rows.items() if row is None]:
+            self._db.execute("DELETE FROM scores WHERE id = ?", (name,))
+            self._forget_alerts(name)
         self._db.executemany(
             "INSERT OR REPLACE INTO scores VALUES (?, ?, ?, ?, ?, ?)", [row for row in rows.values() if row is not None]
         )
@@ -182,6 +184,11 @@ class Store:
             worth.revenue_at_risk, worth.mrr, who.segment, who.account, why.code, why.sentence, alert.action.playbook,
             opened, changed, alert.snoozed_until, alert.resolution,
         )  # fmt: skip
+        if alert.resolution == "deleted":
+            self._db.execute("DELETE FROM alerts WHERE alert_id = ?", (alert.alert_id,))
+            self._forget_alerts(who.id)
+            self.version += 1
+            return
         self._db.execute(f"INSERT OR REPLACE INTO alerts VALUES ({','.join('?' * len(row))})", row)
         told = (
             alert.alert_id, alert.seq, who.id, alert.type, alert.state, band, changed, probability, why.sentence,
@@ -189,6 +196,14 @@ class Store:
         )  # fmt: skip
         self._db.execute(f"INSERT OR REPLACE INTO changes VALUES ({','.join('?' * len(told))})", told)
         self.version += 1
+
+    def _forget_alerts(self, customer: str) -> None:
+        """All but one that is not over: its end is still to come, from another topic."""
+        self._db.execute(
+            "DELETE FROM changes WHERE customer = ? AND alert_id NOT IN (SELECT alert_id FROM alerts WHERE live)",
+            (customer,),
+        )
+        self._db.execute("DELETE FROM alerts WHERE customer = ? AND NOT live", (customer,))
 
     def _trim(self) -> None:
         self._since_trim = 0

@@ -44,7 +44,7 @@ _TYPES: Final = {
     "reminded": ("it is still open and nobody said anything, or a snooze ended", "take it up, or dismiss it"),
     "resolved": ("the risk is gone, or a person dismissed it", "close it"),
     "retracted": ("events that arrived late show that there was no reason", "close it; it is no success"),
-    "expired": ("the customer has churned, or was not scored for too long", "close it; it is no success"),
+    "expired": ("the customer has churned, was deleted, or was not scored for too long", "close it; it is no success"),
 }
 RESOLUTIONS: Final = {  # of an end, its state and why
     "recovered": ("resolved", "the probability fell below `alerts.exit`"),
@@ -55,6 +55,7 @@ RESOLUTIONS: Final = {  # of an end, its state and why
     ),
     "churned": ("expired", "the customer has left: there is nobody to win over"),
     "not_scored": ("expired", "no score for `alerts.expire`"),
+    "deleted": ("expired", "the customer asked to be deleted: delete what you keep of them"),
 }
 
 

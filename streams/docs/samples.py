@@ -70,7 +70,7 @@ def written() -> Written:
     def look(_: int, effects: Any) -> None:
         told, changes = tell(run.partitions[0].context, effects, run.stores[0])
         run.stores[0].apply(changes)
-        scores.extend(value for _, value in told)
+        scores.extend(value for _, value in told if value is not None)
         labels.extend(label_value(example) for example in effects.examples)
 
     run.on_effects = look

@@ -43,6 +43,9 @@ horizon = "8d"
 grace = "1d"
 [snapshot]
 every = "3d"
+[profile]
+after = "12d"
+anonymous_after = "4d"
 [alerts]
 enter = "top 10%"
 dwell = "6h"
@@ -55,7 +58,7 @@ class Fold(NamedTuple):
     """What the offline fold of one partition gives; its outputs in order."""
 
     records: dict[bytes, bytes]
-    scores: list[tuple[bytes, bytes]]
+    scores: list[tuple[bytes, bytes | None]]
     alerts: list[tuple[bytes, bytes, tuple[tuple[str, bytes], ...]]]
     labels: list[bytes]
     effects: list[Effects]
@@ -163,7 +166,7 @@ class Outputs(NamedTuple):
     """What a run wrote, by partition and in order."""
 
     records: dict[int, dict[bytes, bytes]]
-    scores: dict[int, list[tuple[bytes, bytes]]]
+    scores: dict[int, list[tuple[bytes, bytes | None]]]
     alerts: dict[int, list[tuple[bytes, bytes, tuple[tuple[str, bytes], ...]]]]
     labels: list[bytes]
 
@@ -226,7 +229,11 @@ async def equal_by_named_model(
                 rows[point.key[1:], point.at_ms, point.trigger, point.offset] = effects.x[i], effects.m[i]
             frozen.update({(e.customer, e.snapshot_ms): e for e in effects.examples})
         assert _profiles(found.records[number]) == _profiles(fold.records)
+        forgotten = [customer for customer, value in fold.scores if value is None]
+        assert [customer for customer, value in found.scores[number] if value is None] == forgotten
         for customer, value in found.scores[number]:
+            if value is None:
+                continue
             said = orjson.loads(value)
             offset = said["lineage"]["offset"]
             at_ms = _ms(said["scored_at"])
@@ -244,7 +251,9 @@ async def equal_by_named_model(
         again = scorers[e.model].score(x, m)
         assert e.probability == again.probability[0]
         assert e.members == tuple(again.members()[0].tolist())
-    return {e.model for e in labels} | {orjson.loads(v)["model"] for told in found.scores.values() for _, v in told}
+    return {e.model for e in labels} | {
+        orjson.loads(v)["model"] for told in found.scores.values() for _, v in told if v
+    }
 
 
 def _profiles(records: dict[bytes, bytes]) -> dict[bytes, bytes]:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 import orjson
@@ -42,6 +43,7 @@ PRODUCT = Path(__file__).with_name("product.py")
 ROOT = Path(__file__).parents[2]
 REAL_LOG = ROOT.parent / "shared" / "data" / "oulad-2013j.jsonl.gz"
 PARTITIONS = 2
+DELETION = "User Deletion Requested"
 WAIT_S = 60.0
 
 # The real log begins with months in which students register and nobody does anything: few snapshots, or they are all.
@@ -78,12 +80,23 @@ logs = pytest.mark.parametrize(
 
 @lru_cache(maxsize=2)
 def lines_of(log: str) -> tuple[bytes, ...]:
-    """The first events of a log."""
+    """The first events of a log; every fifth customer is a visitor, and at times somebody asks to be deleted."""
     if log == "oulad":
         with gzip.open(REAL_LOG, "rb") as file:
-            return tuple(line.rstrip(b"\n") for line in itertools.islice(file, 60_000))
-    simulation = Simulation(Population(customers=80, days=60, seed=7))
-    return tuple(event.value for event in itertools.islice(simulation.events(), 8_000))
+            lines = [line.rstrip(b"\n") for line in itertools.islice(file, 60_000)]
+    else:
+        simulation = Simulation(Population(customers=80, days=60, seed=7))
+        lines = [event.value for event in itertools.islice(simulation.events(), 8_000)]
+    found: list[bytes] = []
+    for number, line in enumerate(lines):
+        event = orjson.loads(line)
+        if crc32(str(event["userId"]).encode()) % 5 == 0:
+            event["anonymousId"] = event.pop("userId")
+        found.append(orjson.dumps(event))
+        if number % 1_000 == 500:
+            who = {name: event[name] for name in ("userId", "anonymousId", "timestamp") if name in event}
+            found.append(orjson.dumps({**who, "type": "track", "event": DELETION, "messageId": f"delete-{number}"}))
+    return tuple(found)
 
 
 @lru_cache(maxsize=1)
@@ -197,6 +210,8 @@ def test_all_equals_the_fold_offline_while_workers_come_go_and_die(
         await publishing
         folds = await equal(run, ChurnDefinition.parse(CHURN_OF[log]), snapshot())
         await feed.verdict()
+        lives = Counter(customer for fold in folds.values() for customer, value in fold.scores if value is None)
+        assert lives.total() > sum(DELETION.encode() in line for line in feed.lines) > 5, "others had just been silent"
         labels = [read_label(label) for fold in folds.values() for label in fold.labels]
         assert len(labels) > 200
         assert sum(label.label for label in labels) > 20

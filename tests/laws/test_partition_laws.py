@@ -10,6 +10,7 @@ from functools import cache
 from itertools import pairwise
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -26,7 +27,7 @@ from models.primitives import DAY_MS, HOUR_MS
 from models.profile import copy, decode, due_ms
 from models.space import FeatureSpace
 from models.store import order_hash
-from tests.models.histories import StubScorer, World, definition, odd_event, shaken, simulated
+from tests.models.histories import StubScorer, World, definition, event, odd_event, shaken, simulated
 
 CHURN = """
 [churn.definitions.voluntary]
@@ -49,6 +50,9 @@ grace = "1d"
 every = "3d"
 [population]
 half_life = "5d"
+[profile]
+after = "5d"
+anonymous_after = "1d"
 [alerts]
 enter = "top 40%"
 exit = "top 60%"
@@ -56,7 +60,10 @@ lift = 1.0
 dwell = "7h"
 cooldown = "2d"
 reminder = "1d"
+expire = "3d"
 """
+VISITORS = ("c10", "c11", "v0", "v1", "v2")
+DELETION = "User Deletion Requested"
 
 
 @cache
@@ -67,6 +74,8 @@ def a_log(seed: int) -> tuple[Event, ...]:
     events = simulated(customers=9, days=28, seed=seed, shops=0.3)
     start = events[0].time_ms
     events += [odd_event(dice, start + dice.randrange(28 * DAY_MS), dice.choice(customers)) for _ in range(250)]
+    events += [event("page", start + (3 + 9 * i) * DAY_MS, f"v{i}", id_hash=900 + i) for i in range(3)]
+    events = [msgspec.structs.replace(e, anonymous=True) if e.customer in VISITORS else e for e in events]
     idle = start + 12 * DAY_MS
     events = [e for e in events if not idle < e.time_ms < idle + 3 * DAY_MS]  # nobody does anything for three days
     events = shaken(events, HOUR_MS, seed)
@@ -127,7 +136,7 @@ def test_the_logs_make_every_kind_of_output():
     world = at_once(1, "stub")
     assert {p[2] for p in world.points} == {"event", "decisive", "snapshot", "silence"}
     assert {e.label for e in world.examples} == {0, 1}
-    assert {a.event.type for a in world.alerts} >= {
+    assert {a.event.type for seed in (1, 2, 3) for a in at_once(seed, "stub").alerts} >= {
         "opened",
         "reminded",
         "acknowledged",
@@ -137,6 +146,12 @@ def test_the_logs_make_every_kind_of_output():
     }
     assert {name for e in world.examples for name in e.labels} == {"voluntary", "involuntary", "inactivity", "orders"}
     assert world.duplicates > 20
+    deleted = {e.customer for e in a_log(1) if e.name == DELETION}
+    forgotten = [key[1:].decode() for key, at_ms in world.told if not at_ms]
+    assert set(forgotten) & deleted, "some because they asked for it"
+    assert {"v0", "v1"} <= set(forgotten), "some because nobody heard of them"
+    again = {key for i, (key, at_ms) in enumerate(world.told) if not at_ms and (key in dict(world.told[i + 1 :]))}
+    assert again, "and some come back"
     assert len(world.examples) > 50
 
 
@@ -250,13 +265,19 @@ def test_both_labels_are_released_at_one_delay_and_never_past_the_end(seed):
     assert len(set(ids)) == len(ids)
     taken = {(p[0][1:].decode(), p[1]) for p in world.points if p[2] == SNAPSHOT}
     due = {(c, at) for c, at in taken if at + 7 * DAY_MS <= end}
-    hidden = due - set(ids)
-    assert set(ids) <= due
+    clock, dropped = 0, set()  # what was pending when its customer was deleted has no label
+    for e in a_log(seed):
+        clock = max(clock, e.time_ms)
+        if e.name == DELETION:
+            dropped |= {(c, at) for c, at in taken if c == e.customer and at <= clock < at + 7 * DAY_MS}
+    assert dropped
+    hidden = due - set(ids) - dropped
+    assert set(ids) <= due - dropped
     assert 0 < len(hidden) == world.censored
     idle = min(e.time_ms for e in a_log(seed)) + 12 * DAY_MS  # three days in which nothing came from anybody
     assert all(at < idle + 3 * DAY_MS and at + 6 * DAY_MS > idle for _, at in hidden), "no other label is dropped"
     assert {key for key in world.store.records if key[:1] == b"s"} == {
-        b"s" + c.encode() + b"\0" + at.to_bytes(8, "big") for c, at in taken if at + 7 * DAY_MS > end
+        b"s" + c.encode() + b"\0" + at.to_bytes(8, "big") for c, at in taken - dropped if at + 7 * DAY_MS > end
     }
 
 
@@ -284,6 +305,20 @@ def test_the_due_time_of_every_record_lies_ahead(seed):
     rebuilt.apply(world.store.records)
     assert rebuilt.due(2**62, 10**6) == world.store.due(2**62, 10**6)
     assert all(due_ms(data) > world.partition.clock_ms for key, data in world.store.records.items() if key[:1] == b"c")
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_nothing_is_left_of_who_was_forgotten(seed):
+    """No record of a customer stands without the profile; an alert that was told has ended before, or by it."""
+    world = at_once(seed, "stub")
+    profiles = {key[1:] for key in world.store.records if key[:1] == b"c"}
+    assert {key[1:] for key in world.store.records if key[:1] == b"a"} <= profiles
+    assert {key[1:-9] for key in world.store.records if key[:1] == b"s"} <= profiles
+    newest = {a.customer: a.event.state for a in world.alerts}
+    assert {state for c, state in newest.items() if c not in profiles} <= {"resolved", "retracted", "expired"}
+    gone = {key[1:] for key, at_ms in dict(world.told).items() if not at_ms}
+    assert gone
+    assert not gone & profiles
 
 
 def test_frozen_features_equal_those_of_the_profile_at_the_snapshot():

@@ -119,7 +119,7 @@ class World:
         self.points: list[tuple[Any, ...]] = []
         self.examples: list[Any] = []
         self.alerts: list[Any] = []
-        self.told: list[tuple[bytes, int]] = []
+        self.told: list[tuple[bytes, int]] = []  # customer and time of the score; 0: the customer was forgotten
         self.duplicates = self.censored = 0
         self._offset = 0
 
@@ -137,7 +137,9 @@ class World:
             )
         self.examples += effects.examples
         self.alerts += effects.alerts
-        self.told += [(effects.points[row].key, effects.points[row].at_ms) for row in effects.told]
+        told = [(p.place, p.key, p.at_ms) for p in map(effects.points.__getitem__, effects.told)]
+        told += [(place, key, 0) for place, key in effects.forgotten]
+        self.told += [(key, at_ms) for _, key, at_ms in sorted(told)]
         self.duplicates += effects.duplicates
         self.censored += effects.censored
         return effects

@@ -219,6 +219,23 @@ def test_a_customer_who_has_churned_has_no_open_alert(at_risk: Customer) -> None
     assert pending.phase == "none"
 
 
+def test_of_a_customer_who_is_forgotten_not_even_the_cooldown_is_kept(at_risk: Customer) -> None:
+    assert at_risk.step(12, forgotten="deleted") == ["expired"]
+    assert at_risk.events[-1].resolution == "deleted"
+    assert at_risk.phase == "none"
+    for phase in ("pending", "resolved"):
+        customer = Customer()
+        customer.scored(0, 0.9)
+        if phase == "resolved":
+            customer.step(6)
+            customer.person(7, "dismiss")
+        assert customer.phase == phase
+        assert customer.step(8 if phase == "resolved" else 3, forgotten="deleted") == [], (
+            "nobody was told, or was told of the end"
+        )
+        assert customer.phase == "none"
+
+
 def test_a_customer_who_cannot_churn_gets_no_alert(at_risk: Customer) -> None:
     nobody = Customer()
     assert nobody.scored(0, 0.99, eligible=False) == []

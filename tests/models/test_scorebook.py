@@ -61,6 +61,7 @@ def test_a_value_remembers_the_ones_before_it(entries: list[Entry]) -> None:
     """Rule: the history ends with this score, and holds the newest 32 that were told."""
     before: dict[bytes, list[float]] = {}
     for customer, value in told(entries, 100)[0]:
+        assert value is not None
         document = orjson.loads(value)
         past = before.setdefault(customer, [])
         assert (document["previous"] is None) == (not past)
@@ -87,8 +88,28 @@ def test_a_score_is_told_when_it_is_decisive_changes_the_band_or_is_a_day_after_
         last[point.key] = (point.at_ms if by_time else when), band
 
 
+def test_who_was_deleted_has_a_tombstone_and_begins_with_a_new_history(entries: list[Entry]) -> None:
+    """Rule: readers of scores are told in order, within a batch too: the last score, nothing, the first score."""
+    chosen = entries[len(entries) // 2].event.customer
+    asked = Entry(
+        entries[-1].offset + 1, Event(chosen, "User Deletion Requested", entries[-1].event.time_ms, 1, {}, False, False)
+    )
+    later = Event(chosen, "page", entries[-1].event.time_ms + DAY_MS, 2, {}, False, False)
+    log = [*entries, asked, Entry(asked.offset + 1, later)]
+    values, records = told(log[:-1], 10_000)
+    assert values[-1] == (chosen.encode(), None)
+    assert not [key for key in records if key[1:].startswith(chosen.encode())]
+    for batch in (10_000, 17):
+        values, records = told(log, batch, restarts=True)
+        mine = [value for customer, value in values if customer == chosen.encode()]
+        assert len(mine) > 3
+        assert mine[-2] is None
+        score = orjson.loads(mine[-1] or b"")
+        assert (len(score["history"]), score["previous"], score["customer"]["tenure_days"]) == (1, None, 0)
+
+
 def test_ranks_follow_probabilities(entries: list[Entry]) -> None:
-    documents = [orjson.loads(value) for _, value in told(entries, 100)[0]][-100:]
+    documents = [orjson.loads(value or b"") for _, value in told(entries, 100)[0]][-100:]
     ranked = sorted(documents, key=lambda document: document["probability"])
     low, high = (sum(d["percentile"] for d in part) / 20 for part in (ranked[:20], ranked[-20:]))
     assert 0 <= low < high <= 1

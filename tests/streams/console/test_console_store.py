@@ -47,6 +47,21 @@ def test_an_alert_is_as_its_newest_change_and_repeats_change_nothing(found: Stor
     assert [row["type"] for row in found.history("c1")] == ["resolved", "snoozed", "acknowledged", "opened"]
 
 
+@pytest.mark.parametrize("score_first", [True, False])
+def test_who_was_deleted_is_nowhere_any_more_whichever_topic_says_it_first(found: Store, score_first: bool) -> None:
+    """Rule: a tombstone and the end of the alert take past alerts along, of this customer only."""
+    found.add_alerts([value for name in ("c1", "c2") for _, value in life(name)])
+    alert = {**json.loads(life("c1")[0][1]), "alert_id": "second"}
+    end = {**alert, "seq": 2, "type": "expired", "state": "expired", "resolution": "deleted"}
+    found.add_alerts([json.dumps(alert).encode()])
+    tell = [lambda: found.add_scores([(b"c1", None)]), lambda: found.add_alerts([json.dumps(end).encode()])]
+    for one in tell if score_first else tell[::-1]:
+        one()
+    assert found.history("c1") == []
+    assert found.alerts(Choice(customer="c1", state="ended"))[1] == found.alerts(Choice(customer="c1"))[1] == 0
+    assert found.history("c2")
+
+
 def test_filters_add_up_and_the_most_at_risk_comes_first(found: Store) -> None:
     """Rule: risk x value is the order, unknown value comes last."""
     for name, at_risk in (("a", 5.0), ("b", 50.0), ("c", None)):

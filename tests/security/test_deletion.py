@@ -1,0 +1,46 @@
+"""Claim 8: of a customer who asked to be deleted nothing is kept, and readers of scores are told so."""
+
+from __future__ import annotations
+
+from models.primitives import DAY_MS
+from streams.partitioner import partition_of
+from streams.processor import EventProcessor
+from tests.security.test_customer_data import MARKER, feed
+from tests.streams.test_processor import CHURN, HERE, START, Record, Store, of, record, run, shared, step
+
+OTHER = next(f"other-{n}" for n in range(99) if partition_of(b"other-%d" % n, 2) == 0)
+ALARMED = CHURN + '\n[alerts]\nenter = 0.0\nexit = 0.0\ndwell = "0d"\n'
+
+
+def deletion(offset: int) -> Record:
+    return record(offset, at_ms=START, name="User Deletion Requested")
+
+
+def test_nothing_of_the_customer_stays_in_store_or_changelog() -> None:
+    """Setup: events of every family. Rule: every record of the customer, which the changelog gets too, is removed; an
+    alert that people were told of ends; and the newest record of the scores is a tombstone."""
+    store, log = Store(), feed()
+    processor = EventProcessor(shared(ALARMED), 0, store, None)
+    run(processor, store, log)
+    before = [key for key in store.records if HERE.encode() in key]
+    assert {key[:1] for key in before} == {b"c", b"h", b"s", b"a"}
+    effects = step(processor, store, [deletion(len(log))])
+    assert {key: value for key, value in effects.changes.items() if HERE.encode() in key} == dict.fromkeys(before)
+    assert not [key for key, value in store.records.items() if HERE.encode() in key + value]
+    assert HERE.encode() not in effects.state
+    assert [(one.key, one.value) for one in of(effects, "churn-scores")] == [(HERE.encode(), None)]
+    [end] = of(effects, "churn-alerts")
+    assert b'"resolution":"deleted"' in end.value
+    assert MARKER.encode() not in end.value
+
+
+def test_no_example_of_the_customer_is_learned_from_afterwards() -> None:
+    """Rule: what waited for its label is dropped, however much time passes; without the deletion it would have come."""
+    for deleted in (False, True):
+        store, log = Store(), feed()
+        processor = EventProcessor(shared(ALARMED), 0, store, None)
+        run(processor, store, log + [deletion(len(log))] * deleted)
+        others = [record(1_000 + n, OTHER, START + n * DAY_MS // 8) for n in range(300)]
+        after = run(processor, store, others)
+        mine = [one for effects in after for one in of(effects, "churn-labels") if one.key == HERE.encode()]
+        assert bool(mine) is not deleted
