@@ -21,7 +21,7 @@ Batch boundaries change nothing: points, deadlines, the population's level and t
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
 import msgspec
@@ -174,6 +174,9 @@ class Partition:
         store: Where encoded records are read from; the caller writes `Effects.changes` to it after commit.
         scorer: The model to score with; may be replaced between calls.
         state: What the last committed `Effects.state` was, None for a new partition.
+
+    Attributes:
+        stage_ended: Told as stages of a batch end (read, apply, score, decide), for who has a clock.
     """
 
     def __init__(
@@ -205,6 +208,7 @@ class Partition:
         # an alert has expired so long after the customer's last score, and its cooldown is over
         self._alert_over_ms = self.alerts.settings.expire_ms + self.alerts.settings.cooldown_ms + 1
         self._cache: dict[bytes, bytes] = {}
+        self.stage_ended: Callable[[str], None] = _nobody_listens
         self._begin()
 
     def _restore(self, data: bytes) -> None:
@@ -256,7 +260,9 @@ class Partition:
                 ringing.add(b"c" + key[1:])
             elif key not in keys:
                 keys[key] = []
-        for (key, mine), record in zip(keys.items(), self._load(keys), strict=True):
+        records = self._load(keys)
+        self.stage_ended("read")
+        for (key, mine), record in zip(keys.items(), records, strict=True):
             customer = self._customer(key, record)
             for place in mine:
                 if customer.due_ms <= clocks[place]:
@@ -266,6 +272,7 @@ class Partition:
                 self._handle_due(customer, end)
             if customer.touched:
                 self._leave(customer)
+        self.stage_ended("apply")
         return self._finish(ringing)
 
     def _run_clock(self, entries: Sequence[Entry], until_ms: int) -> tuple[dict[str, list[int]], list[int]]:
@@ -507,8 +514,10 @@ class Partition:
         band: list[int] = self.alerts.settings.bands(scores.probability, percentile, base).tolist()
         probability: list[float] = scores.probability.tolist()
         previous, told = self._compare(points, probability, band)
+        self.stage_ended("score")
         ranked = Ranked(points, x, m, scores, percentile, base, band, previous)
         turned = self.alerts.turn(ranked, scorer.trust, self._acts, self._alerted, ringing, self._clock)
+        self.stage_ended("decide")
         changes: dict[bytes, bytes | None] = {}
         freeze(points, x, m, scores, scorer.version, changes)
         examples = self._mature(changes)
@@ -608,6 +617,10 @@ class Partition:
         if excess > 0:
             for key in list(itertools.islice(cache, excess)):
                 del cache[key]
+
+
+def _nobody_listens(stage: str) -> None:
+    pass
 
 
 def _due_ms(path: Path, wait_ms: int) -> int:

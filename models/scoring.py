@@ -135,6 +135,24 @@ class Scorer:
         np.minimum(np.maximum(log_odds, -LOG_ODDS_LIMIT, out=log_odds), LOG_ODDS_LIMIT, out=log_odds)
         return Scores(sigmoids(log_odds), log_odds, self.version, self, values, terms)
 
+    def drift(self, level: Floats) -> float | None:
+        """How far the customers stand from those whose labels the champion has learned, in standard deviations.
+
+        The root mean square, over the raw features that the model uses, of (level - mean) / sd: 0 is no drift, 1 is
+        that the average customer of today would then have been one standard deviation off in everything.
+
+        Args:
+            level: Today's mean of each feature (d,), NaN where nothing is known.
+
+        Returns:
+            None as long as no label was learned or nothing is known.
+        """
+        champion = self._all[0]
+        raw = level.take(self._owner[: self._raw])
+        z = (raw - champion.centre[: self._raw]) * champion.inverse[: self._raw]
+        known = z[(z == z) & (champion.inverse[: self._raw] != 0.0)]
+        return float(np.sqrt(np.mean(known * known))) if len(known) else None
+
     def contributions(self, x: Floats, m: Floats) -> Floats:
         """What each feature adds to the log-odds, (n, d)."""
         return self.score(x, m).contributions()

@@ -10,7 +10,8 @@ ChurnSignalsError
 ├── GroupAlive              a group that is to start afresh has members (`streams.reset`)
 ├── StoreInUse, StoreDamaged, StoreFull   a local store that another process holds, that the disk has changed,
 │                           or that it has no room for (`streams.store`)
-└── OwnershipLost           fenced, or a transaction of unknown outcome; start again          (exit code 75)
+└── OwnershipLost           a transaction of unknown outcome; start again                     (exit code 75)
+    └── Fenced              another owner has taken it, or the transaction was too slow
 """
 
 from __future__ import annotations
@@ -70,3 +71,7 @@ class OwnershipLost(ChurnSignalsError):
     """Another process owns the partition, or a transaction ended without an answer: a restart goes on exactly."""
 
     exit_code = 75
+
+
+class Fenced(OwnershipLost):
+    """Another owner has locked this one out; Kafka says the same of a transaction that took longer than its timeout."""

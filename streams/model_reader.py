@@ -24,10 +24,17 @@ _RETRY_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A published model: its bytes (data, never code), and the next offset of the labels topic to learn from."""
+    """A published model.
+
+    Attributes:
+        value: its bytes (data, never code).
+        labels_offset: the next offset of the labels topic to learn from.
+        written_ms: the record's timestamp.
+    """
 
     value: bytes
     labels_offset: int
+    written_ms: int = 0
 
 
 class ModelReader:
@@ -92,5 +99,5 @@ class ModelReader:
         for record in (await self._consumer.getmany(timeout_ms=_POLL_MS)).get(self._tp, ()):
             if record.key == self._key and record.value is not None:
                 offset = dict(record.headers).get(LABELS_OFFSET_HEADER, b"0")
-                newest = Snapshot(record.value, int(offset))
+                newest = Snapshot(record.value, int(offset), record.timestamp)
         return newest

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
@@ -13,12 +13,15 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 from streams.broker_watch import BrokerWatch
 from streams.health import Health, Pulse
 from streams.http_server import HttpServer
-from streams.metrics import Metrics, of_process, of_trainer, of_worker
+from streams.metrics import Metrics, build, of_process
 from streams.settings import Settings
 from streams.topics import EVENTS, LABELS, name_of
+from streams.trainer_metrics import of_trainer
+from streams.worker_metrics import of_worker
 
 if TYPE_CHECKING:
     from streams.learner import ModelLearner
+    from streams.processor import Shared
     from streams.trainer_loop import TrainerLoop
     from streams.worker import Worker
 
@@ -29,31 +32,39 @@ class Monitor:
     def __init__(self, settings: Settings, role: str, stop: asyncio.Event) -> None:
         self.health = Health(role, stop)
         topic = name_of(EVENTS if role == "worker" else LABELS, settings)
-        self.broker = BrokerWatch(settings, topic, self._wanted)
+        self.broker = BrokerWatch(settings, topic, self._positions)
         main = asyncio.get_running_loop()
         self.health.pulses.append(Pulse("main loop", lambda: main))
         self.health.readiness.append(self.broker.checks)
-        release = version("churn-signals")
-        self._sources = [lambda: of_process(self.health, release)]
+        versions, data = build(), Path(settings.data_dir)
+        self._sources = [lambda: of_process(self.health, versions, data)]
         self._worker: Worker | None = None
+        self._trainer: TrainerLoop | None = None
         self.registry = CollectorRegistry()
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self.registry)
         self.registry.register(Metrics(self._sources))
 
-    def _wanted(self) -> list[int]:
-        return sorted(self._worker.ownership.wanted) if self._worker is not None else [0]
+    def _positions(self) -> Mapping[int, int | None]:
+        if self._trainer is not None and self._trainer.leading:
+            return {0: self._trainer.learned_offset}
+        if self._worker is None:
+            return {0: None}
+        owned = dict(self._worker.ownership.owned)
+        wanted = sorted(self._worker.ownership.wanted)
+        return {number: owned[number].position if number in owned else None for number in wanted}
 
-    def watch_worker(self, worker: Worker) -> None:
+    def watch_worker(self, worker: Worker, shared: Shared) -> None:
         """It is about to run."""
         self._worker = worker
         self.health.pulses.append(Pulse("consumer's thread", lambda: worker.app.consumer.thread_loop))
         self.health.readiness.append(worker.checks)
-        self._sources.append(lambda: of_worker(worker, self.broker))
+        self._sources.append(lambda: of_worker(worker, self.broker, lambda: (shared.scorer.version, shared.snapshot)))
         self.health.started = True
 
     def watch_trainer(self, loop: TrainerLoop, learner: ModelLearner) -> None:
         """It is about to run."""
+        self._trainer = loop
         self.health.readiness.append(loop.checks)
         self._sources.append(lambda: of_trainer(loop, learner, self.broker))
         self.health.started = True

@@ -7,6 +7,7 @@ import contextlib
 import shutil
 import sys
 import time
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
@@ -14,7 +15,8 @@ from typing import Protocol
 import msgspec
 from aiokafka.errors import KafkaError
 
-from streams.errors import ConfigurationError, InputLost, OwnershipLost, TopicMismatch
+from streams import tally
+from streams.errors import ConfigurationError, Fenced, InputLost, OwnershipLost, TopicMismatch
 from streams.failpoints import FAILPOINT, failpoint
 from streams.logs import get_logger
 from streams.partition import Inputs, Partition, Progress
@@ -80,6 +82,9 @@ class Ownership:
         wanted: partitions that the group assigns us.
         recovering: partition -> (changelog records to go, in all).
         partitions: how many the input had at the start; another number moves customers away from their profiles.
+        taking_since: partition -> when its takeover began, monotonic seconds, as long as it lasts.
+        rebalances: assignments by the group.
+        losses: batches given up, by why.
         failed: done with the error that must end the worker.
 
     A partition that is revoked finishes its batch within five seconds or gives it up. If it comes back in the next
@@ -93,6 +98,9 @@ class Ownership:
         self.owned: dict[int, Partition] = {}
         self.wanted: set[int] = set()
         self.recovering: dict[int, tuple[int, int]] = {}
+        self.taking_since: dict[int, float] = {}
+        self.rebalances = 0
+        self.losses: Counter[str] = Counter()
         self.generation = -1
         self.partitions = sys.maxsize
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -157,6 +165,7 @@ class Ownership:
                 " customers have moved, and their profiles have not; start a new group"
             )
         self.wanted, self.generation = set(partitions), generation
+        self.rebalances += 1
         log.info(
             "generation %d: partitions %s",
             generation,
@@ -188,6 +197,7 @@ class Ownership:
         for number, task in running.items():
             error = None if task.cancelled() else task.exception()
             if task.cancelled() or error is not None:
+                self.losses[tally.REVOKED] += 1
                 log.warning(
                     "partition %d: gave up its batch at revocation (%s)",
                     number,
@@ -251,6 +261,7 @@ class Ownership:
 
     async def _take(self, numbers: set[int]) -> None:
         started = time.monotonic()
+        self.taking_since = dict.fromkeys(numbers, started)
         producers: dict[int, FencedProducer] = {}
         stores: dict[int, PartitionStore] = {}
         try:
@@ -276,7 +287,9 @@ class Ownership:
                     factory=self._factory,
                     inputs=self._inputs,
                 )
-                self.owned[number].progress.lost_input = lost
+                progress = self.owned[number].progress
+                progress.lost_input, progress.counts = lost, stores[number].counts
+                progress.takeover_s = time.monotonic() - started
         except BaseException:
             for number in numbers - set(self.owned):
                 if number in stores:
@@ -286,6 +299,7 @@ class Ownership:
             raise
         finally:
             self.recovering.clear()
+            self.taking_since.clear()
         for number in sorted(numbers):
             await self._start(number)
         log.info(
@@ -324,6 +338,7 @@ class Ownership:
         if not isinstance(error, _LOSSES):
             self._fail(error)
             return
+        self.losses[_why(error)] += 1
         partition = self.owned.pop(number)  # at once: what failed must never be resumed
         place = {"topic": self.names.input, "partition": number, "offset": partition.position}
         log.warning("partition %d: %s", number, error, **place)
@@ -401,3 +416,11 @@ class Ownership:
     def _fail(self, error: BaseException) -> None:
         if not self.failed.done():
             self.failed.set_exception(error)
+
+
+def _why(error: BaseException) -> str:
+    if isinstance(error, Fenced):
+        return tally.FENCED
+    if isinstance(error, OwnershipLost):
+        return tally.UNKNOWN
+    return tally.DAMAGED if isinstance(error, StoreDamaged) else tally.BROKER

@@ -8,15 +8,17 @@ import os
 import time
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from streams.errors import ChurnSignalsError
 from streams.failpoints import FAILPOINT, failpoint
+from streams.latency import Latency
 from streams.logs import get_logger
 from streams.position import POSITION_KEY, Position, encode
 from streams.processing import Batch, Effects, Processor, ProcessorFactory, Record
-from streams.store import PartitionStore
+from streams.store import Counts, PartitionStore
+from streams.tally import Stopwatch, Tally
 from streams.transactions import FencedProducer
 
 log = get_logger(__name__)
@@ -50,9 +52,13 @@ class Progress:
         caught_up: everything up to `end` is applied.
         live: the newest event was within ten minutes of its receipt.
         records, transactions, outputs: since the takeover.
-        busy_s, commit_s: seconds spent in the processor, and waiting for transactions.
+        tally: what the processor counted, and seconds by stage, since the takeover.
+        latency: how long events took to a told score, and alerts from when they were due.
+        newest_record_ms: timestamp of the last record applied.
         newest_event_ms: the partition's event clock, if its processor tells.
         lost_input: offsets that retention had deleted before they were applied, of this takeover.
+        takeover_s: how long this takeover took, recovery included.
+        counts: how much the store holds.
     """
 
     position: int = 0
@@ -62,10 +68,13 @@ class Progress:
     records: int = 0
     transactions: int = 0
     outputs: int = 0
-    busy_s: float = 0.0
-    commit_s: float = 0.0
+    tally: Tally = field(default_factory=Tally)
+    latency: Latency = field(default_factory=Latency)
+    newest_record_ms: int | None = None
     newest_event_ms: int | None = None
     lost_input: int = 0
+    takeover_s: float = 0.0
+    counts: Counts | None = None
 
     @property
     def lag(self) -> int:
@@ -213,14 +222,13 @@ class Partition:
 
     async def _apply(self, records: Sequence[Record], next_offset: int, *, due: bool) -> int:
         """One transaction; returns how many of the records it holds."""
-        progress, started = self.progress, time.perf_counter()
+        progress = self.progress
         now_ms = int(time.time() * 1000) if self._live and progress.caught_up else None
         effects = self._processor.process(records, now_ms)
         consumed = len(records) if effects.consumed is None else effects.consumed
         if consumed < len(records):
             next_offset = records[consumed].offset
         self._find_out_if_live(records[:consumed])
-        progress.busy_s += time.perf_counter() - started
         if not consumed and not effects.outputs and not effects.changes:
             if not due:
                 raise ChurnSignalsError(f"partition {self.number}: the processor neither consumes nor changes anything")
@@ -233,14 +241,17 @@ class Partition:
         return consumed
 
     async def _commit(self, effects: Effects, next_offset: int) -> None:
-        progress, started = self.progress, time.perf_counter()
+        progress, tally = self.progress, effects.tally
+        watch = Stopwatch(tally)
         changes = dict(effects.changes)
         changes[POSITION_KEY] = encode(next_offset, self._live, self._birth, effects.state)
         changelog_offset = await self.producer.commit(effects.outputs, self._changelog, changes)
-        progress.commit_s += time.perf_counter() - started
+        watch("transaction")
+        visible_ms = time.time() * 1000
         if FAILPOINT:
             failpoint("before-store")
         self.store.write(changes, changelog_offset)
+        watch("store")
         self.changelog_offset = changelog_offset
         if FAILPOINT:
             failpoint("after-store")
@@ -248,10 +259,13 @@ class Partition:
         progress.position = next_offset
         progress.transactions += 1
         progress.outputs += len(effects.outputs)
+        progress.tally.add(tally)
+        progress.latency.observe(tally, self.number, visible_ms, self._live)
 
     def _find_out_if_live(self, records: Sequence[Record]) -> None:
         if not records:
             return
+        self.progress.newest_record_ms = records[-1].timestamp
         newest_ms = getattr(self._processor, "newest_event_ms", records[-1].timestamp)
         self.progress.newest_event_ms = newest_ms
         if newest_ms is not None and self._clock == "auto":

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
+from streams.tally import Tally
+
 Headers = Sequence[tuple[str, bytes]]
 
 # A due time as it stands in front of an encoded profile; NEVER sorts after every real one.
@@ -58,12 +60,14 @@ class Effects:
         state: opaque to the engine; handed to the factory of the partition's next processor.
         consumed: how many of the records were applied, None for all. The rest is handed over again: this is
             how a processor bounds the due work of one transaction.
+        tally: what came of it, for metrics only.
     """
 
     outputs: list[Output] = field(default_factory=list)
     changes: dict[bytes, bytes | None] = field(default_factory=dict)
     state: bytes = b""
     consumed: int | None = None
+    tally: Tally = field(default_factory=Tally)
 
 
 class Store(Protocol):

@@ -30,13 +30,16 @@ from models.scorebook import tell
 from models.scoring import Scorer
 from models.snapshot import SnapshotError
 from models.space import FeatureSpace
+from streams import tally as outcomes
 from streams.dead_letters import MISROUTED, PROCESSING_ERROR, dead_letter
 from streams.errors import ChurnSignalsError, ConfigurationError, FormatMismatch
+from streams.fold_tally import count_fold
 from streams.logs import get_logger, place_of
 from streams.model_reader import Snapshot
 from streams.partitioner import partition_of
 from streams.processing import Effects, Output, Processor, Record, Store
 from streams.settings import Settings, variable
+from streams.tally import Stopwatch, Tally, timestamps
 from streams.topics import ALERTS, DEAD_LETTERS, EVENTS, LABELS, SCORES, name_of
 
 log = get_logger(__name__)
@@ -108,6 +111,7 @@ class Shared:
         self.labels = name_of(LABELS, settings)
         self.model = settings.model_name
         self.scorer: Scorer = Model(SPACE).scorer()  # answers until there is a snapshot
+        self.snapshot: Snapshot | None = None
 
     def on_snapshot(self, snapshot: Snapshot) -> None:
         """Score with this model from the next batch on.
@@ -119,6 +123,7 @@ class Shared:
             self.scorer = Model.restore_scorer(snapshot.value, SPACE)
         except SnapshotError as error:
             raise ConfigurationError(f"model {self.model}: {error}") from error
+        self.snapshot = snapshot
         log.info("scoring with model %s, labels before %d", self.scorer.version, snapshot.labels_offset)
 
     def factory(self, partition: int, store: Store, state: bytes | None) -> Processor:
@@ -134,6 +139,8 @@ class _Ours(NamedTuple):
 class _Leaving(NamedTuple):
     place: int
     output: Output
+    outcome: str
+    reason: str = ""  # of a dead letter
 
 
 class EventProcessor:
@@ -161,21 +168,33 @@ class EventProcessor:
 
     def process(self, records: Sequence[Record], now_ms: int | None) -> Effects:
         """Decode, refuse, forward, apply, score, tell; see `streams.processing.Processor`."""
+        tally = Tally()
+        watch = Stopwatch(tally)
         ours, leaving = self._read(records)
-        count, until_ms = self._within_reach(ours, now_ms or 0)
+        watch("decode")
+        count, until_ms = self._within_reach(ours, now_ms or 0, tally)
         try:
-            effects = self._fold.apply([entry for _, entry in ours[:count]], until_ms)
+            effects = self._fold.apply([entry for _, entry in ours[:count]], until_ms, tally, watch)
         except (ChurnSignalsError, ProfileError):
             raise  # what was stored cannot be read, which is no event's fault
         except Exception as error:
-            count, effects, broken = self._isolate(ours[:count], error)
+            count, effects, broken = self._isolate(ours[:count], error, tally)
             leaving.append(self._refused(ours[count].place, records, broken))
             consumed = ours[count].place + 1
         else:
             consumed = ours[count].place if count < len(ours) else len(records)
             self._errors_in_a_row = 0 if count else self._errors_in_a_row
-        effects.outputs[:0] = [output for place, output in leaving if place < consumed]
+        gone = [one for one in leaving if one.place < consumed]
+        effects.outputs[:0] = [one.output for one in gone]
         effects.consumed = consumed
+        for one in gone:
+            tally.counts["events", one.outcome] += 1
+            if one.reason:
+                tally.counts["dead_letters", one.reason] += 1
+        tally.counts["events_clamped",] += sum([entry.event.clamped for _, entry in ours[:count]])
+        tally.arrived_ms = timestamps(records, tally.causes)
+        effects.tally = tally
+        watch("encode")
         self.newest_event_ms = self._fold.newest_event_ms
         self._written = effects.state
         return effects
@@ -201,13 +220,15 @@ class EventProcessor:
             timestamp_ms = record.timestamp if mark is None else _first_timestamp(record)
             event = decode(record.value, headers, timestamp_ms, received_ms)
             if isinstance(event, Rejected):
-                leaving.append(_Leaving(place, self._dead(record, event.reason, event.message, "Rejected")))
+                dead = self._dead(record, event.reason, event.message, "Rejected")
+                leaving.append(_Leaving(place, dead, outcomes.REJECTED, event.reason))
             elif homes.get(event.customer) == here or (home := self._home(event)) == here:
                 ours.append(_Ours(place, Entry(record.offset, event)))
             elif mark is None and _size(record) <= self._shared.forward_bytes:
-                leaving.append(_Leaving(place, self._forwarded(record, home)))
+                leaving.append(_Leaving(place, self._forwarded(record, home), outcomes.FORWARDED))
             else:
-                leaving.append(_Leaving(place, self._dead(record, MISROUTED, _astray(mark, home), "Misrouted")))
+                dead = self._dead(record, MISROUTED, _astray(mark, home), "Misrouted")
+                leaving.append(_Leaving(place, dead, outcomes.REJECTED, MISROUTED))
         return ours, leaving
 
     def _home(self, event: Event) -> int:
@@ -229,7 +250,7 @@ class EventProcessor:
 
     # Bounds ----------------------------------------------------------------------------------------------------------
 
-    def _within_reach(self, ours: Sequence[_Ours], until_ms: int) -> tuple[int, int]:
+    def _within_reach(self, ours: Sequence[_Ours], until_ms: int, tally: Tally) -> tuple[int, int]:
         """How many events to apply, and up to which time, so that a transaction looks at `DUE_MAX` deadlines or so.
 
         Deadlines up to a time are handled before the first event of that time or later, so a transaction may end there
@@ -238,6 +259,7 @@ class EventProcessor:
         times = [entry.event.time_ms for _, entry in ours]
         end_ms = max([until_ms, *times])
         due = self._store.due(end_ms, DUE_MAX + 1)
+        tally.due, tally.due_since_ms = len(due), due[0][0] if due else None
         # A key is due again and again, and those of new customers are not there yet: time is bounded too. Where nothing
         # is due yet, nothing is before the first event either, whatever time the others have: it is applied.
         begins = due[0][0] if due else times[0] if times else end_ms
@@ -257,7 +279,7 @@ class EventProcessor:
         """The fold as of the last commit: what an exception left half done is forgotten."""
         return _Fold(self._shared, self._partition, self._store, self._committed)
 
-    def _isolate(self, ours: Sequence[_Ours], error: Exception) -> tuple[int, Effects, Exception]:
+    def _isolate(self, ours: Sequence[_Ours], error: Exception, tally: Tally) -> tuple[int, Effects, Exception]:
         """Find the first record that cannot be applied; returns its place and the effects of all before it.
 
         Raises:
@@ -289,7 +311,7 @@ class EventProcessor:
                 offset=entries[good].offset,
             ) from error
         self._fold = self._fresh()
-        return good, self._fold.apply(entries[:good], 0), error
+        return good, self._fold.apply(entries[:good], 0, tally), error
 
     def _refused(self, place: int, records: Sequence[Record], error: Exception) -> _Leaving:
         record, kind = records[place], type(error)
@@ -306,7 +328,8 @@ class EventProcessor:
             offset=record.offset,
         )
         name = f"{kind.__module__}.{kind.__qualname__}".removeprefix("builtins.")
-        return _Leaving(place, self._dead(record, PROCESSING_ERROR, str(error), name))
+        dead = self._dead(record, PROCESSING_ERROR, str(error), name)
+        return _Leaving(place, dead, outcomes.FAILED, PROCESSING_ERROR)
 
 
 class _Fold:
@@ -324,9 +347,13 @@ class _Fold:
         """The partition's clock."""
         return self._partition.clock_ms
 
-    def apply(self, entries: Sequence[Entry], until_ms: int) -> Effects:
+    def apply(
+        self, entries: Sequence[Entry], until_ms: int, tally: Tally | None = None, watch: Stopwatch | None = None
+    ) -> Effects:
         shared, number = self._shared, self._number
         self._partition.scorer = shared.scorer
+        if watch is not None:
+            self._partition.stage_ended = watch
         found = self._partition.process(entries, until_ms)
         told, histories = tell(self._partition.context, found, self._store)
         outputs = [
@@ -339,6 +366,9 @@ class _Fold:
             newest_ms = max(entry.event.time_ms for entry in entries)
             self.newest_event_ms = max(newest_ms, self.newest_event_ms or 0)
         state = _State(_STATE_VERSION, shared.definition.state_hash, self.newest_event_ms, found.state)
+        if tally is not None:
+            count_fold(tally, found, len(entries))
+            tally.drift = shared.scorer.drift(found.m[-1]) if found.points else None
         return Effects(outputs, {**found.changes, **histories}, _encode_state(state))
 
 

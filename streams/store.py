@@ -6,13 +6,14 @@ import errno
 import os
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 import xxhash
 from rocksdict import DBCompressionType, Options, Rdict, WriteBatch
 
+from models.store import PROFILE, SNAPSHOT
 from streams.errors import ChurnSignalsError
 from streams.logs import get_logger
 from streams.processing import DUE_PREFIX_BYTES, NEVER_DUE_MS, TIMED_KEYS, Changes
@@ -30,16 +31,25 @@ _WRITE_BUFFER_BYTES = 16 * 1024 * 1024
 _REBUILD_BATCH = 20_000
 
 
+class Counts(msgspec.Struct, array_like=True):
+    """How much the store holds."""
+
+    profiles: int = 0
+    pending: int = 0  # training snapshots: keys that are written once and removed once
+
+
 class Meta(msgspec.Struct, array_like=True):
     """What the store stands for.
 
     Attributes:
         changelog_offset: the changelog is contained up to here (exclusive); the record before it is a position.
         written_ms: wall time of the last write; older than the changelog keeps tombstones means rebuild.
+        counts: of what it holds; None in a store of an earlier release.
     """
 
     changelog_offset: int
     written_ms: int
+    counts: Counts | None = None
 
 
 class StoreInUse(ChurnSignalsError):
@@ -67,6 +77,7 @@ class PartitionStore:
 
     _first_due_ms: int
     _first_due_known: bool
+    _counts: Counts | None
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -118,6 +129,7 @@ class PartitionStore:
         """Values, deadlines and the changelog offset they stand for, in one write batch."""
         old_due = self._old_due([key for key in changes if key[:1] in TIMED_KEYS])
         batch = WriteBatch(raw_mode=True)
+        self._count_changes(changes, old_due)
         for key, value in changes.items():
             if key[:1] in TIMED_KEYS:
                 self._move_deadline(batch, key, old_due[key], value)
@@ -128,6 +140,14 @@ class PartitionStore:
         self._write_meta(batch, changelog_offset)
         self._commit(batch)
         self._seen_due.clear()
+
+    @property
+    def counts(self) -> Counts:
+        """How much it holds, always the same object; counted once in a store that does not say so."""
+        if self._counts is None:
+            meta = self.meta
+            self._counts = meta.counts if meta is not None and meta.counts is not None else self._count()
+        return self._counts
 
     @property
     def meta(self) -> Meta | None:
@@ -161,6 +181,7 @@ class PartitionStore:
                 if count == _REBUILD_BATCH:
                     self._commit(batch)
                     batch, count = WriteBatch(raw_mode=True), 0
+        self._counts = self._count()
         self._write_meta(batch, changelog_offset)
         self._commit(batch)
         self._first_due_ms, self._first_due_known = 0, False
@@ -204,12 +225,38 @@ class PartitionStore:
         self._seen_due: dict[bytes, bytes | None] = {}
         # The first deadline, or, while it is not known, a time before which there is none.
         self._first_due_ms, self._first_due_known = 0, False
+        self._counts = None
 
     def _old_due(self, keys: list[bytes]) -> dict[bytes, bytes | None]:
         unseen = [key for key in keys if key not in self._seen_due]
         if unseen:
             self.get_many(unseen)
         return self._seen_due
+
+    def _count_changes(self, changes: Changes, old_due: Mapping[bytes, bytes | None]) -> None:
+        counts, gone = self.counts, []
+        for key, value in changes.items():
+            if key[:1] == PROFILE:
+                counts.profiles += (value is not None) - (old_due[key] is not None)
+            elif key[:1] == SNAPSHOT:
+                if value is None:
+                    gone.append(key)
+                else:
+                    counts.pending += 1
+        if gone:  # one that came and went within the batch was never here
+            counts.pending -= sum(value is not None for value in self.get_many(gone))
+
+    def _count(self) -> Counts:
+        """By a walk over the keys, half a second a million."""
+        return Counts(*(self._count_of(_DATA + first) for first in (PROFILE, SNAPSHOT)))
+
+    def _count_of(self, prefix: bytes) -> int:
+        count = 0
+        for key in self._db.keys(from_key=prefix):
+            if key[: len(prefix)] != prefix:
+                break
+            count += 1
+        return count
 
     def _move_deadline(self, batch: WriteBatch, key: bytes, old: bytes | None, value: bytes | None) -> None:
         new = value[:DUE_PREFIX_BYTES] if value is not None else None
@@ -224,7 +271,8 @@ class PartitionStore:
             self._first_due_ms = min(self._first_due_ms, int.from_bytes(new, "big"))
 
     def _write_meta(self, batch: WriteBatch, changelog_offset: int) -> None:
-        batch.put(_META, msgspec.msgpack.encode(Meta(changelog_offset, int(time.time() * 1000))))
+        meta = Meta(changelog_offset, int(time.time() * 1000), self.counts)
+        batch.put(_META, msgspec.msgpack.encode(meta))
 
     def _commit(self, batch: WriteBatch) -> None:
         try:

@@ -62,6 +62,7 @@ class TrainerLoop:
         self.settings = settings
         self.learner = learner
         self.learned_offset = 0
+        self.learned_ms: int | None = None  # timestamp of the last label learned here
         self.leading = False
         self.joined = False  # the group has said who leads
         self._tp = TopicPartition(name_of(LABELS, settings), 0)
@@ -158,7 +159,7 @@ class TrainerLoop:
             found = {(one.topic, one.partition, one.key): one for one in self._pending}
             found |= {(one.topic, one.partition, one.key): one for one in self.learner.learn(values) or ()}
             self._pending = list(found.values())  # of each metric the newest
-        self.learned_offset = labels[-1].offset + 1
+        self.learned_offset, self.learned_ms = labels[-1].offset + 1, labels[-1].timestamp
 
     async def _restore(self, consumer: AIOKafkaConsumer) -> None:
         found: list[Snapshot] = []

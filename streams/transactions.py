@@ -13,7 +13,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import IllegalOperation, KafkaError, MessageSizeTooLargeError, ProducerFenced
 
 from streams.aiokafka_private import back_off_reconnects, discard_producer
-from streams.errors import ConfigurationError, OwnershipLost
+from streams.errors import ConfigurationError, Fenced, OwnershipLost
 from streams.failpoints import FAILPOINT, failpoint
 from streams.processing import Changes, Headers, Output
 from streams.settings import Settings
@@ -125,7 +125,7 @@ class FencedProducer:
                 await producer.commit_transaction()
         except ProducerFenced as fenced:
             why = "another owner has taken it, or the transaction took longer than its timeout"
-            raise OwnershipLost(f"{self.transactional_id} is fenced: {why}") from fenced
+            raise Fenced(f"{self.transactional_id} is fenced: {why}") from fenced
         except (KafkaError, TimeoutError, *_BROKEN_STATE) as unknown:
             if is_lasting(unknown):
                 raise ConfigurationError(f"{self.transactional_id} cannot write: {unknown!r}") from unknown

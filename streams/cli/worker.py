@@ -40,7 +40,7 @@ def worker(config: Path | None) -> None:
             events = found[name_of(EVENTS, settings)]
             shared = Shared(settings, definition, events.partitions, events.limit_bytes)
             running = Worker(settings, shared.factory, shared.on_snapshot)
-            monitor.watch_worker(running)
+            monitor.watch_worker(running, shared)
             await running.run(stop)
 
     exit_now(run_until_signal(work))

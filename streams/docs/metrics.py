@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from streams.docs.markdown import code, table
-from streams.metrics import METRICS
+from streams.metric_names import METRICS
 
 
 def metrics() -> str:

@@ -62,7 +62,7 @@ def test_a_loop_that_stands_still_for_long_is_dead_and_a_busy_one_is_not() -> No
 def test_brokers_that_stop_answering_are_unreachable_after_ten_seconds() -> None:
     """Rule: an election is no outage."""
     now = [0.0]
-    watch = BrokerWatch(Settings(), "events", lambda: [0], lambda: now[0])
+    watch = BrokerWatch(Settings(), "events", lambda: {0: None}, lambda: now[0])
     assert not watch.checks()[0].ok
     watch.answered({0: (3, 3)})
     now[0] = 9.0
