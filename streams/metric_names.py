@@ -195,8 +195,14 @@ WORKER: Final = (
     Metric("recovery_records_left", "gauge", "worker", _P, "Changelog records still to be read by a takeover."),
     Metric("recovery_records", "gauge", "worker", _P, "Changelog records that the takeover has to read in all."),
     Metric("model", "info", "worker", ("version",), "The model that scores: one version at a time."),
-    Metric("model_snapshot_timestamp_seconds", "gauge", "worker", (), "When the model that scores was published."),
-    Metric("model_labels_offset", "gauge", "worker", (), "The first label that the model that scores has not learned."),
+    Metric(
+        "model_snapshot_timestamp_seconds",
+        "gauge",
+        "worker",
+        (),
+        "When the model that scores was published; 0: none was.",
+    ),
+    Metric("model_labels_offset", "gauge", "worker", (), "The first label that the model that scores does not know."),
 )
 
 TRAINER: Final = (

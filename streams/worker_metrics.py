@@ -45,9 +45,8 @@ def of_worker(worker: Worker, watch: BrokerWatch, model: Model) -> Samples:
 
 def _model(version: str, snapshot: Snapshot | None) -> Samples:
     yield "model", (version,), 1.0
-    if snapshot is not None:
-        yield "model_snapshot_timestamp_seconds", (), snapshot.written_ms / 1000
-        yield "model_labels_offset", (), snapshot.labels_offset
+    yield "model_snapshot_timestamp_seconds", (), 0 if snapshot is None else snapshot.written_ms / 1000
+    yield "model_labels_offset", (), 0 if snapshot is None else snapshot.labels_offset
 
 
 def _takeovers(ownership: Ownership) -> Samples:

@@ -66,6 +66,36 @@ def test_the_index_is_that_of_the_values_after_any_writes(tmp_path: Path) -> Non
     store.close()
 
 
+def test_what_it_holds_is_counted_through_writes_reopenings_and_recovery(tmp_path: Path) -> None:
+    """Rule: profiles and pending snapshots are as many as there are keys; what comes and goes in one batch counts 0."""
+    dice = random.Random(6)
+    store = PartitionStore(tmp_path / "s")
+    model: dict[bytes, bytes] = {}
+    for step in range(200):
+        changes: dict[bytes, bytes | None] = {}
+        for _ in range(dice.randrange(1, 6)):
+            key = b"c%d" % dice.randrange(20)
+            changes[key] = None if dice.random() < 0.3 else due(step)
+        pending = [key for key in model if key[:1] == b"s"]
+        if pending and dice.random() < 0.5:
+            changes[dice.choice(pending)] = None
+        changes[b"s%d" % step] = None if dice.random() < 0.2 else b"frozen"
+        store.write(changes, step)
+        model |= {key: value for key, value in changes.items() if value is not None}
+        model = {key: value for key, value in model.items() if changes.get(key, b"") is not None}
+        if dice.random() < 0.1:
+            store.close()
+            store = PartitionStore(tmp_path / "s")
+        kinds = [key[:1] for key in model]
+        assert (store.counts.profiles, store.counts.pending) == (kinds.count(b"c"), kinds.count(b"s"))
+    counts = store.counts
+    store.clear()
+    store.load(model)
+    store.finish_load(1)
+    assert store.counts == counts
+    store.close()
+
+
 def test_a_store_whose_recovery_did_not_end_stands_for_nothing(tmp_path: Path) -> None:
     """Rule: values of a recovery count only when it has ended; then their deadlines are there as well."""
     store = PartitionStore(tmp_path / "s")
