@@ -55,9 +55,12 @@ def rfc3339(time_ms: int) -> str:
     day, of_day = divmod(time_ms, DAY_MS)
     seconds, ms = divmod(of_day, SECOND_MS)
     minutes, second = divmod(seconds, 60)
-    hour, minute = divmod(minutes, 60)
     fraction = f".{ms:03d}" if ms else ""
-    return f"{_date(day)}T{hour:02d}:{minute:02d}:{second:02d}{fraction}Z"
+    return f"{_date(day)}T{_MINUTES[minutes]}:{_TENS[second]}{fraction}Z"
+
+
+_TENS = [f"{number:02d}" for number in range(60)]
+_MINUTES = [f"{hour:02d}:{minute:02d}" for hour in range(24) for minute in range(60)]
 
 
 @lru_cache(maxsize=4096)

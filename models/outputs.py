@@ -29,6 +29,8 @@ HISTORY: Final = 32  # scores kept for readers
 CONTRIBUTION_DIGITS: Final = 6
 CE_SOURCE: Final = "/churn-signals"
 _ENTRY: Final = struct.Struct("<II")  # seconds since the epoch, probability in millionths
+HISTORY_BYTES: Final = HISTORY * _ENTRY.size
+_EMPTY_BYTES: Final = len(b"[]")
 _encode: Final = msgspec.json.Encoder().encode
 
 
@@ -57,6 +59,31 @@ def remember(history: bytes, at_ms: int, probability: float) -> bytes:
 def recall(history: bytes) -> list[tuple[int, int]]:
     """(seconds since the epoch, probability in millionths), oldest first."""
     return list(_ENTRY.iter_unpack(history))
+
+
+def spelled(history: bytes) -> bytes:
+    """The history as JSON.
+
+    >>> spelled(remember(remember(b"", 5_000, 0.25), 7_999, 1 / 3)), spelled(b"")
+    (b'[[5,250000],[7,333333]]', b'[]')
+    """
+    return _encode(recall(history))
+
+
+def remember_text(text: bytes, full: bool, at_ms: int, probability: float) -> bytes:
+    """What `spelled` says after `remember`, from what it said before; `full`: of a history of `HISTORY` scores.
+
+    >>> remember_text(remember_text(b"[]", False, 5_000, 0.25), False, 7_999, 1 / 3)
+    b'[[5,250000],[7,333333]]'
+    >>> remember_text(b"[[5,250000],[7,333333]]", True, 9_000, 0.5)
+    b'[[7,333333],[9,500000]]'
+    """
+    entry = b"[%d,%d]]" % (at_ms // 1000, round(probability * 1e6))
+    if len(text) <= _EMPTY_BYTES:
+        return b"[" + entry
+    if full:
+        return b"[" + text[text.index(b"]") + 2 : -1] + b"," + entry
+    return text[:-1] + b"," + entry
 
 
 # Values ------------------------------------------------------------------------------------------------------------
@@ -106,7 +133,7 @@ class _ScoreValue(msgspec.Struct, gc=False):
     protective: list[Reason]
     contributions: Any  # of the features that contribute
     features: Any
-    history: list[tuple[int, int]]
+    history: msgspec.Raw
     activity: Activity
     alert: _AlertOfScore | None
     value: Value
@@ -223,7 +250,7 @@ class ScoredBatch:
         row: int,
         percentile: float,
         band: int,
-        history: list[tuple[int, int]],
+        history: bytes,
         previous: float | None = None,
         alert: AlertState | None = None,
         ci90: tuple[float, float] | None = None,
@@ -232,7 +259,7 @@ class ScoredBatch:
 
         Args:
             percentile, band: Where the probability stands, see `models.percentile` and `AlertSettings.band`.
-            history: The newest scores told, this one included, see `recall`.
+            history: The newest scores told, this one included, as JSON; see `spelled`.
             previous: Probability of the score before.
             alert: The customer's alert after this score.
             ci90: `self.ci90(row)` where it is wanted.
@@ -261,7 +288,7 @@ class ScoredBatch:
                 found.protective,
                 _Contributions(*[c or _ZERO for c in self._contributions[i]]),
                 _Features(*self._values[i]),
-                history,
+                msgspec.Raw(history),
                 activity(portrait, at),
                 alert_of_score(alert),
                 value(portrait, probability, self.context.horizon_ms, at),
@@ -368,4 +395,6 @@ __all__ = [
     "alert_value",
     "recall",
     "remember",
+    "remember_text",
+    "spelled",
 ]

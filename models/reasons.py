@@ -45,6 +45,8 @@ _ORDER: Final = np.argsort(_CODE, kind="stable")
 _PRESENT: Final = np.unique(_CODE)
 _STARTS: Final = np.searchsorted(_CODE[_ORDER], _PRESENT)
 _MEMBERS: Final = tuple([i for i, f in enumerate(FEATURES) if f.reason == code] for code in CODES)
+_MEMBERS_BACK: Final = tuple(members[::-1] for members in _MEMBERS)  # of equals the last one protects
+_LISTED: Final = [*range(PROTECTIVE_MAX), *range(-1, -RAISING_MAX - 1, -1)]  # places among codes in order
 _LOW: Final = CODES.index(LOW_EVIDENCE)
 _SILENT: Final = np.array([code in SILENT_CODES for code in CODES])
 _TENURE, _NO_RHYTHM, _ACTIVE = (NAMES.index(name) for name in ("tenure_days", "no_rhythm", "active_days_90"))
@@ -121,15 +123,17 @@ def explain(
     """
     totals = by_code(contributions, x)
     known = natural(x) if values is None else values
+    totals[~_unknown(known, contributions), _LOW] = 0.0
+    # only those that may be listed: the first, which protect most, and the last, which raise most
+    codes = np.argsort(totals, axis=1, kind="stable")[:, _LISTED]
     return [
         _one(*row)
         for row in zip(
-            totals.tolist(),
-            np.argsort(totals, axis=1, kind="stable").tolist(),
+            codes.tolist(),
+            np.take_along_axis(totals, codes, axis=1).tolist(),
             contributions.tolist(),
             known.tolist() if listed is None else listed,
             natural(m),
-            _unknown(known, contributions),
             bias.tolist(),
             log_odds.tolist(),
             strict=True,
@@ -138,52 +142,41 @@ def explain(
 
 
 def _one(
-    totals: list[float],
     codes: list[int],
+    totals: list[float],
     row: list[float],
     values: list[float],
     peers: Floats,
-    unknown: bool,
     bias: float,
     log_odds: float,
 ) -> Explanation:
-    if not unknown:
-        codes.remove(_LOW)
     listed = 0.0
     protective = []
-    for code in codes[:PROTECTIVE_MAX]:
-        if (total := totals[code]) > -LEAST:
+    for place in range(PROTECTIVE_MAX):
+        if (total := totals[place]) > -LEAST:
             break
         listed += total
-        protective.append(_reason(code, total, row, _loudest(code, row)[::-1], values, peers))
+        protective.append(_reason(codes[place], total, row, values, peers))
     raising = []
-    for code in codes[: -RAISING_MAX - 1 : -1]:
-        if (total := totals[code]) < LEAST:
+    for place in range(PROTECTIVE_MAX, PROTECTIVE_MAX + RAISING_MAX):
+        if (total := totals[place]) < LEAST:
             break
         listed += total
-        raising.append(_reason(code, total, row, _loudest(code, row), values, peers))
+        raising.append(_reason(codes[place], total, row, values, peers))
     if not raising:
         raising.append(_nothing_known(values))
     return Explanation(raising, protective, log_odds - bias - listed, bias, log_odds)
 
 
-def _loudest(code: int, row: list[float]) -> list[int]:
-    """The features of a code, the one that raises the risk most first."""
-    members = _MEMBERS[code]
-    return members if len(members) == 1 else sorted(members, key=row.__getitem__, reverse=True)
-
-
-def _reason(
-    code: int, total: float, row: list[float], members: list[int], values: list[float], peers: Floats
-) -> Reason:
-    """One code's reason, told by the loudest of its features; `members` has the loudest first.
+def _reason(code: int, total: float, row: list[float], values: list[float], peers: Floats) -> Reason:
+    """One code's reason, told by the loudest of its features.
 
     Preferred is one that is at least half as loud and compares with the customer's own baseline, else one that
     compares with the others.
     """
     raising = total > 0.0
     told, least, looked = None, 0.0, 0
-    for i in members:
+    for i in sorted((_MEMBERS if raising else _MEMBERS_BACK)[code], key=row.__getitem__, reverse=raising):
         loud = row[i] if raising else -row[i]
         if loud <= least or looked == CANDIDATES:
             break
@@ -201,7 +194,8 @@ def _reason(
     if told is None:  # what is missing speaks
         sign = 1.0 if raising else -1.0
         told = tell(max(range(len(row)), key=lambda i: row[i] * sign if values[i] != values[i] else 0.0), values, peers)
-    return Reason(CODES[code], told.sentence, told.feature, told.value, told.baseline, total)
+    sentence, feature, value, baseline, _ = told
+    return Reason(CODES[code], sentence, feature, value, baseline, total)
 
 
 def _nothing_known(values: list[float]) -> Reason:
@@ -211,14 +205,14 @@ def _nothing_known(values: list[float]) -> Reason:
     return Reason(LOW_EVIDENCE, sentence, "tenure_days", None if known != known else known, None, 0.0)
 
 
-def _unknown(values: Floats, contributions: Floats) -> list[bool]:
+def _unknown(values: Floats, contributions: Floats) -> NDArray[np.bool_]:
     """Whether LOW_EVIDENCE may be a reason: little is known of the customer, or what is missing spoke.
 
     Else features under this code (how long somebody is known, say) are context, and count in the rest.
     """
     low = ~(values[:, _TENURE] >= LOW_DAYS) | (values[:, _NO_RHYTHM] > 0.5)
     missing: NDArray[np.bool_] = (np.isnan(values) & (contributions != 0.0)).any(axis=1)
-    return (low | missing).tolist()
+    return low | missing
 
 
 def silent(contributions: Floats, x: Floats) -> list[bool]:
@@ -229,8 +223,7 @@ def silent(contributions: Floats, x: Floats) -> list[bool]:
     if not len(x):
         return []
     totals = by_code(contributions, x)
-    unknown = np.array(_unknown(natural(x), contributions), dtype=np.bool_)
-    totals[~unknown, _LOW] = -np.inf
+    totals[~_unknown(natural(x), contributions), _LOW] = -np.inf
     # the last of equals, as in `explain`
     main = len(CODES) - 1 - np.argmax(totals[:, ::-1], axis=1)
     loud = totals[np.arange(len(x)), main] >= LEAST

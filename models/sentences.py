@@ -90,14 +90,13 @@ def tell(index: int, values: Sequence[float], peers: Sequence[float] | Floats, r
         told_by, value = index, values[index]
     if value != value:
         return Told(f"not known: {FEATURES[told_by].sentence}", NAMES[told_by], None, None)
-    read = tuple([_known(values[i]) for i in _READS[told_by]])
-    peer = _known(float(peers[told_by])) if _COMPARES[told_by] else NAN
+    # one and the same NaN, which equals itself where it is looked up
+    read = tuple([v if (v := values[i]) == v else NAN for i in reads]) if (reads := _READS[told_by]) else ()
+    peer = NAN
+    if _COMPARES[told_by]:
+        known = float(peers[told_by])
+        peer = known if known == known else NAN
     return _told(told_by, value, read, peer, raising)
-
-
-def _known(value: float) -> float:
-    """The same value; one and the same NaN, which equals itself where it is looked up."""
-    return value if value == value else NAN
 
 
 @lru_cache(maxsize=REMEMBERED)

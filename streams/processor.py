@@ -26,7 +26,7 @@ from models.outputs import alert_headers
 from models.partition import Entry, Partition
 from models.profile import ProfileError
 from models.rejected import Rejected
-from models.scorebook import tell
+from models.scorebook import ScoreBook
 from models.scoring import Scorer
 from models.snapshot import SnapshotError
 from models.space import FeatureSpace
@@ -338,9 +338,10 @@ class _Fold:
     def __init__(self, shared: Shared, number: int, store: Store, state: bytes | None) -> None:
         before = None if state is None else _read_state(state, shared.definition, number)
         self.newest_event_ms = None if before is None else before.newest_event_ms
-        self._shared, self._number, self._store = shared, number, store
+        self._shared, self._number = shared, number
         inner = None if before is None else before.partition
         self._partition = Partition(shared.definition, store, shared.scorer, inner, topic=shared.events, number=number)
+        self._book = ScoreBook(self._partition.context, store)
 
     @property
     def clock_ms(self) -> int:
@@ -355,7 +356,7 @@ class _Fold:
         if watch is not None:
             self._partition.stage_ended = watch
         found = self._partition.process(entries, until_ms)
-        told, histories = tell(self._partition.context, found, self._store)
+        told, histories = self._book.tell(found)
         outputs = [
             Output(shared.alerts, number, a.customer, a.value, alert_headers(a.event, a.customer.decode()))
             for a in found.alerts

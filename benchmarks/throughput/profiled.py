@@ -54,7 +54,7 @@ CLOCKS = (
     Clock("models.partition", "freeze", "snapshots and labels"),
     Clock("models.partition", "mature", "snapshots and labels"),
     Clock("streams.processor", "label_value", "encode labels"),
-    Clock("streams.processor", "tell", "encode scores"),
+    Clock("models.scorebook", "ScoreBook.tell", "encode scores"),
     Clock("streams.store", "PartitionStore.get_many", "store: read"),
     Clock("streams.store", "PartitionStore.due", "store: read"),
     Clock("streams.store", "PartitionStore.write", "store: write"),

@@ -8,6 +8,7 @@ import re
 from pathlib import Path as File
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -22,7 +23,18 @@ from models.example import Example
 from models.features import CATALOGUE, FEATURES, NAMES
 from models.label import LabelError, label_value, read_label
 from models.model import Model
-from models.outputs import HISTORY, Context, ScoredBatch, alert_headers, alert_value, recall, remember
+from models.outputs import (
+    HISTORY,
+    HISTORY_BYTES,
+    Context,
+    ScoredBatch,
+    alert_headers,
+    alert_value,
+    recall,
+    remember,
+    remember_text,
+    spelled,
+)
 from models.partition import Effects
 from models.portrait import Portrait
 from models.primitives import DAY_MS
@@ -91,7 +103,9 @@ class Scored:
 
     def values(self) -> list[bytes]:
         return [
-            batch.score_value(i, 0.97, 1, recall(remember(b"", e.points[i].at_ms, float(e.scores.probability[i]))), 0.1)
+            batch.score_value(
+                i, 0.97, 1, spelled(remember(b"", e.points[i].at_ms, float(e.scores.probability[i]))), 0.1
+            )
             for batch, e in zip(self.batches, self.effects, strict=True)
             for i in range(len(e.points))
         ]
@@ -158,6 +172,15 @@ def test_the_history_keeps_the_newest_scores() -> None:
     assert found[0] == (START // 1000 + 5, 50_000)
     assert found[-1] == (START // 1000 + HISTORY + 4, 10_000 * (HISTORY + 4))
     assert recall(b"") == []
+
+
+def test_a_history_s_text_goes_on_from_the_text_before_it() -> None:
+    """Rule: what is told of a history, score by score, is what the whole of it would be told as."""
+    history, text = b"", spelled(b"")
+    for i in range(HISTORY + 5):
+        text = remember_text(text, len(history) == HISTORY_BYTES, START + i * 1_000, i / 100)
+        history = remember(history, START + i * 1_000, i / 100)
+        assert text == spelled(history)
 
 
 # Alerts --------------------------------------------------------------------------------------------------------------
@@ -372,6 +395,16 @@ def test_the_activity_strip_ends_today_and_counts_beyond_a_byte() -> None:
         apply(profile, Event("c", "page", START, i + 1, {}, False, False))
     apply(profile, Event("c", "page", START - 5 * DAY_MS, 999, {}, False, False))
     strip = activity(Portrait.of(profile), START + 2 * DAY_MS)
-    assert (strip.counts[-3], strip.counts[-8], sum(strip.counts)) == (300, 1, 301)
+    counts = msgspec.json.decode(strip.counts)
+    assert (counts[-3], counts[-8], sum(counts), len(counts)) == (300, 1, 301, 90)
     assert strip.until == "2020-09-16"
-    assert sum(activity(Portrait.of(profile), START + 400 * DAY_MS).counts) == 0
+    assert msgspec.json.decode(activity(Portrait.of(profile), START + 400 * DAY_MS).counts) == [0] * 90
+
+
+@pytest.mark.parametrize("busiest", [1, 9, 10, 255])
+def test_a_day_of_any_number_of_events_is_told_in_its_place(busiest: int) -> None:
+    profile = Profile(path=Path(), matched=[0])
+    for i in range(busiest):
+        apply(profile, Event("c", "page", START, i + 1, {}, False, False))
+    counts = msgspec.json.decode(activity(Portrait.of(profile), START + DAY_MS).counts)
+    assert counts == [*[0] * 88, busiest, 0]

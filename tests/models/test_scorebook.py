@@ -17,7 +17,7 @@ from models.outputs import HISTORY
 from models.partition import Entry, Partition
 from models.point import DECISIVE
 from models.primitives import DAY_MS
-from models.scorebook import Told, tell
+from models.scorebook import ScoreBook, Told
 from models.simulation import Settings, Simulation
 from models.space import FeatureSpace
 
@@ -36,14 +36,16 @@ def entries() -> list[Entry]:
 def told(entries: list[Entry], batch: int, *, restarts: bool = False) -> tuple[list[Told], dict[bytes, bytes]]:
     store = MemoryStore()
     partition = Partition(CHURN, store, SCORER)
+    book = ScoreBook(partition.context, store)
     found = []
     for start in range(0, len(entries), batch):
         effects = partition.process(entries[start : start + batch])
-        values, histories = tell(partition.context, effects, store)
+        values, histories = book.tell(effects)
         store.apply({**effects.changes, **histories})
         found += values
         if restarts:
             partition = Partition(CHURN, store, SCORER, effects.state)
+            book = ScoreBook(partition.context, store)
     return found, store.records
 
 
@@ -55,6 +57,13 @@ def test_batches_and_restarts_change_no_value_and_no_history(entries: list[Entry
     whole = told(entries, 10_000)
     assert len(whole[0]) > 200
     assert told(entries, 17, restarts=True) == whole
+
+
+def test_a_book_that_keeps_nearly_nothing_says_the_same(entries: list[Entry], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rule: what is kept between batches is a cache of the store, bounded, and never another answer."""
+    whole = told(entries, 10_000)
+    monkeypatch.setattr(scorebook, "HISTORIES_KEPT", 2)
+    assert told(entries, 17) == whole
 
 
 def test_a_value_remembers_the_ones_before_it(entries: list[Entry]) -> None:
