@@ -8,10 +8,13 @@ from pathlib import Path
 import pytest
 
 from models.event import MAX_ID_BYTES, MAX_NAME_CHARS, Event, decode
+from models.families import MEANINGS, meaning
 from models.rejected import MAX_DEPTH, MAX_EVENT_BYTES, MAX_PROPERTIES, REASONS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "events.md").read_text(encoding="utf-8")
-EXAMPLES = re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL)
+STORIES = re.findall(r"^### (\w+)\n.*?```jsonl\n(.*?)```", PAGE, re.DOTALL | re.MULTILINE)
+LINES = [line for _, story in STORIES for line in story.splitlines()]
+EXAMPLES = re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL) + LINES
 
 
 def section(heading: str) -> str:
@@ -28,6 +31,28 @@ def test_every_json_example_decodes(example: str) -> None:
         decoded = decode(example.encode(), [], timestamp_ms)
         assert isinstance(decoded, Event), decoded
         assert not decoded.clamped
+
+
+def test_every_family_has_a_story_of_its_own_events() -> None:
+    """One section each; what is not in the table of names is activity."""
+    told = {title.lower(): [decode(line.encode(), [], None) for line in story.splitlines()] for title, story in STORIES}
+    assert set(told) == {row.family for row in MEANINGS.values()}
+    for family, events in told.items():
+        assert {meaning(event.name).family for event in events if isinstance(event, Event)} == {family}
+
+
+def test_what_an_event_buys_is_what_its_reason_is_about() -> None:
+    """A few that readers will look for, as the page has them."""
+    rows = dict(re.findall(r"^\| `([A-Z][\w ]+)` \| (.*)$", section("What each event buys"), re.MULTILINE))
+    for name, words in (
+        ("Payment Failed", "`dunning_open`"),
+        ("Subscription Cancel Scheduled", "`CANCEL_INTENT`"),
+        ("Ticket Created", "`barriers`"),
+        ("Subscription Started", "`value.mrr`"),
+        ("Report Shared", "activity"),
+    ):
+        assert words in rows[name]
+    assert "activity" not in rows["Payment Failed"]
 
 
 def test_there_is_an_example_of_every_type() -> None:
