@@ -1,0 +1,157 @@
+"""A run in which things go wrong: exactly the rules fire that should, and `lag` and `/readyz` say the same."""
+
+from __future__ import annotations
+
+import asyncio
+import doctest
+import json
+import re
+import shutil
+import signal
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import orjson
+import prometheus as module
+import pytest
+from aiokafka import AIOKafkaProducer
+from commands import call
+from harness import Run, scenario
+from prometheus import Prometheus, prometheus
+
+from streams.http_server import directory_of
+from streams.topics import EVENTS, name_of
+
+PRODUCT = Path(__file__).with_name("product.py")
+CHURN = '[churn.definitions.left]\nevent = "Subscription Cancelled"\n[label]\nhorizon = "2d"\n[snapshot]\nevery = "1d"'
+# Too few for a label to be judged: 1,000 of them would take longer than this run.
+CUSTOMERS = 10
+TICK_S = 0.25
+TICK_MS = 6 * 3_600_000  # of event time: labels mature after three seconds, and from then on
+DAYS_AGO = 400
+
+
+class Feed:
+    """Every customer acts four times a day, a day a second; a part of it is poisoned if asked to."""
+
+    def __init__(self, run: Run) -> None:
+        self.poisoned = False
+        self._run = run
+
+    async def publish(self) -> None:
+        topic, at_ms = name_of(EVENTS, self._run.settings), int(time.time() * 1000) - DAYS_AGO * 86_400_000
+        async with AIOKafkaProducer(**self._run.settings.connection(), linger_ms=5) as producer:
+            while True:
+                for number in range(CUSTOMERS):
+                    call = {"type": "track", "event": "Feature Used", "userId": f"c{number}", "timestamp": at_ms / 1000}
+                    await producer.send(topic, orjson.dumps(call), key=b"c%d" % number)
+                if self.poisoned:
+                    await producer.send(topic, b"poison", key=b"c0")
+                at_ms += TICK_MS
+                await asyncio.sleep(TICK_S)
+
+
+def addresses(run: Run) -> dict[int, str]:
+    """Process id -> where it answers."""
+    files = directory_of(run.settings).glob("*.json")
+    return {int(file.stem.rsplit("-", 1)[1]): json.loads(file.read_text())[0]["targets"][0] for file in files}
+
+
+def ready(address: str) -> bool | None:
+    """What `/readyz` says; None if nobody answers."""
+    try:
+        with urllib.request.urlopen(f"http://{address}/readyz", timeout=2) as answer:
+            return bool(json.load(answer)["ready"])
+    except urllib.error.HTTPError as refused:
+        return bool(json.load(refused)["ready"])
+    except OSError:
+        return None
+
+
+async def fires(seen: Prometheus, expected: set[tuple[str, str]], *, within_s: float, for_s: float = 1.0) -> None:
+    """Wait until these alerts and no others fire, for a while on end."""
+    deadline, since, found = time.monotonic() + within_s, None, set[tuple[str, str]]()
+    while since is None or time.monotonic() - since < for_s:
+        try:
+            found = await asyncio.to_thread(seen.firing)
+        except OSError:
+            found = {("no Prometheus yet", "")}
+        since = (since or time.monotonic()) if found == expected else None
+        assert time.monotonic() < deadline, (found, expected)
+        await asyncio.sleep(0.1)
+
+
+async def lag(run: Run) -> tuple[int, list[dict[str, Any]]]:
+    result = await asyncio.to_thread(call, run, "lag", "--json", "--window", "4")
+    return result.exit_code, [json.loads(line) for line in result.output.splitlines()]
+
+
+@pytest.mark.skipif(shutil.which("prometheus") is None, reason="prometheus is not installed: make debian-tools")
+def test_exactly_the_rules_fire_that_should(new_run: Callable[..., Run], tmp_path: Path) -> None:
+    """Setup: two workers, a trainer, Prometheus with this product's rules, 120 times as fast.
+
+    All well: nothing fires. Then the trainer ends, some of the feed is poison, and a worker is stopped in its tracks:
+    a stale model, dead letters and a process that does not answer, and nothing else. The other worker serves its
+    partitions, which is why neither `lag` nor `/readyz` complains of them; the labels have nobody. When the last worker
+    is stopped too, the partitions have nobody either.
+    """
+    churn = tmp_path / "churn.toml"
+    churn.write_text(CHURN)
+
+    async def body(run: Run) -> None:
+        for name, role in (("stays", "worker"), ("hangs", "worker"), ("trainer", "trainer")):
+            run.start(name, program=PRODUCT, PRODUCT_ROLE=role)
+        feed = Feed(run)
+        publishing = asyncio.create_task(feed.publish())
+        try:
+            with prometheus(tmp_path / "prometheus", run.settings.data_dir) as seen:
+                await faults(run, feed, seen)
+        finally:
+            publishing.cancel()
+
+    scenario(new_run(config=str(churn), snapshot_interval_ms=500), body)
+
+
+async def faults(run: Run, feed: Feed, seen: Prometheus) -> None:
+    deadline, group = time.monotonic() + 30, run.settings.kafka_group_id
+    while not (await asyncio.to_thread(seen.value, "min(churn_signals_model_snapshot_timestamp_seconds) > 0")):
+        assert time.monotonic() < deadline, run.log_of("stays") + run.log_of("trainer")
+        await asyncio.sleep(0.2)
+    await fires(seen, set(), within_s=20, for_s=3)
+    where = addresses(run)
+    stays, hangs = where[run.workers["stays"].pid], where[run.workers["hangs"].pid]
+    assert [ready(address) for address in where.values()] == [True] * 3
+    code, rows = await lag(run)
+    assert (code, {row["status"] for row in rows}) == (0, {"OK"}), rows
+
+    feed.poisoned = True
+    assert run.stop("trainer") == 0
+    run.workers["hangs"].send_signal(signal.SIGSTOP)
+    await fires(seen, {("ModelStale", stays), ("DeadLetters", group), ("ProcessNotReady", hangs)}, within_s=50)
+    assert (ready(stays), ready(hangs)) == (True, None)
+    code, rows = await lag(run)
+    *events, labels = rows
+    owners = {row["owner"]["member"] for row in events}
+    assert (code, len(owners), {row["status"] for row in events}) == (11, 1, {"OK"}), rows
+    assert (labels["status"], labels["owner"]) == ("STOP", None)
+
+    run.workers["stays"].send_signal(signal.SIGSTOP)
+    everywhere = {("ProcessNotReady", stays), ("ProcessNotReady", hangs), ("PartitionUnowned", "")}
+    await fires(seen, everywhere, within_s=20)
+    assert ready(stays) is None
+    await asyncio.sleep(run.settings.kafka_session_timeout_ms / 1000)
+    code, rows = await lag(run)
+    assert (code, {row["status"] for row in rows}, [row["owner"] for row in rows]) == (11, {"STOP"}, [None] * 5), rows
+
+
+def test_only_times_of_the_rules_are_divided() -> None:
+    """Rule: what fires here are the rules that operators have."""
+    assert doctest.testmod(module).failed == 0
+    text = module.RULES.read_text()
+    there = module.hastened(text)
+    assert len(text.splitlines()) == len(there.splitlines())
+    assert not re.search(r"\d[smhd](\]|$| offset)", there, re.MULTILINE), "a time was left as it is"
