@@ -20,7 +20,7 @@ def count_fold(tally: Tally, found: Effects, events: int) -> None:
     counts = tally.counts
     counts["events", APPLIED] += events - found.duplicates
     counts["events", DUPLICATE] += found.duplicates
-    for trigger, number in Counter(point.trigger for point in found.points).items():
+    for trigger, number in Counter([point.trigger for point in found.points]).items():
         counts["scores", trigger] += number
     counts["scores_told",] += len(found.told)
     tally.causes = [offset for row in found.told if (offset := found.points[row].offset) >= 0]
@@ -34,7 +34,7 @@ def count_fold(tally: Tally, found: Effects, events: int) -> None:
     if found.examples:
         newest = found.examples[-1]
         tally.label_delay_ms = newest.release_ms - newest.snapshot_ms
-        for label, number in Counter(example.label for example in found.examples).items():
+        for label, number in Counter([example.label for example in found.examples]).items():
             counts["labels_matured", str(label)] += number
     counts["labels_matured", CENSORED] += found.censored
 

@@ -24,6 +24,7 @@ from models.label import label_value
 from models.model import Model
 from models.outputs import alert_headers
 from models.partition import Entry, Partition
+from models.point import SNAPSHOT
 from models.profile import ProfileError
 from models.rejected import Rejected
 from models.scorebook import ScoreBook
@@ -369,7 +370,8 @@ class _Fold:
         state = _State(_STATE_VERSION, shared.definition.state_hash, self.newest_event_ms, found.state)
         if tally is not None:
             count_fold(tally, found, len(entries))
-            tally.drift = shared.scorer.drift(found.m[-1]) if found.points else None
+            if tally.counts["scores", SNAPSHOT]:  # what moves the population's level
+                tally.drift = shared.scorer.drift(found.m[-1])
         return Effects(outputs, {**found.changes, **histories}, _encode_state(state))
 
 

@@ -15,14 +15,14 @@ from pathlib import Path
 from streams.docs import DOCS
 
 RULES = DOCS.parent / "ops" / "prometheus" / "rules.yml"
-# A rule's five minutes are then 2.5 s: enough for the five looks of a scrape every half second.
+# A rule's five minutes are then 2.5 s, in which there are two scrapes at least.
 FASTER = 120
 _UNITS_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _DURATION = re.compile(r"(\[|offset |for: )(\d+)([smhd])\b")
 _AGE = re.compile(r"(time\(\) - \w+ > )(\d+)")
 
 _CONFIG = """
-global: {scrape_interval: 500ms, scrape_timeout: 400ms, evaluation_interval: 250ms}
+global: {scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 250ms}
 rule_files: [rules.yml]
 scrape_configs:
   - job_name: churn-signals
@@ -50,7 +50,7 @@ class Prometheus:
         self._address = address
 
     def firing(self) -> set[tuple[str, str]]:
-        """(rule, what scraped it or the group) of every alert that fires."""
+        """(rule, what scraped it or the group) of every alert that fires. Raises OSError while it starts."""
         alerts = [alert for alert in self._ask("alerts")["alerts"] if alert["state"] == "firing"]
         return {
             (alert["labels"]["alertname"], alert["labels"].get("instance", alert["labels"].get("group", "")))
@@ -58,7 +58,7 @@ class Prometheus:
         }
 
     def value(self, query: str) -> float | None:
-        """Of a query with one result; None if it has none."""
+        """Of a query with one result; None if it has none. Raises OSError while it starts."""
         found = self._ask(f"query?query={urllib.parse.quote(query)}")["result"]
         return float(found[0]["value"][1]) if found else None
 

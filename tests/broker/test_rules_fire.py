@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import doctest
 import json
 import re
@@ -33,6 +34,8 @@ CUSTOMERS = 10
 TICK_S = 0.25
 TICK_MS = 6 * 3_600_000  # of event time: labels mature after three seconds, and from then on
 DAYS_AGO = 400
+# Three processes at once take 10 s to import everything where two cores are shared with other tests.
+START_TIMEOUT_S = 90.0
 
 
 class Feed:
@@ -116,11 +119,19 @@ def test_exactly_the_rules_fire_that_should(new_run: Callable[..., Run], tmp_pat
     scenario(new_run(config=str(churn), snapshot_interval_ms=500), body)
 
 
-async def faults(run: Run, feed: Feed, seen: Prometheus) -> None:
-    deadline, group = time.monotonic() + 30, run.settings.kafka_group_id
-    while not (await asyncio.to_thread(seen.value, "min(churn_signals_model_snapshot_timestamp_seconds) > 0")):
+async def model_is_used(run: Run, seen: Prometheus) -> None:
+    """Wait until both workers score with what the trainer has learned."""
+    deadline, used = time.monotonic() + START_TIMEOUT_S, None
+    while used != 2:
         assert time.monotonic() < deadline, run.log_of("stays") + run.log_of("trainer")
         await asyncio.sleep(0.2)
+        with contextlib.suppress(OSError):
+            used = await asyncio.to_thread(seen.value, "count(churn_signals_model_snapshot_timestamp_seconds > 0)")
+
+
+async def faults(run: Run, feed: Feed, seen: Prometheus) -> None:
+    group = run.settings.kafka_group_id
+    await model_is_used(run, seen)
     await fires(seen, set(), within_s=20, for_s=3)
     where = addresses(run)
     stays, hangs = where[run.workers["stays"].pid], where[run.workers["hangs"].pid]
