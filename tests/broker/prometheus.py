@@ -6,11 +6,13 @@ import json
 import re
 import socket
 import subprocess
+import time
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from streams.docs import DOCS
 
@@ -62,10 +64,15 @@ class Prometheus:
         found = self._ask(f"query?query={urllib.parse.quote(query)}")["result"]
         return float(found[0]["value"][1]) if found else None
 
-    def _ask(self, path: str) -> dict[str, list[dict[str, dict[str, str]]]]:
+    def examples(self, series: str) -> list[dict[str, str]]:
+        """The labels of the examples that were scraped with a histogram within the last minute."""
+        now = time.time()
+        found = self._ask(f"query_exemplars?query={series}&start={now - 60}&end={now}")
+        return [example["labels"] for one in found for example in one["exemplars"]]
+
+    def _ask(self, path: str) -> Any:
         with urllib.request.urlopen(f"http://{self._address}/api/v1/{path}", timeout=5) as answer:
-            said: dict[str, list[dict[str, dict[str, str]]]] = json.load(answer)["data"]
-        return said
+            return json.load(answer)["data"]
 
 
 @contextmanager
@@ -82,6 +89,7 @@ def prometheus(directory: Path, data_dir: str) -> Iterator[Prometheus]:
         f"--config.file={directory}/prometheus.yml",
         f"--storage.tsdb.path={directory}/data",
         f"--web.listen-address={address}",
+        "--enable-feature=exemplar-storage",
         "--log.level=warn",
     ]
     with (directory / "log").open("wb") as log:

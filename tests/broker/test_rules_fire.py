@@ -138,6 +138,8 @@ async def faults(run: Run, feed: Feed, seen: Prometheus) -> None:
     assert [ready(address) for address in where.values()] == [True] * 3
     code, rows = await lag(run)
     assert (code, {row["status"] for row in rows}) == (0, {"OK"}), rows
+    examples = await asyncio.to_thread(seen.examples, "churn_signals_event_to_score_seconds_bucket")
+    assert {frozenset(example) for example in examples} == {frozenset(("partition", "offset"))}
 
     feed.poisoned = True
     assert run.stop("trainer") == 0
