@@ -42,13 +42,17 @@ def order_refunded(profile: Profile, event: Event) -> None:
         part.refunded = min(part.refunded + abs(amount), SUM_LIMIT)
 
 
+def price_of(event: Event) -> int | None:
+    """What a subscription costs a month as its event says, None where it does not; a credit is not a price."""
+    price = _money(event.properties, "mrr")
+    return None if price is not None and price < 0 else price
+
+
 def subscription_changed(profile: Profile, event: Event) -> None:
     part = parts.subscription(profile)
     properties, at, key = event.properties, event.time_ms, event.id_hash
     kind = CHANGES[event.name]
-    price = _money(properties, "mrr")
-    if price is not None and price < 0:
-        price = None  # a credit is not a price
+    price = price_of(event)
     plan = text(properties.get("plan"), 64)
     if kind != RENEWED:
         keep_last(part.log, (at, key, kind, -1 if price is None else price, plan or ""), SUBSCRIPTION_LOG)

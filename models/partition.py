@@ -49,6 +49,8 @@ from models.population import Population
 from models.portrait import Portrait
 from models.primitives import DAY_MS
 from models.profile import ALERTED, BAND_MASK, NEVER_MS, UNSCORED, VISITOR, Path, Pending, Profile
+from models.retention import EFFECTS, Accounts
+from models.retention_usage import NOBODY, Standing
 from models.store import ALERT, Store, order_hash, snapshot_key
 
 Floats = NDArray[np.float64]
@@ -126,6 +128,7 @@ class _Customer:
     """A customer while their part of a batch is worked on."""
 
     __slots__ = (
+        "counted",
         "due_ms",
         "key",
         "order",
@@ -149,6 +152,7 @@ class _Customer:
         self.standing = standing
         self.touched = False  # the record is written
         self.portrait: Portrait | None = None  # as long as nothing changed since it was taken
+        self.counted = Standing.of(profile)  # as the retention accounting has them so far
         self.shared = False  # parts of the profile are shared with what was taken of it
 
 
@@ -200,6 +204,7 @@ class Partition:
         self.alerts = AlertBook(definition, self.context, store, self.feed)
         if state is not None:
             self._restore(state)
+        self.accounts = Accounts(store.get_many, new=not self.clock_ms)
         self._labels = Labels(definition)
         self._new_matched = [0] * len(definition.definitions)
         self._wait_ms = definition.release_after_ms
@@ -240,6 +245,7 @@ class Partition:
         self._forgotten: list[Forgotten] = []
         self._dropped: list[bytes] = []  # pending snapshots of those who were deleted
         self._duplicates = self._censored = 0
+        self.accounts.begin()
 
     # 1 and 2: apply in order ---------------------------------------------------------------------------------------
 
@@ -270,6 +276,8 @@ class Partition:
                 self._apply(customer, entries[place], place, clocks[place])
             if customer.due_ms <= end:
                 self._handle_due(customer, end)
+            if mine:
+                self.accounts.moved(key, customer.counted, customer.profile)
             if customer.touched:
                 self._leave(customer)
         self.stage_ended("apply")
@@ -357,6 +365,8 @@ class Partition:
         if not apply(profile, event, row):
             self._duplicates += 1
             return
+        if effect in EFFECTS:
+            self.accounts.event(place, customer.key, event, effect)
         at, labels = event.time_ms, self._labels
         if at < path.oldest_new_ms:
             path.oldest_new_ms = at
@@ -408,6 +418,8 @@ class Partition:
         """Nothing is kept, an alert neither; who is forgotten with time has one only if late events made it."""
         self._forgotten.append(Forgotten(place, customer.key))
         self._acts.append(Act(customer.key, place, clock_ms, forgotten=why))
+        self.accounts.forgotten(customer.key, customer.counted, customer.profile, clock_ms)
+        customer.counted = NOBODY
         customer.profile = profile = self._nobody()
         assert profile.path is not None
         customer.path = profile.path
@@ -529,6 +541,8 @@ class Partition:
         changes.update(gone)
         changes.update(records)
         changes.update(turned.changes)
+        if self.clock_ms:
+            changes.update(self.accounts.finish())
         self._remember(records, gone)
         state = _State(
             STATE_VERSION,

@@ -11,6 +11,8 @@ PROFILE: Final = b"c"
 ALERT: Final = b"a"
 SNAPSHOT: Final = b"s"
 HISTORY: Final = b"h"
+CONTRACT: Final = b"r"
+SUMS: Final = b"m"
 TIMED: Final = (PROFILE, ALERT)
 """First bytes of the keys whose records start with the time they are due: 8 bytes, big endian."""
 
@@ -47,6 +49,16 @@ def history_key(key: bytes) -> bytes:
 def snapshot_key(key: bytes, snapshot_ms: int) -> bytes:
     """The key of a pending training snapshot."""
     return SNAPSHOT + key[1:] + b"\0" + snapshot_ms.to_bytes(8, "big")
+
+
+def contract_key(key: bytes) -> bytes:
+    """The key of the subscription, as the retention accounting keeps it, of the customer with this profile key."""
+    return CONTRACT + key[1:]
+
+
+def sums_key(scale: str, number: int, group: str) -> bytes:
+    """The key of a block of the retention accounting's sums: one of the partition, not of a customer."""
+    return SUMS + scale.encode() + number.to_bytes(2, "big") + group.encode()
 
 
 def order_hash(key: bytes, at_ms: int = 0) -> int:

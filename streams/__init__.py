@@ -7,6 +7,7 @@
                    decode ► apply ► features ► probability        ├──► customer-events.dlq   refused, byte for byte
                          ▲            │      ► decision ► alert   ├──► churn-alerts          changes of alerts
                          │            │                           ├──► churn-scores          newest score, by customer
+                         │            │                           ├──► churn-metrics         sums of retention
                          │            │                           └──► churn-labels          matured examples
                          │            └──► profiles, position ──► changelog ──► RocksDB         │ one partition
                          │ every newer snapshot                                                 ▼

@@ -27,6 +27,7 @@ from models.partition import Entry, Partition
 from models.point import SNAPSHOT
 from models.profile import ProfileError
 from models.rejected import Rejected
+from models.retention_sums import is_sums, metric_key, metric_value
 from models.scorebook import ScoreBook
 from models.scoring import Scorer
 from models.snapshot import SnapshotError
@@ -41,7 +42,7 @@ from streams.partitioner import partition_of
 from streams.processing import Effects, Output, Processor, Record, Store
 from streams.settings import Settings, variable
 from streams.tally import Stopwatch, Tally, timestamps
-from streams.topics import ALERTS, DEAD_LETTERS, EVENTS, LABELS, SCORES, name_of
+from streams.topics import ALERTS, DEAD_LETTERS, EVENTS, LABELS, METRICS, SCORES, name_of
 
 log = get_logger(__name__)
 
@@ -110,6 +111,7 @@ class Shared:
         self.alerts = name_of(ALERTS, settings)
         self.scores = name_of(SCORES, settings)
         self.labels = name_of(LABELS, settings)
+        self.metrics = name_of(METRICS, settings)
         self.model = settings.model_name
         self.scorer: Scorer = Model(SPACE).scorer()  # answers until there is a snapshot
         self.snapshot: Snapshot | None = None
@@ -364,6 +366,11 @@ class _Fold:
         ]
         outputs += [Output(shared.scores, number, customer, value) for customer, value in told]
         outputs += [Output(shared.labels, 0, e.customer.encode(), label_value(e)) for e in found.examples]
+        outputs += [
+            Output(shared.metrics, number, metric_key(number, key), record and metric_value(number, key, record))
+            for key, record in found.changes.items()
+            if is_sums(key)
+        ]
         if entries:
             newest_ms = max(entry.event.time_ms for entry in entries)
             self.newest_event_ms = max(newest_ms, self.newest_event_ms or 0)

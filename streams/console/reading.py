@@ -117,6 +117,7 @@ class Reading:
         model, key = name_of(MODEL, settings), settings.model_name.encode()
 
         def take(records: list[Any]) -> None:
+            news = records[0].topic != name_of(METRICS, settings)
             for record in records:
                 if record.topic == letters:
                     self.letters.add(record)
@@ -124,8 +125,9 @@ class Reading:
                     if record.key == key and record.value is not None:
                         self.snapshot = (record.value, record.timestamp)
                 elif record.key == QUALITY_KEY and record.value is not None:
-                    self.quality = orjson.loads(record.value)
-            self._changed("model" if records[0].topic != letters else "pipeline")
+                    self.quality, news = orjson.loads(record.value), True
+            if news:  # sums of the retention accounting are written with every batch, and not shown
+                self._changed("model" if records[0].topic != letters else "pipeline")
 
         tps = await partitions_of(settings, letters)
         tps += [TopicPartition(name_of(METRICS, settings), 0), TopicPartition(model, 0)]

@@ -77,6 +77,26 @@ _QUALITY: Final[dict[str, Any]] = {
     "required": ["labels", "positives", "log_loss"],
 }
 
+_SEGMENT: Final = {"type": ["string", "null"], "description": "Of the customers counted; null for a cohort."}
+_RETENTION: Final[dict[str, Any]] = {
+    "type": "object",
+    "description": "Sums of the retention accounting of one partition; readers add those of all (metrics.md).",
+    "properties": {
+        "partition": _COUNT,
+        "plan": _SEGMENT,
+        "source": _SEGMENT,
+        "cohort": {"type": ["integer", "null"], "description": "Month since 1970 in which its customers began."},
+        "scale": {"enum": ["day", "month", "age"], "description": "What the numbers are counted by."},
+        "first": {"type": "integer", "description": "Day or month (since 1970) or age in days of the first number."},
+        "sums": {
+            "type": "object",
+            "description": "Of each series 32 numbers; those of a name that ends in + are differences.",
+            "additionalProperties": {"type": "array", "items": {"type": "integer"}, "minItems": 32, "maxItems": 32},
+        },
+    },
+    "required": ["partition", "plan", "source", "cohort", "scale", "first", "sums"],
+}
+
 MESSAGES: Final[dict[str, Message]] = {  # by the role of the topic
     EVENTS.role: Message(
         "event",
@@ -138,7 +158,12 @@ MESSAGES: Final[dict[str, Message]] = {  # by the role of the topic
         _key(MODEL),
         _headers({LABELS_OFFSET_HEADER: "Offset of the first label that it has not learned."}),
     ),
-    METRICS.role: Message("metric", "How good the model is", _QUALITY, _key(METRICS)),
+    METRICS.role: Message(
+        "metric",
+        "How good the model is, or sums of the retention accounting",
+        {"oneOf": [_QUALITY, _RETENTION]},
+        _key(METRICS),
+    ),
     CHANGELOG.role: Message(
         "change",
         "The workers' memory, theirs alone",

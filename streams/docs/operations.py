@@ -15,7 +15,7 @@ ROLES: Final = {
     "trainer": "`churn-signals trainer`.",
     "alert-consumer": "Your programs that act on alerts.",
     "score-consumer": "Your programs that look up what is known of a customer.",
-    "dashboard": "Your programs that show how good the model is.",
+    "dashboard": "Your programs that show how good the model is, and retention.",
     "operator": "Whoever looks after what was refused; `dlq`.",
 }
 
@@ -62,6 +62,7 @@ OPERATIONS: Final = (
     Operation("worker", "send", ALERTS, "Tells each change of an alert once."),
     Operation("worker", "send", SCORES, "Tells the newest score."),
     Operation("worker", "send", LABELS, "Tells what came of a customer, horizon and grace after the snapshot."),
+    Operation("worker", "send", METRICS, "Tells the sums of the retention accounting."),
     Operation("worker", "receive", MODEL, "Scores with the newest snapshot; reads all of the topic, in no group."),
     Operation("worker", "receive", CHANGELOG, "Recovers a partition that it takes over, in no group."),
     Operation("worker", "send", CHANGELOG, "Remembers profiles and its position."),

@@ -1,0 +1,127 @@
+"""The retention accounting of one partition: what its customers did in a batch, as changes of its sums.
+
+A customer is looked at twice in a batch, before their first event and after their last, and the difference of what
+they contribute is added (`models.retention_usage`). Changes of subscriptions are collected, and taken in at the end
+(`models.retention_contract`). All that is kept stands in the partition's store: the sums in blocks, a record for each
+customer who ever had a subscription, and the segments that are told apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from models.event import Event
+from models.numbers import text
+from models.profile import Profile
+from models.retention_contract import Change, change_of, forgotten, revise
+from models.retention_sums import Groups, Sums, changed_blocks
+from models.retention_usage import Standing, move
+from models.store import SUMS, contract_key
+
+SUBSCRIPTION: Final = "subscription"
+EFFECTS: Final = frozenset({SUBSCRIPTION, "traits", "signed_up"})
+"""Effects of events that the accounting wants to see; see `models.families`."""
+
+GROUPS_KEY: Final = SUMS
+
+Load = Callable[[Sequence[bytes]], list[bytes | None]]
+
+
+class Accounts:
+    """Made anew with its partition; what a batch changes is not kept here but returned.
+
+    Args:
+        load: Reads committed records.
+        new: Nothing was ever applied before. A partition that was there before there was an accounting has
+            none: half of a history would be counted wrongly.
+    """
+
+    def __init__(self, load: Load, *, new: bool) -> None:
+        self._load = load
+        self._new = new
+        self._groups: Groups | None = None
+        self.begin()
+
+    def begin(self) -> None:
+        """A new batch."""
+        self._sums = Sums(int)
+        self._named: list[tuple[int, str, str]] = []
+        self._moves: list[tuple[Standing, Standing]] = []
+        self._changes: dict[bytes, list[Change]] = {}
+        self._sources: dict[bytes, str] = {}
+        self._gone: set[bytes] = set()
+
+    def event(self, place: int, key: bytes, event: Event, effect: str) -> None:
+        """An event that may name a plan or a source or change a subscription; no duplicate.
+
+        Args:
+            place: Of the event in the batch; batches are worked on customer by customer.
+            key: The customer's profile key.
+            effect: The event's, one of `EFFECTS`.
+        """
+        properties = event.properties
+        plan, source = text(properties.get("plan"), 64), text(properties.get("source"), 64)
+        if plan or source:
+            self._named.append((place, plan or "", source or ""))
+        if effect == SUBSCRIPTION:
+            self._changes.setdefault(key, []).append(change_of(event))
+
+    def moved(self, key: bytes, before: Standing, profile: Profile) -> None:
+        """What a batch made of a customer who stood as `before`."""
+        after = Standing.of(profile)
+        if key in self._changes and key not in self._gone:
+            self._sources[key] = after.source
+        if after != before:
+            self._moves.append((before, after))
+            if before.source != after.source and profile.subscription is not None and key not in self._changes:
+                self._changes[key], self._sources[key] = [], after.source
+
+    def forgotten(self, key: bytes, before: Standing, profile: Profile, at_ms: int) -> None:
+        """Nothing is kept of a customer any more: what was counted stays, a subscription that runs has ended then."""
+        self.moved(key, before, profile)
+        if profile.subscription is not None:
+            self._changes.setdefault(key, []).append(forgotten(at_ms))
+            self._sources[key] = Standing.of(profile).source
+            self._gone.add(key)
+
+    @property
+    def groups(self) -> Groups | None:
+        """The segments that are told apart, None where nothing is counted."""
+        if self._groups is None:
+            [record] = self._load([GROUPS_KEY])
+            if record is not None or self._new:
+                self._groups = Groups.read(record)
+        return self._groups
+
+    def count(self) -> None:
+        """Takes what was told so far into the sums; needed between `begin` and `finish` only to save memory."""
+        groups = self.groups
+        if groups is None:
+            return
+        sums = self._sums
+        self._named.sort()
+        for _, plan, source in self._named:
+            groups.name(plan, source)
+        for before, after in self._moves:
+            move(sums, groups, before, after)
+        self._named, self._moves = [], []
+
+    def finish(self) -> dict[bytes, bytes | None]:
+        """What the batch changes in the store."""
+        groups = self.groups
+        if groups is None:
+            return {}
+        self.count()
+        sums = self._sums
+        changes: dict[bytes, bytes | None] = {}
+        keys = [contract_key(key) for key in self._changes]
+        for key, name, record in zip(self._changes, keys, self._load(keys), strict=True):
+            revised = revise(sums, groups, record, self._changes[key], self._sources[key])
+            if revised is not None or record is not None:
+                changes[name] = revised
+        changes.update(changed_blocks(sums, self._load))
+        if groups.grown:
+            changes[GROUPS_KEY] = groups.record()
+            groups.grown = False
+        return changes
