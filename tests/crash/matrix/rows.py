@@ -256,7 +256,13 @@ async def _two_and_a_trainer(scene: Scene) -> None:
 
 ROWS = (
     Row("1", "kill -9 of worker and trainer", kills, shares=_KILLS + _KILLS // 2 + 2),
-    Row("2", "death at every failpoint", failpoints, shares=11),
+    Row(
+        "2",
+        "death at every failpoint",
+        failpoints,
+        shares=11,
+        outage_limit_s=3 * OUTAGE_LIMIT_S,  # twice in mid-recovery: three starts, one after the other
+    ),
     Row("3", "zombies: SIGSTOP 9 s, session 6 s", zombies, shares=4),
     Row("4", "rebalances: 1-3-2-1, rolling, 6/min", rebalances, shares=7),
     Row(
