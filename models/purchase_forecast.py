@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import defaultdict
+from collections.abc import Iterator
 from typing import Final
 
 import msgspec
@@ -25,6 +26,14 @@ class Week(msgspec.Struct, frozen=True):
     actual: int
 
 
+class WeekAhead(msgspec.Struct, frozen=True):
+    """One week, foretold at its begin from everything before it, of the customers known by then."""
+
+    start_day: int
+    predicted: float
+    actual: int
+
+
 class RepeatClass(msgspec.Struct, frozen=True):
     """Customers by how often they had bought again, and what they did over all weeks of the forecast."""
 
@@ -33,6 +42,7 @@ class RepeatClass(msgspec.Struct, frozen=True):
     alive: float  # mean P(alive)
     predicted: float
     actual: int
+    returns: float  # mean probability of at least one purchase
     came_back: int
 
 
@@ -129,6 +139,29 @@ class PurchaseLog:
             classes=self._classes(model, bought, count),
         )
 
+    def weeks_ahead(self) -> Iterator[WeekAhead]:
+        """Each whole week after `until_day`, foretold from what came before it, with parameters learned anew: as a
+        stream does it. Raises NoEstimate as `forecast`."""
+        occasions = {customer: Occasions.of(profile.commerce) for customer, profile in self._profiles.items()}
+        cells = PurchaseCells(self.cells.sums)
+        by_week: dict[int, list[tuple[int, str]]] = defaultdict(list)
+        for customer, days in self._later.items():
+            for day in days:
+                by_week[(day - self.until_day - 1) // WEEK].append((day, customer))
+        model = None
+        for week in range(max(self.last_day - self.until_day, 0) // WEEK):
+            day = self.until_day + WEEK * week
+            cohort = cells.as_of(day)
+            model = fit(cohort) if model is None else fit(cohort, model)
+            coming = sorted(by_week[week])
+            known = sum(occasions.get(customer) is not None for _, customer in coming)
+            yield WeekAhead(day + 1, float(cohort.n @ model.forecast(cohort, 1.0)), known)
+            for later, customer in coming:
+                before = occasions.get(customer)
+                after = Occasions(0, later, later) if before is None else Occasions(before[0] + 1, before[1], later)
+                cells.move(before, after)
+                occasions[customer] = after
+
     def _classes(self, model: BgNbd, bought: dict[str, int], weeks: int) -> list[RepeatClass]:
         by_class: dict[int, list[str]] = defaultdict(list)
         for customer, profile in self._profiles.items():
@@ -147,6 +180,7 @@ class PurchaseLog:
                     float(cohort.n @ model.alive(cohort)) / len(customers),
                     float(cohort.n @ model.forecast(cohort, weeks)) if weeks else 0.0,
                     sum(came),
+                    float(cohort.n @ model.returns(cohort, weeks)) / len(customers),
                     sum(one > 0 for one in came),
                 )
             )

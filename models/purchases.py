@@ -159,6 +159,11 @@ class BgNbd(NamedTuple):
         shrink = (alpha / (alpha + np.asarray(weeks))) ** r
         return np.asarray((a + b - 1) / (a - 1) * (1 - shrink * hyp2f1(r, b, a + b - 1, z)))
 
+    def returns(self, c: Cohort, weeks: float) -> Floats:
+        """P(at least one purchase within the next `weeks`) of each: P(alive), times that its rate, Gamma(r+x, alpha+T)
+        for who is alive, brings one."""
+        return np.asarray(self.alive(c) * (1 - ((self.alpha + c.age) / (self.alpha + c.age + weeks)) ** (self.r + c.x)))
+
     def forecast(self, c: Cohort, weeks: float) -> Floats:
         """Eq. 10: purchases of each within the next `weeks`, given what they did so far."""
         r, alpha, a, b = self
@@ -167,25 +172,29 @@ class BgNbd(NamedTuple):
         return np.asarray((a + b + c.x - 1) / (a - 1) * (1 - rest) * self.alive(c))
 
 
+_ANYWHERE: Final = BgNbd(1.0, 1.0, 1.0, 1.0)
+
+
 class NoEstimate(ValueError):
     """There is too little to learn the parameters from; the message says what is missing."""
 
 
-def fit(cohort: Cohort) -> BgNbd:
-    """The parameters of the largest likelihood.
+def fit(cohort: Cohort, start: BgNbd = _ANYWHERE) -> BgNbd:
+    """The parameters of the largest likelihood, sought from `start` on, and from anywhere if that does not settle.
 
     Raises NoEstimate where nobody bought twice, or the search does not settle.
     """
     if not (cohort.n @ cohort.x > 0):
         raise NoEstimate("nobody bought on a second day: there is no rhythm to learn")
     scale = 1.0 / cohort.n.sum()  # of the likelihood: the search's tolerance is then the same for any number
-    found = minimize(
-        lambda logs: -scale * BgNbd(*np.exp(logs)).log_likelihood(cohort),
-        np.zeros(4),
-        method="L-BFGS-B",
-        bounds=[(-7.0, 7.0)] * 4,  # e^7: beyond it a parameter says "everybody is alike", however large it is
-        options={"ftol": 1e-12, "gtol": 1e-8, "maxiter": 500},
-    )
-    if not found.success:
-        raise NoEstimate(f"the parameters of BG/NBD do not settle ({found.message})")
-    return BgNbd(*np.exp(found.x).tolist())
+    for first in dict.fromkeys((start, _ANYWHERE)):
+        found = minimize(
+            lambda logs: -scale * BgNbd(*np.exp(logs)).log_likelihood(cohort),
+            np.log(first),
+            method="L-BFGS-B",
+            bounds=[(-7.0, 7.0)] * 4,  # e^7: beyond it a parameter says "everybody is alike", however large it is
+            options={"ftol": 1e-12, "gtol": 1e-8, "maxiter": 500},
+        )
+        if found.success:
+            return BgNbd(*np.exp(found.x).tolist())
+    raise NoEstimate(f"the parameters of BG/NBD do not settle ({found.message})")

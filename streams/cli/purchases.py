@@ -11,7 +11,7 @@ from streams.cli.common import TIME, InputFile, ProgressBar
 from streams.errors import ChurnSignalsError, ConfigurationError
 
 if TYPE_CHECKING:
-    from models.purchase_forecast import Forecast, PurchaseLog
+    from models.purchase_forecast import Forecast, PurchaseLog, WeekAhead
 
 SHOW_EVERY = 5_000  # events between two looks at the progress bar
 
@@ -19,6 +19,7 @@ SHOW_EVERY = 5_000  # events between two looks at the progress bar
 @click.command()
 @click.argument("file", type=click.Path(dir_okay=False, allow_dash=True))
 @click.option("--until", "until_ms", type=TIME, required=True, help="Learn from the days before this one.")
+@click.option("--refit", is_flag=True, help="Foretell each week anew too, from all that came before it.")
 @click.option("--json", "as_json", is_flag=True, help="Parameters and tables as one JSON object.")
 @click.option(
     "--plot",
@@ -26,7 +27,7 @@ SHOW_EVERY = 5_000  # events between two looks at the progress bar
     type=click.Path(dir_okay=False, path_type=Path),
     help="Draw predicted and actual purchases a week to a .png file.",
 )
-def purchases(file: str, until_ms: int, as_json: bool, plot_path: Path | None) -> None:
+def purchases(file: str, until_ms: int, refit: bool, as_json: bool, plot_path: Path | None) -> None:
     """Fit BG/NBD to the purchases in FILE before a day, and compare its forecast with the weeks from that day on.
 
     FILE has events, one JSON object a line, plain or gzipped; - is standard input. Orders of one day are one purchase.
@@ -42,14 +43,16 @@ def purchases(file: str, until_ms: int, as_json: bool, plot_path: Path | None) -
     log = read(file, until_ms // DAY_MS - 1)
     try:
         found = log.forecast()
+        ahead = _ahead(log, len(found.weeks)) if refit else []
     except NoEstimate as reason:
         raise ChurnSignalsError(f"{file}, days before {_date(until_ms // DAY_MS)}: {reason}.") from None
     if plot_path is not None:
-        _plot(found, plot_path)
+        _plot(found, ahead, plot_path)
     if as_json:
-        click.echo(msgspec.json.encode(found))
+        value = msgspec.to_builtins(found)
+        click.echo(msgspec.json.encode({**value, "weeks_ahead": ahead} if refit else value))
         return
-    _print(found)
+    _print(found, ahead)
 
 
 def read(file: str, until_day: int) -> PurchaseLog:
@@ -70,7 +73,16 @@ def read(file: str, until_day: int) -> PurchaseLog:
     return log
 
 
-def _print(found: Forecast) -> None:
+def _ahead(log: PurchaseLog, weeks: int) -> list[WeekAhead]:
+    found = []
+    with ProgressBar("foretelling", weeks) as bar:
+        for week in log.weeks_ahead():
+            found.append(week)
+            bar.advance_to(len(found))
+    return found
+
+
+def _print(found: Forecast, ahead: list[WeekAhead]) -> None:
     from rich.table import Table
 
     from streams.cli.ask import console
@@ -88,7 +100,15 @@ def _print(found: Forecast) -> None:
             f" ({_off(found.predicted, found.actual)}); repeat purchases from the first day on"
             f" {found.cumulative_error:+.1%}"
         )
-    table = Table("repeats", "customers", "P(alive)", "predicted", "came", "came back", box=None, pad_edge=False)
+    if ahead:
+        predicted, actual = sum(week.predicted for week in ahead), sum(week.actual for week in ahead)
+        page.print(
+            f"Each week foretold from all before it, parameters learned anew: {predicted:,.0f} predicted,"
+            f" {actual:,} came ({_off(predicted, actual)})"
+        )
+    table = Table(
+        "repeats", "customers", "P(alive)", "predicted", "came", "P(back)", "came back", box=None, pad_edge=False
+    )
     for one in found.classes:
         each = one.predicted / one.customers, one.actual / one.customers
         table.add_row(
@@ -96,16 +116,20 @@ def _print(found: Forecast) -> None:
             f"{one.customers:,}",
             f"{one.alive:.3f}",
             *(f"{purchases:.2f}" for purchases in each),
+            f"{one.returns:.1%}",
             f"{one.came_back / one.customers:.1%}",
         )
     page.print("\nPurchases of each customer in these weeks, by repeat purchases before:")
     page.print(table)
     if found.weeks:
-        table = Table("week from", "predicted", "came", "off", box=None, pad_edge=False)
-        for week in found.weeks:
-            table.add_row(
-                _date(week.start_day), f"{week.predicted:,.0f}", f"{week.actual:,}", _off(week.predicted, week.actual)
-            )
+        more = ("week ahead", "off") if ahead else ()
+        table = Table("week from", "predicted", "came", "off", *more, box=None, pad_edge=False)
+        for number, week in enumerate(found.weeks):
+            cells = [_date(week.start_day), f"{week.predicted:,.0f}", f"{week.actual:,}"]
+            cells.append(_off(week.predicted, week.actual))
+            if ahead:
+                cells += [f"{ahead[number].predicted:,.0f}", _off(ahead[number].predicted, ahead[number].actual)]
+            table.add_row(*cells)
         page.print()
         page.print(table)
 
@@ -133,7 +157,7 @@ def _check(path: Path) -> None:
     check_plot_path(path)
 
 
-def _plot(found: Forecast, path: Path) -> None:
+def _plot(found: Forecast, ahead: list[WeekAhead], path: Path) -> None:
     from streams.cli import plot
 
     with plot.style("purchases"):
@@ -145,6 +169,9 @@ def _plot(found: Forecast, path: Path) -> None:
         axes.plot(
             at, [week.predicted for week in found.weeks], color=plot.MODEL, marker="o", markersize=4, label="predicted"
         )
+        if ahead:
+            foretold = [week.predicted for week in ahead]
+            axes.plot(at, foretold, color=plot.MODEL, linestyle="--", linewidth=1.2, label="predicted a week ahead")
         axes.set_ylim(0, None)
         axes.set_ylabel("purchases of known customers")
         axes.set_xlabel("week (UTC)")

@@ -75,6 +75,28 @@ def test_a_forecast_is_what_drawn_customers_do() -> None:
     assert float(truth.expected(cohort.age + 20).sum()) == pytest.approx(sum(o.repeats for o in later), rel=0.05)
 
 
+def test_who_comes_back_is_foretold_in_the_right_share() -> None:
+    """Rule: of customers drawn from the model as many buy again as it says, within 2 points, rare and keen buyers."""
+    truth, later = BgNbd(0.6, 6.0, 0.8, 3.0), 20
+    customers = 40_000
+    dice = np.random.default_rng(11)
+    rate, leaves = dice.gamma(truth.r, 1 / truth.alpha, customers), dice.beta(truth.a, truth.b, customers)
+    x, t_x, returned = np.zeros(customers), np.zeros(customers), np.zeros(customers, bool)
+    alive, at = np.ones(customers, bool), np.zeros(customers)
+    while alive.any():  # everybody's next purchase at once, until all are gone or past the end
+        at = np.where(alive, at + dice.exponential(1 / np.maximum(rate, 1e-9)), at)
+        before = alive & (at <= 30)
+        returned |= alive & (at > 30) & (at <= 30 + later)
+        x, t_x = x + before, np.where(before, at, t_x)
+        alive = before & (dice.random(customers) >= leaves)
+    cohort = Cohort(np.ones(customers), x, t_x, np.full(customers, 30.0))
+    foretold = truth.returns(cohort, later)
+    for low, high in ((0, 0), (1, 1), (2, 4), (5, 99)):
+        mine = (x >= low) & (x <= high)
+        assert mine.sum() > 1_000
+        assert returned[mine].mean() == pytest.approx(foretold[mine].mean(), abs=0.02)
+
+
 @pytest.mark.parametrize("occasions", [[], [Occasions(0, 5, 5)]])
 def test_without_a_second_purchase_there_is_no_estimate(occasions: list[Occasions]) -> None:
     """Rule: where nothing can be learned that is said, not made up."""
