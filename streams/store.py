@@ -6,7 +6,7 @@ import errno
 import os
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -14,6 +14,7 @@ import xxhash
 from rocksdict import DBCompressionType, Options, Rdict, WriteBatch
 
 from models.store import PROFILE, SNAPSHOT
+from streams.deadlines import Deadlines
 from streams.errors import ChurnSignalsError
 from streams.logs import get_logger
 from streams.processing import DUE_PREFIX_BYTES, NEVER_DUE_MS, TIMED_KEYS, Changes
@@ -22,13 +23,13 @@ log = get_logger(__name__)
 
 # Layout: one letter in front of every key tells what it is.
 _DATA, _INDEX, _META = b"d", b"i", b"m"
-_INDEX_END = bytes([_INDEX[0] + 1])
-_DUE = slice(len(_INDEX), len(_INDEX) + DUE_PREFIX_BYTES)
-_INDEX_KEY_START = len(_INDEX) + DUE_PREFIX_BYTES + 8  # due time and hash come first
+_ENTRY_KEY_START = DUE_PREFIX_BYTES + 8  # of an index's entry: due time and hash come first
 
 # Four memtables of 16 MiB per partition at most: the store is a cache, memory belongs to the batches.
 _WRITE_BUFFER_BYTES = 16 * 1024 * 1024
 _REBUILD_BATCH = 20_000
+# Due times of records that were lately read or written, some 200 bytes each: they move without being read again.
+_DUES_KEPT = 50_000
 
 
 class Counts(msgspec.Struct, array_like=True):
@@ -75,8 +76,6 @@ class PartitionStore:
         ChurnSignalsError: the directory cannot be made (no right to).
     """
 
-    _first_due_ms: int
-    _first_due_known: bool
     _counts: Counts | None
 
     def __init__(self, directory: Path) -> None:
@@ -84,7 +83,7 @@ class PartitionStore:
         self._open()
 
     def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
-        """Values in the order of the keys; due times seen here need not be read again when they change."""
+        """Values in the order of the keys."""
         try:
             values: list[bytes | None] = self._db.get([_DATA + key for key in keys])
         except Exception as failure:
@@ -102,44 +101,46 @@ class PartitionStore:
 
     def due(self, until_ms: int, limit: int) -> list[tuple[int, bytes]]:
         """The first deadlines up to a time, in the order (due time, hash of the key)."""
-        found: list[tuple[int, bytes]] = []
-        if limit <= 0 or until_ms < self._first_due_ms:
-            return found
-        # Deadlines leave from the front: everything before the first one is tombstones that a scan would walk over.
-        for entry in self._db.keys(from_key=_INDEX + _due_bytes(self._first_due_ms)):
-            if entry[:1] != _INDEX:
-                break
-            due_ms = int.from_bytes(entry[_DUE], "big")
-            if due_ms > until_ms:
-                break
-            found.append((due_ms, entry[_INDEX_KEY_START:]))
-            if len(found) == limit:
-                break
-        return found
+        entries = self._deadlines.until(_due_bytes(until_ms + 1), limit) if limit > 0 else []
+        return [(int.from_bytes(entry[:DUE_PREFIX_BYTES], "big"), entry[_ENTRY_KEY_START:]) for entry in entries]
 
     def next_due_ms(self) -> int | None:
         """The earliest deadline."""
-        if not self._first_due_known:
-            first = self.due(NEVER_DUE_MS - 1, 1)
-            self._first_due_ms = first[0][0] if first else NEVER_DUE_MS
-            self._first_due_known = True
-        return self._first_due_ms if self._first_due_ms != NEVER_DUE_MS else None
+        first = self._deadlines.first()
+        return None if first is None else int.from_bytes(first[:DUE_PREFIX_BYTES], "big")
 
     def write(self, changes: Changes, changelog_offset: int) -> None:
         """Values, deadlines and the changelog offset they stand for, in one write batch."""
         old_due = self._old_due([key for key in changes if key[:1] in TIMED_KEYS])
         batch = WriteBatch(raw_mode=True)
         self._count_changes(changes, old_due)
+        left, came, dues = [], [], {}
         for key, value in changes.items():
             if key[:1] in TIMED_KEYS:
-                self._move_deadline(batch, key, old_due[key], value)
+                due = value[:DUE_PREFIX_BYTES] if value is not None else None
+                if due != (old := old_due[key]):
+                    if old is not None and old != _NEVER:
+                        left.append(_entry(old, key))
+                    if due is not None and due != _NEVER:
+                        came.append(_entry(due, key))
+                    dues[key] = due
             if value is None:
                 batch.delete(_DATA + key)
             else:
                 batch.put(_DATA + key, value)
+        for entry in left:
+            batch.delete(_INDEX + entry)
+        for entry in came:
+            batch.put(_INDEX + entry, b"")
         self._write_meta(batch, changelog_offset)
         self._commit(batch)
-        self._seen_due.clear()
+        for entry in left:
+            self._deadlines.remove(entry)
+        for entry in came:
+            self._deadlines.add(entry)
+        self._seen_due.update(dues)
+        if len(self._seen_due) > _DUES_KEPT:
+            self._seen_due.clear()
 
     @property
     def counts(self) -> Counts:
@@ -159,6 +160,7 @@ class PartitionStore:
         """Part of a full recovery: values only; `finish_load` makes the store valid."""
         batch = WriteBatch(raw_mode=True)
         batch.delete(_META)
+        self._seen_due.clear()
         for key, value in changes.items():
             if value is None:
                 batch.delete(_DATA + key)
@@ -176,7 +178,7 @@ class PartitionStore:
                     break
                 due = value[:DUE_PREFIX_BYTES]
                 if due != _NEVER:
-                    batch.put(_index_key(due, stored[1:]), b"")
+                    batch.put(_INDEX + _entry(due, stored[1:]), b"")
                     count += 1
                 if count == _REBUILD_BATCH:
                     self._commit(batch)
@@ -184,7 +186,8 @@ class PartitionStore:
         self._counts = self._count()
         self._write_meta(batch, changelog_offset)
         self._commit(batch)
-        self._first_due_ms, self._first_due_known = 0, False
+        self._seen_due.clear()
+        self._deadlines = Deadlines(self._scan)
 
     def clear(self) -> None:
         """Throw everything away: the changelog has it all."""
@@ -223,8 +226,7 @@ class PartitionStore:
                     raise self._full(again) from again
                 raise ChurnSignalsError(f"the store {self.directory} cannot be made: {again}") from again
         self._seen_due: dict[bytes, bytes | None] = {}
-        # The first deadline, or, while it is not known, a time before which there is none.
-        self._first_due_ms, self._first_due_known = 0, False
+        self._deadlines = Deadlines(self._scan)
         self._counts = None
 
     def _old_due(self, keys: list[bytes]) -> dict[bytes, bytes | None]:
@@ -258,17 +260,12 @@ class PartitionStore:
             count += 1
         return count
 
-    def _move_deadline(self, batch: WriteBatch, key: bytes, old: bytes | None, value: bytes | None) -> None:
-        new = value[:DUE_PREFIX_BYTES] if value is not None else None
-        if old == new:
-            return
-        if old is not None and old != _NEVER:
-            batch.delete(_index_key(old, key))
-            if int.from_bytes(old, "big") <= self._first_due_ms:
-                self._first_due_known = False  # the first one leaves; what was first stays a lower bound
-        if new is not None and new != _NEVER:
-            batch.put(_index_key(new, key), b"")
-            self._first_due_ms = min(self._first_due_ms, int.from_bytes(new, "big"))
+    def _scan(self, start: bytes) -> Iterator[bytes]:
+        """The index's entries from one on."""
+        for entry in self._db.keys(from_key=_INDEX + start):
+            if entry[:1] != _INDEX:
+                return
+            yield entry[1:]
 
     def _write_meta(self, batch: WriteBatch, changelog_offset: int) -> None:
         meta = Meta(changelog_offset, int(time.time() * 1000), self.counts)
@@ -300,5 +297,5 @@ def _due_bytes(due_ms: int) -> bytes:
     return max(due_ms, 0).to_bytes(DUE_PREFIX_BYTES, "big")
 
 
-def _index_key(due: bytes, key: bytes) -> bytes:
-    return _INDEX + due + xxhash.xxh3_64_digest(key) + key
+def _entry(due: bytes, key: bytes) -> bytes:
+    return due + xxhash.xxh3_64_digest(key) + key
