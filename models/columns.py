@@ -1,16 +1,16 @@
 """A batch of frozen profiles as arrays: what features are computed from.
 
-Every method returns one value per row, float64, in the order of the batch; NaN where nothing is known. All arithmetic
-is elementwise over contiguous arrays or a sum along one row, so that a row's bits do not depend on its neighbours.
-What few customers have (a counter, a part of the profile) is read for those rows only, and a part that several rows
-share is read once.
+Every method returns one value per row, float64, in the order of the batch, not to be written to; NaN where nothing is
+known. All arithmetic is elementwise over contiguous arrays or a sum along one row, so that a row's bits do not depend
+on its neighbours. What is asked in many ways (counters, parts of the profile) is computed for all of them at once: in
+a small batch a call costs more than its arithmetic. A part that several rows share is read once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,27 @@ from models.ring import Ring
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+
+ENGAGED: Final = "engaged"
+COUNTED: Final = (
+    *("automated", "session", "goal", "payment_failed", "ticket", "ticket_reopened", "error", "negative_review"),
+    *("negative_mention", "message_sent", "message_opened", "referral_sent"),
+)
+"""Counters whose bins of days features ask for, besides `ENGAGED`; of all others only totals."""
+
+
+_AT_ONCE: Final = 1_024  # counters whose bins are summed up together: some 200 KB of sums, which stay in the cache
+
+
+def _asked(names: Sequence[str]) -> NDArray[np.bool_]:
+    asked = np.zeros(2 * CARRY, np.bool_)
+    for name in names:
+        asked[[COUNTER_INDEX[name], COUNTER_INDEX[name] + CARRY]] = True
+    return asked
+
+
+# (engaged, by day) -> by a counter's number
+_ASKED: Final = {(True, True): _asked([ENGAGED]), (True, False): _asked([ENGAGED]), (False, True): _asked(COUNTED)}
 
 
 class Columns:
@@ -51,43 +72,51 @@ class Columns:
         self._day_shift: Ints = self._today - newest // DAY_MS
         self._newest = newest
         self._rows = np.arange(self.n)
-        self._rings: dict[tuple[str, bool], tuple[Ints, Ring] | None] = {}
-        self._read: dict[str, tuple[Ints, Floats]] = {}
+        self._counts: dict[tuple[bool, bool], list[_Counts]] = {}
+        self._sums: dict[tuple[bool, bool, int], Floats] = {}
+        self._read: dict[str, Floats] = {}
 
     # Parts that not every profile has --------------------------------------------------------------------------------
 
     @cached_property
     def unknown(self) -> Floats:
         """NaN for every row, not to be written to: what is said of a part that nobody has."""
-        nothing = np.full(self.n, np.nan)
-        nothing.flags.writeable = False
-        return nothing
+        return _fixed(np.full(self.n, np.nan))
 
     def part(self, name: str, which: int, missing: float = np.nan) -> Floats:
         """One of the numbers that `models.readings` says of a part that not every profile has."""
-        some = self._gathered.parts[name]
-        if not some.rows:
+        if not self._gathered.parts[name].rows:
             return self.unknown if missing != missing else np.full(self.n, missing)
-        rows, numbers = self._numbers(name)
-        return self._spread(rows, numbers[which], missing)
-
-    def _numbers(self, name: str) -> tuple[Ints, Floats]:
-        """The rows that have a part, and all of its numbers for each: (width, rows)."""
         if name not in self._read:
-            some = self._gathered.parts[name]
-            numbers = np.array(some.numbers, np.float64).reshape(-1, some.width).T
-            self._read[name] = np.array(some.rows, np.int64), numbers[:, some.places]
-        return self._read[name]
+            self._read[name] = self._numbers(name)
+        if missing != missing:
+            return self._read[name][which]
+        known = np.full(self.n, missing)
+        rows = self._gathered.parts[name].rows
+        known[rows] = self._read[name][which, rows]
+        return known
+
+    def _numbers(self, name: str) -> Floats:
+        """All numbers of a part, one row of the matrix each; NaN for those who have no such part."""
+        some = self._gathered.parts[name]
+        out = np.full((some.width, self.n), np.nan)
+        out[:, some.rows] = np.array(some.numbers, np.float64).reshape(-1, some.width).T[:, some.places]
+        return _fixed(out)
 
     def parts_at(self, name: str) -> Iterable[tuple[int, Any]]:
         """(row, part) of the rows that have it."""
         some = self._gathered.parts[name]
         return zip(some.rows, map(some.parts.__getitem__, some.places), strict=True)
 
-    def _spread(self, rows: Any, values: Any, missing: float = np.nan) -> Floats:
-        out = np.full(self.n, missing)
-        out[rows] = values
-        return out
+    @cached_property
+    def now_list(self) -> list[int]:
+        """`now_ms`, for who goes through rows one by one."""
+        return self.now_ms.tolist()
+
+    @cached_property
+    def recency(self) -> Floats:
+        """Days since the newest engagement."""
+        return self.days_since(self.engaged_ms)
 
     def days_since(self, at_ms: Floats) -> Floats:
         """Days from a time to now; NaN for "never" (0, negative or NEVER_MS), never negative."""
@@ -103,20 +132,30 @@ class Columns:
     # Counts --------------------------------------------------------------------------------------------------------
 
     def count(self, counter: str, days: int = 0, hours: int = 0) -> Floats:
-        """Events in the bins of the last `days` days or `hours` hours, the current one included."""
-        found = self._ring(counter, by_day=bool(days))
-        if found is None:
-            return np.zeros(self.n)
-        rows, ring = found
-        return self._spread(rows, ring.newest((days or hours) - self._shift(bool(days))[rows]), 0.0)
+        """Events in the bins of the last `days` days or `hours` hours, the current one included.
 
-    def peak(self, counter: str, days: int) -> Floats:
-        """The largest count in any `days` consecutive days that the bins reach back to."""
-        found = self._ring(counter, by_day=True)
-        if found is None:
-            return np.zeros(self.n)
-        rows, ring = found
-        return self._spread(rows, ring.widest(days), 0.0)
+        Raises KeyError for what is not `COUNTED`; hours only for `ENGAGED`.
+        """
+        key = counter == ENGAGED, bool(days), days or hours
+        if counter not in COUNTED and counter != ENGAGED:
+            raise KeyError(f"{counter}: add it to COUNTED")
+        if key not in self._sums:
+            self._sums[key] = self._counted(*key)
+        return self._sums[key][COUNTER_INDEX[counter]]
+
+    def _counted(self, engaged: bool, by_day: bool, width: int) -> Floats:
+        """The counts of counters over the newest `width` bins, one row of the matrix each."""
+        sums = np.zeros((1 if engaged else len(COUNTER_INDEX), self.n))
+        for counters, rows, ring in self._by(engaged, by_day):
+            sums[counters, rows] = ring.newest(width - self._shift(by_day)[rows])
+        return _fixed(sums)
+
+    def peak(self, days: int) -> Floats:
+        """The most engaged events in any `days` consecutive days that the bins reach back to."""
+        out = np.zeros(self.n)
+        for _, rows, ring in self._by(engaged=True, by_day=True):
+            out[rows] = ring.widest(days)
+        return out
 
     @cached_property
     def _hour_shift(self) -> Ints:
@@ -132,37 +171,52 @@ class Columns:
         raw = np.frombuffer(gathered.bins, np.uint8).reshape(-1, BIN_BYTES)
         return np.frombuffer(bytes(gathered.counters), np.uint8), raw, np.repeat(self._rows, self._has_bins)
 
-    def _ring(self, counter: str, *, by_day: bool) -> tuple[Ints, Ring] | None:
-        """The rows that ever counted, and their counts in days or hours."""
-        key = counter, by_day
-        if key in self._rings:
-            return self._rings[key]
+    def _by(self, engaged: bool, by_day: bool) -> list[_Counts]:
+        """The counts in days or hours, of engaged events, which most rows have, or of all others that are asked for.
+
+        Those of one byte a bin stand together, and the few of two.
+        """
+        key = engaged, by_day
+        if key in self._counts:
+            return self._counts[key]
         counters, raw, owner = self._bins
-        index = COUNTER_INDEX[counter]
-        places, carried = np.flatnonzero(counters == index), np.flatnonzero(counters == index + CARRY)
-        found = None
-        if len(places) or len(carried):
-            which = slice(DAY_BINS) if by_day else slice(DAY_BINS, None)
-            rows = owner[places]
-            counts: NDArray[Any] = raw[places, which]
-            if len(carried):
-                rows, counts = _whole(rows, counts, owner[carried], raw[carried, which])
-            unit_ms, size = (DAY_MS, DAY_BINS) if by_day else (HOUR_MS, HOUR_BINS)
-            found = rows, Ring(counts, self._newest[rows] // unit_ms % size)
-        self._rings[key] = found
+        asked = np.flatnonzero(_ASKED[key][counters])
+        counters, raw, owner = (
+            counters[asked],
+            raw[asked, slice(DAY_BINS) if by_day else slice(DAY_BINS, None)],
+            owner[asked],
+        )
+        unit_ms, size = (DAY_MS, DAY_BINS) if by_day else (HOUR_MS, HOUR_BINS)
+        newest = self._newest // unit_ms % size
+        found = []
+        carried = counters >= CARRY
+        if carried.any():
+            pair = owner * CARRY + counters % CARRY
+            double = np.isin(pair, pair[carried])
+            low = double & ~carried
+            pairs, counts = _whole(pair[low], raw[low], pair[carried], raw[carried])
+            rows = pairs // CARRY
+            found.append(_Counts(pairs % CARRY, rows, Ring(counts, newest[rows])))
+            counters, raw, owner = counters[~double], raw[~double], owner[~double]
+        for start in range(0, len(counters), _AT_ONCE):
+            end = start + _AT_ONCE
+            rows = owner[start:end]
+            found.append(_Counts(counters[start:end], rows, Ring(raw[start:end], newest[rows])))
+        self._counts[key] = found
         return found
 
     def total(self, counter: str) -> Floats:
         """Events ever."""
-        counters, values, owner = self._totals
-        places = np.flatnonzero(counters == COUNTER_INDEX[counter])
-        return self._spread(owner[places], values[places], 0.0)
+        return self._totals[COUNTER_INDEX[counter]]
 
     @cached_property
-    def _totals(self) -> tuple[NDArray[np.uint8], Ints, Ints]:
+    def _totals(self) -> Floats:
+        """Of each counter, one row of the matrix."""
         gathered = self._gathered
-        counters, values = np.frombuffer(bytes(gathered.totalled), np.uint8), np.array(gathered.totals, np.int64)
-        return counters, values, np.repeat(self._rows, self._has_totals)
+        totals = np.zeros((len(COUNTER_INDEX), self.n))
+        counters = np.frombuffer(bytes(gathered.totalled), np.uint8)
+        totals[counters, np.repeat(self._rows, self._has_totals)] = np.array(gathered.totals, np.int64)
+        return _fixed(totals)
 
     # Active days and rhythm ----------------------------------------------------------------------------------------
 
@@ -214,6 +268,20 @@ class Columns:
             started = self._started_ms != NEVER_MS
             state[started] = 1.0 if which == readings.ACTIVE else self._started_ms[started]
         return state
+
+
+class _Counts(NamedTuple):
+    """Counts in bins: of which counter, of which row, and the bins."""
+
+    counters: NDArray[Any]
+    rows: Ints
+    ring: Ring
+
+
+def _fixed(values: Floats) -> Floats:
+    """Not to be written to: several features read it."""
+    values.flags.writeable = False
+    return values
 
 
 def _whole(

@@ -250,23 +250,22 @@ CATALOGUE: Final[str] = hashlib.blake2b(
 ).hexdigest()
 
 
-def _transform(values: Floats, how: str, out: Floats) -> None:
-    if not values.any():  # a counter that nobody of the batch has
-        out.fill(0.0)
-        return
-    if how == "log":
-        np.minimum(np.maximum(values, 0.0, out=out), LOG_LIMIT, out=out)
-        np.log1p(out, out=out)
-        return
-    low, high = _BOUNDS[how]
-    np.minimum(np.maximum(values, low, out=out), high, out=out)
+def _bounds(how: str) -> tuple[float, float]:
+    if how.startswith("clip:"):
+        low, high = how.removeprefix("clip:").split(",")
+        return float(low), float(high)
+    return 0.0, LOG_LIMIT if how == "log" else 1.0
 
 
-_BOUNDS: Final[dict[str, tuple[float, float]]] = {"share": (0.0, 1.0), "flag": (0.0, 1.0)} | {
-    how: (float(low), float(high))
-    for how in {f.transform for f in FEATURES if f.transform.startswith("clip:")}
-    for low, high in [how.removeprefix("clip:").split(",")]
-}
+_LOW, _HIGH = np.array([_bounds(f.transform) for f in FEATURES]).T[:, :, None]
+_LOG: Final = np.flatnonzero([f.transform == "log" for f in FEATURES])
+
+
+def _transform(raw: Floats) -> None:
+    """Bounds the raw values of all features, one a row of the matrix."""
+    np.maximum(raw, _LOW, out=raw)
+    np.minimum(raw, _HIGH, out=raw)
+    raw[_LOG] = np.log1p(raw[_LOG])
 
 
 def features(profiles: Sequence[Profile], now_ms: Sequence[int]) -> Floats:
@@ -291,13 +290,11 @@ def compute(gathered: Gathered) -> Floats:
     columns = Columns([], [], gathered)
     by_feature = np.empty((len(FEATURES), columns.n))
     with np.errstate(invalid="ignore", divide="ignore"):
-        for out, feature in zip(by_feature, FEATURES, strict=True):
-            values = feature.compute(columns)
-            if values is columns.unknown:
-                out.fill(np.nan)
-            else:
-                _transform(values, feature.transform, out)
-    out = np.empty((columns.n, len(FEATURES)))
-    for start in range(0, columns.n, _TURNED_AT_ONCE):  # in blocks that stay in the cache
-        out[start : start + _TURNED_AT_ONCE] = by_feature[:, start : start + _TURNED_AT_ONCE].T
+        for row, feature in zip(by_feature, FEATURES, strict=True):
+            row[:] = feature.compute(columns)
+        out = np.empty((columns.n, len(FEATURES)))
+        for start in range(0, columns.n, _TURNED_AT_ONCE):  # in blocks that stay in the cache
+            block = by_feature[:, start : start + _TURNED_AT_ONCE]
+            _transform(block)
+            out[start : start + _TURNED_AT_ONCE] = block.T
     return out

@@ -20,7 +20,7 @@ def ratio(a: Floats, b: Floats) -> Floats:
 
 
 def recency(c: Columns) -> Floats:
-    return c.days_since(c.engaged_ms)
+    return c.recency
 
 
 def overdue_ratio(c: Columns) -> Floats:
@@ -44,7 +44,7 @@ def log_trend(counter: str, short: int, long: int) -> Callable[[Columns], Floats
 
 
 def vs_peak(c: Columns) -> Floats:
-    return ratio(c.count("engaged", days=28), np.maximum(c.peak("engaged", 28), c.count("engaged", days=28)))
+    return ratio(c.count("engaged", days=28), np.maximum(c.peak(28), c.count("engaged", days=28)))
 
 
 def stickiness(c: Columns) -> Floats:

@@ -68,23 +68,23 @@ def downgrades(c: Columns) -> Floats:
     for i, part in c.parts_at("subscription"):
         if len(part.log) < 2:
             continue  # one change is the start
-        floor = c.now_ms[i] - 180 * DAY_MS
+        floor = c.now_list[i] - 180 * DAY_MS
         out[i] = sum(kind == DOWNGRADED and at > floor for at, _, kind, _, _ in part.log)
     return out
 
 
 def mrr_delta(c: Columns) -> Floats:
     """Log of the price now against the price 90 days ago, as far back as changes are known."""
-    out = np.full(c.n, np.nan)
+    then = c.part("subscription", readings.MRR_KNOWN).copy()
     for i, part in c.parts_at("subscription"):
-        if part.mrr is None:
-            continue
-        floor = c.now_ms[i] - 90 * DAY_MS
+        if part.mrr is None or len(part.log) < 2 or sum([mrr >= 0 for _, _, _, mrr, _ in part.log]) < 2:
+            continue  # one price, whenever that is
+        floor = c.now_list[i] - 90 * DAY_MS
         prices = [(at, mrr) for at, _, _, mrr, _ in part.log if mrr >= 0]
         before = [mrr for at, mrr in prices if at <= floor]
-        then = before[-1] if before else prices[0][1] if prices else part.mrr[2]
-        out[i] = (part.mrr[2] + 100) / (then + 100)  # a unit of currency on either side: from free is no infinity
-    return np.log(out)
+        then[i] = before[-1] if before else prices[0][1]
+    # a unit of currency on either side: from free is no infinity
+    return np.log((c.part("subscription", readings.MRR) + 100) / (then + 100))
 
 
 def renewal_in(c: Columns) -> Floats:

@@ -26,7 +26,7 @@ def ticket_rate(c: Columns) -> Floats:
 def barriers(c: Columns) -> Floats:
     out = np.zeros(c.n)
     for i, part in c.parts_at("voice"):
-        floor = c.now_ms[i] - 90 * DAY_MS
+        floor = c.now_list[i] - 90 * DAY_MS
         out[i] = sum(stamp[0] > floor for stamp in part.tags)
     return out
 

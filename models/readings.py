@@ -15,7 +15,7 @@ from models.subscription import SubscriptionState
 # Places of the numbers, in the order of the functions below
 FIRST_GOAL_MS, LAST_GOAL_MS, GOAL_LAST, GOAL_MEAN, ONBOARDED_SHARE, SESSION_MINUTES, CLICKED_MS = range(7)
 FIRST_ORDER_MS, LAST_ORDER_MS, ORDER_DAYS, ORDER_VALUE, ORDER_TREND, REFUND_RATE = range(6)
-ACTIVE, PAUSED, CANCEL_SCHEDULED, SINCE_MS, MRR, RENEWAL_MS, TRIAL_END_MS = range(7)
+ACTIVE, PAUSED, CANCEL_SCHEDULED, SINCE_MS, MRR, RENEWAL_MS, TRIAL_END_MS, MRR_KNOWN = range(8)
 DUNNING, CARD_EXPIRES_MS = range(2)
 SOLVE_HOURS, CSAT_MEAN, CSAT_LAST, CSAT_TREND, NPS_LAST, CES_LAST, ANSWERED_MS, NO_ANSWER, SENTIMENT = range(9)
 REFERRED, SUBSCRIBED = range(2)
@@ -56,6 +56,7 @@ def of_subscription(s: Subscription) -> tuple[float, ...]:
         s.mrr[2] if s.mrr else nan,
         renewal[2] if renewal else nan,
         s.trial_end[2] if s.trial_end else nan,
+        next((mrr for _, _, _, mrr, _ in s.log if mrr >= 0), s.mrr[2]) if s.mrr else nan,  # the first that is known
     )
 
 
@@ -88,7 +89,7 @@ def of_identity(i: Identity) -> tuple[float, ...]:
 READERS: Final[dict[str, tuple[int, Callable[[Any], tuple[float, ...]]]]] = {
     "journey": (7, of_journey),
     "commerce": (6, of_commerce),
-    "subscription": (7, of_subscription),
+    "subscription": (8, of_subscription),
     "payments": (2, of_payments),
     "voice": (9, of_voice),
     "identity": (2, of_identity),

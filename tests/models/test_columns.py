@@ -96,7 +96,7 @@ def test_columns_are_what_the_list_of_events_says(seed: int, idle_hours: int) ->
     assert [float(x[0]) for x in columns.streak] == pytest.approx(oracle.streak(), nan_ok=True)
     assert [float(x[0]) for x in columns.gaps] == pytest.approx(oracle.gaps(), nan_ok=True, abs=1e-6)
     assert columns.total("engaged") == len(oracle.engaged)
-    assert columns.peak("engaged", 28) == oracle.peak(28)
+    assert columns.peak(28) == oracle.peak(28)
     for low, high in ((0, 7), (0, 30), (30, 90)):
         assert columns.used_features(low, high) == oracle.used(low, high)
 
@@ -110,7 +110,7 @@ def test_a_row_says_the_same_in_company() -> None:
         lambda c: c.active_weeks(12),
         lambda c: np.stack(c.streak, axis=1),
         lambda c: np.stack(c.gaps, axis=1),
-        lambda c: c.peak("engaged", 28),
+        lambda c: c.peak(28),
         lambda c: c.used_features(0, 30),
     ]
     for ask in questions:
@@ -137,6 +137,22 @@ def test_a_bin_of_many_events_is_read_whole() -> None:
             assert columns.count("engaged", hours=1).tolist() == [0, count, 1]
 
 
+def test_full_bins_of_several_counters_stand_beside_those_of_one_byte() -> None:
+    """Every counter of every row, whichever of them need a second byte."""
+    many = [event("Error Shown", START_MS, id_hash=0)] * 300 + [event("Ticket Created", START_MS, id_hash=0)] * 3
+    profiles = [profile_of(many), profile_of(many[299:]), profile_of([event("Email Sent", START_MS, id_hash=0)] * 256)]
+    columns = Columns(profiles, [START_MS] * 3)
+    assert columns.count("error", days=7).tolist() == [300, 1, 0]
+    assert columns.count("ticket", days=7).tolist() == [3, 3, 0]
+    assert columns.count("message_sent", days=30).tolist() == [0, 0, 256]
+    assert columns.total("error").tolist() == [300, 1, 0]
+
+
+def test_a_counter_that_no_feature_asked_for_is_refused_by_name() -> None:
+    with pytest.raises(KeyError, match="COUNTED"):
+        Columns([Profile()], [START_MS]).count("identity", days=7)
+
+
 def test_a_bin_of_256_events_is_read_a_day_later_and_by_nobody_else() -> None:
     """The first bytes are all zero then and may be gone: the second stands alone, and still for its own row."""
     full = profile_of([event(at_ms=START_MS, id_hash=0)] * 256)
@@ -159,7 +175,7 @@ def test_nobody_is_a_batch_too() -> None:
     assert columns.count("engaged", days=7).shape == (0,)
     assert columns.active_days(7).shape == (0,)
     assert columns.gaps[1].shape == (0,)
-    assert columns.peak("engaged", 28).shape == (0,)
+    assert columns.peak(28).shape == (0,)
     assert columns.streak[0].shape == (0,)
 
 
