@@ -1,12 +1,14 @@
 """Latency on a real Apache Kafka: from an event to its score and to its alert.
 
-    python -m benchmarks.latency [--seconds S] [--peak-events N] [--json OUT]
+    python -m benchmarks.latency [--seconds S] [--peak-events N] [--stages] [--json OUT]
 
 One embedded broker, one worker with the full job, 4 partitions, events of 10,000 simulated customers as
 `benchmarks.throughput` has them. First the peak rate: how fast the worker takes events that wait for it. Then it gets
 10 %, 50 % and 90 % of that rate, each for so many seconds (default 20), evenly spaced on a schedule that waits for
 nothing (an open loop: no coordinated omission). A consumer that reads committed, in a process of its own, notes when it
 has a score or an alert; each names the event that caused it. Outputs that time causes are not counted.
+
+--stages runs a worker that notes when each transaction reached which stage, and tells where the time goes.
 
 Exit code 1 if at half of the peak rate the time from an event to its alert is above 100 ms at the median or above
 250 ms at p99.
@@ -32,9 +34,10 @@ from aiokafka import AIOKafkaProducer
 from benchmarks.latency import figures
 from benchmarks.latency.observer import Seen
 from benchmarks.latency.schedule import Schedule, evenly, send
+from benchmarks.latency.stages import Trace, stages
 from benchmarks.machine import machine, say, told
 from benchmarks.throughput import kafka, world
-from benchmarks.throughput.child import Child
+from benchmarks.throughput.child import Child, CpuTrace
 from benchmarks.throughput.contenders import WORKER, took_over_s
 from streams.embedded_broker import EmbeddedBroker
 from streams.partitioner import partition_of
@@ -76,27 +79,38 @@ def run(broker: EmbeddedBroker, directory: Path, options: argparse.Namespace) ->
     first = [(key, value) for _, key, value in feed.take(options.peak_events)]
     ends = asyncio.run(kafka.publish_events(settings, first, lambda sent: None))
     asyncio.run(kafka.publish_model(settings, world.learned_model()))
-    log = directory / "worker.log"
-    with Child(WORKER, kafka.environment(settings), log) as worker:
+    log, trace = directory / "worker.log", directory / "trace"
+    command = [sys.executable, "-m", "benchmarks.latency.traced", str(trace)] if options.stages else WORKER
+    assert broker.pid is not None
+    with CpuTrace(broker.pid) as broker_cpu, Child(command, kafka.environment(settings), log) as worker:
         say(f"peak: {sum(ends):,} waiting events")
         asyncio.run(kafka.await_drained(settings, ends, worker.check, _DRAIN_TIMEOUT_S))
         until_s, _applied = asyncio.run(kafka.last_commit(settings))
         peak = sum(ends) / (until_s - took_over_s(log.read_text(errors="replace")))
-        loads = []
-        with _observing(settings, directory) as seen_by:
+        loads: list[dict[str, Any]] = []
+        with _observing(settings, directory) as seen_by, CpuTrace(seen_by.pid) as observer_cpu:
+            cpu = {"worker": worker.cpu, "broker": broker_cpu, "observer": observer_cpu}
             schedule = Schedule.after(ends)
             for share in LOADS:
                 say(f"{100 * share:.0f} % of {peak:,.0f} events/s for {options.seconds:.0f} s")
-                since = schedule.ends
-                load = asyncio.run(_load(settings, worker, schedule, feed, share * peak, options.seconds))
-                loads.append({"share": share, "rate": share * peak, "since": since, **load})
+                since, from_s, own_s = schedule.ends, time.time() + _SETTLE_S, time.process_time()
+                sent = asyncio.run(_load(settings, worker, schedule, feed, share * peak, options.seconds))
+                until_s = from_s + options.seconds
+                cores = {name: each.between(from_s, until_s) / options.seconds for name, each in cpu.items()}
+                cores["sender"] = (time.process_time() - own_s) / options.seconds
+                loads.append({"share": share, "rate": share * peak, "since": since, "cores": cores, **sent})
             time.sleep(_SETTLE_S)
             seen = seen_by.stop()
         worker.stop()
-    for load, until in zip(loads, [each["since"] for each in loads[1:]] + [schedule.ends], strict=True):
+    traced = Trace(trace.read_text().splitlines()) if options.stages else None
+    ends_of = [each["since"] for each in loads[1:]] + [schedule.ends]
+    for load, until in zip(loads, ends_of, strict=True):
         since = load.pop("since")
         intended = [times[:end] for times, end in zip(schedule.intended_s, until, strict=True)]
         load["latency"] = figures.latencies(seen, intended, since)
+        if traced is not None:
+            load["stages"] = stages(traced, seen, intended, schedule.handed_s, since)
+            load["transactions"] = traced.sizes(since, until)
     return {
         "customers": world.CUSTOMERS,
         "partitions": kafka.PARTITIONS,
@@ -137,6 +151,11 @@ class _observing:
             raise RuntimeError(f"the observer ended with {self._process.wait()} before it read anything")
         return self
 
+    @property
+    def pid(self) -> int:
+        """Of the observer."""
+        return self._process.pid
+
     def __exit__(self, *error: object) -> None:
         if self._process.poll() is None:
             self._process.kill()
@@ -156,6 +175,7 @@ def main() -> int:
     )
     parser.add_argument("--seconds", type=float, default=SECONDS, help="of each load (default 20)")
     parser.add_argument("--peak-events", type=int, default=PEAK_EVENTS, help="to find the peak with (default 100,000)")
+    parser.add_argument("--stages", action="store_true", help="tell where the time from an event to its output goes")
     parser.add_argument("--json", metavar="OUT", type=Path)
     options = parser.parse_args()
     if options.seconds <= 0 or options.peak_events < 1:

@@ -7,6 +7,7 @@ from typing import Any
 
 from hdrh.histogram import HdrHistogram
 
+from benchmarks.latency import stages
 from benchmarks.latency.observer import Seen
 
 # At half of the peak rate an alert is seen by whoever waits for it within this time.
@@ -88,6 +89,8 @@ def _lines(result: Mapping[str, Any]) -> Iterator[str]:
                     f"{found['p99']:>9.1f}{found['p99.9']:>9.1f}{found['max']:>9.1f}"
                 )
                 name = ""
+        yield from stages.render(load.get("stages", {}), load.get("transactions", []))
+        yield f"{name:<20}cores: " + ", ".join(f"{who} {share:.2f}" for who, share in load["cores"].items())
         yield (
             f"{name:<20}{load['seconds']:.0f} s, then {load['drained_s']:.1f} s until all was committed;"
             f" the sender was at most {1000 * load['sender_late_s']:.0f} ms late (counted)"

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from aiokafka import AIOKafkaProducer
 
-# As an application's producer lingers: events of a partition leave together that were due within this time.
+# As an application's producer lingers: events leave together, in one request, that were due within this time.
 _LINGER_S = 0.005
 _ACKNOWLEDGED_WITHIN_S = 60.0
 
@@ -77,14 +77,11 @@ async def send(
     that it held up, and not for one of them.
     """
     deliveries: list[asyncio.Future[object]] = []
+    places = [0] * len(dealt)
 
-    async def one(partition: int) -> None:
-        waiting, place = dealt[partition], 0
-        while place < len(waiting):
-            now_s = time.time()
-            if start_s + waiting[place].after_s > now_s:
-                await asyncio.sleep(start_s + waiting[place].after_s - now_s + _LINGER_S)
-                now_s = time.time()
+    async def one(partition: int, now_s: float) -> None:
+        waiting, place = dealt[partition], places[partition]
+        while place < len(waiting) and start_s + waiting[place].after_s <= now_s:
             batch = producer.create_batch()
             first = place
             while place < len(waiting) and start_s + waiting[place].after_s <= now_s:
@@ -96,7 +93,11 @@ async def send(
                 place += 1
             deliveries.append(await producer.send_batch(batch, topic, partition=partition))
             schedule.handed_s[partition] += [time.time()] * (place - first)
+        places[partition] = place
 
-    await asyncio.gather(*[one(partition) for partition in range(len(dealt))])
+    while any(place < len(events) for place, events in zip(places, dealt, strict=True)):
+        now_s = time.time()
+        await asyncio.gather(*[one(partition, now_s) for partition in range(len(dealt))])
+        await asyncio.sleep(max(0.0, now_s + _LINGER_S - time.time()))
     async with asyncio.timeout(_ACKNOWLEDGED_WITHIN_S):
         await asyncio.gather(*deliveries)

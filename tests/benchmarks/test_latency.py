@@ -94,7 +94,14 @@ def test_percentiles_are_those_of_the_times_from_the_schedule() -> None:
 
 def _result(p50: float, p99: float) -> dict[str, Any]:
     found = {"count": 10, "p50": p50, "p99": p99, "p99.9": p99, "max": p99}
-    load = {"share": 0.5, "rate": 5_000.0, "seconds": 20.0, "drained_s": 1.0, "sender_late_s": 0.01}
+    load = {
+        "share": 0.5,
+        "rate": 5_000.0,
+        "seconds": 20.0,
+        "drained_s": 1.0,
+        "sender_late_s": 0.01,
+        "cores": {"worker": 0.5},
+    }
     loads = [{**load, "latency": {"alert": {"seen": found, "written": found}}}]
     return {"peak": {"rate": 10_000.0, "events": 100_000}, "customers": 10_000, "partitions": 4, "loads": loads}
 

@@ -1,0 +1,77 @@
+"""The product's worker, noting when each transaction reached which stage, as a program of its own.
+
+    python -m benchmarks.latency.traced OUT
+
+Writes one line per batch that was fetched and one per transaction; `benchmarks.latency.stages` reads them.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any, TextIO
+
+from aiokafka import AIOKafkaProducer
+
+from benchmarks.latency.stages import Fetched, Transaction
+from streams import faust_private
+from streams.partition import Partition
+from streams.processor import EventProcessor
+from streams.transactions import FencedProducer
+
+
+def install(out: TextIO) -> None:
+    """Note the time around the steps of a batch; a step that is gone is an error here."""
+    started: dict[int, float] = {}
+    delivered: dict[AIOKafkaProducer, float] = {}
+    committed: dict[FencedProducer, float] = {}
+    fetch, process, commit = faust_private._Thread._drain, EventProcessor.process, Partition._commit
+    end, fenced_commit = AIOKafkaProducer.commit_transaction, FencedProducer.commit
+
+    async def fetched(*args: Any) -> Any:
+        batches = await fetch(*args)
+        now_s = time.time()
+        for batch in batches:
+            out.write(Fetched(batch.partition, batch.start, batch.next, now_s).line())
+        return batches
+
+    def processed(self: Any, *args: Any) -> Any:
+        started[self._partition] = time.time()
+        return process(self, *args)
+
+    async def ended(self: Any) -> None:
+        delivered[self] = time.time()
+        await end(self)
+
+    async def fenced_committed(self: Any, *args: Any) -> Any:
+        offset = await fenced_commit(self, *args)
+        committed[self] = time.time()
+        return offset
+
+    async def whole(self: Any, *args: Any) -> None:
+        first, computed_s = self.position, time.time()
+        await commit(self, *args)
+        producer = self.producer
+        times = started[self.number], computed_s, delivered[producer._producer], committed[producer], time.time()
+        out.write(Transaction(self.number, first, self.position, *times).line())
+
+    for owner, name, traced in (
+        (faust_private._Thread, "_drain", fetched),
+        (EventProcessor, "process", processed),
+        (AIOKafkaProducer, "commit_transaction", ended),
+        (FencedProducer, "commit", fenced_committed),
+        (Partition, "_commit", whole),
+    ):
+        setattr(owner, name, traced)
+
+
+def main() -> None:
+    from streams.cli.main import main as command
+
+    with open(sys.argv[1], "w", buffering=1) as out:  # a line at a time: the end of a worker is sudden
+        install(out)
+        command(["worker"])
+
+
+if __name__ == "__main__":
+    main()
