@@ -3,7 +3,7 @@
 Stock Faust delivers one record at a time, acknowledges by offset, and recovers tables. Here the consumer delivers a
 *batch of one partition* as one message, and what a rebalance means is decided by `streams.ownership`:
 
-- the consumer fetches only partitions that were taken over and sought (`_open`), two batches ahead at most;
+- the consumer fetches only partitions that were taken over and sought (`_open`), some 5,000 records ahead;
 - each batch says which offsets it covers, read in the consumer's own thread right after the records were drained,
   so that nothing is lost between a seek and a fetch that was begun before it;
 - the app's revoke and assign steps are replaced: no flow is resumed before the seek, nothing waits without a limit;
@@ -42,8 +42,10 @@ _T = TypeVar("_T")
 
 WRITTEN_FOR = "0.15.3"
 
-# One batch being applied and one that waits: more would only be dropped at a rebalance.
+# One batch being applied and one that waits: more would only be dropped at a rebalance. Small ones may be more, for
+# they are applied together, and what is fetched and not taken holds up the fetches of all partitions for 100 ms.
 _BATCHES_AHEAD = 2
+_RECORDS_AHEAD = 5_000
 _FETCH_WAIT_S = 1.0
 _REBALANCE_POLL_S = 0.02
 # A JoinGroup request is answered when the whole group has joined.
@@ -231,6 +233,7 @@ class BatchConsumer(driver.Consumer):
         super().__init__(*args, **kwargs)
         self._open: set[TopicPartition] = set()
         self._ahead: Counter[TopicPartition] = Counter()
+        self._records_ahead: Counter[TopicPartition] = Counter()
 
     def _new_consumer_thread(self) -> _Thread:
         return _Thread(self, loop=self.loop, beacon=self.beacon)
@@ -248,9 +251,14 @@ class BatchConsumer(driver.Consumer):
 
     def finished(self, batch: Batch) -> None:
         tp = self._tp(batch.partition)
+        had_credit = self._has_credit(tp)
         self._ahead[tp] -= 1
-        if self._ahead[tp] == _BATCHES_AHEAD - 1:
+        self._records_ahead[tp] -= len(batch.records) + 1
+        if self._has_credit(tp) and not had_credit:
             self._wake()
+
+    def _has_credit(self, tp: TopicPartition) -> bool:
+        return self._ahead[tp] < _BATCHES_AHEAD or self._records_ahead[tp] < _RECORDS_AHEAD
 
     async def bounds(self, partitions: set[int]) -> dict[int, tuple[int, int]]:
         tps = [self._tp(number) for number in partitions]
@@ -285,7 +293,7 @@ class BatchConsumer(driver.Consumer):
 
     async def _drain_messages(self, fetcher: Any) -> None:
         while not (self.should_stop or fetcher.should_stop):
-            active = frozenset(tp for tp in self._open if self._ahead[tp] < _BATCHES_AHEAD)
+            active = frozenset(tp for tp in self._open if self._has_credit(tp))
             try:
                 batches = await self._thread.run_in_thread(self._thread.fetch(active))
             except ConsumerStoppedError:
@@ -296,6 +304,7 @@ class BatchConsumer(driver.Consumer):
                 tp = TopicPartition(batch.topic, batch.partition)
                 if tp in self._open:
                     self._ahead[tp] += 1
+                    self._records_ahead[tp] += len(batch.records) + 1
                     await self.callback(self._message(batch))
 
     def _message(self, batch: Batch) -> ConsumerMessage:

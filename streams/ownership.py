@@ -26,6 +26,7 @@ from streams.settings import Settings, variable
 from streams.store import PartitionStore, StoreDamaged
 from streams.store_directories import UNHELD_MS, open_stores, set_aside
 from streams.transactions import FencedProducer, is_lasting
+from streams.turns import Turns
 
 log = get_logger(__name__)
 
@@ -106,6 +107,7 @@ class Ownership:
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._factory = factory
         self._inputs = inputs
+        self._turns = Turns()
         self._running: dict[int, asyncio.Task[None]] = {}
         self._losses: dict[int, int] = {}
         self._last: dict[int, int] = {}
@@ -286,6 +288,7 @@ class Ownership:
                     first_offset=first,
                     factory=self._factory,
                     inputs=self._inputs,
+                    turns=self._turns,
                 )
                 progress = self.owned[number].progress
                 progress.lost_input, progress.counts = lost, stores[number].counts

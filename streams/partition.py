@@ -20,6 +20,7 @@ from streams.processing import Batch, Effects, Processor, ProcessorFactory, Reco
 from streams.store import Counts, PartitionStore
 from streams.tally import Stopwatch, Tally
 from streams.transactions import FencedProducer
+from streams.turns import Turns
 
 log = get_logger(__name__)
 
@@ -30,6 +31,13 @@ _IDLE_RETRY_S = 1.0
 # Wall clocks are set and machines sleep: a far deadline is looked at anew every minute.
 _LONGEST_WAIT_S = 60.0
 _BIRTH_BYTES = 16
+# What came in small pieces goes into one transaction: a transaction costs some 5 ms of the worker and as much of the
+# broker whatever is in it. A backlog comes in pieces that are larger than this already.
+JOIN_RECORDS = 2_500
+# Transactions of a partition begin at this distance, so that they hold more, unless as many records wait as make what
+# the transaction costs by itself small beside what they cost.
+PACE_S = 0.03
+WORTH_RECORDS = 500
 
 
 class Inputs(Protocol):
@@ -82,6 +90,20 @@ class Progress:
         return max(0, self.end - self.position)
 
 
+@dataclass(frozen=True, slots=True)
+class _Computed:
+    """What came of records: so many of them consumed, and the offset to go on from."""
+
+    effects: Effects
+    consumed: int
+    next_offset: int
+
+    @property
+    def anything(self) -> bool:
+        """Whether there is something to commit."""
+        return bool(self.consumed or self.effects.outputs or self.effects.changes)
+
+
 class Partition:
     """One partition under our ownership, from takeover until revocation or failure.
 
@@ -111,6 +133,7 @@ class Partition:
         first_offset: int,
         factory: ProcessorFactory,
         inputs: Inputs,
+        turns: Turns,
     ) -> None:
         self.number = number
         self.producer = producer
@@ -120,6 +143,7 @@ class Partition:
         self._changelog = (changelog, number)
         self._clock = clock
         self._inputs = inputs
+        self._turns = turns
         self._live = clock == "wall" or (clock == "auto" and recovered is not None and recovered.live)
         self.progress.live = self._live
         self._birth = recovered.birth if recovered is not None else os.urandom(_BIRTH_BYTES)
@@ -128,6 +152,7 @@ class Partition:
         self._arrived = asyncio.Event()
         self._stopping = False
         self._not_before = 0.0
+        self._began_s = 0.0
 
     @property
     def position(self) -> int:
@@ -147,16 +172,15 @@ class Partition:
     async def run(self) -> None:
         """Apply batches until `stop`; raises what made that impossible."""
         while not self._stopping:
-            batch = await self._next()
+            due = await self._next()
             if self._stopping:
                 break
-            if batch is None:
-                await self._apply((), self.position, due=True)
+            if due:
+                await self._apply_due()
+            elif self._waiting[0].start == self.position:
+                await self._apply_waiting()
             else:
-                try:
-                    await self._continue(batch)
-                finally:
-                    self._inputs.finished(batch)
+                await self._pass_over(self._waiting.popleft())
 
     def stop(self) -> None:
         """Finish the batch under way, start no other."""
@@ -166,20 +190,21 @@ class Partition:
     async def release(self, *, clean: bool) -> None:
         """Give everything up: after a commit cleanly, otherwise without another word to the broker."""
         self._drop_waiting()
+        await self._turns.settled()  # given up in its middle, it may still read the store
         self.store.close()
         await (self.producer.close() if clean else self.producer.discard())
 
-    async def _next(self) -> Batch | None:
-        """The next batch, or None when a deadline falls due in live running."""
+    async def _next(self) -> bool:
+        """Wait for a batch (False), or until a deadline falls due in live running (True)."""
         while not self._waiting and not self._stopping:
             self._arrived.clear()
             wait_s = self._until_due_s()
             if wait_s is not None and wait_s <= 0:
-                return None  # a deadline
+                return True
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(wait_s):
                     await self._arrived.wait()
-        return None if self._stopping else self._waiting.popleft()
+        return False
 
     def _until_due_s(self) -> float | None:
         if not (self._live and self.progress.caught_up):
@@ -189,58 +214,102 @@ class Partition:
             return None
         return min(_LONGEST_WAIT_S, max(due_ms / 1000 - time.time(), self._not_before - time.monotonic()))
 
-    async def _continue(self, batch: Batch) -> None:
-        progress = self.progress
-        if batch.next < progress.position or (batch.next == progress.position and batch.start < batch.next):
-            return  # a fetch from before a seek, answered after it
-        if batch.start != progress.position:
+    async def _pass_over(self, batch: Batch) -> None:
+        """A batch that does not continue the position is not applied."""
+        position = self.position
+        try:
+            if batch.next <= position:
+                return  # a fetch from before a seek, answered after it
             log.info(
                 "partition %d: expected offset %d, got %d: seeking back",
                 self.number,
-                progress.position,
+                position,
                 batch.start,
                 topic=batch.topic,
                 partition=self.number,
-                offset=progress.position,
+                offset=position,
             )
-            await self._inputs.seek(self.number, progress.position)
-            return
-        progress.end, progress.caught_up = batch.end, batch.next >= batch.end
-        records = batch.records
-        if FAILPOINT and records:
-            failpoint("after-decode")
-        while records:
-            consumed = await self._apply(records, batch.next, due=False)
-            if consumed >= len(records):
-                break
-            records = records[consumed:]
-            # committed: behind us also if the rest is fetched again, by the next owner or, kept over a rebalance, by us
-            progress.position = records[0].offset
-            if self._stopping:
-                return
-        progress.position = batch.next
+            await self._inputs.seek(self.number, position)
+        finally:
+            self._inputs.finished(batch)
 
-    async def _apply(self, records: Sequence[Record], next_offset: int, *, due: bool) -> int:
-        """One transaction; returns how many of the records it holds."""
+    async def _apply_waiting(self) -> None:
+        """Apply what waits and continues the position, in one transaction or, if it causes too much, in several."""
+        await self._linger()
+        progress, taken = self.progress, list[Batch]()
+        try:
+            async with self._turns:
+                if self._stopping:
+                    return
+                taken = self._take()  # now, with what came while others computed
+                progress.end, progress.caught_up = taken[-1].end, taken[-1].next >= taken[-1].end
+                records, end = taken[0].records, taken[-1].next
+                if len(taken) > 1:
+                    records = [record for batch in taken for record in batch.records]
+                if FAILPOINT and records:
+                    failpoint("after-decode")
+                computed = await self._compute(records, end) if records else None
+            while computed is not None:
+                if not computed.anything:
+                    said = f"partition {self.number}: the processor neither consumes nor changes anything"
+                    raise ChurnSignalsError(said)
+                await self._commit(computed)
+                records = records[computed.consumed :]
+                if not records:
+                    break
+                if self._stopping:
+                    return
+                async with self._turns:
+                    computed = await self._compute(records, end)
+            progress.position = end
+        finally:
+            for batch in taken:
+                self._inputs.finished(batch)
+
+    async def _apply_due(self) -> None:
+        """Look at deadlines without records."""
+        async with self._turns:
+            computed = await self._compute((), self.position)
+        if computed.anything:
+            await self._commit(computed)
+        else:
+            self._not_before = time.monotonic() + _IDLE_RETRY_S
+
+    async def _linger(self) -> None:
+        """After a small transaction the next one waits a little, so that it holds more."""
+        wait_s = self._began_s + PACE_S - time.monotonic()
+        if wait_s > 0 and sum(len(batch.records) for batch in self._waiting) < WORTH_RECORDS:
+            await asyncio.sleep(wait_s)
+
+    def _take(self) -> list[Batch]:
+        """Batches that continue the position and each other, together as much as one transaction is to hold."""
+        taken: list[Batch] = []
+        end, count = self.position, 0
+        while self._waiting and self._waiting[0].start == end:
+            count += len(self._waiting[0].records)
+            if taken and count > JOIN_RECORDS:
+                break
+            taken.append(self._waiting.popleft())
+            end = taken[-1].next
+        return taken
+
+    async def _compute(self, records: Sequence[Record], next_offset: int) -> _Computed:
+        """What records, or deadlines without any, cause; when it is our turn."""
         progress = self.progress
+        self._began_s = time.monotonic()
         now_ms = int(time.time() * 1000) if self._live and progress.caught_up else None
-        effects = self._processor.process(records, now_ms)
+        effects = await self._turns.compute(self._processor.process, records, now_ms)
         consumed = len(records) if effects.consumed is None else effects.consumed
         if consumed < len(records):
             next_offset = records[consumed].offset
         self._find_out_if_live(records[:consumed])
-        if not consumed and not effects.outputs and not effects.changes:
-            if not due:
-                raise ChurnSignalsError(f"partition {self.number}: the processor neither consumes nor changes anything")
-            self._not_before = time.monotonic() + _IDLE_RETRY_S
-            return 0
+        return _Computed(effects, consumed, next_offset)
+
+    async def _commit(self, computed: _Computed) -> None:
+        """One transaction; then the local store, then the processor is told."""
         if FAILPOINT:
             failpoint("after-apply")
-        await self._commit(effects, next_offset)
-        progress.records += consumed
-        return consumed
-
-    async def _commit(self, effects: Effects, next_offset: int) -> None:
+        effects, next_offset = computed.effects, computed.next_offset
         progress, tally = self.progress, effects.tally
         watch = Stopwatch(tally)
         changes = dict(effects.changes)
@@ -257,6 +326,7 @@ class Partition:
             failpoint("after-store")
         self._processor.committed()
         progress.position = next_offset
+        progress.records += computed.consumed
         progress.transactions += 1
         progress.outputs += len(effects.outputs)
         progress.tally.add(tally)

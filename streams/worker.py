@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -19,6 +20,7 @@ from streams.ownership import Names, Ownership
 from streams.processing import Batch, ProcessorFactory
 from streams.settings import Settings
 from streams.topics import CHANGELOG, EVENTS, name_of, verify_topics
+from streams.turns import SWITCH_S
 
 log = get_logger(__name__)
 
@@ -133,6 +135,7 @@ def run_until_signal(main: Callable[[asyncio.Event], Awaitable[None]]) -> int:
             return 1
         return 0
 
+    sys.setswitchinterval(SWITCH_S)
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())  # the consumer's thread makes its loop from it too
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)

@@ -22,6 +22,7 @@ import streams.processor
 import streams.store
 import streams.transactions
 from benchmarks.throughput.stopwatch import Renamed, Stopwatch
+from streams.turns import THREAD
 
 # Called for every event or customer: one clock in so many calls is enough, and costs less than what it measures.
 _EVERY = 16
@@ -174,14 +175,14 @@ class Report:
 
 def threads_s() -> dict[str, float]:
     """CPU seconds of every thread of this process, by a name of its role and its number."""
-    main = threading.main_thread().native_id
-    python = {thread.native_id for thread in threading.enumerate()}
+    roles = {thread.native_id: "consumer" for thread in threading.enumerate()}
+    roles |= {thread.native_id: THREAD for thread in threading.enumerate() if thread.name.startswith(THREAD)}
+    roles[threading.main_thread().native_id] = "main"
     found = {}
     for task in Path("/proc/self/task").iterdir():
         number = int(task.name)
-        role = "main" if number == main else "consumer" if number in python else "native"
         nanoseconds = int((task / "schedstat").read_text().split()[0])
-        found[f"{role}/{number}"] = nanoseconds / 1e9
+        found[f"{roles.get(number, 'native')}/{number}"] = nanoseconds / 1e9
     return found
 
 

@@ -1,8 +1,9 @@
-"""CPU time of one thread by stage, where every moment belongs to exactly one stage."""
+"""CPU time by stage, where every moment of a thread belongs to exactly one stage."""
 
 from __future__ import annotations
 
 import functools
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Generator
@@ -15,11 +16,22 @@ class Renamed(Exception):
     """A function that is looked at is not there any more; the message says which, and what it was taken for."""
 
 
+class _Own(threading.local):
+    """What each thread has for itself: the stages that it is in, and what they have taken of it."""
+
+    def __init__(self, clock: Callable[[], int], all_spent: list[Counter[str]]) -> None:
+        self.stack = [REST]
+        self.since_ns = clock()
+        self.round = 0
+        self.spent_ns: Counter[str] = Counter()
+        all_spent.append(self.spent_ns)
+
+
 class Stopwatch:
     """Puts clocks around functions. What a function calls, and has a clock of its own, does not count for the caller.
 
-    All clocks tell the CPU time of the thread that made the stopwatch, so waiting costs nothing and what runs in
-    between on the same thread is not counted twice. Everything outside of any clock belongs to `REST`.
+    All clocks tell the CPU time of the thread that they run on, so waiting costs nothing and what runs in
+    between on the same thread is not counted twice. What a thread that met a clock does outside of any is `REST`.
 
     >>> watch = Stopwatch(clock=iter(range(0, 100, 10)).__next__)
     >>> inner = watch.timed("inner", lambda: None)
@@ -29,23 +41,30 @@ class Stopwatch:
     """
 
     def __init__(self, clock: Callable[[], int] = time.thread_time_ns) -> None:
-        self.spent_ns: Counter[str] = Counter()
         self.calls: Counter[str] = Counter()
         self._clock = clock
-        self._stack = [REST]
-        self._since_ns = clock()
+        self._all_spent: list[Counter[str]] = []
+        self._own = _Own(clock, self._all_spent)
+        self._round = 0
+
+    @property
+    def spent_ns(self) -> Counter[str]:
+        """By stage, of all threads, as far as they have come to a clock."""
+        return sum(self._all_spent, Counter())
 
     def restart(self) -> None:
         """Forget what was measured so far."""
-        self.spent_ns.clear()
+        for spent_ns in self._all_spent:
+            spent_ns.clear()
         self.calls.clear()
-        self._since_ns = self._clock()
+        self._round += 1
 
     def settle(self) -> None:
-        """Credit the time up to now to whoever is running."""
-        now_ns = self._clock()
-        self.spent_ns[self._stack[-1]] += now_ns - self._since_ns
-        self._since_ns = now_ns
+        """Credit the time of this thread up to now to the stage that it is in."""
+        own, now_ns = self._own, self._clock()
+        if own.round == self._round:
+            own.spent_ns[own.stack[-1]] += now_ns - own.since_ns
+        own.since_ns, own.round = now_ns, self._round
 
     def around(self, owner: Any, name: str, stage: str, *, every: int = 1, steps: bool = False) -> None:
         """Put a clock around `owner.name`.
@@ -83,7 +102,7 @@ class Stopwatch:
         return timed
 
     def _sampled(self, stage: str, function: Callable[..., Any], every: int) -> Callable[..., Any]:
-        clock, spent_ns, calls, stack = self._clock, self.spent_ns, self.calls, self._stack
+        clock, calls, own = self._clock, self.calls, self._own
 
         def sampled(*args: Any, **kwargs: Any) -> Any:
             calls[stage] += 1
@@ -94,8 +113,8 @@ class Stopwatch:
                 return function(*args, **kwargs)
             finally:
                 moved_ns = (clock() - start_ns) * every
-                spent_ns[stage] += moved_ns
-                spent_ns[stack[-1]] -= moved_ns  # whose clock runs on meanwhile
+                own.spent_ns[stage] += moved_ns
+                own.spent_ns[own.stack[-1]] -= moved_ns  # whose clock runs on meanwhile
 
         return sampled
 
@@ -109,11 +128,11 @@ class Stopwatch:
     def _enter(self, stage: str) -> None:
         self.settle()
         self.calls[stage] += 1
-        self._stack.append(stage)
+        self._own.stack.append(stage)
 
     def _leave(self) -> None:
         self.settle()
-        self._stack.pop()
+        self._own.stack.pop()
 
 
 class _Steps:

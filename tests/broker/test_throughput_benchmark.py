@@ -26,6 +26,7 @@ def test_a_small_run_has_all_figures(broker: EmbeddedBroker, tmp_path: Path) -> 
     stages = run["stages"]
     assert stages["events"] == 3_000
     assert all(us >= 0 for us in stages["us_per_event"].values())
-    assert sum(stages["us_per_event"].values()) == pytest.approx(stages["threads_us_per_event"]["main"], rel=0.1)
+    threads = stages["threads_us_per_event"]
+    assert sum(stages["us_per_event"].values()) == pytest.approx(threads["main"] + threads["computing"], rel=0.1)
     assert {"scores", "profiles-changelog"} <= set(stages["bytes_per_event"])
     assert stages["changelog_bytes_per_event"]["profiles"] > 0

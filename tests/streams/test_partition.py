@@ -10,10 +10,18 @@ from typing import Any
 
 import pytest
 
+from streams import partition as module
 from streams.errors import ChurnSignalsError, OwnershipLost
 from streams.partition import Partition
 from streams.position import POSITION_KEY, decode
 from streams.processing import Batch, Effects, Output
+from streams.turns import Turns
+
+
+@pytest.fixture(autouse=True)
+def _no_pace(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing waits for more to come, but where a test says so."""
+    monkeypatch.setattr(module, "PACE_S", 0.0)
 
 
 @dataclass
@@ -76,6 +84,16 @@ class World:
         return self.due_ms
 
 
+class _AtOnce(Turns):
+    """Computes on the event loop, so that what happens when does not depend on a thread."""
+
+    async def compute(self, work: Callable[..., Any], *args: Any) -> Any:
+        return work(*args)
+
+    async def settled(self) -> None:
+        pass
+
+
 def batch(start: int, stop: int, *, next_: int | None = None, end: int = 1_000) -> Batch:
     return Batch("events", 0, start, stop if next_ is None else next_, end, [Event(o) for o in range(start, stop)])
 
@@ -111,6 +129,7 @@ def partition_of(world: World, clock: str = "event") -> Partition:
         first_offset=0,
         factory=lambda number, store, state: Processor(),
         inputs=Inputs(),
+        turns=_AtOnce(),
     )
 
 
@@ -122,6 +141,11 @@ def running(partition: Partition, body: Callable[[], Coroutine[Any, Any, None]])
         await task
 
     asyncio.run(whole())
+
+
+def positions(world: World) -> list[int]:
+    """The position of each transaction."""
+    return [decode(changes[POSITION_KEY] or b"").next_offset for changes in world.committed]
 
 
 async def settle() -> None:
@@ -136,6 +160,7 @@ def test_batches_that_continue_each_other_are_applied_in_order() -> None:
 
     async def body() -> None:
         partition.deliver(batch(0, 3, next_=5))
+        await settle()
         partition.deliver(batch(5, 7))
         await settle()
 
@@ -144,8 +169,7 @@ def test_batches_that_continue_each_other_are_applied_in_order() -> None:
     assert partition.position == 7
     assert world.stored == [10, 20]
     assert world.told == 2
-    positions = [decode(changes[POSITION_KEY] or b"").next_offset for changes in world.committed]
-    assert positions == [5, 7]
+    assert positions(world) == [5, 7]
     assert [list(changes)[-1] for changes in world.committed] == [POSITION_KEY, POSITION_KEY]
     assert len(world.finished) == 2
 
@@ -237,8 +261,7 @@ def test_a_part_of_a_batch_is_committed_at_its_own_position() -> None:
 
     running(partition, body)
     assert world.applied == [0, 1, 2, 3, 4]
-    positions = [decode(changes[POSITION_KEY] or b"").next_offset for changes in world.committed]
-    assert positions == [2, 4, 6]
+    assert positions(world) == [2, 4, 6]
 
 
 def test_a_batch_that_was_stopped_in_its_middle_goes_on_behind_what_is_committed() -> None:
@@ -289,7 +312,9 @@ def test_wall_time_is_given_only_to_a_live_input_read_to_its_end() -> None:
 
     async def body() -> None:
         partition.deliver(batch(0, 2, end=6))  # not known to be live yet
+        await settle()
         partition.deliver(batch(2, 4, end=6))  # live, with a backlog
+        await settle()
         partition.deliver(batch(4, 6, end=6))  # live and at the end
         await settle()
 
@@ -309,3 +334,79 @@ def test_a_deadline_of_a_live_input_calls_without_records() -> None:
     running(partition, body)
     assert len(world.clocks) == 1
     assert world.committed == []
+
+
+def test_batches_that_wait_go_into_one_transaction() -> None:
+    """Rule: what came while others computed is applied at once, markers included, and each batch gives its credit
+    back."""
+    world = World()
+    partition = partition_of(world)
+
+    async def body() -> None:
+        partition.deliver(batch(0, 2, next_=3))
+        partition.deliver(batch(3, 5))
+        partition.deliver(Batch("events", 0, 5, 6, 6, []))
+        await settle()
+
+    running(partition, body)
+    assert world.applied == [0, 1, 3, 4]
+    assert positions(world) == [6]
+    assert partition.progress.caught_up
+    assert [each.start for each in world.finished] == [0, 3, 5]
+
+
+def test_a_transaction_holds_a_limited_number_of_waiting_records(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rule: what waits is joined up to a number of records; one batch above it is still a transaction."""
+    monkeypatch.setattr(module, "JOIN_RECORDS", 3)
+    world = World()
+    partition = partition_of(world)
+
+    async def body() -> None:
+        partition.deliver(batch(0, 1))
+        partition.deliver(batch(1, 3))
+        partition.deliver(batch(3, 8))
+        await settle()
+
+    running(partition, body)
+    assert positions(world) == [3, 8]
+
+
+def test_what_waits_behind_a_hole_is_not_joined() -> None:
+    """Rule: apply nothing past a hole, also among the batches that wait."""
+    world = World()
+    partition = partition_of(world)
+
+    async def body() -> None:
+        partition.deliver(batch(0, 2))
+        partition.deliver(batch(4, 6))
+        await settle()
+
+    running(partition, body)
+    assert world.applied == [0, 1]
+    assert world.sought == [2]
+    assert len(world.finished) == 2
+
+
+def test_a_small_transaction_waits_for_more_and_a_large_one_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rule: transactions of a partition that hold little begin at a distance, so that they hold more."""
+    monkeypatch.setattr(module, "PACE_S", 0.2)
+    monkeypatch.setattr(module, "WORTH_RECORDS", 5)
+    world = World()
+    partition = partition_of(world)
+    after: list[list[int]] = []
+
+    async def body() -> None:
+        partition.deliver(batch(0, 1))
+        await settle()
+        partition.deliver(batch(1, 2))
+        partition.deliver(batch(2, 3))
+        await settle()
+        after.append(positions(world))
+        await asyncio.sleep(0.25)
+        after.append(positions(world))
+        partition.deliver(batch(3, 8))
+        await settle()
+
+    running(partition, body)
+    assert after == [[1], [1, 3]]
+    assert positions(world) == [1, 3, 8]

@@ -1,0 +1,43 @@
+"""One computation at a time, whichever partition's, in a thread of its own: the event loop goes on meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final, Self, TypeVar
+
+_T = TypeVar("_T")
+
+# What the thread is called.
+THREAD: Final = "computing"
+# Python's own 5 ms is what every step of a transaction waits for a thread that computes: with 1 ms an answer is read
+# after 3 ms instead of 6 (35 ms without the thread), and computing costs 5 to 8 % more when 400 come in a second.
+SWITCH_S: Final = 0.001
+
+
+class Turns:
+    """Whose turn it is, in the order of asking (`async with`), and the thread that computes.
+
+    A batch is computed in some 10 ms, a backlog's in 400; its transaction waits for the broker three times. Were both
+    on one thread, each answer would wait for whatever other partitions compute.
+    """
+
+    def __init__(self) -> None:
+        self._lock = asyncio.Lock()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix=THREAD)
+
+    async def __aenter__(self) -> Self:
+        await self._lock.acquire()
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        self._lock.release()
+
+    async def compute(self, work: Callable[..., _T], *args: Any) -> _T:
+        """The result of `work`, pure CPU. When the caller is cancelled, what has begun goes on to its end."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work, *args)
+
+    async def settled(self) -> None:
+        """When everything that was begun has ended."""
+        await asyncio.get_running_loop().run_in_executor(self._thread, int)
