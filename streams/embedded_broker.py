@@ -23,9 +23,14 @@ from streams.kafka_jars import BrokerUnavailable, class_path, java
 
 DEFAULT_DATA_DIR = Path(".data/broker")
 
-# 250 MB resident; the serial collector keeps a small heap small, and one core free for the program beside it.
-_JVM_OPTIONS = ("-Xmx512m", "-XX:+UseSerialGC", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn")
-# Formatting lives for a second: the first compiler tier is all that it needs.
+# 250 MB resident; the serial collector keeps a small heap small, and one core free for the program beside it. Compiling
+# for a long life took 0.2 of a core in the first minutes of one: the first compiler tier is all that a short one needs.
+_JVM_OPTIONS = (
+    "-Xmx512m",
+    "-XX:+UseSerialGC",
+    "-XX:TieredStopAtLevel=1",
+    "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
+)
 _FORMAT_OPTIONS = ("-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 
 # Listening takes 2.2 s on a quiet machine; a start on a busy one is allowed to be twenty times slower.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -20,7 +19,6 @@ from streams.ownership import Names, Ownership
 from streams.processing import Batch, ProcessorFactory
 from streams.settings import Settings
 from streams.topics import CHANGELOG, EVENTS, name_of, verify_topics
-from streams.turns import SWITCH_S
 
 log = get_logger(__name__)
 
@@ -53,10 +51,11 @@ class Worker:
         self.ownership = self.app.ownership = Ownership(settings, names, factory, self.app.consumer)
 
         @self.app.agent(events)
-        async def apply_events(batches: object) -> None:
+        async def apply_events(fetches: object) -> None:
             """Every batch goes to the owner of its partition, which applies it (`Partition.run`)."""
-            async for batch in batches:  # type: ignore[attr-defined]
-                self._deliver(batch)
+            async for batches in fetches:  # type: ignore[attr-defined]
+                for batch in batches:
+                    self._deliver(batch)
 
     def _deliver(self, batch: Batch) -> None:
         batch.delivered = True
@@ -135,7 +134,6 @@ def run_until_signal(main: Callable[[asyncio.Event], Awaitable[None]]) -> int:
             return 1
         return 0
 
-    sys.setswitchinterval(SWITCH_S)
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())  # the consumer's thread makes its loop from it too
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)

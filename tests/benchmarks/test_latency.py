@@ -11,6 +11,7 @@ import pytest
 from benchmarks.latency import figures
 from benchmarks.latency.observer import Seen, caused
 from benchmarks.latency.schedule import Due, Schedule, evenly, send
+from benchmarks.latency.stages import STAGES, Fetched, Trace, Transaction, stages
 
 
 class _Batch:
@@ -90,6 +91,28 @@ def test_percentiles_are_those_of_the_times_from_the_schedule() -> None:
     assert found["seen"]["p99"] == pytest.approx(990, rel=0.01)
     assert found["seen"]["max"] == pytest.approx(1_000, rel=0.01)
     assert found["written"]["p50"] == pytest.approx(250, rel=0.01)
+
+
+def test_the_stages_of_an_event_add_up_to_its_latency() -> None:
+    """Rule: what was fetched and what was one transaction are found by offset, also when they were cut differently."""
+    trace = Trace(
+        [
+            Fetched(0, 0, 5, 10.0).line(),
+            Fetched(0, 5, 9, 10.5).line(),
+            Transaction(0, 0, 7, 11.0, 11.1, 11.3, 11.4, 11.5).line(),
+            Transaction(0, 7, 9, 12.0, 12.1, 12.2, 12.3, 12.4).line(),
+        ]
+    )
+    intended, handed = [[9.0 + offset / 10 for offset in range(9)]], [[9.1 + offset / 10 for offset in range(9)]]
+    seen = [Seen("score", 0, 6, 11_400, 11.45), Seen("score", 0, 4, 11_400, 11.45), Seen("score", 0, 9, 0, 0.0)]
+    found = stages(trace, seen, intended, handed, [0])
+    assert list(found) == list(STAGES)
+    assert found["at the worker"]["mean"] == pytest.approx((800 + 500) / 2)  # of the second fetch, of the first
+    assert found["committed"]["p99"] == pytest.approx(100)
+    assert sum(each["mean"] for each in found.values()) == pytest.approx((1_850 + 2_050) / 2)
+    assert sorted(trace.sizes([0], [9])) == [2, 7]
+    assert trace.sizes([7], [9]) == [2]
+    assert trace.of(0, 9) is None
 
 
 def _result(p50: float, p99: float) -> dict[str, Any]:
