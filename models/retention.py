@@ -49,8 +49,7 @@ class Accounts:
         self._named: list[tuple[int, str, str]] = []
         self._moves: list[tuple[Standing, Standing]] = []
         self._changes: dict[bytes, list[Change]] = {}
-        self._sources: dict[bytes, str] = {}
-        self._gone: set[bytes] = set()
+        self._sources: dict[bytes, list[str]] = {}  # of each life of a customer; who is forgotten begins another
 
     def event(self, place: int, key: bytes, event: Event, effect: str) -> None:
         """An event that may name a plan or a source or change a subscription; no duplicate.
@@ -70,20 +69,20 @@ class Accounts:
     def moved(self, key: bytes, before: Standing, profile: Profile) -> None:
         """What a batch made of a customer who stood as `before`."""
         after = Standing.of(profile)
-        if key in self._changes and key not in self._gone:
-            self._sources[key] = after.source
         if after != before:
             self._moves.append((before, after))
-            if before.source != after.source and profile.subscription is not None and key not in self._changes:
-                self._changes[key], self._sources[key] = [], after.source
+            if before.source != after.source and profile.subscription is not None:
+                self._changes.setdefault(key, [])
+        if key in self._changes:
+            self._sources.setdefault(key, [""])[-1] = after.source
 
     def forgotten(self, key: bytes, before: Standing, profile: Profile, at_ms: int) -> None:
         """Nothing is kept of a customer any more: what was counted stays, a subscription that runs has ended then."""
-        self.moved(key, before, profile)
         if profile.subscription is not None:
             self._changes.setdefault(key, []).append(forgotten(at_ms))
-            self._sources[key] = Standing.of(profile).source
-            self._gone.add(key)
+        self.moved(key, before, profile)
+        if key in self._changes:
+            self._sources[key].append("")
 
     @property
     def groups(self) -> Groups | None:

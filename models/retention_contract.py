@@ -11,7 +11,7 @@ A customer's newest changes are kept; older ones are settled: they become the st
 from __future__ import annotations
 
 from bisect import bisect_right, insort
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Final, NamedTuple
 
@@ -264,15 +264,18 @@ def decode(record: bytes | None) -> Contract:
     return Contract() if record is None else _DECODER.decode(record)
 
 
-def revise(sums: Sums, groups: Groups, record: bytes | None, changes: Iterable[Change], source: str) -> bytes | None:
+def revise(
+    sums: Sums, groups: Groups, record: bytes | None, changes: Iterable[Change], sources: Sequence[str]
+) -> bytes | None:
     """Takes changes of a customer's subscription into the sums; what is kept of it from now on.
 
     Args:
         record: What was kept, None for nothing.
         changes: New ones.
-        source: Where the customer came from, as it is known now.
+        sources: Where the customer came from, as it is known after them; one more for each time they were forgotten.
     """
-    contract = decode(record)
+    contract, lives = decode(record), iter(sources)
+    source = next(lives)
     course, old_source = contract.course(), contract.source
     if contract.settled == _NOTHING:  # else what is settled could not follow to another source
         contract.source = source
@@ -285,7 +288,7 @@ def revise(sums: Sums, groups: Groups, record: bytes | None, changes: Iterable[C
         else:
             if (course.steps[-1][1] if course.steps else course.base).running:
                 _take(sums, groups, contract, course, (change[0], 0, CANCELLED, -1, "", UNSTATED))
-            contract = Contract(source=contract.source)
+            contract = Contract(source=next(lives))
             course = contract.course()
     return encode(contract) if contract.changes else None
 

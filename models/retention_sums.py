@@ -184,6 +184,10 @@ _encode_value = msgspec.json.Encoder().encode
 _decode_value = msgspec.json.Decoder(SumsValue).decode
 
 
+METRIC_PREFIX: Final = b"retention/"
+"""Of the keys under which blocks are published; the topic holds other figures too."""
+
+
 def metric_key(partition: int, key: bytes) -> bytes:
     """The key under which a block is published.
 

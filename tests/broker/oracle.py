@@ -22,11 +22,12 @@ from models.outputs import alert_headers
 from models.partition import Effects, Entry, Partition
 from models.primitives import DAY_MS
 from models.profile import PREFIX_BYTES
+from models.retention_sums import METRIC_PREFIX, is_sums, metric_key, metric_value
 from models.scorebook import tell
 from streams.lag import measure
 from streams.partitioner import partition_of
 from streams.processor import SPACE
-from streams.topics import ALERTS, CHANGELOG, EVENTS, LABELS, SCORES, name_of
+from streams.topics import ALERTS, CHANGELOG, EVENTS, LABELS, METRICS, SCORES, name_of
 
 DRAIN_TIMEOUT_S = 90.0
 # Weeks instead of months, so that many labels mature within the events of a test.
@@ -169,12 +170,16 @@ class Outputs(NamedTuple):
     scores: dict[int, list[tuple[bytes, bytes | None]]]
     alerts: dict[int, list[tuple[bytes, bytes, tuple[tuple[str, bytes], ...]]]]
     labels: list[bytes]
+    sums: dict[int, dict[bytes, bytes]]
+    """The newest values of the retention accounting."""
 
 
 async def outputs_of(run: Run) -> Outputs:
     """Of all topics, read committed."""
     count = run.settings.partitions
-    found = Outputs({n: {} for n in range(count)}, {n: [] for n in range(count)}, {n: [] for n in range(count)}, [])
+    scores: dict[int, Any] = {n: [] for n in range(count)}
+    alerts: dict[int, Any] = {n: [] for n in range(count)}
+    found = Outputs({n: {} for n in range(count)}, scores, alerts, [], {n: {} for n in range(count)})
     for record in await read(run, name_of(CHANGELOG, run.settings)):
         if record.key[:1] == b"\0":
             continue
@@ -186,12 +191,18 @@ async def outputs_of(run: Run) -> Outputs:
         found.scores[record.partition].append((record.key, record.value))
     for record in await read(run, name_of(ALERTS, run.settings)):
         found.alerts[record.partition].append((record.key, record.value, tuple(record.headers)))
+    for record in await read(run, name_of(METRICS, run.settings)):
+        if record.key.startswith(METRIC_PREFIX):
+            found.sums[record.partition].pop(record.key, None)
+            if record.value is not None:
+                found.sums[record.partition][record.key] = record.value
     found.labels.extend([record.value for record in await read(run, name_of(LABELS, run.settings))])
     return found
 
 
 async def equal(run: Run, definition: ChurnDefinition, snapshot: bytes) -> dict[int, Fold]:
-    """Every profile, pending snapshot, score, alert and training example is that of the offline fold, byte for byte."""
+    """Every profile, pending snapshot, score, alert, training example and sum of the retention accounting is that of
+    the offline fold, byte for byte."""
     await drained(run)
     entries, found = await entries_of(run), await outputs_of(run)
     folds = {n: offline(definition, name_of(EVENTS, run.settings), n, e, snapshot) for n, e in entries.items()}
@@ -200,6 +211,9 @@ async def equal(run: Run, definition: ChurnDefinition, snapshot: bytes) -> dict[
         assert found.alerts[number] == fold.alerts
         assert found.records[number].keys() == fold.records.keys()
         assert found.records[number] == fold.records
+        sums = {key: value for key, value in fold.records.items() if is_sums(key)}
+        assert found.sums[number] == {metric_key(number, k): metric_value(number, k, v) for k, v in sums.items()}
+        assert sums
     assert Counter(found.labels) == Counter(label for fold in folds.values() for label in fold.labels)
     return folds
 

@@ -19,8 +19,9 @@ import numpy as np
 import orjson
 import pytest
 from aiokafka import AIOKafkaProducer
+from commands import call
 from harness import Run, scenario
-from oracle import CHURN, drained, equal, equal_by_named_model, read
+from oracle import CHURN, Fold, drained, equal, equal_by_named_model, read
 
 from models.backtest import Backtest
 from models.definition import ChurnDefinition
@@ -29,6 +30,8 @@ from models.event import Event, decode
 from models.label import read_label
 from models.model import Model
 from models.primitives import DAY_MS
+from models.retention_report import as_data, build
+from models.retention_sums import Sums, add, is_sums, read_block
 from models.simulation import Settings as Population
 from models.simulation import Simulation
 from streams.dead_letters import DeadLetter
@@ -212,6 +215,7 @@ def test_all_equals_the_fold_offline_while_workers_come_go_and_die(
         await feed.verdict()
         lives = Counter(customer for fold in folds.values() for customer, value in fold.scores if value is None)
         assert lives.total() > sum(DELETION.encode() in line for line in feed.lines) > 5, "others had just been silent"
+        await _retention(run, folds)
         labels = [read_label(label) for fold in folds.values() for label in fold.labels]
         assert len(labels) > 200
         assert sum(label.label for label in labels) > 20
@@ -317,6 +321,21 @@ def test_a_silent_customer_is_alerted_once_at_the_deadline(new_run: Callable[...
 
 # Between what the untaught model says of a customer with one page view: just then, and two days later.
 SILENT = 0.06
+
+
+async def _retention(run: Run, folds: dict[int, Fold]) -> None:
+    """The command tells the figures of the sums of all partitions."""
+    sums = Sums(int)
+    for fold in folds.values():
+        for key, record in fold.records.items():
+            if is_sums(key):
+                add(sums, read_block(key, record))
+    report = build(sums, "plan")
+    assert report is not None
+    answer = await asyncio.to_thread(call, run, "retention", "--by", "plan", "--json")
+    assert answer.exit_code == 0, answer.output
+    assert orjson.loads(answer.output) == as_data(report)
+    assert report.whole.use["month"][-1].active > 20
 
 
 async def _said(run: Run, name: str, words: str) -> None:

@@ -1,0 +1,107 @@
+"""`churn-signals retention`: churn, retention and revenue as the workers account them, or as a file's events do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from streams.cli.common import InputFile, ProgressBar
+from streams.errors import ChurnSignalsError, ConfigurationError
+from streams.settings import Settings
+
+if TYPE_CHECKING:
+    from models.retention_sums import Sums
+
+SHOW_EVERY = 5_000  # events between two looks at the progress bar
+
+
+@click.command()
+@click.argument("file", type=click.Path(dir_okay=False, allow_dash=True), required=False)
+@click.option("--by", type=click.Choice(["plan", "source"]), help="A row for each plan or source.")
+@click.option("--cohort", type=click.Choice(["month"]), help="A row for each month in which customers began.")
+@click.option("--json", "as_json", is_flag=True, help="Every figure as one JSON object, money in minor units.")
+@click.option(
+    "--plot",
+    "plot_path",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Draw how long subscriptions last, and the cohorts, to a .png file.",
+)
+def retention(file: str | None, by: str | None, cohort: str | None, as_json: bool, plot_path: Path | None) -> None:
+    """Show churn, retention and growth of customers and revenue: per day, over 30 days, per month.
+
+    Read from the sums that workers publish to the metrics topic with every batch; no worker has to run. With FILE
+    (events, one JSON object a line, plain or gzipped; - is standard input) the same is counted from that.
+    """
+    from models.retention_report import as_data, build
+    from streams.cli import retention_plot, retention_text
+    from streams.cli.ask import ask, console
+
+    if plot_path is not None:
+        retention_plot.check(plot_path)
+    report = build(read_file(file) if file is not None else ask(read_sums(Settings.from_environment())), by)
+    if report is None:
+        where = file or "the metrics topic"
+        raise ChurnSignalsError(
+            f"{where}: nothing is accounted yet. Workers account from a group's first event on; a group with state of"
+            " an earlier release begins with: churn-signals reset"
+        )
+    if plot_path is not None:
+        content = retention_plot.png(report)
+        try:
+            plot_path.write_bytes(content)
+        except OSError as error:
+            raise ConfigurationError(f"--plot {plot_path} cannot be written: {error.strerror or error}.") from None
+    if as_json:
+        import orjson
+
+        click.echo(orjson.dumps(as_data(report)))
+        return
+    page = console()
+    if cohort:
+        retention_text.print_cohorts(page, report)
+    elif by:
+        retention_text.print_segments(page, report, by)
+    else:
+        retention_text.print_report(page, report)
+
+
+async def read_sums(settings: Settings) -> Sums:
+    """The sums of all partitions, as the metrics topic holds them.
+
+    Raises:
+        BrokerUnreachable: no broker answered.
+        TopicMismatch: the topic does not exist, or differs from its declaration.
+    """
+    from models.retention_sums import METRIC_PREFIX, Sums, add, read_metric
+    from streams.topic_reader import read_topic
+    from streams.topics import METRICS, name_of
+
+    newest: dict[bytes, bytes | None] = {}
+    async for record in read_topic(settings, name_of(METRICS, settings)):
+        if record.key is not None and record.key.startswith(METRIC_PREFIX):
+            newest[record.key] = record.value
+    found = Sums(int)
+    for value in newest.values():
+        if value is not None:
+            add(found, read_metric(value))
+    return found
+
+
+def read_file(file: str) -> Sums:
+    """The sums of a file's events. Raises as `InputFile` does."""
+    from models.event import Event, decode
+    from models.retention_log import RetentionLog
+
+    log = RetentionLog()
+    with InputFile(file) as lines, ProgressBar("counting", lines.size) as bar:
+        for number, line in enumerate(lines):
+            if not line:
+                continue
+            event = decode(line, (), None)
+            if isinstance(event, Event):
+                log.add(event)
+            if number % SHOW_EVERY == 0:
+                bar.advance_to(lines.position)
+    return log.sums()
