@@ -138,6 +138,9 @@ async def faults(run: Run, feed: Feed, seen: Prometheus) -> None:
     assert [ready(address) for address in where.values()] == [True] * 3
     code, rows = await lag(run)
     assert (code, {row["status"] for row in rows}) == (0, {"OK"}), rows
+    waited_s = await asyncio.to_thread(seen.value, "max(churn_signals_lag_seconds)")
+    assert waited_s is not None
+    assert waited_s < 5
     examples = await asyncio.to_thread(seen.examples, "churn_signals_event_to_score_seconds_bucket")
     assert {frozenset(example) for example in examples} == {frozenset(("partition", "offset"))}
 
