@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,11 @@ from streams.docs import DOCS
 from streams.metric_names import METRICS
 
 PROMETHEUS = DOCS.parent / "ops" / "prometheus"
+NEEDS_PROMTOOL = pytest.mark.skipif(
+    shutil.which("promtool") is None, reason="promtool is not installed: make debian-tools"
+)
+PANELS = json.loads((PROMETHEUS.parent / "grafana/dashboards/churn-signals.json").read_text())["panels"]
+QUERIES = [target["expr"] for panel in PANELS for target in panel.get("targets", [])]
 SERIES = {name for metric in METRICS for name in metric.all_series}
 RULES: list[dict[str, Any]] = [
     rule for group in yaml.safe_load((PROMETHEUS / "rules.yml").read_text())["groups"] for rule in group["rules"]
@@ -31,17 +37,25 @@ def test_every_metric_of_a_rule_exists() -> None:
 
 def test_the_dashboard_answers_four_questions_with_metrics_that_exist() -> None:
     """Rule: no panel is empty for good."""
-    panels = json.loads((PROMETHEUS.parent / "grafana/dashboards/churn-signals.json").read_text())["panels"]
-    assert [panel["title"] for panel in panels if panel["type"] == "row"] == [
+    assert [panel["title"] for panel in PANELS if panel["type"] == "row"] == [
         "Are customers served?",
         "Where is it stuck?",
         "Is the input sane?",
         "Is the model good?",
     ]
-    queries = [target["expr"] for panel in panels for target in panel.get("targets", [])]
-    assert all("churn_signals_" in query for query in queries)
-    assert set(re.findall(r"churn_signals_\w+", " ".join(queries))) <= SERIES
-    assert len({panel["id"] for panel in panels}) == len(panels)
+    assert all("churn_signals_" in query for query in QUERIES)
+    assert set(re.findall(r"churn_signals_\w+", " ".join(QUERIES))) <= SERIES
+    assert len({panel["id"] for panel in PANELS}) == len(PANELS)
+
+
+@NEEDS_PROMTOOL
+def test_the_dashboard_s_queries_are_ones(tmp_path: Path) -> None:
+    """Rule: each is an expression that Prometheus can read."""
+    file = tmp_path / "queries.yml"
+    rules = [{"record": f"query:{n}", "expr": query} for n, query in enumerate(QUERIES)]
+    file.write_text(yaml.safe_dump({"groups": [{"name": "dashboard", "rules": rules}]}))
+    ran = subprocess.run(["promtool", "check", "rules", str(file)], capture_output=True, text=True, timeout=60)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
 def test_every_rule_links_to_its_section_and_there_is_no_other() -> None:
@@ -64,7 +78,7 @@ def test_every_rule_has_a_test_that_makes_it_fire() -> None:
     assert fired == {rule["alert"] for rule in RULES}
 
 
-@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed: make debian-tools")
+@NEEDS_PROMTOOL
 def test_the_rules_pass_their_tests() -> None:
     """Rule: each fires on its series, and on no other."""
     ran = subprocess.run(
