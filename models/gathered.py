@@ -82,9 +82,7 @@ class Gathered:
         bins, totals, used = p.bins, p.totals, p.used
         if bins:
             self.counters += bins
-            raw = self.bins
-            for counts in bins.values():
-                raw += counts
+            self.bins += b"".join(bins.values())
         if totals:
             self.totalled += totals
             self.totals += totals.values()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -17,6 +17,10 @@ class LabelError(ValueError):
     """A record of `churn-labels` that is no training example; it is skipped and counted, the next one may be good."""
 
 
+# A struct instead of a dict: names are written from a table, not one by one.
+_Named: Any = msgspec.defstruct("_Named", [(name, float | None) for name in NAMES], gc=False)
+
+
 class _Label(msgspec.Struct, gc=False):
     customer: str
     snapshot_time: str
@@ -26,7 +30,7 @@ class _Label(msgspec.Struct, gc=False):
     labels: dict[str, int]
     probability: float
     members: tuple[float, float, float]
-    features: dict[str, float | None]
+    features: dict[str, float | None]  # read; written from a `_Named`
     population: dict[str, float | None]
     catalogue: str
     model: str
@@ -87,11 +91,8 @@ def read_label(value: bytes) -> Example:
     )
 
 
-def _named(values: bytes) -> dict[str, float | None]:
-    return {
-        name: None if math.isnan(value) else value
-        for name, value in zip(NAMES, np.frombuffer(values).tolist(), strict=True)
-    }
+def _named(values: bytes) -> Any:
+    return _Named(*np.frombuffer(values).tolist())  # written, NaN is null
 
 
 def _array(named: dict[str, float | None]) -> bytes:

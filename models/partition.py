@@ -131,7 +131,6 @@ class _Customer:
         "counted",
         "due_ms",
         "key",
-        "order",
         "path",
         "portrait",
         "probability",
@@ -143,7 +142,6 @@ class _Customer:
 
     def __init__(self, key: bytes, profile: Profile, due_ms: int, probability: float, standing: int) -> None:
         self.key = key
-        self.order = order_hash(key)
         self.profile = profile
         assert profile.path is not None
         self.path = profile.path
@@ -290,7 +288,7 @@ class Partition:
         newest = feed.newest_ms
         raises, raised_at = self._clock
         for place, (_, event) in enumerate(entries):
-            at = event.time_ms
+            at, customer = event.time_ms, event.customer
             if at > newest and MEANINGS.get(event.name, UNKNOWN).engaged and not event.automated:
                 if at - newest >= NOTED_MS:
                     feed.heard(newest, place - heard)
@@ -302,10 +300,10 @@ class Partition:
                 raises.append(clock)
                 raised_at.append(place)
             clocks.append(clock)
-            if event.customer in places:
-                places[event.customer].append(place)
+            if (mine := places.get(customer)) is None:
+                places[customer] = [place]
             else:
-                places[event.customer] = [place]
+                mine.append(place)
         feed.heard(newest, len(entries) - heard)
         self.clock_ms = end = max(clock, until_ms)
         raises.append(end)
@@ -325,7 +323,7 @@ class Partition:
         if record is None:
             return _Customer(key, self._nobody(), NEVER_MS, UNSCORED, VISITOR)
         profile = profiles.decode(record)
-        due_ms, _, probability, standing = profiles.decode_head(record)
+        due_ms, _, probability, standing = profiles.read_head(record)
         customer = _Customer(key, profile, due_ms, probability, standing)
         if standing & ALERTED:
             self._alerted.add(key)
@@ -465,12 +463,12 @@ class Partition:
         return profile.engaged_ms + wait
 
     def _handle_due(self, customer: _Customer, until_ms: int) -> None:
-        path, wait_ms = customer.path, self._wait_ms
+        path, wait_ms, order = customer.path, self._wait_ms, order_hash(customer.key)
         customer.touched = True
         at = customer.due_ms
         while at <= until_ms:
             # where a look at all deadlines, whenever the clock moves, would have come to this one
-            place = self._clock.place_of(at, customer.order)
+            place = self._clock.place_of(at, order)
             if not _rests(path):
                 self._handle_deadline(customer, path, at, place)
             due = _due_ms(path, wait_ms)

@@ -222,6 +222,10 @@ def encode_head(due_ms: int, probability: float, standing: int) -> bytes:
     return _HEAD.pack(due_ms, FORMAT_VERSION, probability, standing)
 
 
+read_head = _HEAD.unpack_from
+"""The four values of a `Head`, of an encoded profile that has one."""
+
+
 def decode_head(data: bytes) -> Head:
     """What stands before the body of an encoded profile, at least `PREFIX_BYTES` long."""
     return Head(*_HEAD.unpack_from(data))

@@ -33,9 +33,15 @@ class SubscriptionState:
     __slots__ = ("active", "cancel_scheduled", "ended_ms", "paused", "since_ms", "started")
 
     def __init__(self, part: Subscription | None) -> None:
+        log = _NO_LOG if part is None else part.log
+        if len(log) == 1 and log[0][2] == STARTED:  # most of them
+            self.started = self.active = True
+            self.paused = self.cancel_scheduled = False
+            self.since_ms, self.ended_ms = log[0][0], 0
+            return
         self.started = self.active = self.paused = self.cancel_scheduled = False
         self.since_ms = self.ended_ms = 0
-        for at, _, kind, _, _ in _NO_LOG if part is None else part.log:
+        for at, _, kind, _, _ in log:
             if kind == CANCELLED:
                 self.active, self.started, self.ended_ms = False, True, at
                 self.paused = self.cancel_scheduled = False

@@ -135,8 +135,10 @@ class Shared:
 
 
 class _Ours(NamedTuple):
-    place: int  # of its record in the batch
-    entry: Entry
+    """The events to apply, and the place of the record of each in the batch."""
+
+    entries: list[Entry]
+    places: list[int]
 
 
 class _Leaving(NamedTuple):
@@ -175,17 +177,17 @@ class EventProcessor:
         watch = Stopwatch(tally)
         ours, leaving = self._read(records)
         watch("decode")
-        count, until_ms = self._within_reach(ours, now_ms or 0, tally)
+        count, until_ms = self._within_reach(ours.entries, now_ms or 0, tally)
         try:
-            effects = self._fold.apply([entry for _, entry in ours[:count]], until_ms, tally, watch)
+            effects = self._fold.apply(ours.entries[:count], until_ms, tally, watch)
         except (ChurnSignalsError, ProfileError):
             raise  # what was stored cannot be read, which is no event's fault
         except Exception as error:
-            count, effects, broken = self._isolate(ours[:count], error, tally)
-            leaving.append(self._refused(ours[count].place, records, broken))
-            consumed = ours[count].place + 1
+            count, effects, broken = self._isolate(ours.entries[:count], error, tally)
+            leaving.append(self._refused(ours.places[count], records, broken))
+            consumed = ours.places[count] + 1
         else:
-            consumed = ours[count].place if count < len(ours) else len(records)
+            consumed = ours.places[count] if count < len(ours.places) else len(records)
             self._errors_in_a_row = 0 if count else self._errors_in_a_row
         gone = [one for one in leaving if one.place < consumed]
         effects.outputs[:0] = [one.output for one in gone]
@@ -194,7 +196,7 @@ class EventProcessor:
             tally.counts["events", one.outcome] += 1
             if one.reason:
                 tally.counts["dead_letters", one.reason] += 1
-        tally.counts["events_clamped",] += sum([entry.event.clamped for _, entry in ours[:count]])
+        tally.counts["events_clamped",] += sum([event.clamped for _, event in ours.entries[:count]])
         tally.arrived_ms = timestamps(records, tally.causes)
         effects.tally = tally
         watch("encode")
@@ -212,8 +214,8 @@ class EventProcessor:
 
     # Decode, refuse, forward -----------------------------------------------------------------------------------------
 
-    def _read(self, records: Sequence[Record]) -> tuple[list[_Ours], list[_Leaving]]:
-        ours: list[_Ours] = []
+    def _read(self, records: Sequence[Record]) -> tuple[_Ours, list[_Leaving]]:
+        ours = entries, places = _Ours([], [])
         leaving: list[_Leaving] = []
         received_ms = self._shared.wall_ms()
         homes, here = self._homes, self._partition
@@ -226,7 +228,8 @@ class EventProcessor:
                 dead = self._dead(record, event.reason, event.message, "Rejected")
                 leaving.append(_Leaving(place, dead, outcomes.REJECTED, event.reason))
             elif homes.get(event.customer) == here or (home := self._home(event)) == here:
-                ours.append(_Ours(place, Entry(record.offset, event)))
+                entries.append(Entry(record.offset, event))
+                places.append(place)
             elif mark is None and _size(record) <= self._shared.forward_bytes:
                 leaving.append(_Leaving(place, self._forwarded(record, home), outcomes.FORWARDED))
             else:
@@ -253,14 +256,14 @@ class EventProcessor:
 
     # Bounds ----------------------------------------------------------------------------------------------------------
 
-    def _within_reach(self, ours: Sequence[_Ours], until_ms: int, tally: Tally) -> tuple[int, int]:
+    def _within_reach(self, entries: Sequence[Entry], until_ms: int, tally: Tally) -> tuple[int, int]:
         """How many events to apply, and up to which time, so that a transaction looks at `DUE_MAX` deadlines or so.
 
         Deadlines up to a time are handled before the first event of that time or later, so a transaction may end there
         without changing anything.
         """
-        times = [entry.event.time_ms for _, entry in ours]
-        end_ms = max([until_ms, *times])
+        times = [event.time_ms for _, event in entries]
+        end_ms = max(until_ms, max(times, default=0))
         due = self._store.due(end_ms, DUE_MAX + 1)
         tally.due, tally.due_since_ms = len(due), due[0][0] if due else None
         # A key is due again and again, and those of new customers are not there yet: time is bounded too. Where nothing
@@ -270,11 +273,11 @@ class EventProcessor:
         if len(due) > DUE_MAX:
             limit_ms = min(limit_ms, due[DUE_MAX - 1][0])
         if limit_ms >= end_ms:
-            return len(ours), until_ms
-        for count, (_, entry) in enumerate(ours):
-            if entry.event.time_ms >= limit_ms:
+            return len(entries), until_ms
+        for count, time_ms in enumerate(times):
+            if time_ms >= limit_ms:
                 return count, limit_ms
-        return len(ours), limit_ms
+        return len(entries), limit_ms
 
     # One bad record --------------------------------------------------------------------------------------------------
 
@@ -282,13 +285,12 @@ class EventProcessor:
         """The fold as of the last commit: what an exception left half done is forgotten."""
         return _Fold(self._shared, self._partition, self._store, self._committed)
 
-    def _isolate(self, ours: Sequence[_Ours], error: Exception, tally: Tally) -> tuple[int, Effects, Exception]:
+    def _isolate(self, entries: Sequence[Entry], error: Exception, tally: Tally) -> tuple[int, Effects, Exception]:
         """Find the first record that cannot be applied; returns its place and the effects of all before it.
 
         Raises:
             Exception: it is not a record's fault, or too many in a row are at fault.
         """
-        entries = [entry for _, entry in ours]
         if not entries:
             raise error
         good, bad = 0, len(entries) + 1  # so many can be applied, so many cannot (all of them: the clock at least)
@@ -372,7 +374,7 @@ class _Fold:
             if is_sums(key)
         ]
         if entries:
-            newest_ms = max(entry.event.time_ms for entry in entries)
+            newest_ms = max([event.time_ms for _, event in entries])
             self.newest_event_ms = max(newest_ms, self.newest_event_ms or 0)
         state = _State(_STATE_VERSION, shared.definition.state_hash, self.newest_event_ms, found.state)
         if tally is not None:
