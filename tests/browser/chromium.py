@@ -10,8 +10,10 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from selenium import webdriver
+from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 
 AXE = Path(__file__).parent / "vendor" / "axe.min.js"
@@ -22,7 +24,8 @@ _FLAGS = (
     "--disable-background-networking", "--disable-component-update", "--disable-sync", "--force-color-profile=srgb",
     "--hide-scrollbars", "--disable-dev-shm-usage",
 )  # fmt: skip
-_WAIT_S = 15.0
+# What takes a second on a quiet machine: a busy one may be much slower, and a test waits for what it waits for.
+_WAIT_S = 60.0
 _POLL_S = 0.02
 
 Found = TypeVar("Found")
@@ -44,7 +47,7 @@ class Chromium:
         options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
         self.driver = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
         self.driver.set_page_load_timeout(_WAIT_S)
-        self.driver.set_script_timeout(2 * _WAIT_S)
+        self.driver.set_script_timeout(_WAIT_S)
 
     def __enter__(self) -> Chromium:
         return self
@@ -90,13 +93,34 @@ class Chromium:
         """Activate the first element of a kind in one step: a live page may replace it between two."""
         self.ask("document.querySelector(arguments[0]).click()", selector)
 
+    def enter(self, selector: str) -> None:
+        """Activate the first element of a kind by key; once more if the page has replaced it meanwhile."""
+
+        def entered() -> bool:
+            try:
+                self.find(selector).send_keys(Keys.ENTER)
+            except StaleElementReferenceException:
+                return False
+            return True
+
+        self.wait(f"{selector} to be entered", entered)
+
+    def choose(self, selector: str, value: str) -> None:
+        """Choose in a list, as a person does who lets go of it."""
+        self.ask(
+            "const list = document.querySelector(arguments[0]); list.value = arguments[1];"
+            " list.dispatchEvent(new Event('change', {bubbles: true}))",
+            selector,
+            value,
+        )
+
     def press(self, key: str) -> None:
         """A key, wherever the focus is."""
         ActionChains(self.driver).send_keys(key).perform()
 
     def freeze(self) -> None:
         """The page stays as it is, whatever the stream of changes says."""
-        self.ask("document.getElementById('live').dataset.on = 'nothing'")
+        self.ask("document.getElementById('live').dataset.on = 'nothing'; window.replace = () => {}")
 
     def violations(self) -> list[str]:
         """Every rule of axe-core that the page breaks, with the element."""

@@ -9,14 +9,17 @@ import time
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+from urllib.request import urlopen
 
 import orjson
+from aiokafka.errors import KafkaError
 
 from models.outputs import alert_headers
 from models.primitives import DAY_MS
 from streams.cli.publish import send
 from streams.demo.source import SIMULATED_FROM_MS, SIMULATED_HISTORY_MS, Simulated
 from streams.embedded_broker import EmbeddedBroker
+from streams.errors import ChurnSignalsError
 from streams.lag import measure
 from streams.learner import QUALITY_KEY
 from streams.partitioner import partition_of
@@ -33,6 +36,8 @@ CUSTOMERS = 100
 _HISTORY_END_MS = SIMULATED_FROM_MS + SIMULATED_HISTORY_MS
 _END_MS = _HISTORY_END_MS + 12 * DAY_MS
 BROKEN = (b"not json", b'{"type":"page"}', b'{"type":"dance","userId":"u","timestamp":"2000-01-02T00:00:00Z"}')
+# By page, what it has once the console has read its topics.
+_READ = {"": "data-alert=", "customers": 'class="who"', "model": 'class="dots"', "pipeline": 'action="/payload"'}
 # What takes seconds on a quiet machine: a busy one may be twenty times slower.
 WAIT_S = 120.0
 
@@ -82,6 +87,8 @@ class Stage:
             await send(settings, values)
             await self._applied()
         self.address = await self._console_address()
+        for path, sign in _READ.items():
+            await self._shown(path, sign)
 
     async def _applied(self) -> None:
         """Wait until nothing waits, and the trainer has told of the model."""
@@ -100,6 +107,13 @@ class Stage:
             await asyncio.sleep(0.1)
         return found[1]
 
+    async def _shown(self, path: str, sign: str) -> None:
+        """Wait until the console has read what this page is for."""
+        deadline = time.monotonic() + WAIT_S
+        while sign not in await asyncio.to_thread(lambda: urlopen(self.address + path, timeout=WAIT_S).read().decode()):
+            assert time.monotonic() < deadline, f"/{path} without {sign}: {self._logs()}"
+            await asyncio.sleep(0.2)
+
     def records_about(self, alert_id: str, topic: Topic) -> list[dict[str, Any]]:
         """Records of a topic that name this alert, in order: what people did with it, or its own changes."""
         found = asyncio.run(self.run.read(name_of(topic, self.run.settings)))
@@ -111,13 +125,22 @@ class Stage:
 
     async def _raise_alert(self, customer: str) -> tuple[str, float]:
         settings, (event, value) = self.run.settings, life(customer)[0]
-        producer = await FencedProducer.open(settings, "teller")
         partition, headers = partition_of(customer.encode(), settings.partitions), alert_headers(event, customer)
-        record_s = time.time()
-        output = Output(name_of(ALERTS, settings), partition, customer.encode(), value, headers, int(record_s * 1000))
-        await producer.commit([output])
-        await producer.close()
-        return event.alert_id, record_s
+        deadline = time.monotonic() + WAIT_S
+        while True:
+            try:
+                producer = await FencedProducer.open(settings, "teller")
+                record_s = time.time()
+                at_ms = int(record_s * 1000)
+                output = Output(name_of(ALERTS, settings), partition, customer.encode(), value, headers, at_ms)
+                await producer.commit([output])
+            except (KafkaError, ChurnSignalsError):  # a broker that has just come back; the same record twice is one
+                if time.monotonic() > deadline:
+                    raise
+                await asyncio.sleep(0.5)
+            else:
+                await producer.close()
+                return event.alert_id, record_s
 
     def _logs(self) -> str:
         return "\n".join(f"{name}: {self.run.log_of(name)[-2000:]}" for name in self.run.workers)

@@ -43,7 +43,7 @@ def test_a_page_loads_without_a_word_in_the_browser_s_console(browser: Chromium,
     loaded = browser.ask("return performance.getEntriesByType('resource').map((one) => one.name)")
     assert {f"{stage.address}static/{name}" for name in ("console.css", "console.js", "inter.woff2")} <= set(loaded)
     assert [name for name in loaded if not name.startswith(stage.address)] == []
-    assert not browser.find("#banner").is_displayed()
+    browser.wait("a page without the banner", lambda: not browser.find("#banner").is_displayed())
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])

@@ -4,7 +4,10 @@
 const banner = document.getElementById("banner");
 const said = document.getElementById("said");
 let waiting = false;
-let loading = null;
+let loading = false;
+let again = null;
+// A page that takes longer is given up, and asked for with the next change.
+const PATIENCE_MS = 20000;
 
 // Nothing moves under the hands of somebody who chooses, types or has opened something.
 function busy(live) {
@@ -31,15 +34,19 @@ async function refresh(force) {
   const live = document.getElementById("live");
   if (document.hidden || (!force && busy(live))) { waiting = true; return; }
   waiting = false;
-  loading?.abort();
-  loading = new AbortController();
+  // One at a time: where pages are slower than changes come, each would else be given up for the next.
+  if (loading) { again = again || force; return; }
+  loading = true;
+  again = null;
   try {
-    const answer = await fetch(location.href, { signal: loading.signal, redirect: "error" });
+    const answer = await fetch(location.href, { signal: AbortSignal.timeout(PATIENCE_MS), redirect: "error" });
     const text = await answer.text();
     if (force || !busy(document.getElementById("live"))) replace(text); else waiting = true;
-  } catch (failure) {
-    if (failure.name !== "AbortError") waiting = true; // the console is away: the stream comes back with it
+  } catch {
+    waiting = true; // the console is away: the stream comes back with it
   }
+  loading = false;
+  if (again !== null) refresh(again);
 }
 
 document.addEventListener("visibilitychange", () => { if (waiting) refresh(false); });

@@ -1,0 +1,202 @@
+"""What running processes show, to whom: their sockets, metrics, logs and pages, beside a feed full of personal data."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from harness import Run, scenario
+from test_health import ask, ready
+
+from streams.cli.publish import send
+from streams.embedded_broker import EmbeddedBroker
+from streams.topics import ALERTS, EVENTS, SCORES, name_of
+from tests.security.sockets import is_loopback, listening_on
+from tests.security.test_customer_data import MARKER, feed
+from tests.streams.test_processor import CHURN, HERE
+
+PRODUCT = Path(__file__).with_name("product.py")
+ALARMED = CHURN + '\n[alerts]\nenter = 0.0\nexit = 0.0\ndwell = "0d"\n'
+EVIL = '"><script>alert(1)</script>'
+TOKEN = "a-token-that-is-long-enough"
+PAGES = ("/", "/customers", f"/customer?id={urllib.parse.quote(EVIL)}", "/model", "/pipeline", "/?state=ended")
+WAIT_S = 60.0
+
+
+class Answer:
+    """Of an HTTP request, redirects not followed."""
+
+    def __init__(self, url: str, form: dict[str, str] | None = None, **headers: str) -> None:
+        data = None if form is None else urllib.parse.urlencode(form).encode()
+        names = {name.replace("_", "-"): value for name, value in headers.items()}
+        opener = urllib.request.build_opener(_Stay)
+        try:
+            with opener.open(urllib.request.Request(url, data, names), timeout=20) as found:
+                self.status, self.headers, self.text = found.status, found.headers, found.read().decode()
+        except urllib.error.HTTPError as refused:
+            self.status, self.headers, self.text = refused.code, refused.headers, refused.read().decode()
+
+
+class _Stay(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *_: Any) -> None:
+        return None
+
+
+async def until(what: str, found: Callable[[], Any]) -> Any:
+    deadline = time.monotonic() + WAIT_S
+    while not (value := await found() if asyncio.iscoroutinefunction(found) else found()):
+        assert time.monotonic() < deadline, what
+        await asyncio.sleep(0.1)
+    return value
+
+
+async def console_of(run: Run, name: str = "console", options: str = "", **environment: str) -> str:
+    """Start one; its address on this machine."""
+    run.start(name, program=PRODUCT, PRODUCT_ROLE=f"console --port 0{options}", **environment)
+    found = await until(run.log_of(name), lambda: re.search(r"The console is at http://\S+:(\d+)/", run.log_of(name)))
+    return f"http://127.0.0.1:{found[1]}"
+
+
+async def raw(run: Run, topic: Any) -> list[tuple[int, bytes, bytes | None]]:
+    return await run.read(name_of(topic, run.settings))
+
+
+async def alarmed(run: Run) -> str:
+    """A worker and a trainer, personal data in every field of every family of events, and a customer whose id is a
+    script: alerts open of both. Returns the id of one of the second."""
+    for role in ("worker", "trainer"):
+        run.start(role, program=PRODUCT, PRODUCT_ROLE=role)
+    named = [json.loads(record.value or b"") for record in feed()]
+    values = [*named, *({**call, "userId": EVIL, "messageId": f"e{n}"} for n, call in enumerate(named[:8]))]
+    values.sort(key=lambda call: call["timestamp"])
+    await send(run.settings, [orjson.dumps(call) for call in values])
+    await send(run.settings, [b'{"type":"page","userId":"' + MARKER.encode() + b'","timestamp":"then"}'])
+    await until("alerts of both", lambda: opened(run))
+    return next(alert["alert_id"] for alert in await opened(run) if alert["customer"]["id"] == EVIL)
+
+
+async def opened(run: Run) -> list[dict[str, Any]]:
+    """Alerts that people were told of, once there are some of both customers."""
+    found = [orjson.loads(value) for _, _, value in await raw(run, ALERTS) if value]
+    return found if {alert["customer"]["id"] for alert in found} >= {HERE, EVIL} else []
+
+
+@pytest.fixture
+def new_exposed(new_run: Callable[..., Run], tmp_path: Path) -> Callable[[], Run]:
+    (tmp_path / "churn.toml").write_text(ALARMED)
+    return lambda: new_run(partitions=2, config=str(tmp_path / "churn.toml"), clock="event", log_level="DEBUG")
+
+
+def test_every_process_listens_on_loopback_only_and_tells_nothing_of_customers(
+    new_exposed: Callable[[], Run], broker: EmbeddedBroker
+) -> None:
+    """Rule: broker, worker, trainer and console bind loopback, as the kernel says; metrics and logs have no customer
+    and nothing of an event, while alerts open of events full of personal data."""
+
+    async def body(run: Run) -> None:
+        address = await console_of(run)
+        await alarmed(run)
+        sent = b"".join(value or b"" for _, _, value in await raw(run, EVENTS))
+        assert sent.count(MARKER.encode()) > 1_000
+        for topic in (ALERTS, SCORES):
+            assert not [key for _, key, value in await raw(run, topic) if MARKER.encode() in key + (value or b"")]
+        pids = {name: process.pid for name, process in run.workers.items()} | {"broker": broker.pid}
+        for name, pid in pids.items():
+            bound = listening_on(pid or 0)
+            assert bound, f"{name} listens nowhere: nothing was looked at"
+            assert all(is_loopback(host) for host, _ in bound), (name, bound)
+        assert ("127.0.0.1", int(address.rpartition(":")[2])) in listening_on(pids["console"] or 0)
+        for role in ("worker", "trainer"):
+            ready(run, role)
+            told = [ask(run, role, path) for path in ("/metrics", "/readyz", "/healthz", "/")]
+            assert [status for status, _ in told] == [200] * 4
+            assert "churn_signals_" in told[0][1]
+            for _, text in told:
+                assert not [word for word in (MARKER, HERE, EVIL, "script") if word in text]
+        for page in PAGES:
+            Answer(address + page)
+        assert [run.stop(name) for name in ("console", "trainer", "worker")] == [0, 0, 0]
+        for name in run.workers:
+            log = run.log_of(name)
+            assert len(log.splitlines()) > (0 if name == "console" else 10), log
+            assert not [word for word in (MARKER, HERE, EVIL) if word in log]
+
+    scenario(new_exposed(), body)
+
+
+def test_the_console_s_pages_run_nothing_and_change_nothing_unasked(new_exposed: Callable[[], Run]) -> None:
+    """Rule: on every page a strict policy, and what applications sent as text; no GET and no other site's form
+    publishes an event, and the page's own form publishes one."""
+
+    async def body(run: Run) -> None:
+        address, alert_id = await console_of(run), await alarmed(run)
+        await until("the alert", lambda: alert_id in Answer(f"{address}/?sort=newest").text)
+        shown = ""
+        for page in PAGES:
+            answer = Answer(address + page)
+            assert answer.status == 200, page
+            policy = answer.headers["Content-Security-Policy"]
+            assert "default-src 'none'" in policy
+            assert "script-src 'self'" in policy
+            assert "unsafe" not in policy
+            assert not re.search(r"<script(?! src=\"/)|\son\w+=|javascript:", answer.text), page
+            shown += answer.text
+        assert shown.count("&lt;script&gt;") >= 3
+        events = len(await raw(run, EVENTS))
+        csrf = re.findall(r'name="csrf" value="(\w+)"', shown)[0]
+        form = {"alert_id": alert_id, "kind": "acknowledge", "csrf": csrf}
+        query = urllib.parse.urlencode(form)
+        for path in ("/", "/customers", "/customer", "/model", "/pipeline", "/login"):
+            assert Answer(f"{address}{path}?{query}").status in (200, 404)
+        for path in ("/handle", "/payload", "/logout"):
+            assert Answer(f"{address}{path}?{query}").status == 405
+        for headers, wrong in (
+            ({"Origin": "http://evil.example"}, form),
+            ({"Sec_Fetch_Site": "cross-site"}, form),
+            ({}, {**form, "csrf": "0" * 64}),
+            ({}, {name: value for name, value in form.items() if name != "csrf"}),
+        ):
+            assert Answer(f"{address}/handle", wrong, **headers).status == 403
+        assert Answer(f"{address}/", Host="evil.example").status == 421
+        assert len(await raw(run, EVENTS)) == events
+        assert Answer(f"{address}/handle", form, Origin=address).status == 303
+        assert len(await raw(run, EVENTS)) == events + 1
+
+    scenario(new_exposed(), body)
+
+
+def test_on_another_address_the_console_asks_for_its_token_first(new_exposed: Callable[[], Run]) -> None:
+    """Rule: without one it does not start; with one, no page and no stream is to be had before the login."""
+
+    async def body(run: Run) -> None:
+        bare = run.start("bare", program=PRODUCT, PRODUCT_ROLE="console --port 0 --host 0.0.0.0")
+        assert bare.wait(30) == 2
+        assert "set CHURN_CONSOLE_TOKEN" in run.log_of("bare")
+        address = await console_of(run, options=" --host 0.0.0.0", CHURN_CONSOLE_TOKEN=TOKEN)
+        [(host, _)] = listening_on(run.workers["console"].pid)
+        assert not is_loopback(host), "as it was told"
+        for page in PAGES:
+            answer = Answer(address + page)
+            assert (answer.status, answer.headers["Location"]) == (303, "/login")
+        assert Answer(f"{address}/live").status == 403
+        assert Answer(f"{address}/handle", {"kind": "dismiss"}).status == 403
+        assert Answer(f"{address}/login", {"token": TOKEN[:-1] + "x"}).status == 403
+        let_in = Answer(f"{address}/login", {"token": TOKEN})
+        cookie = let_in.headers["Set-Cookie"]
+        assert "HttpOnly" in cookie
+        assert "SameSite=Strict" in cookie
+        assert Answer(f"{address}/model", Cookie=cookie.partition(";")[0]).status == 200
+        assert Answer(f"{address}/model", Cookie="churn_console=guessed").status == 303
+        assert TOKEN not in run.log_of("console")
+
+    scenario(new_exposed(), body)
