@@ -6,9 +6,7 @@ import asyncio
 import json
 import re
 import time
-import urllib.error
 import urllib.parse
-import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,6 +19,7 @@ from test_health import ask, ready
 from streams.cli.publish import send
 from streams.embedded_broker import EmbeddedBroker
 from streams.topics import ALERTS, EVENTS, SCORES, name_of
+from tests.security.asking import Answer
 from tests.security.sockets import is_loopback, listening_on
 from tests.security.test_customer_data import MARKER, feed
 from tests.streams.test_processor import CHURN, HERE
@@ -28,28 +27,8 @@ from tests.streams.test_processor import CHURN, HERE
 PRODUCT = Path(__file__).with_name("product.py")
 ALARMED = CHURN + '\n[alerts]\nenter = 0.0\nexit = 0.0\ndwell = "0d"\n'
 EVIL = '"><script>alert(1)</script>'
-TOKEN = "a-token-that-is-long-enough"
 PAGES = ("/", "/customers", f"/customer?id={urllib.parse.quote(EVIL)}", "/model", "/pipeline", "/?state=ended")
 WAIT_S = 60.0
-
-
-class Answer:
-    """Of an HTTP request, redirects not followed."""
-
-    def __init__(self, url: str, form: dict[str, str] | None = None, **headers: str) -> None:
-        data = None if form is None else urllib.parse.urlencode(form).encode()
-        names = {name.replace("_", "-"): value for name, value in headers.items()}
-        opener = urllib.request.build_opener(_Stay)
-        try:
-            with opener.open(urllib.request.Request(url, data, names), timeout=20) as found:
-                self.status, self.headers, self.text = found.status, found.headers, found.read().decode()
-        except urllib.error.HTTPError as refused:
-            self.status, self.headers, self.text = refused.code, refused.headers, refused.read().decode()
-
-
-class _Stay(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *_: Any) -> None:
-        return None
 
 
 async def until(what: str, found: Callable[[], Any]) -> Any:
@@ -171,32 +150,5 @@ def test_the_console_s_pages_run_nothing_and_change_nothing_unasked(new_exposed:
         assert len(await raw(run, EVENTS)) == events
         assert Answer(f"{address}/handle", form, Origin=address).status == 303
         assert len(await raw(run, EVENTS)) == events + 1
-
-    scenario(new_exposed(), body)
-
-
-def test_on_another_address_the_console_asks_for_its_token_first(new_exposed: Callable[[], Run]) -> None:
-    """Rule: without one it does not start; with one, no page and no stream is to be had before the login."""
-
-    async def body(run: Run) -> None:
-        bare = run.start("bare", program=PRODUCT, PRODUCT_ROLE="console --port 0 --host 0.0.0.0")
-        assert bare.wait(30) == 2
-        assert "set CHURN_CONSOLE_TOKEN" in run.log_of("bare")
-        address = await console_of(run, options=" --host 0.0.0.0", CHURN_CONSOLE_TOKEN=TOKEN)
-        [(host, _)] = listening_on(run.workers["console"].pid)
-        assert not is_loopback(host), "as it was told"
-        for page in PAGES:
-            answer = Answer(address + page)
-            assert (answer.status, answer.headers["Location"]) == (303, "/login")
-        assert Answer(f"{address}/live").status == 403
-        assert Answer(f"{address}/handle", {"kind": "dismiss"}).status == 403
-        assert Answer(f"{address}/login", {"token": TOKEN[:-1] + "x"}).status == 403
-        let_in = Answer(f"{address}/login", {"token": TOKEN})
-        cookie = let_in.headers["Set-Cookie"]
-        assert "HttpOnly" in cookie
-        assert "SameSite=Strict" in cookie
-        assert Answer(f"{address}/model", Cookie=cookie.partition(";")[0]).status == 200
-        assert Answer(f"{address}/model", Cookie="churn_console=guessed").status == 303
-        assert TOKEN not in run.log_of("console")
 
     scenario(new_exposed(), body)

@@ -23,7 +23,13 @@ LINES = [
 
 
 def test_there_is_a_section_for_each_move() -> None:
-    wanted = ["Resetting a group", "Replay from the beginning", "Changing the churn definition", "Rescaling"]
+    wanted = [
+        "Upgrading",
+        "Resetting a group",
+        "Replay from the beginning",
+        "Changing the churn definition",
+        "Rescaling",
+    ]
     wanted += ["Changing the number of partitions", "Restoring a lost disk"]
     assert re.findall(r"^### (.*)$", MOVES, re.MULTILINE) == wanted
     assert MOVES.count("```sh") == len(wanted)

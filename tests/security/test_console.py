@@ -1,0 +1,152 @@
+"""Claim 9: the console shows itself to whom it is meant for, runs nothing it shows, and changes nothing unasked."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from tests.security.asking import Answer
+from tests.security.sockets import is_loopback, listening_on
+
+TOKEN = "a-token-that-is-long-enough"
+PAGES = ("/", "/customers", "/customer?id=%3Cscript%3E", "/model", "/pipeline", "/?state=ended")
+WAIT_S = 60.0
+
+
+class Started(NamedTuple):
+    """A console's process; `address` is how this machine reaches it."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+    address: str
+
+
+Starter = Callable[..., Started]
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Starter]:
+    """The real command, without a broker."""
+    folder = tmp_path_factory.mktemp("consoles")
+    running: list[subprocess.Popen[bytes]] = []
+
+    def started(*options: str, **environment: str) -> Started:
+        log = folder / f"{len(running)}.log"
+        given = {**os.environ, "CHURN_KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1", **environment}
+        command = [
+            sys.executable,
+            "-c",
+            "from streams.cli.main import main; main()",
+            "console",
+            "--port",
+            "0",
+            *options,
+        ]
+        with log.open("wb") as file:
+            process = subprocess.Popen(command, env=given, stdout=file, stderr=file)
+        running.append(process)
+        deadline = time.monotonic() + WAIT_S
+        while (said := re.search(r"The console is at http://\S+:(\d+)/", log.read_text())) is None:
+            if process.poll() is not None:
+                return Started(process, log, "")
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.05)
+        return Started(process, log, f"http://127.0.0.1:{said[1]}")
+
+    yield started
+    for process in running:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) is not None
+
+
+@pytest.fixture(scope="module")
+def running(start: Starter) -> Started:
+    """As it is by default."""
+    return start()
+
+
+@pytest.fixture(scope="module")
+def locked(start: Starter) -> Started:
+    """On every address of this machine, with a token."""
+    return start("--host", "0.0.0.0", CHURN_CONSOLE_TOKEN=TOKEN)
+
+
+def log_in(console: Started, token: str = TOKEN) -> Answer:
+    return Answer(f"{console.address}/login", {"token": token})
+
+
+def test_it_listens_on_loopback_unless_it_is_told_otherwise(running: Started) -> None:
+    """Rule: as the kernel says; a page is answered by this socket."""
+    [(host, port)] = listening_on(running.process.pid)
+    assert is_loopback(host)
+    assert running.address.endswith(f":{port}")
+    assert Answer(running.address).status == 200
+
+
+def test_on_another_address_it_does_not_start_without_a_token(start: Starter) -> None:
+    bare = start("--host", "0.0.0.0")
+    assert bare.process.wait(WAIT_S) == 2
+    assert "set CHURN_CONSOLE_TOKEN" in bare.log.read_text()
+
+
+def test_with_a_token_nothing_is_shown_before_the_login(locked: Started) -> None:
+    """Rule: no page and no stream; the session's cookie is out of reach of scripts and of other sites."""
+    [(host, _)] = listening_on(locked.process.pid)
+    assert not is_loopback(host), "as it was told"
+    for page in PAGES:
+        answer = Answer(locked.address + page)
+        assert (answer.status, answer.headers["Location"]) == (303, "/login")
+        assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+    assert Answer(f"{locked.address}/live").status == 403
+    assert Answer(f"{locked.address}/handle", {"kind": "dismiss"}).status == 403
+    assert log_in(locked, TOKEN[:-1] + "x").status == 403
+    cookie = log_in(locked).headers["Set-Cookie"]
+    assert "HttpOnly" in cookie
+    assert "SameSite=Strict" in cookie
+    assert Answer(f"{locked.address}/model", Cookie=cookie.partition(";")[0]).status == 200
+    assert Answer(f"{locked.address}/model", Cookie="churn_console=guessed").status == 303
+    assert TOKEN not in locked.log.read_text()
+
+
+def test_every_answer_forbids_what_is_not_ours(running: Started) -> None:
+    """Rule: no script or style but its own files, no frame, no other address; what was asked for comes back as text."""
+    for page in PAGES:
+        answer = Answer(running.address + page)
+        policy = answer.headers["Content-Security-Policy"]
+        for part in ("default-src 'none'", "script-src 'self'", "form-action 'self'", "frame-ancestors 'none'"):
+            assert part in policy
+        assert "unsafe" not in policy
+        assert not re.search(r"<script(?! src=\"/)|\son\w+=|\sstyle=|https?://", answer.text), page
+    assert "&lt;script&gt;" in Answer(running.address + PAGES[2]).text
+    assert Answer(running.address, Host="evil.example").status == 421
+
+
+def test_no_get_changes_anything_and_no_other_site_can_send_its_forms(locked: Started) -> None:
+    """Rule: what changes something takes no GET; a form needs its page's token, and a browser that names no other site.
+    With both, the console goes on to look for the alert. A login is no key to this: another site's form has it too."""
+    session = log_in(locked).headers["Set-Cookie"].partition(";")[0]
+    [csrf] = re.findall(r'name="csrf" value="(\w+)"', Answer(f"{locked.address}/model", Cookie=session).text)
+    form = {"alert_id": "a", "kind": "acknowledge", "csrf": csrf}
+    for path in ("/handle", "/payload", "/logout"):
+        assert Answer(f"{locked.address}{path}?alert_id=a&kind=acknowledge&csrf={csrf}", Cookie=session).status == 405
+    assert Answer(f"{locked.address}/model", Cookie=session).status == 200, "nobody was logged out"
+    refused: list[tuple[dict[str, str], dict[str, str]]] = [
+        ({"Origin": "http://evil.example"}, form),
+        ({"Sec_Fetch_Site": "cross-site"}, form),
+        ({"Sec_Fetch_Site": "same-site"}, form),
+        ({}, {**form, "csrf": "0" * 64}),
+        ({}, {}),
+    ]
+    for headers, sent in refused:
+        assert Answer(f"{locked.address}/handle", sent, Cookie=session, **headers).status == 403
+    answer = Answer(f"{locked.address}/handle", form, Cookie=session, Origin=locked.address)
+    assert answer.status == 409, "no such alert"
