@@ -112,5 +112,5 @@ def _told(told_by: int, value: float, read: tuple[float, ...], peer: float, rais
             said = compare(facts, value) if compare is not None else f"{say(facts, value)}; {usual} {show(own)}"
             return Told(said, name, value, round(own, DIGITS), True)
     if peer == peer and (not side or side * (value - peer) > SAME * abs(peer)):
-        return Told(f"{say(facts, value)}; customers now {show(peer)}", name, value, peer)
+        return Told(f"{say(facts, value)}; the average customer now {show(peer)}", name, value, peer)
     return Told(say(facts, value), name, value, None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import json
 import re
 import time
@@ -33,10 +34,14 @@ WAIT_S = 60.0
 
 async def until(what: str, found: Callable[[], Any]) -> Any:
     deadline = time.monotonic() + WAIT_S
-    while not (value := await found() if asyncio.iscoroutinefunction(found) else found()):
+    while True:
+        value = found()
+        if inspect.isawaitable(value):
+            value = await value
+        if value:
+            return value
         assert time.monotonic() < deadline, what
         await asyncio.sleep(0.1)
-    return value
 
 
 async def console_of(run: Run, name: str = "console", options: str = "", **environment: str) -> str:
@@ -60,8 +65,8 @@ async def alarmed(run: Run) -> str:
     values.sort(key=lambda call: call["timestamp"])
     await send(run.settings, [orjson.dumps(call) for call in values])
     await send(run.settings, [b'{"type":"page","userId":"' + MARKER.encode() + b'","timestamp":"then"}'])
-    await until("alerts of both", lambda: opened(run))
-    return next(alert["alert_id"] for alert in await opened(run) if alert["customer"]["id"] == EVIL)
+    told = await until("alerts of both", lambda: opened(run))
+    return str(next(alert["alert_id"] for alert in told if alert["customer"]["id"] == EVIL))
 
 
 async def opened(run: Run) -> list[dict[str, Any]]:

@@ -123,7 +123,7 @@ def test_a_rate_is_told_against_the_own_pace_once_that_is_known() -> None:
 def test_a_rate_as_usual_is_told_against_the_others() -> None:
     m = known(events_7d=30.0)
     usual = {"events_7d": 14.0, "events_90d": 180.0, "tenure_days": 300.0}
-    assert said("events_7d", m, **usual) == "14 events in 7 days; customers now 30"
+    assert said("events_7d", m, **usual) == "14 events in 7 days; the average customer now 30"
 
 
 def test_value_and_baseline_are_those_of_the_sentence() -> None:
