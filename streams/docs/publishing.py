@@ -146,7 +146,7 @@ FAMILIES: Final[tuple[tuple[str, str, tuple[Example, ...]], ...]] = (
     (
         "identity",
         "Who it is: segment, plan and account stand in every alert, to route it by. Traits are never read for names or"
-        " addresses; do not send them.",
+        " addresses; do not send them. `User Deletion Requested` [deletes](#deleting-a-customer).",
         (
             (0, "identify", {"plan": "pro", "segment": "business"}),
             (0, "group", {"seats": 25}),
