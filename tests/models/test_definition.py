@@ -95,6 +95,18 @@ def test_the_hash_of_a_known_definition_stays_what_it_was() -> None:
     assert ChurnDefinition.parse(VOLUNTARY).hash == "50447a08214d"
 
 
+def test_how_long_profiles_are_kept_counts_only_where_it_is_not_the_default() -> None:
+    """Rule: it is younger than the hashes in topics; who sets it has another hash, and the same state and labels."""
+    base = ChurnDefinition.parse(VOLUNTARY)
+    assert (base.profile_after_ms, base.anonymous_after_ms) == (400 * DAY_MS, 90 * DAY_MS)
+    assert ChurnDefinition.parse(VOLUNTARY + '[profile]\nafter = "400d"\nanonymous_after = "90d"').hash == base.hash
+    for text in ('after = "500d"', 'anonymous_after = "30d"'):
+        other = ChurnDefinition.parse(f"{VOLUNTARY}[profile]\n{text}")
+        assert other.hash != base.hash
+        assert (other.state_hash, other.label_hash) == (base.state_hash, base.label_hash)
+        assert ChurnDefinition.parse(other.to_toml()) == other
+
+
 def test_only_what_changes_a_label_changes_the_label_hash() -> None:
     base = ChurnDefinition.parse(VOLUNTARY)
     for same in ('[score]\nevery = "2h"', "[alerts]\nenter = 0.5", '[population]\nhalf_life = "7d"'):
@@ -179,6 +191,8 @@ REFUSED = {
     VOLUNTARY + '[snapshot]\nevery = "0d"': ['snapshot.every = "0d"', "longer than 0"],
     VOLUNTARY + '[score]\nevery = ""': ['score.every = ""', "duration"],
     VOLUNTARY + '[population]\nhalflife = "1d"': ["population.halflife", "did you mean half_life"],
+    VOLUNTARY + '[profile]\nafter = "0d"': ["profile.after", "longer than 0"],
+    VOLUNTARY + '[profile]\nforget = "9d"': ["profile.forget", "allowed are after, anonymous_after"],
     VOLUNTARY + "[alerts]\nenter = 2": ["alerts.enter = 2", "from 0 to 1", "top 5%"],
     VOLUNTARY + "[alerts]\nenter = true": ["alerts.enter = true", "from 0 to 1"],
     VOLUNTARY + '[alerts]\nenter = "top 0%"': ['alerts.enter = "top 0%"', "top 5%"],
