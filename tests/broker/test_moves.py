@@ -138,7 +138,7 @@ def test_more_partitions_are_refused_and_the_page_has_the_way_out(new_run: Calla
         await admin.close()
         while set(compacted) & (await find_topics(run.settings)).keys():
             await asyncio.sleep(0.1)
-        for words in (("topics", "create"), ("reset", "--yes")):
+        for words in (("reset", "--yes"), ("topics", "create")):
             done = await asyncio.to_thread(call, run, *words)
             assert done.exit_code == 0, done.output
         run.start("after", program=PRODUCT)
