@@ -29,6 +29,8 @@ PRODUCT = Path(__file__).with_name("product.py")
 PAGE = (Path(__file__).parents[2] / "docs/operating.md").read_text(encoding="utf-8")
 ANOTHER = CHURN.replace('event = "Subscription Cancelled"', 'event = "Subscription Paused"')
 PARTITIONS, MORE = 2, 3
+# A process starts within two seconds on a quiet machine.
+START_S = 120
 
 
 def values() -> list[bytes]:
@@ -37,7 +39,7 @@ def values() -> list[bytes]:
 
 async def ended(run: Run, name: str) -> tuple[int, str]:
     """Of a process that is to refuse: its exit code and its last words."""
-    return await asyncio.to_thread(run.workers[name].wait, 30), run.log_of(name)[-600:]
+    return await asyncio.to_thread(run.workers[name].wait, START_S), run.log_of(name)[-600:]
 
 
 async def exact(run: Run) -> None:
