@@ -4,26 +4,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from streams import position as position_record
+from streams.changelog_reader import forward, new_consumer, newest
 from streams.errors import ChurnSignalsError
 from streams.failpoints import FAILPOINT, failpoint
 from streams.logs import get_logger
 from streams.position import POSITION_KEY, Position
+from streams.processing import Changes
 from streams.settings import Settings
 from streams.store import PartitionStore, StoreDamaged
 from streams.topics import TOMBSTONE_RETENTION_MS
 
 log = get_logger(__name__)
 
-# One write batch each: 1,000,000 records of 600 bytes take some 6 s in such batches, 146 s one by one.
-_BATCH_RECORDS = 20_000
-_FETCH_BYTES = 8 * 1024 * 1024
 _PROGRESS_EVERY_S = 5.0
-_POLL_MS = 500
 # A store that was not written for longer is rebuilt: a removal that it has not seen may be gone from the changelog.
 # Half of the time for which removals are kept: clocks differ, and a broker counts from its own cleaning.
 STALE_AFTER_MS = TOMBSTONE_RETENTION_MS // 2
@@ -45,19 +42,13 @@ async def recover(
     1. A store that cannot be caught up (too old, offsets outside the log, damaged) is emptied.
     2. The others are read from their last position record on. If what is read does not continue that record, the
        changelog is another one than the store's: the store is emptied. So is one that turns out to be damaged.
-    3. Emptied stores are read from the beginning: values first, deadlines at the end, valid only then.
+    3. Into emptied ones the newest value of every key is loaded, read from the changelog's end to its start; they are
+       valid only when all of it is there.
 
     Raises:
         ChurnSignalsError: the store cannot be written, or a position is from a later version.
     """
-    consumer = AIOKafkaConsumer(
-        **settings.connection(),
-        isolation_level="read_committed",
-        auto_offset_reset="earliest",
-        enable_auto_commit=False,
-        max_partition_fetch_bytes=_FETCH_BYTES,
-        request_timeout_ms=settings.kafka_request_timeout_ms,
-    )
+    consumer = new_consumer(settings)
     try:
         await consumer.start()
         run = _Recovery(consumer, topic, stores, progress)
@@ -75,10 +66,14 @@ class _Recovery:
         self.topic = topic
         self.stores = stores
         self.progress = progress
+        self.to_go: dict[int, int] = {}
+        self.totals: dict[int, int] = {}
+        self.said_s = time.monotonic()
 
     async def run(self) -> dict[int, Position | None]:
         consumer, tps = self.consumer, list(self.tps.values())
         consumer.assign(tps)
+        consumer.pause(*tps)  # one is read after the other
         first = await consumer.beginning_offsets(tps)
         self.end = await consumer.end_offsets(tps)
         resumed = {n for n, tp in self.tps.items() if _can_resume(self.stores[n], first[tp], self.end[tp], tp)}
@@ -101,74 +96,61 @@ class _Recovery:
         continued: set[int] = set()
         foreign: set[int] = set()
 
-        def apply(number: int, records: list[Any]) -> None:
+        def apply(number: int, changes: Changes, next_offset: int) -> None:
             if number in foreign:
                 return
-            positions = [record.value for record in records if record.key == POSITION_KEY and record.value is not None]
-            for value in positions:
+            if (value := changes.get(POSITION_KEY)) is not None:
                 if position_record.decode(value).birth != births[number]:
                     foreign.add(number)
                     return
-            if positions:
                 continued.add(number)
             try:
-                self.stores[number].write({record.key: record.value for record in records}, records[-1].offset + 1)
+                self.stores[number].write(changes, next_offset)
             except StoreDamaged as damage:
                 _say_damaged(self.stores[number], damage, self.topic, number)
                 foreign.add(number)
 
-        await self._read(starts, apply)
+        self._begin(starts)
+        for number, start in starts.items():
+            tp = self.tps[number]
+            async for piece in forward(self.consumer, tp, start, self.end[tp]):
+                if piece.next_offset is not None:
+                    apply(number, piece.changes, piece.next_offset)
+                self._passed(number, piece.to_go)
         return numbers - (continued - foreign)
 
     async def _rebuild(self, starts: Mapping[int, int]) -> None:
-        ends: dict[int, int] = {}
-
-        def apply(number: int, records: list[Any]) -> None:
-            self.stores[number].load({record.key: record.value for record in records})
-            ends[number] = records[-1].offset + 1
-
-        await self._read(starts, apply)
-        for number, end in ends.items():
-            if _position(self.stores[number]) is None:
+        self._begin(starts)
+        for number, first in starts.items():
+            tp, store, end = self.tps[number], self.stores[number], None
+            async for piece in newest(self.consumer, tp, first, self.end[tp]):
+                store.load(piece.changes)
+                end = piece.next_offset if end is None else end  # of the newest piece, which comes first
+                self._passed(number, piece.to_go)
+            if end is None:
+                continue  # new: it stands for nothing yet
+            if _position(store) is None:
                 raise ChurnSignalsError(
                     f"changelog {self.topic}/{number} has records and no position: another program wrote to it",
                     topic=self.topic,
                     partition=number,
                 )
-            self.stores[number].finish_load(end)
+            store.finish_load(end)
 
-    async def _read(self, starts: Mapping[int, int], apply: Callable[[int, list[Any]], None]) -> None:
-        """Until the *position* has reached the end: the last offset may be a marker, which is never delivered."""
-        if not starts:
-            return
-        consumer = self.consumer
-        waiting = {self.tps[number]: number for number in starts}
-        consumer.pause(*[tp for tp in self.tps.values() if tp not in waiting])
-        consumer.resume(*waiting)
-        for tp, number in waiting.items():
-            consumer.seek(tp, starts[number])
-        totals = {number: self.end[tp] - starts[number] for tp, number in waiting.items()}
-        said = time.monotonic()
-        while waiting:
-            for tp in [tp for tp in waiting if await consumer.position(tp) >= self.end[tp]]:
-                self.progress(waiting[tp], 0, totals[waiting[tp]])
-                consumer.pause(tp)
-                del waiting[tp]
-            if not waiting:
-                return
-            for tp, records in (
-                await consumer.getmany(*waiting, timeout_ms=_POLL_MS, max_records=_BATCH_RECORDS)
-            ).items():
-                if records:
-                    apply(waiting[tp], records)
-                    if FAILPOINT:
-                        failpoint("mid-recovery")
-            for tp, number in waiting.items():
-                self.progress(number, max(0, self.end[tp] - await consumer.position(tp)), totals[number])
-            if time.monotonic() - said > _PROGRESS_EVERY_S:
-                said = time.monotonic()
-                to_go = sum([max(0, self.end[tp] - await consumer.position(tp)) for tp in waiting])
-                log.info("recovering %d partitions: %d changelog records to go", len(waiting), to_go)
+    def _begin(self, starts: Mapping[int, int]) -> None:
+        for number, start in starts.items():
+            self.to_go[number] = self.totals[number] = self.end[self.tps[number]] - start
+            self.progress(number, self.to_go[number], self.totals[number])
+
+    def _passed(self, number: int, to_go: int) -> None:
+        self.to_go[number] = to_go
+        self.progress(number, to_go, self.totals[number])
+        if FAILPOINT:
+            failpoint("mid-recovery")
+        if time.monotonic() - self.said_s > _PROGRESS_EVERY_S:
+            self.said_s = time.monotonic()
+            left = [records for records in self.to_go.values() if records]
+            log.info("recovering %d partitions: %d changelog records to go", len(left), sum(left))
 
 
 def _can_resume(store: PartitionStore, first: int, end: int, tp: TopicPartition) -> bool:

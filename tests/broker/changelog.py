@@ -28,6 +28,15 @@ class Log:
         await producer.close()
         return offset
 
+    async def abort(self, changes: dict[bytes, bytes]) -> None:
+        """What an owner leaves that dies in its transaction, and a successor that writes nothing."""
+        dead = await FencedProducer.open(self.run.settings, "id")
+        await dead._producer.begin_transaction()
+        for key, value in changes.items():
+            await dead._producer.send_and_wait(self.topic, key=key, value=value, partition=0)
+        await dead.discard()
+        await (await FencedProducer.open(self.run.settings, "id")).close()
+
     async def recover(self, store: PartitionStore) -> Position | None:
         return (await recover(self.run.settings, self.topic, {0: store}))[0]
 

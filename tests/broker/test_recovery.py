@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import random
 import time
 from collections.abc import Callable
 
@@ -10,6 +12,7 @@ import pytest
 from changelog import BIRTH, Log, timed
 from harness import Run, scenario
 
+from streams import changelog_reader
 from streams.errors import ChurnSignalsError
 from streams.position import POSITION_KEY, encode
 from streams.recovery import STALE_AFTER_MS
@@ -37,17 +40,53 @@ def test_an_empty_store_is_rebuilt_with_its_deadlines(new_run: Callable[..., Run
     scenario(new_run(partitions=1), body)
 
 
+@pytest.mark.parametrize("large", ["anywhere", "further back"])
+def test_of_many_pieces_the_newest_value_of_each_key_is_kept(
+    new_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch, large: str
+) -> None:
+    """Rule: wherever the pieces are cut that the changelog is read in from its end, and however often one turns out too
+    large to be kept, the store ends as a reader from the beginning would have it, and is caught up from there."""
+    monkeypatch.setattr(changelog_reader, "_PIECE_BYTES", 4_000)
+    monkeypatch.setattr(changelog_reader, "_FETCH_BYTES", 3_000)
+    monkeypatch.setattr(changelog_reader, "_FIRST_OFFSETS", 3)
+
+    async def body(run: Run) -> None:
+        log, dice = Log(run), random.Random(7)
+        values: dict[bytes, bytes | None] = {}
+        for turn in range(60):
+            bulk = turn < 10 if large == "further back" else dice.random() < 0.1
+            changes: dict[bytes, bytes | None] = {}
+            for _ in range(dice.randrange(1, 12)):
+                key = b"c%d" % dice.randrange(50)
+                gone = dice.random() < 0.2
+                changes[key] = None if gone else timed(dice.randrange(1_000), os.urandom(3_000 if bulk else 10))
+            values.update(changes)
+            if turn == 59:
+                await log.abort({key: timed(1, b"aborted") for key in values})
+            await log.write(changes)
+        store = PartitionStore(run.directory / "store")
+        position = await log.recover(store)
+        assert position is not None
+        assert position.next_offset == 60
+        assert store.get_many(list(values)) == list(values.values())
+        dues = sorted((int.from_bytes(value[:8], "big"), key) for key, value in values.items() if value is not None)
+        assert sorted(store.due(1_000, 1_000)) == dues
+        store.write({b"s-local": b"proof that it is not rebuilt"}, store.meta.changelog_offset if store.meta else 0)
+        await log.write({b"c1": timed(3, b"new")})
+        assert await log.recover(store)
+        assert store.get_many([b"c1", b"s-local"]) == [timed(3, b"new"), b"proof that it is not rebuilt"]
+        store.close()
+
+    scenario(new_run(partitions=1), body)
+
+
 def test_an_aborted_transaction_is_not_recovered(new_run: Callable[..., Run]) -> None:
     """Rule: what was never committed never was, also when its records lie in the changelog."""
 
     async def body(run: Run) -> None:
         log = Log(run)
         await log.write({b"ca": timed(1, b"committed")})
-        dead = await FencedProducer.open(run.settings, "id")
-        await dead._producer.begin_transaction()
-        await dead._producer.send_and_wait(log.topic, key=b"ca", value=timed(1, b"aborted"), partition=0)
-        await dead.discard()
-        await (await FencedProducer.open(run.settings, "id")).close()
+        await log.abort({b"ca": timed(1, b"aborted")})
         store = PartitionStore(run.directory / "store")
         position = await log.recover(store)
         assert position is not None

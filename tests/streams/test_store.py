@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -132,8 +134,66 @@ def test_a_damaged_directory_is_a_cold_cache(tmp_path: Path) -> None:
     store.close()
 
 
+LOADED = """
+import os, signal, sys
+from pathlib import Path
+from streams.store import PartitionStore
+
+store = PartitionStore(Path(sys.argv[1]))
+for first in range(0, 3_000, 1_000):
+    store.load({b"c%d" % n: n.to_bytes(8, "big") + bytes(1_000) for n in range(first, first + 1_000)})
+if sys.argv[2] == "after":
+    store.finish_load(7)
+elif sys.argv[2] == "flushed":
+    store._db.flush()
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.parametrize("death", ["before", "flushed", "after"])
+def test_a_death_while_loading_leaves_all_or_nothing(tmp_path: Path, death: str) -> None:
+    """Rule: what is loaded is not in RocksDB's log; the mark that it is valid is written when it lies in files.
+    Whatever was there at the death, the next load is whole, and the options of ordinary running hold afterwards."""
+    done = subprocess.run([sys.executable, "-c", LOADED, str(tmp_path / "s"), death], capture_output=True, text=True)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    store = PartitionStore(tmp_path / "s")
+    if death == "after":
+        assert store.meta is not None
+        assert store.meta.changelog_offset == 7
+        assert store.get_many([b"c0", b"c2999"]) == [due(0, bytes(1_000)), due(2_999, bytes(1_000))]
+        assert len(store.due(3_000, 5_000)) == 3_000
+    else:
+        assert store.meta is None
+        store.clear()
+        store.load({b"ca": due(9)})
+        store.finish_load(8)
+        assert store.due(3_000, 10) == [(9, b"ca")]
+    assert options_of(tmp_path / "s") == {"disable_auto_compactions": "false", "write_buffer_size": "16777216"}
+    store.close()
+
+
+def options_of(directory: Path) -> dict[str, str]:
+    newest = max(directory.glob("OPTIONS-*"), key=lambda path: int(path.name.partition("-")[2]))
+    wanted = re.findall(r"^\s*(disable_auto_compactions|write_buffer_size)=(\S+)", newest.read_text(), re.MULTILINE)
+    return dict(wanted)
+
+
+def test_a_load_keeps_no_more_than_the_newest_value_says(tmp_path: Path) -> None:
+    """Rule: removals leave nothing, a value without a deadline has no entry, and a later write moves a deadline."""
+    store = PartitionStore(tmp_path / "s")
+    store.load({b"ca": due(9), b"cgone": None, b"s1": b"pending"})
+    store.load({b"cb": due(NEVER_DUE_MS), b"h": None})
+    store.finish_load(8)
+    assert store.get_many([b"ca", b"cgone", b"cb", b"s1", b"h"]) == [due(9), None, due(NEVER_DUE_MS), b"pending", None]
+    assert store.due(NEVER_DUE_MS, 10) == [(9, b"ca")]
+    assert (store.counts.profiles, store.counts.pending) == (2, 1)
+    store.write({b"ca": due(4), b"cb": due(5)}, 9)
+    assert store.due(NEVER_DUE_MS, 10) == [(4, b"ca"), (5, b"cb")]
+    store.close()
+
+
 FULL = """
-import resource, sys
+import os, resource, sys
 from pathlib import Path
 from streams.store import PartitionStore, StoreFull
 
@@ -155,6 +215,18 @@ except StoreFull:
     pass
 else:
     raise SystemExit("it was opened")
+resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, resource.RLIM_INFINITY))
+loaded = PartitionStore(directory.with_name("loaded"))
+try:
+    for n in range(100):
+        loaded.load({b"%d.%d" % (n, m): os.urandom(1_000) for m in range(1_000)})
+    loaded.finish_load(9)
+except StoreFull:
+    pass
+else:
+    raise SystemExit("it was loaded")
+assert loaded.meta is None
+loaded.close()
 resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 store = PartitionStore(directory)
 assert store.get_many([b"a", b"b"]) == [b"1", None]
