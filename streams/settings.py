@@ -85,7 +85,9 @@ class Settings:
         100, "An empty fetch is answered after this; a partition may wait so long for others.", unit="ms", low=1
     )
     kafka_compression_type: str = _setting(
-        "none", "Compression of what we write.", choices=("none", "gzip", "snappy", "lz4", "zstd")
+        "none",
+        "Compression of what we write; of the changelog, none means snappy.",
+        choices=("none", "gzip", "snappy", "lz4", "zstd"),
     )
 
     # Topics

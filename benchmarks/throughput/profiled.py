@@ -11,7 +11,7 @@ from __future__ import annotations
 import importlib
 import sys
 import threading
-from collections import Counter
+from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -68,6 +68,8 @@ _KINDS = {
     b"s": "pending snapshots",
     b"h": "score histories",
     b"a": "alerts",
+    b"r": "contracts",
+    b"m": "sums of the accounting",
     b"\x00": "positions",
 }
 
@@ -101,10 +103,10 @@ class Sizes:
     def look_at(self, producer: Any) -> None:
         """See every batch that is submitted, and every change, before it leaves."""
         submit, commit = producer._submit, producer.commit
+        sent: defaultdict[Any, list[tuple[str, Any]]] = defaultdict(list)  # by producer: partitions commit side by side
 
         async def submitted(self_: Any, batch: Any, topic: str, partition: int) -> Any:
-            self.bytes[topic] += batch.size()
-            self.records[topic] += batch.record_count()
+            sent[self_].append((topic, batch))
             return await submit(self_, batch, topic, partition)
 
         async def committed(self_: Any, outputs: Any, changelog: Any = None, changes: Any = None) -> Any:
@@ -112,7 +114,11 @@ class Sizes:
                 kind = _KINDS.get(key[:1], repr(key[:1]))
                 records, size = self.kinds.get(kind, (0, 0))
                 self.kinds[kind] = records + 1, size + len(key) + len(value or b"")
-            return await commit(self_, outputs, changelog, changes)
+            offset = await commit(self_, outputs, changelog, changes)
+            for topic, batch in sent.pop(self_, ()):  # compressed when they were sent
+                self.bytes[topic] += batch.size()
+                self.records[topic] += batch.record_count()
+            return offset
 
         producer._submit, producer.commit = submitted, committed
 

@@ -6,10 +6,12 @@ import asyncio
 import time
 
 import pytest
+from aiokafka import AIOKafkaProducer
 from aiokafka.client import AIOKafkaClient
+from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.structs import BrokerMetadata
 
-from streams.aiokafka_private import back_off_reconnects
+from streams.aiokafka_private import back_off_reconnects, create_batch, discard_producer
 
 BACKOFF_MS = 5
 
@@ -65,3 +67,20 @@ def test_a_broker_that_answers_waits_for_none_that_does_not(monkeypatch: pytest.
         return time.monotonic() - began
 
     assert asyncio.run(body()) < 0.02
+
+
+@pytest.mark.parametrize(("usual", "own"), [(None, "snappy"), ("gzip", None), ("gzip", "snappy")])
+def test_a_batch_may_have_a_compression_of_its_own(usual: str | None, own: str | None) -> None:
+    """Rule: the changelog's batches are compressed whatever others are, and the producer's next batch is as usual."""
+    codecs = {None: 0, "gzip": 1, "snappy": 2}
+
+    async def body() -> tuple[int, int]:
+        producer = AIOKafkaProducer(bootstrap_servers="127.0.0.1:1", compression_type=usual)
+        found = []
+        for batch in (create_batch(producer, own), producer.create_batch()):
+            batch.append(key=b"k", value=bytes(1_000), timestamp=1)
+            found.append(MemoryRecords(bytes(batch._build())).next_batch().compression_type)
+        await discard_producer(producer)
+        return found[0], found[1]
+
+    assert asyncio.run(body()) == (codecs[own], codecs[usual])
