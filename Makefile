@@ -4,9 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DATA ?= ../shared/data
+FIGURES ?= .data/figures
 LOG ?= $(DATA)/oulad-2013j.jsonl.gz
 
-.PHONY: help debian-tools install test lint unit laws broker-test crash-test browser-test crash demo bench bench-full bench-check bench-latency bench-recovery bench-console bench-model quality screenshots audit docs lock clean
+.PHONY: help debian-tools install test lint unit laws broker-test crash-test browser-test crash demo bench bench-full bench-check bench-latency bench-recovery bench-growth bench-console bench-model quality screenshots audit docs lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -51,12 +52,15 @@ crash: $(STAMP)  ## the fault matrix: lost, double, extra and the longest outage
 bench: $(STAMP)  ## events a second on a real Kafka, beside what else one could use (QUIX=a python with quixstreams)
 	$(BIN)/python -m benchmarks.throughput $(if $(QUIX),--quix $(QUIX))
 
-bench-full: $(STAMP)  ## bench with Zipf-skewed customers and a real log (DATA=folder) besides, then latency and recovery
-	@failed=0; \
-	$(BIN)/python -m benchmarks.throughput --full $(if $(wildcard $(LOG)),--log $(LOG)) $(if $(QUIX),--quix $(QUIX)) || failed=1; \
+bench-full: $(STAMP)  ## bench with two workers, the trainer, other inputs (DATA=folder) besides; latency, recovery, growth
+	@mkdir -p $(FIGURES); failed=0; \
+	$(BIN)/python -m benchmarks.throughput --full $(if $(wildcard $(LOG)),--log $(LOG)) $(if $(QUIX),--quix $(QUIX)) \
+	  --json $(FIGURES)/throughput.json || failed=1; \
 	$(if $(wildcard $(LOG)),,echo "no real log: $(LOG) is not there";) \
-	$(BIN)/python -m benchmarks.latency || failed=1; \
-	$(BIN)/python -m benchmarks.recovery || failed=1; \
+	$(BIN)/python -m benchmarks.latency --json $(FIGURES)/latency.json || failed=1; \
+	$(BIN)/python -m benchmarks.recovery --json $(FIGURES)/recovery.json || failed=1; \
+	$(BIN)/python -m benchmarks.growth --json $(FIGURES)/growth.json || failed=1; \
+	$(BIN)/python -m benchmarks.sizing $(FIGURES)/throughput.json $(FIGURES)/growth.json $(FIGURES)/recovery.json || failed=1; \
 	exit $$failed
 
 bench-check: $(STAMP)  ## bench beside the committed baseline: what moved by more than 10 %
@@ -67,6 +71,9 @@ bench-latency: $(STAMP)  ## from an event to its score and its alert, at 10, 50 
 
 bench-recovery: $(STAMP)  ## seconds until 1,000,000 customers are recovered, from nothing and with the local store
 	$(BIN)/python -m benchmarks.recovery
+
+bench-growth: $(STAMP)  ## events a second and memory with 10,000 to 1,000,000 customers and 4 to 64 partitions; size of a profile
+	$(BIN)/python -m benchmarks.growth
 
 bench-console: $(STAMP)  ## the console at 100,000 customers and 10,000 open alerts: seconds to the first page, memory
 	$(BIN)/python -m benchmarks.console

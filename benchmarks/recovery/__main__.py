@@ -52,7 +52,8 @@ def run(broker: EmbeddedBroker, directory: Path, customers: int, partitions: int
         def show(written: int, total: int = customers * records) -> None:
             say(f"\rwriting {written:,} of {total:,} changelog records", end="")
 
-        asyncio.run(changelog.write(settings, keys, profiles, records, b"", show))
+        turns = [changelog.rounds(here, profiles, records) for here in keys]
+        asyncio.run(changelog.write(settings, turns, b"", show))
         say("")
         for store in (False, True):
             say(f"recovering, {'with the local store' if store else 'from nothing'}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 
@@ -22,6 +23,7 @@ SAMPLES = 2_000
 _SAMPLE_EVENTS = 40_000
 _TRANSACTION_RECORDS = 5_000
 _ROLE = "worker"
+_SEED = 1
 
 
 class _Values(dict[bytes, bytes | None]):
@@ -58,27 +60,35 @@ def dealt(customers: int, partitions: int) -> list[list[bytes]]:
 
 
 def rounds(keys: Sequence[bytes], profiles: Sequence[bytes], records: int) -> Iterator[dict[bytes, bytes | None]]:
-    """The changes of each transaction: every customer `records` times over, another profile each time."""
+    """The changes of each transaction: every customer `records` times over, another profile each time.
+
+    Each turn is in an order of its own, as events are: keys in their order would make what sorts them look cheap.
+    """
+    dice, order = random.Random(_SEED), list(enumerate(keys))
     for turn in range(records):
-        for first in range(0, len(keys), _TRANSACTION_RECORDS):
-            chunk = keys[first : first + _TRANSACTION_RECORDS]
-            yield {key: profiles[(first + place + turn) % len(profiles)] for place, key in enumerate(chunk)}
+        dice.shuffle(order)
+        for first in range(0, len(order), _TRANSACTION_RECORDS):
+            chunk = order[first : first + _TRANSACTION_RECORDS]
+            yield {key: profiles[(number + turn) % len(profiles)] for number, key in chunk}
 
 
 async def write(
     settings: Settings,
-    keys: Sequence[Sequence[bytes]],
-    profiles: Sequence[bytes],
-    records: int,
+    transactions: Sequence[Iterable[dict[bytes, bytes | None]]],
     state: bytes,
     show: Callable[[int], None],
 ) -> int:
-    """Write all partitions' changelogs through their fenced producers; the number of records."""
+    """Write every partition's transactions through its fenced producer; the number of records.
+
+    Args:
+        transactions: by partition, what each transaction changes.
+        state: of the partition's processor.
+    """
     written = 0
-    for partition, here in enumerate(keys):
+    for partition, here in enumerate(transactions):
         identity = f"{settings.kafka_group_id}/{_ROLE}/{settings.topic_events}/{partition}"
         producer, birth = await FencedProducer.open(settings, identity), os.urandom(16)
-        for changes in _with_empty(rounds(here, profiles, records)):
+        for changes in _with_empty(here):
             position = {POSITION_KEY: encode(0, False, birth, state)}
             await producer.commit([], (name_of(CHANGELOG, settings), partition), {**changes, **position})
             written += len(changes) + 1

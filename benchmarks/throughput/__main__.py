@@ -9,17 +9,21 @@ beside the broker:
 (a) a bare aiokafka + orjson loop, which counts events per customer and keeps nothing;
 (b) stock Faust with `faust.Record` and a table on RocksDB, counting and summing, on 20,000 events;
 (c) `churn-signals worker`, the full job: profiles, features, scores, labels, durable state, transactions;
+(d) two such workers, which share the partitions (--full);
+(e) `churn-signals trainer`, alone, on the labels that (c) has written, each told of five customers (--full);
 (f) Quix Streams doing (b)'s work with its RocksDB state, at least once and exactly once (--quix);
 (g) this product's engine doing (b)'s work: same transport, store and transactions as (c).
 
 What is timed: (a) from its first fetch to its last event; (b) from its first event to its last; (c) and (g) from the
 end of the takeover, which the worker logs, to its last transaction, whose time is in the changelog; (f) from its first
-event to the end of its last checkpoint. Starting a process and joining a group is in none of them.
+event to the end of its last checkpoint; (d) from when both workers have taken over, (e) from its takeover to the
+snapshot that has learned all labels. Starting a process and joining a group is in none of them.
 
 The events are simulated customers': some two each a day, in visits of a few events within 40 minutes, over ten days.
 With a score at most once an hour and a training snapshot once a week that makes 0.76 scoring points an event, of which
 0.40 are told, 0.05 labels and 0.01 alerts; workers score with a model that has learned 2,300 labels of other customers.
---full adds a Zipf-skewed set of customers and a log. When the machine is so busy that all repetitions would take more
+--full adds (d) and (e) on the uniform customers, and (a), (c), (d) and (g) on a Zipf-skewed set of customers and on a
+log. When the machine is so busy that all repetitions would take more
 than 8 minutes, there are fewer.
 
 Exit code 1 if (c) is below 2.5 % of (a), or if one of the two could not be measured.
@@ -35,12 +39,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import machine, say, told
-from benchmarks.throughput import figures, kafka, world
+from benchmarks.throughput import figures, kafka, trainer, world
 from benchmarks.throughput.child import Failed
 from benchmarks.throughput.contenders import (
     CONTENDERS,
@@ -54,7 +58,10 @@ from streams.embedded_broker import EmbeddedBroker
 
 EVENTS = 200_000
 REPETITIONS = 3
-LETTERS = "abcfg"
+LETTERS = "abcdefg"
+# Without --full, and on the other inputs of --full: what others do with them does not depend on who the customers are.
+_USUAL = "abcfg"
+_OTHER_INPUTS = "acdg"
 # A repetition takes a minute on a quiet machine; on a busy one there are fewer rather than a longer wait.
 BUDGET_S = 480.0
 _GET_QUIX = "not measured: python3 -m venv DIR && DIR/bin/pip install quixstreams, then --quix DIR/bin/python"
@@ -91,13 +98,23 @@ def measure(bench: Bench, source: world.Input, chosen: Sequence[Contender], repe
         for contender in chosen
         if samples[contender.label] and f"({contender.letter}) {contender.label}" not in left_out
     ]
-    return {"input": source.about(), "rows": figures.with_ratios(rows), "left_out": left_out, "stages": None}
+    return {
+        "input": source.about(),
+        "rows": figures.with_ratios(rows),
+        "left_out": left_out,
+        "stages": None,
+    }
 
 
 def run_input(
-    broker: EmbeddedBroker, directory: Path, source: world.Input, model: bytes, options: argparse.Namespace
+    broker: EmbeddedBroker,
+    directory: Path,
+    source: world.Input,
+    model: bytes,
+    only: Collection[str],
+    options: argparse.Namespace,
 ) -> dict[str, Any]:
-    """Publish one input and measure everybody on it; then (c) once more with clocks."""
+    """Publish one input and measure everybody on it; then (c) once more with clocks, and (e) on its labels."""
     topic = f"events-{source.name}"
     settings = kafka.settings_of(broker.address, f"published-{source.name}", topic, directory)
     count = len(source.events)
@@ -108,12 +125,17 @@ def run_input(
     ends = asyncio.run(kafka.publish_events(settings, source.events, show))
     say("")
     bench = Bench(broker, directory, topic, ends, model, options.quix)
-    chosen = [contender for contender in CONTENDERS if contender.letter in options.only]
+    chosen = [contender for contender in CONTENDERS if contender.letter in only]
     CONTENDERS[0].measure(bench, f"{source.name}-warm")  # nobody is the first to fetch from a cold broker
     result = measure(bench, source, chosen, options.repetitions)
-    if "c" in options.only:
+    clocked = f"{source.name}-profiled"
+    if "c" in only or "e" in only:
         say("    (c) with clocks in it")
-        result["stages"] = figures.stages(profile(bench, f"{source.name}-profiled"))
+        result["stages"] = figures.stages(profile(bench, clocked))
+    if "e" in only:
+        say("    (e) the trainer")
+        labels = asyncio.run(trainer.labels_of(bench.settings(clocked)))
+        result["trainer"] = trainer.measure(bench, labels, options.repetitions)
     return result
 
 
@@ -132,15 +154,17 @@ def main() -> int:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--full", action="store_true", help="also Zipf-skewed customers, and a log if one is given")
+    parser.add_argument(
+        "--full", action="store_true", help="also (d), (e), Zipf-skewed customers, and a log if one is given"
+    )
     parser.add_argument("--log", type=Path, metavar="FILE", help="with --full: gzipped events, one JSON object a line")
     parser.add_argument("--events", type=int, default=EVENTS, help="so many (default 200,000)")
-    parser.add_argument("--only", default=LETTERS, help="letters of the contenders, such as a,c")
+    parser.add_argument("--only", help="letters of the contenders, such as a,c")
     parser.add_argument("--repetitions", type=int, default=REPETITIONS)
     parser.add_argument("--quix", metavar="PYTHON", help="an interpreter that has quixstreams, for (f)")
     parser.add_argument("--json", metavar="OUT")
     options = parser.parse_args()
-    options.only = set(options.only.replace(",", ""))
+    options.only = set((options.only or (LETTERS if options.full else _USUAL)).replace(",", ""))
     if wrong := sorted(options.only - set(LETTERS)):
         parser.error(f"--only: there is no ({wrong[0]}); there are {', '.join(LETTERS)}")
     if options.events < 1 or options.repetitions < 1:
@@ -158,7 +182,8 @@ def main() -> int:
         EmbeddedBroker(Path(name) / "broker", properties=kafka.BROKER) as broker,
     ):
         for source in sources:
-            result["runs"].append(run_input(broker, Path(name), source, model, options))
+            only = options.only if source is sources[0] else options.only & set(_OTHER_INPUTS)
+            result["runs"].append(run_input(broker, Path(name), source, model, only, options))
             print("\n" + told(result["machine"]) + "\n" + render(result["runs"][-1]), flush=True)
     if options.json:
         Path(options.json).write_text(json.dumps(result, indent=1) + "\n")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import dataclasses
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -14,6 +16,7 @@ from typing import Any
 from benchmarks.throughput import kafka, stock_faust
 from benchmarks.throughput.child import Child, CpuTrace, Failed
 from streams.embedded_broker import EmbeddedBroker
+from streams.settings import Settings
 
 # Faust takes a third of a millisecond an event: 20,000 tell as much as 200,000.
 FAUST_EVENTS = 20_000
@@ -22,6 +25,8 @@ _TIMEOUT_S = 300.0
 WORKER = [sys.executable, "-c", "from streams.cli.main import main; main()", "worker"]
 # The worker's own words, from which on it reads events.
 _TOOK_OVER = "took over ["
+# The first of several workers hears from the group that it has to share when it sends its next heartbeat.
+_SHARED: Mapping[str, Any] = {"kafka_heartbeat_interval_ms": 500}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +68,7 @@ class Bench:
 
     def program(self, run: str, command: Sequence[str]) -> Sample:
         """Measure a program that tells by itself when it started and ended (see `bare`)."""
-        with self._broker_cpu() as broker, self._child(run, command, {}) as child:
+        with self._broker_cpu() as broker, self.child(run, command, {}) as child:
             told = json.loads(child.finish(_TIMEOUT_S))
         start_s, end_s = told["started_s"], told["ended_s"]
         return Sample(
@@ -72,19 +77,49 @@ class Bench:
 
     def worker(self, run: str, command: Sequence[str]) -> Sample:
         """Measure a worker of our engine, from the end of its takeover to its last transaction."""
-        settings = kafka.settings_of(self.broker.address, run, self.topic, self.directory)
+        return self.workers(run, command, 1)
+
+    def workers(self, run: str, command: Sequence[str], count: int) -> Sample:
+        """Measure so many workers of one group, from the moment when each has taken over to the last transaction.
+
+        What some apply before the others are there is not counted.
+        """
+        settings = self.settings(run)
         asyncio.run(kafka.publish_model(settings, self.model))
-        with self._broker_cpu() as broker, self._child(run, command, kafka.environment(settings)) as child:
-            asyncio.run(kafka.await_drained(settings, self.ends, child.check, _TIMEOUT_S))
-            child.stop()
-        start_s = took_over_s((self.directory / f"{run}.log").read_text(errors="replace"))
-        end_s, applied = asyncio.run(kafka.last_commit(settings))
+        names = [f"{run}-{number}" if number else run for number in range(count)]
+        before = asyncio.run(kafka.changelog_ends(settings))
+        with contextlib.ExitStack() as stack:
+            broker = stack.enter_context(self._broker_cpu())
+            children = []
+            for name in names:
+                own = dataclasses.replace(settings, data_dir=str(self.directory / name), **_SHARED if count > 1 else {})
+                children.append(stack.enter_context(self.child(name, command, kafka.environment(own))))
+
+            def check() -> None:
+                for child in children:
+                    child.check()
+
+            asyncio.run(kafka.await_drained(settings, self.ends, check, _TIMEOUT_S))
+            for child in children:
+                child.stop()
+        start_s = max(took_over_s((self.directory / f"{name}.log").read_text(errors="replace")) for name in names)
+        found = asyncio.run(kafka.commits(settings, before))
+        end_s, applied = max(commit.at_s for commit in found), kafka.applied(found)
         if applied != self.events:
             raise Failed(f"{applied:,} of {self.events:,} events are in its changelog")
-        cpu_s, broker_s = child.cpu.between(start_s, end_s), broker.between(start_s, end_s)
-        return Sample(applied, end_s - start_s, cpu_s, broker_s, child.cpu.peak_bytes)
+        applied -= kafka.applied(commit for commit in found if commit.at_s < start_s)
+        if not applied:
+            raise Failed(f"all {self.events:,} events were applied before the last worker was there: take more of them")
+        cpu_s = sum(child.cpu.between(start_s, end_s) for child in children)
+        peak_bytes = sum(child.cpu.peak_bytes for child in children)
+        return Sample(applied, end_s - start_s, cpu_s, broker.between(start_s, end_s), peak_bytes)
 
-    def _child(self, run: str, command: Sequence[str], environment: Mapping[str, str]) -> Child:
+    def settings(self, run: str) -> Settings:
+        """Of a run that reads these events."""
+        return kafka.settings_of(self.broker.address, run, self.topic, self.directory, len(self.ends))
+
+    def child(self, run: str, command: Sequence[str], environment: Mapping[str, str]) -> Child:
+        """A process of a run, whose output goes to a file of its name."""
         return Child(command, environment, self.directory / f"{run}.log")
 
     def _broker_cpu(self) -> CpuTrace:
@@ -92,18 +127,18 @@ class Bench:
         return CpuTrace(self.broker.pid)
 
 
-def took_over_s(log: str) -> float:
-    """When a worker began to read events, by its log: the end of the first takeover.
+def took_over_s(log: str, words: str = _TOOK_OVER) -> float:
+    """When a worker (or a trainer) began to read, by its log: the end of the first takeover.
 
     Raises:
         Failed: it does not say.
     """
     for line in log.splitlines():
-        if _TOOK_OVER in line and line.startswith("{"):
+        if words in line and line.startswith("{"):
             said = json.loads(line)
-            if said["message"].startswith(_TOOK_OVER):
+            if said["message"].startswith(words):
                 return datetime.fromisoformat(said["time"]).timestamp()
-    raise Failed(f"the worker's log has no line with {_TOOK_OVER!r}: what is its first word after a takeover now?")
+    raise Failed(f"the log has no line with {words!r}: what is its first word after a takeover now?")
 
 
 def _bare(bench: Bench, run: str) -> Sample:
@@ -135,6 +170,10 @@ def _product(bench: Bench, run: str) -> Sample:
     return bench.worker(run, WORKER)
 
 
+def _two_products(bench: Bench, run: str) -> Sample:
+    return bench.workers(run, WORKER, 2)
+
+
 def profile(bench: Bench, run: str) -> dict[str, Any]:
     """One more run of the product's worker, with clocks in it; see `benchmarks.throughput.profiled`."""
     out = bench.directory / f"{run}.json"
@@ -160,7 +199,8 @@ FAUST = Contender(
     "b", f"stock Faust, faust.Record, a table on {stock_faust.STORE.partition(':')[0]}", _faust, yardstick=True
 )
 PRODUCT = Contender("c", "churn-signals worker, full job", _product)
+TWO_PRODUCTS = Contender("d", "two churn-signals workers, full job", _two_products)
 QUIX_AT_LEAST_ONCE = Contender("f", "Quix Streams, RocksDB state, at least once", _quix("at-least-once"))
 QUIX_EXACTLY_ONCE = Contender("f", "Quix Streams, RocksDB state, exactly once", _quix("exactly-once"), yardstick=True)
 ENGINE = Contender("g", "our engine, counting, exactly once", _engine)
-CONTENDERS = (BARE, FAUST, QUIX_AT_LEAST_ONCE, QUIX_EXACTLY_ONCE, ENGINE, PRODUCT)
+CONTENDERS = (BARE, FAUST, QUIX_AT_LEAST_ONCE, QUIX_EXACTLY_ONCE, ENGINE, PRODUCT, TWO_PRODUCTS)

@@ -6,10 +6,11 @@ import asyncio
 import contextlib
 import dataclasses
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import GroupCoordinatorNotAvailableError
 
@@ -17,22 +18,22 @@ from benchmarks.throughput.world import CONFIG
 from streams.partitioner import partition_of
 from streams.position import POSITION_KEY, decode
 from streams.settings import Settings, variable
+from streams.topic_reader import consuming, topic_partitions
 from streams.topics import CHANGELOG, EVENTS, MODEL, TOPICS, create_topics, name_of
 
 PARTITIONS = 4
 BROKER = {"log.cleaner.min.compaction.lag.ms": "86400000"}  # a run's changelog is read after it, uncompacted
 _SHOW_EVERY = 10_000
 _POLL_S = 0.25
-_FETCH_BYTES = 4 * 1024 * 1024
 
 
-def settings_of(address: str, run: str, events: str, data_dir: Path) -> Settings:
+def settings_of(address: str, run: str, events: str, data_dir: Path, partitions: int = PARTITIONS) -> Settings:
     """Settings of a run: a group and output topics of its own, the events of everybody."""
     roles = [topic.role for topic in TOPICS if topic not in (EVENTS, CHANGELOG)]
     return Settings(
         kafka_bootstrap_servers=address,
         kafka_group_id=run,
-        partitions=PARTITIONS,
+        partitions=partitions,
         data_dir=str(data_dir / run),
         config=str(CONFIG),
         log_format="json",  # the end of a takeover is read from it
@@ -52,13 +53,13 @@ async def publish_events(
 ) -> list[int]:
     """Create all topics and send the events, as an ordinary producer would; the end offset of each partition."""
     await create_topics(settings)
-    topic, homes, ends = name_of(EVENTS, settings), {}, [0] * PARTITIONS
+    topic, homes, ends = name_of(EVENTS, settings), {}, [0] * settings.partitions
     producer = AIOKafkaProducer(**settings.connection(), enable_idempotence=True, linger_ms=5)
     await producer.start()
     try:
         for number, (key, value) in enumerate(events, 1):
             if key not in homes:
-                homes[key] = partition_of(key, PARTITIONS)
+                homes[key] = partition_of(key, settings.partitions)
             home = homes[key]
             await producer.send(topic, value, key=key, partition=home)
             ends[home] += 1
@@ -82,14 +83,21 @@ async def publish_model(settings: Settings, snapshot: bytes) -> None:
 
 
 async def await_drained(settings: Settings, ends: Sequence[int], check: Callable[[], None], timeout_s: float) -> None:
-    """Until the group's offsets, which a worker commits once a second, stand at the ends of the events.
-
-    One request in a quarter of a second is all that the run notices of it.
+    """Until the workers have told their group that they stand at the ends of the events, as they do once a second.
 
     Raises:
         TimeoutError: not in time.
     """
-    topic = name_of(EVENTS, settings)
+    await await_told(settings, settings.kafka_group_id, name_of(EVENTS, settings), ends, check, timeout_s)
+
+
+async def await_told(
+    settings: Settings, group: str, topic: str, ends: Sequence[int], check: Callable[[], None], timeout_s: float
+) -> None:
+    """Until a group's offsets stand at the ends of a topic's partitions.
+
+    One request in a quarter of a second is all that the run notices of it. Raises as `await_drained`.
+    """
     admin = AIOKafkaAdminClient(**settings.connection())
     await admin.start()
     try:
@@ -98,7 +106,7 @@ async def await_drained(settings: Settings, ends: Sequence[int], check: Callable
                 check()
                 found = {}
                 with contextlib.suppress(GroupCoordinatorNotAvailableError):  # the first group of a new broker
-                    found = await admin.list_consumer_group_offsets(settings.kafka_group_id)
+                    found = await admin.list_consumer_group_offsets(group)
                 at = {tp.partition: offset.offset for tp, offset in found.items() if tp.topic == topic}
                 if all(at.get(number, -1) >= end for number, end in enumerate(ends)):
                     return
@@ -107,31 +115,49 @@ async def await_drained(settings: Settings, ends: Sequence[int], check: Callable
         await admin.close()
 
 
-async def last_commit(settings: Settings) -> tuple[float, int]:
-    """When the run's last transaction was written (wall time, s), and how many input records are applied by then.
+class Commit(NamedTuple):
+    """A transaction of a run: when it was written (the worker's clock), and how far its partition is applied by it."""
 
-    Every transaction ends with a position in the changelog, whose timestamp is the worker's clock at that moment.
+    at_s: float
+    partition: int
+    next_offset: int
+
+
+async def last_commit(settings: Settings) -> tuple[float, int]:
+    """When the run's last transaction was written (wall time, s), and how many input records are applied by then."""
+    found = await commits(settings)
+    return max(commit.at_s for commit in found), applied(found)
+
+
+def applied(found: Iterable[Commit]) -> int:
+    """How many input records so many transactions have applied."""
+    return sum({commit.partition: commit.next_offset for commit in found}.values())
+
+
+async def changelog_ends(settings: Settings) -> list[int]:
+    """Where the changelog's partitions end now."""
+    async with consuming(settings) as consumer:
+        tps = topic_partitions(name_of(CHANGELOG, settings), settings.partitions)
+        return list((await consumer.end_offsets(tps)).values())
+
+
+async def commits(settings: Settings, starts: Sequence[int] = ()) -> list[Commit]:
+    """Every transaction of the run, in order within a partition; those from some offsets on if there was one before.
+
+    Each ends with a position in the changelog, whose timestamp is the worker's clock at that moment.
     """
     topic = name_of(CHANGELOG, settings)
-    consumer = AIOKafkaConsumer(
-        **settings.connection(),
-        isolation_level="read_committed",
-        auto_offset_reset="earliest",
-        enable_auto_commit=False,
-        max_partition_fetch_bytes=_FETCH_BYTES,
-    )
-    last_ms, applied = 0, [0] * PARTITIONS
-    await consumer.start()
-    try:
-        tps = [TopicPartition(topic, number) for number in range(PARTITIONS)]
+    found = []
+    async with consuming(settings) as consumer:
+        tps = topic_partitions(topic, settings.partitions)
         consumer.assign(tps)
         ends = await consumer.end_offsets(tps)
+        for tp, start in zip(tps, starts or [0] * len(tps), strict=True):
+            consumer.seek(tp, start)
         while not all([await consumer.position(tp) >= ends[tp] for tp in tps]):
             for tp, records in (await consumer.getmany(timeout_ms=200, max_records=20_000)).items():
                 for record in records:
                     if record.key == POSITION_KEY:
-                        last_ms = max(last_ms, record.timestamp)
-                        applied[tp.partition] = decode(record.value).next_offset
-    finally:
-        await consumer.stop()
-    return last_ms / 1000, sum(applied)
+                        offset = decode(record.value).next_offset
+                        found.append(Commit(record.timestamp / 1000, tp.partition, offset))
+    return found

@@ -22,6 +22,8 @@ def render(run: Mapping[str, Any]) -> str:
     parts = [_about(run["input"]), "\n".join(_contenders(run["rows"], run["left_out"]))]
     if run["stages"]:
         parts.append("\n".join(_stages(run["stages"])))
+    if "trainer" in run:
+        parts.append(_trainer(run["trainer"]))
     parts.append("\n".join(verdict(run["rows"])))
     return "\n\n".join(part for part in parts if part)
 
@@ -68,6 +70,14 @@ def _stages(stages: Mapping[str, Any]) -> Iterator[str]:
     yield f"of the changelog's, keys and values: {kinds}"
 
 
+def _trainer(found: Mapping[str, Any]) -> str:
+    rate = found["rate"]
+    return (
+        f"(e) churn-signals trainer: {rate['median']:,.0f} labels/s ({rate['min']:,.0f} - {rate['max']:,.0f}) of"
+        f" {found['labels']:,}; {found['cpu_us_per_label']:.1f} us of CPU a label; {found['peak_mib']:.0f} MiB"
+    )
+
+
 def verdict(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """One line for every ratio that was measured."""
     found = {row["letter"]: row for row in rows}
@@ -80,6 +90,11 @@ def verdict(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         yield f"(c) / (b)  {found['c']['ratio']['b']:5.1f} x   aim {AIM_OVER_FAUST} x"
     if "f" in found.get("g", {}).get("ratio", ()):
         yield f"(g) / (f)  {found['g']['ratio']['f']:5.1f} x   aim {AIM_OVER_QUIX} x, exactly once"
+    if {"c", "d"} <= set(found):
+        one, two = found["c"], found["d"]
+        busy = (two["cpu_us_per_event"] + two["broker_cpu_us_per_event"]) / two["us_per_event"]
+        times = two["rate"]["median"] / one["rate"]["median"]
+        yield f"(d) / (c)  {times:5.2f} x   two workers and the broker keep {busy:.1f} processors busy"
     if "c" in found:
         rate = found["c"]["rate"]["median"]
         yield f"(c) {rate:,.0f} events/s; on a quiet machine of two cores {QUIET_RATE:,} are needed"

@@ -18,7 +18,16 @@ import pytest
 from benchmarks.throughput import contenders, figures, kafka, world
 from benchmarks.throughput.__main__ import exit_code, main
 from benchmarks.throughput.child import Child, CpuTrace, Failed
-from benchmarks.throughput.contenders import BARE, ENGINE, FAUST, PRODUCT, QUIX_AT_LEAST_ONCE, QUIX_EXACTLY_ONCE, Sample
+from benchmarks.throughput.contenders import (
+    BARE,
+    ENGINE,
+    FAUST,
+    PRODUCT,
+    QUIX_AT_LEAST_ONCE,
+    QUIX_EXACTLY_ONCE,
+    TWO_PRODUCTS,
+    Sample,
+)
 from benchmarks.throughput.counting import Counting
 from benchmarks.throughput.stopwatch import REST, Renamed, Stopwatch
 from benchmarks.throughput.table import render, verdict
@@ -302,7 +311,12 @@ def _run(bare: float, product: float) -> dict[str, Any]:
         figures.row(PRODUCT, [_sample(product, cpu_s=0.1)]),
     ]
     about = world.uniform(200, customers=50).about()
-    return {"input": about, "rows": figures.with_ratios(rows), "left_out": {"(g) x": "failed: y"}, "stages": None}
+    return {
+        "input": about,
+        "rows": figures.with_ratios(rows),
+        "left_out": {"(g) x": "failed: y"},
+        "stages": None,
+    }
 
 
 def test_rows_carry_spread_and_ratios() -> None:
@@ -352,6 +366,25 @@ def test_the_table_shows_everything_that_was_measured_and_why_something_was_not(
     assert "90.00" in shown  # all: 80 us of the main thread, 10 of the consumer's
     assert "scores 50 in 0.760" in shown
     assert "profiles 40.0" in shown
+
+
+def test_two_workers_are_told_beside_one_with_what_they_use() -> None:
+    """Rule: (d) in units of (c), and how many processors it kept busy with the broker beside it; no gate."""
+    found = [
+        figures.row(PRODUCT, [Sample(1_000, 0.1, 0.1, 0.01, 1)]),
+        figures.row(TWO_PRODUCTS, [Sample(1_000, 0.08, 0.13, 0.014, 1)]),
+    ]
+    assert "(d) / (c)   1.25 x   two workers and the broker keep 1.8 processors busy" in list(
+        verdict(figures.with_ratios(found))
+    )
+
+
+def test_the_trainer_has_a_line_of_its_own() -> None:
+    """Labels are no events: the rate stands under the table."""
+    rate = {"min": 9_000.0, "median": 10_000.0, "max": 11_000.0}
+    trainer = {"labels": 47_000, "rate": rate, "cpu_us_per_label": 98.0, "peak_mib": 120.0}
+    shown = render({**_run(300_000, 9_000), "trainer": trainer})
+    assert "(e) churn-signals trainer: 10,000 labels/s (9,000 - 11,000) of 47,000; 98.0 us of CPU a label" in shown
 
 
 def test_arguments_that_cannot_be_are_refused_before_anything_starts(

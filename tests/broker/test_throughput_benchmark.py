@@ -15,14 +15,17 @@ from streams.embedded_broker import EmbeddedBroker
 @pytest.mark.timeout(180)
 def test_a_small_run_has_all_figures(broker: EmbeddedBroker, tmp_path: Path) -> None:
     """3,000 events, one repetition: rates for all, stages for the worker, and a way to get what is not there."""
-    options = argparse.Namespace(only=set("abcfg"), repetitions=1, quix=None)
-    run = run_input(broker, tmp_path, world.uniform(3_000, customers=200), world.learned_model(), options)
+    options = argparse.Namespace(repetitions=1, quix=None)
+    source = world.uniform(3_000, customers=200)
+    run = run_input(broker, tmp_path, source, world.learned_model(), set("abcefg"), options)
     rows = {row["letter"]: row for row in run["rows"]}
     assert sorted(rows) == ["a", "b", "c", "g"], run["left_out"]
     assert all(row["rate"]["median"] > 0 for row in rows.values())
     assert [rows[letter]["events"] for letter in "abcg"] == [9_000, 3_000, 3_000, 3_000]  # (a) reads it three times
     assert 0 < rows["c"]["ratio"]["a"] < 1
     assert all("pip install quixstreams" in why for why in run["left_out"].values())
+    assert run["trainer"]["labels"] > 0
+    assert run["trainer"]["rate"]["median"] > 0
     stages = run["stages"]
     assert stages["events"] == 3_000
     assert all(us >= 0 for us in stages["us_per_event"].values())

@@ -1,0 +1,165 @@
+"""As many customers as wanted, each with the state and the next events of one of two thousand simulated ones."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import Any, NamedTuple
+
+import orjson
+
+from benchmarks.throughput import world
+from models.backtest import MemoryStore
+from models.duration import rfc3339
+from models.primitives import DAY_MS
+from models.store import PROFILE, SUMS
+from streams.model_reader import Snapshot
+from streams.partitioner import partition_of
+from streams.processor import EventProcessor, Shared
+from streams.settings import Settings
+
+SAMPLES = 2_000
+# Ten days, as in the other benchmarks: twenty events of each.
+_SAMPLE_EVENTS = 40_000
+_BATCH_EVENTS = 5_000
+# As simulated: two events a day, in visits of a few within 40 minutes.
+_EVENTS_A_DAY = 2.0
+_MOST_IN_VISIT = 5
+_BETWEEN_MS = 8 * 60_000
+_SEED = 1
+
+Changes = dict[bytes, bytes | None]
+
+
+class Read(NamedTuple):
+    """A record of the log, as a processor sees it."""
+
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    timestamp: int
+    topic: str = "customer-events"
+    partition: int = 0
+    headers: Sequence[tuple[str, bytes]] = ()
+
+
+class Population(NamedTuple):
+    """What is known of the samples when their log ends.
+
+    Attributes:
+        samples: of each customer, (first byte of the key, rest of the key, value) of all records.
+        shared: records of the whole partition: sums of the customers' accounting.
+        names: of the samples.
+        bodies: of the samples' last events, which the next ones are like.
+        state: of the partition.
+        newest_ms: time of the last event.
+    """
+
+    samples: list[list[tuple[bytes, bytes, bytes]]]
+    shared: Changes
+    names: list[bytes]
+    bodies: list[dict[str, Any]]
+    state: bytes
+    newest_ms: int
+
+    def state_of(self, number: int) -> Changes:
+        """Every record of a customer, who is like one of the samples."""
+        sample, name = number % len(self.names), name_of(number)
+        own = self.names[sample]
+        return {kind + name + rest: value.replace(own, name) for kind, rest, value in self.samples[sample]}
+
+
+def name_of(number: int) -> bytes:
+    """A customer's id: as long as those of the samples, so that one can take the place of the other in a record.
+
+    >>> name_of(7)
+    b'c000007'
+    """
+    return b"c%06d" % number
+
+
+def folded(events: Sequence[tuple[bytes, bytes]], model: bytes) -> tuple[MemoryStore, bytes, int]:
+    """What a worker's only partition would hold after these events, its state, and the newest event's time."""
+    shared = Shared(Settings(), world.definition(), 1)
+    shared.on_snapshot(Snapshot(model, 0))
+    store, state = MemoryStore(), b""
+    processor = EventProcessor(shared, 0, _Due(store), None)
+    records = [Read(offset, key, value, 0) for offset, (key, value) in enumerate(events)]
+    while records:
+        effects = processor.process(records[:_BATCH_EVENTS], None)
+        store.apply(effects.changes)
+        processor.committed()
+        state = effects.state
+        records = records[effects.consumed or 0 :]
+    assert processor.newest_event_ms is not None
+    return store, state, processor.newest_event_ms
+
+
+def sampled(model: bytes, customers: int = SAMPLES, events: int = _SAMPLE_EVENTS) -> Population:
+    """Fold the samples' events."""
+    log = list(islice(world.endless(customers), events))
+    store, state, newest_ms = folded(log, model)
+    names = sorted(key[1:] for key in store.records if key[:1] == PROFILE)
+    places = {name: place for place, name in enumerate(names)}
+    samples: list[list[tuple[bytes, bytes, bytes]]] = [[] for _ in names]
+    length = len(name_of(0))
+    shared: Changes = {}
+    for key, value in store.records.items():
+        if key[:1] == SUMS:
+            shared[key] = value
+            continue
+        samples[places[key[1 : 1 + length]]].append((key[:1], key[1 + length :], value))
+    bodies = [orjson.loads(value) for _, value in log[events // 2 :]]
+    return Population(samples, shared, names, bodies, state, newest_ms)
+
+
+def dealt(population: Population, customers: int, partitions: int, size: int) -> list[Iterator[Changes]]:
+    """The state of so many customers by partition, in transactions of so many customers each."""
+    homes: list[list[int]] = [[] for _ in range(partitions)]
+    for number in range(customers):
+        homes[partition_of(name_of(number), partitions)].append(number)
+    dice = random.Random(_SEED)
+    for here in homes:
+        dice.shuffle(here)
+
+    def transactions(here: list[int]) -> Iterator[Changes]:
+        changes: Changes = dict(population.shared)
+        for first in range(0, len(here), size):
+            for number in here[first : first + size]:
+                changes |= population.state_of(number)
+            yield changes
+            changes = {}
+
+    return [transactions(here) for here in homes]
+
+
+def events(population: Population, customers: int, count: int) -> list[tuple[bytes, bytes]]:
+    """The next events of so many customers in order: two a day of each, so more customers have fewer each."""
+    dice = random.Random(_SEED)
+    span_ms = int(count / (customers * _EVENTS_A_DAY) * DAY_MS)
+    planned: list[tuple[int, int]] = []
+    while len(planned) < count:
+        at_ms, customer = dice.randrange(span_ms), dice.randrange(customers)
+        visit = range(dice.randint(1, _MOST_IN_VISIT))
+        planned += [(at_ms + step * _BETWEEN_MS, customer) for step in visit]
+    planned = sorted(planned[:count])
+    found = []
+    for number, (at_ms, customer) in enumerate(planned):
+        name = name_of(customer)
+        body = population.bodies[dice.randrange(len(population.bodies))]
+        moment = rfc3339(population.newest_ms + 1 + at_ms)
+        told = body | {"messageId": f"g{number}", "userId": name.decode(), "timestamp": moment}
+        found.append((name, orjson.dumps(told)))
+    return found
+
+
+class _Due:
+    """A fold's store, which also tells when something is due first."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self.get_many = store.get_many
+        self.due = store.due
+
+    def next_due_ms(self) -> int | None:
+        return None
