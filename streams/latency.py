@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from typing import Final
 
-import numpy as np
 from prometheus_client.samples import Exemplar
 
 from streams.tally import Tally
 
 # A transaction takes some 10 ms, a full batch some 0.5 s, an outage after a crash some 15 s; above an hour is a replay.
 BUCKETS_S: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0)
-_EDGES: Final = np.array(BUCKETS_S)
 _NAMES: Final = (*map(str, BUCKETS_S), "+Inf")
 
 
@@ -34,11 +33,11 @@ class Histogram:
 
     def observe(self, seconds: Sequence[float], labels: Callable[[int], dict[str, str]], at_s: float) -> None:
         """Take in observations made at one time; `labels` gives those of one of them, for the few that are examples."""
-        places: list[int] = np.searchsorted(_EDGES, seconds).tolist()
         self.sum_s += sum(seconds)
-        newest: dict[int, int] = {}
-        for i, place in enumerate(places):
-            self._counts[place] += 1
+        counts, newest = self._counts, dict[int, int]()
+        for i, waited in enumerate(seconds):
+            place = bisect_left(BUCKETS_S, waited)
+            counts[place] += 1
             newest[place] = i
         for place, i in newest.items():
             self._examples[place] = Exemplar(labels(i), seconds[i], at_s)
