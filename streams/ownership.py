@@ -85,7 +85,7 @@ class Ownership:
         partitions: how many the input had at the start; another number moves customers away from their profiles.
         taking_since: partition -> when its takeover began, monotonic seconds, as long as it lasts.
         rebalances: assignments by the group.
-        losses: batches given up, by why.
+        given_up: batches that were, by why.
         failed: done with the error that must end the worker.
 
     A partition that is revoked finishes its batch within five seconds or gives it up. If it comes back in the next
@@ -101,7 +101,7 @@ class Ownership:
         self.recovering: dict[int, tuple[int, int]] = {}
         self.taking_since: dict[int, float] = {}
         self.rebalances = 0
-        self.losses: Counter[str] = Counter()
+        self.given_up: Counter[str] = Counter()
         self.generation = -1
         self.partitions = sys.maxsize
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -199,7 +199,7 @@ class Ownership:
         for number, task in running.items():
             error = None if task.cancelled() else task.exception()
             if task.cancelled() or error is not None:
-                self.losses[tally.REVOKED] += 1
+                self.given_up[tally.REVOKED] += 1
                 log.warning(
                     "partition %d: gave up its batch at revocation (%s)",
                     number,
@@ -341,7 +341,7 @@ class Ownership:
         if not isinstance(error, _LOSSES):
             self._fail(error)
             return
-        self.losses[_why(error)] += 1
+        self.given_up[_why(error)] += 1
         partition = self.owned.pop(number)  # at once: what failed must never be resumed
         place = {"topic": self.names.input, "partition": number, "offset": partition.position}
         log.warning("partition %d: %s", number, error, **place)

@@ -33,7 +33,7 @@ def of_worker(worker: Worker, watch: BrokerWatch, model: Model) -> Samples:
         yield "input_partitions", (), ownership.partitions
     yield "rebalances", (), ownership.rebalances
     for reason in LOSSES:
-        yield "transactions_aborted", (reason,), ownership.losses[reason]
+        yield "transactions_aborted", (reason,), ownership.given_up[reason]
     yield from _model(*model())
     yield from _takeovers(ownership)
     for number, progress in status.items():

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from harness import Run, scenario
 
-from streams.errors import ConfigurationError, OwnershipLost
+from streams.errors import ConfigurationError, Fenced
 from streams.processing import Output
 from streams.topics import ALERTS, CHANGELOG, MODEL, name_of
 from streams.transactions import FencedProducer
@@ -22,7 +22,7 @@ def test_a_new_owner_locks_the_old_one_out(new_run: Callable[..., Run]) -> None:
         old = await FencedProducer.open(run.settings, "id")
         await old.commit([Output(alerts, 0, b"k", b"old")])
         new = await FencedProducer.open(run.settings, "id")
-        with pytest.raises(OwnershipLost, match="fenced"):
+        with pytest.raises(Fenced, match="fenced"):
             await old.commit([Output(alerts, 0, b"k", b"zombie")])
         await old.discard()
         await new.commit([Output(alerts, 0, b"k", b"new")])

@@ -71,7 +71,7 @@ def worker(*numbers: int) -> Any:
         recovering={7: (1, 2)},
         taking_since={7: 0.0},
         rebalances=1,
-        losses=Counter(),
+        given_up=Counter(),
         partitions=8,
         names=SimpleNamespace(input="events"),
         owned=owned,
