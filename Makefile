@@ -90,6 +90,11 @@ audit: $(STAMP)  ## known vulnerabilities of every pinned package (3: nobody ans
 debian-tools:  ## promtool, and a browser for tests, from Debian's packages; tests without theirs are skipped
 	apt-get update -q && apt-get install -y -q --no-install-recommends prometheus chromium chromium-driver
 
+.PHONY: node-tools
+node-tools:  ## KafkaJS, with which tests run the JavaScript of docs/alerts.md; npm from Debian's packages if there is none
+	command -v npm >/dev/null || { apt-get update -q && apt-get install -y -q --no-install-recommends nodejs npm; }
+	cd tests/javascript && npm ci
+
 screenshots: $(STAMP)  ## pictures of the console, in docs/images (needs Chromium: debian-tools)
 	$(BIN)/python -m tests.browser.screenshots
 

@@ -14,6 +14,8 @@ TOPIC = "__streams.errors.topic"
 PARTITION = "__streams.errors.partition"
 OFFSET = "__streams.errors.offset"
 REASON = "churn.reason"
+# Of an alert event that a webhook did not take: which route gave it up.
+ROUTE = "churn.route"
 
 # Reasons besides those of `models.rejected.REASONS`.
 MISROUTED = "misrouted"
@@ -65,7 +67,7 @@ class DeadLetter:
     def of(cls, record: Any) -> DeadLetter:
         """From a record of the dead-letter topic; one that somebody else wrote there has no reason."""
         said = {name: (value or b"").decode("utf-8", "replace") for name, value in record.headers}
-        ours = {EXCEPTION, MESSAGE, TOPIC, PARTITION, OFFSET, REASON}
+        ours = {EXCEPTION, MESSAGE, TOPIC, PARTITION, OFFSET, REASON, ROUTE}
         return cls(
             record.partition,
             record.offset,

@@ -17,6 +17,7 @@ NAMES: Final = (
     "after-store",  # local store written, the processor not told
     "before-group-commit",  # everything done but the offset that serves lag monitoring
     "mid-recovery",  # some of the changelog read
+    "before-notify-commit",  # an alert delivered to a webhook, the offset not committed
     "mid-snapshot",  # the trainer has sent a snapshot, not committed
 )
 

@@ -74,7 +74,7 @@ class Health:
     """Everything that `/healthz` and `/readyz` say of a process.
 
     Attributes:
-        role: worker or trainer.
+        role: worker, trainer or notify.
         pulses: loops that must turn.
         readiness: conditions of serving; those of a part that has not started yet are not there, `started` says so.
         started: all parts that have conditions were added.

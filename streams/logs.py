@@ -18,7 +18,7 @@ import os
 import sys
 import threading
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from importlib.metadata import version
 from types import TracebackType
@@ -69,13 +69,14 @@ def get_logger(name: str) -> structlog.stdlib.BoundLogger:
 log = get_logger(__name__)
 
 
-def configure(settings: Settings, role: str | None = None) -> None:
+def configure(settings: Settings, role: str | None = None, secrets: Iterable[str] = ()) -> None:
     """Our own words at the chosen level, those of the libraries when something is wrong; all of them to stderr.
 
-    With a role, the first line says what runs here: role, version, group and brokers.
+    With a role, the first line says what runs here: role, version, group and brokers. `secrets` are masked as those of
+    the settings are.
     """
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(formatter(settings, terminal=sys.stderr.isatty()))
+    handler.setFormatter(formatter(settings, terminal=sys.stderr.isatty(), secrets=secrets))
     handler.addFilter(Discreet())
     debugging = settings.log_level == "DEBUG"
     if not debugging:
@@ -98,14 +99,14 @@ def configure(settings: Settings, role: str | None = None) -> None:
         _introduce(settings, role)
 
 
-def formatter(settings: Settings, *, terminal: bool) -> logging.Formatter:
+def formatter(settings: Settings, *, terminal: bool, secrets: Iterable[str] = ()) -> logging.Formatter:
     """What makes a line of a record: text, or JSON for `CHURN_LOG_FORMAT=json` and where nobody sits."""
     as_json = settings.log_format == "json" or (settings.log_format == "auto" and not terminal)
     return structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=[structlog.stdlib.ExtraAdder(allow=FIELDS), _facts],
         processors=[
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-            _Mask(settings),
+            _Mask(settings, secrets),
             _as_json if as_json else _as_text,
         ],
     )
@@ -211,11 +212,11 @@ class Seldom(logging.Filter):
 
 
 class _Mask:
-    """Replaces every secret of the settings, wherever it turns up: a net beneath all other care."""
+    """Replaces every secret of the settings, and others, wherever it turns up: a net beneath all other care."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, others: Iterable[str]) -> None:
         secrets = [getattr(settings, f.name) for f in dataclasses.fields(settings) if f.metadata["secret"]]
-        self._secrets = [secret for secret in secrets if secret]
+        self._secrets = [secret for secret in (*secrets, *others) if secret]
 
     def __call__(self, _logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:
         return {name: self._masked(value) if isinstance(value, str) else value for name, value in line.items()}

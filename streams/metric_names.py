@@ -14,6 +14,7 @@ from models.point import DECISIVE, EVENT, SILENCE, SNAPSHOT
 from models.rejected import REASONS
 from streams.dead_letters import MISROUTED, PROCESSING_ERROR
 from streams.fold_tally import CENSORED, SUPPRESSED
+from streams.notify.outcomes import ATTEMPTS, ENDS
 from streams.tally import LOSSES, OUTCOMES, STAGES, Key
 
 PREFIX: Final = "churn_signals_"
@@ -30,7 +31,9 @@ VALUES: Final[dict[str, tuple[str, ...]]] = {
     "label": ("0", "1", CENSORED),
     "stage": STAGES,
     "member": ("answer", "champion", "challenger", "prior"),
-    "role": ("worker", "trainer"),
+    "role": ("worker", "trainer", "notify"),
+    "outcome of notify_events": ENDS,
+    "outcome of notify_attempts": ATTEMPTS,
 }
 """What labels can be, where that is known beforehand: by the label or, where two metrics differ, label and metric."""
 
@@ -41,7 +44,7 @@ class Metric(NamedTuple):
     Attributes:
         short: its name without prefix and suffix.
         kind: gauge, counter, histogram or info.
-        role: which process has it: worker, trainer or both.
+        role: which process has it: worker, trainer, notify or all.
         labels: beside those that Prometheus adds.
         sentence: what it says.
     """
@@ -83,14 +86,14 @@ PROCESS: Final = (
     Metric(
         "build",
         "info",
-        "both",
+        "all",
         ("version", "python", "faust", "aiokafka", "river", "rocksdict"),
         "What runs: this program's version, and those of what it stands on.",
     ),
-    Metric("ready", "gauge", "both", ("role",), "1 if /readyz says so, else 0."),
-    Metric("check", "gauge", "both", ("role", "check"), "1 for each condition of /readyz that holds."),
-    Metric("data_free_bytes", "gauge", "both", (), "Room on the disk of CHURN_DATA_DIR."),
-    Metric("data_size_bytes", "gauge", "both", (), "Size of that disk."),
+    Metric("ready", "gauge", "all", ("role",), "1 if /readyz says so, else 0."),
+    Metric("check", "gauge", "all", ("role", "check"), "1 for each condition of /readyz that holds."),
+    Metric("data_free_bytes", "gauge", "all", (), "Room on the disk of CHURN_DATA_DIR."),
+    Metric("data_size_bytes", "gauge", "all", (), "Size of that disk."),
 )
 
 TOPIC: Final = (
@@ -220,7 +223,32 @@ TRAINER: Final = (
     Metric("model_published_timestamp_seconds", "gauge", "trainer", (), "When this trainer last published."),
 )
 
-METRICS: Final = (*PROCESS, *TOPIC, *COUNTED, *PARTITION, *WORKER, *TRAINER)
+NOTIFIER: Final = (
+    Metric(
+        "notify_events",
+        "counter",
+        "notify",
+        ("route", "outcome"),
+        "Alert events done with, since the start; skipped: the route does not want them.",
+    ),
+    Metric(
+        "notify_attempts", "counter", "notify", ("route", "outcome"), "Requests, since the start; failed: tried again."
+    ),
+    Metric("notify_request_seconds", "counter", "notify", ("route",), "Seconds spent in requests."),
+    Metric("notify_open_events", "gauge", "notify", ("route",), "Alert events taken and not done with."),
+    Metric(
+        "notify_oldest_open_seconds", "gauge", "notify", ("route",), "For how long the oldest of them has been open."
+    ),
+    Metric(
+        "notify_lag_records",
+        "gauge",
+        "notify",
+        ("route", "partition"),
+        "Offsets between what is done with and the last stable one, transaction markers included.",
+    ),
+)
+
+METRICS: Final = (*PROCESS, *TOPIC, *COUNTED, *PARTITION, *WORKER, *TRAINER, *NOTIFIER)
 
 
 def zeros() -> Iterator[Key]:

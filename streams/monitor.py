@@ -14,13 +14,15 @@ from streams.broker_watch import BrokerWatch
 from streams.health import Health, Pulse
 from streams.http_server import HttpServer
 from streams.metrics import Metrics, build, of_process
+from streams.notify.notify_metrics import of_notifier
 from streams.settings import Settings
-from streams.topics import EVENTS, LABELS, name_of
+from streams.topics import ALERTS, EVENTS, LABELS, name_of
 from streams.trainer_metrics import of_trainer
 from streams.worker_metrics import of_worker
 
 if TYPE_CHECKING:
     from streams.learner import ModelLearner
+    from streams.notify.notifier import Notifier
     from streams.processor import Shared
     from streams.trainer_loop import TrainerLoop
     from streams.worker import Worker
@@ -31,7 +33,7 @@ class Monitor:
 
     def __init__(self, settings: Settings, role: str, stop: asyncio.Event) -> None:
         self.health = Health(role, stop)
-        topic = name_of(EVENTS if role == "worker" else LABELS, settings)
+        topic = name_of({"worker": EVENTS, "notify": ALERTS}.get(role, LABELS), settings)
         self.broker = BrokerWatch(settings, topic, self._positions)
         main = asyncio.get_running_loop()
         self.health.pulses.append(Pulse("main loop", lambda: main))
@@ -67,6 +69,12 @@ class Monitor:
         self._trainer = loop
         self.health.readiness.append(loop.checks)
         self._sources.append(lambda: of_trainer(loop, learner, self.broker))
+        self.health.started = True
+
+    def watch_notifier(self, notifier: Notifier) -> None:
+        """It is about to run."""
+        self.health.readiness.append(notifier.checks)
+        self._sources.append(lambda: of_notifier(notifier))
         self.health.started = True
 
 

@@ -100,6 +100,7 @@ class Settings:
     topic_events: str = _setting("customer-events", "Events in.")
     topic_dead_letters: str = _setting("customer-events.dlq", "Rejected events, byte for byte.")
     topic_alerts: str = _setting("churn-alerts", "Alert lifecycle events out.")
+    topic_undelivered: str = _setting("churn-alerts.dlq", "Alert events that a webhook did not take.")
     topic_scores: str = _setting("churn-scores", "Latest score per customer.")
     topic_labels: str = _setting("churn-labels", "Matured training examples.")
     topic_model: str = _setting("churn-model", "Model snapshots.")
@@ -108,6 +109,7 @@ class Settings:
     # This process
     data_dir: str = _setting(".data", "Where local stores are kept; a cache, safe to delete.", unit="directory")
     config: str = _setting("churn.toml", "The churn definition.", unit="file")
+    notify_routes: str = _setting("notify.toml", "Where alerts go: the routes of `notify`.", unit="file")
     clock: str = _setting(
         "auto",
         "When silence is looked at: event time (replays), wall time, or found out per partition.",
@@ -125,7 +127,7 @@ class Settings:
         "", "Host names under which the console may be asked, besides addresses and localhost.", unit="comma separated"
     )
     http_host: str = _setting(
-        "127.0.0.1", "Where a worker or trainer answers /healthz, /readyz and /metrics.", unit="address"
+        "127.0.0.1", "Where a worker, trainer or `notify` answers /healthz, /readyz and /metrics.", unit="address"
     )
     http_port: int = _setting(
         0,
@@ -219,6 +221,10 @@ class Settings:
     def trainer_group(self) -> str:
         """Consumer group of the trainers."""
         return f"{self.kafka_group_id}-trainer"
+
+    def notify_group(self, route: str) -> str:
+        """Consumer group of the processes that deliver to a route: each route has a position of its own."""
+        return f"{self.kafka_group_id}-notify-{route}"
 
     @property
     def compression(self) -> str | None:

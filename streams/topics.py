@@ -64,6 +64,14 @@ DEAD_LETTERS = Topic(
     limit="input",
 )
 ALERTS = Topic("topic_alerts", Partitions.AS_INPUT, "customer id", "alert lifecycle events", "delete")
+UNDELIVERED = Topic(
+    "topic_undelivered",
+    Partitions.AS_INPUT,
+    "customer id",
+    "alert events that a route did not take, as they are in the alerts topic, plus error headers",
+    "delete",
+    limit="input",
+)
 SCORES = Topic(
     "topic_scores", Partitions.AS_INPUT, "customer id", "latest score with reasons, history and alert", "compact"
 )
@@ -104,7 +112,7 @@ CHANGELOG = Topic(
         "delete.retention.ms": str(TOMBSTONE_RETENTION_MS),
     },
 )
-TOPICS = (EVENTS, DEAD_LETTERS, ALERTS, SCORES, LABELS, MODEL, METRICS, CHANGELOG)
+TOPICS = (EVENTS, DEAD_LETTERS, ALERTS, UNDELIVERED, SCORES, LABELS, MODEL, METRICS, CHANGELOG)
 
 
 def name_of(topic: Topic, settings: Settings) -> str:

@@ -15,6 +15,7 @@ from aiokafka.structs import OffsetAndMetadata
 from streams import aiokafka_private as private
 from streams.errors import InputLost, OwnershipLost
 from streams.failpoints import FAILPOINT, failpoint
+from streams.group_consumer import group_consumer
 from streams.health import Check
 from streams.logs import get_logger
 from streams.model_reader import LABELS_OFFSET_HEADER, ModelReader, Snapshot
@@ -31,7 +32,6 @@ _POLL_MS = 200
 _RETRY_S = 1.0
 # Snapshots are deleted after 90 days; one that is the newest must not be.
 _REPUBLISH_AFTER_S = 24 * 3600.0
-_JOIN_HEADROOM_MS = 5_000
 # As often as workers do: who watches lag for ten seconds then sees it move.
 _TELL_EVERY_S = 1.0
 
@@ -83,7 +83,7 @@ class TrainerLoop:
             InputLost: the labels after the newest snapshot were deleted.
         """
         await verify_topics(self.settings)
-        consumer = self._new_consumer()
+        consumer = group_consumer(self.settings, "trainer", self.settings.trainer_group)
         try:
             await consumer.start()
             consumer.subscribe([self._tp.topic], listener=_Listener(self))
@@ -226,24 +226,6 @@ class TrainerLoop:
             await consumer.getmany(timeout_ms=_POLL_MS)
         if self._assigned:
             consumer.resume(self._tp)
-
-    def _new_consumer(self) -> AIOKafkaConsumer:
-        settings = self.settings
-        return AIOKafkaConsumer(
-            **settings.connection(),
-            client_id=settings.client_id("trainer"),
-            group_id=settings.trainer_group,
-            group_instance_id=settings.kafka_group_instance_id or None,
-            enable_auto_commit=False,
-            auto_offset_reset="none",
-            isolation_level="read_committed",
-            max_partition_fetch_bytes=settings.kafka_max_partition_fetch_bytes,
-            session_timeout_ms=settings.kafka_session_timeout_ms,
-            heartbeat_interval_ms=settings.kafka_heartbeat_interval_ms,
-            rebalance_timeout_ms=settings.kafka_rebalance_timeout_ms,
-            max_poll_interval_ms=settings.kafka_max_poll_interval_ms,
-            request_timeout_ms=settings.kafka_rebalance_timeout_ms + _JOIN_HEADROOM_MS,
-        )
 
 
 class _Listener(ConsumerRebalanceListener):

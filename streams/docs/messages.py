@@ -8,7 +8,7 @@ from typing import Any, Final
 from streams import dead_letters
 from streams.model_reader import LABELS_OFFSET_HEADER
 from streams.processor import FORWARDED, TIMESTAMP
-from streams.topics import ALERTS, CHANGELOG, DEAD_LETTERS, EVENTS, LABELS, METRICS, MODEL, SCORES, Topic
+from streams.topics import ALERTS, CHANGELOG, DEAD_LETTERS, EVENTS, LABELS, METRICS, MODEL, SCORES, UNDELIVERED, Topic
 
 JSON: Final = "application/json"
 BYTES: Final = "application/octet-stream"
@@ -97,6 +97,16 @@ _RETENTION: Final[dict[str, Any]] = {
     "required": ["partition", "plan", "source", "cohort", "scale", "first", "sums"],
 }
 
+_ALERT_HEADERS: Final = {
+    "ce_specversion": "1.0",
+    "ce_id": "alert_id-seq, the same in every replay: forget what has been seen by it.",
+    "ce_source": "/churn-signals",
+    "ce_type": "churn.alert.TYPE.v1",
+    "ce_time": "When the change happened, in event time.",
+    "ce_subject": "The customer id.",
+    "content-type": JSON,
+}
+
 MESSAGES: Final[dict[str, Message]] = {  # by the role of the topic
     EVENTS.role: Message(
         "event",
@@ -137,15 +147,23 @@ MESSAGES: Final[dict[str, Message]] = {  # by the role of the topic
         "One change of an alert, a CloudEvent in binary mode",
         _schema("alert"),
         _key(ALERTS, **_CUSTOMER),
+        _headers(_ALERT_HEADERS),
+    ),
+    UNDELIVERED.role: Message(
+        "undelivered",
+        "An alert event that a route did not take, and why",
+        _schema("alert"),
+        _key(UNDELIVERED, **_CUSTOMER),
         _headers(
             {
-                "ce_specversion": "1.0",
-                "ce_id": "alert_id-seq, the same in every replay: forget what has been seen by it.",
-                "ce_source": "/churn-signals",
-                "ce_type": "churn.alert.TYPE.v1",
-                "ce_time": "When the change happened, in event time.",
-                "ce_subject": "The customer id.",
-                "content-type": JSON,
+                **_ALERT_HEADERS,
+                dead_letters.EXCEPTION: "Undelivered.",
+                dead_letters.MESSAGE: "What the receiver answered, or why nothing was sent.",
+                dead_letters.TOPIC: "Where the event stands: its topic.",
+                dead_letters.PARTITION: "Its partition.",
+                dead_letters.OFFSET: "Its offset.",
+                dead_letters.REASON: "One of a fixed set: alerts.md.",
+                dead_letters.ROUTE: "The route's name.",
             }
         ),
     ),

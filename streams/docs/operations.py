@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from streams.settings import Settings
-from streams.topics import ALERTS, CHANGELOG, DEAD_LETTERS, EVENTS, LABELS, METRICS, MODEL, SCORES, Topic
+from streams.topics import ALERTS, CHANGELOG, DEAD_LETTERS, EVENTS, LABELS, METRICS, MODEL, SCORES, UNDELIVERED, Topic
 
 ROLES: Final = {
     "publisher": "Your applications that say what customers do; and `publish`, `simulate` and `dlq replay`.",
     "worker": "`churn-signals worker`.",
     "trainer": "`churn-signals trainer`.",
+    "notifier": "`churn-signals notify`.",
     "alert-consumer": "Your programs that act on alerts.",
     "score-consumer": "Your programs that look up what is known of a customer.",
     "dashboard": "Your programs that show how good the model is, and retention.",
@@ -49,6 +51,14 @@ def _trainers(settings: Settings) -> dict[str, Any]:
     return {"type": "string", "enum": [settings.trainer_group]}
 
 
+def _notifiers(settings: Settings) -> dict[str, Any]:
+    return {"type": "string", "pattern": f"^{re.escape(settings.notify_group(''))}[a-z0-9-]+$"}
+
+
+def _again(settings: Settings) -> dict[str, Any]:
+    return {"type": "string", "pattern": f"^{re.escape(settings.notify_group(''))}[a-z0-9-]+\\.again$"}
+
+
 def _own(settings: Settings) -> dict[str, Any]:
     taken = [settings.kafka_group_id, settings.trainer_group]
     return {"type": "string", "description": "A name of your own.", "not": {"enum": taken}}
@@ -70,9 +80,15 @@ OPERATIONS: Final = (
     Operation("trainer", "receive", MODEL, "Goes on from the newest snapshot; in no group."),
     Operation("trainer", "send", MODEL, "Publishes what it has learned."),
     Operation("trainer", "send", METRICS, "Tells how good the model has been."),
+    Operation(
+        "notifier", "receive", ALERTS, "Delivers each event to a webhook, in a group for each route.", _notifiers
+    ),
+    Operation("notifier", "send", UNDELIVERED, "Keeps what a route does not take."),
+    Operation("notifier", "receive", UNDELIVERED, "Delivers it once more: notify --again.", _again),
     Operation("alert-consumer", "receive", ALERTS, "Acts on alerts, once by ce_id.", _own),
     Operation("alert-consumer", "send", EVENTS, "Answers: Alert Acknowledged, Alert Snoozed, Alert Dismissed."),
     Operation("score-consumer", "receive", SCORES, "Keeps the newest record of each customer.", _own),
     Operation("dashboard", "receive", METRICS, "Keeps the newest record of each key.", _own),
     Operation("operator", "receive", DEAD_LETTERS, "Looks at what was refused, and sends it again.", _own),
+    Operation("operator", "receive", UNDELIVERED, "Looks at what a route did not take.", _own),
 )

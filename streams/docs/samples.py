@@ -24,6 +24,7 @@ from models.space import FeatureSpace
 from streams.dead_letters import dead_letter
 from streams.docs import alerts
 from streams.learner import ModelLearner
+from streams.notify.delivery import undelivered
 from streams.partitioner import partition_of
 from streams.settings import Settings
 
@@ -54,6 +55,7 @@ def samples(name: str) -> list[Sample]:
         "event": _events,
         "dead_letter": _dead_letters,
         "alert": _alerts,
+        "undelivered": _undelivered,
         "score": lambda: [Sample("newest", _shown(written().score), {})],
         "label": lambda: [Sample("matured", _shown(json.loads(written().labels[-1])), {})],
         "metric": _metrics,
@@ -96,21 +98,34 @@ def _dead_letters() -> list[Sample]:
     refused = decode(REFUSED, [], None)
     assert isinstance(refused, Rejected)
     settings = Settings()
-    record = ConsumerRecord(
-        topic=settings.topic_events,
-        partition=3,
-        offset=1042,
-        timestamp=1_741_599_000_000,
-        timestamp_type=0,
-        key=b"c-1042",
-        value=REFUSED,
-        checksum=None,
-        serialized_key_size=6,
-        serialized_value_size=len(REFUSED),
-        headers=(),
-    )
+    record = _record(settings.topic_events, 3, 1042, b"c-1042", REFUSED, ())
     letter = dead_letter(settings.topic_dead_letters, record, refused.reason, refused.message, "Rejected")
     return [Sample(refused.reason, REFUSED.decode(), _texts(letter.headers))]
+
+
+def _undelivered() -> list[Sample]:
+    [alert] = _alerts()
+    settings, key = Settings(), alert.payload["customer"]["id"].encode()
+    headers = tuple((name, text.encode()) for name, text in alert.headers.items())
+    record = _record(settings.topic_alerts, 1, 77, key, b"", headers)
+    letter = undelivered(settings.topic_undelivered, record, "desk", "refused", "status 404")
+    return [Sample("refused", alert.payload, _texts(letter.headers))]
+
+
+def _record(topic: str, partition: int, offset: int, key: bytes, value: bytes, headers: Any) -> Any:
+    return ConsumerRecord(
+        topic=topic,
+        partition=partition,
+        offset=offset,
+        timestamp=1_741_599_000_000,
+        timestamp_type=0,
+        key=key,
+        value=value,
+        checksum=None,
+        serialized_key_size=len(key),
+        serialized_value_size=len(value),
+        headers=headers,
+    )
 
 
 def _alerts() -> list[Sample]:

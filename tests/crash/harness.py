@@ -54,7 +54,7 @@ class Run:
             log_format="text",
             **{
                 f"topic_{role}": f"{name}-{role}"
-                for role in ("events", "dead_letters", "alerts", "scores", "labels", "model", "metrics")
+                for role in ("events", "dead_letters", "alerts", "undelivered", "scores", "labels", "model", "metrics")
             },
             # Six seconds is the least that the broker accepts: tests wait for crashed members.
             **{"kafka_session_timeout_ms": 6_000, "kafka_heartbeat_interval_ms": 1_500, **changes},  # type: ignore[arg-type]

@@ -12,7 +12,7 @@ from streams.failpoints import NAMES
 from tests.crash.harness import Run, scenario
 
 # The trainer has a test of its own.
-PLACES = [name for name in NAMES if name not in ("mid-snapshot", "mid-recovery")]
+PLACES = [name for name in NAMES if name not in ("mid-snapshot", "mid-recovery", "before-notify-commit")]
 RATE = 2_500.0
 
 

@@ -29,7 +29,7 @@ from streams.topics import ALERTS, CHANGELOG, EVENTS, LABELS, METRICS, MODEL, SC
 
 OFFICIAL = Path(__file__).parent / "schemas" / "asyncapi-3.0.0.json.gz"
 SAID: dict[str, Any] = yaml.safe_load((DOCS / "asyncapi.yaml").read_text(encoding="utf-8"))
-WITH_EXAMPLES = ("event", "dead_letter", "alert", "score", "label", "metric")
+WITH_EXAMPLES = ("event", "dead_letter", "alert", "undelivered", "score", "label", "metric")
 
 
 @pytest.fixture(scope="module")
@@ -194,7 +194,7 @@ def test_operations_are_those_of_the_page_on_topics() -> None:
     for topic in TOPICS:
         for action, cell in zip(("send", "receive"), rows[name_of(topic, Settings())], strict=True):
             roles = {o.role for o in OPERATIONS if o.topic is topic and o.action == action}
-            for role in ("worker", "trainer"):
+            for role in ("worker", "trainer", "notifier"):
                 assert (role in roles) == (role in cell), (topic.role, action, role)
     outside = {(o.role, o.action, o.topic.role) for o in OPERATIONS}
     assert {("publisher", "send", EVENTS.role), ("alert-consumer", "receive", ALERTS.role)} <= outside
@@ -212,8 +212,16 @@ def test_only_those_who_join_a_group_have_one() -> None:
     validator = jsonschema.Draft7Validator(groups["alertConsumerReceivesAlerts"])
     assert validator.is_valid("desk")
     assert not validator.is_valid(settings.kafka_group_id)
-    inside = [name for name in groups if name.startswith(("worker", "trainer"))]
-    assert sorted(inside) == ["trainerReceivesLabels", "workerReceivesEvents"]
+    notifiers = jsonschema.Draft7Validator(groups["notifierReceivesAlerts"])
+    assert notifiers.is_valid(settings.notify_group("desk"))
+    assert not notifiers.is_valid("desk")
+    inside = [name for name in groups if name.startswith(("worker", "trainer", "notifier"))]
+    assert sorted(inside) == [
+        "notifierReceivesAlerts",
+        "notifierReceivesUndelivered",
+        "trainerReceivesLabels",
+        "workerReceivesEvents",
+    ]
     assert not any("Sends" in name for name in groups)
 
 

@@ -9,7 +9,6 @@ import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import click
 import pytest
@@ -262,17 +261,6 @@ def test_the_answers_to_alerts_are_events_that_the_policy_understands() -> None:
     assert handled[1] is not None
     assert handled[1].until_ms
     assert handled[2] == Handling("dismiss")
-
-
-def test_the_reader_of_alerts_handles_each_event_once() -> None:
-    """The page's own code, over all that was told of the simulated customers, twice."""
-    (code,) = snippets(page("alerts.md"), "python")
-    names: dict[str, Any] = {}
-    exec(code, names)
-    newest: dict[str, int] = {}
-    stream = [(alert_headers(t.event, t.customer.decode()), t.value) for t in alerts.told()]
-    found = [names["handle"](headers, value, newest) for headers, value in stream + stream]
-    assert [alert["seq"] for alert in found if alert] == [t.event.seq for t in alerts.told()]
 
 
 def test_the_partition_that_topics_md_computes_is_the_one_it_prints(capsys: pytest.CaptureFixture[str]) -> None:

@@ -24,6 +24,8 @@ from streams.health import Health
 from streams.metric_names import METRICS, VALUES
 from streams.metrics import Metrics, build, of_process
 from streams.model_reader import Snapshot
+from streams.notify.courier import Held
+from streams.notify.notify_metrics import of_notifier
 from streams.partition import Progress
 from streams.processor import SPACE
 from streams.settings import Settings
@@ -93,12 +95,19 @@ def trainer() -> tuple[Any, Any]:
     return loop, SimpleNamespace(model=stand_in, skipped=0)
 
 
+def notifier() -> Any:
+    delivery = SimpleNamespace(ends={"delivered": 1}, attempts={"failed": 1}, request_s=0.5)
+    held = {0: Held(2, 1.5, 3), 1: Held(0, 0.0, None)}
+    return SimpleNamespace(couriers=[SimpleNamespace(route=SimpleNamespace(name="desk"), delivery=delivery, held=held)])
+
+
 def everything(tmp_path: Path) -> tuple[Any, ...]:
     health = Health("worker", asyncio.Event())
     return (
         lambda: of_process(health, build(), tmp_path),
         of(0, 1),
         lambda: of_trainer(*trainer(), watch()),
+        lambda: of_notifier(notifier()),
     )
 
 
@@ -120,7 +129,7 @@ def test_a_revoked_partition_s_series_vanish() -> None:
 
 def test_no_label_can_hold_a_customer(tmp_path: Path) -> None:
     """Rule: a label's values are known beforehand, or numbers of partitions, versions, and names of this program's."""
-    open_ones = {"partition", "topic", "check", "version", "python", "faust", "aiokafka", "river", "rocksdict"}
+    open_ones = {"partition", "topic", "check", "route", "version", "python", "faust", "aiokafka", "river", "rocksdict"}
     for metric in METRICS:
         for label in metric.labels:
             assert (metric.values_of(label) is not None) is (label not in open_ones), (metric, label)

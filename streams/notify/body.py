@@ -1,0 +1,136 @@
+"""What is posted instead of the event itself: a shape with texts in it that are Jinja templates of the alert.
+
+The shape is built as data and written as JSON at the end, so that no value can break out of its text. What a template
+puts in is escaped for the receiver as well: a customer whose id is `<!channel>` must not wake up everybody.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any, Final
+
+import orjson
+from jinja2 import StrictUndefined, Template, TemplateError
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+# Slack takes 40,000 characters of text; a receiver that wants the whole event takes the event itself.
+BODY_MAX_BYTES: Final = 128 * 1024
+
+
+def _slack(value: Any) -> str:
+    # These three and no others: api.slack.com, "Formatting text for app surfaces".
+    return str(value).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+ESCAPES: Final[dict[str, Callable[[Any], str]]] = {"slack": _slack, "html": lambda v: html.escape(str(v)), "none": str}
+
+# An alert with everything that a template may ask for: templates are tried on it before anything starts.
+SAMPLE: Final[dict[str, Any]] = {
+    "alert_id": "ba6b51e2626a2eeaff35454088a77ddd",
+    "seq": 1,
+    "dedup_key": "c-1042/43204d335f1f",
+    "type": "opened",
+    "state": "open",
+    "severity": "high",
+    "time": "2024-03-13T02:44:11.275Z",
+    "opened_at": "2024-03-13T02:44:11.275Z",
+    "resolution": None,
+    "snoozed_until": None,
+    "customer": {
+        "id": "c-1042", "account": "acme", "segment": "business", "plan": "pro", "stage": "active", "tenure_days": 71.9
+    },
+    "score": {
+        "probability": 0.2454, "ci90": [0.0517, 0.66], "percentile": 0.9813, "band": "high", "previous": 0.1058,
+        "horizon_days": 30.0, "definition": "43204d335f1f", "model": "704-0", "evidence": "medium",
+        "log_odds": -1.123, "bias": -2.833, "rest": 1.11,
+    },
+    "reasons": [
+        {
+            "code": "USAGE_DROP", "sentence": "activity of four weeks at 52 % of the pace of three months",
+            "feature": "trend_28_90", "value": -0.65, "baseline": None, "contribution": 0.6,
+        }
+    ],
+    "protective": [],
+    "barriers": ["low_quality"],
+    "value": {"mrr": 49.0, "clv": 193.7, "revenue_at_risk": 12.03, "basis": "subscription"},
+    "action": {"playbook": "reengage", "treatment": None},
+    "timing": {
+        "event_time": "2024-03-12T20:44:11.275Z", "scored_at": "2024-03-12T20:44:11.275Z", "trigger": "snapshot"
+    },
+    "lineage": {
+        "topic": "customer-events", "partition": 0, "offset": None, "features": "2225267760c8985d",
+        "config": "cc1f7498641a",
+    },
+}  # fmt: skip
+
+
+class BodyError(ValueError):
+    """A template cannot be used, or not for this alert."""
+
+
+class Body:
+    """A shape of which every text is a template.
+
+    Args:
+        shape: tables, lists, texts and numbers, as TOML has them.
+        escape: a name of `ESCAPES`.
+
+    Raises:
+        BodyError: a template is wrong, or asks for something that no alert has.
+
+    >>> Body({"text": "{{ customer.id }}: {{ severity }}"}).render({"customer": {"id": "<!here>"}, "severity": "high"})
+    b'{"text":"&lt;!here&gt;: high"}'
+    """
+
+    def __init__(self, shape: Any, escape: str = "slack") -> None:
+        # Not Jinja's autoescape: that is for HTML, and Slack shows &#39; as it stands.
+        environment = ImmutableSandboxedEnvironment(finalize=_finalizer(escape), undefined=StrictUndefined)
+        self._shape = _compiled(shape, environment)
+
+    def render(self, alert: dict[str, Any]) -> bytes:
+        """The body for an alert. Raises `BodyError`, whose message quotes nothing of it."""
+        try:
+            body = orjson.dumps(_rendered(self._shape, alert))
+        except (TemplateError, ArithmeticError, LookupError, TypeError, ValueError, RecursionError) as failure:
+            raise BodyError(f"its body cannot be made: {type(failure).__name__}{_which(failure)}") from failure
+        if len(body) > BODY_MAX_BYTES:
+            raise BodyError(f"its body has {len(body):,} bytes, at most {BODY_MAX_BYTES:,} are sent")
+        return body
+
+
+def _compiled(shape: Any, environment: ImmutableSandboxedEnvironment) -> Any:
+    if isinstance(shape, dict):
+        return {name: _compiled(inner, environment) for name, inner in shape.items()}
+    if isinstance(shape, list):
+        return [_compiled(inner, environment) for inner in shape]
+    if isinstance(shape, str):
+        try:
+            return environment.from_string(shape)
+        except TemplateError as error:
+            raise BodyError(f"it is no Jinja template: {(error.message or '').rstrip('.')}") from None
+    if isinstance(shape, bool | int | float):
+        return shape
+    raise BodyError("it may hold tables, lists, texts, numbers and booleans")
+
+
+def _rendered(shape: Any, alert: dict[str, Any]) -> Any:
+    if isinstance(shape, dict):
+        return {name: _rendered(inner, alert) for name, inner in shape.items()}
+    if isinstance(shape, list):
+        return [_rendered(inner, alert) for inner in shape]
+    return shape.render(alert) if isinstance(shape, Template) else shape
+
+
+@lru_cache
+def _finalizer(escape: str) -> Callable[[Any], str]:
+    write = ESCAPES[escape]
+    return lambda value: write("" if value is None else value)
+
+
+def _which(failure: Exception) -> str:
+    """Names of the alert's members that are missing are ours to tell; values are not."""
+    found = re.fullmatch(r"(?:'dict object' has no attribute )?'(\w+)'(?: is undefined)?", str(failure))
+    return f" ({found[1]} is undefined)" if found is not None else ""

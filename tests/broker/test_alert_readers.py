@@ -1,0 +1,108 @@
+"""The programs of docs/alerts.md, in Python and JavaScript, run as they stand there against a real broker."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from aiokafka.admin import AIOKafkaAdminClient
+from commands import call
+from harness import Run
+from test_alerts_command import tell
+
+from streams.topic_reader import consuming, partitions_of, spans_of
+from streams.topics import ALERTS, name_of
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "alerts.md").read_text(encoding="utf-8")
+MODULES = ROOT / "tests" / "javascript" / "node_modules"
+TYPES = ["opened", "acknowledged", "snoozed", "resolved"]
+NODE = pytest.mark.skipif(
+    shutil.which("node") is None or not (MODULES / "kafkajs").is_dir(), reason="KafkaJS is not here: make node-tools"
+)
+
+
+def program(language: str, words: str, run: Run) -> str:
+    """The one that has these words, with our topic, broker and group instead of the page's."""
+    [code] = [c for c in re.findall(rf"^```{language}\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE) if words in c]
+    ours = {
+        "churn-alerts": name_of(ALERTS, run.settings),
+        "127.0.0.1:9092": run.settings.kafka_bootstrap_servers,
+        "desk": f"{run.settings.kafka_group_id}-desk",
+    }
+    for theirs, our in ours.items():
+        assert code.count(f'"{theirs}"') == 1, (theirs, code)
+        code = code.replace(f'"{theirs}"', f'"{our}"')
+    return code
+
+
+def printed(arguments: list[str], directory: Path, lines: int) -> list[list[str]]:
+    """Start it, end it when it has printed so many lines and a moment has passed; the lines as words."""
+    output, log = directory / "printed", directory / "log"
+    with output.open("wb") as file, log.open("wb") as errors:
+        process = subprocess.Popen(arguments, stdout=file, stderr=errors, env={**os.environ, "NODE_PATH": str(MODULES)})
+
+    def found() -> list[list[str]]:
+        # KafkaJS logs in JSON, to standard output too.
+        return [line.split() for line in output.read_text().splitlines() if not line.startswith("{")]
+
+    deadline = time.monotonic() + 40
+    try:
+        while len(found()) < lines:
+            assert process.poll() is None, output.read_text() + log.read_text()
+            assert time.monotonic() < deadline, output.read_text() + log.read_text()
+            time.sleep(0.1)
+        time.sleep(1)  # what comes twice would have come by now, and the position is committed
+        assert process.poll() is None, output.read_text() + log.read_text()
+    finally:
+        process.kill()
+        process.wait(10)
+    return found()
+
+
+async def uncommitted(run: Run) -> list[int]:
+    """Offsets between what the program's group has committed and the end, of each partition that has records."""
+    admin = AIOKafkaAdminClient(**run.settings.connection())
+    await admin.start()
+    try:
+        committed = await admin.list_consumer_group_offsets(f"{run.settings.kafka_group_id}-desk")
+    finally:
+        await admin.close()
+    tps = await partitions_of(run.settings, name_of(ALERTS, run.settings))
+    async with consuming(run.settings) as consumer:
+        ends = {tp: end for tp, (_, end) in (await spans_of(consumer, tps)).items() if end}
+    return [end - committed[tp].offset for tp, end in ends.items()]
+
+
+@pytest.mark.parametrize(
+    ("language", "words", "command"),
+    [
+        ("python", "AIOKafkaConsumer", [sys.executable, "-c"]),
+        pytest.param("javascript", "kafkajs", ["node", "-e"], marks=NODE),
+    ],
+)
+def test_the_page_s_program_acts_on_each_event_once(
+    language: str, words: str, command: list[str], new_run: Callable[..., Run]
+) -> None:
+    """Setup: two customers' alerts, told twice, as a replay does. Its position is then that of the end, but for the
+    marker of the last transaction."""
+    run = new_run(partitions=2)
+    code = program(language, words, run)
+    assert len([line for line in code.splitlines() if line.strip()]) <= 15
+    assert call(run, "topics", "create").exit_code == 0
+    for _ in range(2):
+        asyncio.run(tell(run, ["a", "b"]))
+    told = printed([*command, code], run.directory, 8)
+    for customer in "ab":
+        assert [kind for kind, who, _ in told if who == customer] == TYPES
+    assert len(told) == 8
+    assert {probability for _, _, probability in told} == {"0.7234", "0.05"}
+    assert max(asyncio.run(uncommitted(run))) <= 1

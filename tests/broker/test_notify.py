@@ -1,0 +1,125 @@
+"""`notify` on a real broker: at least once through crashes and outages, in order, and nothing lost that is refused."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import time
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
+from harness import Run, scenario
+from test_alerts_command import tell
+
+from streams.dead_letters import DeadLetter
+from streams.topic_reader import read_topic
+from streams.topics import ALERTS, UNDELIVERED, name_of
+from tests.broker.test_health import PRODUCT, ask, ready
+from tests.streams.notify.receiver import Receiver
+
+ROUTE = """\
+[routes.{name}]
+url = "{url}"
+secret_from = "DESK_KEY"
+start = "beginning"
+first_wait = "1s"
+longest_wait = "1s"
+"""
+VARIABLES = {"PRODUCT_ROLE": "notify", "DESK_KEY": "a2V5" * 8}
+
+
+async def until(so: Callable[[], object], run: Run, life: str) -> None:
+    deadline = time.monotonic() + 30
+    while not so():
+        assert time.monotonic() < deadline, run.log_of(life)
+        await asyncio.sleep(0.05)
+
+
+def in_order(receiver: Receiver) -> dict[str, list[int]]:
+    """The changes that were received, customer by customer."""
+    found: dict[str, list[int]] = {}
+    for headers, _ in receiver.got:
+        found.setdefault(headers["ce-subject"], []).append(int(headers["ce-id"].rpartition("-")[2]))
+    return found
+
+
+def test_each_event_arrives_whatever_breaks_and_what_is_refused_is_kept(new_run: Callable[..., Run]) -> None:
+    """Setup: two customers' alerts of four changes each. The process is killed behind a delivery and before its commit;
+    its successor delivers the same again. Then the receiver is away while a third customer's alert is told. Then a
+    second route begins, whose receiver refuses everything."""
+    run = new_run(partitions=2)
+    file = run.directory / "notify.toml"
+
+    async def body(run: Run) -> None:
+        await tell(run, ["a", "b"])
+        variables = {**VARIABLES, "CHURN_NOTIFY_ROUTES": str(file)}
+
+        first = Receiver()
+        async with first.listening():
+            file.write_text(ROUTE.format(name="desk", url=first.url))
+            process = run.start("life-1", program=PRODUCT, **variables, CHURN_FAILPOINT="before-notify-commit")
+            await until(lambda: process.poll() is not None, run, "life-1")
+            assert process.returncode == -signal.SIGKILL
+            assert first.got
+            first.got, killed = [], list(first.got)
+
+            run.start("life-2", program=PRODUCT, **variables)
+            await until(lambda: len(first.got) >= 8, run, "life-2")
+            again = {headers["ce-id"]: body for headers, body in first.got}
+            assert len(again) == len(first.got) == 8
+            assert all(again[headers["ce-id"]] == body for headers, body in killed)
+            assert in_order(first) == {"a": [1, 2, 3, 4], "b": [1, 2, 3, 4]}
+            checks = (await asyncio.to_thread(ready, run, "notify"))["checks"]
+            assert checks["route desk"] == {"ok": True, "why": "2 partitions"}
+
+        await tell(run, ["c"])
+        failed = 'churn_signals_notify_attempts_total{outcome="failed",route="desk"} 0.0'
+        await until(lambda: failed not in ask(run, "notify", "/metrics")[1], run, "life-2")
+        assert ask(run, "notify", "/readyz")[0] == 200
+        back = Receiver()
+        async with back.listening(urlsplit(first.url).port or 0):
+            await until(lambda: len(back.got) >= 4, run, "life-2")
+            assert in_order(back) == {"c": [1, 2, 3, 4]}
+            assert await asyncio.to_thread(run.stop, "life-2") == 0
+
+            file.write_text(file.read_text() + ROUTE.format(name="wrong", url=back.url.replace("/hook", "/wrong")))
+            back._answer = lambda request, count: 404 if request.path == "/wrong" else 204
+            back.got.clear()
+            run.start("life-3", program=PRODUCT, **variables)
+            await tell(run, ["d"])
+            await until(lambda: len(back.got) >= 20, run, "life-3")
+            desk = [headers["ce-subject"] for headers, _ in back.got].count("d")
+            assert (len(back.got), desk) == (20, 8)  # four of d to desk, and all sixteen to the other route, once each
+            dead = 'churn_signals_notify_events_total{outcome="dead_letter",route="wrong"} 16.0'
+            await until(lambda: dead in ask(run, "notify", "/metrics")[1], run, "life-3")
+            lag = 'churn_signals_notify_lag_records{partition="%d",route="%s"} 0.0'
+            for route in ("desk", "wrong"):
+                for partition in range(2):
+                    await until(lambda: lag % (partition, route) in ask(run, "notify", "/metrics")[1], run, "life-3")  # noqa: B023
+            assert await asyncio.to_thread(run.stop, "life-3") == 0
+        assert "a2V5" not in run.log_of("life-2") + run.log_of("life-3")
+
+        records = [record async for record in read_topic(run.settings, name_of(UNDELIVERED, run.settings))]
+        letters = [DeadLetter.of(record) for record in records]
+        assert {(letter.reason, letter.exception) for letter in letters} == {("refused", "Undelivered")}
+        assert {dict(record.headers)["churn.route"] for record in records} == {b"wrong"}
+        told = [record async for record in read_topic(run.settings, name_of(ALERTS, run.settings))]
+        assert {letter.source: (letter.partition, letter.value, letter.headers) for letter in letters} == {
+            f"{one.topic}/{one.partition}@{one.offset}": (one.partition, one.value, tuple(one.headers)) for one in told
+        }
+        assert json.loads(letters[0].value or b"")["seq"] == 1
+
+        mended = Receiver()
+        async with mended.listening(urlsplit(first.url).port or 0):
+            for life, said in (("again-1", "wrong: 16 delivered"), ("again-2", "wrong: 0 delivered")):
+                again = run.start(life, program=PRODUCT, **{**variables, "PRODUCT_ROLE": "notify --again"})
+                await until(lambda: again.poll() is not None, run, life)  # noqa: B023
+                assert again.returncode == 0, run.log_of(life)
+                assert f"{said}, 0 skipped, 0 dead letter" in run.log_of(life)
+        assert in_order(mended) == {customer: [1, 2, 3, 4] for customer in "abcd"}
+        assert {headers["ce-id"]: body for headers, body in mended.got} == {
+            dict(one.headers)["ce_id"].decode(): one.value for one in told
+        }
+
+    scenario(run, body)
