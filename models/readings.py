@@ -56,8 +56,17 @@ def of_subscription(s: Subscription) -> tuple[float, ...]:
         s.mrr[2] if s.mrr else nan,
         renewal[2] if renewal else nan,
         s.trial_end[2] if s.trial_end else nan,
-        next((mrr for _, _, _, mrr, _ in s.log if mrr >= 0), s.mrr[2]) if s.mrr else nan,  # the first that is known
+        _first_price(s) if s.mrr else nan,
     )
+
+
+def _first_price(s: Subscription) -> int:
+    """The first that a change said, else the present one."""
+    for _, _, _, mrr, _ in s.log:
+        if mrr >= 0:
+            return mrr
+    assert s.mrr is not None
+    return s.mrr[2]
 
 
 def of_payments(p: Payments) -> tuple[float, ...]:

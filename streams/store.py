@@ -93,6 +93,8 @@ class PartitionStore:
 
     def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """Values in the order of the keys."""
+        if not keys:
+            return []
         try:
             values: list[bytes | None] = self._db.get([_DATA + key for key in keys])
         except Exception as failure:
