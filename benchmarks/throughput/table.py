@@ -53,7 +53,7 @@ def _contenders(rows: Sequence[Mapping[str, Any]], left_out: Mapping[str, str]) 
 
 def _stages(stages: Mapping[str, Any]) -> Iterator[str]:
     main, threads = stages["us_per_event"], stages["threads_us_per_event"]
-    total = sum(main.values()) + sum(us for role, us in threads.items() if role != "main")
+    total = sum(main.values()) + sum(threads.get(role, 0.0) for role in ("consumer", "native"))
     yield (
         f"(c) by stage, CPU us an event, from a repetition of its own with clocks in it"
         f" ({stages['transactions']} transactions, {stages['points_per_event']:.2f} scoring points an event)"

@@ -352,7 +352,7 @@ def test_the_table_shows_everything_that_was_measured_and_why_something_was_not(
         "points": 76,
         "transactions": 2,
         "stages_s": {REST: 0.001, "score": 0.002, "encode scores": 0.005},
-        "threads_s": {"main": 0.008, "consumer": 0.001, "native": 0.0},
+        "threads_s": {"main": 0.003, "computing": 0.005, "consumer": 0.001, "native": 0.0},
         "bytes": {"scores": 5_000},
         "records": {"scores": 76},
         "changelog": {"profiles": [40, 4_000]},
@@ -363,7 +363,7 @@ def test_the_table_shows_everything_that_was_measured_and_why_something_was_not(
     assert "(g) x" in shown
     assert "failed: y" in shown
     assert shown.index("encode scores") < shown.index("score  ") < shown.index(REST)
-    assert "90.00" in shown  # all: 80 us of the main thread, 10 of the consumer's
+    assert "90.00" in shown  # all: 80 us of the main and the computing thread, 10 of the consumer's
     assert "scores 50 in 0.760" in shown
     assert "profiles 40.0" in shown
 
