@@ -21,6 +21,7 @@ from models.billing import price_of
 from models.event import Event
 from models.numbers import text
 from models.primitives import DAY_MS
+from models.profile import ProfileError
 from models.retention_sums import FLOW_SERIES, FLOWS, NUMBER, Groups, Sums, cohort, month_of
 from models.retention_usage import WINDOW_DAYS
 from models.subscription import CANCELLED, CHANGES, PAUSED, RESUMED, STARTED
@@ -260,8 +261,19 @@ encode = _ENCODER.encode
 
 
 def decode(record: bytes | None) -> Contract:
-    """Reads what `encode` wrote, None for who never had one."""
-    return Contract() if record is None else _DECODER.decode(record)
+    """Reads what `encode` wrote, None for who never had one. Raises ProfileError for what is no such thing."""
+    if record is None:
+        return Contract()
+    try:
+        version = msgspec.msgpack.decode(record)[0]
+        if version != FORMAT_VERSION:
+            raise ProfileError(
+                f"a subscription has format version {version}, this program reads version {FORMAT_VERSION}: "
+                "run the release that wrote it, or rebuild the group's state from the input"
+            )
+        return _DECODER.decode(record)
+    except (msgspec.MsgspecError, TypeError, LookupError) as error:
+        raise ProfileError(f"a subscription is damaged ({error}): restore the store from the changelog") from None
 
 
 def revise(

@@ -9,12 +9,15 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from xxhash import xxh3_64_hexdigest
 
 from models import retention_sums, retention_survival
 from models.event import Event, decode
 from models.primitives import DAY_MS, HOUR_MS
+from models.profile import ProfileError
 from models.retention import GROUPS_KEY
 from models.retention_contract import CAUSES, CHANGES_MAX
+from models.retention_contract import decode as decode_contract
 from models.retention_figures import WINDOWS, Series, ages, cohorts, of_segment, segments
 from models.retention_log import RetentionLog
 from models.retention_sums import FLOWS, NAMES_MAX, OTHER, Sums, add, is_sums, metric_value, read_block, read_metric
@@ -248,6 +251,25 @@ def test_a_partition_that_is_older_than_the_accounting_has_none() -> None:
     world.restart()
     world.feed(event("page", START_MS + DAY_MS), event("Subscription Started", START_MS + DAY_MS))
     assert not {key[:1] for key in world.store.records} & {SUMS, CONTRACT}
+
+
+def test_what_is_stored_is_read_for_good() -> None:
+    """Rule: who changes what a record holds raises a version, or every group that exists reads something else."""
+    events = [
+        event("identify", START_MS, "c1", id_hash=1, source="ads"),
+        event("Subscription Started", START_MS, "c1", id_hash=2, mrr=20, plan="pro"),
+        event("page", START_MS + 2 * DAY_MS, "c1", id_hash=3),
+        event("Subscription Cancelled", START_MS + 40 * DAY_MS, "c1", id_hash=4, reason="payment_failed"),
+    ]
+    world = World()
+    world.feed(*events)
+    kept = sorted((key, value) for key, value in world.store.records.items() if key[:1] in (SUMS, CONTRACT))
+    assert xxh3_64_hexdigest(b"".join(key + value for key, value in kept)) == "1049be2f373fffd4"
+    record = world.store.records[contract_key(b"cc1")]
+    with pytest.raises(ProfileError, match="a subscription has format version 2, this program reads version 1"):
+        decode_contract(bytes([record[0], 2]) + record[2:])
+    with pytest.raises(ProfileError, match="a subscription is damaged"):
+        decode_contract(record[:-3])
 
 
 def test_segments_are_bounded() -> None:
