@@ -64,9 +64,15 @@ class Size(NamedTuple):
 
 
 def costs(throughput: Mapping[str, Any], growth: Mapping[str, Any], recovery: Mapping[str, Any]) -> Costs:
-    """From the files; of growth the row with most customers, of recovery that with one record each."""
+    """From the files; of growth the row with most customers, of recovery that with one record each.
+
+    Raises:
+        SystemExit: (c) or (e) is not among the figures.
+    """
     run = throughput["runs"][0]
-    product = next(row for row in run["rows"] if row["letter"] == "c")
+    product = next((row for row in run["rows"] if row["letter"] == "c"), None)
+    if product is None or "trainer" not in run:
+        raise SystemExit("the figures of throughput are without (c) or (e): python -m benchmarks.throughput --full")
     most = max(growth["rows"], key=lambda row: int(row["customers"]))
     empty = next(row for row in recovery["rows"] if row["records"] == 1 and not row["store"])
     return Costs(

@@ -135,7 +135,10 @@ def run_input(
     if "e" in only:
         say("    (e) the trainer")
         labels = asyncio.run(trainer.labels_of(bench.settings(clocked)))
-        result["trainer"] = trainer.measure(bench, labels, options.repetitions)
+        if labels:
+            result["trainer"] = trainer.measure(bench, labels, options.repetitions)
+        else:
+            result["left_out"]["(e) churn-signals trainer"] = "no label has matured in these events: take more of them"
     return result
 
 

@@ -54,3 +54,11 @@ def test_the_table_says_what_breaks_first() -> None:
     assert "| events/s | 1,000 | 100,000 | 10,000,000 |" in shown
     assert "| workers of one processor | 1 | 10 | 1,000 |" in shown
     assert "busy at 200,000 events/s" in shown
+
+
+@pytest.mark.parametrize("run", [THROUGHPUT["runs"][0] | {"rows": []}, {**THROUGHPUT["runs"][0], "trainer": None}])
+def test_figures_of_a_part_are_refused(run: dict[str, Any]) -> None:
+    """Rule: what is missing is said, with the command that measures it."""
+    found = {name: value for name, value in run.items() if value is not None}
+    with pytest.raises(SystemExit, match="--full"):
+        sizing.costs({"runs": [found]}, GROWTH, RECOVERY)
