@@ -1,0 +1,54 @@
+"""The sums that workers publish: what `churn-signals retention` reads is what a file's events give."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+import pytest
+
+from models.event import Event, decode
+from models.retention_log import RetentionLog
+from models.retention_report import as_data, build
+from models.retention_sums import METRIC_PREFIX, Sums, add, is_sums, metric_key, metric_value, read_metric
+from models.simulation import Settings, Simulation
+from streams.processor import EventProcessor
+from tests.streams.test_processor import Record, Store, break_on, of, run, shared
+
+BATCH = 400
+BROKEN = "Ticket Reopened"
+
+
+def test_the_topic_s_newest_records_are_the_figures_of_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Setup: two partitions, every batch by a processor made anew, events that cannot be applied among them, and those
+    of the other partition. Rule: the newest record of a key is the store's block; all add up to what a file gives."""
+    values = [event.value for event in Simulation(Settings(customers=40, days=40, seed=5)).events()]
+    events = [event for value in values if isinstance(event := decode(value, (), None), Event)]
+    assert sum(event.name == BROKEN for event in events) > 3
+    break_on(monkeypatch, BROKEN)
+    both, log, sums = shared(), RetentionLog(), Sums(int)
+    for event in events:
+        if event.name != BROKEN:
+            log.add(event)
+    for number in (0, 1):
+        store, newest = Store(), dict[bytes, bytes | None]()
+        records: list[Any] = [Record(offset, value, partition=number) for offset, value in enumerate(values)]
+        state = None
+        for start in range(0, len(records), BATCH):
+            processor = EventProcessor(both, number, store, state)
+            for effects in run(processor, store, records[start : start + BATCH]):
+                told = of(effects, "churn-metrics")
+                assert all(output.partition == number and output.key.startswith(METRIC_PREFIX) for output in told)
+                newest.update((output.key, output.value) for output in told)
+                state = effects.state
+        blocks = {key: value for key, value in store.records.items() if is_sums(key)}
+        published = {key: value for key, value in newest.items() if value is not None}
+        assert published == {metric_key(number, key): metric_value(number, key, value) for key, value in blocks.items()}
+        for value in published.values():
+            assert orjson.loads(value)["partition"] == number
+            add(sums, read_metric(value))
+    report, by_file = build(sums, "plan"), build(log.sums(), "plan")
+    assert report is not None
+    assert by_file is not None
+    assert report.whole.subscribed
+    assert as_data(report) == as_data(by_file)
