@@ -49,8 +49,10 @@ class Filter:
             at_ms = moment_ms(alert.get("time"))
             if at_ms is None or at_ms < now_ms - self.max_age_ms:
                 return False
-        return not self.reasons or any(
-            isinstance(one, dict) and one.get("code") in self.reasons for one in alert.get("reasons") or ()
+        reasons = alert.get("reasons")
+        return not self.reasons or (
+            isinstance(reasons, list)
+            and any(isinstance(one, dict) and one.get("code") in self.reasons for one in reasons)
         )
 
 

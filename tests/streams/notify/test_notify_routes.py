@@ -167,6 +167,8 @@ def test_each_condition_of_a_filter_holds_by_itself() -> None:
         assert condition.takes(alert(**good), at_ms), condition
         assert not condition.takes(alert(**bad), at_ms), condition
         assert not condition.takes({}, at_ms), condition
+        for odd in (7, "x", [7], {"x": 7}, True):
+            assert not condition.takes(dict.fromkeys(SAMPLE, odd), at_ms), (condition, odd)
     assert Filter().takes({}, at_ms)
 
 
@@ -195,6 +197,11 @@ def test_nothing_breaks_out_of_a_body() -> None:
     assert json.loads(Body({"text": "{{ customer.id }}"}, "none").render(told))["text"] == told["customer"]["id"]
     with pytest.raises(BodyError, match="at most 131,072 are sent"):
         Body({"text": "{{ 'x' * 200000 }}"}).render(told)
+    for odd in (7, "x", [7], {}, None):
+        with pytest.raises(BodyError, match="its body cannot be made"):
+            Body({"text": "{{ reasons | map(attribute='code.x.y') | join }}{{ value.mrr.x }}"}).render(
+                dict.fromkeys(SAMPLE, odd)
+            )
 
 
 def test_every_key_of_a_route_is_documented_and_no_other() -> None:
