@@ -21,6 +21,10 @@ def reset(yes: bool) -> None:
     What was written to other topics stays: alerts, scores and training examples of the events that are applied again
     are written again, with the same ids. A trainer would learn those examples twice: give the new run topics of its own
     (CHURN_TOPIC_LABELS, CHURN_TOPIC_MODEL), or delete these two and create them anew.
+
+    Sums of the retention accounting are overwritten as they are counted again. If the events topic no longer holds what
+    was counted first, those of that time would stay: delete the metrics topic too (churn-signals topics create makes it
+    anew), or give the new run one of its own (CHURN_TOPIC_METRICS).
     """
     from streams.reset import clear, plan_of
 
