@@ -23,9 +23,9 @@ _TRIM_EVERY = 5_000
 PAGE_ROWS = 50
 
 _SCHEMA = """
-CREATE TABLE scores (id TEXT PRIMARY KEY, probability REAL, at_risk REAL, band INT, segment TEXT, value BLOB);
-CREATE INDEX scores_risk ON scores (probability);
-CREATE INDEX scores_worth ON scores (at_risk);
+CREATE TABLE scores (id TEXT PRIMARY KEY, probability REAL, at_risk REAL, band INT, segment TEXT, gone INT, value BLOB);
+CREATE INDEX scores_risk ON scores (gone, probability DESC);
+CREATE INDEX scores_worth ON scores (gone, at_risk DESC);
 CREATE TABLE alerts (alert_id TEXT PRIMARY KEY, customer TEXT, seq INT, state TEXT, live INT, band INT,
   probability REAL, at_risk REAL, mrr REAL, segment TEXT, account TEXT, reason TEXT, sentence TEXT, playbook TEXT,
   opened_ms INT, changed_ms INT, snoozed_until TEXT, resolution TEXT);
@@ -40,6 +40,7 @@ class _Who(msgspec.Struct):
     id: str
     account: str | None = None
     segment: str | None = None
+    stage: str = ""
 
 
 class _Worth(msgspec.Struct):
@@ -146,14 +147,15 @@ class Store:
                 self.unknown += 1
                 continue
             packed = bytes(cramjam.zstd.compress(value, level=_LEVEL))
-            worth, segment = score.value.revenue_at_risk, score.customer.segment
-            rows[score.customer.id] = (score.customer.id, score.probability, worth, band, segment, packed)
+            who, worth = score.customer, score.value.revenue_at_risk
+            rows[who.id] = (who.id, score.probability, worth, band, who.segment, who.stage == "churned", packed)
         self._db.execute("BEGIN")
         for name in [name for name, row in rows.items() if row is None]:
             self._db.execute("DELETE FROM scores WHERE id = ?", (name,))
             self._forget_alerts(name)
         self._db.executemany(
-            "INSERT OR REPLACE INTO scores VALUES (?, ?, ?, ?, ?, ?)", [row for row in rows.values() if row is not None]
+            "INSERT OR REPLACE INTO scores VALUES (?, ?, ?, ?, ?, ?, ?)",
+            [row for row in rows.values() if row is not None],
         )
         self._db.execute("COMMIT")
 
@@ -269,13 +271,14 @@ class Store:
         }
 
     def customers(self, prefix: str, sort: str, page: int) -> list[dict[str, Any]]:
-        """One page of customers; with `prefix` those whose id begins so."""
-        order = "probability DESC" if sort == "risk" else "at_risk DESC"
+        """One page of customers, those last who have left; with `prefix` those whose id begins so."""
+        order = "gone, probability DESC" if sort == "risk" else "gone, at_risk DESC"
         where, values = "", []
         if prefix:
             where, values = "WHERE id >= ? AND id < ?", [prefix, prefix + "\U0010ffff"]
         rows = self._db.execute(
-            f"SELECT id, probability, at_risk, band, segment FROM scores {where} ORDER BY {order} LIMIT ? OFFSET ?",
+            f"SELECT id, probability, at_risk, band, segment, gone FROM scores {where}"
+            f" ORDER BY {order} LIMIT ? OFFSET ?",
             (*values, PAGE_ROWS, PAGE_ROWS * (page - 1)),
         )
         return [dict(row) for row in rows]

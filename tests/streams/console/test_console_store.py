@@ -47,6 +47,16 @@ def test_an_alert_is_as_its_newest_change_and_repeats_change_nothing(found: Stor
     assert [row["type"] for row in found.history("c1")] == ["resolved", "snoozed", "acknowledged", "opened"]
 
 
+def test_who_has_left_is_no_longer_the_riskiest(found: Store) -> None:
+    """Rule: in either order those who have left come last, whatever the model said of them."""
+    for name, probability, stage in (("stays", 0.2, "active"), ("gone", 0.9, "churned"), ("wavers", 0.5, "active")):
+        value = {"revenue_at_risk": 100 * probability}
+        score = {"customer": {"id": name, "stage": stage}, "probability": probability, "band": "high", "value": value}
+        found.add_scores([(name.encode(), json.dumps(score).encode())])
+    for sort in ("risk", "worth"):
+        assert [row["id"] for row in found.customers("", sort, 1)] == ["wavers", "stays", "gone"]
+
+
 @pytest.mark.parametrize("score_first", [True, False])
 def test_who_was_deleted_is_nowhere_any_more_whichever_topic_says_it_first(found: Store, score_first: bool) -> None:
     """Rule: a tombstone and the end of the alert take past alerts along, of this customer only."""
