@@ -23,13 +23,15 @@ _TRIM_EVERY = 5_000
 PAGE_ROWS = 50
 
 _SCHEMA = """
-CREATE TABLE scores (id TEXT PRIMARY KEY, probability REAL, at_risk REAL, band INT, segment TEXT, gone INT, value BLOB);
+CREATE TABLE scores (id TEXT PRIMARY KEY, probability REAL, at_risk REAL, band INT, segment TEXT, gone INT,
+  scored_ms INT, value BLOB);
 CREATE INDEX scores_risk ON scores (gone, probability DESC);
 CREATE INDEX scores_worth ON scores (gone, at_risk DESC);
 CREATE TABLE alerts (alert_id TEXT PRIMARY KEY, customer TEXT, seq INT, state TEXT, live INT, band INT,
   probability REAL, at_risk REAL, mrr REAL, segment TEXT, account TEXT, reason TEXT, sentence TEXT, playbook TEXT,
   opened_ms INT, changed_ms INT, snoozed_until TEXT, resolution TEXT);
 CREATE INDEX alerts_live ON alerts (live, at_risk);
+CREATE INDEX alerts_customer ON alerts (customer, live);
 CREATE TABLE changes (alert_id TEXT, seq INT, customer TEXT, type TEXT, state TEXT, band INT, time_ms INT,
   probability REAL, sentence TEXT, resolution TEXT, PRIMARY KEY (alert_id, seq));
 CREATE INDEX changes_customer ON changes (customer);
@@ -58,6 +60,7 @@ class _Score(msgspec.Struct):
     probability: float
     band: str
     value: _Worth
+    scored_at: str = ""
 
 
 class _Odds(msgspec.Struct):
@@ -148,14 +151,19 @@ class Store:
                 continue
             packed = bytes(cramjam.zstd.compress(value, level=_LEVEL))
             who, worth = score.customer, score.value.revenue_at_risk
-            rows[who.id] = (who.id, score.probability, worth, band, who.segment, who.stage == "churned", packed)
+            rows[who.id] = (
+                who.id, score.probability, worth, band, who.segment, who.stage == "churned",
+                time_ms(score.scored_at) or 0, packed,
+            )  # fmt: skip
         self._db.execute("BEGIN")
         for name in [name for name, row in rows.items() if row is None]:
             self._db.execute("DELETE FROM scores WHERE id = ?", (name,))
             self._forget_alerts(name)
+        known = [row for row in rows.values() if row is not None]
+        self._db.executemany("INSERT OR REPLACE INTO scores VALUES (?, ?, ?, ?, ?, ?, ?, ?)", known)
         self._db.executemany(
-            "INSERT OR REPLACE INTO scores VALUES (?, ?, ?, ?, ?, ?, ?)",
-            [row for row in rows.values() if row is not None],
+            "UPDATE alerts SET probability = ?, at_risk = ?, band = ? WHERE customer = ? AND live AND changed_ms <= ?",
+            [(probability, worth, band, name, at_ms) for name, probability, worth, band, _, _, at_ms, _ in known],
         )
         self._db.execute("COMMIT")
 
@@ -181,9 +189,13 @@ class Store:
             raise ValueError("times cannot be read")
         band, why = BANDS.index(alert.severity), alert.reasons[0] if alert.reasons else _Why("", "")
         who, worth, probability = alert.customer, alert.value, alert.score.probability
+        now = (probability, worth.revenue_at_risk, band)
+        if alert.state in LIVE:  # how it stands now; what it was when the alert changed is in its history
+            score = "SELECT probability, at_risk, band FROM scores WHERE id = ? AND scored_ms >= ?"
+            now = self._db.execute(score, (who.id, changed)).fetchone() or now
         row = (
-            alert.alert_id, who.id, alert.seq, alert.state, alert.state in LIVE, band, probability,
-            worth.revenue_at_risk, worth.mrr, who.segment, who.account, why.code, why.sentence, alert.action.playbook,
+            alert.alert_id, who.id, alert.seq, alert.state, alert.state in LIVE, now[2], now[0],
+            now[1], worth.mrr, who.segment, who.account, why.code, why.sentence, alert.action.playbook,
             opened, changed, alert.snoozed_until, alert.resolution,
         )  # fmt: skip
         if alert.resolution == "deleted":

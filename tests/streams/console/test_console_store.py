@@ -58,6 +58,23 @@ def test_who_has_left_is_no_longer_the_riskiest(found: Store) -> None:
 
 
 @pytest.mark.parametrize("score_first", [True, False])
+@pytest.mark.parametrize("year", [2000, 2090])
+def test_a_live_alert_says_how_its_customer_stands_now(found: Store, score_first: bool, year: int) -> None:
+    """Rule: the newer of alert and score counts, whichever is read first; the history keeps what was told."""
+    alert = life("c1")[0][1]
+    score = {"customer": {"id": "c1"}, "probability": 0.02, "band": "low", "value": {"revenue_at_risk": 1.0}}
+    told = [
+        lambda: found.add_alerts([alert]),
+        lambda: found.add_scores([(b"c1", json.dumps({**score, "scored_at": f"{year}-01-01T00:00:00Z"}).encode())]),
+    ]
+    for one in told[::-1] if score_first else told:
+        one()
+    [[row], _] = found.alerts(Choice())
+    assert ((row["probability"], row["at_risk"], row["band"]) == (0.02, 1.0, 0)) is (year == 2090)
+    assert found.history("c1")[0]["probability"] != 0.02
+
+
+@pytest.mark.parametrize("score_first", [True, False])
 def test_who_was_deleted_is_nowhere_any_more_whichever_topic_says_it_first(found: Store, score_first: bool) -> None:
     """Rule: a tombstone and the end of the alert take past alerts along, of this customer only."""
     found.add_alerts([value for name in ("c1", "c2") for _, value in life(name)])
