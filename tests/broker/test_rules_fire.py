@@ -67,7 +67,7 @@ def addresses(run: Run) -> dict[int, str]:
 def ready(address: str) -> bool | None:
     """What `/readyz` says; None if nobody answers."""
     try:
-        with urllib.request.urlopen(f"http://{address}/readyz", timeout=2) as answer:
+        with urllib.request.urlopen(f"http://{address}/readyz", timeout=4) as answer:
             return bool(json.load(answer)["ready"])
     except urllib.error.HTTPError as refused:
         return bool(json.load(refused)["ready"])
@@ -132,7 +132,7 @@ async def model_is_used(run: Run, seen: Prometheus) -> None:
 async def faults(run: Run, feed: Feed, seen: Prometheus) -> None:
     group = run.settings.kafka_group_id
     await model_is_used(run, seen)
-    await fires(seen, set(), within_s=20, for_s=3)
+    await fires(seen, set(), within_s=40, for_s=3)
     where = addresses(run)
     stays, hangs = where[run.workers["stays"].pid], where[run.workers["hangs"].pid]
     assert [ready(address) for address in where.values()] == [True] * 3
@@ -147,7 +147,7 @@ async def faults(run: Run, feed: Feed, seen: Prometheus) -> None:
     feed.poisoned = True
     assert run.stop("trainer") == 0
     run.workers["hangs"].send_signal(signal.SIGSTOP)
-    await fires(seen, {("ModelStale", stays), ("DeadLetters", group), ("ProcessNotReady", hangs)}, within_s=50)
+    await fires(seen, {("ModelStale", stays), ("DeadLetters", group), ("ProcessNotReady", hangs)}, within_s=70)
     assert (ready(stays), ready(hangs)) == (True, None)
     code, rows = await lag(run)
     *events, labels = rows
@@ -157,7 +157,7 @@ async def faults(run: Run, feed: Feed, seen: Prometheus) -> None:
 
     run.workers["stays"].send_signal(signal.SIGSTOP)
     everywhere = {("ProcessNotReady", stays), ("ProcessNotReady", hangs), ("PartitionUnowned", "")}
-    await fires(seen, everywhere, within_s=20)
+    await fires(seen, everywhere, within_s=40)
     assert ready(stays) is None
     await asyncio.sleep(run.settings.kafka_session_timeout_ms / 1000)
     code, rows = await lag(run)
