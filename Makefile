@@ -23,7 +23,7 @@ $(STAMP): requirements.lock pyproject.toml
 demo: $(STAMP)  ## everything on this machine: alerts as they come, until Ctrl-C; a log instead of the simulator: DATA=FILE
 	@$(BIN)/churn-signals demo $(if $(CONFIG),--config "$(CONFIG)") $(if $(filter command,$(origin DATA)),"$(DATA)")
 
-test: lint unit laws broker-test crash-test  ## everything that has to hold before a change lands
+test: lint unit laws broker-test crash-test browser-test  ## everything that has to hold before a change lands
 
 lint: $(STAMP)  ## style and types
 	$(BIN)/ruff check .

@@ -1,0 +1,170 @@
+"""docs/operating.md, "Moves", made: each leaves every customer served, and every output that of the fold offline."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import itertools
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
+from commands import call
+from harness import Run, scenario
+from oracle import CHURN, drained, equal
+
+from models.definition import ChurnDefinition
+from models.model import Model
+from models.simulation import Settings as Population
+from models.simulation import Simulation
+from streams.cli.publish import send
+from streams.processor import SPACE
+from streams.settings import Settings, variable
+from streams.topics import CHANGELOG, EVENTS, METRICS, SCORES, find_topics, name_of
+
+PRODUCT = Path(__file__).with_name("product.py")
+PAGE = (Path(__file__).parents[2] / "docs/operating.md").read_text(encoding="utf-8")
+ANOTHER = CHURN.replace('event = "Subscription Cancelled"', 'event = "Subscription Paused"')
+PARTITIONS, MORE = 2, 3
+# A process starts within two seconds on a quiet machine.
+START_S = 120
+
+
+def values() -> list[bytes]:
+    return [e.value for e in itertools.islice(Simulation(Population(customers=40, days=40, seed=5)).events(), 1_200)]
+
+
+async def ended(run: Run, name: str) -> tuple[int, str]:
+    """Of a process that is to refuse: its exit code and its last words."""
+    return await asyncio.to_thread(run.workers[name].wait, START_S), run.log_of(name)[-600:]
+
+
+async def exact(run: Run) -> None:
+    """Nobody waits, and all of it is right, byte for byte."""
+    await equal(run, ChurnDefinition.parse(CHURN), Model(SPACE).snapshot())
+
+
+async def scores(run: Run, number: int) -> list[tuple[bytes, bytes | None]]:
+    """Of one partition, in order."""
+    return [(key, value) for n, key, value in await run.read(name_of(SCORES, run.settings)) if n == number]
+
+
+async def everything(run: Run, *, but: tuple[str, ...] = ()) -> dict[str, list[Any]]:
+    names = [str(getattr(run.settings, f"topic_{role}")) for role in ("alerts", "scores", "labels", "dead_letters")]
+    names += [name_of(CHANGELOG, run.settings)]
+    return {name: await run.read(name) for name in names if name not in but}
+
+
+def test_upgrade_rescale_lost_disk_another_definition_and_a_replay(new_run: Callable[..., Run], tmp_path: Path) -> None:
+    """Setup: a worker in the middle of a log. Another joins, and it is stopped, as in an upgrade; a disk is lost; the
+    definition changes, which is refused and leaves everything as it was; a replay beside it, by the page's own
+    variables, writes the very same scores."""
+    (tmp_path / "churn.toml").write_text(CHURN)
+    run = new_run(partitions=PARTITIONS, config=str(tmp_path / "churn.toml"), clock="event")
+
+    async def body(run: Run) -> None:
+        log = values()
+        quarter = len(log) // 4
+        run.start("old", program=PRODUCT)
+        await send(run.settings, log[:quarter])
+        await run.took_over("old")
+        run.start("new", program=PRODUCT)  # rescaling, and an upgrade: one comes, the other goes
+        await run.took_over("new")
+        await send(run.settings, log[quarter : 2 * quarter])
+        assert run.stop("old") == 0
+        await exact(run)
+
+        assert run.stop("new") == 0
+        assert list(run.settings.store_dir.iterdir())
+        shutil.rmtree(run.settings.data_dir)  # a lost disk
+        run.start("back", program=PRODUCT)
+        await send(run.settings, log[2 * quarter : 3 * quarter])
+        await exact(run)
+
+        assert run.stop("back") == 0
+        before = await everything(run)
+        (tmp_path / "another.toml").write_text(ANOTHER)
+        assert call(run, "config", "--config", str(tmp_path / "another.toml")).exit_code == 0
+        run.start("refused", program=PRODUCT, CHURN_CONFIG=str(tmp_path / "another.toml"))
+        code, words = await ended(run, "refused")
+        assert (code, "CHURN_KAFKA_GROUP_ID=NAME" in words) == (2, True), words
+        assert await everything(run) == before, "nothing was changed"
+
+        run.start("again", program=PRODUCT)
+        await send(run.settings, log[3 * quarter :])
+        await exact(run)
+
+        given = dict(pair.split("=") for pair in re.findall(r"CHURN_\w+=\S+", _section("Replay from the beginning")))
+        fields = {name: given[variable(name)] for name in vars(Settings()) if variable(name) in given}
+        replay = new_run()
+        replay.settings = dataclasses.replace(run.settings, **_own(run, fields))
+        created = await asyncio.to_thread(call, replay, "topics", "create")
+        assert created.exit_code == 0, created.output
+        run.workers["replay"] = replay.start("replay", program=PRODUCT)
+        await exact(replay)
+        for number in range(PARTITIONS):
+            assert await scores(replay, number) == await scores(run, number)
+        assert [run.stop(name) for name in ("again", "replay")] == [0, 0]
+
+    scenario(run, body)
+
+
+def test_more_partitions_are_refused_and_the_page_has_the_way_out(new_run: Callable[..., Run], tmp_path: Path) -> None:
+    """Setup: a group with state, and an events topic that gets another partition. The worker names the way; by it every
+    customer is known again, in the partition that is theirs now."""
+    (tmp_path / "churn.toml").write_text(CHURN)
+    run = new_run(partitions=PARTITIONS, config=str(tmp_path / "churn.toml"), clock="event")
+
+    async def body(run: Run) -> None:
+        log = values()[:600]
+        run.start("before", program=PRODUCT)
+        await send(run.settings, log)
+        await exact(run)
+        assert run.stop("before") == 0
+        customers = {key for _, key, _ in await run.read(name_of(SCORES, run.settings))}
+        before = await everything(run)
+
+        admin = AIOKafkaAdminClient(**run.settings.connection())
+        await admin.start()
+        await admin.create_partitions({name_of(EVENTS, run.settings): NewPartitions(MORE)})
+        run.start("refused", program=PRODUCT)
+        code, words = await ended(run, "refused")
+        assert code == 2
+        assert re.search(
+            rf"has {PARTITIONS} partitions and must have {MORE}: kafka-topics.sh .*--partitions {MORE}", words
+        )
+        assert await everything(run) == before, "nothing was changed"
+
+        compacted = [name_of(topic, run.settings) for topic in (SCORES, METRICS)]
+        follow = [name for name, found in (await find_topics(run.settings)).items() if found.partitions == PARTITIONS]
+        follow = [name for name in follow if name not in (*compacted, name_of(CHANGELOG, run.settings))]
+        await admin.create_partitions({name: NewPartitions(MORE) for name in follow})
+        await admin.delete_topics(compacted)
+        await admin.close()
+        while set(compacted) & (await find_topics(run.settings)).keys():
+            await asyncio.sleep(0.1)
+        for words in (("reset", "--yes"), ("topics", "create")):
+            done = await asyncio.to_thread(call, run, *words)
+            assert done.exit_code == 0, done.output
+        run.start("after", program=PRODUCT)
+        await drained(run)
+        found = await run.read(name_of(SCORES, run.settings))
+        assert {key for _, key, _ in found} == customers
+        assert {number for number, _, _ in found} == set(range(MORE))
+        homes = {(key, number) for number, key, _ in found}
+        assert len(homes) == len(customers), "each in one partition"
+        assert run.stop("after") == 0
+
+    scenario(run, body)
+
+
+def _section(title: str) -> str:
+    return PAGE.split(f"\n### {title}\n")[1].split("\n### ")[0]
+
+
+def _own(run: Run, fields: dict[str, str]) -> dict[str, str]:
+    """The page's names, apart from those of other tests on this broker."""
+    return {name: f"{run.settings.kafka_group_id}-{value}" for name, value in fields.items()}
