@@ -52,10 +52,11 @@ async def scores(run: Run, number: int) -> list[tuple[bytes, bytes | None]]:
     return [(key, value) for n, key, value in await run.read(name_of(SCORES, run.settings)) if n == number]
 
 
-async def everything(run: Run, *, but: tuple[str, ...] = ()) -> dict[str, list[Any]]:
+async def everything(run: Run) -> dict[str, list[Any]]:
+    """What a group has written: by topic, and by partition in order."""
     names = [str(getattr(run.settings, f"topic_{role}")) for role in ("alerts", "scores", "labels", "dead_letters")]
     names += [name_of(CHANGELOG, run.settings)]
-    return {name: await run.read(name) for name in names if name not in but}
+    return {name: sorted(await run.read(name), key=lambda record: record[0]) for name in names}
 
 
 def test_upgrade_rescale_lost_disk_another_definition_and_a_replay(new_run: Callable[..., Run], tmp_path: Path) -> None:
