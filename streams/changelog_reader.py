@@ -18,7 +18,8 @@ _PIECE_BYTES = 64 * 1024 * 1024
 _FIRST_OFFSETS = 2_000
 # Records further back may be larger than those by which a piece was measured: one of so many times as much is given up.
 _TOO_LARGE = 4
-_POLL_MS = 500
+# Also what it takes to see that a marker, which is never delivered, was all that was left.
+_POLL_MS = 20
 # The next fetch is sent within this time, so that the broker works on it while the piece is loaded.
 _SEND_S = 0.001
 

@@ -66,10 +66,11 @@ class Fold(NamedTuple):
 
 
 class Earlier(NamedTuple):
-    """What an earlier release had applied of a partition, and the model snapshot that it scored with."""
+    """What an earlier release had made of a partition before `next_offset`: its records, and the partition's state."""
 
     next_offset: int
-    snapshot: bytes
+    records: dict[bytes, bytes]
+    state: bytes
 
 
 def offline(
@@ -82,21 +83,16 @@ def offline(
     earlier: Earlier | None = None,
 ) -> Fold:
     """The same fold by the backtest's store, a day at a time, as a backtest cuts it; or as `cuts` says, each with the
-    wall clock (ms) up to which deadlines were looked at. What an earlier release had done is folded too, its outputs
-    are not there."""
-    store = MemoryStore()
+    wall clock (ms) up to which deadlines were looked at. It goes on from what an earlier release had made."""
+    store, state = MemoryStore(), None
+    if earlier is not None:
+        store.apply(dict(earlier.records))
+        state = earlier.state
+        entries = [entry for entry in entries if entry.offset >= earlier.next_offset]
     scorer = Model.restore_scorer(snapshot, SPACE)
-    partition = Partition(definition, store, scorer, topic=topic, number=number)
+    partition = Partition(definition, store, scorer, state, topic=topic, number=number)
     fold = Fold(store.records, [], [], [], [])
     parts = cuts or [(day, 0) for day in _days(entries)]
-    if earlier is not None:
-        before = [entry for entry in entries if entry.offset < earlier.next_offset]
-        partition.scorer = Model.restore_scorer(earlier.snapshot, SPACE)
-        for day in _days(before):
-            effects = partition.process(day, 0)
-            store.apply({**effects.changes, **tell(partition.context, effects, store)[1]})
-        partition.scorer = scorer
-        parts = [(day, 0) for day in _days(entries[len(before) :])]
     for part, until_ms in parts:
         effects = partition.process(part, until_ms)
         told, histories = tell(partition.context, effects, store)

@@ -16,7 +16,7 @@ from models.partition import Entry
 from streams import position
 from streams.dead_letters import MISROUTED, PROCESSING_ERROR, DeadLetter
 from streams.partitioner import partition_of
-from streams.processor import FORWARDED, TIMESTAMP
+from streams.processor import FORWARDED, TIMESTAMP, _read_state
 from streams.topics import ALERTS, CHANGELOG, DEAD_LETTERS, EVENTS, LABELS, SCORES, name_of
 from tests.crash.matrix.harm import POISON
 from tests.crash.matrix.live import cuts_of, receipts_of
@@ -82,7 +82,7 @@ async def gather(
             entries,
             snapshot(),
             cuts_of(changelog, number, entries) if live else (),
-            _earlier(earlier, number),
+            _earlier(earlier, definition, number),
         )
         for number, entries in source.entries.items()
     }
@@ -173,10 +173,12 @@ def _forwarded_by_us(record: Any) -> bool:
     return TIMESTAMP in dict(record.headers)
 
 
-def _earlier(fixture: Fixture | None, number: int) -> Earlier | None:
+def _earlier(fixture: Fixture | None, definition: ChurnDefinition, number: int) -> Earlier | None:
     if fixture is None:
         return None
-    return Earlier(sum(e.partition == number for e in fixture.events), fixture.model)
+    records = {key: value for home, key, value in fixture.changelog if home == number and value is not None}
+    found = position.decode(records.pop(position.POSITION_KEY))
+    return Earlier(found.next_offset, records, _read_state(found.state, definition, number).partition)
 
 
 def _replay(
