@@ -19,7 +19,7 @@ from models.simulation import Settings as Population
 from models.simulation import Simulation
 from streams.cli import customer as customer_module
 from streams.cli import lag as lag_module
-from streams.topics import SCORES, name_of
+from streams.topics import SCORES, TOPICS, name_of
 
 PRODUCT = Path(__file__).with_name("product.py")
 ROOT = Path(__file__).resolve().parents[2]
@@ -53,7 +53,7 @@ def test_a_file_becomes_scores_dead_letters_and_a_page_about_a_customer(
 
     missing = call(run, "topics", "check")
     assert (missing.exit_code, "create it with: churn-signals topics create" in missing.output) == (2, True)
-    assert call(run, "topics", "create").output.count("created ") == 8
+    assert call(run, "topics", "create").output.count("created ") == len(TOPICS)
     assert call(run, "topics", "create").output == "all topics exist and are as declared\n"
     assert "-events: 2 partitions, delete" in call(run, "topics", "check").output
 

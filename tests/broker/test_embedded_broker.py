@@ -21,7 +21,7 @@ from streams.embedded_broker import EmbeddedBroker
 from streams.errors import BrokerUnreachable, TopicMismatch
 from streams.kafka_jars import BrokerUnavailable
 from streams.settings import Settings
-from streams.topics import create_topics, verify_topics
+from streams.topics import TOPICS, create_topics, verify_topics
 
 
 def test_a_killed_broker_serves_the_same_data_at_the_same_address(tmp_path: Path) -> None:
@@ -134,7 +134,7 @@ def test_topics_that_differ_stop_with_the_command_that_repairs_them(new_run: obj
     run: Run = new_run()  # type: ignore[operator]
     with pytest.raises(TopicMismatch, match="does not exist; create it with: churn-signals topics create"):
         asyncio.run(verify_topics(run.settings))
-    assert len(asyncio.run(create_topics(run.settings))) == 8
+    assert len(asyncio.run(create_topics(run.settings))) == len(TOPICS)
     assert asyncio.run(create_topics(run.settings)) == []
     settings = vars(run.settings)
     swapped = Settings(**{**settings, "topic_scores": settings["topic_alerts"]})

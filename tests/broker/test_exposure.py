@@ -14,8 +14,8 @@ from typing import Any
 
 import orjson
 import pytest
+from asked import ask, ready
 from harness import Run, scenario
-from test_health import ask, ready
 
 from streams.cli.publish import send
 from streams.embedded_broker import EmbeddedBroker

@@ -1,0 +1,38 @@
+"""What a process answers about itself, over HTTP at the address that it wrote down."""
+
+from __future__ import annotations
+
+import json
+import time
+import urllib.error
+import urllib.request
+from typing import Any
+
+from harness import Run
+
+from streams.http_server import directory_of
+
+
+def ask(run: Run, role: str, path: str) -> tuple[int, str]:
+    """Status and body of the only process of a role; 0 while it does not answer."""
+    files = list(directory_of(run.settings).glob(f"{role}-*.json"))
+    if not files:
+        return 0, "no file"
+    [target] = json.loads(files[0].read_text())[0]["targets"]
+    try:
+        with urllib.request.urlopen(f"http://{target}{path}", timeout=5) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as refused:
+        return refused.code, refused.read().decode()
+    except OSError as failure:
+        return 0, repr(failure)
+
+
+def ready(run: Run, role: str) -> dict[str, Any]:
+    deadline = time.monotonic() + 30
+    while True:
+        status, body = ask(run, role, "/readyz")
+        if status == 200:
+            return json.loads(body)
+        assert time.monotonic() < deadline, (body, run.log_of(role))
+        time.sleep(0.1)
