@@ -47,7 +47,8 @@ def test_a_worker_that_loses_or_doubles_is_seen(sabotage: str, matrix_broker: Em
     found = play(row, seed=5, broker=matrix_broker, directory=tmp_path / "run", events=EVENTS, sabotage=sabotage)
     assert not found.holds
     if sabotage == "loses":
-        assert found.tallies["profiles"].lost == found.tallies["profiles"].extra > 0
+        # A record that is wrong is lost and extra; one that only the lost event would have made is lost alone.
+        assert found.tallies["profiles"].lost >= found.tallies["profiles"].extra > 0
         assert found.tallies["dead letters"].lost == found.tallies["dead letters"].double == 0
     else:
         assert found.tallies["scores"].double > 0
