@@ -17,8 +17,10 @@ from streams.errors import ChurnSignalsError, ConfigurationError
 
 if TYPE_CHECKING:
     from models.definition import ChurnDefinition
+    from models.event import Event
 
 DEFAULT_CONFIG = Path("churn.toml")
+SHOW_EVERY = 5_000  # lines between two looks at the progress bar
 
 config_option = click.option(
     "--config",
@@ -152,3 +154,20 @@ class ProgressBar:
     ) -> None:
         if self._progress is not None:
             self._progress.stop()
+
+
+def events_of(file: str, doing: str) -> Iterator[Event]:
+    """The events of a file, a line each; what is none is left out. Raises as `InputFile` does.
+
+    Args:
+        doing: what the progress bar says.
+    """
+    from models.event import Event, decode
+
+    with InputFile(file) as lines, ProgressBar(doing, lines.size) as bar:
+        for number, line in enumerate(lines):
+            if number % SHOW_EVERY == 0:
+                bar.advance_to(lines.position)
+            event = decode(line, (), None) if line else None
+            if isinstance(event, Event):
+                yield event

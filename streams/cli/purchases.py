@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from streams.cli.common import TIME, InputFile, ProgressBar
+from streams.cli.common import TIME, ProgressBar, events_of
 from streams.errors import ChurnSignalsError, ConfigurationError
 
 if TYPE_CHECKING:
     from models.purchase_forecast import Forecast, PurchaseLog, WeekAhead
-
-SHOW_EVERY = 5_000  # events between two looks at the progress bar
 
 
 @click.command()
@@ -57,19 +55,11 @@ def purchases(file: str, until_ms: int, refit: bool, as_json: bool, plot_path: P
 
 def read(file: str, until_day: int) -> PurchaseLog:
     """The purchases of a file. Raises as `InputFile` does."""
-    from models.event import Event, decode
     from models.purchase_forecast import PurchaseLog
 
     log = PurchaseLog(until_day)
-    with InputFile(file) as lines, ProgressBar("reading", lines.size) as bar:
-        for number, line in enumerate(lines):
-            if not line:
-                continue
-            event = decode(line, (), None)
-            if isinstance(event, Event):
-                log.add(event)
-            if number % SHOW_EVERY == 0:
-                bar.advance_to(lines.position)
+    for event in events_of(file, "reading"):
+        log.add(event)
     return log
 
 

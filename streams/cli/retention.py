@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from streams.cli.common import InputFile, ProgressBar
+from streams.cli.common import events_of
 from streams.errors import ChurnSignalsError, ConfigurationError
 from streams.settings import Settings
 
 if TYPE_CHECKING:
     from models.retention_sums import Sums
-
-SHOW_EVERY = 5_000  # events between two looks at the progress bar
 
 
 @click.command()
@@ -91,17 +89,9 @@ async def read_sums(settings: Settings) -> Sums:
 
 def read_file(file: str) -> Sums:
     """The sums of a file's events. Raises as `InputFile` does."""
-    from models.event import Event, decode
     from models.retention_log import RetentionLog
 
     log = RetentionLog()
-    with InputFile(file) as lines, ProgressBar("counting", lines.size) as bar:
-        for number, line in enumerate(lines):
-            if not line:
-                continue
-            event = decode(line, (), None)
-            if isinstance(event, Event):
-                log.add(event)
-            if number % SHOW_EVERY == 0:
-                bar.advance_to(lines.position)
+    for event in events_of(file, "counting"):
+        log.add(event)
     return log.sums()
