@@ -11,7 +11,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from streams.docs import alerts, asyncapi, catalogue, commands, metrics, publishing, schemas, settings, topics
+from streams.docs import (
+    alerts,
+    asyncapi,
+    catalogue,
+    commands,
+    customers,
+    metrics,
+    publishing,
+    schemas,
+    settings,
+    topics,
+)
 from streams.docs.markdown import rewritten
 
 DOCS: Final = Path(__file__).parents[2] / "docs"
@@ -19,6 +30,7 @@ DOCS: Final = Path(__file__).parents[2] / "docs"
 PAGES: Final[dict[str, dict[str, Callable[[], str]]]] = {
     "features.md": {"features": catalogue.features},
     "events.md": {"families": catalogue.families, "bought": publishing.families},
+    "customers.md": {"told": customers.told, "speaks": customers.speaks},
     "settings.md": {"settings": settings.settings},
     "topics.md": {
         "topics": topics.topics,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import textwrap
 from copy import deepcopy
+from functools import cache
 from typing import Any, Final
 
 import numpy as np
@@ -196,6 +197,7 @@ def example(one: Example, number: int) -> dict[str, Any]:
     return found
 
 
+@cache
 def bought(family: str) -> list[tuple[str, str, str, str]]:
     """A row for each event of a family's story: its name, the features that it moves, their reasons, and what readers
     of alerts and scores are told besides. What any event of the customer's hand moves is called activity."""
@@ -222,6 +224,15 @@ def bought(family: str) -> list[tuple[str, str, str, str]]:
         found.append((said, names, ", ".join(map(code, reasons)), told))
         profile = after
     return found
+
+
+@cache
+def moved_by_activity() -> tuple[str, ...]:
+    """The features that any event of the customer's own hand moves."""
+    before, after, at_ms = _life(), _life(), START_MS + BEFORE_DAYS * DAY_MS
+    for profile, name in ((before, _NOTHING), (after, "screen")):
+        apply(profile, Event(CUSTOMER, name, at_ms, 0, {}, False, False))
+    return tuple(_moved(before, after, at_ms + LOOK_AFTER_MS))
 
 
 def _life() -> Profile:

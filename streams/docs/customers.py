@@ -1,0 +1,53 @@
+"""What is known of a customer, from which event, and what it is used for: found out by applying events."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from models.features import FEATURES
+from streams.docs import publishing
+from streams.docs.markdown import code, table
+
+USES: Final = {  # of what readers are told besides probability and reasons
+    "customer.account": "routes and groups alerts",
+    "customer.segment": "routes and filters alerts",
+    "customer.plan": "routes alerts; whose subscriptions last how long ([worth](#what-a-customer-is-worth))",
+    "customer.stage": "says where in their life the customer stands; who has left is not alerted",
+    "value.mrr": "the price of what is at stake; alerts are sorted by it times the probability",
+    "barriers": "what stands in the customer's way, for who takes up the alert",
+}
+NAMED: Final = 6  # events in a cell; of what more of them move, the rest is counted
+
+
+def told() -> str:
+    """What scores and alerts say of a customer, by the events that change it."""
+    moved = _by(3)
+    rows = [(code(fact), _events(moved.get(fact, [])), use) for fact, use in USES.items()]
+    return table(("told", "from", "used"), rows)
+
+
+def speaks() -> str:
+    """The features that can be a reason, by what they speak of, and the events that move them."""
+    usual, moved = publishing.moved_by_activity(), _by(2)
+    rows = []
+    for reason in dict.fromkeys(feature.reason for feature in FEATURES):
+        names = [feature.name for feature in FEATURES if feature.reason == reason]
+        events = ["any activity"] * any(name in usual for name in names) + moved.get(reason, [])
+        rows.append((code(reason), ", ".join(map(code, names)), _events(events) or "time that passes"))
+    return table(("reason", "features", "from"), rows)
+
+
+def _by(column: int) -> dict[str, list[str]]:
+    """Events by what a column of `publishing.bought` names."""
+    moved: dict[str, list[str]] = {}
+    for family, _, _ in publishing.FAMILIES:
+        for row in publishing.bought(family):
+            for name in row[column].replace("`", "").split(", "):
+                moved.setdefault(name, []).append(row[0])
+    return moved
+
+
+def _events(events: list[str]) -> str:
+    named = list(dict.fromkeys(event.partition(",")[0] for event in events))
+    more = f" and {len(named) - NAMED} more" if len(named) > NAMED else ""
+    return ", ".join(named[:NAMED]) + more
