@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from models.alerts import BANDS, STATES, AlertEvent, AlertState
 from models.customer import Activity, CustomerFacts, Value, activity, barriers, customer_facts, value
 from models.duration import DAY_MS, rfc3339
+from models.experience import Experience, experience
 from models.features import CATALOGUE, NAMES
 from models.point import Point
 from models.reasons import Explanation, Reason, evidence, explain, playbook
@@ -138,6 +139,7 @@ class _ScoreValue(msgspec.Struct, gc=False):
     alert: _AlertOfScore | None
     value: Value
     barriers: list[str]
+    experience: Experience | None
     lineage: _Lineage
 
 
@@ -173,6 +175,7 @@ class _Note(msgspec.Struct, gc=False):
     reasons: list[Reason]
     protective: list[Reason]
     barriers: list[str]
+    experience: Experience | None
     value: Value
     action: _Action
     timing: _Timing
@@ -293,6 +296,7 @@ class ScoredBatch:
                 alert_of_score(alert),
                 value(portrait, probability, self.context.horizon_ms, at),
                 barriers(portrait, at),
+                experience(portrait, self._values[i], at),
                 self._lineage(point),
             )
         )
@@ -328,6 +332,7 @@ class ScoredBatch:
                 found.raising,
                 found.protective,
                 barriers(portrait, at),
+                experience(portrait, self._values[i], at),
                 value(portrait, probability, self.context.horizon_ms, at),
                 _Action(playbook(found), None),
                 _Timing(rfc3339(at if event_ms is None else event_ms), rfc3339(at), point.trigger),

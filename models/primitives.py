@@ -9,7 +9,7 @@ Bins are addressed by absolute time modulo their number, so that time moving on 
 
 from __future__ import annotations
 
-from bisect import insort
+from bisect import bisect_left, insort
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any, Final, TypeVar
@@ -218,3 +218,32 @@ def merge_newest_keys(a: dict[int, int], b: dict[int, int], limit: int) -> dict[
 def keep_smallest(keys: Iterable[int], key: int, limit: int) -> list[int]:
     """A bounded set: the `limit` smallest of its keys, in order."""
     return sorted({*keys, key})[:limit]
+
+
+# Sums under names --------------------------------------------------------------------------------------------------
+
+
+def rate(rated: list[Any], name: str, stamp: tuple[int, int], score: int, limit: int) -> None:
+    """Adds a score to the sum under a name: (name, count, sum, and of the newest: time, id, score), in order of names.
+
+    Only the first `limit` names are kept. A name that is dropped never comes back, as more names only push it further
+    out; so every sum that is kept is whole, and what is kept does not depend on order.
+    """
+    place = bisect_left(rated, (name,))
+    if place < len(rated) and rated[place][0] == name:
+        _, count, total, *newest_score = rated[place]
+        rated[place] = (name, count + 1, total + score, *max(newest_score, [*stamp, score]))
+    elif place < limit:
+        rated.insert(place, (name, 1, score, *stamp, score))
+        del rated[limit:]
+
+
+def merge_rated(a: list[Any], b: list[Any], limit: int) -> list[Any]:
+    """The sums of both lists."""
+    found = {entry[0]: entry for entry in a}
+    for entry in b:
+        mine = found.get(entry[0])
+        if mine is not None:
+            entry = (entry[0], mine[1] + entry[1], mine[2] + entry[2], *max(mine[3:], entry[3:]))
+        found[entry[0]] = entry
+    return [found[name] for name in sorted(found)[:limit]]

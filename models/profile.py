@@ -15,6 +15,7 @@ what is known only after the body is encoded and scored.
 from __future__ import annotations
 
 from copy import copy as shallow_copy
+from itertools import zip_longest
 from struct import Struct
 from typing import Any, Final, NamedTuple
 
@@ -32,6 +33,7 @@ from models.primitives import (
     keep_smallest,
     merge_last,
     merge_newest_keys,
+    merge_rated,
     newest,
 )
 
@@ -50,6 +52,8 @@ FEATURES_TRACKED: Final = 48  # distinct product features whose last use is know
 SUBSCRIPTION_LOG: Final = 12  # changes of plan; two years of quarterly changes
 RESPONSES_KEPT: Final = 8  # survey answers of a kind; the mean over all is kept apart
 TAGS_KEPT: Final = 16
+RATED_KEPT: Final = 8  # touchpoints, and surveys, whose answers are summed apart: those first by name
+RATED_NAME: Final = 32  # characters of such a name
 ORDERS_KEPT: Final = 8
 GOALS_KEPT: Final = 8
 STEPS_TRACKED: Final = 16
@@ -61,6 +65,8 @@ StampedText = tuple[int, int, str]
 StampedNumber = tuple[int, int, int]
 # (time ms, id hash, kind, mrr in minor units or -1, plan)
 SubscriptionChange = tuple[int, int, int, int, str]
+# (kind and name, answers, sum of their scores, and of the newest: time ms, id hash, score)
+Rated = tuple[str, int, int, int, int, int]
 
 
 class Commerce(msgspec.Struct, array_like=True, gc=False):
@@ -110,6 +116,12 @@ class Voice(msgspec.Struct, array_like=True, gc=False):
     surveys_sent: int = 0
     tags: list[StampedNumber] = []  # index into effects.BARRIERS
     sentiment: StampedNumber | None = None
+    csat_top: int = 0  # answers in the two best boxes of their scale,
+    csat_boxed: int = 0  # of so many
+    asked: list[int] = []  # surveys sent, by kind: see voice.KINDS
+    answered: list[int] = []  # responses, by kind
+    touchpoints: list[Rated] = []
+    surveys: list[Rated] = []
 
 
 class Identity(msgspec.Struct, array_like=True, gc=False):
@@ -339,7 +351,8 @@ MERGE_RULES: Final[dict[type, dict[str, str]]] = {
     Voice: {
         "ticket_ms": "max", "solve_ms_sum": "sum", "solved_timed": "sum", "csat": "last:8", "nps": "last:8",
         "ces": "last:8", "csat_sum": "sum", "csat_count": "sum", "surveys_sent": "sum", "tags": "last:16",
-        "sentiment": "newest",
+        "sentiment": "newest", "csat_top": "sum", "csat_boxed": "sum", "asked": "tallies",
+        "answered": "tallies", "touchpoints": "rated", "surveys": "rated",
     },
     Identity: {
         "plan": "newest", "segment": "newest", "account": "newest", "source": "newest", "consent": "newest",
@@ -406,6 +419,10 @@ def _merge_field(rule: str, a: Any, b: Any) -> Any:
         case "maxima":
             short, long = sorted((a, b), key=len)
             return [max(x, y) for x, y in zip(long, short + [0] * (len(long) - len(short)), strict=True)]
+        case "tallies":
+            return [x + y for x, y in zip_longest(a, b, fillvalue=0)]
+        case "rated":
+            return merge_rated(a, b, RATED_KEPT)
         case "smallest":
             return keep_smallest([*a, *b], min([*a, *b]), STEPS_TRACKED) if a or b else []
         case "part":

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from models.profile import Commerce, Identity, Journey, Payments, Subscription, Voice
 from models.subscription import SubscriptionState
+from models.voice import SHRINK, USUAL
 
 # Places of the numbers, in the order of the functions below
 FIRST_GOAL_MS, LAST_GOAL_MS, GOAL_LAST, GOAL_MEAN, ONBOARDED_SHARE, SESSION_MINUTES, CLICKED_MS = range(7)
@@ -76,7 +77,7 @@ def of_payments(p: Payments) -> tuple[float, ...]:
 
 def of_voice(v: Voice) -> tuple[float, ...]:
     csat, nps, ces = v.csat, v.nps, v.ces
-    weight, middle = 2.0, 700.0  # a mean shrunk by two answers of 0.7, the usual satisfied-ish answer
+    weight, middle = SHRINK, USUAL
     before = csat[:-1]
     return (
         v.solve_ms_sum / v.solved_timed / 3.6e6 if v.solved_timed else nan,

@@ -7,9 +7,9 @@ from typing import Any, Final
 
 from models import parts
 from models.event import Event
-from models.numbers import number, time_ms
-from models.primitives import DAY_MS, HOUR_MS, bins_add, keep_last, newest
-from models.profile import RESPONSES_KEPT, TAGS_KEPT, Profile
+from models.numbers import number, text, time_ms
+from models.primitives import DAY_MS, HOUR_MS, bins_add, keep_last, newest, rate
+from models.profile import RATED_KEPT, RATED_NAME, RESPONSES_KEPT, TAGS_KEPT, Profile
 
 BARRIERS: Final = (  # Stripe's vocabulary of cancellation feedback
     "customer_service",
@@ -51,6 +51,25 @@ def ticket_solved(profile: Profile, event: Event) -> None:
 
 
 _SCALES = {"csat": 5.0, "nps": 10.0, "ces": 7.0}  # the usual scale where the event does not say its own
+KINDS: Final = (*_SCALES, "other")  # the order is part of the encoded profile: append, never reorder
+_OTHER: Final = len(_SCALES)
+_KIND_INDEX: Final = {kind: index for index, kind in enumerate(_SCALES)}
+
+SHRINK: Final = 2.0  # answers of `USUAL` that a mean is shrunk by: k of (sum + k mu) / (n + k)
+USUAL: Final = 700.0  # mu in per mille: the usual satisfied-ish answer
+TOP_BOXES: Final = 2
+BOXES: Final = 4, 10  # scales that have boxes to tick: of others, the best fifth is the top
+
+
+def _in_top(score: float, scale: float) -> bool:
+    """Whether an answer is in the two best boxes of its scale: 4 and 5 of 5, 6 and 7 of 7, 9 and 10 of 10."""
+    return score > scale - TOP_BOXES if BOXES[0] <= scale <= BOXES[1] else score >= 0.8 * scale
+
+
+def _tally(counts: list[int], kind: str) -> None:
+    if not counts:
+        counts.extend([0] * len(KINDS))
+    counts[_KIND_INDEX.get(kind, _OTHER)] += 1
 
 
 def survey(profile: Profile, event: Event) -> None:
@@ -64,13 +83,22 @@ def survey(profile: Profile, event: Event) -> None:
         if kind == "csat":
             part.csat_sum += entry[2]
             part.csat_count += 1
+            part.csat_top += _in_top(score, scale)
+            part.csat_boxed += 1
+        for rated, names in ((part.touchpoints, ("touchpoint",)), (part.surveys, ("survey", "survey_id"))):
+            name = next((found for key in names if (found := text(properties.get(key), RATED_NAME))), None)
+            if name is not None:
+                rate(rated, f"{kind} {name}", entry[:2], entry[2], RATED_KEPT)
+    _tally(part.answered, kind)
     named = properties.get("tags")
     if isinstance(named, list):
         tags(profile, event, named)
 
 
 def survey_sent(profile: Profile, event: Event) -> None:
-    parts.voice(profile).surveys_sent += 1
+    part = parts.voice(profile)
+    part.surveys_sent += 1
+    _tally(part.asked, str(event.properties.get("kind")))
 
 
 def _opinion(profile: Profile, event: Event, counter: int) -> None:

@@ -9,6 +9,12 @@ from models.simulation.day import Day, Rows, track
 
 NO_TICKET, OPEN, SOLVED = range(3)
 ASKED_EVERY_DAYS: Final = 30
+ASKED: Final = {
+    "nps": {"survey": "monthly"},
+    "csat": {"survey": "solved", "touchpoint": "support"},
+    "ces": {"survey": "solved", "touchpoint": "support"},
+}
+"""By which survey and where each kind of question is put."""
 
 
 def support(day: Day) -> None:
@@ -49,7 +55,7 @@ def surveys(day: Day, rows: Rows, kind: str, scale_max: int, at_ms: npt.ArrayLik
     scores = np.rint(lowest + np.clip(answers, 0, 1) * (scale_max - lowest)).astype(np.int64)
     bodies = []
     for row, score in zip(rows.tolist(), scores.tolist(), strict=True):
-        properties: dict[str, Any] = {"kind": kind, "score": score, "scale_max": scale_max}
+        properties: dict[str, Any] = {"kind": kind, "score": score, "scale_max": scale_max, **ASKED[kind]}
         if score <= scale_max * 0.6:
             properties["tags"] = [day.barrier(row)]
         bodies.append(track("Survey Response Submitted", properties))
@@ -59,7 +65,7 @@ def surveys(day: Day, rows: Rows, kind: str, scale_max: int, at_ms: npt.ArrayLik
 def opinions(day: Day) -> None:
     """A question once a month (sent to all, answered by some), reviews and mentions in public."""
     asked = np.flatnonzero((day.people["number"] + day.number) % ASKED_EVERY_DAYS == 0)
-    day.add(asked, [track("Survey Sent", {"kind": "nps"})] * len(asked), 28_800_000)
+    day.add(asked, [track("Survey Sent", {"kind": "nps", **ASKED["nps"]})] * len(asked), 28_800_000)
     answer = 0.2 + 0.35 * np.minimum(day.rates["activity"][asked], 1)
     surveys(day, asked[day.dice.random(len(asked)) < answer], "nps", 10)
     for event, probability in (("Review Posted", 0.5), ("Social Mention", 0.5)):

@@ -8,6 +8,7 @@ from typing import Any
 import click
 import msgspec
 
+from streams.cli import customer_experience
 from streams.cli.ask import ask, console, plain
 from streams.errors import ChurnSignalsError
 from streams.settings import Settings
@@ -131,7 +132,10 @@ def _print(page: Any, score: dict[str, Any]) -> None:
     alert = score["alert"]
     if alert is not None:
         page.print(f"alert {alert['id']}: {alert['state']}, {alert['severity']}, since {alert['since']}")
-    if score["barriers"]:
+    experience = list(customer_experience.lines(score.get("experience")))
+    for line in experience:
+        page.print(Text(line))
+    if score["barriers"] and not score.get("experience"):
         page.print(Text(plain(f"named as barriers: {', '.join(score['barriers'])}")))
     for title, reasons in (("why", score["reasons"]), ("what speaks against it", score["protective"])):
         if reasons:

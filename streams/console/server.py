@@ -18,6 +18,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from models.alerts import BANDS
 from models.duration import DAY_MS
+from models.experience import WEIGHTS
 from streams.console import charts, insight
 from streams.console.guard import Guard
 from streams.console.handling import EVENT_NAMES, SNOOZE_DAYS, publish_handling
@@ -93,7 +94,7 @@ class Console:
             lstrip_blocks=True,
         )
         self._templates.filters.update(percent=percent, number=number, moment=moment, age=age)
-        self._templates.globals.update(charts=charts, bands=BANDS, snooze_days=SNOOZE_DAYS, zip=zip)
+        self._templates.globals.update(charts=charts, bands=BANDS, snooze_days=SNOOZE_DAYS, weights=WEIGHTS, zip=zip)
 
     def app(self) -> web.Application:
         """The application; reading begins with it and ends with it."""

@@ -14,10 +14,12 @@ from models.customer import barriers, customer_facts, value
 from models.duration import DAY_MS, HOUR_MS, rfc3339
 from models.effects import apply
 from models.event import Event, decode
+from models.experience import Experience, experience
 from models.families import MEANINGS
 from models.features import FEATURES, NAMES, features
 from models.portrait import Portrait
 from models.profile import Profile
+from models.sentences import natural
 from streams.docs.markdown import code, table
 
 WIDTH: Final = 120
@@ -115,11 +117,12 @@ FAMILIES: Final[tuple[tuple[str, str, tuple[Example, ...]], ...]] = (
     ),
     (
         "feedback",
-        "What customers say. `kind` is `csat`, `nps` or `ces`; scales are 5, 10 and 7 unless `scale_max` says another.",
+        "What customers say. `kind` is `csat`, `nps` or `ces`; scales are 5, 10 and 7 unless `scale_max` says another."
+        " `touchpoint` and `survey` tell answers apart; `Survey Sent` makes an answer rate.",
         (
             (0, "Survey Sent", {"kind": "nps"}),
             (1, "Survey Response Submitted", {"kind": "nps", "score": 4, "tags": ["missing_features"]}),
-            (2, "Survey Response Submitted", {"kind": "csat", "score": 2}),
+            (2, "Survey Response Submitted", {"kind": "csat", "score": 2, "touchpoint": "support"}),
             (3, "Review Posted", {"rating": 2, "scale_max": 5}),
             (4, "Social Mention", {"sentiment": "negative"}),
         ),
@@ -260,8 +263,16 @@ def _told(before: Profile, after: Profile, at_ms: int) -> list[str]:
     return [name for name in new if old[name] != new[name]]
 
 
+def _experience(profile: Profile, portrait: Portrait, at_ms: int) -> dict[str, Any]:
+    values = natural(features([deepcopy(profile)], [at_ms]))[0].tolist()
+    found = experience(portrait, values, at_ms)
+    # of nobody who said anything, nothing is known; that nothing of a kind was said is no more than that
+    return {name: (found is not None and getattr(found, name)) or None for name in Experience.__struct_fields__}
+
+
 def _facts(profile: Profile, at_ms: int) -> dict[str, Any]:
     portrait = Portrait.of(profile)
     who = customer_facts(CUSTOMER, portrait, at_ms)
     facts = {f"customer.{name}": getattr(who, name) for name in ("account", "segment", "plan", "stage")}
+    facts |= {f"experience.{name}": said for name, said in _experience(profile, portrait, at_ms).items()}
     return facts | {"value.mrr": value(portrait, 0.1, 30 * DAY_MS, at_ms).mrr, "barriers": barriers(portrait, at_ms)}

@@ -34,6 +34,7 @@ def fields(name: str) -> str:
 def walk(node: dict[str, Any], root: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
     """Paths and schemas of all fields, in the order of the file."""
     for name, child in node.get("properties", {}).items():
+        child = _resolved(child, root)
         yield f"{path}{name}", child
         yield from _inner(child, root, f"{path}{name}")
 

@@ -55,6 +55,20 @@ SAMPLE: Final[dict[str, Any]] = {
     ],
     "protective": [],
     "barriers": ["low_quality"],
+    "experience": {
+        "csat": {"answers": 3, "last": 0.4, "mean": 0.6667, "shrunk": 0.68, "top2": 0.6667, "trend": -0.4},
+        "nps": {"last": 0.6, "group": "detractor"},
+        "ces": None,
+        "surveys_sent": 4,
+        "answer_rate": 0.5,
+        "touchpoints": [{"name": "support", "kind": "csat", "answers": 3, "mean": 0.6667, "last": 0.4}],
+        "surveys": [],
+        "barriers": [{"tag": "low_quality", "times": 2, "last": "2024-03-11T09:12:44Z"}],
+        "cx": {
+            "index": 65.7, "known": 0.7, "satisfaction": 68.0, "effort": None, "waiting": 53.6, "reopened": None,
+            "errors": 81.2,
+        },
+    },
     "value": {"mrr": 49.0, "clv": 193.7, "revenue_at_risk": 12.03, "basis": "subscription"},
     "action": {"playbook": "reengage", "treatment": None},
     "timing": {

@@ -180,7 +180,7 @@ PROPERTIES = (
     "feature", "name", "duration", "duration_seconds", "score", "value", "trial_end", "ends_at", "step", "steps_total",
     "total", "revenue", "amount", "currency", "mrr", "plan", "period_end", "feedback", "card_expires", "due",
     "renewal_date", "tags", "resolution_seconds", "created_at", "kind", "scale_max", "rating", "sentiment", "segment",
-    "account", "source", "referred", "referrer", "granted", "reason",
+    "account", "source", "referred", "referrer", "granted", "reason", "touchpoint", "survey", "survey_id",
 )  # fmt: skip
 """Every property that an effect reads."""
 

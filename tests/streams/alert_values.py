@@ -9,6 +9,7 @@ from models.alerts import AlertEvent, AlertScore, AlertSettings, Handling, step
 from models.definition import ChurnDefinition
 from models.duration import DAY_MS, rfc3339
 from models.outputs import alert_value
+from streams.notify.body import SAMPLE
 
 START_MS = 1_709_596_800_000  # 2024-03-05
 POLICY = AlertSettings.of(
@@ -39,6 +40,7 @@ def note(customer: str, probability: float = 0.7234, **changes: Any) -> dict[str
         ],
         "protective": [],
         "barriers": ["too_expensive"],
+        "experience": SAMPLE["experience"],
         "value": {"mrr": 49.0, "clv": 812.5, "revenue_at_risk": 35.45, "basis": "subscription"},
         "action": {"playbook": "win_back", "treatment": None},
         "timing": {"event_time": rfc3339(START_MS), "scored_at": rfc3339(START_MS), "trigger": "silence"},

@@ -14,8 +14,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from alert_values import life
 
-from streams.cli import customer
+from streams.cli import customer, customer_experience
 from streams.cli.customer import Change, current_alert
+from streams.notify.body import SAMPLE
 
 OPENED, ACKNOWLEDGED, SNOOZED, RESOLVED = (json.loads(value) for _, value in life("c1"))
 
@@ -72,3 +73,15 @@ def test_an_alert_that_was_over_when_the_score_was_made_is_not_shown() -> None:
 @pytest.mark.parametrize("value", [b"not json", b"[]", b'{"alert_id":"a"}'])
 def test_what_is_no_alert_is_passed_over(value: bytes) -> None:
     assert Change.of(value) is None
+
+
+def test_what_the_customer_says_stands_in_lines_of_its_own() -> None:
+    """Rule: what is unknown is said to be; what an earlier release wrote has none of it."""
+    assert list(customer_experience.lines(SAMPLE["experience"])) == [
+        "experience 66 of 100 (satisfaction 68, effort unknown, waiting 54, reopened unknown, errors 81)",
+        "satisfaction 40% last, mean 67% of 3 (shrunk 68%), top-2 67%, -40 points against those before",
+        "would recommend 6 of 10, a detractor; answers 50% of 4 surveys",
+        "touchpoint support (csat): 67% of 3, last 40%",
+        "named as barriers: low_quality 2 times, last 2024-03-11",
+    ]
+    assert list(customer_experience.lines(None)) == []

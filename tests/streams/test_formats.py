@@ -35,36 +35,58 @@ def positions(fixture: Fixture) -> dict[int, position.Position]:
     return {n: position.decode(value or b"") for n, value in found.items()}
 
 
-def named(value: Any) -> Any:
-    """With the names of all fields: an encoded record has none."""
+def named(value: Any, raw: Any) -> Any:
+    """With the names of all fields that were written, which an encoded record has not. What a later release has added
+    at the end of a record must be empty."""
     if isinstance(value, msgspec.Struct):
-        return {name: named(getattr(value, name)) for name in value.__struct_fields__}
+        fields = msgspec.structs.fields(value)
+        for added in fields[len(raw) :]:
+            empty = added.default_factory() if added.default is msgspec.NODEFAULT else added.default
+            assert getattr(value, added.name) == empty, added.name
+        return {field.name: named(getattr(value, field.name), part) for field, part in zip(fields, raw, strict=False)}
     if isinstance(value, dict):
-        return [[named(key), named(item)] for key, item in value.items()]
+        return [[named(key, key), named(item, raw[key])] for key, item in value.items()]
     if isinstance(value, list | tuple | set | frozenset):
-        return [named(item) for item in value]
+        return [named(item, part) for item, part in zip(value, raw, strict=True)]
     return value.hex() if isinstance(value, bytes | bytearray) else value
 
 
+def shorn(written: Any, raw: Any) -> Any:
+    """Without what a later release has added at the end of a record."""
+    if isinstance(raw, list):
+        assert len(written) >= len(raw)
+        return [shorn(new, old) for new, old in zip(written, raw, strict=False)]
+    return {key: shorn(written[key], old) for key, old in raw.items()} if isinstance(raw, dict) else written
+
+
 def again(key: bytes, value: bytes) -> tuple[bytes, Any]:
-    """A record read and written by this program, and what it holds."""
+    """A record read and written by this program, without what it added, and what it holds."""
     if key == position.POSITION_KEY:
         here = position.decode(value)
         state = processor._decode_state(here.state)
+        raw_state, raw_inner = msgspec.msgpack.decode(here.state), msgspec.msgpack.decode(state.partition)
         inner = partition._STATE_DECODER.decode(state.partition)
-        state.partition = msgspec.msgpack.encode(inner)
+        kept = shorn(msgspec.to_builtins(inner, builtin_types=(bytes,)), raw_inner)
+        holds = [named(here, msgspec.structs.astuple(here)), named(state, raw_state), named(inner, raw_inner)]
+        state.partition = msgspec.msgpack.encode(kept)
         again = position.encode(here.next_offset, here.live, here.birth, msgspec.msgpack.encode(state))
-        return again, [named(here), named(state), named(inner)]
+        return again, holds
+    record: Any
     if key[:1] == b"c":
-        head, body = profile.decode_head(value), profile.decode(value)
-        return profile.encode(body, head[0], head[2], head[3]), [list(head), named(body)]
-    if key[:1] == b"a":
-        state = alerts.unpack(value)
-        assert state is not None
-        return alerts.pack(state, int.from_bytes(value[:8], "big")), named(state)
-    if key[:1] == b"s":
-        frozen = example._DECODER.decode(value)
-        return example._ENCODER.encode(frozen), named(frozen)
+        record, head = profile.decode(value), value[: profile.PREFIX_BYTES]
+        before: Any = list(profile.decode_head(value))
+        written = profile.encode(record, before[0], before[2], before[3])
+    elif key[:1] == b"a":
+        record, head, before = alerts.unpack(value), value[:8], None
+        written = alerts.pack(record, int.from_bytes(head, "big"))
+    elif key[:1] == b"s":
+        record, head, before = example._DECODER.decode(value), b"", None
+        written = example._ENCODER.encode(record)
+    if key[:1] in b"cas":
+        raw = msgspec.msgpack.decode(value[len(head) :])
+        left = msgspec.msgpack.encode(shorn(msgspec.msgpack.decode(written[len(head) :]), raw))
+        holds = named(record, raw)
+        return written[: len(head)] + left, holds if before is None else [before, holds]
     assert key[:1] == b"h", key
     return value, value.hex()
 

@@ -194,7 +194,10 @@ def score_of(customer: str) -> dict[str, Any]:
     alert = json.loads(life(customer)[0][1])
     return {
         **alert["score"],
-        **{name: alert[name] for name in ("customer", "reasons", "protective", "barriers", "value", "lineage")},
+        **{
+            name: alert[name]
+            for name in ("customer", "reasons", "protective", "barriers", "experience", "value", "lineage")
+        },
         "scored_at": alert["time"],
         "trigger": "silence",
         "contributions": {},
@@ -226,7 +229,18 @@ def test_every_page_tells_what_the_topics_hold(tmp_path: Path) -> None:
             said = {
                 "/": ("72 %", "silent for 11 days", "high", "spark"),
                 "/customers": ("c 1", "35"),
-                "/customer?id=c%201": ("What would lower it", "Activity of 90 days", "55 % to 84 %", "opened"),
+                "/customer?id=c%201": (
+                    "What would lower it",
+                    "Activity of 90 days",
+                    "55 % to 84 %",
+                    "opened",
+                    "6 of 10",
+                    "a detractor",
+                    "mean 67 % of 3, top-2 67 %",
+                    "Experience: 66 of 100",
+                    "support (csat)",
+                    "low quality (2)",
+                ),
                 "/model": ("snapshot 2 min old", "Said, and what came", "400", "100 churned", "Labels a day"),
                 "/pipeline": ("missing_customer", "email", "1@7", "nobody"),
             }
