@@ -29,6 +29,7 @@ from models.alerts import (
 )
 from models.definition import ChurnDefinition
 from models.feed import Feed
+from models.outlook import Outlooks
 from models.outputs import Context, ScoredBatch, alert_value
 from models.point import Place, Point, deadline_place
 from models.reasons import silent
@@ -78,6 +79,7 @@ class Ranked(NamedTuple):
     base: Floats
     band: Sequence[int]
     previous: Sequence[float | None]
+    outlooks: Outlooks
 
 
 class Turned(NamedTuple):
@@ -164,7 +166,8 @@ class AlertBook:
 
     def _notes(self, ranked: Ranked, trust: float, rows: list[int]) -> dict[int, bytes]:
         """What alerts say of these rows."""
-        batch = ScoredBatch(self._context, ranked.points, ranked.x, ranked.m, ranked.scores, trust, rows)
+        points, x, m, scores, outlooks = ranked.points, ranked.x, ranked.m, ranked.scores, ranked.outlooks
+        batch = ScoredBatch(self._context, points, x, m, scores, trust, outlooks, rows)
         return {
             row: batch.note(
                 row,

@@ -1,4 +1,4 @@
-"""What a reader of an alert wants to know of the customer beside the score: who, where in their life, worth what."""
+"""What a reader of an alert wants to know of the customer beside the score: who, and where in their life."""
 
 from __future__ import annotations
 
@@ -13,11 +13,8 @@ from models.portrait import Portrait
 from models.primitives import DAY_BINS
 from models.profile import NEVER_MS
 
-MONTH_DAYS: Final = 30
 STRIP_DAYS: Final = 90
 BARRIER_DAYS: Final = 90
-CLV_MONTHS: Final = 36  # what lies further ahead is not known
-CLV_DISCOUNT: Final = 0.99  # a month: some 12 % a year
 
 _NO_SUBSCRIPTION: Final = SubscriptionState(None)
 _EMPTY_STRIP: Final = b"[" + b",".join([b"0"] * STRIP_DAYS) + b"]"
@@ -35,15 +32,6 @@ class CustomerFacts(msgspec.Struct, gc=False, frozen=True):
     plan: str | None
     stage: str
     tenure_days: float
-
-
-class Value(msgspec.Struct, gc=False, frozen=True):
-    """What the customer is worth, in the currency's units; None where nothing is known."""
-
-    mrr: float | None
-    clv: float | None
-    revenue_at_risk: float | None
-    basis: str | None  # "subscription": the price; "orders": revenue a month so far
 
 
 class Activity(msgspec.Struct, gc=False, frozen=True):
@@ -84,27 +72,6 @@ def customer_facts(customer: str, portrait: Portrait, at_ms: int) -> CustomerFac
             plan = identity.plan[2]
     tenure = max(at_ms - portrait.first_ms, 0) / DAY_MS
     return CustomerFacts(customer, account, segment, plan, stage(portrait, at_ms), round(tenure, 2))
-
-
-def value(portrait: Portrait, probability: float, horizon_ms: int, at_ms: int) -> Value:
-    """Revenue at risk = probability x mrr x horizon / 30 d; clv = mrr x sum over months of S(k) d^k.
-
-    S(k) is the survival that this probability means when it stays: (1 - p)^(30 d / horizon) a month. Margin is not
-    known here, so clv is revenue. Without a subscription, mrr is what the orders brought a month so far.
-    """
-    mrr, basis = None, None
-    subscription, commerce = portrait.subscription, portrait.commerce
-    if subscription is not None and subscription.mrr is not None:
-        mrr, basis = subscription.mrr[2] / 100.0, "subscription"
-    elif commerce is not None and commerce.revenue > 0:
-        months = max((at_ms - commerce.first_ms) / (MONTH_DAYS * DAY_MS), 1.0)
-        mrr, basis = commerce.revenue / 100.0 / months, "orders"
-    if mrr is None:
-        return Value(None, None, None, None)
-    months_ahead = horizon_ms / (MONTH_DAYS * DAY_MS)
-    kept = CLV_DISCOUNT * (1.0 - probability) ** (1.0 / months_ahead)
-    clv = mrr * (1.0 - kept**CLV_MONTHS) / (1.0 - kept)
-    return Value(round(mrr, 2), round(clv, 2), round(probability * mrr * months_ahead, 2), basis)
 
 
 def barriers(portrait: Portrait, at_ms: int) -> list[str]:

@@ -30,6 +30,9 @@ from models.toml import (
     write_value,
     wrong,
 )
+from models.value_settings import DEFAULTS, ValueSettings
+from models.value_settings import KEYS as VALUE_KEYS
+from models.value_settings import read as read_value
 
 __all__ = [
     "ALERT_KEYS",
@@ -120,6 +123,7 @@ class ChurnDefinition:
     population_half_life_ms: int = POPULATION_HALF_LIFE_MS
     profile_after_ms: int = PROFILE_AFTER_MS
     anonymous_after_ms: int = ANONYMOUS_AFTER_MS
+    value: ValueSettings = DEFAULTS
     alerts: tuple[tuple[str, Scalar], ...] = ()  # as written, keys and types checked; the alert policy reads them
 
     @classmethod
@@ -159,10 +163,10 @@ class ChurnDefinition:
     def hash(self) -> str:
         """Short hex of the whole effective content; the same for any order or spelling of the same settings.
 
-        [profile] counts only where it is not the default, which is younger than hashes that stand in topics.
+        [profile] and [value] count only where they are not the default: they are younger than hashes in topics.
         """
         lasting = (self.profile_after_ms, self.anonymous_after_ms) == (PROFILE_AFTER_MS, ANONYMOUS_AFTER_MS)
-        return _digest(self._printed(with_profile=not lasting))
+        return _digest(self._printed(with_profile=not lasting, with_value=self.value != DEFAULTS))
 
     @cached_property
     def label_hash(self) -> str:
@@ -178,9 +182,9 @@ class ChurnDefinition:
 
     def to_toml(self) -> str:
         """The effective definition with every default written out; `parse` reads it back to an equal value."""
-        return self._printed(with_profile=True)
+        return self._printed(with_profile=True, with_value=True)
 
-    def _printed(self, *, with_profile: bool) -> str:
+    def _printed(self, *, with_profile: bool, with_value: bool) -> str:
         lines = ["[churn]", f"version = {self.version}"]
         for definition in self.definitions:
             lines += ["", *_definition_toml(definition)]
@@ -192,6 +196,8 @@ class ChurnDefinition:
         if with_profile:
             lines += ["", "[profile]", f"after = {write_span(self.profile_after_ms)}"]
             lines += [f"anonymous_after = {write_span(self.anonymous_after_ms)}"]
+        if with_value:
+            lines += ["", *self.value.printed()]
         if self.alerts:
             lines += ["", "[alerts]", *(f"{key} = {write_value(value)}" for key, value in self.alerts)]
         return "\n".join(lines) + "\n"
@@ -221,7 +227,7 @@ def _definition_toml(definition: Definition) -> list[str]:
 
 
 def _definition(document: dict[str, Any]) -> ChurnDefinition:
-    root = Table(document, "", ("churn", "label", "snapshot", "score", "population", "profile", "alerts"))
+    root = Table(document, "", ("churn", "label", "snapshot", "score", "population", "profile", "value", "alerts"))
     churn = root.table("churn", ("version", "definitions"))
     label = root.table("label", ("primary", "horizon", "grace"))
     profile = root.table("profile", ("after", "anonymous_after"))
@@ -237,6 +243,7 @@ def _definition(document: dict[str, Any]) -> ChurnDefinition:
         population_half_life_ms=root.table("population", ("half_life",)).duration("half_life", POPULATION_HALF_LIFE_MS),
         profile_after_ms=profile.duration("after", PROFILE_AFTER_MS),
         anonymous_after_ms=profile.duration("anonymous_after", ANONYMOUS_AFTER_MS),
+        value=read_value(root.table("value", VALUE_KEYS)),
         alerts=_alerts(root.table("alerts", ALERT_KEYS)),
     )
     for silent in effective.eligibility:

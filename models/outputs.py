@@ -16,13 +16,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.alerts import BANDS, STATES, AlertEvent, AlertState
-from models.customer import Activity, CustomerFacts, Value, activity, barriers, customer_facts, value
+from models.customer import Activity, CustomerFacts, activity, barriers, customer_facts
 from models.duration import DAY_MS, rfc3339
 from models.experience import Experience, experience
 from models.features import CATALOGUE, NAMES
+from models.outlook import Outlooks
 from models.point import Point
 from models.reasons import Explanation, Reason, evidence, explain, playbook
 from models.sentences import natural
+from models.worth import Value, worth
 
 Floats = NDArray[np.float64]
 
@@ -204,6 +206,7 @@ class ScoredBatch:
         x, m: Features and population level as scored, (n, d).
         scores: What the model said (`models.scoring.Scores`).
         trust: w of the model's w = n / (n + k).
+        outlooks: What the partition lets expect of the days in the batch.
         rows: Which points will be told; None: all.
     """
 
@@ -215,11 +218,12 @@ class ScoredBatch:
         m: Floats,
         scores: Any,
         trust: float,
+        outlooks: Outlooks,
         rows: Sequence[int] | None = None,
     ) -> None:
         chosen = list(range(len(points)) if rows is None else rows)
         self.context = context
-        self._points = points
+        self._points, self._outlooks = points, outlooks
         self._place = {row: i for i, row in enumerate(chosen)}
         self._scores = scores
         self._probability = scores.probability
@@ -294,7 +298,7 @@ class ScoredBatch:
                 msgspec.Raw(history),
                 activity(portrait, at),
                 alert_of_score(alert),
-                value(portrait, probability, self.context.horizon_ms, at),
+                self._worth(point, probability),
                 barriers(portrait, at),
                 experience(portrait, self._values[i], at),
                 self._lineage(point),
@@ -333,12 +337,16 @@ class ScoredBatch:
                 found.protective,
                 barriers(portrait, at),
                 experience(portrait, self._values[i], at),
-                value(portrait, probability, self.context.horizon_ms, at),
+                self._worth(point, probability),
                 _Action(playbook(found), None),
                 _Timing(rfc3339(at if event_ms is None else event_ms), rfc3339(at), point.trigger),
                 self._lineage(point),
             )
         )
+
+    def _worth(self, point: Point, probability: float) -> Value:
+        outlook = self._outlooks.at(point.clock_ms)
+        return worth(point.portrait, probability, self.context.horizon_ms, point.at_ms, outlook)
 
     def _lineage(self, point: Point) -> _Lineage:
         context = self.context

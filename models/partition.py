@@ -42,6 +42,7 @@ from models.features import compute as compute
 from models.feed import NOTED_MS, Feed
 from models.gathered import Gathered
 from models.labels import Labels, Release
+from models.outlook import OutlookBook, Outlooks
 from models.outputs import Context
 from models.percentile import Percentiles
 from models.point import DECISIVE, EVENT, SILENCE, SNAPSHOT, Place, Point, event_place
@@ -110,6 +111,7 @@ class Effects(msgspec.Struct):
     forgotten: list[Forgotten]
     model: str
     trust: float
+    outlooks: Outlooks
     duplicates: int
     censored: int
     state: bytes
@@ -203,6 +205,8 @@ class Partition:
         if state is not None:
             self._restore(state)
         self.accounts = Accounts(store.get_many, new=not self.clock_ms)
+        begun_day = self.clock_ms // DAY_MS + 1 if self.clock_ms else 0
+        self.outlook = OutlookBook(definition.value, store.get_many, begun_day)
         self._labels = Labels(definition)
         self._new_matched = [0] * len(definition.definitions)
         self._wait_ms = definition.release_after_ms
@@ -364,7 +368,7 @@ class Partition:
             self._duplicates += 1
             return
         if effect in EFFECTS:
-            self.accounts.event(place, customer.key, event, effect)
+            self.accounts.event(place, customer.key, event, effect, clock_ms)
         at, labels = event.time_ms, self._labels
         if at < path.oldest_new_ms:
             path.oldest_new_ms = at
@@ -525,7 +529,9 @@ class Partition:
         probability: list[float] = scores.probability.tolist()
         previous, told = self._compare(points, probability, band)
         self.stage_ended("score")
-        ranked = Ranked(points, x, m, scores, percentile, base, band, previous)
+        counted = self.accounts.finish() if self.clock_ms else {}
+        outlooks, expected = self.outlook.turn(self.accounts.lives, bool(self.clock_ms))
+        ranked = Ranked(points, x, m, scores, percentile, base, band, previous, outlooks)
         turned = self.alerts.turn(ranked, scorer.trust, self._acts, self._alerted, ringing, self._clock)
         self.stage_ended("decide")
         changes: dict[bytes, bytes | None] = {}
@@ -539,8 +545,8 @@ class Partition:
         changes.update(gone)
         changes.update(records)
         changes.update(turned.changes)
-        if self.clock_ms:
-            changes.update(self.accounts.finish())
+        changes.update(counted)
+        changes.update(expected)
         self._remember(records, gone)
         state = _State(
             STATE_VERSION,
@@ -566,6 +572,7 @@ class Partition:
             self._forgotten,
             scorer.version,
             scorer.trust,
+            outlooks,
             self._duplicates,
             self._censored,
             _ENCODER.encode(state),

@@ -11,10 +11,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from msgspec.structs import replace
+
 from models.event import Event
+from models.lifetimes import Life
 from models.numbers import text
 from models.profile import Profile
-from models.retention_contract import Change, change_of, forgotten, revise
+from models.retention_contract import Change, Spell, change_of, forgotten, revise
 from models.retention_sums import Groups, Sums, changed_blocks
 from models.retention_usage import Standing, move
 from models.store import SUMS, contract_key
@@ -49,15 +52,19 @@ class Accounts:
         self._named: list[tuple[int, str, str]] = []
         self._moves: list[tuple[Standing, Standing]] = []
         self._changes: dict[bytes, list[Change]] = {}
+        self._clocks: dict[bytes, list[int]] = {}  # the partition's at each change
+        self.lives: list[Life] = []
+        """What `finish` has changed of first subscriptions, in no order."""
         self._sources: dict[bytes, list[str]] = {}  # of each life of a customer; who is forgotten begins another
 
-    def event(self, place: int, key: bytes, event: Event, effect: str) -> None:
+    def event(self, place: int, key: bytes, event: Event, effect: str, clock_ms: int = 0) -> None:
         """An event that may name a plan or a source or change a subscription; no duplicate.
 
         Args:
             place: Of the event in the batch; batches are worked on customer by customer.
             key: The customer's profile key.
             effect: The event's, one of `EFFECTS`.
+            clock_ms: The partition's clock, for who asks for `lives`.
         """
         properties = event.properties
         plan, source = text(properties.get("plan"), 64), text(properties.get("source"), 64)
@@ -65,6 +72,7 @@ class Accounts:
             self._named.append((place, plan or "", source or ""))
         if effect == SUBSCRIPTION:
             self._changes.setdefault(key, []).append(change_of(event))
+            self._clocks.setdefault(key, []).append(clock_ms)
 
     def moved(self, key: bytes, before: Standing, profile: Profile) -> None:
         """What a batch made of a customer who stood as `before`."""
@@ -80,6 +88,7 @@ class Accounts:
         """Nothing is kept of a customer any more: what was counted stays, a subscription that runs has ended then."""
         if profile.subscription is not None:
             self._changes.setdefault(key, []).append(forgotten(at_ms))
+            self._clocks.setdefault(key, []).append(at_ms)
         self.moved(key, before, profile)
         if key in self._changes:
             self._sources[key].append("")
@@ -116,7 +125,11 @@ class Accounts:
         changes: dict[bytes, bytes | None] = {}
         keys = [contract_key(key) for key in self._changes]
         for key, name, record in zip(self._changes, keys, self._load(keys), strict=True):
-            revised = revise(sums, groups, record, self._changes[key], self._sources[key])
+            spells: list[tuple[int, Spell, Spell]] = []
+            revised = revise(sums, groups, record, self._changes[key], self._sources[key], spells)
+            for number, before, after in spells:
+                before, after = (replace(spell, plan=groups.plan(spell.plan)) for spell in (before, after))
+                self.lives.append(Life(self._clocks[key][number], before, after))
             if revised is not None or record is not None:
                 changes[name] = revised
         changes.update(changed_blocks(sums, self._load))

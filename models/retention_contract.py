@@ -277,7 +277,12 @@ def decode(record: bytes | None) -> Contract:
 
 
 def revise(
-    sums: Sums, groups: Groups, record: bytes | None, changes: Iterable[Change], sources: Sequence[str]
+    sums: Sums,
+    groups: Groups,
+    record: bytes | None,
+    changes: Iterable[Change],
+    sources: Sequence[str],
+    spells: list[tuple[int, Spell, Spell]],
 ) -> bytes | None:
     """Takes changes of a customer's subscription into the sums; what is kept of it from now on.
 
@@ -285,6 +290,7 @@ def revise(
         record: What was kept, None for nothing.
         changes: New ones.
         sources: Where the customer came from, as it is known after them; one more for each time they were forgotten.
+        spells: Is given the first spell before and after each change that moved it, with the change's number.
     """
     contract, lives = decode(record), iter(sources)
     source = next(lives)
@@ -294,12 +300,15 @@ def revise(
     if contract.source != old_source:
         contribute(sums, groups, course, old_source, -1)
         contribute(sums, groups, course, contract.source, 1)
-    for change in changes:  # one after the other, so that what is settled does not depend on the batch
+    for number, change in enumerate(changes):  # one after the other: what is settled does not depend on the batch
+        before = course.spell
         if change[2] != _FORGOTTEN:
             course = _take(sums, groups, contract, course, change)
-        else:
-            if (course.steps[-1][1] if course.steps else course.base).running:
-                _take(sums, groups, contract, course, (change[0], 0, CANCELLED, -1, "", UNSTATED))
+        elif (course.steps[-1][1] if course.steps else course.base).running:
+            course = _take(sums, groups, contract, course, (change[0], 0, CANCELLED, -1, "", UNSTATED))
+        if course.spell != before:
+            spells.append((number, before, course.spell))
+        if change[2] == _FORGOTTEN:
             contract = Contract(source=next(lives))
             course = contract.course()
     return encode(contract) if contract.changes else None

@@ -264,6 +264,10 @@ class Groups:
                 self._of[plan, source] = group
         return group
 
+    def plan(self, name: str) -> str:
+        """The name that a plan whose name has come is counted under."""
+        return name if not name or name in self._plans else OTHER
+
     def record(self) -> bytes:
         """As data; `read` gives the same."""
         return msgspec.msgpack.encode([list(self._plans), list(self._sources)])

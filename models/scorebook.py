@@ -67,7 +67,8 @@ class ScoreBook:
         for place, (row, key) in enumerate(zip(rows, keys, strict=True)):
             if place % CHUNK_ROWS == 0:
                 chunk = rows[place : place + CHUNK_ROWS]
-                batch = ScoredBatch(self._context, points, effects.x, effects.m, effects.scores, effects.trust, chunk)
+                x, m, scores, trust = effects.x, effects.m, effects.scores, effects.trust
+                batch = ScoredBatch(self._context, points, x, m, scores, trust, effects.outlooks, chunk)
             point, probability = points[row], probabilities[place]
             while gone and gone[0].place < point.place:
                 forget()

@@ -13,6 +13,8 @@ SNAPSHOT: Final = b"s"
 HISTORY: Final = b"h"
 CONTRACT: Final = b"r"
 SUMS: Final = b"m"
+OUTLOOK: Final = b"v"
+"""The key of how long the partition's subscriptions have lasted (`models.outlook`)."""
 TIMED: Final = (PROFILE, ALERT)
 """First bytes of the keys whose records start with the time they are due: 8 bytes, big endian."""
 

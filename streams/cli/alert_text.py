@@ -55,6 +55,7 @@ class _Value(msgspec.Struct):
     clv: float | None
     revenue_at_risk: float | None
     basis: str | None
+    clv_at_risk: float | None = None  # of alerts that are older than it
 
 
 class _Action(msgspec.Struct):
@@ -171,7 +172,8 @@ def _worth(value: _Value, horizon_days: float) -> str:
     if value.revenue_at_risk is not None:
         texts.append(f"{value.revenue_at_risk:,.2f} at risk within {horizon_days:g} days")
     if value.clv is not None:
-        texts.append(f"lifetime {value.clv:,.2f}")
+        at_risk = "" if value.clv_at_risk is None else f" ({value.clv_at_risk:,.2f} at risk)"
+        texts.append(f"lifetime {value.clv:,.2f}{at_risk}")
     return ", ".join(texts)
 
 

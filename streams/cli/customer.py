@@ -39,7 +39,7 @@ def customer(customer_id: str, as_json: bool) -> None:
     if as_json:
         click.echo(score if alert == document["alert"] else orjson.dumps({**document, "alert": alert}))
         return
-    _print(console(), {**document, "alert": alert})
+    print_page(console(), {**document, "alert": alert})
 
 
 async def _newest(settings: Settings, customer_id: str) -> tuple[bytes | None, bytes | None]:
@@ -112,7 +112,8 @@ def _moment_ms(text: str) -> int:
     return moment
 
 
-def _print(page: Any, score: dict[str, Any]) -> None:
+def print_page(page: Any, score: dict[str, Any]) -> None:
+    """What people read, from a `churn-scores` value."""
     from rich.table import Table
     from rich.text import Text
 
@@ -158,9 +159,11 @@ def _print(page: Any, score: dict[str, Any]) -> None:
 def _print_worth(page: Any, score: dict[str, Any]) -> None:
     value = score["value"]
     if value["mrr"] is not None:
+        at_risk = value.get("clv_at_risk")  # scores that were told before it was are still there
+        lifetime = "" if at_risk is None else f" (at risk {at_risk:,.2f})"
         page.print(
-            f"worth {value['mrr']:,.2f} a month (by {value['basis']}), lifetime {value['clv']:,.2f},"
-            f" at risk {value['revenue_at_risk']:,.2f}"
+            f"worth {value['mrr']:,.2f} a month (by {value['basis']}), lifetime {value['clv']:,.2f}{lifetime},"
+            f" at risk within {score['horizon_days']:g} days {value['revenue_at_risk']:,.2f}"
         )
 
 

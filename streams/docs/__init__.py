@@ -30,7 +30,12 @@ DOCS: Final = Path(__file__).parents[2] / "docs"
 PAGES: Final[dict[str, dict[str, Callable[[], str]]]] = {
     "features.md": {"features": catalogue.features},
     "events.md": {"families": catalogue.families, "bought": publishing.families},
-    "customers.md": {"told": customers.told, "speaks": customers.speaks},
+    "customers.md": {
+        "page": customers.page,
+        "told": customers.told,
+        "speaks": customers.speaks,
+        "worths": customers.worths,
+    },
     "settings.md": {"settings": settings.settings},
     "topics.md": {
         "topics": topics.topics,

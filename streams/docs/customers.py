@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+import io
 from typing import Final
 
+from rich.console import Console
+
+from models.duration import DAY_MS
 from models.features import FEATURES
-from streams.docs import publishing
+from models.outlook import Outlook
+from models.portrait import Portrait
+from models.profile import Identity, Profile, Subscription
+from models.subscription import STARTED
+from models.value_settings import DEFAULTS
+from models.worth import worth
+from streams.cli.customer import print_page
+from streams.docs import alerts, publishing, samples
 from streams.docs.markdown import code, table
 
 USES: Final = {  # of what readers are told besides probability and reasons
@@ -16,7 +27,31 @@ USES: Final = {  # of what readers are told besides probability and reasons
     "value.mrr": "the price of what is at stake; alerts are sorted by it times the probability",
     "barriers": "what stands in the customer's way, for who takes up the alert",
 }
+WIDTH: Final = 110  # of the example page
+PROBABILITIES: Final = (0.0, 0.05, 0.25, 0.9)
 NAMED: Final = 6  # events in a cell; of what more of them move, the rest is counted
+
+
+def page() -> str:
+    """What `churn-signals customer ID` prints of a simulated customer."""
+    score = alerts.rounded(samples.written().score)
+    out = io.StringIO()
+    print_page(
+        Console(file=out, width=WIDTH, highlight=False, markup=False), score | {"model": alerts.version(score["model"])}
+    )
+    return "```text\n" + "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n```"
+
+
+def worths() -> str:
+    """What a new subscription of 49 a month is worth at some probabilities, before any subscription was seen to end."""
+    profile = Profile(first_ms=0, subscription=Subscription([(0, 1, STARTED, 4900, "pro")], (0, 1, 4900)))
+    profile.identity = Identity(plan=(0, 1, "pro"))
+    portrait, rows = Portrait.of(profile), []
+    for probability in PROBABILITIES:
+        value = worth(portrait, probability, 30 * DAY_MS, DAY_MS, Outlook(DEFAULTS))
+        money = value.revenue_at_risk, value.clv, value.clv_at_risk
+        rows.append((f"{probability:g}", *(f"{amount:,.2f}" for amount in money)))
+    return table(("probability", "`revenue_at_risk`", "`clv`", "`clv_at_risk`"), rows)
 
 
 def told() -> str:

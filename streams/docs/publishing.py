@@ -10,16 +10,19 @@ from typing import Any, Final
 
 import numpy as np
 
-from models.customer import barriers, customer_facts, value
+from models.customer import barriers, customer_facts
 from models.duration import DAY_MS, HOUR_MS, rfc3339
 from models.effects import apply
 from models.event import Event, decode
 from models.experience import Experience, experience
 from models.families import MEANINGS
 from models.features import FEATURES, NAMES, features
+from models.outlook import Outlook
 from models.portrait import Portrait
 from models.profile import Profile
 from models.sentences import natural
+from models.value_settings import DEFAULTS
+from models.worth import worth
 from streams.docs.markdown import code, table
 
 WIDTH: Final = 120
@@ -275,4 +278,5 @@ def _facts(profile: Profile, at_ms: int) -> dict[str, Any]:
     who = customer_facts(CUSTOMER, portrait, at_ms)
     facts = {f"customer.{name}": getattr(who, name) for name in ("account", "segment", "plan", "stage")}
     facts |= {f"experience.{name}": said for name, said in _experience(profile, portrait, at_ms).items()}
-    return facts | {"value.mrr": value(portrait, 0.1, 30 * DAY_MS, at_ms).mrr, "barriers": barriers(portrait, at_ms)}
+    money = worth(portrait, 0.1, 30 * DAY_MS, at_ms, Outlook(DEFAULTS))
+    return facts | {"value.mrr": money.mrr, "barriers": barriers(portrait, at_ms)}

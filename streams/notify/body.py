@@ -69,7 +69,9 @@ SAMPLE: Final[dict[str, Any]] = {
             "errors": 81.2,
         },
     },
-    "value": {"mrr": 49.0, "clv": 193.7, "revenue_at_risk": 12.03, "basis": "subscription"},
+    "value": {
+        "mrr": 49.0, "clv": 812.07, "clv_at_risk": 247.64, "revenue_at_risk": 12.03, "basis": "subscription",
+    },
     "action": {"playbook": "reengage", "treatment": None},
     "timing": {
         "event_time": "2024-03-12T20:44:11.275Z", "scored_at": "2024-03-12T20:44:11.275Z", "trigger": "snapshot"

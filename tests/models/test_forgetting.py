@@ -8,7 +8,7 @@ from models.event import Event
 from models.point import SNAPSHOT
 from models.primitives import DAY_MS
 from models.profile import decode_head, due_ms
-from models.store import SUMS
+from models.store import OUTLOOK, SUMS
 from tests.models.histories import CHURN, START_MS, World, definition, event
 
 KEEP_DAYS, VISITOR_DAYS = 60, 40
@@ -162,7 +162,7 @@ def test_what_is_begun_and_deleted_in_one_batch_leaves_nothing() -> None:
     assert world.times(SNAPSHOT)
     assert mine(world) == set()
     assert [a.event.type for a in world.alerts][-1] == "expired"
-    assert {key[:1] for key in world.store.records} == {SUMS}  # of the partition, not of a customer
+    assert {key[:1] for key in world.store.records} == {SUMS, OUTLOOK}  # of the partition, not of a customer
 
 
 @pytest.mark.parametrize("late_days", [0, 5])

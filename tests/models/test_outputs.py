@@ -15,7 +15,7 @@ import pytest
 from models import customer, label, outputs
 from models.alerts import AlertScore, AlertSettings, AlertState, Handling, cause_of, due_ms, step
 from models.backtest import Backtest
-from models.customer import activity, barriers, stage, value
+from models.customer import activity, barriers, stage
 from models.definition import ChurnDefinition
 from models.effects import apply
 from models.event import Event, decode
@@ -96,7 +96,7 @@ class Scored:
         for _ in run.run(events()):
             pass
         self.examples = run.examples
-        self.batches = [ScoredBatch(CONTEXT, e.points, e.x, e.m, e.scores, 0.6) for e in self.effects]
+        self.batches = [ScoredBatch(CONTEXT, e.points, e.x, e.m, e.scores, 0.6, e.outlooks) for e in self.effects]
 
     def _keep(self, number: int, effects: Effects) -> None:
         self.effects.append(effects)
@@ -146,7 +146,7 @@ def test_what_a_score_lists_adds_up_to_its_log_odds(scored: Scored) -> None:
 def test_a_score_has_the_same_bytes_in_any_batch(scored: Scored) -> None:
     for batch, e in zip(scored.batches[:30], scored.effects, strict=False):
         for i in range(len(e.points)):
-            alone = ScoredBatch(CONTEXT, e.points, e.x, e.m, e.scores, 0.6, rows=[i])
+            alone = ScoredBatch(CONTEXT, e.points, e.x, e.m, e.scores, 0.6, e.outlooks, rows=[i])
             assert alone.score_value(i, 0.5, 0, b"") == batch.score_value(i, 0.5, 0, b"")
             assert alone.note(i, 0.5, 1) == batch.note(i, 0.5, 1)
 
@@ -368,16 +368,6 @@ def test_the_stage_is_where_the_customer_stands() -> None:
     assert stage(portrait_of(("Onboarding Step Completed", {"step": "a"})), START + 9) == "onboarding"
     assert stage(portrait_of(("page", {})), START + 9) == "active"
     assert stage(portrait_of(("page", {})), START + 100 * DAY_MS) == "lapsed"
-
-
-def test_value_follows_its_formulas() -> None:
-    paying = value(portrait_of(("Subscription Started", {"mrr": 100.0})), 0.5, 15 * DAY_MS, START + 9)
-    assert (paying.mrr, paying.revenue_at_risk, paying.basis) == (100.0, 25.0, "subscription")
-    kept = 0.99 * 0.5**2
-    assert paying.clv == pytest.approx(100 * sum(kept**k for k in range(36)), abs=0.01)
-    buying = value(portrait_of(("Order Completed", {"revenue": 60.0})), 0.0, 30 * DAY_MS, START + 60 * DAY_MS)
-    assert (buying.mrr, buying.revenue_at_risk, buying.basis) == (30.0, 0.0, "orders")
-    assert value(portrait_of(("page", {})), 0.5, DAY_MS, START).mrr is None
 
 
 def test_barriers_are_those_named_lately_the_most_frequent_first() -> None:

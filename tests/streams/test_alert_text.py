@@ -63,14 +63,14 @@ def test_an_opened_alert_says_who_how_likely_why_what_it_is_worth_and_what_to_do
         "       used on 2 of 28 days",
         "       1 payment failed",
         "       named as barriers: too_expensive",
-        "worth  49.00 a month (subscription), 35.45 at risk within 30 days, lifetime 812.50",
+        "worth  49.00 a month (subscription), 35.45 at risk within 30 days, lifetime 812.50 (301.20 at risk)",
         f"do     win_back  (alert {value['alert_id']}, 1)",
     ]
 
 
 def test_what_is_not_known_is_left_out() -> None:
     """Setup: no interval, no score before, no worth, no barriers, no account or plan."""
-    [value, *_] = values(barriers=[], value={"mrr": None, "clv": None, "revenue_at_risk": None, "basis": None})
+    [value, *_] = values(barriers=[], value=dict.fromkeys(("mrr", "clv", "clv_at_risk", "revenue_at_risk", "basis")))
     value["score"] |= {"ci90": None, "previous": None}
     value["customer"] |= {"account": None, "plan": None}
     text = shown(value)

@@ -1,0 +1,91 @@
+"""What a partition's log lets expect of its customers' future on a day: how long subscriptions last."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from models.lifetimes import PERIOD_DAYS, Days, Life, Lifetimes, Lives
+from models.primitives import DAY_MS
+from models.retention import Load
+from models.store import OUTLOOK
+from models.survival import Survival
+from models.value_settings import ValueSettings
+
+
+class Outlook:
+    """As of the beginning of a day.
+
+    >>> Outlook(ValueSettings(churn=0.1)).survival.hazards("pro")[0]
+    0.1
+    """
+
+    def __init__(self, settings: ValueSettings, lives: Lives | None = None, period: int = 0) -> None:
+        self.settings, self.lives, self.period = settings, lives or Lives({}), period
+        self.survival = Survival(self.lives, period, settings)
+
+
+class Outlooks:
+    """Those of a batch's days, made when they are asked for.
+
+    Args:
+        newest: What the batch before read last, which is often what this one reads.
+    """
+
+    def __init__(self, settings: ValueSettings, days: Days, newest: Outlook) -> None:
+        self._settings, self._days = settings, days
+        self._made: dict[tuple[int, int], Outlook] = {}
+        self.newest = newest
+
+    def at(self, clock_ms: int) -> Outlook:
+        """Of the day that the partition's clock showed."""
+        place, period = self._days.place(clock_ms), clock_ms // DAY_MS // PERIOD_DAYS
+        found = self._made.get((place, period))
+        if found is None:
+            found, lives = self.newest, self._days.lives[place]
+            if found.lives is not lives or found.period != period:
+                found = self.newest = Outlook(self._settings, lives, period)
+            self._made[place, period] = found
+        return found
+
+
+class OutlookBook:
+    """A partition's, from batch to batch; its numbers stand in a record of the partition's store.
+
+    Args:
+        settings: [value] of churn.toml.
+        load: Reads committed records.
+        since_day: From when on everything is applied that there is: 0 for a new partition.
+    """
+
+    def __init__(self, settings: ValueSettings, load: Load, since_day: int) -> None:
+        self._settings, self._load = settings, load
+        self._since_day = since_day
+        self._lifetimes: Lifetimes | None = None
+        self._new = True
+        self._newest = Outlook(settings)
+        self._last: Outlooks | None = None
+
+    def turn(self, lives: Sequence[Life], begun: bool) -> tuple[Outlooks, dict[bytes, bytes | None]]:
+        """Takes in what a batch changed of subscriptions; what that changes in the store.
+
+        Args:
+            lives: The changes.
+            begun: Anything was ever applied.
+        """
+        book = self._lifetimes
+        if book is None:
+            book = self._lifetimes = Lifetimes(self._since_day)
+            [record] = self._load([OUTLOOK])
+            if record is not None:
+                book.restore(msgspec.msgpack.decode(record))
+            self._new = record is None  # the first record says from when on there are numbers
+        days = book.turn(lives)
+        if self._last is not None:
+            self._newest = self._last.newest
+        self._last = Outlooks(self._settings, days, self._newest)
+        if not begun or not (lives or self._new):
+            return self._last, {}
+        self._new = False
+        return self._last, {OUTLOOK: msgspec.msgpack.encode(book.state())}
