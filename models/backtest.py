@@ -27,7 +27,9 @@ BATCH_EVENTS: Final = 5_000  # as a worker's largest batch
 class Learner(Protocol):
     """What a backtest needs of a model; see `models.model`."""
 
-    def learn(self, x: Any, m: Any, y: bool, release_day: int, probability: float, members: Any) -> None: ...
+    def learn(
+        self, x: Any, m: Any, y: bool, release_day: int, probability: float, members: Any, involuntary: Any
+    ) -> None: ...
     def scorer(self) -> Any: ...
 
 
@@ -166,6 +168,7 @@ class Backtest:
                 example.release_ms // DAY_MS,
                 example.probability,
                 example.members,
+                example.involuntary,
             )
         self.examples += released
         scorer = self.learner.scorer()

@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar, Literal, TypeAlias, get_args
 
+from models import causes
+from models.causes import Involuntary
 from models.duration import DAY_MS, HOUR_MS, format_duration
 from models.threshold import Threshold
 from models.toml import (
@@ -125,6 +127,7 @@ class ChurnDefinition:
     anonymous_after_ms: int = ANONYMOUS_AFTER_MS
     value: ValueSettings = DEFAULTS
     alerts: tuple[tuple[str, Scalar], ...] = ()  # as written, keys and types checked; the alert policy reads them
+    involuntary: Involuntary | None = None  # a second label, of losses by payment; None: one label, one probability
 
     @classmethod
     def parse(cls, text: str) -> ChurnDefinition:
@@ -155,9 +158,14 @@ class ChurnDefinition:
         return found
 
     @property
+    def longest_horizon_ms(self) -> int:
+        """When all labels of a snapshot are decided."""
+        return self.horizon_ms if self.involuntary is None else max(self.horizon_ms, self.involuntary.horizon_ms)
+
+    @property
     def release_after_ms(self) -> int:
-        """How long after its snapshot a label is released, of either class."""
-        return self.horizon_ms + self.grace_ms
+        """How long after its snapshot a training example is released: of any class, with all of its labels."""
+        return self.longest_horizon_ms + self.grace_ms
 
     @cached_property
     def hash(self) -> str:
@@ -172,7 +180,11 @@ class ChurnDefinition:
     def label_hash(self) -> str:
         """Short hex of what a label means (primary definitions, horizon, grace, version); alert or scoring settings
         may change without making earlier labels incomparable."""
-        meaning = [self.version, self.horizon_ms, self.grace_ms, *map(_definition_toml, self.primary_definitions)]
+        meaning: list[Any] = [self.version, self.horizon_ms, self.grace_ms]
+        meaning += map(_definition_toml, self.primary_definitions)
+        if self.involuntary is not None:
+            named = [_definition_toml(self._by_name[name]) for name in self.involuntary.definitions]
+            meaning += [causes.INVOLUNTARY, self.involuntary.horizon_ms, named]
         return _digest(json.dumps(meaning))
 
     @cached_property
@@ -190,6 +202,9 @@ class ChurnDefinition:
             lines += ["", *_definition_toml(definition)]
         lines += ["", "[label]", f"primary = {write_value(self.primary)}", f"horizon = {write_span(self.horizon_ms)}"]
         lines += [f"grace = {write_span(self.grace_ms)}"]
+        if self.involuntary is not None:
+            lines += ["", "[label.involuntary]", f"definitions = {write_value(self.involuntary.definitions)}"]
+            lines += [f"horizon = {write_span(self.involuntary.horizon_ms)}"]
         lines += ["", "[snapshot]", f"every = {write_span(self.snapshot_every_ms)}"]
         lines += ["", "[score]", f"every = {write_span(self.score_every_ms)}"]
         lines += ["", "[population]", f"half_life = {write_span(self.population_half_life_ms)}"]
@@ -229,12 +244,13 @@ def _definition_toml(definition: Definition) -> list[str]:
 def _definition(document: dict[str, Any]) -> ChurnDefinition:
     root = Table(document, "", ("churn", "label", "snapshot", "score", "population", "profile", "value", "alerts"))
     churn = root.table("churn", ("version", "definitions"))
-    label = root.table("label", ("primary", "horizon", "grace"))
+    label = root.table("label", ("primary", "horizon", "grace", "involuntary"))
     profile = root.table("profile", ("after", "anonymous_after"))
     definitions = _definitions(churn)
+    involuntary = _involuntary(label, definitions)
     effective = ChurnDefinition(
         definitions=definitions,
-        primary=_primary(label, definitions),
+        primary=_primary(label, definitions, () if involuntary is None else involuntary.definitions),
         version=churn.integer("version", 1, 1, 2**31 - 1),
         horizon_ms=label.duration("horizon", HORIZON_MS),
         grace_ms=label.duration("grace", GRACE_MS, zero=True),
@@ -245,6 +261,7 @@ def _definition(document: dict[str, Any]) -> ChurnDefinition:
         anonymous_after_ms=profile.duration("anonymous_after", ANONYMOUS_AFTER_MS),
         value=read_value(root.table("value", VALUE_KEYS)),
         alerts=_alerts(root.table("alerts", ALERT_KEYS)),
+        involuntary=involuntary,
     )
     for silent in effective.eligibility:
         if silent.for_ms > effective.horizon_ms:
@@ -340,20 +357,62 @@ def _scalar(value: Any) -> bool:
     return isinstance(value, str) or (isinstance(value, float) and math.isfinite(value))
 
 
-def _primary(label: Table, definitions: tuple[Definition, ...]) -> tuple[str, ...]:
+def _primary(label: Table, definitions: tuple[Definition, ...], taken: tuple[str, ...]) -> tuple[str, ...]:
+    """The names of `label.primary`; where it is left out, all but those of the other label."""
+    primary = _names(label, "primary", definitions)
+    if primary is None:
+        primary = tuple(d.name for d in definitions if d.name not in taken)
+        if not primary:
+            raise DefinitionError(
+                "label.involuntary.definitions has every definition of this file: one must be left for label.primary."
+            )
+    for name in primary:
+        if name in taken:
+            raise wrong(
+                label.at("primary"),
+                label.values["primary"],
+                f"{shown(name)} is in label.involuntary.definitions too: a customer is lost by one cause",
+            )
+    return primary
+
+
+def _involuntary(label: Table, definitions: tuple[Definition, ...]) -> Involuntary | None:
+    if "involuntary" not in label.values:
+        return None
+    table = label.table("involuntary", ("definitions", "horizon"))
+    of_kind = [d for d in definitions if d.kind == causes.INVOLUNTARY]
+    names = _names(table, "definitions", definitions)
+    for d in definitions:
+        if names is not None and d.name in names and d not in of_kind:
+            raise wrong(
+                table.at("definitions"),
+                table.values["definitions"],
+                f'{shown(d.name)} is not of kind = "{causes.INVOLUNTARY}", which only a named event can be',
+            )
+    if not of_kind:
+        raise DefinitionError(
+            f'{table.path} needs a definition of kind = "{causes.INVOLUNTARY}": an event such as Subscription Cancelled'
+            ' where reason is "payment_failed".'
+        )
+    names = tuple(d.name for d in of_kind) if names is None else names
+    return Involuntary(names, table.duration("horizon", causes.HORIZON_MS))
+
+
+def _names(table: Table, key: str, definitions: tuple[Definition, ...]) -> tuple[str, ...] | None:
+    """Names of definitions of this file, sorted; None where the key is left out."""
+    if key not in table.values:
+        return None
     names = tuple(d.name for d in definitions)
-    if "primary" not in label.values:
-        return names
-    for name in (primary := label.texts("primary")):
+    for name in (found := table.texts(key)):
         if name not in names:
             near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
             hint = f", did you mean {near[0]}" if near else ""
             raise wrong(
-                label.at("primary"),
-                label.values["primary"],
+                table.at(key),
+                table.values[key],
                 f"{shown(name)} is not a definition of this file{hint} (allowed: {', '.join(names)})",
             )
-    return primary
+    return found
 
 
 # --- alerts: the keys that the policy knows, each with what it accepts ---------------------------------------------

@@ -12,10 +12,19 @@ from numpy.typing import NDArray
 from models.labels import Release
 from models.point import SNAPSHOT, Point
 from models.profile import ProfileError
+from models.risks import Risks
 from models.store import Store, snapshot_key
 
 Floats = NDArray[np.float64]
 Changes = dict[bytes, bytes | None]
+
+
+class Second(msgspec.Struct, gc=False, frozen=True):
+    """The second label of an example: lost by payment or not, and what had been said of it."""
+
+    label: int
+    probability: float | None  # None: frozen by a release that had no such label
+    churned_ms: int = 0
 
 
 class Example(msgspec.Struct, gc=False):
@@ -33,6 +42,7 @@ class Example(msgspec.Struct, gc=False):
     model: str
     definition: str
     churned_ms: int = 0  # time of the event that made the label 1, 0 for none
+    involuntary: Second | None = None  # the label of losses by payment, where the definition of churn has one
 
 
 class Scores(Protocol):
@@ -51,23 +61,31 @@ class _Frozen(msgspec.Struct, array_like=True, gc=False):
     model: str
 
 
+class _FrozenBoth(_Frozen, array_like=True, gc=False):
+    involuntary: float | None = None  # probability of a loss by payment
+
+
 _ENCODER: Final = msgspec.msgpack.Encoder()
 _DECODER: Final = msgspec.msgpack.Decoder(_Frozen)
+_BOTH_DECODER: Final = msgspec.msgpack.Decoder(_FrozenBoth)
 
 
-def freeze(points: Sequence[Point], x: Floats, m: Floats, scores: Scores, model: str, changes: Changes) -> None:
+def freeze(points: Sequence[Point], x: Floats, m: Floats, scores: Scores | Risks, model: str, changes: Changes) -> None:
     """Adds a record for every snapshot among the points.
 
     Args:
         points: Of a batch, in the order of its rows.
         x, m: Features and population level of each, (n, d).
-        scores: Of each.
+        scores: Of each; of two causes, those of the first one (`models.risks`).
         model: The version that made them.
         changes: Where the records are added.
     """
     rows = [i for i, point in enumerate(points) if point.trigger == SNAPSHOT]
     if not rows:
         return
+    second = None
+    if isinstance(scores, Risks):
+        second, scores = scores.involuntary.probability, scores.voluntary
     # what lies in one array is one text of bytes too, cut into rows
     width = x.itemsize * x.shape[1]
     features, levels = x[rows].tobytes(), m[rows].tobytes()
@@ -75,7 +93,8 @@ def freeze(points: Sequence[Point], x: Floats, m: Floats, scores: Scores, model:
     encode, at = _ENCODER.encode, 0
     for i, probability, each in zip(rows, probabilities, members, strict=True):
         point, end = points[i], at + width
-        frozen = _Frozen(features[at:end], levels[at:end], probability, each, model)
+        values = features[at:end], levels[at:end], probability, each, model
+        frozen = _Frozen(*values) if second is None else _FrozenBoth(*values, float(second[i]))
         changes[snapshot_key(point.key, point.at_ms)] = encode(frozen)
         at = end
 
@@ -96,7 +115,12 @@ def mature(released: Sequence[Release], store: Store, changes: Changes, wait_ms:
             raise ProfileError(
                 f"a pending snapshot, taken at {release.pending.snapshot_ms} (epoch ms), is missing: rebuild the store"
             )
-        frozen = _DECODER.decode(data)
+        second = None
+        if release.involuntary is None:
+            frozen = _DECODER.decode(data)
+        else:
+            frozen = both = _BOTH_DECODER.decode(data)
+            second = Second(release.involuntary, both.involuntary, release.lost_ms)
         snapshot_ms = release.pending.snapshot_ms
         examples.append(
             Example(
@@ -112,6 +136,7 @@ def mature(released: Sequence[Release], store: Store, changes: Changes, wait_ms:
                 frozen.model,
                 definition,
                 release.churned_ms,
+                second,
             )
         )
     return examples

@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 
 from models.duration import rfc3339
-from models.example import Example
+from models.example import Example, Second
 from models.features import CATALOGUE, NAMES
 from models.numbers import moment_ms
 
@@ -19,6 +19,12 @@ class LabelError(ValueError):
 
 # A struct instead of a dict: names are written from a table, not one by one.
 _Named: Any = msgspec.defstruct("_Named", [(name, float | None) for name in NAMES], gc=False)
+
+
+class _Second(msgspec.Struct, gc=False):
+    label: int
+    churned_time: str | None
+    probability: float | None
 
 
 class _Label(msgspec.Struct, gc=False):
@@ -35,6 +41,7 @@ class _Label(msgspec.Struct, gc=False):
     catalogue: str
     model: str
     definition: str
+    involuntary: _Second | None = None  # earlier releases did not know of it
 
 
 _ENCODER = msgspec.json.Encoder()
@@ -43,12 +50,13 @@ _DECODER = msgspec.json.Decoder(_Label)
 
 def label_value(example: Example) -> bytes:
     """The example as JSON. Missing values are null; every other number reads back to the same bits."""
+    second = example.involuntary
     return _ENCODER.encode(
         _Label(
             example.customer,
             rfc3339(example.snapshot_ms),
             rfc3339(example.release_ms),
-            rfc3339(example.churned_ms) if example.churned_ms else None,
+            _time(example.churned_ms),
             example.label,
             example.labels,
             example.probability,
@@ -58,6 +66,7 @@ def label_value(example: Example) -> bytes:
             CATALOGUE,
             example.model,
             example.definition,
+            None if second is None else _Second(second.label, _time(second.churned_ms), second.probability),
         )
     )
 
@@ -88,7 +97,20 @@ def read_label(value: bytes) -> Example:
         found.model,
         found.definition,
         0 if found.churned_time is None else _moment("churned_time", found.churned_time),
+        None if found.involuntary is None else _second(found.involuntary),
     )
+
+
+def _second(found: _Second) -> Second:
+    probability = found.probability
+    if found.label not in (0, 1) or not (probability is None or 0.0 <= probability <= 1.0):
+        raise LabelError(f"a training example has the involuntary label {found.label} and probability {probability}")
+    churned_ms = 0 if found.churned_time is None else _moment("involuntary.churned_time", found.churned_time)
+    return Second(found.label, probability, churned_ms)
+
+
+def _time(at_ms: int) -> str | None:
+    return rfc3339(at_ms) if at_ms else None
 
 
 def _named(values: bytes) -> Any:

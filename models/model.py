@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import Any, Protocol
 
 import numpy as np
 import orjson
@@ -15,6 +16,7 @@ from models.bayes import sigmoid
 from models.challenger import Challenger
 from models.champion import Champion
 from models.ensemble import Contest, Switch
+from models.head import Head
 from models.journal import Journal
 from models.prior import Prior, trust
 from models.scoring import Scorer, Scores
@@ -37,6 +39,38 @@ class Quality:
     positives: int
     trust: float
     switches: tuple[Switch, ...]
+
+
+class Lesson(Protocol):
+    """A label of losses by payment, and the probability that had been given to it; None: unknown."""
+
+    @property
+    def label(self) -> int: ...
+    @property
+    def probability(self) -> float | None: ...
+
+
+class ModelScorer(Scorer):
+    """A scorer that can be asked for losses by payment too."""
+
+    def __init__(
+        self,
+        space: FeatureSpace,
+        champion: Champion,
+        challenger: Challenger,
+        prior: Prior,
+        answering: str,
+        labels: int,
+        version: str,
+        involuntary: Scorer | None,
+    ) -> None:
+        super().__init__(space, champion, challenger, prior, answering, labels, version)
+        self._second = involuntary
+
+    @cached_property
+    def involuntary(self) -> Scorer:
+        """Of losses by payment; its prior answers until there are labels."""
+        return self._second if self._second is not None else Head(self.space).scorer(self.version)
 
 
 class Model:
@@ -74,7 +108,8 @@ class Model:
         self.journal = Journal()
         self.labels = 0
         self.positives = 0
-        self._scorer: Scorer | None = None
+        self.involuntary: Head | None = None  # from the first label of a loss by payment on
+        self._scorer: ModelScorer | None = None
 
     def learn(
         self,
@@ -84,6 +119,7 @@ class Model:
         release_day: int,
         probability: float | None = None,
         members: Sequence[float] | None = None,
+        involuntary: Lesson | None = None,
     ) -> None:
         """Learn one matured label.
 
@@ -100,6 +136,8 @@ class Model:
         members
             What champion, challenger and prior would have answered then (`Scores.members`). Without them they are
             judged by what they say just before they learn the label.
+        involuntary
+            The label of losses by payment, and what was answered to it; see `models.causes`.
         """
         values = self.space.values(x, m)
         label = bool(y)
@@ -115,13 +153,17 @@ class Model:
         self.journal.judge(label, release_day, probability, prior)
         self.labels += 1
         self.positives += label
+        if involuntary is not None:
+            if self.involuntary is None:
+                self.involuntary = Head(self.space)
+            self.involuntary.learn(x, m, bool(involuntary.label), release_day, involuntary.probability)
         self._scorer = None
 
     def score(self, x: Floats, m: Floats) -> Scores:
         """Score raw features (n, d) against population means (n, d)."""
         return self.scorer().score(x, m)
 
-    def scorer(self) -> Scorer:
+    def scorer(self) -> ModelScorer:
         """An immutable view for those who only score; made once per version."""
         if self._scorer is None:
             self._scorer = self._view(self.version)
@@ -154,6 +196,8 @@ class Model:
             "journal": self.journal.state(),
             "positives": self.positives,
         }
+        if self.involuntary is not None:
+            training["involuntary"] = self.involuntary.training_state()
         return pack(self.space, self.version, self._scoring_state(), training)
 
     @classmethod
@@ -167,7 +211,7 @@ class Model:
         """
         parts = unpack(value, space)
         try:
-            model = cls._from_scoring(space, parts["scoring"], parts["training"]["champion"])
+            model = cls._from_scoring(space, parts["scoring"], parts["training"])
             model.contest = Contest.restore(parts["training"]["contest"])
             model.journal = Journal.restore(parts["training"].get("journal"))
             model.positives = parts["training"]["positives"]
@@ -176,7 +220,7 @@ class Model:
         return model
 
     @classmethod
-    def restore_scorer(cls, value: bytes, space: FeatureSpace) -> Scorer:
+    def restore_scorer(cls, value: bytes, space: FeatureSpace) -> ModelScorer:
         """Only what scoring needs of a snapshot.
 
         Raises
@@ -202,13 +246,14 @@ class Model:
         )
 
     def _scoring_state(self) -> dict[str, Any]:
-        return {
+        state = {
             "labels": self.labels,
             "answering": self.contest.answering,
             "champion": self.champion.scoring_state(),
             "challenger": self.challenger.state(),
             "prior": self.prior.state(),
         }
+        return state if self.involuntary is None else state | {"involuntary": self.involuntary.scoring_state()}
 
     @classmethod
     def _from_scoring(
@@ -217,12 +262,17 @@ class Model:
         model = cls(space)
         model.labels = scoring["labels"]
         model.contest.answering = scoring["answering"]
-        model.champion = Champion.restore(space, scoring["champion"], training)
+        model.champion = Champion.restore(
+            space, scoring["champion"], None if training is None else training["champion"]
+        )
         model.challenger = Challenger.restore(space, scoring["challenger"])
         model.prior = Prior.restore(space, scoring["prior"])
+        if "involuntary" in scoring:
+            second = None if training is None else training["involuntary"]
+            model.involuntary = Head.restore(space, scoring["involuntary"], second)
         return model
 
-    def _view(self, version: str) -> Scorer:
-        return Scorer(
-            self.space, self.champion, self.challenger, self.prior, self.contest.answering, self.labels, version
-        )
+    def _view(self, version: str) -> ModelScorer:
+        second = None if self.involuntary is None else self.involuntary.scorer(version)
+        members = self.champion, self.challenger, self.prior
+        return ModelScorer(self.space, *members, self.contest.answering, self.labels, version, second)

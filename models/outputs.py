@@ -16,13 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.alerts import BANDS, STATES, AlertEvent, AlertState
+from models.causes import Horizons, route_of
 from models.customer import Activity, CustomerFacts, activity, barriers, customer_facts
+from models.dunning import PaymentFacts, payment_facts
 from models.duration import DAY_MS, rfc3339
 from models.experience import Experience, experience
 from models.features import CATALOGUE, NAMES
 from models.outlook import Outlooks
 from models.point import Point
 from models.reasons import Explanation, Reason, evidence, explain, playbook
+from models.risks import Risks
 from models.sentences import natural
 from models.worth import Value, worth
 
@@ -35,6 +38,8 @@ _ENTRY: Final = struct.Struct("<II")  # seconds since the epoch, probability in 
 HISTORY_BYTES: Final = HISTORY * _ENTRY.size
 _EMPTY_BYTES: Final = len(b"[]")
 _encode: Final = msgspec.json.Encoder().encode
+_ROUTED: Final = b'{"route":'
+_UNROUTED: Final = b',"route":"success","risks":null,"payments":null,'  # kept by a release that knew no routes
 
 
 class Context(NamedTuple):
@@ -45,6 +50,7 @@ class Context(NamedTuple):
     horizon_ms: int
     topic: str | None = None  # where the events came from; None in a backtest
     partition: int | None = None
+    horizons: Horizons | None = None  # of both causes, where losses by payment have a label of their own
 
 
 # Score history -----------------------------------------------------------------------------------------------------
@@ -116,6 +122,16 @@ _Contributions: Any = msgspec.defstruct(
 )
 
 
+class _Cause(msgspec.Struct, gc=False):
+    probability: float
+    horizon_days: float
+
+
+class _Causes(msgspec.Struct, gc=False):
+    voluntary: _Cause
+    involuntary: _Cause
+
+
 class _ScoreValue(msgspec.Struct, gc=False):
     customer: CustomerFacts
     scored_at: str
@@ -142,6 +158,9 @@ class _ScoreValue(msgspec.Struct, gc=False):
     value: Value
     barriers: list[str]
     experience: Experience | None
+    route: str
+    risks: _Causes | None
+    payments: PaymentFacts | None
     lineage: _Lineage
 
 
@@ -172,6 +191,9 @@ class _Timing(msgspec.Struct, gc=False):
 
 
 class _Note(msgspec.Struct, gc=False):
+    route: str
+    risks: _Causes | None
+    payments: PaymentFacts | None
     customer: CustomerFacts
     score: _ScoreOfAlert
     reasons: list[Reason]
@@ -226,6 +248,7 @@ class ScoredBatch:
         self._points, self._outlooks = points, outlooks
         self._place = {row: i for i, row in enumerate(chosen)}
         self._scores = scores
+        self._both = scores if isinstance(scores, Risks) else None
         self._probability = scores.probability
         x, m = x[chosen], m[chosen]
         values = natural(x)
@@ -301,6 +324,9 @@ class ScoredBatch:
                 self._worth(point, probability),
                 barriers(portrait, at),
                 experience(portrait, self._values[i], at),
+                self._route(row),
+                self._causes(row),
+                payment_facts(portrait.dunning, at),
                 self._lineage(point),
             )
         )
@@ -331,6 +357,9 @@ class ScoredBatch:
         )
         return _encode(
             _Note(
+                self._route(row),
+                self._causes(row),
+                payment_facts(portrait.dunning, at),
                 customer_facts(point.key[1:].decode(), portrait, at),
                 score,
                 found.raising,
@@ -347,6 +376,19 @@ class ScoredBatch:
     def _worth(self, point: Point, probability: float) -> Value:
         outlook = self._outlooks.at(point.clock_ms)
         return worth(point.portrait, probability, self.context.horizon_ms, point.at_ms, outlook)
+
+    def _route(self, row: int) -> str:
+        """Who takes it up; without a label of losses by payment always those who see to customers."""
+        return route_of(self._both is not None and bool(self._both.billing[row]))
+
+    def _causes(self, row: int) -> _Causes | None:
+        both, horizons = self._both, self.context.horizons
+        if both is None or horizons is None:
+            return None
+        return _Causes(
+            _Cause(float(both.voluntary.probability[row]), horizons.voluntary_ms / DAY_MS),
+            _Cause(float(both.involuntary.probability[row]), horizons.involuntary_ms / DAY_MS),
+        )
 
     def _lineage(self, point: Point) -> _Lineage:
         context = self.context
@@ -379,7 +421,8 @@ def alert_value(event: AlertEvent, note: bytes = b"") -> bytes:
             rfc3339(event.until_ms) if event.until_ms else None,
         )
     )
-    return head[:-1] + b"," + (note if event.note is None else event.note)[1:]
+    told = note if event.note is None else event.note
+    return head[:-1] + (b"," if told.startswith(_ROUTED) else _UNROUTED) + told[1:]
 
 
 def alert_headers(event: AlertEvent, customer: str) -> list[tuple[str, bytes]]:

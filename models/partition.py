@@ -32,6 +32,7 @@ from xxhash import xxh3_64_intdigest
 from models import profile as profiles
 from models.alertbook import Act, Alert, AlertBook, Clock, Ranked
 from models.alerts import AlertState, handling_of
+from models.causes import Horizons
 from models.definition import ChurnDefinition
 from models.effects import _admit, apply
 from models.event import Event
@@ -52,6 +53,7 @@ from models.primitives import DAY_MS
 from models.profile import ALERTED, BAND_MASK, NEVER_MS, UNSCORED, VISITOR, Path, Pending, Profile
 from models.retention import EFFECTS, Accounts
 from models.retention_usage import NOBODY, Standing
+from models.risks import score_both
 from models.store import ALERT, Store, order_hash, snapshot_key
 
 Floats = NDArray[np.float64]
@@ -200,7 +202,10 @@ class Partition:
         self.percentiles = Percentiles(definition.snapshot_every_ms)  # in which everybody was seen once
         self.feed = Feed()
         self.clock_ms = 0
-        self.context = Context(definition.label_hash, definition.hash, definition.horizon_ms, topic, number)
+        second = definition.involuntary
+        horizons = None if second is None else Horizons(definition.horizon_ms, second.horizon_ms)
+        context = Context(definition.label_hash, definition.hash, definition.horizon_ms, topic, number, horizons)
+        self.context = context
         self.alerts = AlertBook(definition, self.context, store, self.feed)
         if state is not None:
             self._restore(state)
@@ -523,7 +528,8 @@ class Partition:
         moves = [p.at_ms if p.trigger == SNAPSHOT else None for p in points]
         m = self.population.levels(x, moves)
         scorer = self.scorer
-        scores = scorer.score(x, m)
+        horizons = self.context.horizons
+        scores = scorer.score(x, m) if horizons is None else score_both(scorer, x, m, horizons)
         percentile, base = self.percentiles.ranks(scores.probability, moves)
         band: list[int] = self.alerts.settings.bands(scores.probability, percentile, base).tolist()
         probability: list[float] = scores.probability.tolist()
@@ -617,7 +623,7 @@ class Partition:
         order = _in_order([place for place, _ in self._released])
         released = [self._released[i][1] for i in order.tolist()]
         examples = mature(released, self.store, changes, self._wait_ms, self.definition.label_hash)
-        horizon_ms, broke = self.definition.horizon_ms, self.feed.broke
+        horizon_ms, broke = self.definition.longest_horizon_ms, self.feed.broke
         known = [e for e in examples if not broke(e.snapshot_ms, e.snapshot_ms + horizon_ms, e.release_ms)]
         self._censored = len(examples) - len(known)
         return known

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from models.dunning import Dunning
 from models.families import COUNTER_INDEX
 from models.primitives import CARRY, DAY_BINS
 from models.profile import Commerce, Identity, Journey, Profile, Subscription, Voice
@@ -33,6 +34,7 @@ class Portrait(msgspec.Struct, gc=False):
     voice: Voice | None
     identity: Identity | None
     journey: Journey | None
+    dunning: Dunning | None = None
 
     @classmethod
     def of(cls, profile: Profile) -> Portrait:
@@ -50,4 +52,5 @@ class Portrait(msgspec.Struct, gc=False):
             profile.voice,
             profile.identity,
             profile.journey,
+            None if profile.payments is None else Dunning.of(profile),
         )

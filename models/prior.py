@@ -70,11 +70,11 @@ class Prior:
     0.49
     """
 
-    def __init__(self, space: FeatureSpace, terms: tuple[Term, ...] = TERMS) -> None:
+    def __init__(self, space: FeatureSpace, terms: tuple[Term, ...] = TERMS, base_rate: float = BASE_RATE) -> None:
         self.space = space
         self.terms = tuple(term for term in terms if term.feature in space.names)
         self._columns = [space.names.index(term.feature) for term in self.terms]
-        self.base = math.log(BASE_RATE / (1.0 - BASE_RATE))
+        self.base = math.log(base_rate / (1.0 - base_rate))
         self.variance = BASE_VARIANCE
 
     def score(self, values: NDArray[np.float64]) -> float:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.bayes import COHORT, LOG_ODDS_LIMIT
-from models.challenger import Challenger
 from models.champion import Champion
+from models.linear import Linear
 from models.prior import LOG_ODDS_VARIANCE, Prior, trust
 from models.scaler import standardise
 from models.space import FeatureSpace
@@ -82,6 +83,12 @@ class Scores:
         return [(self._scorer.space.names[i], float(parts[i])) for i in loudest if parts[i] != 0.0]
 
 
+class Member(Protocol):
+    """Whatever has weights on scaled values."""
+
+    def linear(self) -> Linear: ...
+
+
 class Scorer:
     """An immutable view of a model, for those who only score.
 
@@ -99,7 +106,7 @@ class Scorer:
         self,
         space: FeatureSpace,
         champion: Champion,
-        challenger: Challenger,
+        challenger: Member,
         prior: Prior,
         answering: str,
         labels: int,

@@ -14,6 +14,8 @@ SCHEMA = 1
 
 PARTS = {"schema", "catalogue", "version", "scoring", "training"}
 
+_MAYBE_NULL = (".training.champion.day", ".training.involuntary.champion.day")
+
 LARGEST_BYTES = 1_000_000
 """Kafka's default limit for a message is 1 MiB. 80 features, all relative and all varying, need 0.7 MB."""
 
@@ -88,5 +90,5 @@ def _check_numbers(value: Any, path: str) -> None:
             _check_numbers(item, path)
     elif isinstance(value, float) and not math.isfinite(value):
         raise SnapshotError(f"not a model snapshot: {path[1:]} holds {value}")
-    elif value is None and path != ".training.champion.day":
+    elif value is None and path not in _MAYBE_NULL:
         raise SnapshotError(f"not a model snapshot: {path[1:]} holds null")

@@ -67,6 +67,7 @@ class ModelLearner:
                 example.release_ms // DAY_MS,
                 example.probability,
                 example.members,
+                example.involuntary,
             )
         return [Output(self._metrics, 0, QUALITY_KEY, self._quality())]
 

@@ -26,6 +26,11 @@ USES: Final = {  # of what readers are told besides probability and reasons
     "customer.stage": "says where in their life the customer stands; who has left is not alerted",
     "value.mrr": "the price of what is at stake; alerts are sorted by it times the probability",
     "barriers": "what stands in the customer's way, for who takes up the alert",
+    "payments.dunning_since": "since when a payment is open, for who sees to payments ([payments](#payments))",
+    "payments.failed": "how often a payment failed",
+    "payments.recovered": "how often a failed one came in after all",
+    "payments.recovered_rate": "who mends it: speaks against a loss by payment",
+    "payments.card_expires_in_days": "a card that ends is told before the payment fails",
 }
 WIDTH: Final = 110  # of the example page
 PROBABILITIES: Final = (0.0, 0.05, 0.25, 0.9)

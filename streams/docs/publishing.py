@@ -11,6 +11,7 @@ from typing import Any, Final
 import numpy as np
 
 from models.customer import barriers, customer_facts
+from models.dunning import PaymentFacts, payment_facts
 from models.duration import DAY_MS, HOUR_MS, rfc3339
 from models.effects import apply
 from models.event import Event, decode
@@ -279,4 +280,7 @@ def _facts(profile: Profile, at_ms: int) -> dict[str, Any]:
     facts = {f"customer.{name}": getattr(who, name) for name in ("account", "segment", "plan", "stage")}
     facts |= {f"experience.{name}": said for name, said in _experience(profile, portrait, at_ms).items()}
     money = worth(portrait, 0.1, 30 * DAY_MS, at_ms, Outlook(DEFAULTS))
+    paid = payment_facts(portrait.dunning, at_ms)
+    facts |= {f"payments.{name}": paid and getattr(paid, name) for name in PaymentFacts.__struct_fields__}
+    del facts["payments.dunning_days"]  # time that passes
     return facts | {"value.mrr": money.mrr, "barriers": barriers(portrait, at_ms)}

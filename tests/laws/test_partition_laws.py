@@ -46,6 +46,8 @@ for = "5d"
 [label]
 horizon = "6d"
 grace = "1d"
+[label.involuntary]
+horizon = "4d"
 [snapshot]
 every = "3d"
 [population]
@@ -348,7 +350,9 @@ class Listener:
     def __init__(self) -> None:
         self.lessons: list[tuple[int, float]] = []
 
-    def learn(self, x: Any, m: Any, y: bool, release_day: int, probability: float, members: Any) -> None:
+    def learn(
+        self, x: Any, m: Any, y: bool, release_day: int, probability: float, members: Any, involuntary: Any
+    ) -> None:
         assert len(x) == len(m) == FEATURE_COUNT
         self.lessons.append((release_day, probability))
 

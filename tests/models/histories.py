@@ -86,6 +86,9 @@ class Answers:
     def ci90(self, rows: Any = slice(None)) -> np.ndarray:
         return np.stack([self.probability[rows] / 2, (1 + self.probability[rows]) / 2], axis=1)
 
+    def variance(self, rows: Any = slice(None)) -> np.ndarray:
+        return 1.0 - self.probability[rows]
+
     def members(self, rows: Any = slice(None)) -> np.ndarray:
         chosen = self.probability[rows]
         return np.stack([chosen, chosen / 2, chosen / 4], axis=1)
@@ -99,6 +102,11 @@ class StubScorer:
     def __init__(self, version: str = "stub-1", seed: int = 1) -> None:
         self.version = version
         self.seed = seed
+
+    @property
+    def involuntary(self) -> StubScorer:
+        """Of the second cause: another function."""
+        return StubScorer(self.version, self.seed + 1)
 
     def score(self, x: np.ndarray, m: np.ndarray) -> Answers:
         weights = np.random.default_rng(self.seed).normal(size=x.shape[1]) / 10

@@ -27,7 +27,9 @@ class Listener:
     def __init__(self) -> None:
         self.lessons: list[tuple[int, float, tuple[float, ...], bool]] = []
 
-    def learn(self, x: Any, m: Any, y: bool, release_day: int, probability: float, members: Any) -> None:
+    def learn(
+        self, x: Any, m: Any, y: bool, release_day: int, probability: float, members: Any, involuntary: Any
+    ) -> None:
         self.lessons.append((release_day, probability, tuple(members), y))
 
     def scorer(self) -> StubScorer:

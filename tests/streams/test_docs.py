@@ -224,7 +224,8 @@ def test_every_reason_that_arises_after_decoding_is_documented() -> None:
 
 def test_every_key_of_the_churn_definition_is_documented_and_no_other() -> None:
     """All tables and keys that a churn.toml may have."""
-    effective = ChurnDefinition.parse('[churn.definitions.a]\nevent = "x"\n').to_toml()
+    both = '[churn.definitions.a]\nevent = "x"\n[churn.definitions.involuntary]\nevent = "y"\n[label.involuntary]\n'
+    effective = ChurnDefinition.parse(both).to_toml()
     tables = [line.strip("[]") for line in effective.splitlines() if line.startswith("[") and "definitions" not in line]
     wanted = {f"churn.definitions.NAME.{key}" for key in DEFINITION_KEYS} | {f"alerts.{key}" for key in ALERT_KEYS}
     for table in tables:
