@@ -28,6 +28,7 @@ from models.alerts import (
     unpack,
 )
 from models.definition import ChurnDefinition
+from models.detractor import Detraction, detraction, kinds_of
 from models.feed import Feed
 from models.outlook import Outlooks
 from models.outputs import Context, ScoredBatch, alert_value
@@ -114,6 +115,7 @@ class AlertBook:
 
     def __init__(self, definition: ChurnDefinition, context: Context, store: Store, feed: Feed) -> None:
         self.settings = AlertSettings.of(definition)
+        self._detractors = kinds_of(self.settings.detractor)
         self.silent_feed = feed.silent
         self._context, self._store = context, store
 
@@ -164,6 +166,10 @@ class AlertBook:
         turned.alerts.extend(one.alert(notes) for one in told)
         return turned
 
+    def detraction(self, point: Point) -> Detraction | None:
+        """The detractor's answer that stands there, if the policy asks for it."""
+        return detraction(point, self._detractors, self.settings.expire_ms) if self._detractors else None
+
     def _notes(self, ranked: Ranked, trust: float, rows: list[int]) -> dict[int, bytes]:
         """What alerts say of these rows."""
         points, x, m, scores, outlooks = ranked.points, ranked.x, ranked.m, ranked.scores, ranked.outlooks
@@ -175,6 +181,7 @@ class AlertBook:
                 ranked.band[row],
                 ranked.previous[row],
                 ranked.points[row].event_ms,
+                self.detraction(ranked.points[row]),
             )
             for row in rows
         }
@@ -182,6 +189,8 @@ class AlertBook:
     def _rows(self, ranked: Ranked, alerted: set[bytes]) -> dict[bytes, list[int]]:
         """The rows of every customer who has an alert or a score that asks for one."""
         asking = {point.key for point, band in zip(ranked.points, ranked.band, strict=True) if band}
+        if self._detractors:
+            asking.update(point.key for point in ranked.points if (found := self.detraction(point)) and found.fresh)
         rows: dict[bytes, list[int]] = {key: [] for key in sorted(alerted | asking)}
         for row, point in enumerate(ranked.points):
             if point.key in rows:
@@ -292,6 +301,7 @@ class _Customer:
 
     def _score(self, row: int) -> AlertScore:
         ranked, point = self._ranked, self._ranked.points[row]
+        answer = self._book.detraction(point)
         return AlertScore(
             point.at_ms,
             float(ranked.scores.probability[row]),
@@ -301,6 +311,8 @@ class _Customer:
             self._silent[row],
             point.eligible,
             point.oldest_new_ms,
+            "" if answer is None else answer.code,
+            answer is not None and answer.fresh,
         )
 
     def _step(

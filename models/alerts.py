@@ -5,10 +5,12 @@
 1. A score at or above `enter` starts the dwell (pending). A score below `enter` ends it without a word.
 2. The dwell over, the alert opens. While a feed is silent for everybody, an alert whose main reason is silence is held:
    its dwell starts again.
+   With `detractor`, a detractor's answer to a survey opens an alert at once, whatever the score.
 3. An open alert escalates when its band rises above all before, and is repeated after `reminder`. People acknowledge
    it (no more reminders), snooze it (nothing until then) or dismiss it (resolved). An escalation opens it again.
 4. A score below `exit` resolves it, or retracts it if what lowered the score had happened before the alert's cause and
-   only arrived late. It expires when the customer has churned, was deleted, or was not scored for `expire`.
+   only arrived late. It does neither while an answer stands that opened the alert, or came to it. It expires when the
+   customer has churned, was deleted, or was not scored for `expire`.
 5. After the end nothing for `cooldown`; of a customer who is forgotten not even that is kept.
 
 Every change of an alert's state is one event, and every event is a change. What people do with an alert is no input of
@@ -43,6 +45,7 @@ TYPES: Final = ("opened", "escalated", "acknowledged", "snoozed", "reminded", "r
 
 HOLD_MS: Final = HOUR_MS  # least time between two looks at an alert that a silent feed holds
 REMINDERS_MAX: Final = 3  # of one alert; who ignores three does not read the fourth
+LEAST_BAND: Final = 1  # severity of an alert that a rule opened below every threshold: "elevated"
 SNOOZE_MAX_MS: Final = 366 * DAY_MS
 ID_BYTES: Final = 16  # as a UUID
 
@@ -66,6 +69,7 @@ class AlertSettings:
     cooldown_ms: int = 14 * DAY_MS
     reminder_ms: int = 7 * DAY_MS  # 0: none
     expire_ms: int = 30 * DAY_MS
+    detractor: str = "none"  # whose low answers alert at once: none, csat, nps, any
 
     @classmethod
     def of(cls, churn: ChurnDefinition) -> AlertSettings:
@@ -78,6 +82,8 @@ class AlertSettings:
                 found[key] = Threshold.of(value)
             elif key == "lift":
                 found[key] = float(value)
+            elif key == "detractor":
+                found[key] = str(value)
             else:
                 found[f"{key}_ms"] = parse_duration(str(value))
         return cls(definition=churn.label_hash, **found)
@@ -127,6 +133,10 @@ class AlertScore(msgspec.Struct, gc=False, frozen=True):
     """The customer can still churn; if not, nothing opens, and what is open expires."""
     oldest_new_ms: int = NEVER_MS
     """Earliest time of the customer's own events that came since the score before."""
+    detractor: str = ""
+    """Reason of a detractor's answer that stands and that the policy asks for; see `models.detractor`."""
+    detracted: bool = False
+    """That answer is what made this score."""
 
 
 class Handling(msgspec.Struct, gc=False, frozen=True):
@@ -156,6 +166,7 @@ class AlertState(msgspec.Struct, array_like=True, gc=False):
     alert_id: str = ""
     shown: int = 0  # the seq that the customer's newest score was told with
     note: bytes = b""  # the newest score as consumers see it; the caller's, and only carried
+    rule: str = ""  # the reason of an answer that opened the alert at once, or came to it
 
     @property
     def live(self) -> bool:
@@ -178,6 +189,7 @@ class AlertEvent(msgspec.Struct, gc=False, frozen=True):
     until_ms: int = 0  # of a snooze
     note: bytes | None = None
     """The score that it is about, as kept; None: the one that was given to this step."""
+    rule: str = ""
 
 
 Step = tuple[AlertState | None, list[AlertEvent], int]
@@ -289,10 +301,13 @@ class _Walk:
         if state.silent and self.silent_feed(self.now_ms):
             state.due_ms = self.now_ms + max(self.settings.dwell_ms, HOLD_MS)
             return
+        self._open(state)
+
+    def _open(self, state: AlertState) -> None:
         state.alert_id = alert_id(self._dedup_key, state.cause, state.cause_ms)
         state.since_ms = state.notified_ms = self.now_ms
         state.due_ms = NEVER_MS
-        state.band = state.last_band
+        state.band = max(state.last_band, LEAST_BAND if state.rule else 0)
         self._tell(state, "opened", OPEN)
 
     def _again(self, state: AlertState) -> None:
@@ -311,17 +326,22 @@ class _Walk:
         settings, state = self.settings, self.state
         band = settings.band(score.probability, score.percentile, score.base)
         if state is None:
-            if band:
+            if band or score.detracted:
                 self._enter(score, band)
             return
         if state.phase >= RESOLVED:
             return
         state.scored_ms, state.last_band, state.silent = self.now_ms, band, score.silent
         self._note = False
+        if score.detracted:
+            state.rule = score.detractor
+        held = bool(state.rule and score.detractor)
         if state.phase == PENDING:
-            if not band:
+            if score.detracted:
+                self._open(state)
+            elif not band:
                 self.state = None
-        elif not band and not settings.exit.reached(score.probability, score.percentile):
+        elif not band and not held and not settings.exit.reached(score.probability, score.percentile):
             late = score.oldest_new_ms < state.cause_ms
             self._end(state, RETRACTED if late else RESOLVED, "late_evidence" if late else "recovered")
         elif band > state.band and state.phase != SNOOZED and not (score.silent and self.silent_feed(self.now_ms)):
@@ -331,7 +351,10 @@ class _Walk:
         now, dwell = self.now_ms, self.settings.dwell_ms
         state = AlertState(PENDING, now, score.cause, score.at_ms, band, band, score.silent, now, now + dwell)
         self.state, self._note = state, False
-        if not dwell:
+        if score.detracted:
+            state.rule = score.detractor
+            self._open(state)
+        elif not dwell:
             self._dwelt(state)
 
     def handle(self, handling: Handling) -> None:
@@ -402,6 +425,7 @@ class _Walk:
                 resolution,
                 until_ms,
                 state.note if self._note else None,
+                state.rule,
             )
         )
 

@@ -444,6 +444,15 @@ def _alert_expiry(path: str, value: Any) -> Scalar:
     return format_duration(check_duration(path, value))
 
 
+DETRACTOR_CHOICES = ("none", "csat", "nps", "any")
+
+
+def _detractor(path: str, value: Any) -> Scalar:
+    if value not in DETRACTOR_CHOICES:
+        raise wrong(path, value, f"it must be one of {', '.join(DETRACTOR_CHOICES)}")
+    return str(value)
+
+
 ALERT_KEYS: dict[str, Callable[[str, Any], Scalar]] = {
     "enter": _threshold,
     "exit": _threshold,
@@ -454,6 +463,7 @@ ALERT_KEYS: dict[str, Callable[[str, Any], Scalar]] = {
     "cooldown": _alert_span,
     "reminder": _alert_span,
     "expire": _alert_expiry,
+    "detractor": _detractor,
 }
 
 

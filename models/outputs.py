@@ -18,13 +18,14 @@ from numpy.typing import NDArray
 from models.alerts import BANDS, STATES, AlertEvent, AlertState
 from models.causes import Horizons, route_of
 from models.customer import Activity, CustomerFacts, activity, barriers, customer_facts
+from models.detractor import FEATURE_OF, Detraction
 from models.dunning import PaymentFacts, payment_facts
 from models.duration import DAY_MS, rfc3339
 from models.experience import Experience, experience
 from models.features import CATALOGUE, NAMES
 from models.outlook import Outlooks
 from models.point import Point
-from models.reasons import Explanation, Reason, evidence, explain, playbook
+from models.reasons import Explanation, Reason, evidence, explain, playbook, with_reason
 from models.risks import Risks
 from models.sentences import natural
 from models.worth import Value, worth
@@ -39,7 +40,8 @@ HISTORY_BYTES: Final = HISTORY * _ENTRY.size
 _EMPTY_BYTES: Final = len(b"[]")
 _encode: Final = msgspec.json.Encoder().encode
 _ROUTED: Final = b'{"route":'
-_UNROUTED: Final = b',"route":"success","risks":null,"payments":null,'  # kept by a release that knew no routes
+_UNROUTED: Final = b',"route":"success","risks":null,"payments":null,"experience":null,'
+"""What a note of an earlier release, which has no route, says of what it did not know."""
 
 
 class Context(NamedTuple):
@@ -217,6 +219,7 @@ class _AlertHead(msgspec.Struct, gc=False):
     opened_at: str
     resolution: str | None
     snoozed_until: str | None
+    rule: str | None
 
 
 class ScoredBatch:
@@ -254,6 +257,7 @@ class ScoredBatch:
         values = natural(x)
         contributions = scores.contributions(chosen)
         self._values = values.tolist()
+        self._m = m
         self._explained = explain(
             contributions, scores.bias(chosen), scores.log_odds[chosen], x, m, values, self._values
         )
@@ -332,14 +336,25 @@ class ScoredBatch:
         )
 
     def note(
-        self, row: int, percentile: float, band: int, previous: float | None = None, event_ms: int | None = None
+        self,
+        row: int,
+        percentile: float,
+        band: int,
+        previous: float | None = None,
+        event_ms: int | None = None,
+        answer: Detraction | None = None,
     ) -> bytes:
         """What alerts say of point `row`: kept as `AlertState.note`, so that a reminder weeks later needs no score.
 
-        `event_ms` is the time of the event that made the point, if it is another than the point's.
+        Args:
+            event_ms: The time of the event that made the point, if it is another than the point's.
+            answer: A detractor's answer that stands: a reason in any case, and the first if it made the point.
         """
         i, point = self._place[row], self._points[row]
         found, at, portrait = self._explained[i], point.at_ms, point.portrait
+        if answer is not None:
+            index = NAMES.index(FEATURE_OF[answer.code])
+            found = with_reason(found, answer.code, index, self._values[i], natural(self._m[[i]])[0], answer.fresh)
         probability = float(self._probability[row])
         score = _ScoreOfAlert(
             probability,
@@ -419,6 +434,7 @@ def alert_value(event: AlertEvent, note: bytes = b"") -> bytes:
             rfc3339(event.opened_ms),
             event.resolution or None,
             rfc3339(event.until_ms) if event.until_ms else None,
+            event.rule or None,
         )
     )
     told = note if event.note is None else event.note

@@ -205,6 +205,27 @@ def _nothing_known(values: list[float]) -> Reason:
     return Reason(LOW_EVIDENCE, sentence, "tenure_days", None if known != known else known, None, 0.0)
 
 
+def with_reason(
+    found: Explanation, code: str, index: int, values: list[float], peers: Floats, first: bool
+) -> Explanation:
+    """An explanation in which a rule's reason is listed, whatever the model makes of it.
+
+    Args:
+        code: The reason.
+        index: Of the feature that tells it.
+        values, peers: The customer's features and the population's level, natural units (d).
+        first: It comes before all others.
+    """
+    raising = [reason for reason in found.raising if reason.code != code and reason.contribution]
+    mine = [reason for reason in found.raising if reason.code == code]
+    if not mine:  # what the model makes of it is part of the rest, or protects
+        sentence, feature, value, baseline, _ = tell(index, values, peers)
+        mine = [Reason(code, sentence, feature, value, baseline, 0.0)]
+    elif not first:
+        return found
+    return msgspec.structs.replace(found, raising=mine + raising if first else raising + mine)
+
+
 def _unknown(values: Floats, contributions: Floats) -> NDArray[np.bool_]:
     """Whether LOW_EVIDENCE may be a reason: little is known of the customer, or what is missing spoke.
 

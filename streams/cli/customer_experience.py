@@ -39,7 +39,7 @@ def lines(found: dict[str, Any] | None) -> Iterator[str]:
                 f" last {_share(row['last'])}"
             )
     if barriers := found["barriers"]:
-        told = ", ".join(f"{row['tag']} {row['times']} times, last {row['last'][:10]}" for row in barriers)
+        told = ", ".join(f"{row['tag']} ({row['times']}, last {row['last'][:10]})" for row in barriers)
         yield f"named as barriers: {told}"
 
 

@@ -22,6 +22,7 @@ from streams.docs import (
     schemas,
     settings,
     topics,
+    voices,
 )
 from streams.docs.markdown import rewritten
 
@@ -35,6 +36,9 @@ PAGES: Final[dict[str, dict[str, Callable[[], str]]]] = {
         "told": customers.told,
         "speaks": customers.speaks,
         "worths": customers.worths,
+        "voice": voices.events,
+        "voice-page": voices.page,
+        "voice-parts": voices.parts,
     },
     "settings.md": {"settings": settings.settings},
     "topics.md": {

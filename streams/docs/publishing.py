@@ -127,6 +127,7 @@ FAMILIES: Final[tuple[tuple[str, str, tuple[Example, ...]], ...]] = (
             (0, "Survey Sent", {"kind": "nps"}),
             (1, "Survey Response Submitted", {"kind": "nps", "score": 4, "tags": ["missing_features"]}),
             (2, "Survey Response Submitted", {"kind": "csat", "score": 2, "touchpoint": "support"}),
+            (2, "Survey Response Submitted", {"kind": "ces", "score": 3, "survey": "solved"}),
             (3, "Review Posted", {"rating": 2, "scale_max": 5}),
             (4, "Social Mention", {"sentiment": "negative"}),
         ),
@@ -271,7 +272,8 @@ def _experience(profile: Profile, portrait: Portrait, at_ms: int) -> dict[str, A
     values = natural(features([deepcopy(profile)], [at_ms]))[0].tolist()
     found = experience(portrait, values, at_ms)
     # of nobody who said anything, nothing is known; that nothing of a kind was said is no more than that
-    return {name: (found is not None and getattr(found, name)) or None for name in Experience.__struct_fields__}
+    names = (name for name in Experience.__struct_fields__ if name != "barriers")  # told beside it
+    return {name: (found is not None and getattr(found, name)) or None for name in names}
 
 
 def _facts(profile: Profile, at_ms: int) -> dict[str, Any]:

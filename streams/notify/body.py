@@ -39,6 +39,10 @@ SAMPLE: Final[dict[str, Any]] = {
     "opened_at": "2024-03-13T02:44:11.275Z",
     "resolution": None,
     "snoozed_until": None,
+    "rule": None,
+    "route": "success",
+    "risks": None,
+    "payments": None,
     "customer": {
         "id": "c-1042", "account": "acme", "segment": "business", "plan": "pro", "stage": "active", "tenure_days": 71.9
     },

@@ -71,6 +71,7 @@ def moments(draw: Any) -> list[Moment]:
         at += wait
         kind = draw(st.sampled_from("ssssshhct"))
         if kind == "s":
+            answered = draw(st.sampled_from(["", "", "CSAT_DETRACTOR"]))
             score = AlertScore(
                 at,
                 draw(probabilities),
@@ -80,6 +81,8 @@ def moments(draw: Any) -> list[Moment]:
                 draw(st.booleans()),
                 draw(st.sampled_from([True] * 9 + [False])),
                 at - draw(st.sampled_from([0, 12 * HOUR_MS, 10 * DAY_MS])),
+                answered,
+                bool(answered) and draw(st.booleans()),
             )
             found.append(Moment(wait, score))
         elif kind == "h":
@@ -196,7 +199,11 @@ def test_dwell_cooldown_and_spacing_hold(policy: AlertSettings, log: list[Moment
     for event in result.events:
         if ended_ms is not None:
             assert event.at_ms - ended_ms >= policy.cooldown_ms, "nothing within the cooldown"
-        if event.type == "opened":
+        if event.type == "opened" and event.rule:
+            [score] = [s for when, s, _ in scores if when == event.at_ms and s.detracted][-1:]
+            assert score.eligible, "by the answer itself, and at once"
+            reminded_ms = None
+        elif event.type == "opened":
             low = [when for when, score, band in scores if when < event.at_ms and (not band or not score.eligible)]
             high = [when for when, score, band in scores if when <= event.at_ms and band and score.eligible]
             start = min(when for when in high if not low or when >= max(low))
@@ -245,3 +252,23 @@ def test_while_the_feed_is_silent_nothing_opens_or_escalates_by_silence(
     ]
     events = run(policy, silent, ring=True, gap=True).events
     assert events == []
+
+
+@settings(max_examples=300, deadline=None)
+@given(policies, moments())
+def test_an_answer_that_stands_keeps_its_alert(policy: AlertSettings, log: list[Moment]) -> None:
+    """Rule: whatever the probability, an alert with an answer ends by no score while the answer stands; a detractor who
+    can churn and has no alert gets one at that moment, unless one has just ended."""
+    result = run(policy, log, ring=True)
+    at, scored = START, {}
+    for moment in log:
+        at += moment.wait_ms
+        if moment.score is not None:
+            scored.setdefault(at, []).append(moment.score)
+    for event in result.events:
+        if event.resolution in ("recovered", "late_evidence") and event.rule:
+            assert not all(score.detractor for score in scored[event.at_ms])
+    cooling = {when: state for when, state in result.states if state is not None}
+    for when, scores in scored.items():
+        if len(scores) == 1 and scores[0].detracted and scores[0].eligible:
+            assert cooling[when].seq > 0, "it has been told, now or before"

@@ -82,6 +82,6 @@ def test_what_the_customer_says_stands_in_lines_of_its_own() -> None:
         "satisfaction 40% last, mean 67% of 3 (shrunk 68%), top-2 67%, -40 points against those before",
         "would recommend 6 of 10, a detractor; answers 50% of 4 surveys",
         "touchpoint support (csat): 67% of 3, last 40%",
-        "named as barriers: low_quality 2 times, last 2024-03-11",
+        "named as barriers: low_quality (2, last 2024-03-11)",
     ]
     assert list(customer_experience.lines(None)) == []

@@ -1,0 +1,92 @@
+"""What a customer said, as it is known: the lines of `churn-signals customer` for a story in events, really applied."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final
+
+import msgspec
+
+from models.duration import DAY_MS, HOUR_MS, rfc3339
+from models.effects import apply
+from models.event import Event, decode
+from models.experience import HALVES, WEIGHTS, experience
+from models.features import features
+from models.portrait import Portrait
+from models.profile import Profile, copy
+from models.sentences import natural
+from streams.cli.customer_experience import lines
+from streams.docs.markdown import code, table
+
+START_MS: Final = 20_058 * DAY_MS + 9 * HOUR_MS  # 2024-12-01
+_ASKED: Final = {"survey": "solved", "touchpoint": "support"}
+# Day, event, properties
+STORY: Final[tuple[tuple[int, str, dict[str, Any]], ...]] = (
+    (0, "Survey Sent", {"kind": "nps", "survey": "quarterly"}),
+    (1, "Survey Response Submitted", {"kind": "nps", "score": 9, "survey": "quarterly"}),
+    (20, "Ticket Created", {"ticket_id": "t-1", "tags": ["too_complex"]}),
+    (20, "Error Shown", {}),
+    (22, "Ticket Solved", {"ticket_id": "t-1", "resolution_seconds": 172_800}),
+    (22, "Survey Sent", {"kind": "csat", **_ASKED}),
+    (22, "Survey Response Submitted", {"kind": "csat", "score": 4, **_ASKED}),
+    (23, "Ticket Reopened", {"ticket_id": "t-1", "tags": ["too_complex"]}),
+    (25, "Ticket Solved", {"ticket_id": "t-1", "resolution_seconds": 432_000}),
+    (25, "Survey Sent", {"kind": "csat", **_ASKED}),
+    (25, "Survey Response Submitted", {"kind": "csat", "score": 2, "tags": ["customer_service"], **_ASKED}),
+    (25, "Survey Response Submitted", {"kind": "ces", "score": 3, **_ASKED}),
+    (27, "Survey Sent", {"kind": "nps", "survey": "quarterly"}),
+)
+
+_PARTS: Final = {
+    "satisfaction": ("the shrunk mean of CSAT, times 100", "`Survey Response Submitted`"),
+    "effort": ("the mean of the newest eight CES answers, shrunk as CSAT is, times 100", "`Survey Response Submitted`"),
+    "waiting": ("100 / 2^(mean hours until a ticket is solved / {half:g})", "`Ticket Solved`"),
+    "reopened": ("100 / 2^(tickets reopened in 90 days / {half:g}), of who had a ticket", "`Ticket Reopened`"),
+    "errors": ("100 / 2^(errors in 7 days / {half:g}), of who did something in them", "`Error Shown`"),
+}
+
+
+def events() -> str:
+    """The story, an event a line."""
+    return "```jsonl\n" + "\n".join(json.dumps(one) for one in _published()) + "\n```"
+
+
+def page() -> str:
+    """What `churn-signals customer` says of whoever lived through it."""
+    return "```text\n" + "\n".join(lines(said())) + "\n```"
+
+
+def parts() -> str:
+    """The parts of the CX index."""
+    rows = [
+        (code(name), str(WEIGHTS[name]), formula.format(half=HALVES.get(name, 0)), source)
+        for name, (formula, source) in _PARTS.items()
+    ]
+    return table(("part", "weight", "formula, 0 to 100", "from"), rows)
+
+
+def said() -> dict[str, Any]:
+    """The story's `experience`, as scores carry it."""
+    profile = Profile()
+    for one in _published():
+        event = decode(json.dumps(one).encode(), [], None)
+        assert isinstance(event, Event), event
+        apply(profile, event)
+    at_ms = profile.newest_ms + HOUR_MS
+    values = natural(features([copy(profile)], [at_ms]))[0].tolist()
+    found: dict[str, Any] = msgspec.to_builtins(experience(Portrait.of(profile), values, at_ms))
+    return found
+
+
+def _published() -> list[dict[str, Any]]:
+    return [
+        {
+            "type": "track",
+            "event": name,
+            "userId": "c-1042",
+            "messageId": f"said-{number}",
+            "timestamp": rfc3339(START_MS + day * DAY_MS + number * 60_000),
+            "properties": properties,
+        }
+        for number, (day, name, properties) in enumerate(STORY, 1)
+    ]
