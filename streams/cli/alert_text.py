@@ -46,6 +46,16 @@ class _Score(msgspec.Struct):
     horizon_days: float
 
 
+class _Cause(msgspec.Struct):
+    probability: float
+    horizon_days: float
+
+
+class _Causes(msgspec.Struct):
+    voluntary: _Cause
+    involuntary: _Cause
+
+
 class _Reason(msgspec.Struct):
     sentence: str
 
@@ -79,6 +89,8 @@ class Alert(msgspec.Struct):
     barriers: list[str]
     value: _Value
     action: _Action
+    route: str = "success"  # earlier releases did not say
+    risks: _Causes | None = None
 
 
 def read(value: Mapping[str, Any]) -> Alert:
@@ -114,8 +126,10 @@ def render(value: Mapping[str, Any]) -> Text:
         _line(text, "", _change(alert))
         return text
     text.append("\n" + " " * _LABEL_WIDTH)
-    text.append(_percent(alert.score.probability), style)
+    text.append(percent(alert.score.probability), style)
     text.append(_likely(alert.score))
+    if alert.risks is not None:
+        _line(text, "", _causes(alert.risks))
     for place, reason in enumerate(alert.reasons[:REASONS_SHOWN]):
         _line(text, "" if place else "why", plain(reason.sentence))
     if alert.barriers:
@@ -123,7 +137,7 @@ def render(value: Mapping[str, Any]) -> Text:
     worth = _worth(alert.value, alert.score.horizon_days)
     if worth:
         _line(text, "worth", worth)
-    _line(text, "do", plain(alert.action.playbook))
+    _line(text, "do", plain(alert.action.playbook) + (f", for {plain(alert.route)}" if alert.risks else ""))
     text.append(f"  (alert {plain(alert.alert_id)}, {alert.seq})", "dim")
     return text
 
@@ -145,12 +159,18 @@ def _facts(customer: _Customer) -> str:
 
 
 def _likely(score: _Score) -> str:
-    between = "" if score.ci90 is None else f" (90 %: {_share(score.ci90[0])} to {_percent(score.ci90[1])})"
-    before = "" if score.previous is None else f", before that {_percent(score.previous)}"
+    between = "" if score.ci90 is None else f" (90 %: {_share(score.ci90[0])} to {percent(score.ci90[1])})"
+    before = "" if score.previous is None else f", before that {percent(score.previous)}"
     return (
         f" likely to leave within {score.horizon_days:g} days{between}{before};"
-        f" higher than {_percent(score.percentile)} of customers"
+        f" higher than {percent(score.percentile)} of customers"
     )
+
+
+def _causes(risks: _Causes) -> str:
+    """How likely by which cause."""
+    said = (("by what they do", risks.voluntary), ("by a payment that fails", risks.involuntary))
+    return ", ".join(f"{how} {percent(one.probability)} within {one.horizon_days:g} days" for how, one in said)
 
 
 def _change(alert: Alert) -> str:
@@ -161,7 +181,7 @@ def _change(alert: Alert) -> str:
     elif alert.snoozed_until is not None:
         said = f"nothing more until {_moment(alert.snoozed_until)}; "
     where = f"(alert {plain(alert.alert_id)}, {alert.seq})"
-    return f"{said}{_percent(alert.score.probability)} likely to leave {where}"
+    return f"{said}{percent(alert.score.probability)} likely to leave {where}"
 
 
 def _worth(value: _Value, horizon_days: float) -> str:
@@ -186,7 +206,8 @@ def _moment(time: str) -> str:
     return plain(time[:16].replace("T", " "))
 
 
-def _percent(share: float) -> str:
+def percent(share: float) -> str:
+    """With the digits that matter."""
     return f"{_share(share)} %"
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import click
 import msgspec
 
-from streams.cli import customer_experience
+from streams.cli import customer_experience, customer_payments
 from streams.cli.ask import ask, console, plain
 from streams.errors import ChurnSignalsError
 from streams.settings import Settings
@@ -129,6 +129,8 @@ def print_page(page: Any, score: dict[str, Any]) -> None:
     )
     before = "" if score["previous"] is None else f", before that {_percent(score['previous'])}"
     page.print(f"scored {score['scored_at']} for: {score['trigger']}{before}")
+    for line in customer_payments.lines(score):
+        page.print(Text(plain(line)))
     _print_worth(page, score)
     alert = score["alert"]
     if alert is not None:

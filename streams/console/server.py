@@ -138,7 +138,8 @@ class Console:
         query = request.query
         choice = Choice(
             query.get("band", ""), query.get("reason", ""), query.get("segment", ""), query.get("state", ""),
-            _figure(query.get("least", "")), query.get("customer", ""), query.get("sort", "worth"), _page(query),
+            _figure(query.get("least", "")), query.get("customer", ""), query.get("route", ""),
+            query.get("sort", "worth"), _page(query),
         )  # fmt: skip
         rows, count = self.store.alerts(choice)
         for row in rows:

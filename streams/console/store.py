@@ -11,6 +11,7 @@ import msgspec
 import orjson
 
 from models.alerts import BANDS
+from models.causes import SUCCESS
 from models.numbers import time_ms
 
 # Scores of 5.4 KB: 100,000 customers are 400 MB on disk, and none of it in memory (`make bench-console`).
@@ -29,7 +30,7 @@ CREATE INDEX scores_risk ON scores (gone, probability DESC);
 CREATE INDEX scores_worth ON scores (gone, at_risk DESC);
 CREATE TABLE alerts (alert_id TEXT PRIMARY KEY, customer TEXT, seq INT, state TEXT, live INT, band INT,
   probability REAL, at_risk REAL, mrr REAL, segment TEXT, account TEXT, reason TEXT, sentence TEXT, playbook TEXT,
-  opened_ms INT, changed_ms INT, snoozed_until TEXT, resolution TEXT);
+  opened_ms INT, changed_ms INT, snoozed_until TEXT, resolution TEXT, route TEXT);
 CREATE INDEX alerts_live ON alerts (live, at_risk);
 CREATE INDEX alerts_customer ON alerts (customer, live);
 CREATE TABLE changes (alert_id TEXT, seq INT, customer TEXT, type TEXT, state TEXT, band INT, time_ms INT,
@@ -86,6 +87,7 @@ class _Alert(msgspec.Struct):
     action: _Action
     resolution: str | None = None
     snoozed_until: str | None = None
+    route: str = SUCCESS
 
 
 _SCORE = msgspec.json.Decoder(_Score)
@@ -101,6 +103,7 @@ class Choice(NamedTuple):
     state: str = ""
     least: float = 0.0
     customer: str = ""
+    route: str = ""
     sort: str = "worth"
     page: int = 1
 
@@ -196,7 +199,7 @@ class Store:
         row = (
             alert.alert_id, who.id, alert.seq, alert.state, alert.state in LIVE, now[2], now[0],
             now[1], worth.mrr, who.segment, who.account, why.code, why.sentence, alert.action.playbook,
-            opened, changed, alert.snoozed_until, alert.resolution,
+            opened, changed, alert.snoozed_until, alert.resolution, alert.route,
         )  # fmt: skip
         if alert.resolution == "deleted":
             self._db.execute("DELETE FROM alerts WHERE alert_id = ?", (alert.alert_id,))
@@ -240,7 +243,7 @@ class Store:
         if choice.band in BANDS:
             where.append("band >= ?")
             values.append(BANDS.index(choice.band))
-        for column in ("reason", "segment", "customer"):
+        for column in ("reason", "segment", "customer", "route"):
             if wanted := getattr(choice, column):
                 where.append(f"{column} = ?")
                 values.append(wanted)
@@ -270,7 +273,7 @@ class Store:
         return dict(row)
 
     def choices(self) -> dict[str, list[str]]:
-        """Reasons and segments that live alerts have."""
+        """Reasons, segments and routes that live alerts have."""
         return {
             column: [
                 row[0]
@@ -279,7 +282,7 @@ class Store:
                     f" GROUP BY {column} ORDER BY count(*) DESC LIMIT 50"
                 )
             ]
-            for column in ("reason", "segment")
+            for column in ("reason", "segment", "route")
         }
 
     def customers(self, prefix: str, sort: str, page: int) -> list[dict[str, Any]]:

@@ -41,8 +41,14 @@ SAMPLE: Final[dict[str, Any]] = {
     "snoozed_until": None,
     "rule": None,
     "route": "success",
-    "risks": None,
-    "payments": None,
+    "risks": {
+        "voluntary": {"probability": 0.2371, "horizon_days": 30.0},
+        "involuntary": {"probability": 0.0083, "horizon_days": 14.0},
+    },
+    "payments": {
+        "dunning_since": None, "dunning_days": None, "failed": 1, "recovered": 1, "recovered_rate": 1.0,
+        "card_expires_in_days": 310.5,
+    },
     "customer": {
         "id": "c-1042", "account": "acme", "segment": "business", "plan": "pro", "stage": "active", "tenure_days": 71.9
     },

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from models.alerts import BANDS
+from models.causes import SUCCESS
 from models.numbers import moment_ms
 
 
@@ -18,6 +19,7 @@ class Filter:
         band: index into `BANDS` that the severity has reached.
         reasons: one of them is among the reasons.
         min_revenue_at_risk: an alert of which it is not known is not taken.
+        route: who takes it up; an alert that does not say is for success.
         max_age_ms: since the change, in event time: a replay's alerts are old.
     """
 
@@ -27,6 +29,7 @@ class Filter:
     segments: tuple[str, ...] = ()
     min_revenue_at_risk: float | None = None
     max_age_ms: int | None = None
+    route: str | None = None
 
     def takes(self, alert: Mapping[str, Any], now_ms: int) -> bool:
         """Whether a change of an alert is wanted. Members that are missing or of another type meet no condition.
@@ -38,6 +41,8 @@ class Filter:
             return False
         severity = alert.get("severity")
         if self.band and (severity not in BANDS or BANDS.index(severity) < self.band):
+            return False
+        if self.route and alert.get("route", SUCCESS) != self.route:
             return False
         if self.segments and _member(alert, "customer", "segment") not in self.segments:
             return False

@@ -11,6 +11,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from models.alerts import BANDS, TYPES
+from models.causes import ROUTES
 from models.duration import DAY_MS, MINUTE_MS, SECOND_MS, format_duration
 from models.reasons import CODES
 from models.toml import DefinitionError, Table, read_toml, wrong
@@ -22,7 +23,7 @@ from streams.settings import MASK, PREFIX
 
 KEYS: Final = (
     "url", "url_from", "allow_http", "secret_from", "unsigned", "headers", "headers_from",
-    "types", "band", "reasons", "segments", "min_revenue_at_risk", "max_age",
+    "types", "band", "route", "reasons", "segments", "min_revenue_at_risk", "max_age",
     "start", "tries", "first_wait", "longest_wait", "timeout", "concurrency", "body", "escape",
 )  # fmt: skip
 STARTS: Final = ("now", "beginning")
@@ -205,6 +206,7 @@ class _Reader:
             table.texts("segments") if "segments" in table.values else (),
             least,
             table.duration("max_age", 0) or None,
+            self._one_of("route", ROUTES),
         )
 
     def _pace(self) -> Pace:

@@ -24,6 +24,9 @@ def note(customer: str, probability: float = 0.7234, **changes: Any) -> dict[str
     """The part of an alert's value that is about the score."""
     reason = {"feature": "recency_days", "value": 11.0, "baseline": 1.2, "contribution": 0.9}
     return {
+        "route": changes.pop("route", "success"),
+        "risks": changes.pop("risks", None),
+        "payments": changes.pop("payments", None),
         "customer": {
             "id": customer, "account": "acme", "segment": None, "plan": "pro", "stage": "active", "tenure_days": 412.0
         },

@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from alert_values import life
 
-from streams.cli import customer, customer_experience
+from streams.cli import customer, customer_experience, customer_payments
 from streams.cli.customer import Change, current_alert
 from streams.notify.body import SAMPLE
 
@@ -37,6 +37,7 @@ def seen(score: dict[str, Any], change: dict[str, Any] | None) -> dict[str, Any]
 
 def test_the_examples_in_the_docstrings_hold() -> None:
     assert doctest.testmod(customer).failed == 0
+    assert doctest.testmod(customer_payments).failed == 0
 
 
 @pytest.mark.parametrize("change", [ACKNOWLEDGED, SNOOZED])

@@ -28,6 +28,7 @@ from streams.console.server import Console
 from streams.errors import SettingsError
 from streams.lag import PartitionLag
 from streams.learner import ModelLearner
+from streams.notify.body import SAMPLE
 from streams.settings import Settings
 
 TOKEN = "a-token-that-is-long-enough"
@@ -205,7 +206,13 @@ def score_of(customer: str) -> dict[str, Any]:
         "history": [[1_709_000_000 + 86_400 * i, 20_000 * i] for i in range(32)],
         "activity": {"until": "2024-03-05", "counts": [i % 7 for i in range(90)]},
         "alert": None,
-    }
+        "route": "billing",
+        "risks": SAMPLE["risks"],
+        "payments": {
+            "dunning_since": "2024-02-28", "dunning_days": 6, "failed": 3, "recovered": 1, "recovered_rate": 0.3333,
+            "card_expires_in_days": -2.4,
+        },
+    }  # fmt: skip
 
 
 def test_every_page_tells_what_the_topics_hold(tmp_path: Path) -> None:
@@ -240,6 +247,11 @@ def test_every_page_tells_what_the_topics_hold(tmp_path: Path) -> None:
                     "Experience: 66 of 100",
                     "support (csat)",
                     "low quality (2)",
+                    "By a failed payment",
+                    "within 14 days; by choice 24 %; for billing",
+                    "since 2024-02-28",
+                    "1 of 3 failed",
+                    "2 days ago",
                 ),
                 "/model": ("snapshot 2 min old", "Said, and what came", "400", "100 churned", "Labels a day"),
                 "/pipeline": ("missing_customer", "email", "1@7", "nobody"),

@@ -47,6 +47,17 @@ def test_an_alert_is_as_its_newest_change_and_repeats_change_nothing(found: Stor
     assert [row["type"] for row in found.history("c1")] == ["resolved", "snoozed", "acknowledged", "opened"]
 
 
+def test_alerts_are_found_by_who_takes_them_up(found: Store) -> None:
+    """Rule: an alert of a release that did not say is for success."""
+    found.add_alerts([life(name, route=route)[0][1] for name, route in (("c1", "billing"), ("c2", "success"))])
+    older = json.loads(life("c3")[0][1])
+    del older["route"]
+    found.add_alerts([json.dumps(older).encode()])
+    assert [row["customer"] for row in found.alerts(Choice(route="billing"))[0]] == ["c1"]
+    assert {row["customer"] for row in found.alerts(Choice(route="success"))[0]} == {"c2", "c3"}
+    assert found.choices()["route"] == ["success", "billing"]
+
+
 def test_who_has_left_is_no_longer_the_riskiest(found: Store) -> None:
     """Rule: in either order those who have left come last, whatever the model said of them."""
     for name, probability, stage in (("stays", 0.2, "active"), ("gone", 0.9, "churned"), ("wavers", 0.5, "active")):

@@ -70,6 +70,7 @@ def test_a_good_file_is_what_it_says() -> None:
         ("[routes.desk", "[routes.Desk", r"a route's name = \"Desk\" is wrong: it must be 1 to 31 small letters"),
         ("band =", "bant =", r"routes.desk.bant = \"high\" is not a known key: did you mean band"),
         ('"high"', '"hi"', r"routes.desk.band = \"hi\" is wrong: it must be one of low, elevated, high, critical"),
+        ('band = "high"', 'route = "desk"', r"routes.desk.route = \"desk\" is wrong: it must be one of billing"),
         ('"opened"', '"open"', r"routes.desk.types = \"open\" is wrong: allowed are opened"),
         ('"2s"', "2", r"routes.desk.first_wait = 2 is wrong: it must be a duration in quotes"),
         ('"2s"', '"10m"\nlongest_wait = "1s"', r"longest_wait = \"1s\" is wrong: it must not be below first_wait"),
@@ -157,6 +158,7 @@ def test_each_condition_of_a_filter_holds_by_itself() -> None:
         (Filter(types=("opened",)), {}, {"type": "resolved"}),
         (Filter(band=2), {}, {"severity": "elevated"}),
         (Filter(band=2), {"severity": "critical"}, {"severity": "unheard of"}),
+        (Filter(route="billing"), {"route": "billing"}, {"route": "success"}),
         (Filter(reasons=("USAGE_DROP",)), {}, {"reasons": []}),
         (Filter(segments=("business",)), {}, {"customer": {"segment": None}}),
         (Filter(min_revenue_at_risk=12.03), {}, {"value": {"revenue_at_risk": 12.02}}),
@@ -170,6 +172,8 @@ def test_each_condition_of_a_filter_holds_by_itself() -> None:
         for odd in (7, "x", [7], {"x": 7}, True):
             assert not condition.takes(dict.fromkeys(SAMPLE, odd), at_ms), (condition, odd)
     assert Filter().takes({}, at_ms)
+    assert Filter(route="success").takes({}, at_ms)  # of a release that did not say
+    assert not Filter(route="success").takes({"route": "billing"}, at_ms)
 
 
 def test_the_sample_that_templates_are_tried_on_is_an_alert() -> None:
@@ -219,10 +223,15 @@ def test_the_documented_time_until_an_event_is_given_up_is_that_of_the_defaults(
 
 
 def test_the_documented_routes_are_accepted() -> None:
-    """Rule: the example of docs/alerts.md, with the variables that it names."""
+    """Rule: the examples of docs/alerts.md, with the variables that they name."""
     text = (DOCS / "alerts.md").read_text(encoding="utf-8")
-    [example] = [part.split("```")[0] for part in text.split("```toml\n")[1:]]
-    found = parse_routes(example, {"DESK_KEY": KEY, "SLACK_URL": ENVIRONMENT["HOOK"]})
-    assert [route.name for route in found] == ["desk", "slack"]
+    examples = [part.split("```")[0] for part in text.split("```toml\n")[1:]]
+    environment = {"DESK_KEY": KEY, "BILLING_KEY": KEY, "SLACK_URL": ENVIRONMENT["HOOK"]}
+    found = [route for example in examples for route in parse_routes(example, environment)]
+    assert [(route.name, route.filter.route) for route in found] == [
+        ("desk", None),
+        ("slack", None),
+        ("billing", "billing"),
+    ]
     assert found[1].body is not None
     assert "c-1042" in json.loads(found[1].body.render(SAMPLE))["text"]
