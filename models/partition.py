@@ -256,12 +256,13 @@ class Partition:
 
     # 1 and 2: apply in order ---------------------------------------------------------------------------------------
 
-    def process(self, entries: Sequence[Entry], until_ms: int = 0) -> Effects:
+    def process(self, entries: Sequence[Entry], until_ms: int = 0, *, settle: bool = True) -> Effects:
         """Folds a batch of events in, in order.
 
         Args:
             entries: Events of this partition in the order of their offsets.
             until_ms: In live running, the wall clock up to which deadlines are due without any event; 0 in a replay.
+            settle: The blocks of the accounting are brought up to date; see `models.retention.Accounts.finish`.
         """
         self._begin()
         places, clocks = self._run_clock(entries, until_ms)
@@ -288,7 +289,7 @@ class Partition:
             if customer.touched:
                 self._leave(customer)
         self.stage_ended("apply")
-        return self._finish(ringing)
+        return self._finish(ringing, settle)
 
     def _run_clock(self, entries: Sequence[Entry], until_ms: int) -> tuple[dict[str, list[int]], list[int]]:
         """Moves the clock over a batch; returns each customer's places in it, and the clock at each place."""
@@ -521,7 +522,7 @@ class Partition:
 
     # 3 to 5: score, alert, release -----------------------------------------------------------------------------------
 
-    def _finish(self, ringing: set[bytes]) -> Effects:
+    def _finish(self, ringing: set[bytes], settle: bool) -> Effects:
         order = _in_order([point.place for point in self._points])
         points = [self._points[i] for i in order.tolist()]
         x = compute(self._rows)[order] if points else np.empty((0, FEATURE_COUNT))
@@ -535,7 +536,7 @@ class Partition:
         probability: list[float] = scores.probability.tolist()
         previous, told = self._compare(points, probability, band)
         self.stage_ended("score")
-        counted = self.accounts.finish() if self.clock_ms else {}
+        counted = self.accounts.finish(settle=settle) if self.clock_ms else {}
         outlooks, expected = self.outlook.turn(self.accounts.lives, bool(self.clock_ms))
         ranked = Ranked(points, x, m, scores, percentile, base, band, previous, outlooks)
         turned = self.alerts.turn(ranked, scorer.trust, self._acts, self._alerted, ringing, self._clock)

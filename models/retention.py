@@ -2,8 +2,12 @@
 
 A customer is looked at twice in a batch, before their first event and after their last, and the difference of what
 they contribute is added (`models.retention_usage`). Changes of subscriptions are collected, and taken in at the end
-(`models.retention_contract`). All that is kept stands in the partition's store: the sums in blocks, a record for each
-customer who ever had a subscription, and the segments that are told apart.
+(`models.retention_contract`). All that is kept stands in the partition's store: the sums in blocks, what is still to be
+added to them, a record for each customer who ever had a subscription, and the segments that are told apart.
+
+A batch of a hundred events touches some thirty blocks, of which each would be read, written and told. So what it adds
+may stay pending, as one record, until somebody says that it is time (`finish`): the blocks then are what they would
+have been.
 """
 
 from __future__ import annotations
@@ -18,7 +22,7 @@ from models.lifetimes import Life
 from models.numbers import text
 from models.profile import Profile
 from models.retention_contract import Change, Spell, change_of, forgotten, revise
-from models.retention_sums import Groups, Sums, changed_blocks
+from models.retention_sums import Groups, Parts, Sums, changed_blocks, put, read_parts, write_parts
 from models.retention_usage import Standing, move
 from models.store import SUMS, contract_key
 
@@ -27,6 +31,8 @@ EFFECTS: Final = frozenset({SUBSCRIPTION, "traits", "signed_up"})
 """Effects of events that the accounting wants to see; see `models.families`."""
 
 GROUPS_KEY: Final = SUMS
+PENDING_KEY: Final = SUMS + b"p"
+PENDING_BLOCKS: Final = 256  # of which something may be pending, some 100 bytes each
 
 Load = Callable[[Sequence[bytes]], list[bytes | None]]
 
@@ -44,6 +50,7 @@ class Accounts:
         self._load = load
         self._new = new
         self._groups: Groups | None = None
+        self._parts: Parts | None = None
         self.begin()
 
     def begin(self) -> None:
@@ -115,8 +122,23 @@ class Accounts:
             move(sums, groups, before, after)
         self._named, self._moves = [], []
 
-    def finish(self) -> dict[bytes, bytes | None]:
-        """What the batch changes in the store."""
+    @property
+    def pending(self) -> bool:
+        """Whether something is still to be added to the blocks."""
+        return bool(self._pending())
+
+    def _pending(self) -> Parts:
+        if self._parts is None:
+            [record] = self._load([PENDING_KEY])
+            self._parts = read_parts(record)
+        return self._parts
+
+    def finish(self, *, settle: bool = True) -> dict[bytes, bytes | None]:
+        """What the batch changes in the store; the caller commits it before the next batch, or throws this away.
+
+        Args:
+            settle: Blocks are brought up to date; else what the batch adds to them may stay pending.
+        """
         groups = self.groups
         if groups is None:
             return {}
@@ -132,8 +154,20 @@ class Accounts:
                 self.lives.append(Life(self._clocks[key][number], before, after))
             if revised is not None or record is not None:
                 changes[name] = revised
-        changes.update(changed_blocks(sums, self._load))
+        changes.update(self._settle() if settle or len(self._pending()) > PENDING_BLOCKS else self._postpone())
         if groups.grown:
             changes[GROUPS_KEY] = groups.record()
             groups.grown = False
         return changes
+
+    def _settle(self) -> dict[bytes, bytes | None]:
+        parts = self._pending()
+        stored: dict[bytes, bytes | None] = {PENDING_KEY: None} if parts else {}
+        put(parts, self._sums)
+        self._parts = {}
+        return stored | changed_blocks(parts, self._load)
+
+    def _postpone(self) -> dict[bytes, bytes | None]:
+        parts = self._pending()
+        put(parts, self._sums)
+        return {PENDING_KEY: write_parts(parts)} if parts else {}

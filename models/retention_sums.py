@@ -119,18 +119,15 @@ class Block(NamedTuple):
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(dict[int, int]).decode
+_decode_parts = msgspec.msgpack.Decoder(list[tuple[str, int, str, dict[int, int]]]).decode
 
 
-def changed_blocks(
-    sums: Mapping[tuple[str, int, int], int], load: Callable[[list[bytes]], Iterable[bytes | None]]
-) -> dict[bytes, bytes | None]:
-    """The store's blocks after a batch's differences were added; a block without a sum is no record.
+Parts = dict[tuple[str, int, str], dict[int, int]]
+"""What is to be added to blocks: (scale, number, group) -> place in the block -> amount."""
 
-    Args:
-        sums: What the batch adds.
-        load: The records under these keys.
-    """
-    parts: dict[tuple[str, int, str], dict[int, int]] = {}
+
+def put(parts: Parts, sums: Mapping[tuple[str, int, int], int]) -> None:
+    """Adds a batch's differences to what is pending."""
     scales = SCALES
     for (group, series, index), amount in sums.items():
         if amount:
@@ -139,7 +136,29 @@ def changed_blocks(
             part = parts.get(name)
             if part is None:
                 part = parts[name] = {}
-            part[series * BLOCK + offset] = amount
+            place = series * BLOCK + offset
+            part[place] = part.get(place, 0) + amount
+
+
+def write_parts(parts: Parts) -> bytes:
+    """What is pending as a record; `read_parts` gives the same."""
+    return _encode([(*name, part) for name, part in parts.items()])
+
+
+def read_parts(record: bytes | None) -> Parts:
+    """From what `write_parts` returned, None for nothing."""
+    if record is None:
+        return {}
+    return {(scale, number, group): part for scale, number, group, part in _decode_parts(record)}
+
+
+def changed_blocks(parts: Parts, load: Callable[[list[bytes]], Iterable[bytes | None]]) -> dict[bytes, bytes | None]:
+    """The store's blocks after what was pending is added; a block without a sum is no record.
+
+    Args:
+        parts: What is to be added.
+        load: The records under these keys.
+    """
     keys = [sums_key(*name) for name in parts]
     changes: dict[bytes, bytes | None] = {}
     for key, part, record in zip(keys, parts.values(), load(keys), strict=True):
@@ -147,7 +166,8 @@ def changed_blocks(
         for place, amount in part.items():
             block[place] = block.get(place, 0) + amount
         left = {place: block[place] for place in sorted(block) if block[place]}
-        changes[key] = _encode(left) if left else None
+        if left or record is not None:
+            changes[key] = _encode(left) if left else None
     return changes
 
 

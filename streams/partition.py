@@ -7,7 +7,7 @@ import contextlib
 import os
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -38,6 +38,10 @@ JOIN_RECORDS = 2_500
 # 1,000 events/s), unless as many records wait as make what a transaction costs by itself small beside what they cost.
 PACE_S = 0.05
 WORTH_RECORDS = 500
+
+
+def _never() -> None:
+    """Of a processor that leaves nothing unsettled."""
 
 
 class Inputs(Protocol):
@@ -148,6 +152,7 @@ class Partition:
         self.progress.live = self._live
         self._birth = recovered.birth if recovered is not None else os.urandom(_BIRTH_BYTES)
         self._processor: Processor = factory(number, store, recovered.state if recovered is not None else None)
+        self._unsettled_until_ms: Callable[[], int | None] = getattr(self._processor, "unsettled_until_ms", _never)
         self._waiting: deque[Batch] = deque()
         self._arrived = asyncio.Event()
         self._stopping = False
@@ -181,6 +186,8 @@ class Partition:
                 await self._apply_waiting()
             else:
                 await self._pass_over(self._waiting.popleft())
+        if self._unsettled_until_ms() is not None:
+            await self._apply_due()
 
     def stop(self) -> None:
         """Finish the batch under way, start no other."""
@@ -207,9 +214,10 @@ class Partition:
         return False
 
     def _until_due_s(self) -> float | None:
-        if not (self._live and self.progress.caught_up):
-            return None  # behind, or a replay: deadlines are looked at as the log's own time passes them
-        due_ms = self._processor.next_due_ms()
+        times_ms = [self._unsettled_until_ms()]
+        if self._live and self.progress.caught_up:  # else deadlines are looked at as the log's own time passes them
+            times_ms.append(self._processor.next_due_ms())
+        due_ms = min([each for each in times_ms if each is not None], default=None)
         if due_ms is None:
             return None
         return min(_LONGEST_WAIT_S, max(due_ms / 1000 - time.time(), self._not_before - time.monotonic()))

@@ -87,7 +87,9 @@ class Processor(Protocol):
     """The product's logic for one partition: created after recovery, thrown away on failure.
 
     An optional attribute or method-free property `newest_event_ms` (int or None) tells the engine the partition's
-    event clock, from which it finds out whether the input is live; without it record timestamps are taken.
+    event clock, from which it finds out whether the input is live; without it record timestamps are taken. An optional
+    method `unsettled_until_ms` tells when, on the wall clock, to call it without records even in a replay; None for
+    never.
     """
 
     def process(self, records: Sequence[Record], now_ms: int | None) -> Effects:

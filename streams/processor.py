@@ -65,6 +65,9 @@ HOMES_MAX = 200_000
 # So many in a row is not bad luck with a record but a fault of this program: better to stop than to refuse everything.
 ERRORS_IN_A_ROW_MAX = 10
 
+# The accounting's figures are of days: a worker tells them so often, and not with every transaction.
+SUMS_EVERY_MS = 2_000
+
 _STATE_VERSION = 2
 
 
@@ -91,7 +94,7 @@ class Shared:
         definition: what churn means.
         partitions: how many the events topic has.
         limit_bytes: the largest record that the events topic takes.
-        wall_ms: the clock, which only tells when a record was received.
+        wall_ms: the clock, which only tells when a record was received, and when to tell the accounting's sums.
     """
 
     def __init__(
@@ -169,6 +172,7 @@ class EventProcessor:
         self._committed = self._written = state
         self._homes: dict[str, int] = {}
         self._errors_in_a_row = 0
+        self._settle_at_ms = 0
         self._fold = self._fresh()
 
     def process(self, records: Sequence[Record], now_ms: int | None) -> Effects:
@@ -178,8 +182,11 @@ class EventProcessor:
         ours, leaving = self._read(records)
         watch("decode")
         count, until_ms = self._within_reach(ours.entries, now_ms or 0, tally)
+        wait_ms = self._settle_at_ms - self._shared.wall_ms()
+        if settle := not (records and 0 < wait_ms <= SUMS_EVERY_MS):  # more: the clock was set back
+            self._settle_at_ms = self._shared.wall_ms() + SUMS_EVERY_MS
         try:
-            effects = self._fold.apply(ours.entries[:count], until_ms, tally, watch)
+            effects = self._fold.apply(ours.entries[:count], until_ms, tally, watch, settle=settle)
         except (ChurnSignalsError, ProfileError):
             raise  # what was stored cannot be read, which is no event's fault
         except Exception as error:
@@ -207,6 +214,10 @@ class EventProcessor:
     def next_due_ms(self) -> int | None:
         """The earliest deadline of any customer."""
         return self._store.next_due_ms()
+
+    def unsettled_until_ms(self) -> int | None:
+        """When the accounting's sums are to be told, if there is anything new in them."""
+        return self._settle_at_ms if self._fold.unsettled else None
 
     def committed(self) -> None:
         """What was computed last is durable: that is what the next fold would be made from."""
@@ -353,14 +364,25 @@ class _Fold:
         """The partition's clock."""
         return self._partition.clock_ms
 
+    @property
+    def unsettled(self) -> bool:
+        """Something is still to be added to the accounting's blocks."""
+        return self._partition.accounts.pending
+
     def apply(
-        self, entries: Sequence[Entry], until_ms: int, tally: Tally | None = None, watch: Stopwatch | None = None
+        self,
+        entries: Sequence[Entry],
+        until_ms: int,
+        tally: Tally | None = None,
+        watch: Stopwatch | None = None,
+        *,
+        settle: bool = True,
     ) -> Effects:
         shared, number = self._shared, self._number
         self._partition.scorer = shared.scorer
         if watch is not None:
             self._partition.stage_ended = watch
-        found = self._partition.process(entries, until_ms)
+        found = self._partition.process(entries, until_ms, settle=settle)
         told, histories = self._book.tell(found)
         outputs = [
             Output(shared.alerts, number, a.customer, a.value, alert_headers(a.event, a.customer.decode()))

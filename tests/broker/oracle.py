@@ -22,6 +22,7 @@ from models.outputs import alert_headers
 from models.partition import Effects, Entry, Partition
 from models.primitives import DAY_MS
 from models.profile import PREFIX_BYTES
+from models.retention import PENDING_KEY
 from models.retention_sums import METRIC_PREFIX, is_sums, metric_key, metric_value
 from models.scorebook import tell
 from streams.lag import measure
@@ -147,12 +148,13 @@ async def entries_of(run: Run) -> dict[int, list[Entry]]:
 
 
 async def drained(run: Run) -> None:
-    """Wait until everything is applied: twice without lag, because forwarded events are events again."""
+    """Wait until everything is applied: twice without lag, because forwarded events are events again; then until the
+    accounting's sums are told."""
     deadline, quiet = time.monotonic() + DRAIN_TIMEOUT_S, 0
     while time.monotonic() < deadline:
         rows = [row for row in await measure(run.settings) if row.topic == name_of(EVENTS, run.settings)]
         quiet = quiet + 1 if all(row.committed is not None and row.lag == 0 for row in rows) else 0
-        if quiet == 2:
+        if quiet >= 2 and not any([PENDING_KEY in kept for kept in (await _kept(run)).values()]):
             return
         await asyncio.sleep(0.7)
     logs = "\n".join(run.log_of(name)[-1500:] for name in run.workers)
@@ -170,19 +172,25 @@ class Outputs(NamedTuple):
     """The newest values of the retention accounting."""
 
 
+async def _kept(run: Run) -> dict[int, dict[bytes, bytes]]:
+    """What the changelog says is stored, by partition."""
+    found: dict[int, dict[bytes, bytes]] = {n: {} for n in range(run.settings.partitions)}
+    for record in await read(run, name_of(CHANGELOG, run.settings)):
+        if record.key[:1] == b"\0":
+            continue
+        if record.value is None:
+            found[record.partition].pop(record.key, None)
+        else:
+            found[record.partition][record.key] = record.value
+    return found
+
+
 async def outputs_of(run: Run) -> Outputs:
     """Of all topics, read committed."""
     count = run.settings.partitions
     scores: dict[int, Any] = {n: [] for n in range(count)}
     alerts: dict[int, Any] = {n: [] for n in range(count)}
-    found = Outputs({n: {} for n in range(count)}, scores, alerts, [], {n: {} for n in range(count)})
-    for record in await read(run, name_of(CHANGELOG, run.settings)):
-        if record.key[:1] == b"\0":
-            continue
-        if record.value is None:
-            found.records[record.partition].pop(record.key, None)
-        else:
-            found.records[record.partition][record.key] = record.value
+    found = Outputs(await _kept(run), scores, alerts, [], {n: {} for n in range(count)})
     for record in await read(run, name_of(SCORES, run.settings)):
         found.scores[record.partition].append((record.key, record.value))
     for record in await read(run, name_of(ALERTS, run.settings)):

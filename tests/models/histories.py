@@ -131,11 +131,11 @@ class World:
         self.duplicates = self.censored = 0
         self._offset = 0
 
-    def feed(self, *events: Event, until_ms: int = 0) -> Effects:
+    def feed(self, *events: Event, until_ms: int = 0, settle: bool = True) -> Effects:
         """One batch."""
         entries = [Entry(self._offset + i, each) for i, each in enumerate(events)]
         self._offset += len(events)
-        effects = self.partition.process(entries, until_ms)
+        effects = self.partition.process(entries, until_ms, settle=settle)
         self.store.apply(effects.changes)
         self.state = effects.state
         for i, p in enumerate(effects.points):

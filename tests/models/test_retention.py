@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import itertools
 import math
 from collections.abc import Sequence
 from functools import cache
@@ -11,16 +12,27 @@ from pathlib import Path
 import pytest
 from xxhash import xxh3_64_hexdigest
 
-from models import retention_sums, retention_survival
+from models import retention, retention_sums, retention_survival
 from models.event import Event, decode
 from models.primitives import DAY_MS, HOUR_MS
 from models.profile import ProfileError
-from models.retention import GROUPS_KEY
+from models.retention import GROUPS_KEY, PENDING_KEY
 from models.retention_contract import CAUSES, CHANGES_MAX
 from models.retention_contract import decode as decode_contract
 from models.retention_figures import WINDOWS, Series, ages, cohorts, of_segment, segments
 from models.retention_log import RetentionLog
-from models.retention_sums import FLOWS, NAMES_MAX, OTHER, Sums, add, is_sums, metric_value, read_block, read_metric
+from models.retention_sums import (
+    FLOWS,
+    NAMES_MAX,
+    OTHER,
+    Sums,
+    add,
+    is_sums,
+    metric_value,
+    read_block,
+    read_metric,
+    read_parts,
+)
 from models.store import CONTRACT, SUMS, contract_key
 from tests.models.histories import START_MS, World, event, shaken, simulated
 from tests.models.retention_batch import active_days, lifetimes, month_of, revenue, terms, use
@@ -239,6 +251,32 @@ def test_who_is_deleted_has_ended_their_subscription_and_is_not_kept() -> None:
     row = series.revenue("day", START_DAY + 2)
     assert (row.start, row.lost_unstated, row.lost_unstated_mrr, row.end) == (1, 1, 2000, 0)
     assert [series.use("day", START_DAY + day).new for day in range(4)] == [2, 0, 0, 1]
+
+
+def test_sums_that_wait_are_the_same_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Setup: batches of three, blocks brought up to date after every seventh, and restarts between. Rule: the store ends
+    with the same bytes as when every batch does so; until then what is missing stands in one bounded record."""
+    monkeypatch.setattr(retention, "PENDING_BLOCKS", 40)
+    at_once, waiting = World(), World()
+    waited, most = 0, 0
+    events = customers()[:1_500]
+    for start in range(0, len(events), 3):
+        batch = events[start : start + 3]
+        at_once.feed(*batch)
+        waiting.feed(*batch, settle=False)
+        waited += PENDING_KEY in waiting.store.records
+        if record := waiting.store.records.get(PENDING_KEY):
+            most = max(most, len(read_parts(record)))
+        if len(waiting.points) % 7 == 0:
+            waiting.feed()
+            assert PENDING_KEY not in waiting.store.records
+            assert told(stored(waiting)) == told(stored(at_once))
+        if len(waiting.points) % 5 == 0:
+            waiting.restart()
+    waiting.feed()
+    assert waited > 100
+    assert 30 < most <= 40 + 30  # what one more batch touches
+    assert waiting.store.records == at_once.store.records
 
 
 def test_a_partition_that_is_older_than_the_accounting_has_none() -> None:

@@ -85,7 +85,7 @@ def fail(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every event raises an error that quotes it; the time that passes does not."""
     fold = Partition.process
 
-    def broken(self: Partition, entries: Any, until_ms: int = 0) -> Any:
+    def broken(self: Partition, entries: Any, until_ms: int = 0, **how: Any) -> Any:
         if entries:
             raise ValueError(f"could not convert {MARKER}")
         return fold(self, entries, until_ms)

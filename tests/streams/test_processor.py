@@ -63,13 +63,15 @@ def step(processor: EventProcessor, store: Store, records: Sequence[Any], now_ms
 
 
 def run(processor: EventProcessor, store: Store, records: Sequence[Any]) -> list[Effects]:
-    """Transactions until every record is consumed."""
+    """Transactions until every record is consumed and the accounting's sums are told."""
     found = []
     while records:
         effects = step(processor, store, records)
         assert effects.consumed or effects.changes
         found.append(effects)
         records = records[effects.consumed :]
+    if processor.unsettled_until_ms() is not None:
+        found.append(step(processor, store, ()))
     return found
 
 
@@ -81,7 +83,7 @@ def break_on(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """A batch with an event of this name fails, after everything up to that event has left its marks in memory."""
     process = Partition.process
 
-    def broken(self: Partition, entries: Sequence[Entry], until_ms: int = 0) -> Any:
+    def broken(self: Partition, entries: Sequence[Entry], until_ms: int = 0, **how: Any) -> Any:
         for count, (_, event) in enumerate(entries, 1):
             if event.name == name:
                 process(self, entries[:count], until_ms)
@@ -201,7 +203,7 @@ def test_a_deadline_that_fails_is_no_event_s_fault(monkeypatch: pytest.MonkeyPat
 
     process, due_ms = Partition.process, START + 5 * DAY_MS
 
-    def broken(self: Partition, entries: Sequence[Entry], until_ms: int = 0) -> Any:
+    def broken(self: Partition, entries: Sequence[Entry], until_ms: int = 0, **how: Any) -> Any:
         if max([until_ms, *(entry.event.time_ms for entry in entries)]) >= due_ms:
             raise ZeroDivisionError("in a deadline")
         return process(self, entries, until_ms)
@@ -212,6 +214,31 @@ def test_a_deadline_that_fails_is_no_event_s_fault(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(Partition, "process", broken)
     with pytest.raises(ZeroDivisionError):
         run(processor, store, [record(2, at_ms=START + 9 * DAY_MS)])
+
+
+def test_sums_are_told_every_two_seconds_and_when_there_is_nothing_else_to_do() -> None:
+    """Rule: a transaction within two seconds of one that told the accounting's sums tells none; a call without records
+    does, and the processor says when to make it; a clock that is set back delays nothing."""
+    store, common = Store(), shared()
+    walls = [START + 500 * DAY_MS]
+    common.wall_ms = lambda: walls[0]
+    processor = EventProcessor(common, 0, store, None)
+
+    def told(*records: Any) -> bool:
+        return bool(of(step(processor, store, records), "churn-metrics"))
+
+    assert told(record(0))
+    assert processor.unsettled_until_ms() is None
+    assert not told(record(1, at_ms=START + DAY_MS))
+    assert processor.unsettled_until_ms() == walls[0] + 2_000
+    walls[0] += 2_000
+    assert told(record(2, at_ms=START + 2 * DAY_MS))
+    assert not told(record(3, at_ms=START + 3 * DAY_MS))
+    assert EventProcessor(common, 0, store, processor._committed).unsettled_until_ms() is not None
+    assert told()
+    assert processor.unsettled_until_ms() is None
+    walls[0] -= 3_600_000
+    assert told(record(4, at_ms=START + 4 * DAY_MS))
 
 
 def test_due_work_is_cut_into_transactions_that_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
