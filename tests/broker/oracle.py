@@ -154,7 +154,7 @@ async def drained(run: Run) -> None:
     while time.monotonic() < deadline:
         rows = [row for row in await measure(run.settings) if row.topic == name_of(EVENTS, run.settings)]
         quiet = quiet + 1 if all(row.committed is not None and row.lag == 0 for row in rows) else 0
-        if quiet >= 2 and not any([PENDING_KEY in kept for kept in (await _kept(run)).values()]):
+        if quiet >= 2 and not any(PENDING_KEY in kept for kept in (await _kept(run)).values()):
             return
         await asyncio.sleep(0.7)
     logs = "\n".join(run.log_of(name)[-1500:] for name in run.workers)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import doctest
-import itertools
 import math
 from collections.abc import Sequence
 from functools import cache
@@ -254,7 +253,7 @@ def test_who_is_deleted_has_ended_their_subscription_and_is_not_kept() -> None:
 
 
 def test_sums_that_wait_are_the_same_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Setup: batches of three, blocks brought up to date after every seventh, and restarts between. Rule: the store ends
+    """Setup: batches of three, blocks brought up to date now and then, and restarts between. Rule: the store ends
     with the same bytes as when every batch does so; until then what is missing stands in one bounded record."""
     monkeypatch.setattr(retention, "PENDING_BLOCKS", 40)
     at_once, waiting = World(), World()
