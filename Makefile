@@ -83,6 +83,7 @@ bench-model: $(STAMP)  ## microseconds an event by stage, from a real log where 
 
 quality: $(STAMP)  ## quality on simulated customers beside the truth
 	$(BIN)/python -m benchmarks.quality.simulated
+	$(BIN)/python -m benchmarks.quality.involuntary
 
 audit: $(STAMP)  ## known vulnerabilities of every pinned package (3: nobody answered, which says nothing)
 	@$(BIN)/python -m tests.security.audit

@@ -33,9 +33,9 @@ class AlertQuality:
     right: int
     precision: float | None
     churn_rate: float | None
-    """Share of label 1 among the examples of the window: the precision of alerts at random."""
+    """Share lost, by either cause, among the examples of the window: the precision of alerts at random."""
     churned: int
-    """Customers with label 1 in the window."""
+    """Customers lost in the window."""
     found: int
     """Of them, those whom an alert told of within the horizon before."""
     recall: float | None
@@ -70,17 +70,17 @@ def judge(
     for customer, times in opened.items():
         for at in times:
             example = _near(by_customer.get(customer, []), at, definition.snapshot_every_ms)
-            if example is None or (example.label and example.churned_ms <= at):
+            if example is None or 0 < example.lost_ms <= at:
                 continue  # nothing is known, or it had happened: nobody knew yet
             judged += 1
-            if example.label:
-                leads.append((example.churned_ms - at) / DAY_MS)
+            if example.lost_ms:
+                leads.append((example.lost_ms - at) / DAY_MS)
     window = [e for e in examples if first <= e.snapshot_ms < last]
-    churned = {e.customer for e in window if e.label}
+    churned = {e.customer for e in window if e.lost_ms}
     found = {
         e.customer
         for e in window
-        if e.label and any(e.churned_ms - definition.horizon_ms <= at < e.churned_ms for at in ever.get(e.customer, ()))
+        if e.lost_ms and any(e.lost_ms - definition.horizon_ms <= at < e.lost_ms for at in ever.get(e.customer, ()))
     }
     quartiles = np.quantile(leads, (0.25, 0.5, 0.75)).tolist() if leads else [None, None, None]
     return AlertQuality(
@@ -89,7 +89,7 @@ def judge(
         judged=judged,
         right=len(leads),
         precision=len(leads) / judged if judged else None,
-        churn_rate=sum(e.label for e in window) / len(window) if window else None,
+        churn_rate=sum(e.lost_ms > 0 for e in window) / len(window) if window else None,
         churned=len(churned),
         found=len(found),
         recall=len(found) / len(churned) if churned else None,

@@ -44,6 +44,11 @@ class Example(msgspec.Struct, gc=False):
     churned_ms: int = 0  # time of the event that made the label 1, 0 for none
     involuntary: Second | None = None  # the label of losses by payment, where the definition of churn has one
 
+    @property
+    def lost_ms(self) -> int:
+        """When the customer was lost by either cause within its horizon, 0 for not."""
+        return self.churned_ms or (0 if self.involuntary is None else self.involuntary.churned_ms)
+
 
 class Scores(Protocol):
     """What a scorer says of n rows; see `models.scoring`."""

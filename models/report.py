@@ -128,6 +128,15 @@ class Quality:
 
 
 @dataclass(frozen=True, slots=True)
+class CauseQuality:
+    """One cause's figures over a window."""
+
+    cause: str
+    horizon_days: float | None  # None: each cause within its own
+    quality: Quality
+
+
+@dataclass(frozen=True, slots=True)
 class Period:
     """A stretch of the window, by snapshot time."""
 
@@ -198,6 +207,7 @@ class Report:
     features: tuple[FeatureWeight, ...]
     counts: Counts
     alerts: AlertQuality | None = None
+    causes: tuple[CauseQuality, ...] = ()  # where losses by payment have a label of their own
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values under stable keys, in a fixed order; times in RFC 3339, undefined figures null."""
@@ -221,6 +231,7 @@ def evaluate(
     definition: str = "",
     model_version: str = "",
     alerts: AlertQuality | None = None,
+    causes: Sequence[CauseQuality] = (),
 ) -> Report:
     """Judge the examples with start_ms <= snapshot_ms < to_ms; without bounds, all of them.
 
@@ -257,6 +268,7 @@ def evaluate(
         features=tuple(sorted(features, key=lambda one: (-abs(one.weight), one.name))),
         counts=counts if counts is not None else Counts(examples=len(examples)),
         alerts=alerts,
+        causes=tuple(causes),
     )
 
 

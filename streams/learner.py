@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import orjson
@@ -109,9 +110,27 @@ class ModelLearner:
                     for row in seen.reliability()
                 ],
                 "days": [[_short(one) for one in row] for row in journal.days()],
+                "involuntary": self._second(),
             },
             option=orjson.OPT_SERIALIZE_NUMPY,
         )
+
+    def _second(self) -> dict[str, Any] | None:
+        """The same figures of losses by payment; None where they have no label of their own."""
+        head = self.model.involuntary
+        if head is None:
+            return None
+        seen, *_, newest = head.journal.quality, *head.journal.days()
+        return {
+            "labels": head.labels,
+            "positives": head.positives,
+            "log_loss": {"answer": newest.log_loss, "prior": newest.prior},
+            "auc": seen.auc,
+            "ece": seen.ece,
+            "brier": seen.brier,
+            "rate": seen.rate,
+            "mean_probability": seen.mean_probability,
+        }
 
 
 def _short(value: float | None) -> float | None:

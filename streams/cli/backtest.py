@@ -78,6 +78,7 @@ def backtest(
     from rich.console import Console
 
     from models.alert_quality import judge
+    from models.cause_quality import judge_causes
     from models.report import Examples, evaluate
     from streams.cli import report as tables
 
@@ -100,6 +101,7 @@ def backtest(
         definition=definition.hash,
         model_version=model.version,
         alerts=judge(run.alerts, run.examples, definition, start_ms, to_ms),
+        causes=judge_causes(run.examples, definition, start_ms, to_ms),
     )
     if alerts_path is not None:
         with _output(alerts_path) as out:

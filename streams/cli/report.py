@@ -36,8 +36,8 @@ class TableText:
 
 
 def tables(report: Report) -> tuple[TableText, ...]:
-    """Quality, reliability, course over time, and the most telling features; those without rows are left out."""
-    found = (_quality(report), _reliability(report), _periods(report), _features(report.features))
+    """Quality (by cause too), reliability, course over time, telling features; those without rows are left out."""
+    found = (_quality(report), _causes(report), _reliability(report), _periods(report), _features(report.features))
     return tuple(table for table in found if table.rows)
 
 
@@ -105,6 +105,7 @@ _MEASURES: tuple[tuple[str, str, str, int], ...] = (
     ("lift of the top tenth", "lift", "higher", 2),
     ("mean probability", "mean_probability", "as the churn rate", 4),
 )
+_CAUSES = {"voluntary": "by what they do", "involuntary": "by a payment that fails", "together": "by either"}
 _STYLES = {"too high": "yellow", "too low": "yellow", "raises": "red", "lowers": "green"}
 
 
@@ -127,6 +128,32 @@ def _quality(report: Report) -> TableText:
             f"{report.released_before:,} labels released by {_day(report.start_ms)}."
         )
     return TableText("Quality", columns, rows if report.model.n else (), note)
+
+
+def _causes(report: Report) -> TableText:
+    rows = tuple(
+        (
+            _CAUSES[one.cause] + ("" if one.horizon_days is None else f" within {one.horizon_days:g} days"),
+            f"{one.quality.n:,}",
+            f"{one.quality.positives:,}",
+            _percent(one.quality.mean_probability or 0.0),
+            _percent(one.quality.positives / one.quality.n),
+            _number(one.quality.auc, 3),
+            _number(one.quality.log_loss, 4),
+            _number(one.quality.ece, 4),
+            _number(one.quality.lift, 2),
+        )
+        for one in report.causes
+        if one.quality.n
+    )
+    columns = (
+        Column("lost", False),
+        *map(Column, ("examples", "lost so", "said", "came", "AUC", "log loss", "ECE", "lift of the top tenth")),
+    )
+    note = (
+        "Causes exclude each other, so their probabilities add up; who was lost by the other cause counts as not lost."
+    )
+    return TableText("By cause", columns, rows, note)
 
 
 def _reliability(report: Report) -> TableText:

@@ -73,6 +73,10 @@ _QUALITY: Final[dict[str, Any]] = {
             "items": {"type": "array"},
             "description": "Day since 1970, labels, positives, log loss, the prior's, AUC, ECE.",
         },
+        "involuntary": {
+            "type": ["object", "null"],
+            "description": "The same of losses by payment, where they have a label of their own.",
+        },
     },
     "required": ["labels", "positives", "log_loss"],
 }

@@ -10,18 +10,24 @@ import orjson
 import pytest
 
 from models import causes
+from models.alert_quality import judge
+from models.alertbook import Alert
+from models.alerts import AlertEvent
+from models.cause_quality import judge_causes
 from models.causes import BILLING, SUCCESS, Horizons, Involuntary, by_payment
 from models.definition import ChurnDefinition, DefinitionError
 from models.duration import HOUR_MS
-from models.example import Second
+from models.example import Example, Second
 from models.features import CATALOGUE, NAMES, RELATIVE
 from models.label import label_value, read_label
 from models.model import Model
 from models.outputs import Context, alert_value
 from models.primitives import DAY_MS
+from models.report import Examples, evaluate
 from models.risks import HIGHEST, Risks, score_both
 from models.scorebook import tell
 from models.space import FeatureSpace
+from streams.cli.report import tables
 from tests.models.histories import START_MS, World, event, simulated
 
 SPACE = FeatureSpace(NAMES, RELATIVE, CATALOGUE)
@@ -318,8 +324,6 @@ def test_without_a_second_label_the_route_is_success_and_payments_are_told() -> 
 
 def test_an_alert_that_an_earlier_release_kept_is_told_with_every_field() -> None:
     """Rule: what is new reads as nothing known."""
-    from models.alerts import AlertEvent
-
     kept = b'{"customer":{"id":"c"},"score":{}}'
     value = json.loads(alert_value(AlertEvent("reminded", "a", "c/d", 2, "open", "high", 0, 0, note=kept)))
     assert (value["route"], value["risks"], value["payments"]) == (SUCCESS, None, None)
@@ -329,3 +333,38 @@ def test_an_alert_that_an_earlier_release_kept_is_told_with_every_field() -> Non
 def test_the_context_has_horizons_only_with_a_second_label() -> None:
     assert World(BOTH).partition.context.horizons == Horizons(10 * DAY_MS, 5 * DAY_MS)
     assert Context("d", "c", 1).horizons is None
+
+
+# How good they were --------------------------------------------------------------------------------------------------
+
+
+def test_each_cause_is_judged_by_its_own_label_and_both_by_either() -> None:
+    """Rule: the sum of the probabilities against being lost at all; without a second label nothing is judged."""
+    world = World(BOTH, Model(SPACE).scorer())
+    for each in simulated(customers=60, days=60, shops=0.0, mix={"payment": 1.0}):
+        world.feed(each)
+    found = {one.cause: one for one in judge_causes(world.examples, BOTH)}
+    assert [one.horizon_days for one in found.values()] == [10.0, 5.0, None]
+    assert found["together"].quality.positives == sum(found[c].quality.positives for c in ("voluntary", "involuntary"))
+    assert found["involuntary"].quality.positives > 0
+    assert found["involuntary"].quality.auc > 0.8  # the prior alone: payments that are open
+    half = world.examples[len(world.examples) // 2].snapshot_ms
+    assert judge_causes(world.examples, BOTH, half)[0].quality.n < found["voluntary"].quality.n
+    assert judge_causes(world.examples, ChurnDefinition.parse(ONE)) == ()
+    report = evaluate(Examples.of(world.examples), causes=list(found.values()))
+    table = next(one for one in tables(report) if one.title == "By cause")
+    assert [row[0] for row in table.rows] == [
+        "by what they do within 10 days",
+        "by a payment that fails within 5 days",
+        "by either",
+    ]
+
+
+def test_an_alert_of_who_was_lost_by_a_payment_was_right() -> None:
+    """Rule: an alert is about being lost, whichever cause it was routed by."""
+    at = START_MS
+    more: Any = (b"", b"", 0.1, (0.1, 0.1, 0.1), 0, {}, "m", "d", 0, Second(1, 0.3, at + 4 * DAY_MS))
+    example = Example("c", at, at + 12 * DAY_MS, *more)
+    opened = Alert(b"c", AlertEvent("opened", "a", "c", 1, "open", "high", at + DAY_MS, at + DAY_MS), b"{}")
+    found = judge([opened], [example], BOTH)
+    assert (found.judged, found.right, found.churned, found.found, found.lead_days_median) == (1, 1, 1, 1, 3.0)

@@ -69,6 +69,20 @@ def test_what_is_no_label_is_skipped_and_counted() -> None:
     assert learner.snapshot() == clean.snapshot()
 
 
+def test_losses_by_payment_are_judged_apart() -> None:
+    """Rule: figures of the second head only where there is one; each label once, by what had been said of it."""
+    learner = ModelLearner(Settings())
+    values = [orjson.loads(value) for value in labels(40)]
+    for i, value in enumerate(values):
+        value["involuntary"] = {"label": int(i % 10 == 0), "churned_time": None, "probability": 0.1}
+    [output] = learner.learn([orjson.dumps(value) for value in values])
+    second = orjson.loads(output.value or b"")["involuntary"]
+    assert (second["labels"], second["positives"], second["auc"]) == (40, 4, 0.5)
+    assert second["mean_probability"] == pytest.approx(0.1)
+    [output] = ModelLearner(Settings()).learn(labels(40))
+    assert orjson.loads(output.value or b"")["involuntary"] is None
+
+
 def test_the_quality_so_far_is_a_metric() -> None:
     [output] = ModelLearner(Settings()).learn(labels(40))
     assert (output.topic, output.partition, output.key) == ("churn-metrics", 0, QUALITY_KEY)

@@ -229,7 +229,12 @@ def test_every_page_tells_what_the_topics_hold(tmp_path: Path) -> None:
             console.store.add_scores([(b"c 1", json.dumps(score_of("c 1")).encode())])
             console.store.add_alerts([life("c 1")[0][1]])
             reading = console.reading
-            reading.quality = json.loads(quality.value or b"")
+            reading.quality = json.loads(quality.value or b"") | {
+                "involuntary": {
+                    "labels": 400, "positives": 7, "log_loss": {"answer": 0.0123, "prior": 0.02}, "auc": 0.961,
+                    "rate": 0.0175, "mean_probability": 0.0162,
+                }
+            }  # fmt: skip
             reading.snapshot = (learner.snapshot(), int(time.time() * 1000) - 125_000)
             reading.letters.add(letter)
             reading.lag = [PartitionLag("g", "customer-events", 0, 5, 0, 9, 0, 1_000, 3_500)]
@@ -253,7 +258,16 @@ def test_every_page_tells_what_the_topics_hold(tmp_path: Path) -> None:
                     "1 of 3 failed",
                     "2 days ago",
                 ),
-                "/model": ("snapshot 2 min old", "Said, and what came", "400", "100 churned", "Labels a day"),
+                "/model": (
+                    "snapshot 2 min old",
+                    "Said, and what came",
+                    "400",
+                    "100 churned",
+                    "Labels a day",
+                    "0.961",
+                    "7 lost so",
+                    "1.62 %",
+                ),
                 "/pipeline": ("missing_customer", "email", "1@7", "nobody"),
             }
             for path, words in said.items():
