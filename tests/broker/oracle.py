@@ -14,6 +14,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from harness import Run
 
 from models.backtest import MemoryStore
+from models.causes import Horizons
 from models.definition import ChurnDefinition
 from models.event import Event, decode
 from models.label import label_value, read_label
@@ -24,6 +25,7 @@ from models.primitives import DAY_MS
 from models.profile import PREFIX_BYTES
 from models.retention import PENDING_KEY
 from models.retention_sums import METRIC_PREFIX, is_sums, metric_key, metric_value
+from models.risks import score_both
 from models.scorebook import tell
 from streams.lag import measure
 from streams.partitioner import partition_of
@@ -35,6 +37,9 @@ DRAIN_TIMEOUT_S = 90.0
 CHURN = """
 [churn.definitions.left]
 event = "Subscription Cancelled"
+[churn.definitions.involuntary]
+event = "Subscription Cancelled"
+where = { reason = ["payment_failed", "payment_disputed"] }
 [churn.definitions.inactivity]
 not_performed = ["*"]
 for = "8d"
@@ -43,6 +48,8 @@ if_active_in = "8d"
 primary = ["left", "inactivity"]
 horizon = "8d"
 grace = "1d"
+[label.involuntary]
+horizon = "6d"
 [snapshot]
 every = "3d"
 [profile]
@@ -237,6 +244,9 @@ async def equal_by_named_model(
     await drained(run)
     entries, found = await entries_of(run), await outputs_of(run)
     scorers = {version: Model.restore_scorer(snapshot, SPACE) for version, snapshot in models.items()}
+    second = definition.involuntary
+    assert second is not None
+    horizons = Horizons(definition.horizon_ms, second.horizon_ms)
     labels = [read_label(value) for value in found.labels]
     frozen = {}
     for number, mine in entries.items():
@@ -256,8 +266,10 @@ async def equal_by_named_model(
             offset = said["lineage"]["offset"]
             at_ms = _ms(said["scored_at"])
             x, m = rows[customer, at_ms, said["trigger"], -1 if offset is None else offset]
-            again = scorers[said["model"]].score(x[None, :], m[None, :])
+            again = score_both(scorers[said["model"]], x[None, :], m[None, :], horizons)
             assert said["probability"] == again.probability[0]
+            for cause, one in (("voluntary", again.voluntary), ("involuntary", again.involuntary)):
+                assert said["risks"][cause]["probability"] == one.probability[0]
     assert {(e.customer, e.snapshot_ms) for e in labels} == frozen.keys()
     assert len(labels) == len(frozen)
     for e in labels:
@@ -266,9 +278,16 @@ async def equal_by_named_model(
         for mine, its in ((e.features, same.features), (e.population, same.population)):
             assert np.array_equal(np.frombuffer(mine), np.frombuffer(its), equal_nan=True)  # JSON has one kind of NaN
         x, m = np.frombuffer(e.features)[None, :], np.frombuffer(e.population)[None, :]
-        again = scorers[e.model].score(x, m)
-        assert e.probability == again.probability[0]
-        assert e.members == tuple(again.members()[0].tolist())
+        again = score_both(scorers[e.model], x, m, horizons)
+        assert e.probability == again.voluntary.probability[0]
+        assert e.members == tuple(again.voluntary.members()[0].tolist())
+        assert (e.involuntary is None) == (same.involuntary is None)
+        if e.involuntary is not None and same.involuntary is not None:
+            assert (e.involuntary.label, e.involuntary.churned_ms) == (
+                same.involuntary.label,
+                same.involuntary.churned_ms,
+            )
+            assert e.involuntary.probability == again.involuntary.probability[0]
     return {e.model for e in labels} | {
         orjson.loads(v)["model"] for told in found.scores.values() for _, v in told if v
     }

@@ -266,7 +266,7 @@ def test_with_learning_on_every_score_is_that_of_the_model_it_names(
             example = read_label(record.value)
             x, m = np.frombuffer(example.features), np.frombuffer(example.population)
             day = example.release_ms // DAY_MS
-            model.learn(x, m, bool(example.label), day, example.probability, example.members)
+            model.learn(x, m, bool(example.label), day, example.probability, example.members, example.involuntary)
         newest = await _newest(run)
         assert newest is not None
         assert newest.value == model.snapshot()

@@ -46,7 +46,7 @@ async def learned(run: Run, taught: bytes | None = None) -> tuple[Counter[Hashab
             example = read_label(labels[done].value)
             x, m = np.frombuffer(example.features), np.frombuffer(example.population)
             day = example.release_ms // DAY_MS
-            model.learn(x, m, bool(example.label), day, example.probability, example.members)
+            model.learn(x, m, bool(example.label), day, example.probability, example.members, example.involuntary)
             done += 1
         expected[f"{TRAINED}/{offset}".encode(), model.snapshot()] += 1
     newest = next((r.value for r in reversed(records) if r.key == TRAINED.encode()), None)
