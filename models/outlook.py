@@ -1,4 +1,4 @@
-"""What a partition's log lets expect of its customers' future on a day: how long subscriptions last."""
+"""What a partition's log lets expect of its customers on a day: how long subscriptions last, what will be bought."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from models.buying import Buying
 from models.lifetimes import PERIOD_DAYS, Days, Life, Lifetimes, Lives
 from models.primitives import DAY_MS
 from models.retention import Load
@@ -24,6 +25,7 @@ class Outlook:
     def __init__(self, settings: ValueSettings, lives: Lives | None = None, period: int = 0) -> None:
         self.settings, self.lives, self.period = settings, lives or Lives({}), period
         self.survival = Survival(self.lives, period, settings)
+        self.buying = Buying(settings)
 
 
 class Outlooks:

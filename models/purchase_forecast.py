@@ -8,12 +8,17 @@ from collections.abc import Iterator
 from typing import Final
 
 import msgspec
+import numpy as np
+from msgspec.structs import replace
 
 from models.effects import apply
 from models.event import Event
 from models.primitives import DAY_MS
 from models.profile import Profile
-from models.purchases import REPEAT_CLASSES, WEEK_DAYS, BgNbd, Occasions, PurchaseCells, fit
+from models.purchases import REPEAT_CLASSES, WEEK_DAYS, BgNbd, Cohort, NoEstimate, Occasions, PurchaseCells, fit
+from models.return_check import class_name
+from models.spending import CENTS, SpendingCells, Spent
+from models.spending import fit as fit_values
 
 WEEK: Final = int(WEEK_DAYS)
 
@@ -44,6 +49,24 @@ class RepeatClass(msgspec.Struct, frozen=True):
     actual: int
     returns: float  # mean probability of at least one purchase
     came_back: int
+    order_value: float | None = None  # of the purchases foretold, by Gamma-Gamma
+    order_value_came: float | None = None  # of those that came
+
+
+class Spending(msgspec.Struct, frozen=True):
+    """Gamma-Gamma's parameters (currency units), and what they and the purchases foretold."""
+
+    p: float
+    q: float
+    gamma: float
+    customers: int
+    """Who bought more than once before: the parameters are theirs."""
+    cells: int
+    mean: float
+    """What a purchase of anybody costs."""
+    predicted: float
+    """Revenue of all weeks: of each customer, purchases foretold x expected value of one."""
+    actual: float
 
 
 class Forecast(msgspec.Struct, frozen=True):
@@ -61,6 +84,8 @@ class Forecast(msgspec.Struct, frozen=True):
     learned_actual: int
     weeks: list[Week]
     classes: list[RepeatClass]
+    spending: Spending | None = None
+    """None where no purchase said its value, or nothing can be learned of them."""
 
     @property
     def predicted(self) -> float:
@@ -87,8 +112,12 @@ class PurchaseLog:
     def __init__(self, until_day: int) -> None:
         self.until_day = until_day
         self.cells = PurchaseCells()
+        self.spending = SpendingCells()
         self.last_day = 0
         self._profiles: dict[str, Profile] = {}
+        self._after: dict[str, Profile] = {}  # what came later, for its duplicates and its money
+        self._known: dict[Occasions, float] = {}
+        self._days: dict[str, set[int]] = defaultdict(set)
         self._later: dict[str, set[int]] = defaultdict(set)
 
     def add(self, event: Event) -> None:
@@ -97,15 +126,19 @@ class PurchaseLog:
             return
         day = event.time_ms // DAY_MS
         self.last_day = max(self.last_day, day)
+        profiles = self._profiles if day <= self.until_day else self._after
+        profile = profiles.get(event.customer)
+        if profile is None:
+            profile = profiles[event.customer] = Profile()
+        before, spent = Occasions.of(profile.commerce), Spent.of(profile.commerce)
+        if not apply(profile, event):
+            return
+        self._days[event.customer].add(day)
         if day > self.until_day:
             self._later[event.customer].add(day)
             return
-        profile = self._profiles.get(event.customer)
-        if profile is None:
-            profile = self._profiles[event.customer] = Profile()
-        before = Occasions.of(profile.commerce)
-        if apply(profile, event):
-            self.cells.move(before, Occasions.of(profile.commerce))
+        self.cells.move(before, Occasions.of(profile.commerce))
+        self.spending.move(spent, Spent.of(profile.commerce))
 
     def forecast(self) -> Forecast:
         """Fits to the cells, and foretells every whole week that there is after them.
@@ -128,6 +161,7 @@ class PurchaseLog:
             Week(self.until_day + 1 + WEEK * i, cumulative[i + 1] - cumulative[i], came)
             for i, came in enumerate(actual)
         ]
+        classes, spending = self._with_money(self._classes(model, bought, count), model, count)
         return Forecast(
             *model,
             until_day=self.until_day,
@@ -136,8 +170,14 @@ class PurchaseLog:
             learned_predicted=float(cohort.n @ model.expected(cohort.age)),
             learned_actual=sum(sums[1] for sums in self.cells.sums.values()),
             weeks=weeks,
-            classes=self._classes(model, bought, count),
+            classes=classes,
+            spending=spending,
         )
+
+    @property
+    def days(self) -> dict[str, list[int]]:
+        """The days on which each customer bought, in order."""
+        return {customer: sorted(days) for customer, days in self._days.items()}
 
     def weeks_ahead(self) -> Iterator[WeekAhead]:
         """Each whole week after `until_day`, foretold from what came before it, with parameters learned anew: as a
@@ -162,6 +202,55 @@ class PurchaseLog:
                 cells.move(before, after)
                 occasions[customer] = after
 
+    def _with_money(
+        self, classes: list[RepeatClass], model: BgNbd, weeks: int
+    ) -> tuple[list[RepeatClass], Spending | None]:
+        """The classes with what a purchase was foretold to cost and did, and the money of all."""
+        try:
+            values = fit_values(self.spending.spenders())
+        except NoEstimate:
+            return classes, None
+        foretold: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])  # purchases, revenue
+        came: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
+        for customer, profile in self._profiles.items():
+            occasions, spent = Occasions.of(profile.commerce), Spent.of(profile.commerce)
+            assert occasions is not None  # a profile here began with a purchase
+            name = class_name(bisect_right(REPEAT_CLASSES, occasions.repeats))
+            if spent is not None:
+                bought = self._foretold(model, occasions, weeks)
+                value = float(values.expected(spent.purchases, spent.revenue / spent.purchases / CENTS))
+                foretold[name][0] += bought
+                foretold[name][1] += bought * value
+            later = self._after.get(customer)
+            if later is not None and (spent := Spent.of(later.commerce)) is not None:
+                came[name][0] += spent.purchases
+                came[name][1] += spent.revenue / CENTS
+        known = [
+            replace(
+                one,
+                order_value=_mean(*foretold[one.repeats]) if weeks else None,
+                order_value_came=_mean(*came[one.repeats]),
+            )
+            for one in classes
+        ]
+        again = self.spending.spenders()
+        return known, Spending(
+            *values,
+            customers=int(again.n.sum()),
+            cells=len(again.n),
+            mean=values.population_mean,
+            predicted=sum(revenue for _, revenue in foretold.values()),
+            actual=sum(revenue for _, revenue in came.values()),
+        )
+
+    def _foretold(self, model: BgNbd, occasions: Occasions, weeks: int) -> float:
+        """Purchases of a customer in all weeks; many are alike."""
+        if occasions not in self._known:
+            repeats, first, last = occasions
+            row = Cohort(*(np.array([x]) for x in (1.0, repeats, (last - first) / 7, (self.until_day - first) / 7)))
+            self._known[occasions] = float(model.forecast(row, weeks)[0]) if weeks else 0.0
+        return self._known[occasions]
+
     def _classes(self, model: BgNbd, bought: dict[str, int], weeks: int) -> list[RepeatClass]:
         by_class: dict[int, list[str]] = defaultdict(list)
         for customer, profile in self._profiles.items():
@@ -175,7 +264,7 @@ class PurchaseLog:
             came = [bought.get(customer, 0) for customer in customers]
             found.append(
                 RepeatClass(
-                    _class_name(number),
+                    class_name(number),
                     len(customers),
                     float(cohort.n @ model.alive(cohort)) / len(customers),
                     float(cohort.n @ model.forecast(cohort, weeks)) if weeks else 0.0,
@@ -187,13 +276,5 @@ class PurchaseLog:
         return found
 
 
-def _class_name(number: int) -> str:
-    """
-    >>> _class_name(0), _class_name(5), _class_name(9)
-    ('0', '5-6', '25+')
-    """
-    first = REPEAT_CLASSES[number - 1] if number else 0
-    if number == len(REPEAT_CLASSES):
-        return f"{first}+"
-    last = REPEAT_CLASSES[number] - 1
-    return str(first) if first == last else f"{first}-{last}"
+def _mean(number: float, total: float) -> float | None:
+    return total / number if number else None

@@ -18,17 +18,19 @@ from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 from scipy.special import betaln, gammaln, hyp2f1
 
+from models.likelihood import NoEstimate, largest
 from models.primitives import DAY_MS
 from models.profile import Commerce
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 
 PERIOD_DAYS: Final = 14  # of a cell; 28 days put alpha 5 % off on a log of 39 weeks, 14 days 2 %
 REPEAT_CLASSES: Final = (1, 2, 3, 4, 5, 7, 10, 15, 25)  # first x of each class but the first, which is 0
 WEEK_DAYS: Final = 7.0
+NEAR_ONE: Final = 1e-6  # of `a`: half of the digits are left
 
 Cell = tuple[int, int, int]
 """Fortnight of the first purchase, of the last one, class of x."""
@@ -72,6 +74,20 @@ class PurchaseCells:
     def __init__(self, sums: Mapping[Cell, list[int]] | None = None) -> None:
         self.sums: dict[Cell, list[int]] = {cell: list(sum_) for cell, sum_ in (sums or {}).items()}
         """Of each cell: customers, sum of x, sum of first days, sum of last days."""
+
+    @classmethod
+    def of(cls, repeats: Ints, first: Ints, last: Ints) -> PurchaseCells:
+        """Many customers at once, as arrays of one length.
+
+        >>> many = np.array([0, 1]), np.array([100, 100]), np.array([100, 130])
+        >>> PurchaseCells.of(*many).sums
+        {(7, 7, 0): [1, 0, 100, 100], (7, 9, 1): [1, 1, 100, 130]}
+        """
+        number = np.searchsorted(REPEAT_CLASSES, repeats, side="right")
+        cells = np.stack([first // PERIOD_DAYS, last // PERIOD_DAYS, number], 1)
+        each, at = np.unique(cells, axis=0, return_inverse=True)
+        sums = np.stack([np.bincount(at.ravel(), what) for what in (None, repeats, first, last)], 1).astype(np.int64)
+        return cls({(a, b, c): sum_ for (a, b, c), sum_ in zip(each.tolist(), sums.tolist(), strict=True)})
 
     def move(self, before: Occasions | None, after: Occasions | None) -> None:
         """A customer's purchases were `before` and are `after`."""
@@ -154,29 +170,30 @@ class BgNbd(NamedTuple):
 
     def expected(self, weeks: Floats | float) -> Floats:
         """Eq. 9: repeat purchases of a new customer within so many weeks of the first one."""
-        r, alpha, a, b = self
+        r, alpha, a, b = self._off_one
         z = np.asarray(weeks) / (alpha + np.asarray(weeks))
         shrink = (alpha / (alpha + np.asarray(weeks))) ** r
         return np.asarray((a + b - 1) / (a - 1) * (1 - shrink * hyp2f1(r, b, a + b - 1, z)))
+
+    @property
+    def _off_one(self) -> BgNbd:
+        """With an `a` at which eq. 9 and 10 can be computed: at 1 they are 0 / 0."""
+        return self._replace(a=1.0 + NEAR_ONE) if abs(self.a - 1.0) < NEAR_ONE else self
 
     def returns(self, c: Cohort, weeks: float) -> Floats:
         """P(at least one purchase within the next `weeks`) of each: P(alive), times that its rate, Gamma(r+x, alpha+T)
         for who is alive, brings one."""
         return np.asarray(self.alive(c) * (1 - ((self.alpha + c.age) / (self.alpha + c.age + weeks)) ** (self.r + c.x)))
 
-    def forecast(self, c: Cohort, weeks: float) -> Floats:
-        """Eq. 10: purchases of each within the next `weeks`, given what they did so far."""
-        r, alpha, a, b = self
+    def forecast(self, c: Cohort, weeks: Floats | float) -> Floats:
+        """Eq. 10: purchases of each within the next `weeks`, given what they did so far; many weeks are for one row."""
+        r, alpha, a, b = self._off_one
         z = weeks / (alpha + c.age + weeks)
         rest = ((alpha + c.age) / (alpha + c.age + weeks)) ** (r + c.x) * hyp2f1(r + c.x, b + c.x, a + b + c.x - 1, z)
         return np.asarray((a + b + c.x - 1) / (a - 1) * (1 - rest) * self.alive(c))
 
 
 _ANYWHERE: Final = BgNbd(1.0, 1.0, 1.0, 1.0)
-
-
-class NoEstimate(ValueError):
-    """There is too little to learn the parameters from; the message says what is missing."""
 
 
 def fit(cohort: Cohort, start: BgNbd = _ANYWHERE) -> BgNbd:
@@ -186,15 +203,8 @@ def fit(cohort: Cohort, start: BgNbd = _ANYWHERE) -> BgNbd:
     """
     if not (cohort.n @ cohort.x > 0):
         raise NoEstimate("nobody bought on a second day: there is no rhythm to learn")
-    scale = 1.0 / cohort.n.sum()  # of the likelihood: the search's tolerance is then the same for any number
-    for first in dict.fromkeys((start, _ANYWHERE)):
-        found = minimize(
-            lambda logs: -scale * BgNbd(*np.exp(logs)).log_likelihood(cohort),
-            np.log(first),
-            method="L-BFGS-B",
-            bounds=[(-7.0, 7.0)] * 4,  # e^7: beyond it a parameter says "everybody is alike", however large it is
-            options={"ftol": 1e-12, "gtol": 1e-8, "maxiter": 500},
-        )
-        if found.success:
-            return BgNbd(*np.exp(found.x).tolist())
-    raise NoEstimate(f"the parameters of BG/NBD do not settle ({found.message})")
+    customers = float(cohort.n.sum())
+    return BgNbd(*largest(lambda found: BgNbd(*found).log_likelihood(cohort), customers, (start, _ANYWHERE), "BG/NBD"))
+
+
+__all__ = ["BgNbd", "Cell", "Cohort", "NoEstimate", "Occasions", "PurchaseCells", "fit"]

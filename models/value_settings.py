@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from models.toml import Table, write_value, wrong
 
-KEYS: Final = ("margin", "discount", "months", "churn")
+KEYS: Final = ("margin", "discount", "months", "churn", "purchases", "order_value")
+PURCHASES: Final = ("r", "alpha_weeks", "a", "b")
+ORDER_VALUE: Final = ("p", "q", "gamma")
+PARAMETER_MAX: Final = 1e9
 MONTHS_MAX: Final = 120  # ten years: nobody's price and product are foretold further
 
 
@@ -24,6 +27,11 @@ class ValueSettings:
     churn: float = 0.05
     """Subscriptions that end within 30 days, until the partition has seen its own."""
 
+    purchases: tuple[float, float, float, float] | None = None
+    """BG/NBD's r, alpha (weeks), a, b, where there is no subscription."""
+    order_value: tuple[float, float, float] | None = None
+    """Gamma-Gamma's p, q, gamma."""
+
     @property
     def monthly(self) -> float:
         """d: what a unit of money a month from now is worth today.
@@ -35,7 +43,12 @@ class ValueSettings:
 
     def printed(self) -> list[str]:
         """As a table of churn.toml, every default written out."""
-        return ["[value]", *(f"{key} = {write_value(getattr(self, key))}" for key in KEYS)]
+        lines = [f"{key} = {write_value(getattr(self, key))}" for key in KEYS[:4]]
+        for key, names in (("purchases", PURCHASES), ("order_value", ORDER_VALUE)):
+            if (given := getattr(self, key)) is not None:
+                pairs = ", ".join(f"{name} = {write_value(one)}" for name, one in zip(names, given, strict=True))
+                lines.append(f"{key} = {{ {pairs} }}")
+        return ["[value]", *lines]
 
 
 DEFAULTS: Final = ValueSettings()
@@ -49,7 +62,19 @@ def read(table: Table) -> ValueSettings:
         discount=_number(table, "discount", default.discount, 0.0, 10.0),
         months=table.integer("months", default.months, 1, MONTHS_MAX),
         churn=_number(table, "churn", default.churn, 0.0, 0.95),
+        purchases=_parameters(table, "purchases", PURCHASES),
+        order_value=_parameters(table, "order_value", ORDER_VALUE, q=1.0),
     )
+
+
+def _parameters(table: Table, key: str, names: tuple[str, ...], **above: float) -> Any:
+    """Positive numbers, all of them; None where none is given."""
+    if key not in table.values:
+        return None
+    inner = table.table(key, names)
+    for name in names:
+        inner.required(name, f"a number above {above.get(name, 0.0):g}")
+    return tuple(_number(inner, name, 0.0, above.get(name, 0.0), PARAMETER_MAX) for name in names)
 
 
 def _number(table: Table, key: str, default: float, least: float, most: float) -> float:

@@ -11,9 +11,22 @@ from models.lifetimes import PERIOD_DAYS
 from models.outlook import Outlook
 from models.portrait import Portrait
 from models.primitives import DAY_MS
+from models.profile import Commerce
 from models.subscription import SubscriptionState
 
 MONTH_MS: Final = PERIOD_DAYS * DAY_MS
+ALIVE_MIN: Final = 1e-6  # who is as good as gone has nothing at risk
+
+
+class Purchases(msgspec.Struct, gc=False, frozen=True):
+    """What a customer without a subscription will buy."""
+
+    alive: float
+    """Probability that they buy at all any more."""
+    expected: float
+    """Purchases over the months that value is counted for, discounted."""
+    order_value: float
+    """Expected of one."""
 
 
 class Value(msgspec.Struct, gc=False, frozen=True):
@@ -24,6 +37,8 @@ class Value(msgspec.Struct, gc=False, frozen=True):
     clv_at_risk: float | None
     revenue_at_risk: float | None
     basis: str | None  # "subscription": the price; "orders": revenue a month so far
+    purchases: Purchases | None = None
+    """What will be bought, where there is no subscription."""
 
 
 NOTHING: Final = Value(None, None, None, None, None)
@@ -35,33 +50,46 @@ def worth(portrait: Portrait, probability: float, horizon_ms: int, at_ms: int, o
     revenue_at_risk = probability x mrr x horizon / 30 d. clv = monthly margin x sum over months k of S(k) d^k (Gupta
     and Lehmann 2003; Fader and Hardie 2007): up to the horizon S is (1 - p)^(k / horizon), which the score says of this
     customer; from there on it falls as the plan's subscriptions of the same age do. clv_at_risk is what clv would be
-    more if the customer were sure to stay over the horizon. A subscription that has ended is worth nothing.
+    more if the customer were sure to stay over the horizon. A subscription that has ended is worth nothing. Without
+    one, see `_of_orders`.
     """
     subscription, commerce = portrait.subscription, portrait.commerce
-    if subscription is not None and subscription.mrr is not None:
-        state = SubscriptionState(subscription)
-        mrr = subscription.mrr[2] / 100.0
-        if state.started and not state.active:
-            return Value(round(mrr, 2), 0.0, 0.0, 0.0, "subscription")
-        basis, plan = "subscription", _plan(portrait)
-        age = max(at_ms - (state.since_ms or portrait.first_ms), 0) // MONTH_MS
-    elif commerce is not None and commerce.revenue > 0:
-        months = max((at_ms - commerce.first_ms) / MONTH_MS, 1.0)
-        mrr, basis, plan, age = commerce.revenue / 100.0 / months, "orders", "", 0
-    else:
-        return NOTHING
     horizon = horizon_ms / MONTH_MS
-    settings = outlook.settings
+    if subscription is None or subscription.mrr is None:
+        return NOTHING if commerce is None else _of_orders(commerce, probability * horizon, at_ms, outlook)
+    state = SubscriptionState(subscription)
+    mrr = subscription.mrr[2] / 100.0
+    if state.started and not state.active:
+        return Value(round(mrr, 2), 0.0, 0.0, 0.0, "subscription")
+    age = max(at_ms - (state.since_ms or portrait.first_ms), 0) // MONTH_MS
     near, sure = _within(probability, horizon, outlook), _within(0.0, horizon, outlook)
-    later = outlook.survival.lasting(plan, age, horizon)
-    margin = mrr * settings.margin
+    later = outlook.survival.lasting(_plan(portrait), age, horizon)
+    margin = mrr * outlook.settings.margin
     clv = margin * (near + (1.0 - probability) * later)
     return Value(
         round(mrr, 2),
         round(clv, 2),
         round(margin * (sure - near + probability * later), 2),
         round(probability * mrr * horizon, 2),
-        basis,
+        "subscription",
+    )
+
+
+def _of_orders(commerce: Commerce, months_at_risk: float, at_ms: int, outlook: Outlook) -> Value:
+    """Where revenue is orders: mrr is what they brought a month so far; clv = margin x expected value of a purchase
+    (Gamma-Gamma) x expected purchases, discounted (BG/NBD), which P(alive) scales: the rest is at risk."""
+    ahead = outlook.buying.ahead(commerce, at_ms)
+    if ahead is None:
+        return NOTHING
+    mrr = commerce.revenue / 100.0 / max((at_ms - commerce.first_ms) / MONTH_MS, 1.0)
+    clv = outlook.settings.margin * ahead.order_value * ahead.purchases
+    return Value(
+        round(mrr, 2),
+        round(clv, 2),
+        round(clv * (1.0 / max(ahead.alive, ALIVE_MIN) - 1.0), 2),
+        round(mrr * months_at_risk, 2),
+        "orders",
+        Purchases(round(ahead.alive, 4), round(ahead.purchases, 3), round(ahead.order_value, 2)),
     )
 
 

@@ -167,6 +167,12 @@ def _print_worth(page: Any, score: dict[str, Any]) -> None:
             f"worth {value['mrr']:,.2f} a month (by {value['basis']}), lifetime {value['clv']:,.2f}{lifetime},"
             f" at risk within {score['horizon_days']:g} days {value['revenue_at_risk']:,.2f}"
         )
+    bought = value.get("purchases")
+    if bought is not None:
+        page.print(
+            f"still buys with probability {_percent(bought['alive'])}, {bought['expected']:.1f} purchases expected"
+            f" (discounted) at {bought['order_value']:,.2f}"
+        )
 
 
 def _print_features(page: Any, score: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""`churn-signals purchases`: fits BG/NBD to a file's purchases up to a day and holds the forecast against the rest."""
+"""`churn-signals purchases`: fits BG/NBD and Gamma-Gamma to purchases up to a day, and holds them against the rest."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from streams.errors import ChurnSignalsError, ConfigurationError
 
 if TYPE_CHECKING:
     from models.purchase_forecast import Forecast, PurchaseLog, WeekAhead
+    from models.return_check import ReturnReport
 
 
 @click.command()
 @click.argument("file", type=click.Path(dir_okay=False, allow_dash=True))
 @click.option("--until", "until_ms", type=TIME, required=True, help="Learn from the days before this one.")
-@click.option("--refit", is_flag=True, help="Foretell each week anew too, from all that came before it.")
+@click.option("--refit", is_flag=True, help="Foretell each week anew too, from all before it; and who comes back.")
 @click.option("--json", "as_json", is_flag=True, help="Parameters and tables as one JSON object.")
 @click.option(
     "--plot",
@@ -26,10 +27,11 @@ if TYPE_CHECKING:
     help="Draw predicted and actual purchases a week to a .png file.",
 )
 def purchases(file: str, until_ms: int, refit: bool, as_json: bool, plot_path: Path | None) -> None:
-    """Fit BG/NBD to the purchases in FILE before a day, and compare its forecast with the weeks from that day on.
+    """Fit BG/NBD and Gamma-Gamma to the purchases in FILE before a day; compare what they foretell with what came.
 
     FILE has events, one JSON object a line, plain or gzipped; - is standard input. Orders of one day are one purchase.
-    The parameters come from counts of customers by fortnight of first and last purchase and number of purchases.
+    The parameters come from counts of customers by fortnight of first and last purchase and number of purchases, and
+    by number and mean value of purchases.
     """
     import msgspec
 
@@ -42,15 +44,18 @@ def purchases(file: str, until_ms: int, refit: bool, as_json: bool, plot_path: P
     try:
         found = log.forecast()
         ahead = _ahead(log, len(found.weeks)) if refit else []
+        returns = _returns(log, len(found.weeks)) if refit else None
     except NoEstimate as reason:
         raise ChurnSignalsError(f"{file}, days before {_date(until_ms // DAY_MS)}: {reason}.") from None
     if plot_path is not None:
         _plot(found, ahead, plot_path)
     if as_json:
         value = msgspec.to_builtins(found)
-        click.echo(msgspec.json.encode({**value, "weeks_ahead": ahead} if refit else value))
+        click.echo(msgspec.json.encode({**value, "weeks_ahead": ahead, "returns": returns} if refit else value))
         return
     _print(found, ahead)
+    if returns is not None:
+        _print_returns(returns)
 
 
 def read(file: str, until_day: int) -> PurchaseLog:
@@ -70,6 +75,36 @@ def _ahead(log: PurchaseLog, weeks: int) -> list[WeekAhead]:
             found.append(week)
             bar.advance_to(len(found))
     return found
+
+
+def _returns(log: PurchaseLog, weeks: int) -> ReturnReport | None:
+    from models.return_check import check, report
+
+    judged = []
+    with ProgressBar("who comes back", weeks) as bar:
+        for week in check(log.days, log.until_day + 1, log.last_day):
+            judged.append(week)
+            bar.advance_to(len(judged))
+    return report(judged)
+
+
+def _print_returns(found: ReturnReport) -> None:
+    from rich.table import Table
+
+    from streams.cli.ask import console
+
+    page = console()
+    page.print(
+        f"\nWho buys again within {found.ahead_weeks} weeks, foretold each week from all before it"
+        f" ({found.forecasts:,} forecasts):"
+        f"\nlog loss {found.log_loss:.4f}, calibrated by what became of earlier ones {found.log_loss_calibrated:.4f};"
+        f" calibration error {found.ece:.4f}, calibrated {found.ece_calibrated:.4f}"
+    )
+    table = Table("repeats", "forecasts", "foretold", "calibrated", "came back", box=None, pad_edge=False)
+    for one in found.classes:
+        shares = (f"{share:.1%}" for share in (one.foretold, one.calibrated, one.came))
+        table.add_row(one.repeats, f"{one.forecasts:,}", *shares)
+    page.print(table)
 
 
 def _print(found: Forecast, ahead: list[WeekAhead]) -> None:
@@ -96,9 +131,17 @@ def _print(found: Forecast, ahead: list[WeekAhead]) -> None:
             f"Each week foretold from all before it, parameters learned anew: {predicted:,.0f} predicted,"
             f" {actual:,} came ({_off(predicted, actual)})"
         )
-    table = Table(
-        "repeats", "customers", "P(alive)", "predicted", "came", "P(back)", "came back", box=None, pad_edge=False
-    )
+    money = found.spending
+    if money is not None:
+        page.print(
+            f"Gamma-Gamma of {money.customers:,} who bought more than once, in {money.cells:,} cells: p {money.p:.2f},"
+            f" q {money.q:.2f}, gamma {money.gamma:.2f}; a purchase costs {money.mean:,.2f} on average"
+        )
+        if found.weeks:
+            off = _off(money.predicted, money.actual)
+            page.print(f"Revenue of these weeks: {money.predicted:,.0f} predicted, {money.actual:,.0f} came ({off})")
+    head = ["repeats", "customers", "P(alive)", "predicted", "came", "P(back)", "came back"]
+    table = Table(*head, *(["value", "came"] if money is not None else []), box=None, pad_edge=False)
     for one in found.classes:
         each = one.predicted / one.customers, one.actual / one.customers
         table.add_row(
@@ -108,6 +151,7 @@ def _print(found: Forecast, ahead: list[WeekAhead]) -> None:
             *(f"{purchases:.2f}" for purchases in each),
             f"{one.returns:.1%}",
             f"{one.came_back / one.customers:.1%}",
+            *([_amount(one.order_value), _amount(one.order_value_came)] if money is not None else []),
         )
     page.print("\nPurchases of each customer in these weeks, by repeat purchases before:")
     page.print(table)
@@ -124,12 +168,16 @@ def _print(found: Forecast, ahead: list[WeekAhead]) -> None:
         page.print(table)
 
 
-def _off(predicted: float, actual: int) -> str:
+def _off(predicted: float, actual: float) -> str:
     """
     >>> _off(90.0, 100), _off(1.0, 0)
     ('-10.0%', '–')
     """
     return f"{predicted / actual - 1:+.1%}" if actual else "–"
+
+
+def _amount(value: float | None) -> str:
+    return "–" if value is None else f"{value:,.2f}"
 
 
 def _date(day: int) -> str:

@@ -20,6 +20,7 @@ from models.definition import (
 )
 from models.duration import DAY_MS, HOUR_MS, MINUTE_MS, format_duration, parse_duration
 from models.toml import write_key, write_value
+from models.value_settings import DEFAULTS
 
 ROOT = Path(__file__).resolve().parents[2]
 VOLUNTARY = '[churn.definitions.voluntary]\nevent = "Subscription Cancelled"\n'
@@ -93,6 +94,22 @@ def test_order_and_spelling_of_a_file_do_not_change_its_hash() -> None:
 def test_the_hash_of_a_known_definition_stays_what_it_was() -> None:
     """Scores and labels in topics carry it: a change of the printed form would orphan them."""
     assert ChurnDefinition.parse(VOLUNTARY).hash == "50447a08214d"
+
+
+def test_what_value_is_made_of_is_read_printed_and_counts_where_it_is_not_the_default() -> None:
+    """Rule: the same settings give the same hash; parameters come back as they were written; labels do not change."""
+    base = ChurnDefinition.parse(VOLUNTARY)
+    assert base.value == DEFAULTS
+    assert ChurnDefinition.parse(VOLUNTARY + "[value]\nmargin = 1\nmonths = 36").hash == base.hash
+    given = VOLUNTARY + (
+        "[value]\nmargin = 0.8\npurchases = { r = 0.25, alpha_weeks = 4.8, a = 0.7, b = 2 }\n"
+        "order_value = { p = 6.25, q = 3.74, gamma = 15.44 }"
+    )
+    other = ChurnDefinition.parse(given)
+    assert (other.value.purchases, other.value.order_value) == ((0.25, 4.8, 0.7, 2.0), (6.25, 3.74, 15.44))
+    assert ChurnDefinition.parse(other.to_toml()) == other
+    assert other.hash != base.hash
+    assert (other.label_hash, other.state_hash) == (base.label_hash, base.state_hash)
 
 
 def test_how_long_profiles_are_kept_counts_only_where_it_is_not_the_default() -> None:
@@ -191,6 +208,14 @@ REFUSED = {
     VOLUNTARY + '[snapshot]\nevery = "0d"': ['snapshot.every = "0d"', "longer than 0"],
     VOLUNTARY + '[score]\nevery = ""': ['score.every = ""', "duration"],
     VOLUNTARY + '[population]\nhalflife = "1d"': ["population.halflife", "did you mean half_life"],
+    VOLUNTARY + "[value]\nmargin = 0": ["value.margin = 0", "above 0 to 1"],
+    VOLUNTARY + "[value]\ndiscount = -0.1": ["value.discount", "from 0 to 10"],
+    VOLUNTARY + "[value]\nmonths = 121": ["value.months", "from 1 to 120"],
+    VOLUNTARY + "[value]\nchurn = true": ["value.churn", "a number above 0 to 0.95"],
+    VOLUNTARY + "[value]\nclv = 1": ["value.clv", "allowed are margin, discount, months, churn"],
+    VOLUNTARY + "[value]\norder_value = { p = 1, q = 2 }": ["value.order_value.gamma is missing"],
+    VOLUNTARY + "[value]\norder_value = { p = 1, q = 1, gamma = 3 }": ["value.order_value.q = 1", "above 1"],
+    VOLUNTARY + "[value]\npurchases = 3": ["value.purchases", "keys r, alpha_weeks, a, b"],
     VOLUNTARY + '[profile]\nafter = "0d"': ["profile.after", "longer than 0"],
     VOLUNTARY + '[profile]\nforget = "9d"': ["profile.forget", "allowed are after, anonymous_after"],
     VOLUNTARY + "[alerts]\nenter = 2": ["alerts.enter = 2", "from 0 to 1", "top 5%"],

@@ -23,6 +23,7 @@ from models.families import MEANINGS
 from models.features import FEATURES
 from models.outputs import alert_headers
 from models.reasons import CODES
+from models.value_settings import KEYS as VALUE_KEYS
 from streams import dead_letters, position
 from streams.cli.lag import EXIT_CODES
 from streams.cli.main import COMMANDS, main
@@ -228,6 +229,7 @@ def test_every_key_of_the_churn_definition_is_documented_and_no_other() -> None:
     effective = ChurnDefinition.parse(both).to_toml()
     tables = [line.strip("[]") for line in effective.splitlines() if line.startswith("[") and "definitions" not in line]
     wanted = {f"churn.definitions.NAME.{key}" for key in DEFINITION_KEYS} | {f"alerts.{key}" for key in ALERT_KEYS}
+    wanted |= {f"value.{key}" for key in VALUE_KEYS}  # parameters that nobody gives are not printed
     for table in tables:
         body = effective.split(f"[{table}]\n")[1].split("\n\n")[0]
         wanted |= {f"{table}.{key}" for key in re.findall(r"^(\w+) =", body, re.MULTILINE)}
