@@ -24,7 +24,11 @@ def meaning(definition: ChurnDefinition) -> str:
     ... '''))
     'no activity for 30 days, or "Subscription Cancelled" (reason: cancellation_requested) within 30 days'
     """
-    return ", or ".join(_way(one, definition) for one in sorted(definition.primary_definitions, key=lambda d: d.name))
+    ways = [_way(one, definition.horizon_ms) for one in sorted(definition.primary_definitions, key=lambda d: d.name)]
+    second = definition.involuntary
+    if second is not None:
+        ways += [_way(definition.named(name), second.horizon_ms) for name in second.definitions]
+    return ", or ".join(ways)
 
 
 def days(span_ms: int) -> str:
@@ -36,9 +40,9 @@ def days(span_ms: int) -> str:
     return f"{count:g} day" + ("" if count == 1 else "s")
 
 
-def _way(one: Definition, definition: ChurnDefinition) -> str:
+def _way(one: Definition, horizon_ms: int) -> str:
     if isinstance(one, EventDefinition):
         where = "; ".join(f"{key}: {' or '.join(map(str, values))}" for key, values in one.where)
-        return f'"{one.event}"{f" ({where})" if where else ""} within {days(definition.horizon_ms)}'
+        return f'"{one.event}"{f" ({where})" if where else ""} within {days(horizon_ms)}'
     what = "activity" if one.any_activity else " or ".join(f'"{name}"' for name in one.not_performed)
     return f"no {what} for {days(one.for_ms)}"

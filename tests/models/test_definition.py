@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from models.causes import Involuntary
 from models.definition import (
     ALERT_KEYS,
     ChurnDefinition,
@@ -38,6 +39,7 @@ def test_the_default_file_is_read_as_written() -> None:
     assert churn.release_after_ms == 32 * DAY_MS
     assert (churn.snapshot_every_ms, churn.score_every_ms) == (7 * DAY_MS, HOUR_MS)
     assert churn.eligibility == (churn.named("inactivity"),)
+    assert churn.involuntary == Involuntary(("involuntary",), 14 * DAY_MS)
 
 
 def test_the_two_benchmark_files_say_what_the_benchmarks_measure() -> None:

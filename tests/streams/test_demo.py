@@ -362,7 +362,9 @@ def test_an_unknown_setting_stops_the_demo_before_it_starts(tmp_path: Path, monk
 def test_every_way_to_churn_is_said(file: str) -> None:
     definition = ChurnDefinition.parse((ROOT / file).read_text())
     said = meaning.meaning(definition)
-    for one in definition.primary_definitions:
+    second = () if definition.involuntary is None else map(definition.named, definition.involuntary.definitions)
+    for one in (*definition.primary_definitions, *second):
+        assert all(value in said for _, values in getattr(one, "where", ()) for value in values)
         for name in getattr(one, "not_performed", None) or (getattr(one, "event", ""),):
             assert name == "*" or name in said
 
