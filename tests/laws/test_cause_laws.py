@@ -1,0 +1,130 @@
+"""Laws of competing causes: one loss has one cause, probabilities add up, and payments are known in whatever order."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from models.causes import Horizons, by_payment
+from models.definition import ChurnDefinition
+from models.dunning import payment_facts
+from models.duration import HOUR_MS, rfc3339
+from models.families import MEANINGS
+from models.portrait import Portrait
+from models.primitives import DAY_MS
+from models.risks import HIGHEST, Risks
+from tests.models.histories import START_MS, Answers, World, event, profile_of
+
+LAW = settings(max_examples=60, deadline=None)
+PAYMENT_DAYS, HORIZON_DAYS, SILENCE_DAYS = 5, 12, 9
+CHURN = ChurnDefinition.parse(f"""
+[churn.definitions.left]
+event = "Subscription Cancelled"
+[churn.definitions.involuntary]
+event = "Subscription Cancelled"
+where = {{ reason = "payment_failed" }}
+[churn.definitions.inactivity]
+not_performed = ["*"]
+for = "{SILENCE_DAYS}d"
+[label]
+horizon = "{HORIZON_DAYS}d"
+grace = "1d"
+[label.involuntary]
+horizon = "{PAYMENT_DAYS}d"
+[snapshot]
+every = "3d"
+""")
+HOURS = st.integers(1, 40 * 24)
+REASONS = st.sampled_from(["payment_failed", "cancellation_requested"])
+
+
+@LAW
+@given(st.lists(HOURS, max_size=25), st.none() | st.tuples(HOURS, REASONS))
+def test_both_labels_are_those_of_whatever_came_first(pages: list[int], end: tuple[int, str] | None) -> None:
+    """Rule: as somebody would tell who sees the whole history; never both, and none before the example is due."""
+    history = [(START_MS + hours * HOUR_MS, "page", "") for hours in pages]
+    if end is not None:
+        history.append((START_MS + end[0] * HOUR_MS, "Subscription Cancelled", end[1]))
+    world = World(CHURN)
+    world.feed(event("Subscription Started", START_MS), event("page", START_MS))
+    for at_ms, name, reason in sorted(history):
+        world.feed(event(name, at_ms, **({"reason": reason} if reason else {})))
+    released = len(world.examples)
+    world.feed(event("page", START_MS + 100 * DAY_MS, "c2"))
+    never = 1 << 62
+    for number, example in enumerate(one for one in world.examples if one.customer == "c1"):
+        at = example.snapshot_ms
+        assert example.release_ms == at + CHURN.release_after_ms
+        assert number >= released or example.release_ms <= max([START_MS, *(one[0] for one in history)])
+        gone = START_MS + end[0] * HOUR_MS if end is not None and START_MS + end[0] * HOUR_MS >= at else never
+        paid = gone if end is not None and end[1] == "payment_failed" else never
+        active = [START_MS, *(moment for moment, name, _ in history if MEANINGS[name].engaged)]
+        silent_ms = at + SILENCE_DAYS * DAY_MS  # of whom was active lately; who was silent before falls no more silent
+        lately = at - max(moment for moment in active if moment < at) <= SILENCE_DAYS * DAY_MS
+        silent = lately and not any(at <= moment <= silent_ms for moment in active)
+        left = min(gone, silent_ms if silent else never)
+        assert example.label == (left < paid and left <= at + HORIZON_DAYS * DAY_MS)
+        second = example.involuntary
+        assert second is not None
+        assert second.label == (paid <= left and paid <= at + PAYMENT_DAYS * DAY_MS)
+        assert second.label + example.label <= 1
+        assert (second.churned_ms > 0) == bool(second.label)
+
+
+PROBABILITY = st.floats(1e-6, 1 - 1e-6)
+
+
+@LAW
+@given(st.lists(st.tuples(PROBABILITY, PROBABILITY), min_size=1, max_size=20), st.integers(1, 90), st.integers(1, 90))
+def test_probabilities_add_up_and_so_do_contributions(
+    rows: list[tuple[float, float]], by_choice: int, by_card: int
+) -> None:
+    """Rule: for any two heads; together is at least each, and below 1."""
+    horizons = Horizons(by_choice * DAY_MS, by_card * DAY_MS)
+    p, q = np.array(rows).T.copy()
+    dice = np.random.default_rng(len(rows))
+    heads = [Answers(one, dice.normal(size=(len(one), 7))) for one in (p, q)]
+    both = Risks.of(heads[0], heads[1], horizons)  # type: ignore[arg-type]
+    assert both.probability == pytest.approx(np.minimum(p + q, HIGHEST))
+    assert (both.probability >= np.maximum(p, q) - 1e-6).all()
+    assert (both.probability < 1).all()
+    assert both.contributions().sum(axis=1) + both.bias() == pytest.approx(both.log_odds)
+    loudest = np.maximum(*(np.abs(head.contributions()) for head in heads))
+    assert (np.abs(both.contributions()) <= loudest + 1e-12).all()
+    swapped = by_payment(q, p, Horizons(horizons.involuntary_ms, horizons.voluntary_ms))
+    assert not (both.billing & swapped).any()  # at most one of both is the greater
+
+
+PAID = st.tuples(st.integers(0, 80 * 24), st.sampled_from(["Payment Failed", "Payment Succeeded", "Payment Recovered"]))
+
+
+@LAW
+@given(st.lists(PAID, max_size=12, unique_by=lambda one: one[0]), st.randoms(use_true_random=False))
+def test_payments_are_known_in_whatever_order_they_come(paid: list[tuple[int, str]], dice: random.Random) -> None:
+    """Rule: dunning began with the first failure of a later day than the last payment that settled; events in any order
+    give the same."""
+    events = [event(name, START_MS + hour * HOUR_MS) for hour, name in sorted(paid)]
+    shuffled = events[:]
+    dice.shuffle(shuffled)
+    at_ms = START_MS + 81 * DAY_MS
+    found = [payment_facts(Portrait.of(profile_of(each)).dunning, at_ms) for each in (events, shuffled)]
+    assert found[0] == found[1]
+    if not paid:
+        assert found[0] is None
+        return
+    assert found[0] is not None
+    failed = [e.time_ms for e in events if e.name == "Payment Failed"]
+    settled = max([e.time_ms for e in events if e.name != "Payment Failed"], default=0)
+    recovered = sum(e.name == "Payment Recovered" for e in events)
+    since = None
+    if failed and max(failed) > settled:
+        later = [at for at in failed if at // DAY_MS > settled // DAY_MS]
+        since = rfc3339(min(later, default=max(failed)) // DAY_MS * DAY_MS)[:10]
+    assert found[0].dunning_since == since
+    assert (found[0].dunning_days is None) == (since is None)
+    assert (found[0].failed, found[0].recovered) == (len(failed), recovered)
+    assert found[0].recovered_rate == (pytest.approx(min(recovered / len(failed), 1.0), abs=1e-4) if failed else None)
