@@ -34,6 +34,7 @@ from models.outlook import Outlooks
 from models.outputs import Context, ScoredBatch, alert_value
 from models.point import Place, Point, deadline_place
 from models.reasons import silent
+from models.risks import Risks
 from models.store import Store, alert_key, order_hash
 
 Floats = NDArray[np.float64]
@@ -313,6 +314,7 @@ class _Customer:
             point.oldest_new_ms,
             "" if answer is None else answer.code,
             answer is not None and answer.fresh,
+            isinstance(ranked.scores, Risks) and bool(ranked.scores.billing[row]),
         )
 
     def _step(

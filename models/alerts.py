@@ -3,8 +3,8 @@
     none -> pending -> open -> acknowledged | snoozed -> resolved | retracted | expired -> none
 
 1. A score at or above `enter` starts the dwell (pending). A score below `enter` ends it without a word.
-2. The dwell over, the alert opens. While a feed is silent for everybody, an alert whose main reason is silence is held:
-   its dwell starts again.
+2. The dwell over, the alert opens, and it is settled who takes it up (`route`). While a feed is silent for everybody,
+   an alert whose main reason is silence is held: its dwell starts again.
    With `detractor`, a detractor's answer to a survey opens an alert at once, whatever the score.
 3. An open alert escalates when its band rises above all before, and is repeated after `reminder`. People acknowledge
    it (no more reminders), snooze it (nothing until then) or dismiss it (resolved). An escalation opens it again.
@@ -29,6 +29,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from models.causes import SUCCESS, route_of
 from models.definition import ChurnDefinition
 from models.duration import DAY_MS, HOUR_MS, parse_duration
 from models.event import Event
@@ -137,6 +138,8 @@ class AlertScore(msgspec.Struct, gc=False, frozen=True):
     """Reason of a detractor's answer that stands and that the policy asks for; see `models.detractor`."""
     detracted: bool = False
     """That answer is what made this score."""
+    billing: bool = False
+    """A payment that fails is what threatens most; see `models.causes`."""
 
 
 class Handling(msgspec.Struct, gc=False, frozen=True):
@@ -167,6 +170,7 @@ class AlertState(msgspec.Struct, array_like=True, gc=False):
     shown: int = 0  # the seq that the customer's newest score was told with
     note: bytes = b""  # the newest score as consumers see it; the caller's, and only carried
     rule: str = ""  # the reason of an answer that opened the alert at once, or came to it
+    billing: bool = False  # who sees to payments takes it up: as it was when it opened, until it ends
 
     @property
     def live(self) -> bool:
@@ -190,6 +194,7 @@ class AlertEvent(msgspec.Struct, gc=False, frozen=True):
     note: bytes | None = None
     """The score that it is about, as kept; None: the one that was given to this step."""
     rule: str = ""
+    route: str = SUCCESS
 
 
 Step = tuple[AlertState | None, list[AlertEvent], int]
@@ -308,6 +313,7 @@ class _Walk:
         state.since_ms = state.notified_ms = self.now_ms
         state.due_ms = NEVER_MS
         state.band = max(state.last_band, LEAST_BAND if state.rule else 0)
+        state.billing &= not state.rule  # who is told of an answer is who sees to customers
         self._tell(state, "opened", OPEN)
 
     def _again(self, state: AlertState) -> None:
@@ -337,6 +343,7 @@ class _Walk:
             state.rule = score.detractor
         held = bool(state.rule and score.detractor)
         if state.phase == PENDING:
+            state.billing = score.billing
             if score.detracted:
                 self._open(state)
             elif not band:
@@ -350,6 +357,7 @@ class _Walk:
     def _enter(self, score: AlertScore, band: int) -> None:
         now, dwell = self.now_ms, self.settings.dwell_ms
         state = AlertState(PENDING, now, score.cause, score.at_ms, band, band, score.silent, now, now + dwell)
+        state.billing = score.billing
         self.state, self._note = state, False
         if score.detracted:
             state.rule = score.detractor
@@ -426,6 +434,7 @@ class _Walk:
                 until_ms,
                 state.note if self._note else None,
                 state.rule,
+                route_of(state.billing),
             )
         )
 

@@ -39,8 +39,8 @@ _ENTRY: Final = struct.Struct("<II")  # seconds since the epoch, probability in 
 HISTORY_BYTES: Final = HISTORY * _ENTRY.size
 _EMPTY_BYTES: Final = len(b"[]")
 _encode: Final = msgspec.json.Encoder().encode
-_ROUTED: Final = b'{"route":'
-_UNROUTED: Final = b',"route":"success","risks":null,"payments":null,"experience":null,'
+_WITH_CAUSES: Final = b'{"risks":'
+_WITHOUT: Final = b',"risks":null,"payments":null,'  # kept by a release that knew of none
 """What a note of an earlier release, which has no route, says of what it did not know."""
 
 
@@ -193,7 +193,6 @@ class _Timing(msgspec.Struct, gc=False):
 
 
 class _Note(msgspec.Struct, gc=False):
-    route: str
     risks: _Causes | None
     payments: PaymentFacts | None
     customer: CustomerFacts
@@ -220,6 +219,7 @@ class _AlertHead(msgspec.Struct, gc=False):
     resolution: str | None
     snoozed_until: str | None
     rule: str | None
+    route: str
 
 
 class ScoredBatch:
@@ -372,7 +372,6 @@ class ScoredBatch:
         )
         return _encode(
             _Note(
-                self._route(row),
                 self._causes(row),
                 payment_facts(portrait.dunning, at),
                 customer_facts(point.key[1:].decode(), portrait, at),
@@ -435,10 +434,11 @@ def alert_value(event: AlertEvent, note: bytes = b"") -> bytes:
             event.resolution or None,
             rfc3339(event.until_ms) if event.until_ms else None,
             event.rule or None,
+            event.route,
         )
     )
     told = note if event.note is None else event.note
-    return head[:-1] + (b"," if told.startswith(_ROUTED) else _UNROUTED) + told[1:]
+    return head[:-1] + (b"," if told.startswith(_WITH_CAUSES) else _WITHOUT) + told[1:]
 
 
 def alert_headers(event: AlertEvent, customer: str) -> list[tuple[str, bytes]]:

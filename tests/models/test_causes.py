@@ -12,7 +12,7 @@ import pytest
 from models import causes
 from models.alert_quality import judge
 from models.alertbook import Alert
-from models.alerts import AlertEvent
+from models.alerts import AlertEvent, AlertScore, AlertSettings, step
 from models.cause_quality import judge_causes
 from models.causes import BILLING, SUCCESS, Horizons, Involuntary, by_payment
 from models.definition import ChurnDefinition, DefinitionError
@@ -328,6 +328,43 @@ def test_an_alert_that_an_earlier_release_kept_is_told_with_every_field() -> Non
     value = json.loads(alert_value(AlertEvent("reminded", "a", "c/d", 2, "open", "high", 0, 0, note=kept)))
     assert (value["route"], value["risks"], value["payments"]) == (SUCCESS, None, None)
     assert value["customer"] == {"id": "c"}
+
+
+def test_who_takes_an_alert_up_is_settled_when_it_opens() -> None:
+    """Rule: the newest score of the dwell says it; it stays until the end, so that who was told hears of the end."""
+    policy = AlertSettings(definition="d", dwell_ms=HOUR_MS)
+
+    def routes(*scores: tuple[int, float, bool]) -> list[tuple[str, str]]:
+        state, told = None, []
+        for at_ms, percentile, billing in scores:
+            score = AlertScore(at_ms, percentile / 2, percentile, 0.1, "c", billing=billing)
+            state, events, _ = step(state, score, policy, at_ms, customer="c")
+            told += [(event.type, event.route) for event in events]
+        return told
+
+    dwell = HOUR_MS // 2
+    assert routes((0, 0.97, False), (dwell, 0.97, True), (3 * HOUR_MS, 0.999, False), (4 * HOUR_MS, 0.1, False)) == [
+        ("opened", BILLING),
+        ("escalated", BILLING),
+        ("resolved", BILLING),
+    ]
+    assert routes((0, 0.97, True), (dwell, 0.97, False), (3 * HOUR_MS, 0.999, True))[0] == ("opened", SUCCESS)
+
+
+def test_an_alert_of_a_failed_payment_goes_to_billing_through_the_fold() -> None:
+    """Rule: from the event to the alert's value; the playbook is that of payments."""
+    text = CHURN + '[alerts]\nenter = 0.4\nexit = 0.35\ndwell = "0d"\n'
+    world = World(ChurnDefinition.parse(text), taught(600).scorer())
+    for days in range(3):
+        world.feed(event("page" if days else "Subscription Started", START_MS + days * DAY_MS, mrr=20))
+    world.feed(event("Payment Failed", START_MS + 3 * DAY_MS))
+    world.feed(event("Payment Succeeded", START_MS + 4 * DAY_MS))
+    values = [json.loads(alert.value) for alert in world.alerts]
+    assert [(value["type"], value["route"]) for value in values] == [("opened", BILLING), ("resolved", BILLING)]
+    assert values[0]["action"]["playbook"] == "recover_payment"
+    assert values[0]["risks"]["involuntary"]["probability"] > values[0]["risks"]["voluntary"]["probability"]
+    assert values[0]["payments"]["dunning_days"] == 0
+    assert values[1]["payments"]["dunning_since"] is None
 
 
 def test_the_context_has_horizons_only_with_a_second_label() -> None:

@@ -24,7 +24,6 @@ def note(customer: str, probability: float = 0.7234, **changes: Any) -> dict[str
     """The part of an alert's value that is about the score."""
     reason = {"feature": "recency_days", "value": 11.0, "baseline": 1.2, "contribution": 0.9}
     return {
-        "route": changes.pop("route", "success"),
         "risks": changes.pop("risks", None),
         "payments": changes.pop("payments", None),
         "customer": {
@@ -64,11 +63,12 @@ def life(customer: str, **changes: Any) -> list[tuple[AlertEvent, bytes]]:
         (3, 0.05, None),
     ]
     state, told = None, []
+    billing = changes.pop("route", "success") == "billing"
     for day, probability, handling in steps:
         now_ms = START_MS + day * DAY_MS
         score = None
         if probability is not None:
-            score = AlertScore(now_ms, probability, probability, 0.1, f"silence@{now_ms}", True)
+            score = AlertScore(now_ms, probability, probability, 0.1, f"silence@{now_ms}", True, billing=billing)
         now = json.dumps(note(customer, probability or 0.7234, **changes)).encode()
         state, events, _ = step(state, score, POLICY, now_ms, customer=customer, handling=handling)
         if state is not None and probability is not None:
