@@ -36,14 +36,17 @@ def largest(
     [3.0]
     """
     scale, message = 1.0 / customers, ""
+
+    def worse(logs: Sequence[float]) -> float:
+        return -scale * log_likelihood(np.exp(logs).tolist())
+
     for first in dict.fromkeys(starts):
-        found = minimize(
-            lambda logs: -scale * log_likelihood(np.exp(logs).tolist()),
-            np.log(first),
-            method="L-BFGS-B",
-            bounds=[(-LOG_BOUND, LOG_BOUND)] * len(first),
-            options={"ftol": 1e-12, "gtol": 1e-8, "maxiter": 500},
-        )
+        bounds = [(-LOG_BOUND, LOG_BOUND)] * len(first)
+        options = {"ftol": 1e-12, "gtol": 1e-8, "maxiter": 500}
+        found = minimize(worse, np.log(first), method="L-BFGS-B", bounds=bounds, options=options)
+        if not found.success:  # where it is flat, differences are noise: a search that takes none goes on from there
+            options = {"xatol": 1e-6, "fatol": 1e-12, "maxiter": 4_000}
+            found = minimize(worse, found.x, method="Nelder-Mead", bounds=bounds, options=options)
         if found.success:
             return tuple(np.exp(found.x).tolist())
         message = str(found.message)

@@ -9,6 +9,7 @@ import msgspec
 from models.buying import Buying
 from models.lifetimes import PERIOD_DAYS, Days, Life, Lifetimes, Lives
 from models.primitives import DAY_MS
+from models.purchase_book import NOTHING, Bought, Learned, PurchaseBook, at_day
 from models.retention import Load
 from models.store import OUTLOOK
 from models.survival import Survival
@@ -22,10 +23,12 @@ class Outlook:
     0.1
     """
 
-    def __init__(self, settings: ValueSettings, lives: Lives | None = None, period: int = 0) -> None:
-        self.settings, self.lives, self.period = settings, lives or Lives({}), period
+    def __init__(
+        self, settings: ValueSettings, lives: Lives | None = None, period: int = 0, learned: Learned = NOTHING
+    ) -> None:
+        self.settings, self.lives, self.period, self.learned = settings, lives or Lives({}), period, learned
         self.survival = Survival(self.lives, period, settings)
-        self.buying = Buying(settings)
+        self.buying = Buying(settings, learned.purchases, learned.order_value)
 
 
 class Outlooks:
@@ -35,20 +38,22 @@ class Outlooks:
         newest: What the batch before read last, which is often what this one reads.
     """
 
-    def __init__(self, settings: ValueSettings, days: Days, newest: Outlook) -> None:
-        self._settings, self._days = settings, days
-        self._made: dict[tuple[int, int], Outlook] = {}
+    def __init__(self, settings: ValueSettings, days: Days, learned: Sequence[Learned], newest: Outlook) -> None:
+        self._settings, self._days, self._learned = settings, days, learned
+        self._made: dict[tuple[int, int, int], Outlook] = {}
         self.newest = newest
 
     def at(self, clock_ms: int) -> Outlook:
         """Of the day that the partition's clock showed."""
         place, period = self._days.place(clock_ms), clock_ms // DAY_MS // PERIOD_DAYS
-        found = self._made.get((place, period))
+        learned = at_day(self._learned, clock_ms // DAY_MS)
+        key = place, period, learned.from_day
+        found = self._made.get(key)
         if found is None:
             found, lives = self.newest, self._days.lives[place]
-            if found.lives is not lives or found.period != period:
-                found = self.newest = Outlook(self._settings, lives, period)
-            self._made[place, period] = found
+            if found.lives is not lives or found.period != period or found.learned != learned:
+                found = self.newest = Outlook(self._settings, lives, period, learned)
+            self._made[key] = found
         return found
 
 
@@ -63,17 +68,21 @@ class OutlookBook:
 
     def __init__(self, settings: ValueSettings, load: Load, since_day: int) -> None:
         self._settings, self._load = settings, load
+        self._purchases = PurchaseBook(load, since_day)
         self._since_day = since_day
         self._lifetimes: Lifetimes | None = None
         self._new = True
         self._newest = Outlook(settings)
         self._last: Outlooks | None = None
 
-    def turn(self, lives: Sequence[Life], begun: bool) -> tuple[Outlooks, dict[bytes, bytes | None]]:
-        """Takes in what a batch changed of subscriptions; what that changes in the store.
+    def turn(
+        self, lives: Sequence[Life], orders: Sequence[Bought], begun: bool
+    ) -> tuple[Outlooks, dict[bytes, bytes | None]]:
+        """Takes in what a batch changed of subscriptions and purchases; what that changes in the store.
 
         Args:
-            lives: The changes.
+            lives: The changes of subscriptions.
+            orders: Those of purchases.
             begun: Anything was ever applied.
         """
         book = self._lifetimes
@@ -86,8 +95,9 @@ class OutlookBook:
         days = book.turn(lives)
         if self._last is not None:
             self._newest = self._last.newest
-        self._last = Outlooks(self._settings, days, self._newest)
-        if not begun or not (lives or self._new):
-            return self._last, {}
-        self._new = False
-        return self._last, {OUTLOOK: msgspec.msgpack.encode(book.state())}
+        learned, changes = self._purchases.turn(orders, begun)
+        self._last = Outlooks(self._settings, days, learned, self._newest)
+        if begun and (lives or self._new):
+            self._new = False
+            changes[OUTLOOK] = msgspec.msgpack.encode(book.state())
+        return self._last, changes

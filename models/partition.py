@@ -51,9 +51,12 @@ from models.population import Population
 from models.portrait import Portrait
 from models.primitives import DAY_MS
 from models.profile import ALERTED, BAND_MASK, NEVER_MS, UNSCORED, VISITOR, Path, Pending, Profile
+from models.purchase_book import ORDER, Bought
+from models.purchases import Occasions
 from models.retention import EFFECTS, Accounts
 from models.retention_usage import NOBODY, Standing
 from models.risks import score_both
+from models.spending import Spent
 from models.store import ALERT, Store, order_hash, snapshot_key
 
 Floats = NDArray[np.float64]
@@ -251,6 +254,7 @@ class Partition:
         self._before: dict[bytes, tuple[float, int]] = {}  # probability and band, of those who are scored in this batch
         self._forgotten: list[Forgotten] = []
         self._dropped: list[bytes] = []  # pending snapshots of those who were deleted
+        self._orders: list[Bought] = []
         self._duplicates = self._censored = 0
         self.accounts.begin()
 
@@ -370,9 +374,15 @@ class Partition:
         if customer.shared and effect not in LIGHT_EFFECTS:
             customer.shared = False
             profiles.copy_parts(profile)
+        buying = effect == ORDER
+        if buying:
+            occasions, spent = Occasions.of(profile.commerce), Spent.of(profile.commerce)
         if not apply(profile, event, row):
             self._duplicates += 1
             return
+        if buying:
+            now, all_spent = Occasions.of(profile.commerce), Spent.of(profile.commerce)
+            self._orders.append(Bought(clock_ms, occasions, now, spent, all_spent))
         if effect in EFFECTS:
             self.accounts.event(place, customer.key, event, effect, clock_ms)
         at, labels = event.time_ms, self._labels
@@ -537,7 +547,7 @@ class Partition:
         previous, told = self._compare(points, probability, band)
         self.stage_ended("score")
         counted = self.accounts.finish(settle=settle) if self.clock_ms else {}
-        outlooks, expected = self.outlook.turn(self.accounts.lives, bool(self.clock_ms))
+        outlooks, expected = self.outlook.turn(self.accounts.lives, self._orders, bool(self.clock_ms))
         ranked = Ranked(points, x, m, scores, percentile, base, band, previous, outlooks)
         turned = self.alerts.turn(ranked, scorer.trust, self._acts, self._alerted, ringing, self._clock)
         self.stage_ended("decide")

@@ -159,7 +159,7 @@ class BgNbd(NamedTuple):
         again = np.maximum(c.x, 1.0)
         gone = betaln(a + 1, b + again - 1) - betaln(a, b) - (r + c.x) * np.log(alpha + c.t_x)
         either = np.where(c.x > 0, np.logaddexp(alive, gone), alive)
-        return float(c.n @ (common + either))
+        return float(np.sum(c.n * (common + either)))  # not BLAS: the same bits everywhere
 
     def alive(self, c: Cohort) -> Floats:
         """P(alive) of each: 1 / (1 + [x>0] a / (b+x-1) ((alpha+T) / (alpha+t_x))^(r+x))."""
