@@ -46,9 +46,7 @@ class Risks:
         total = p + q
         together = np.minimum(total, HIGHEST)
         log_odds = np.log(together / (1.0 - together))
-        return cls(
-            together, log_odds, voluntary, involuntary, by_payment(p, q, horizons), (p / total, q / total)
-        )  # fmt: skip
+        return cls(together, log_odds, voluntary, involuntary, by_payment(p, q, horizons), (p / total, q / total))
 
     @property
     def model(self) -> str:
@@ -75,7 +73,10 @@ class Risks:
 
     def bias(self, rows: Rows = ALL) -> Floats:
         """What no feature adds, (n,)."""
-        left: Floats = self.log_odds[rows] - np.add.reduce(self.contributions(rows), axis=1)
+        share, other = (each[rows] for each in self._shares)
+        by_choice, by_card = self.voluntary, self.involuntary
+        left: Floats = self.log_odds[rows] - share * (by_choice.log_odds[rows] - by_choice.bias(rows))
+        left -= other * (by_card.log_odds[rows] - by_card.bias(rows))
         return left
 
 

@@ -166,8 +166,15 @@ def _breadth(f: Facts, v: float) -> str:
     return f"used {figure(v)} of the {count(v + f('breadth_drop'), 'feature')} of 90 days"
 
 
-def _ahead(what: str, past: str) -> Say:
-    return lambda f, v: f"{what} in {days(v)}" if v >= 0 else f"{what} {past} {days(-v)} ago"
+def _ahead(what: str, past: str, furthest: float = 90.0) -> Say:
+    """A date ahead or behind; at the bound of its transform it may be as far as it will."""
+
+    def say(f: Facts, v: float) -> str:
+        if v < 0:
+            return f"{what} {past} {days(-v)} ago"
+        return f"{what} in {days(v)}{' or more' if v >= furthest else ''}"
+
+    return say
 
 
 def _rate(f: Facts, v: float) -> str:
@@ -266,7 +273,7 @@ WORDINGS: Final[dict[str, Wording]] = {
     "cancel_scheduled": flag("a cancellation is scheduled", "no cancellation is scheduled"),
     "paused": flag("the subscription is paused", "the subscription is not paused"),
     "renewal_in_days": Wording(_ahead("renewal", "was due"), peers=False),
-    "trial_left_days": Wording(_ahead("end of the trial", "passed"), peers=False),
+    "trial_left_days": Wording(_ahead("end of the trial", "passed", 30.0), peers=False),
     "payments_failed_30": _plain("payment|failed in 30 days"),
     "dunning_open": flag("the last payment failed and none has settled since", "payments are settled"),
     "card_expires_in_days": Wording(_ahead("card expiry", "was"), peers=False),

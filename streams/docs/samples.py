@@ -28,7 +28,14 @@ from streams.notify.delivery import undelivered
 from streams.partitioner import partition_of
 from streams.settings import Settings
 
-CHURN: Final = '[churn.definitions.left]\nevent = "Subscription Cancelled"\n'
+CHURN: Final = """
+[churn.definitions.left]
+event = "Subscription Cancelled"
+[churn.definitions.involuntary]
+event = "Subscription Cancelled"
+where = { reason = ["payment_failed", "payment_disputed"] }
+[label.involuntary]
+"""
 CUSTOMERS: Final = 4
 DAYS: Final = 45  # snapshot, horizon and grace are 32 days: labels are there at the end
 REFUSED: Final = b'{"type": "track", "event": "Signed In", "userId": "c-1042", "timestamp": "yesterday"}'
