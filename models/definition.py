@@ -20,6 +20,7 @@ from typing import Any, ClassVar, Literal, TypeAlias, get_args
 from models import causes
 from models.causes import Involuntary
 from models.duration import DAY_MS, HOUR_MS, format_duration
+from models.goals import GOALS_MAX, Goal
 from models.threshold import Threshold
 from models.toml import (
     DefinitionError,
@@ -35,6 +36,7 @@ from models.toml import (
 from models.value_settings import DEFAULTS, ValueSettings
 from models.value_settings import KEYS as VALUE_KEYS
 from models.value_settings import read as read_value
+from models.where import Scalar, Where, fits
 
 __all__ = [
     "ALERT_KEYS",
@@ -48,7 +50,6 @@ __all__ = [
     "matches",
 ]
 
-Scalar: TypeAlias = str | int | float | bool
 Kind: TypeAlias = Literal["voluntary", "involuntary"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 ANY_ACTIVITY = "*"
@@ -70,7 +71,7 @@ class EventDefinition:
 
     name: str
     event: str
-    where: tuple[tuple[str, tuple[Scalar, ...]], ...] = ()
+    where: Where = ()
     kind: Kind = "voluntary"
 
 
@@ -104,11 +105,7 @@ def matches(definition: Definition, event_name: str, properties: Mapping[str, An
         return event_name in definition.not_performed or definition.any_activity
     if event_name != definition.event:
         return False
-    for key, allowed in definition.where:
-        value = properties.get(key)
-        if not any(value == one and isinstance(value, bool) is isinstance(one, bool) for one in allowed):
-            return False
-    return True
+    return fits(definition.where, properties)
 
 
 @dataclass(frozen=True)
@@ -128,6 +125,7 @@ class ChurnDefinition:
     value: ValueSettings = DEFAULTS
     alerts: tuple[tuple[str, Scalar], ...] = ()  # as written, keys and types checked; the alert policy reads them
     involuntary: Involuntary | None = None  # a second label, of losses by payment; None: one label, one probability
+    goals: tuple[Goal, ...] = ()  # by name
 
     @classmethod
     def parse(cls, text: str) -> ChurnDefinition:
@@ -213,6 +211,9 @@ class ChurnDefinition:
             lines += [f"anonymous_after = {write_span(self.anonymous_after_ms)}"]
         if with_value:
             lines += ["", *self.value.printed()]
+        for goal in self.goals:
+            lines += ["", f"[goals.{goal.name}]", f"event = {write_value(goal.event)}", *_where_toml(goal.where)]
+            lines += [f"within = {write_span(goal.within_ms)}"] if goal.within_ms else []
         if self.alerts:
             lines += ["", "[alerts]", *(f"{key} = {write_value(value)}" for key, value in self.alerts)]
         return "\n".join(lines) + "\n"
@@ -232,17 +233,22 @@ def _definition_toml(definition: Definition) -> list[str]:
         lines += [f"not_performed = {write_value(definition.not_performed)}", f"for = {write_span(definition.for_ms)}"]
         return [*lines, f"if_active_in = {write_span(definition.if_active_in_ms)}"]
     lines.append(f"event = {write_value(definition.event)}")
-    if definition.where:
-        pairs = ", ".join(f"{write_key(key)} = {write_value(allowed)}" for key, allowed in definition.where)
-        lines.append(f"where = {{ {pairs} }}")
-    return [*lines, f"kind = {write_value(definition.kind)}"]
+    return [*lines, *_where_toml(definition.where), f"kind = {write_value(definition.kind)}"]
+
+
+def _where_toml(where: Where) -> list[str]:
+    pairs = ", ".join(f"{write_key(key)} = {write_value(allowed)}" for key, allowed in where)
+    return [f"where = {{ {pairs} }}"] if where else []
 
 
 # --- reading -------------------------------------------------------------------------------------------------
 
 
+TABLES = ("churn", "label", "snapshot", "score", "population", "profile", "value", "goals", "alerts")
+
+
 def _definition(document: dict[str, Any]) -> ChurnDefinition:
-    root = Table(document, "", ("churn", "label", "snapshot", "score", "population", "profile", "value", "alerts"))
+    root = Table(document, "", TABLES)
     churn = root.table("churn", ("version", "definitions"))
     label = root.table("label", ("primary", "horizon", "grace", "involuntary"))
     profile = root.table("profile", ("after", "anonymous_after"))
@@ -262,6 +268,7 @@ def _definition(document: dict[str, Any]) -> ChurnDefinition:
         value=read_value(root.table("value", VALUE_KEYS)),
         alerts=_alerts(root.table("alerts", ALERT_KEYS)),
         involuntary=involuntary,
+        goals=_goals(root),
     )
     for silent in effective.eligibility:
         if silent.for_ms > effective.horizon_ms:
@@ -284,12 +291,32 @@ def _definitions(churn: Table) -> tuple[Definition, ...]:
     if not isinstance(found, dict) or not found:
         as_is = f" = {shown(found)}" if found else ""
         raise DefinitionError(f"{path}{as_is} must have at least one definition, such as [{path}.voluntary].")
+    _check_names(found, path)
+    return tuple(_one(Table(found[name], f"{path}.{name}", DEFINITION_KEYS)) for name in sorted(found))
+
+
+def _check_names(found: dict[str, Any], path: str) -> None:
     for name in found:
         if not re.fullmatch(r"[a-z][a-z0-9_-]{0,63}", name):
             raise wrong(
                 f"{path}.{write_key(name)}", found[name], "a name is lower-case letters, digits, _ and -, up to 64"
             )
-    return tuple(_one(Table(found[name], f"{path}.{name}", DEFINITION_KEYS)) for name in sorted(found))
+
+
+GOAL_KEYS = ("event", "where", "within")
+
+
+def _goals(root: Table) -> tuple[Goal, ...]:
+    found = root.values.get("goals", {})
+    if not isinstance(found, dict) or len(found) > GOALS_MAX:
+        raise wrong("goals", found, f"it must be up to {GOALS_MAX} tables such as [goals.first_report]")
+    _check_names(found, "goals")
+    goals = []
+    for name in sorted(found):
+        table = Table(found[name], f"goals.{name}", GOAL_KEYS)
+        table.required("event", "the name of an event")
+        goals.append(Goal(name, table.text("event"), _where(table), table.duration("within", 0)))
+    return tuple(goals)
 
 
 DEFINITION_KEYS = ("event", "where", "kind", "not_performed", "for", "if_active_in")
@@ -336,7 +363,7 @@ def _inactivity(table: Table) -> InactivityDefinition:
     )
 
 
-def _where(table: Table) -> tuple[tuple[str, tuple[Scalar, ...]], ...]:
+def _where(table: Table) -> Where:
     where = table.values.get("where", {})
     allowed = "it must be a text, number or true/false, or a list of at least one of these"
     if not isinstance(where, dict):

@@ -9,6 +9,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from models.circumstances import Circumstances, circumstances
+from models.goals import Goals
 from models.labels import Release
 from models.point import SNAPSHOT, Point
 from models.profile import ProfileError
@@ -43,6 +45,7 @@ class Example(msgspec.Struct, gc=False):
     definition: str
     churned_ms: int = 0  # time of the event that made the label 1, 0 for none
     involuntary: Second | None = None  # the label of losses by payment, where the definition of churn has one
+    circumstances: Circumstances | None = None  # None: frozen by a release that did not note them; not published
 
     @property
     def lost_ms(self) -> int:
@@ -64,18 +67,17 @@ class _Frozen(msgspec.Struct, array_like=True, gc=False):
     probability: float
     members: tuple[float, float, float]
     model: str
-
-
-class _FrozenBoth(_Frozen, array_like=True, gc=False):
-    involuntary: float | None = None  # probability of a loss by payment
+    involuntary: float | None = None  # probability of a loss by payment, where it has a label of its own
+    circumstances: Circumstances | None = None
 
 
 _ENCODER: Final = msgspec.msgpack.Encoder()
 _DECODER: Final = msgspec.msgpack.Decoder(_Frozen)
-_BOTH_DECODER: Final = msgspec.msgpack.Decoder(_FrozenBoth)
 
 
-def freeze(points: Sequence[Point], x: Floats, m: Floats, scores: Scores | Risks, model: str, changes: Changes) -> None:
+def freeze(
+    points: Sequence[Point], x: Floats, m: Floats, scores: Scores | Risks, model: str, goals: Goals, changes: Changes
+) -> None:
     """Adds a record for every snapshot among the points.
 
     Args:
@@ -83,6 +85,7 @@ def freeze(points: Sequence[Point], x: Floats, m: Floats, scores: Scores | Risks
         x, m: Features and population level of each, (n, d).
         scores: Of each; of two causes, those of the first one (`models.risks`).
         model: The version that made them.
+        goals: Those that are declared.
         changes: Where the records are added.
     """
     rows = [i for i, point in enumerate(points) if point.trigger == SNAPSHOT]
@@ -98,8 +101,9 @@ def freeze(points: Sequence[Point], x: Floats, m: Floats, scores: Scores | Risks
     encode, at = _ENCODER.encode, 0
     for i, probability, each in zip(rows, probabilities, members, strict=True):
         point, end = points[i], at + width
-        values = features[at:end], levels[at:end], probability, each, model
-        frozen = _Frozen(*values) if second is None else _FrozenBoth(*values, float(second[i]))
+        lost = None if second is None else float(second[i])
+        found = circumstances(point, goals)
+        frozen = _Frozen(features[at:end], levels[at:end], probability, each, model, lost, found)
         changes[snapshot_key(point.key, point.at_ms)] = encode(frozen)
         at = end
 
@@ -120,12 +124,9 @@ def mature(released: Sequence[Release], store: Store, changes: Changes, wait_ms:
             raise ProfileError(
                 f"a pending snapshot, taken at {release.pending.snapshot_ms} (epoch ms), is missing: rebuild the store"
             )
-        second = None
-        if release.involuntary is None:
-            frozen = _DECODER.decode(data)
-        else:
-            frozen = both = _BOTH_DECODER.decode(data)
-            second = Second(release.involuntary, both.involuntary, release.lost_ms)
+        frozen = _DECODER.decode(data)
+        lost = release.involuntary
+        second = None if lost is None else Second(lost, frozen.involuntary, release.lost_ms)
         snapshot_ms = release.pending.snapshot_ms
         examples.append(
             Example(
@@ -142,6 +143,7 @@ def mature(released: Sequence[Release], store: Store, changes: Changes, wait_ms:
                 definition,
                 release.churned_ms,
                 second,
+                frozen.circumstances,
             )
         )
     return examples

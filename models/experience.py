@@ -226,7 +226,7 @@ def _halved(part: str, amount: float) -> float:
 
 def _answers(rated: Sequence[Rated]) -> list[AnswersAt]:
     found = []
-    for key, count, total, _, _, last in rated:
+    for key, count, total, _, last in rated:
         kind, _, name = key.partition(" ")
         found.append(AnswersAt(name, kind, count, round(total / count / _PER_MILLE, DIGITS), last / _PER_MILLE))
     return found

@@ -23,6 +23,7 @@ from models.dunning import PaymentFacts, payment_facts
 from models.duration import DAY_MS, rfc3339
 from models.experience import Experience, experience
 from models.features import CATALOGUE, NAMES
+from models.goals import GoalFacts, Goals
 from models.outlook import Outlooks
 from models.point import Point
 from models.reasons import Explanation, Reason, evidence, explain, playbook, with_reason
@@ -53,6 +54,7 @@ class Context(NamedTuple):
     topic: str | None = None  # where the events came from; None in a backtest
     partition: int | None = None
     horizons: Horizons | None = None  # of both causes, where losses by payment have a label of their own
+    goals: Goals = Goals(())  # that are declared
 
 
 # Score history -----------------------------------------------------------------------------------------------------
@@ -160,6 +162,7 @@ class _ScoreValue(msgspec.Struct, gc=False):
     value: Value
     barriers: list[str]
     experience: Experience | None
+    goals: list[GoalFacts]
     route: str
     risks: _Causes | None
     payments: PaymentFacts | None
@@ -328,6 +331,7 @@ class ScoredBatch:
                 self._worth(point, probability),
                 barriers(portrait, at),
                 experience(portrait, self._values[i], at),
+                self.context.goals.facts(portrait.journey, portrait.first_ms),
                 self._route(row),
                 self._causes(row),
                 payment_facts(portrait.dunning, at),

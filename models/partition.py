@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Sequence
+from operator import itemgetter
 from typing import Any, Final, NamedTuple, Protocol
 
 import msgspec
@@ -37,11 +38,13 @@ from models.definition import ChurnDefinition
 from models.effects import _admit, apply
 from models.event import Event
 from models.example import Example, freeze, mature
+from models.experience_sums import Addition, ExperienceBook, goal_additions, label_block, of_label
 from models.families import LIGHT_EFFECTS, MEANINGS, UNKNOWN
 from models.features import FEATURES
 from models.features import compute as compute
 from models.feed import NOTED_MS, Feed
 from models.gathered import Gathered
+from models.goals import Goals
 from models.labels import Labels, Release
 from models.outlook import OutlookBook, Outlooks
 from models.outputs import Context
@@ -207,14 +210,16 @@ class Partition:
         self.clock_ms = 0
         second = definition.involuntary
         horizons = None if second is None else Horizons(definition.horizon_ms, second.horizon_ms)
-        context = Context(definition.label_hash, definition.hash, definition.horizon_ms, topic, number, horizons)
-        self.context = context
+        self._goals = Goals(definition.goals)
+        hashes = definition.label_hash, definition.hash
+        self.context = Context(*hashes, definition.horizon_ms, topic, number, horizons, self._goals)
         self.alerts = AlertBook(definition, self.context, store, self.feed)
         if state is not None:
             self._restore(state)
         self.accounts = Accounts(store.get_many, new=not self.clock_ms)
         begun_day = self.clock_ms // DAY_MS + 1 if self.clock_ms else 0
         self.outlook = OutlookBook(definition.value, store.get_many, begun_day)
+        self.experience = ExperienceBook(store.get_many)
         self._labels = Labels(definition)
         self._new_matched = [0] * len(definition.definitions)
         self._wait_ms = definition.release_after_ms
@@ -256,6 +261,7 @@ class Partition:
         self._dropped: list[bytes] = []  # pending snapshots of those who were deleted
         self._orders: list[Bought] = []
         self._duplicates = self._censored = 0
+        self._reached: list[tuple[Place, Addition]] = []
         self.accounts.begin()
 
     # 1 and 2: apply in order ---------------------------------------------------------------------------------------
@@ -377,12 +383,15 @@ class Partition:
         buying = effect == ORDER
         if buying:
             occasions, spent = Occasions.of(profile.commerce), Spent.of(profile.commerce)
+        took = self._goals.contributions(profile) if self._goals else ()
         if not apply(profile, event, row):
             self._duplicates += 1
             return
         if buying:
             now, all_spent = Occasions.of(profile.commerce), Spent.of(profile.commerce)
             self._orders.append(Bought(clock_ms, occasions, now, spent, all_spent))
+        if self._goals:
+            self._reach(customer, event, place, clock_ms, took)
         if effect in EFFECTS:
             self.accounts.event(place, customer.key, event, effect, clock_ms)
         at, labels = event.time_ms, self._labels
@@ -413,6 +422,17 @@ class Partition:
             point.eligible = labels.can_churn(profile, max(at_ms, clock_ms))
         if moved:
             customer.due_ms = _due_ms(path, self._wait_ms)
+
+    def _reach(self, customer: _Customer, event: Event, place: int, clock_ms: int, before: Any) -> None:
+        """An event may reach a goal, and correct when the customer's way to it began."""
+        profile = customer.profile
+        if event.name in self._goals.watched:
+            if customer.shared:
+                customer.shared = False
+                profiles.copy_parts(profile)
+            self._goals.note(profile, event)
+        additions = goal_additions(clock_ms, before, self._goals.contributions(profile))
+        self._reached += [(event_place(place), addition) for addition in additions]
 
     def _handle(self, customer: _Customer, event: Event, place: int, clock_ms: int) -> None:
         """What people do about an alert goes through the duplicate guard, and changes nothing else of the profile."""
@@ -552,8 +572,8 @@ class Partition:
         turned = self.alerts.turn(ranked, scorer.trust, self._acts, self._alerted, ringing, self._clock)
         self.stage_ended("decide")
         changes: dict[bytes, bytes | None] = {}
-        freeze(points, x, m, scores, scorer.version, changes)
-        examples = self._mature(changes)
+        freeze(points, x, m, scores, scorer.version, self._goals, changes)
+        examples, matured = self._mature(changes)
         newest = {point.key: (p, b) for point, p, b in zip(points, probability, band, strict=True)}
         changes.update(dict.fromkeys(self._dropped))
         self._forgotten.sort()
@@ -564,6 +584,7 @@ class Partition:
         changes.update(turned.changes)
         changes.update(counted)
         changes.update(expected)
+        changes.update(self.experience.turn(self._additions(matured), self.clock_ms))
         self._remember(records, gone)
         state = _State(
             STATE_VERSION,
@@ -629,15 +650,31 @@ class Partition:
                 records[key] = head + record[profiles.PREFIX_BYTES :]
         return records
 
-    def _mature(self, changes: dict[bytes, bytes | None]) -> list[Example]:
-        """The training examples of all released labels; those that the feed's silence hides are dropped."""
+    def _additions(self, matured: Sequence[tuple[Place, Example]]) -> list[Addition]:
+        """What matured labels and goals add to the sums of experience, in the order of the log."""
+        found = self._reached
+        for place, example in matured:
+            said = example.circumstances
+            if said is not None:
+                block = label_block(said.plan, example.snapshot_ms)
+                found += [(place, Addition(example.release_ms, block, *one)) for one in of_label(said, example.label)]
+        found.sort(key=itemgetter(0))
+        return [addition for _, addition in found]
+
+    def _mature(self, changes: dict[bytes, bytes | None]) -> tuple[list[Example], list[tuple[Place, Example]]]:
+        """The training examples of all released labels, and where they stand in the log; those that the feed's silence
+        hides are dropped."""
         order = _in_order([place for place, _ in self._released])
         released = [self._released[i][1] for i in order.tolist()]
         examples = mature(released, self.store, changes, self._wait_ms, self.definition.label_hash)
         horizon_ms, broke = self.definition.longest_horizon_ms, self.feed.broke
-        known = [e for e in examples if not broke(e.snapshot_ms, e.snapshot_ms + horizon_ms, e.release_ms)]
+        known = [
+            (self._released[i][0], e)
+            for i, e in zip(order.tolist(), examples, strict=True)
+            if not broke(e.snapshot_ms, e.snapshot_ms + horizon_ms, e.release_ms)
+        ]
         self._censored = len(examples) - len(known)
-        return known
+        return [e for _, e in known], known
 
     def _remember(self, records: dict[bytes, bytes], gone: dict[bytes, None]) -> None:
         """Keeps records for the next batch, the newest `CACHE_RECORDS` of them.

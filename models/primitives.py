@@ -223,8 +223,8 @@ def keep_smallest(keys: Iterable[int], key: int, limit: int) -> list[int]:
 # Sums under names --------------------------------------------------------------------------------------------------
 
 
-def rate(rated: list[Any], name: str, stamp: tuple[int, int], score: int, limit: int) -> None:
-    """Adds a score to the sum under a name: (name, count, sum, and of the newest: time, id, score), in order of names.
+def rate(rated: list[Any], name: str, at: int, score: int, limit: int) -> None:
+    """Adds a score to the sum under a name: (name, count, sum, and of the newest: time, score), in order of names.
 
     Only the first `limit` names are kept. A name that is dropped never comes back, as more names only push it further
     out; so every sum that is kept is whole, and what is kept does not depend on order.
@@ -232,9 +232,9 @@ def rate(rated: list[Any], name: str, stamp: tuple[int, int], score: int, limit:
     place = bisect_left(rated, (name,))
     if place < len(rated) and rated[place][0] == name:
         _, count, total, *newest_score = rated[place]
-        rated[place] = (name, count + 1, total + score, *max(newest_score, [*stamp, score]))
+        rated[place] = (name, count + 1, total + score, *max(newest_score, [at, score]))
     elif place < limit:
-        rated.insert(place, (name, 1, score, *stamp, score))
+        rated.insert(place, (name, 1, score, at, score))
         del rated[limit:]
 
 
@@ -247,3 +247,24 @@ def merge_rated(a: list[Any], b: list[Any], limit: int) -> list[Any]:
             entry = (entry[0], mine[1] + entry[1], mine[2] + entry[2], *max(mine[3:], entry[3:]))
         found[entry[0]] = entry
     return [found[name] for name in sorted(found)[:limit]]
+
+
+def reach(reached: list[Any], entry: tuple[int, int, int, int]) -> None:
+    """Adds (key, first time, last time, count) to what is known of keys, in their order."""
+    place = bisect_left(reached, (entry[0],))
+    if place < len(reached) and reached[place][0] == entry[0]:
+        reached[place] = _both(reached[place], entry)
+    else:
+        reached.insert(place, entry)
+
+
+def merge_reached(a: list[Any], b: list[Any], limit: int) -> list[Any]:
+    """What both lists know, of the `limit` smallest keys."""
+    merged = list(a)
+    for entry in b:
+        reach(merged, entry)
+    return merged[:limit]
+
+
+def _both(a: Any, b: Any) -> tuple[int, int, int, int]:
+    return a[0], min(a[1], b[1]), max(a[2], b[2]), a[3] + b[3]

@@ -34,6 +34,7 @@ from models.primitives import (
     merge_last,
     merge_newest_keys,
     merge_rated,
+    merge_reached,
     newest,
 )
 
@@ -53,6 +54,7 @@ SUBSCRIPTION_LOG: Final = 12  # changes of plan; two years of quarterly changes
 RESPONSES_KEPT: Final = 8  # survey answers of a kind; the mean over all is kept apart
 TAGS_KEPT: Final = 16
 RATED_KEPT: Final = 8  # touchpoints, and surveys, whose answers are summed apart: those first by name
+REACHED_KEPT: Final = 16  # goals, those that were declared once included
 RATED_NAME: Final = 32  # characters of such a name
 ORDERS_KEPT: Final = 8
 GOALS_KEPT: Final = 8
@@ -65,8 +67,10 @@ StampedText = tuple[int, int, str]
 StampedNumber = tuple[int, int, int]
 # (time ms, id hash, kind, mrr in minor units or -1, plan)
 SubscriptionChange = tuple[int, int, int, int, str]
-# (kind and name, answers, sum of their scores, and of the newest: time ms, id hash, score)
-Rated = tuple[str, int, int, int, int, int]
+# (kind and name, answers, sum of their scores, and of the newest: epoch seconds, score)
+Rated = tuple[str, int, int, int, int]
+# (key of a declared goal, first and last time ms, how often)
+Reached = tuple[int, int, int, int]
 
 
 class Commerce(msgspec.Struct, array_like=True, gc=False):
@@ -149,6 +153,7 @@ class Journey(msgspec.Struct, array_like=True, gc=False):
     session_s_sum: int = 0
     sessions_timed: int = 0
     clicked_ms: int = 0
+    reached: list[Reached] = []  # declared goals, in order of their keys
 
 
 class Pending(msgspec.Struct, array_like=True, gc=False):
@@ -362,6 +367,7 @@ MERGE_RULES: Final[dict[type, dict[str, str]]] = {
         "signed_up_ms": "min", "onboarded_ms": "min", "steps": "smallest", "steps_total": "max",
         "first_goal_ms": "min", "last_goal_ms": "max", "goal_values": "last:8",
         "session_s_sum": "sum", "sessions_timed": "sum", "clicked_ms": "max",
+        "reached": "reached",
     },
 }  # fmt: skip
 
@@ -423,6 +429,8 @@ def _merge_field(rule: str, a: Any, b: Any) -> Any:
             return [x + y for x, y in zip_longest(a, b, fillvalue=0)]
         case "rated":
             return merge_rated(a, b, RATED_KEPT)
+        case "reached":
+            return merge_reached(a, b, REACHED_KEPT)
         case "smallest":
             return keep_smallest([*a, *b], min([*a, *b]), STEPS_TRACKED) if a or b else []
         case "part":

@@ -88,7 +88,7 @@ def survey(profile: Profile, event: Event) -> None:
         for rated, names in ((part.touchpoints, ("touchpoint",)), (part.surveys, ("survey", "survey_id"))):
             name = next((found for key in names if (found := text(properties.get(key), RATED_NAME))), None)
             if name is not None:
-                rate(rated, f"{kind} {name}", entry[:2], entry[2], RATED_KEPT)
+                rate(rated, f"{kind} {name}", event.time_ms // 1000, entry[2], RATED_KEPT)
     _tally(part.answered, kind)
     named = properties.get("tags")
     if isinstance(named, list):

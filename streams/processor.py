@@ -26,8 +26,8 @@ from models.outputs import alert_headers
 from models.partition import Entry, Partition
 from models.point import SNAPSHOT
 from models.profile import ProfileError
+from models.published_sums import published
 from models.rejected import Rejected
-from models.retention_sums import is_sums, metric_key, metric_value
 from models.scorebook import ScoreBook
 from models.scoring import Scorer
 from models.snapshot import SnapshotError
@@ -390,11 +390,7 @@ class _Fold:
         ]
         outputs += [Output(shared.scores, number, customer, value) for customer, value in told]
         outputs += [Output(shared.labels, 0, e.customer.encode(), label_value(e)) for e in found.examples]
-        outputs += [
-            Output(shared.metrics, number, metric_key(number, key), record and metric_value(number, key, record))
-            for key, record in found.changes.items()
-            if is_sums(key)
-        ]
+        outputs += [Output(shared.metrics, number, key, value) for key, value in published(number, found.changes)]
         if entries:
             newest_ms = max([event.time_ms for _, event in entries])
             self.newest_event_ms = max(newest_ms, self.newest_event_ms or 0)

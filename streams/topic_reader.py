@@ -64,6 +64,18 @@ async def newest_of(settings: Settings, topic: str, partition: int, key: bytes) 
     return None
 
 
+async def newest_values(settings: Settings, topic: str, prefix: bytes) -> list[bytes]:
+    """The newest value of each key that begins so, of all partitions; none of what was removed. Raises as `read_topic`.
+
+    A key of such a topic names its partition.
+    """
+    newest: dict[bytes, bytes | None] = {}
+    async for record in read_topic(settings, topic):
+        if record.key is not None and record.key.startswith(prefix):
+            newest[record.key] = record.value
+    return [value for value in newest.values() if value is not None]
+
+
 async def first_records(consumer: AIOKafkaConsumer, spans: Mapping[TopicPartition, Span]) -> dict[TopicPartition, Any]:
     """The first record of each span; a span that holds nothing but transaction markers has none."""
     found: dict[TopicPartition, Any] = {}

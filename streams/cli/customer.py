@@ -39,7 +39,16 @@ def customer(customer_id: str, as_json: bool) -> None:
     if as_json:
         click.echo(score if alert == document["alert"] else orjson.dumps({**document, "alert": alert}))
         return
-    print_page(console(), {**document, "alert": alert})
+    times = ask(_times_to_value(Settings.from_environment())) if document.get("goals") else {}
+    print_page(console(), {**document, "alert": alert}, times)
+
+
+async def _times_to_value(settings: Settings) -> customer_experience.Times:
+    """Of all customers, as workers have published them. Raises as `_newest`."""
+    from models.experience_report import times_to_value
+    from streams.cli.experience import read_sums
+
+    return times_to_value(await read_sums(settings))
 
 
 async def _newest(settings: Settings, customer_id: str) -> tuple[bytes | None, bytes | None]:
@@ -112,8 +121,12 @@ def _moment_ms(text: str) -> int:
     return moment
 
 
-def print_page(page: Any, score: dict[str, Any]) -> None:
-    """What people read, from a `churn-scores` value."""
+def print_page(page: Any, score: dict[str, Any], times: customer_experience.Times | None = None) -> None:
+    """What people read, from a `churn-scores` value.
+
+    Args:
+        times: The population's times to value, by goal.
+    """
     from rich.table import Table
     from rich.text import Text
 
@@ -136,7 +149,7 @@ def print_page(page: Any, score: dict[str, Any]) -> None:
     if alert is not None:
         page.print(f"alert {alert['id']}: {alert['state']}, {alert['severity']}, since {alert['since']}")
     experience = list(customer_experience.lines(score.get("experience")))
-    for line in experience:
+    for line in (*experience, *customer_experience.goal_lines(score.get("goals") or [], times or {})):
         page.print(Text(line))
     if score["barriers"] and not score.get("experience"):
         page.print(Text(plain(f"named as barriers: {', '.join(score['barriers'])}")))

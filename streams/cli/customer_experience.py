@@ -43,6 +43,26 @@ def lines(found: dict[str, Any] | None) -> Iterator[str]:
         yield f"named as barriers: {told}"
 
 
+Times = dict[str, tuple[int, float | None]]
+"""By goal and the hash of its meaning: customers who reached it, and the median of their days."""
+
+
+def goal_lines(goals: list[dict[str, Any]], times: Times) -> Iterator[str]:
+    """Of a score's `goals`, each beside the population's time to value."""
+    for goal in goals:
+        customers, median = times.get(f"{goal['name']}@{goal['definition']}", (0, None))
+        aim = "" if goal["target_days"] is None else f", aim {goal['target_days']:g} days"
+        others = "" if median is None else f"; half of {customers:,} customers within {median:.1f} days"
+        if goal["reached"]:
+            late = " (late)" if goal["in_time"] is False else ""
+            yield (
+                f"goal {goal['name']}: reached after {goal['days']:.1f} days{late}{aim}{others};"
+                f" {goal['times']:,} in all, last {goal['last'][:10]}"
+            )
+        else:
+            yield f"goal {goal['name']}: not reached{aim}{others}"
+
+
 def _share(value: float) -> str:
     return f"{value:.0%}"
 

@@ -29,6 +29,7 @@ COMMANDS = {
     "console": "Serve the web page for alerts, customers and the model.",
     "notify": "Deliver alerts to webhooks.",
     "retention": "Show churn, retention and revenue accounted live.",
+    "experience": "Show satisfaction, barriers and goals, and who of them churned.",
     "purchases": "Fit BG/NBD to a file of purchases and hold its forecast against what came.",
     "config": "Check churn.toml and print what is in effect, with its hash.",
     "reset": "Let a stopped group forget its state and start afresh.",

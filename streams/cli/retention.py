@@ -73,17 +73,12 @@ async def read_sums(settings: Settings) -> Sums:
         TopicMismatch: the topic does not exist, or differs from its declaration.
     """
     from models.retention_sums import METRIC_PREFIX, Sums, add, read_metric
-    from streams.topic_reader import read_topic
+    from streams.topic_reader import newest_values
     from streams.topics import METRICS, name_of
 
-    newest: dict[bytes, bytes | None] = {}
-    async for record in read_topic(settings, name_of(METRICS, settings)):
-        if record.key is not None and record.key.startswith(METRIC_PREFIX):
-            newest[record.key] = record.value
     found = Sums(int)
-    for value in newest.values():
-        if value is not None:
-            add(found, read_metric(value))
+    for value in await newest_values(settings, name_of(METRICS, settings), METRIC_PREFIX):
+        add(found, read_metric(value))
     return found
 
 

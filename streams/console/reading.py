@@ -12,6 +12,8 @@ import orjson
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
+from models.experience_report import times_to_value
+from models.experience_sums import GOALS, METRIC_PREFIX, Sums, add, read_metric
 from streams.console.letters import Letters
 from streams.console.store import Store
 from streams.errors import ChurnSignalsError
@@ -31,6 +33,7 @@ _POLL_MS = 200
 _RETRY_S = 1.0
 _LOOK_EVERY_S = 3.0
 _LOOK_TIMEOUT_S = 15.0
+GOALS_PART = f"/{GOALS}/".encode()
 # Ten minutes of looks.
 LOOKS_KEPT = 200
 # So many of the newest dead letters and snapshots are read at the start.
@@ -47,6 +50,7 @@ class Reading:
         looks: (monotonic seconds, events applied, events that wait) of the last ten minutes.
         quality: the trainer's newest record about the model.
         snapshot: the newest model snapshot, and when it was published (epoch ms).
+        reached: sums of when customers reached goals, as published, by their keys.
     """
 
     def __init__(self, settings: Settings, store: Store, changed: Callable[[str], None]) -> None:
@@ -57,6 +61,7 @@ class Reading:
         self.quality: dict[str, Any] | None = None
         self.snapshot: tuple[bytes, int] | None = None
         self.letters = Letters()
+        self.reached: dict[bytes, bytes] = {}
         self._settings = settings
         self._store = store
         self._changed = changed
@@ -75,6 +80,13 @@ class Reading:
         if len(recent) < 2 or recent[-1][0] <= recent[0][0]:
             return 0.0
         return max(0, recent[-1][1] - recent[0][1]) / (recent[-1][0] - recent[0][0])
+
+    def times_to_value(self) -> dict[str, tuple[int, float | None]]:
+        """By goal: customers who reached it, and the median of their days."""
+        sums: Sums = {}
+        for value in self.reached.values():
+            add(sums, *read_metric(value))
+        return times_to_value(sums)
 
     async def _again(self, work: Callable[[], Awaitable[None]]) -> None:
         while True:
@@ -126,11 +138,14 @@ class Reading:
                         self.snapshot = (record.value, record.timestamp)
                 elif record.key == QUALITY_KEY and record.value is not None:
                     self.quality, news = orjson.loads(record.value), True
-            if news:  # sums of the retention accounting are written with every batch, and not shown
+                elif record.key.startswith(METRIC_PREFIX) and GOALS_PART in record.key and record.value is not None:
+                    self.reached[record.key] = record.value
+            if news:  # of the sums that workers tell, none is the subject of a page
                 self._changed("model" if records[0].topic != letters else "pipeline")
 
         tps = await partitions_of(settings, letters)
-        tps += [TopicPartition(name_of(METRICS, settings), 0), TopicPartition(model, 0)]
+        tps += await partitions_of(settings, name_of(METRICS, settings))
+        tps.append(TopicPartition(model, 0))
         back = {letters: _LETTERS_BACK, model: _SNAPSHOTS_BACK}
         await self._follow(tps, take, back=back)
 

@@ -185,7 +185,7 @@ class Console:
         return self._page(
             request, "customer.html", score=score, changes=changes, alert=alert, at=at,
             risks=[ppm / 1e6 for _, ppm in score["history"]], without=insight.without(score),
-            days=len(score["activity"]["counts"]),
+            days=len(score["activity"]["counts"]), times=self.reading.times_to_value() if score.get("goals") else {},
         )  # fmt: skip
 
     async def model(self, request: web.Request) -> web.Response:

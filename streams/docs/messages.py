@@ -101,6 +101,27 @@ _RETENTION: Final[dict[str, Any]] = {
     "required": ["partition", "plan", "source", "cohort", "scale", "first", "sums"],
 }
 
+_PAIRS: Final[dict[str, Any]] = {
+    "type": "array", "items": {"type": "integer"}, "minItems": 2, "maxItems": 2,
+}  # fmt: skip
+_EXPERIENCE: Final[dict[str, Any]] = {
+    "type": "object",
+    "description": "Sums of satisfaction, barriers and goals of one partition; readers add those of all (metrics.md).",
+    "properties": {
+        "partition": _COUNT,
+        "kind": {"enum": ["labels", "goals"], "description": "Matured labels, or times to value."},
+        "plan": {"type": "string", "description": "Of the customers counted; empty for whoever never said."},
+        "month": {"type": ["integer", "null"], "description": "Of the snapshots, since 1970; null for times to value."},
+        "sums": {
+            "type": "object",
+            "description": "By series: labels and those of churn, or answers and their sum, or customers and those in"
+            " time. A series of labels begins with the stage of tenure, one of times to value ends with a bin.",
+            "additionalProperties": _PAIRS,
+        },
+    },
+    "required": ["partition", "kind", "plan", "month", "sums"],
+}
+
 _ALERT_HEADERS: Final = {
     "ce_specversion": "1.0",
     "ce_id": "alert_id-seq, the same in every replay: forget what has been seen by it.",
@@ -182,8 +203,8 @@ MESSAGES: Final[dict[str, Message]] = {  # by the role of the topic
     ),
     METRICS.role: Message(
         "metric",
-        "How good the model is, or sums of the retention accounting",
-        {"oneOf": [_QUALITY, _RETENTION]},
+        "How good the model is, or sums of the retention accounting, or of satisfaction, barriers and goals",
+        {"oneOf": [_QUALITY, _RETENTION, _EXPERIENCE]},
         _key(METRICS),
     ),
     CHANGELOG.role: Message(

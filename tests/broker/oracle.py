@@ -23,8 +23,8 @@ from models.outputs import alert_headers
 from models.partition import Effects, Entry, Partition
 from models.primitives import DAY_MS
 from models.profile import PREFIX_BYTES
+from models.published_sums import PREFIXES, published
 from models.retention import PENDING_KEY
-from models.retention_sums import METRIC_PREFIX, is_sums, metric_key, metric_value
 from models.risks import score_both
 from models.scorebook import tell
 from streams.lag import measure
@@ -176,7 +176,7 @@ class Outputs(NamedTuple):
     alerts: dict[int, list[tuple[bytes, bytes, tuple[tuple[str, bytes], ...]]]]
     labels: list[bytes]
     sums: dict[int, dict[bytes, bytes]]
-    """The newest values of the retention accounting."""
+    """The newest values of the sums that readers add up."""
 
 
 async def _kept(run: Run) -> dict[int, dict[bytes, bytes]]:
@@ -203,7 +203,7 @@ async def outputs_of(run: Run) -> Outputs:
     for record in await read(run, name_of(ALERTS, run.settings)):
         found.alerts[record.partition].append((record.key, record.value, tuple(record.headers)))
     for record in await read(run, name_of(METRICS, run.settings)):
-        if record.key.startswith(METRIC_PREFIX):
+        if record.key.startswith(PREFIXES):
             found.sums[record.partition].pop(record.key, None)
             if record.value is not None:
                 found.sums[record.partition][record.key] = record.value
@@ -222,9 +222,9 @@ async def equal(run: Run, definition: ChurnDefinition, snapshot: bytes) -> dict[
         assert found.alerts[number] == fold.alerts
         assert found.records[number].keys() == fold.records.keys()
         assert found.records[number] == fold.records
-        sums = {key: value for key, value in fold.records.items() if is_sums(key)}
-        assert found.sums[number] == {metric_key(number, k): metric_value(number, k, v) for k, v in sums.items()}
-        assert sums
+        sums = dict(published(number, fold.records))
+        assert found.sums[number] == sums
+        assert {key.partition(b"/")[0] for key in sums} == {b"retention", b"experience"}
     assert Counter(found.labels) == Counter(label for fold in folds.values() for label in fold.labels)
     return folds
 

@@ -14,6 +14,7 @@ from models.definition import ChurnDefinition
 from models.effects import apply
 from models.event import Event, decode
 from models.families import MEANINGS
+from models.goals import Goal, Goals
 from models.partition import Effects, Entry, Partition
 from models.primitives import DAY_MS
 from models.profile import Profile
@@ -44,6 +45,9 @@ grace = "2d"
 every = "7d"
 """
 
+GOALS = Goals((Goal("any", "Goal Completed"), Goal("level", "Level Finished", (("score", (3, 5)),), 5 * DAY_MS)))
+"""Goals as a churn.toml declares them."""
+
 _numbering = iter(range(1, 1 << 62))
 
 
@@ -59,7 +63,8 @@ def profile_of(events: Iterable[Event]) -> Profile:
     """The profile after these events, in the order given."""
     profile = Profile()
     for each in events:
-        apply(profile, each)
+        if apply(profile, each):
+            GOALS.note(profile, each)
     return profile
 
 

@@ -108,9 +108,9 @@ def test_a_sum_that_is_kept_is_whole() -> None:
     for order in permutations(enumerate(entries)):
         rated: list = []
         for number, (name, score) in order:
-            rate(rated, name, (number, 0), score, 2)
+            rate(rated, name, number, score, 2)
         ends.add(tuple(rated))
-    assert ends == {(("a", 2, 7, 4, 0, 5), ("b", 1, 3, 2, 0, 3))}
+    assert ends == {(("a", 2, 7, 4, 5), ("b", 1, 3, 2, 3))}
 
 
 def test_the_index_is_the_weighted_mean_of_its_parts() -> None:

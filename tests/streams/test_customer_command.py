@@ -86,3 +86,21 @@ def test_what_the_customer_says_stands_in_lines_of_its_own() -> None:
         "named as barriers: low_quality (2, last 2024-03-11)",
     ]
     assert list(customer_experience.lines(None)) == []
+
+
+GOAL = {
+    "name": "report", "definition": "66bd21a3", "reached": True, "times": 1200, "first": "2024-03-01T00:00:00Z",
+    "last": "2024-03-09T00:00:00Z", "days": 9.25, "target_days": 7.0, "in_time": False,
+}  # fmt: skip
+UNREACHED = {**dict.fromkeys(GOAL), "name": "export", "definition": "00000001", "reached": False, "times": 0}
+
+
+def test_a_goal_is_set_beside_the_time_that_others_took() -> None:
+    """Rule: the median is that of the goal as it is declared now; where nobody reached it there is none."""
+    assert list(
+        customer_experience.goal_lines([GOAL, UNREACHED], {"report@66bd21a3": (31, 4.51), "export@2": (1, 2)})
+    ) == [
+        "goal report: reached after 9.2 days (late), aim 7 days; half of 31 customers within 4.5 days; 1,200 in all,"
+        " last 2024-03-09",
+        "goal export: not reached",
+    ]

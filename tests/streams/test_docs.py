@@ -17,7 +17,7 @@ from click.testing import CliRunner
 
 from models import store
 from models.alerts import STATES, TYPES, Handling, handling_of
-from models.definition import ALERT_KEYS, DEFINITION_KEYS, ChurnDefinition
+from models.definition import ALERT_KEYS, DEFINITION_KEYS, GOAL_KEYS, ChurnDefinition
 from models.event import Event, decode
 from models.families import MEANINGS
 from models.features import FEATURES
@@ -229,6 +229,7 @@ def test_every_key_of_the_churn_definition_is_documented_and_no_other() -> None:
     effective = ChurnDefinition.parse(both).to_toml()
     tables = [line.strip("[]") for line in effective.splitlines() if line.startswith("[") and "definitions" not in line]
     wanted = {f"churn.definitions.NAME.{key}" for key in DEFINITION_KEYS} | {f"alerts.{key}" for key in ALERT_KEYS}
+    wanted |= {f"goals.NAME.{key}" for key in GOAL_KEYS}
     wanted |= {f"value.{key}" for key in VALUE_KEYS}  # parameters that nobody gives are not printed
     for table in tables:
         body = effective.split(f"[{table}]\n")[1].split("\n\n")[0]

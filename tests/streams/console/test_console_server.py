@@ -13,6 +13,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
@@ -21,6 +22,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from alert_values import life
 from test_learner import labels
 
+from models.experience_sums import GOALS, Block, metric_key, metric_value
 from streams.console import server
 from streams.console.guard import Guard
 from streams.console.handling import handling_event, log_time_ms
@@ -237,6 +239,9 @@ def test_every_page_tells_what_the_topics_hold(tmp_path: Path) -> None:
             }  # fmt: skip
             reading.snapshot = (learner.snapshot(), int(time.time() * 1000) - 125_000)
             reading.letters.add(letter)
+            block = Block(GOALS, 0, "pro").key
+            record = msgspec.msgpack.encode((0, {"report@66bd21a3/20": (3, 1)}))
+            reading.reached[metric_key(1, block)] = metric_value(1, block, record)
             reading.lag = [PartitionLag("g", "customer-events", 0, 5, 0, 9, 0, 1_000, 3_500)]
             said = {
                 "/": ("72 %", "silent for 11 days", "high", "spark"),
