@@ -121,7 +121,7 @@ def missed(mean: dict[str, float]) -> list[str]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--customers", type=int, default=2000)
+    parser.add_argument("--customers", type=int, default=1000)
     parser.add_argument("--days", type=int, default=180)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--json", metavar="OUT")
