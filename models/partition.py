@@ -9,7 +9,8 @@
 3. At the end of the batch all that was copied becomes one array of features; points in order read the population's
    current level, and snapshots move it; everything is scored by one product, and ranked.
 4. Scores, what people did and passing time move the alerts.
-5. Released labels find the features and the probability that were frozen with their snapshot.
+5. Released labels find the features and the probability that were frozen with their snapshot, and count in the sums of
+   experience.
 
 Customers do not meet in 1 and 2, so a batch is worked on customer by customer: each is decoded, moved through all of
 their events and deadlines, encoded and let go, which is about as much as fits into a processor's cache. Points and

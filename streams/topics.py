@@ -96,7 +96,7 @@ METRICS = Topic(
     "topic_metrics",
     Partitions.AS_INPUT,
     "metric key, with the partition in it",
-    "retention accounting and model quality over time",
+    "retention accounting, satisfaction, barriers and goals, and model quality over time",
     "compact",
 )
 CHANGELOG = Topic(

@@ -39,6 +39,7 @@ PAGES: Final[dict[str, dict[str, Callable[[], str]]]] = {
         "voice": voices.events,
         "voice-page": voices.page,
         "voice-parts": voices.parts,
+        "goals": voices.goals,
     },
     "settings.md": {"settings": settings.settings},
     "topics.md": {

@@ -72,7 +72,12 @@ OPERATIONS: Final = (
     Operation("worker", "send", ALERTS, "Tells each change of an alert once."),
     Operation("worker", "send", SCORES, "Tells the newest score."),
     Operation("worker", "send", LABELS, "Tells what came of a customer, horizon and grace after the snapshot."),
-    Operation("worker", "send", METRICS, "Tells the sums of the retention accounting."),
+    Operation(
+        "worker",
+        "send",
+        METRICS,
+        "Tells the sums of the retention accounting, and of satisfaction, barriers and goals.",
+    ),
     Operation("worker", "receive", MODEL, "Scores with the newest snapshot; reads all of the topic, in no group."),
     Operation("worker", "receive", CHANGELOG, "Recovers a partition that it takes over, in no group."),
     Operation("worker", "send", CHANGELOG, "Remembers profiles and its position."),

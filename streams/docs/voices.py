@@ -7,17 +7,33 @@ from typing import Any, Final
 
 import msgspec
 
+from models.definition import ChurnDefinition
 from models.duration import DAY_MS, HOUR_MS, rfc3339
 from models.effects import apply
 from models.event import Event, decode
 from models.experience import HALVES, WEIGHTS, experience
+from models.experience_report import times_to_value
+from models.experience_sums import Sums, add, goal_additions
 from models.features import features
+from models.goals import Goals
 from models.portrait import Portrait
 from models.profile import Profile, copy
 from models.sentences import natural
-from streams.cli.customer_experience import lines
+from streams.cli.customer_experience import goal_lines, lines
 from streams.docs.markdown import code, table
 
+CHURN: Final = """\
+[churn.definitions.voluntary]
+event = "Subscription Cancelled"
+
+[goals.first_report]
+event = "Goal Completed"
+where = { name = ["first report sent"] }
+within = "7d"
+
+[goals.invited]
+event = "Invitation Sent"
+"""
 START_MS: Final = 20_058 * DAY_MS + 9 * HOUR_MS  # 2024-12-01
 _ASKED: Final = {"survey": "solved", "touchpoint": "support"}
 # Day, event, properties
@@ -63,6 +79,26 @@ def parts() -> str:
         for name, (formula, source) in _PARTS.items()
     ]
     return table(("part", "weight", "formula, 0 to 100", "from"), rows)
+
+
+def goals() -> str:
+    """What `churn-signals customer` says of goals: of somebody who reached one after nine days, beside four others."""
+    declared = Goals(ChurnDefinition.parse(CHURN).goals)
+    sums: Sums = {}
+    for customer, days in enumerate((9, 1, 2, 4, 20)):
+        profile = Profile()
+        for day, name in ((0, "Signed Up"), (days, "Goal Completed"), (days + 3, "Goal Completed")):
+            event = Event(
+                f"c-{customer}", name, START_MS + day * DAY_MS, 0, {"name": "first report sent"}, False, False
+            )
+            apply(profile, event)
+            declared.note(profile, event)
+        for addition in goal_additions(0, (), declared.contributions(profile)):
+            add(sums, addition.block, {addition.series: addition.amount})
+        if not customer:
+            mine = msgspec.to_builtins(declared.facts(profile.journey, profile.first_ms))
+    told = goal_lines(mine, times_to_value(sums))
+    return f"```toml\n{CHURN}```\n\n```text\n" + "\n".join(told) + "\n```"
 
 
 def said() -> dict[str, Any]:
