@@ -10,6 +10,7 @@ from models.buying import Buying
 from models.lifetimes import PERIOD_DAYS, Days, Life, Lifetimes, Lives
 from models.primitives import DAY_MS
 from models.purchase_book import NOTHING, Bought, Learned, PurchaseBook, at_day
+from models.purchase_standing import Counted
 from models.retention import Load
 from models.store import OUTLOOK
 from models.survival import Survival
@@ -74,6 +75,11 @@ class OutlookBook:
         self._new = True
         self._newest = Outlook(settings)
         self._last: Outlooks | None = None
+
+    @property
+    def counted(self) -> list[Counted]:
+        """Cells that the newest batch learned from, to be published."""
+        return self._purchases.counted
 
     def turn(
         self, lives: Sequence[Life], orders: Sequence[Bought], begun: bool

@@ -56,6 +56,7 @@ from models.portrait import Portrait
 from models.primitives import DAY_MS
 from models.profile import ALERTED, BAND_MASK, NEVER_MS, UNSCORED, VISITOR, Path, Pending, Profile
 from models.purchase_book import ORDER, Bought
+from models.purchase_standing import Counted
 from models.purchases import Occasions
 from models.retention import EFFECTS, Accounts
 from models.retention_usage import NOBODY, Standing
@@ -121,6 +122,7 @@ class Effects(msgspec.Struct):
     model: str
     trust: float
     outlooks: Outlooks
+    counted: list[Counted]
     duplicates: int
     censored: int
     state: bytes
@@ -612,6 +614,7 @@ class Partition:
             scorer.version,
             scorer.trust,
             outlooks,
+            self.outlook.counted,
             self._duplicates,
             self._censored,
             _ENCODER.encode(state),

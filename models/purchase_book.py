@@ -16,6 +16,7 @@ import msgspec
 
 from models.likelihood import NoEstimate
 from models.primitives import DAY_MS
+from models.purchase_standing import Counted
 from models.purchases import PERIOD_DAYS, REPEAT_CLASSES, BgNbd, Cell, Occasions, PurchaseCells
 from models.purchases import fit as fit_purchases
 from models.retention import Load
@@ -86,6 +87,8 @@ class PurchaseBook:
     def __init__(self, load: Load, since_day: int) -> None:
         self._load, self._since_day = load, since_day
         self._head: _Head | None = None
+        self.counted: list[Counted] = []
+        """What the newest batch learned from, to be published."""
 
     def turn(self, orders: Sequence[Bought], begun: bool) -> tuple[list[Learned], dict[bytes, bytes | None]]:
         """Takes in a batch's orders, those of each customer in order.
@@ -98,6 +101,7 @@ class PurchaseBook:
             What was learned, in order of the days from which on it holds; and what changes in the store.
         """
         head, changes = self._head, _Changes(self._load)
+        self.counted = []
         if head is None:
             [record] = self._load([_HEAD])
             head = self._head = _Head(self._since_day) if record is None else _read_head(record)
@@ -136,12 +140,15 @@ class PurchaseBook:
         """From all that was counted before a line; what is too old is let go."""
         today = line * LINE_DAYS
         oldest = today // PERIOD_DAYS - FORTNIGHTS_KEPT
+        gone: list[int] = []
         if head.first >= 0:
-            changes.drop(range(head.first, min(oldest, today // PERIOD_DAYS + 1)))
+            gone = list(range(head.first, min(oldest, today // PERIOD_DAYS + 1)))
+            changes.drop(gone)
             head.first = max(head.first, oldest)
         cells = changes.all_cells(range(max(head.first, 0), today // PERIOD_DAYS + 1)) if head.first >= 0 else {}
-        values = SpendingCells(changes.all_values())
-        return Learned(day + 1, _purchases(PurchaseCells(cells), today - 1), _values(values))
+        purchases, values = PurchaseCells(cells), SpendingCells(changes.all_values())
+        self.counted.append(Counted(today - 1, purchases, values, gone))
+        return Learned(day + 1, _purchases(purchases, today - 1), _values(values))
 
 
 class _Changes:

@@ -391,6 +391,9 @@ class _Fold:
         outputs += [Output(shared.scores, number, customer, value) for customer, value in told]
         outputs += [Output(shared.labels, 0, e.customer.encode(), label_value(e)) for e in found.examples]
         outputs += [Output(shared.metrics, number, key, value) for key, value in published(number, found.changes)]
+        outputs += [
+            Output(shared.metrics, number, *record) for counted in found.counted for record in counted.records(number)
+        ]
         if entries:
             newest_ms = max([event.time_ms for _, event in entries])
             self.newest_event_ms = max(newest_ms, self.newest_event_ms or 0)

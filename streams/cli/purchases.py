@@ -1,4 +1,4 @@
-"""`churn-signals purchases`: fits BG/NBD and Gamma-Gamma to purchases up to a day, and holds them against the rest."""
+"""`churn-signals purchases`: fits BG/NBD and Gamma-Gamma to purchases, and holds them against what came."""
 
 from __future__ import annotations
 
@@ -9,15 +9,17 @@ import click
 
 from streams.cli.common import TIME, ProgressBar, events_of
 from streams.errors import ChurnSignalsError, ConfigurationError
+from streams.settings import Settings
 
 if TYPE_CHECKING:
     from models.purchase_forecast import Forecast, PurchaseLog, WeekAhead
+    from models.purchase_standing import PurchaseStanding
     from models.return_check import ReturnReport
 
 
 @click.command()
-@click.argument("file", type=click.Path(dir_okay=False, allow_dash=True))
-@click.option("--until", "until_ms", type=TIME, required=True, help="Learn from the days before this one.")
+@click.argument("file", type=click.Path(dir_okay=False, allow_dash=True), required=False)
+@click.option("--until", "until_ms", type=TIME, help="With FILE: learn from the days before this one.")
 @click.option("--refit", is_flag=True, help="Foretell each week anew too, from all before it; and who comes back.")
 @click.option("--json", "as_json", is_flag=True, help="Parameters and tables as one JSON object.")
 @click.option(
@@ -26,13 +28,23 @@ if TYPE_CHECKING:
     type=click.Path(dir_okay=False, path_type=Path),
     help="Draw predicted and actual purchases a week to a .png file.",
 )
-def purchases(file: str, until_ms: int, refit: bool, as_json: bool, plot_path: Path | None) -> None:
+def purchases(file: str | None, until_ms: int | None, refit: bool, as_json: bool, plot_path: Path | None) -> None:
     """Fit BG/NBD and Gamma-Gamma to the purchases in FILE before a day; compare what they foretell with what came.
 
     FILE has events, one JSON object a line, plain or gzipped; - is standard input. Orders of one day are one purchase.
     The parameters come from counts of customers by fortnight of first and last purchase and number of purchases, and
     by number and mean value of purchases.
+
+    Without FILE they are read from the metrics topic, to which workers publish these counts every four weeks of event
+    time: what is expected of all customers from then on. No worker has to run.
     """
+    if file is None:
+        if until_ms is not None or refit or plot_path is not None:
+            raise click.UsageError("--until, --refit and --plot need FILE.")
+        _running(as_json)
+        return
+    if until_ms is None:
+        raise click.UsageError("Missing option '--until': with FILE it says what is learned from.")
     import msgspec
 
     from models.primitives import DAY_MS
@@ -56,6 +68,70 @@ def purchases(file: str, until_ms: int, refit: bool, as_json: bool, plot_path: P
     _print(found, ahead)
     if returns is not None:
         _print_returns(returns)
+
+
+def _running(as_json: bool) -> None:
+    """What the workers' published counts let expect."""
+    import msgspec
+
+    from models.likelihood import NoEstimate
+    from models.purchase_standing import standing
+    from streams.cli.ask import ask
+
+    try:
+        found = standing(ask(read_cells(Settings.from_environment())))
+    except NoEstimate as reason:
+        raise ChurnSignalsError(f"the metrics topic: {reason}.") from None
+    if found is None:
+        raise ChurnSignalsError(
+            "the metrics topic: no purchases are published yet. Workers do so with the first order after every four"
+            " weeks of event time."
+        )
+    if as_json:
+        click.echo(msgspec.json.encode(found))
+        return
+    _print_standing(found)
+
+
+async def read_cells(settings: Settings) -> list[bytes]:
+    """The newest cells of all partitions, as the metrics topic holds them.
+
+    Raises:
+        BrokerUnreachable: no broker answered.
+        TopicMismatch: the topic does not exist, or differs from its declaration.
+    """
+    from models.purchase_standing import METRIC_PREFIX
+    from streams.topic_reader import read_topic
+    from streams.topics import METRICS, name_of
+
+    newest: dict[bytes, bytes | None] = {}
+    async for record in read_topic(settings, name_of(METRICS, settings)):
+        if record.key is not None and record.key.startswith(METRIC_PREFIX):
+            newest[record.key] = record.value
+    return [value for value in newest.values() if value is not None]
+
+
+def _print_standing(found: PurchaseStanding) -> None:
+    from rich.table import Table
+
+    from streams.cli.ask import console
+
+    page = console()
+    page.print(
+        f"BG/NBD of {found.customers:,} customers in {found.cells:,} cells, days up to {_date(found.day)}:"
+        f" r {found.r:.3f}, alpha {found.alpha_weeks:.2f} weeks, a {found.a:.3f}, b {found.b:.2f}"
+    )
+    if (value := found.order_value) is not None:
+        page.print(
+            f"Gamma-Gamma: p {value['p']:.2f}, q {value['q']:.2f}, gamma {value['gamma']:.2f}; a purchase costs"
+            f" {value['mean']:,.2f} on average"
+        )
+    page.print(f"{found.predicted:,.0f} purchases expected in the {found.ahead_weeks} weeks after that")
+    table = Table("repeats", "customers", "P(alive)", "expected", "P(back)", box=None, pad_edge=False)
+    for one in found.classes:
+        figures = f"{one.alive:.3f}", f"{one.predicted:.2f}", f"{one.returns:.1%}"
+        table.add_row(one.repeats, f"{one.customers:,}", *figures)
+    page.print(table)
 
 
 def read(file: str, until_day: int) -> PurchaseLog:

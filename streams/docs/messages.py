@@ -100,6 +100,18 @@ _RETENTION: Final[dict[str, Any]] = {
     },
     "required": ["partition", "plan", "source", "cohort", "scale", "first", "sums"],
 }
+_PURCHASES: Final[dict[str, Any]] = {
+    "type": "object",
+    "description": "Customers of one partition by what they bought; readers add those of all (topics.md).",
+    "properties": {
+        "partition": _COUNT,
+        "day": {"type": "integer", "description": "Since 1970: all purchases up to it are counted."},
+        "fortnight": {"type": ["integer", "null"], "description": "Since 1970, of the first purchase; or null."},
+        "kind": {"type": ["integer", "null"], "description": "Class of the number of purchases; or null."},
+        "cells": {"type": "array", "items": {"type": "array", "items": {"type": "integer"}}},
+    },
+    "required": ["partition", "day", "fortnight", "kind", "cells"],
+}
 
 _PAIRS: Final[dict[str, Any]] = {
     "type": "array", "items": {"type": "integer"}, "minItems": 2, "maxItems": 2,
@@ -203,8 +215,8 @@ MESSAGES: Final[dict[str, Message]] = {  # by the role of the topic
     ),
     METRICS.role: Message(
         "metric",
-        "How good the model is, or sums of the retention accounting, or of satisfaction, barriers and goals",
-        {"oneOf": [_QUALITY, _RETENTION, _EXPERIENCE]},
+        "How good the model is, sums of the retention accounting, of satisfaction, barriers and goals, or who bought what",
+        {"oneOf": [_QUALITY, _RETENTION, _EXPERIENCE, _PURCHASES]},
         _key(METRICS),
     ),
     CHANGELOG.role: Message(
