@@ -215,7 +215,7 @@ MESSAGES: Final[dict[str, Message]] = {  # by the role of the topic
     ),
     METRICS.role: Message(
         "metric",
-        "How good the model is, sums of the retention accounting, of satisfaction, barriers and goals, or who bought what",
+        "How good the model is, sums of the retention accounting, satisfaction, barriers and goals, or who bought what",
         {"oneOf": [_QUALITY, _RETENTION, _EXPERIENCE, _PURCHASES]},
         _key(METRICS),
     ),
