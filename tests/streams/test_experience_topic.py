@@ -1,0 +1,69 @@
+"""The sums that workers publish: what `churn-signals experience` reads is what a file's events give."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from models.event import Event, decode
+from models.experience_log import ExperienceLog
+from models.experience_report import as_data, build
+from models.experience_sums import METRIC_PREFIX, Sums, add, is_block, metric_key, metric_value, read_metric
+from models.simulation import Settings, Simulation
+from models.store import EXPERIENCE
+from streams.partitioner import partition_of
+from streams.processor import EventProcessor
+from tests.streams.test_processor import CHURN, Record, Store, break_on, of, run, shared
+
+BATCH = 400
+BROKEN = "Ticket Reopened"
+DECLARED = CHURN + '\n[goals.result]\nevent = "Goal Completed"\nwithin = "3d"\n'
+
+
+def test_the_topic_s_newest_records_are_the_figures_of_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Setup: two partitions, every batch by a processor made anew, events that cannot be applied among them, and those
+    of the other partition. Rule: the newest record of a key is the store's block; with the day that is not over they
+    are what a file of the partition's events gives; and a block is told once a day at most."""
+    values = [event.value for event in Simulation(Settings(customers=60, days=40, seed=5)).events()]
+    events = [event for value in values if isinstance(event := decode(value, (), None), Event)]
+    both = shared(DECLARED)
+    for number in (0, 1):
+        mine = [e for e in events if e.name != BROKEN and partition_of(e.customer.encode(), 2) == number]
+        log = ExperienceLog(both.definition, both.scorer)
+        for _ in log.read(mine):
+            pass
+        expected = log.sums()
+        with monkeypatch.context() as patch:
+            break_on(patch, BROKEN)
+            store, newest, told = Store(), dict[bytes, bytes](), 0
+            records: list[Any] = [Record(offset, value, partition=number) for offset, value in enumerate(values)]
+            state = None
+            for start in range(0, len(records), BATCH):
+                processor = EventProcessor(both, number, store, state)
+                for effects in run(processor, store, records[start : start + BATCH]):
+                    blocks = [o for o in of(effects, "churn-metrics") if o.key.startswith(METRIC_PREFIX)]
+                    assert all(output.partition == number for output in blocks)
+                    told += len(blocks)
+                    newest.update((output.key, output.value) for output in blocks)
+                    state = effects.state
+        stored = {key: value for key, value in store.records.items() if is_block(key)}
+        assert newest == {metric_key(number, key): metric_value(number, key, value) for key, value in stored.items()}
+        assert told <= 40 * len(newest)
+        published: Sums = {}
+        for value in newest.values():
+            add(published, *read_metric(value))
+        for name, amounts in msgspec.msgpack.decode(store.records[EXPERIENCE])[2].items():
+            kind, month, plan = name.split(" ", 2)
+            add(
+                published,
+                type(next(iter(published)))(kind, int(month), plan),
+                {k: tuple(v) for k, v in amounts.items()},
+            )
+        report, by_file = build(published, "plan"), build(expected, "plan")
+        assert report is not None
+        assert by_file is not None
+        assert report.whole.all.labels > 50
+        assert report.whole.goals[0].customers > 5
+        assert as_data(report) == as_data(by_file)
