@@ -32,7 +32,7 @@ from models.detractor import Detraction, detraction, kinds_of
 from models.feed import Feed
 from models.outlook import Outlooks
 from models.outputs import Context, ScoredBatch, alert_value
-from models.point import Place, Point, deadline_place
+from models.point import DECISIVE, Place, Point, deadline_place
 from models.reasons import silent
 from models.risks import Risks
 from models.store import Store, alert_key, order_hash
@@ -191,7 +191,8 @@ class AlertBook:
         """The rows of every customer who has an alert or a score that asks for one."""
         asking = {point.key for point, band in zip(ranked.points, ranked.band, strict=True) if band}
         if self._detractors:
-            asking.update(point.key for point in ranked.points if (found := self.detraction(point)) and found.fresh)
+            decisive = (point for point in ranked.points if point.trigger == DECISIVE)
+            asking.update(point.key for point in decisive if (found := self.detraction(point)) and found.fresh)
         rows: dict[bytes, list[int]] = {key: [] for key in sorted(alerted | asking)}
         for row, point in enumerate(ranked.points):
             if point.key in rows:

@@ -30,6 +30,8 @@ BIN_ENDS: Final = tuple(round((2 ** (n / 4) - 1) * HOUR_MS) for n in range(1, 58
 BINS: Final = len(BIN_ENDS) + 1
 
 NOT_YET, LATE, IN_TIME = range(3)
+_BEGINNINGS: Final = frozenset({"signed_up", "traits", "subscription"})
+"""Effects that may say when a customer began, or of which plan they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,17 +90,26 @@ class Goals:
     def __bool__(self) -> bool:
         return bool(self.declared)
 
+    def concern(self, profile: Profile, event: Event, effect: str) -> bool:
+        """Whether an event that is not applied yet may change what the customer contributes: few do."""
+        if event.name in self.watched and self._fitting(event):
+            return True
+        return effect in _BEGINNINGS or event.time_ms < profile.first_ms
+
+    def _fitting(self, event: Event) -> list[int]:
+        """Keys of the goals that an event reaches."""
+        name, properties = event.name, event.properties
+        return [key for goal, key, _ in self._keyed if goal.event == name and fits(goal.where, properties)]
+
     def note(self, profile: Profile, event: Event) -> bool:
         """Whether the event reached a goal, which is remembered then."""
-        hit = False
-        for goal, key, _ in self._keyed:
-            if goal.event == event.name and fits(goal.where, event.properties):
-                journey = parts.journey(profile)
-                if len(journey.reached) >= REACHED_KEPT:  # of goals that are no longer declared
-                    journey.reached = [entry for entry in journey.reached if entry[0] in self._keys]
-                reach(journey.reached, (key, event.time_ms, event.time_ms, 1))
-                hit = True
-        return hit
+        hit = self._fitting(event)
+        for key in hit:
+            journey = parts.journey(profile)
+            if len(journey.reached) >= REACHED_KEPT:  # of goals that are no longer declared
+                journey.reached = [entry for entry in journey.reached if entry[0] in self._keys]
+            reach(journey.reached, (key, event.time_ms, event.time_ms, 1))
+        return bool(hit)
 
     def contributions(self, profile: Profile) -> tuple[tuple[str, str, int, bool], ...]:
         """What the customer adds to the population's times to value, for each goal reached: (plan, label, bin, in

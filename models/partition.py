@@ -386,14 +386,15 @@ class Partition:
         buying = effect == ORDER
         if buying:
             occasions, spent = Occasions.of(profile.commerce), Spent.of(profile.commerce)
-        took = self._goals.contributions(profile) if self._goals else ()
+        moves = bool(self._goals) and self._goals.concern(profile, event, effect)
+        took = self._goals.contributions(profile) if moves else ()
         if not apply(profile, event, row):
             self._duplicates += 1
             return
         if buying:
             now, all_spent = Occasions.of(profile.commerce), Spent.of(profile.commerce)
             self._orders.append(Bought(clock_ms, occasions, now, spent, all_spent))
-        if self._goals:
+        if moves:
             self._reach(customer, event, place, clock_ms, took)
         if effect in EFFECTS:
             self.accounts.event(place, customer.key, event, effect, clock_ms)
