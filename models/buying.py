@@ -80,6 +80,7 @@ class Buying:
             bought = np.diff(self.purchases.forecast(row, ends)) * discounts
             # summed one by one, in order: the same bits on any processor
             found = float(self.purchases.alive(row)[0]), sum(bought.tolist())
-            if len(self._known) < KNOWN_MAX:
-                self._known[key] = found
+            if len(self._known) >= KNOWN_MAX:
+                self._known.clear()
+            self._known[key] = found
         return found

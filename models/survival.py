@@ -8,6 +8,7 @@ those ages say (the indirectly standardised ratio, shrunk to 1).
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping
 from functools import cached_property
@@ -41,6 +42,7 @@ class Survival:
     def __init__(self, lives: Lives, period: int, settings: ValueSettings) -> None:
         self._lives, self._period, self._settings = lives, period, settings
         self._hazards: dict[str, list[float]] = {}
+        self._logs: dict[str, list[float]] = {}  # of survival, at each age
         self._lasting: dict[tuple[str, int, float], float] = {}
 
     def hazards(self, plan: str) -> list[float]:
@@ -71,11 +73,13 @@ class Survival:
         return math.exp(self._log_survival(plan, months))
 
     def _log_survival(self, plan: str, months: float) -> float:
-        """Between whole ages the hazard is even."""
-        hazards, whole = self.hazards(plan), math.floor(months)
-        total = sum([math.log1p(-hazard) for hazard in hazards[:whole]])
-        total += math.log1p(-hazards[-1]) * max(whole - len(hazards), 0)
-        return total + (months - whole) * math.log1p(-hazards[min(whole, AGES)])
+        """Between whole ages, and after the last one, the hazard is even."""
+        logs = self._logs.get(plan)
+        if logs is None:
+            falls = [math.log1p(-hazard) for hazard in self.hazards(plan)]
+            logs = self._logs[plan] = [0.0, *itertools.accumulate(falls)]
+        whole = min(math.floor(months), AGES)
+        return logs[whole] + (months - whole) * (logs[whole + 1] - logs[whole])
 
     @cached_property
     def _plans(self) -> dict[str, Table]:

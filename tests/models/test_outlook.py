@@ -1,0 +1,96 @@
+"""What scores say of worth: read from what the partition has learned, and the same however the log is cut."""
+
+from __future__ import annotations
+
+import doctest
+
+import msgspec
+import numpy as np
+import pytest
+
+from models import outlook
+from models.buying import USUAL
+from models.event import Event
+from models.primitives import DAY_MS
+from models.scorebook import tell
+from tests.models.histories import World, event
+
+LINE_MS = 28 * DAY_MS * 714  # a line of four weeks, in 2024
+
+
+def log() -> list[Event]:
+    """Of 260 who buy and 120 who subscribe to a plan that lasts or to one that does not, over 80 days."""
+    dice, found = np.random.default_rng(2), []
+    for customer in range(260):
+        day, rate = int(dice.integers(0, 20)), dice.gamma(1.0, 0.08)
+        while day < 80:
+            at = LINE_MS + day * DAY_MS + customer * 1000
+            found.append(event("Order Completed", at, f"b{customer}", revenue=float(dice.integers(5, 90))))
+            day += 1 + int(dice.exponential(1 / max(rate, 1e-2)))
+    for customer in range(120):
+        plan, day = ("lasting", "brief")[customer % 2], int(dice.integers(0, 40))
+        at = LINE_MS + day * DAY_MS + customer
+        found.append(event("Subscription Started", at, f"s{customer}", mrr=50, plan=plan))
+        if plan == "brief":
+            found.append(event("Subscription Cancelled", at + 25 * DAY_MS, f"s{customer}"))
+        found += [event("page", at + d * DAY_MS, f"s{customer}") for d in (9, 18, 24)]
+    found += [event("Subscription Started", LINE_MS + 79 * DAY_MS, f"n{n}", mrr=50, plan=("lasting", "brief")[n])
+              for n in (0, 1)]  # fmt: skip
+    return sorted(found, key=lambda one: (one.time_ms, one.id_hash))
+
+
+LOG = log()
+
+
+def told(size: int, *, restart: bool = False) -> list[tuple[bytes, bytes | None]]:
+    """Every value of `churn-scores` in order, the log in batches."""
+    world, found = World(), []
+    for start in range(0, len(LOG), size):
+        effects = world.feed(*LOG[start : start + size])
+        values, histories = tell(world.partition.context, effects, world.store)
+        world.store.apply(histories)
+        found += [(one.customer, one.value) for one in values]
+        if restart:
+            world.restart()
+    return found
+
+
+@pytest.fixture(scope="module")
+def whole() -> list[tuple[bytes, bytes | None]]:
+    return told(len(LOG))
+
+
+def test_every_example_in_a_docstring_is_true() -> None:
+    """Rule: the figures in the docstrings are those that the code gives."""
+    found = doctest.testmod(outlook)
+    assert found.attempted
+    assert not found.failed
+
+
+@pytest.mark.parametrize(("size", "restart"), [(61, False), (450, True)])
+def test_however_the_log_is_cut_every_score_says_the_same(
+    whole: list[tuple[bytes, bytes | None]], size: int, restart: bool
+) -> None:
+    """Rule: value included, byte for byte, also when another process goes on after each batch."""
+    assert sorted(told(size, restart=restart), key=str) == sorted(whole, key=str)
+
+
+def test_a_plan_that_does_not_last_is_worth_less(whole: list[tuple[bytes, bytes | None]]) -> None:
+    """Rule: two who begin on the same day at the same price differ by what became of others on their plans."""
+    newest = {customer: msgspec.json.decode(value) for customer, value in whole if value is not None}
+    lasting, brief = newest[b"n0"], newest[b"n1"]
+    assert (lasting["customer"]["plan"], brief["customer"]["plan"]) == ("lasting", "brief")
+    ahead = {name: one["value"]["clv"] + one["value"]["clv_at_risk"] for name, one in (("l", lasting), ("b", brief))}
+    assert ahead["b"] < 0.8 * ahead["l"]
+
+
+def test_what_is_learned_holds_from_the_day_after_the_line_on() -> None:
+    """Rule: the usual parameters up to the day on which the next four weeks' first order came, then learned ones."""
+    world = World()
+    outlooks = world.feed(*LOG).outlooks
+    first = min(one.time_ms for one in LOG if one.name == "Order Completed" and one.time_ms >= LINE_MS + 28 * DAY_MS)
+    before, after = (outlooks.at(day).buying for day in (first, first + DAY_MS))
+    assert (before.purchases, before.order_value) == (USUAL, None)
+    assert after.purchases != USUAL
+    assert after.order_value is not None
+    assert after.order_value.population_mean == pytest.approx(47, rel=0.1)  # 5 to 89, all as likely
