@@ -26,6 +26,7 @@ from models.features import CATALOGUE, NAMES
 from models.goals import GoalFacts, Goals
 from models.outlook import Outlooks
 from models.point import Point
+from models.portrait import Portrait
 from models.reasons import Explanation, Reason, evidence, explain, playbook, with_reason
 from models.risks import Risks
 from models.sentences import natural
@@ -45,6 +46,16 @@ _WITHOUT: Final = b',"risks":null,"payments":null,'  # kept by a release that kn
 """What a note of an earlier release, which has no route, says of what it did not know."""
 
 
+class Lineage(NamedTuple):
+    """Where all outputs of a partition come from, and under which definition."""
+
+    definition: str
+    config: str
+    horizon_ms: int
+    topic: str | None
+    partition: int | None
+
+
 class Context(NamedTuple):
     """What all outputs of a partition have in common."""
 
@@ -55,6 +66,11 @@ class Context(NamedTuple):
     partition: int | None = None
     horizons: Horizons | None = None  # of both causes, where losses by payment have a label of their own
     goals: Goals = Goals(())  # that are declared
+
+    @property
+    def lineage(self) -> Lineage:
+        """All of it that scores quote."""
+        return Lineage(*self[:5])
 
 
 # Score history -----------------------------------------------------------------------------------------------------
@@ -110,7 +126,9 @@ class _Lineage(msgspec.Struct, gc=False):
     config: str
 
 
-class _AlertOfScore(msgspec.Struct, gc=False):
+class AlertOfScore(msgspec.Struct, gc=False):
+    """The current alert as scores carry it."""
+
     id: str
     state: str
     seq: int
@@ -126,14 +144,18 @@ _Contributions: Any = msgspec.defstruct(
 )
 
 
-class _Cause(msgspec.Struct, gc=False):
+class Cause(msgspec.Struct, gc=False):
+    """The probability of being lost by one cause within its horizon."""
+
     probability: float
     horizon_days: float
 
 
-class _Causes(msgspec.Struct, gc=False):
-    voluntary: _Cause
-    involuntary: _Cause
+class Causes(msgspec.Struct, gc=False):
+    """Both, where losses by payment have a label of their own."""
+
+    voluntary: Cause
+    involuntary: Cause
 
 
 class _ScoreValue(msgspec.Struct, gc=False):
@@ -158,13 +180,13 @@ class _ScoreValue(msgspec.Struct, gc=False):
     features: Any
     history: msgspec.Raw
     activity: Activity
-    alert: _AlertOfScore | None
+    alert: AlertOfScore | None
     value: Value
     barriers: list[str]
     experience: Experience | None
     goals: list[GoalFacts]
     route: str
-    risks: _Causes | None
+    risks: Causes | None
     payments: PaymentFacts | None
     lineage: _Lineage
 
@@ -196,7 +218,7 @@ class _Timing(msgspec.Struct, gc=False):
 
 
 class _Note(msgspec.Struct, gc=False):
-    risks: _Causes | None
+    risks: Causes | None
     payments: PaymentFacts | None
     customer: CustomerFacts
     score: _ScoreOfAlert
@@ -225,6 +247,61 @@ class _AlertHead(msgspec.Struct, gc=False):
     route: str
 
 
+class ToldScore(msgspec.Struct, array_like=True, gc=False):
+    """What is told of a score beside its features and its explanation."""
+
+    key: bytes
+    at_ms: int
+    trigger: str
+    offset: int
+    portrait: Portrait
+    probability: float
+    percentile: float
+    band: int
+    previous: float | None
+    history: bytes
+    alert: AlertOfScore | None
+    value: Value
+    goals: list[GoalFacts]
+    route: str
+    causes: Causes | None
+    ci90: tuple[float, float] | None
+
+
+class Weighed(NamedTuple):
+    """n scores, and what features added to them."""
+
+    x: Floats
+    """As scored, (n, d)."""
+    m: Floats
+    """The population's level, (n, d)."""
+    contributions: Floats
+    """To the log-odds, (n, d)."""
+    bias: Floats
+    log_odds: Floats
+    trust: float
+
+    def explained(self) -> Explained:
+        """In words."""
+        values = natural(self.x)
+        listed = values.tolist()
+        return Explained(
+            explain(self.contributions, self.bias, self.log_odds, self.x, self.m, values, listed),
+            evidence(values, self.trust),
+            listed,
+            (np.round(self.contributions, CONTRIBUTION_DIGITS) + 0.0).tolist(),
+        )
+
+
+class Explained(NamedTuple):
+    """Of n scores: why, on how much evidence, features in natural units, contributions rounded."""
+
+    found: list[Explanation]
+    evidence: list[str]
+    values: list[list[float]]
+    contributions: list[list[float]]
+
+
 class ScoredBatch:
     """Scores of a batch, explained together.
 
@@ -249,24 +326,26 @@ class ScoredBatch:
         outlooks: Outlooks,
         rows: Sequence[int] | None = None,
     ) -> None:
-        chosen = list(range(len(points)) if rows is None else rows)
+        self._chosen = chosen = list(range(len(points)) if rows is None else rows)
         self.context = context
         self._points, self._outlooks = points, outlooks
         self._place = {row: i for i, row in enumerate(chosen)}
         self._scores = scores
         self._both = scores if isinstance(scores, Risks) else None
         self._probability = scores.probability
-        x, m = x[chosen], m[chosen]
-        values = natural(x)
-        contributions = scores.contributions(chosen)
-        self._values = values.tolist()
-        self._m = m
-        self._explained = explain(
-            contributions, scores.bias(chosen), scores.log_odds[chosen], x, m, values, self._values
-        )
-        self._evidence = evidence(values, trust)
-        self._contributions = (np.round(contributions, CONTRIBUTION_DIGITS) + 0.0).tolist()
+        self._x, self._m, self._trust = x[chosen], m[chosen], trust
         self._horizon_days = context.horizon_ms / DAY_MS
+
+    @cached_property
+    def _explained(self) -> Explained:
+        return self.weighed().explained()
+
+    def weighed(self) -> Weighed:
+        """All that explaining the chosen rows needs."""
+        chosen, scores = self._chosen, self._scores
+        return Weighed(
+            self._x, self._m, scores.contributions(chosen), scores.bias(chosen), scores.log_odds[chosen], self._trust
+        )
 
     @cached_property
     def _ci90(self) -> list[tuple[float, float]]:
@@ -275,7 +354,7 @@ class ScoredBatch:
 
     def explanation(self, row: int) -> Explanation:
         """Why point `row` has its probability."""
-        return self._explained[self._place[row]]
+        return self._explained.found[self._place[row]]
 
     def ci90(self, row: int) -> tuple[float, float]:
         """90 % interval of the probability. Dear: for alerts and whoever asks."""
@@ -301,42 +380,38 @@ class ScoredBatch:
             alert: The customer's alert after this score.
             ci90: `self.ci90(row)` where it is wanted.
         """
-        i, point = self._place[row], self._points[row]
-        found, at, portrait = self._explained[i], point.at_ms, point.portrait
-        probability = float(self._probability[row])
-        return _encode(
-            _ScoreValue(
-                customer_facts(point.key[1:].decode(), portrait, at),
-                rfc3339(at),
-                point.trigger,
-                probability,
-                round(percentile, 4),
-                BANDS[band],
-                previous,
-                ci90,
-                self._horizon_days,
-                self.context.definition,
-                self._scores.model,
-                self._evidence[i],
-                found.log_odds,
-                found.bias,
-                found.rest,
-                found.raising,
-                found.protective,
-                _Contributions(*[c or _ZERO for c in self._contributions[i]]),
-                _Features(*self._values[i]),
-                msgspec.Raw(history),
-                activity(portrait, at),
-                alert_of_score(alert),
-                self._worth(point, probability),
-                barriers(portrait, at),
-                experience(portrait, self._values[i], at),
-                self.context.goals.facts(portrait.journey, portrait.first_ms),
-                self._route(row),
-                self._causes(row),
-                payment_facts(portrait.dunning, at),
-                self._lineage(point),
-            )
+        told = self.told(row, percentile, band, history, previous, alert, ci90)
+        return score_value(self.context.lineage, self._scores.model, told, self._explained, self._place[row])
+
+    def told(
+        self,
+        row: int,
+        percentile: float,
+        band: int,
+        history: bytes,
+        previous: float | None = None,
+        alert: AlertState | None = None,
+        ci90: tuple[float, float] | None = None,
+    ) -> ToldScore:
+        """What `score_value` says of point `row` beside features and explanation; the same arguments."""
+        point, probability = self._points[row], float(self._probability[row])
+        return ToldScore(
+            point.key,
+            point.at_ms,
+            point.trigger,
+            point.offset,
+            point.portrait,
+            probability,
+            percentile,
+            band,
+            previous,
+            history,
+            alert_of_score(alert),
+            self._worth(point, probability),
+            self.context.goals.facts(point.portrait.journey, point.portrait.first_ms),
+            self._route(row),
+            self._causes(row),
+            ci90,
         )
 
     def note(
@@ -354,11 +429,11 @@ class ScoredBatch:
             event_ms: The time of the event that made the point, if it is another than the point's.
             answer: A detractor's answer that stands: a reason in any case, and the first if it made the point.
         """
-        i, point = self._place[row], self._points[row]
-        found, at, portrait = self._explained[i], point.at_ms, point.portrait
+        i, point, explained = self._place[row], self._points[row], self._explained
+        found, at, portrait = explained.found[i], point.at_ms, point.portrait
         if answer is not None:
             index = NAMES.index(FEATURE_OF[answer.code])
-            found = with_reason(found, answer.code, index, self._values[i], natural(self._m[[i]])[0], answer.fresh)
+            found = with_reason(found, answer.code, index, explained.values[i], natural(self._m[[i]])[0], answer.fresh)
         probability = float(self._probability[row])
         score = _ScoreOfAlert(
             probability,
@@ -369,7 +444,7 @@ class ScoredBatch:
             self._horizon_days,
             self.context.definition,
             self._scores.model,
-            self._evidence[i],
+            explained.evidence[i],
             found.log_odds,
             found.bias,
             found.rest,
@@ -383,11 +458,11 @@ class ScoredBatch:
                 found.raising,
                 found.protective,
                 barriers(portrait, at),
-                experience(portrait, self._values[i], at),
+                experience(portrait, explained.values[i], at),
                 self._worth(point, probability),
                 _Action(playbook(found), None),
                 _Timing(rfc3339(at if event_ms is None else event_ms), rfc3339(at), point.trigger),
-                self._lineage(point),
+                _lineage(self.context.lineage, point.offset),
             )
         )
 
@@ -399,26 +474,64 @@ class ScoredBatch:
         """Who takes it up; without a label of losses by payment always those who see to customers."""
         return route_of(self._both is not None and bool(self._both.billing[row]))
 
-    def _causes(self, row: int) -> _Causes | None:
+    def _causes(self, row: int) -> Causes | None:
         both, horizons = self._both, self.context.horizons
         if both is None or horizons is None:
             return None
-        return _Causes(
-            _Cause(float(both.voluntary.probability[row]), horizons.voluntary_ms / DAY_MS),
-            _Cause(float(both.involuntary.probability[row]), horizons.involuntary_ms / DAY_MS),
+        return Causes(
+            Cause(float(both.voluntary.probability[row]), horizons.voluntary_ms / DAY_MS),
+            Cause(float(both.involuntary.probability[row]), horizons.involuntary_ms / DAY_MS),
         )
 
-    def _lineage(self, point: Point) -> _Lineage:
-        context = self.context
-        offset = point.offset if point.offset >= 0 else None
-        return _Lineage(context.topic, context.partition, offset, CATALOGUE, context.config)
+
+def _lineage(context: Lineage, offset: int) -> _Lineage:
+    return _Lineage(context.topic, context.partition, offset if offset >= 0 else None, CATALOGUE, context.config)
 
 
-def alert_of_score(alert: AlertState | None) -> _AlertOfScore | None:
+def score_value(context: Lineage, model: str, told: ToldScore, explained: Explained, i: int) -> bytes:
+    """The `churn-scores` value of a score, which stands in row `i` of what was explained."""
+    found, at, portrait, values = explained.found[i], told.at_ms, told.portrait, explained.values[i]
+    return _encode(
+        _ScoreValue(
+            customer_facts(told.key[1:].decode(), portrait, at),
+            rfc3339(at),
+            told.trigger,
+            told.probability,
+            round(told.percentile, 4),
+            BANDS[told.band],
+            told.previous,
+            told.ci90,
+            context.horizon_ms / DAY_MS,
+            context.definition,
+            model,
+            explained.evidence[i],
+            found.log_odds,
+            found.bias,
+            found.rest,
+            found.raising,
+            found.protective,
+            _Contributions(*[c or _ZERO for c in explained.contributions[i]]),
+            _Features(*values),
+            msgspec.Raw(told.history),
+            activity(portrait, at),
+            told.alert,
+            told.value,
+            barriers(portrait, at),
+            experience(portrait, values, at),
+            told.goals,
+            told.route,
+            told.causes,
+            payment_facts(portrait.dunning, at),
+            _lineage(context, told.offset),
+        )
+    )
+
+
+def alert_of_score(alert: AlertState | None) -> AlertOfScore | None:
     """The current alert as scores carry it; None while nobody has been told."""
     if alert is None or not alert.seq:
         return None
-    return _AlertOfScore(
+    return AlertOfScore(
         alert.alert_id, STATES[alert.phase], alert.seq, BANDS[alert.band], rfc3339(alert.since_ms)
     )  # fmt: skip
 

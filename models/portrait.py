@@ -12,7 +12,7 @@ from models.profile import Commerce, Identity, Journey, Profile, Subscription, V
 ENGAGED = COUNTER_INDEX["engaged"]
 
 
-class Portrait(msgspec.Struct, gc=False):
+class Portrait(msgspec.Struct, array_like=True, gc=False):
     """Taken of a profile while a batch is applied, because which scores are told is known only when all are scored.
 
     Parts are those of the profile itself: whoever changes one afterwards gives the profile one of its own first

@@ -9,9 +9,13 @@ from typing import Final, NamedTuple
 from models.outputs import HISTORY_BYTES, Context, ScoredBatch, remember, remember_text, spelled
 from models.partition import Effects
 from models.store import Store, history_key
+from models.telling import Telling
 
-CHUNK_ROWS: Final = 128  # explained together; some hundred numbers of each are objects meanwhile, and fit into a cache
 HISTORIES_KEPT: Final = 20_000  # between batches, some 1.2 KB each: whoever is told of again soon needs no reading
+
+
+Histories = dict[bytes, bytes | None]
+"""By their keys, as they are to be stored."""
 
 
 class Told(NamedTuple):
@@ -19,6 +23,25 @@ class Told(NamedTuple):
 
     customer: bytes
     value: bytes | None
+
+
+class Pages(NamedTuple):
+    """A batch of the book.
+
+    Attributes:
+        customers: Of whom something is told, in order; False: that nothing is kept of them any more.
+        tellings: What says the values of the others.
+        histories: To store.
+    """
+
+    customers: list[tuple[bytes, bool]]
+    tellings: list[Telling]
+    histories: Histories
+
+    def told(self, values: list[bytes]) -> list[Told]:
+        """With the values, one for each score of `tellings`."""
+        said = iter(values)
+        return [Told(customer, next(said) if known else None) for customer, known in self.customers]
 
 
 class _History(NamedTuple):
@@ -29,8 +52,6 @@ class _History(NamedTuple):
 
 
 _NONE: Final = _History(b"", spelled(b""))
-Histories = dict[bytes, bytes | None]
-"""By their keys, as they are to be stored."""
 
 
 class ScoreBook:
@@ -50,39 +71,44 @@ class ScoreBook:
 
     def tell(self, effects: Effects) -> tuple[list[Told], Histories]:
         """The values of a batch in order, and the histories to store with its changes."""
+        pages = self.prepare(effects)
+        values = [value for telling in pages.tellings for value in telling.values()]
+        return pages.told(values), pages.histories
+
+    def prepare(self, effects: Effects) -> Pages:
+        """Of a batch all but the values, which are dear and can be said elsewhere."""
         rows, points = effects.told, effects.points
         if not rows and not effects.forgotten:
-            return [], {}
+            return Pages([], [], {})
         keys = [history_key(points[row].key) for row in rows]
         histories = self._take(keys)
-        told: list[Told] = []
+        customers: list[tuple[bytes, bool]] = []
         gone = deque(effects.forgotten)
 
         def forget() -> None:
             key = gone.popleft().key
             histories[history_key(key)] = _NONE
-            told.append(Told(key[1:], None))
+            customers.append((key[1:], False))
 
-        probabilities, percentiles = effects.scores.probability[rows].tolist(), effects.percentile[rows].tolist()
-        for place, (row, key) in enumerate(zip(rows, keys, strict=True)):
-            if place % CHUNK_ROWS == 0:
-                chunk = rows[place : place + CHUNK_ROWS]
-                x, m, scores, trust = effects.x, effects.m, effects.scores, effects.trust
-                batch = ScoredBatch(self._context, points, x, m, scores, trust, effects.outlooks, chunk)
-            point, probability = points[row], probabilities[place]
+        scores, trust = effects.scores, effects.trust
+        batch = ScoredBatch(self._context, points, effects.x, effects.m, scores, trust, effects.outlooks, rows)
+        told = []
+        probabilities, percentiles = scores.probability[rows].tolist(), effects.percentile[rows].tolist()
+        for row, key, probability, percentile in zip(rows, keys, probabilities, percentiles, strict=True):
+            point = points[row]
             while gone and gone[0].place < point.place:
                 forget()
             record, text = histories[key]
             text = remember_text(text, len(record) == HISTORY_BYTES, point.at_ms, probability)
             histories[key] = _History(remember(record, point.at_ms, probability), text)
-            value = batch.score_value(
-                row, percentiles[place], effects.band[row], text, effects.previous[row], effects.alert_after.get(row)
-            )
-            told.append(Told(point.key[1:], value))
+            alert = effects.alert_after.get(row)
+            told.append(batch.told(row, percentile, effects.band[row], text, effects.previous[row], alert))
+            customers.append((point.key[1:], True))
         while gone:
             forget()
         self._keep(histories)
-        return told, {key: history.record or None for key, history in histories.items()}
+        tellings = Telling.of(batch, scores.model, told)
+        return Pages(customers, tellings, {key: history.record or None for key, history in histories.items()})
 
     def _take(self, keys: list[bytes]) -> dict[bytes, _History]:
         """The histories of these keys; what is taken is no longer kept."""

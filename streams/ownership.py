@@ -17,6 +17,7 @@ from aiokafka.errors import KafkaError
 
 from streams import tally
 from streams.errors import ConfigurationError, Fenced, InputLost, OwnershipLost, TopicMismatch
+from streams.explainer import Explainer
 from streams.failpoints import FAILPOINT, failpoint
 from streams.logs import get_logger
 from streams.partition import Inputs, Partition, Progress
@@ -87,6 +88,7 @@ class Ownership:
         rebalances: assignments by the group.
         given_up: batches that were, by why.
         failed: done with the error that must end the worker.
+        explainer: whom processors leave outputs to, if they do.
 
     A partition that is revoked finishes its batch within five seconds or gives it up. If it comes back in the next
     assignment its state is kept: should another owner have had it in between, the first transaction is fenced,
@@ -108,6 +110,7 @@ class Ownership:
         self._factory = factory
         self._inputs = inputs
         self._turns = Turns()
+        self.explainer: Explainer | None = None
         self._running: dict[int, asyncio.Task[None]] = {}
         self._losses: dict[int, int] = {}
         self._last: dict[int, int] = {}
@@ -289,6 +292,7 @@ class Ownership:
                     factory=self._factory,
                     inputs=self._inputs,
                     turns=self._turns,
+                    explainer=self.explainer,
                 )
                 progress = self.owned[number].progress
                 progress.lost_input, progress.counts = lost, stores[number].counts

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from streams.errors import ChurnSignalsError
+from streams.explainer import Explainer, ExplainerLost
 from streams.failpoints import FAILPOINT, failpoint
 from streams.latency import Latency
 from streams.logs import get_logger
@@ -138,6 +139,7 @@ class Partition:
         factory: ProcessorFactory,
         inputs: Inputs,
         turns: Turns,
+        explainer: Explainer | None = None,
     ) -> None:
         self.number = number
         self.producer = producer
@@ -148,11 +150,15 @@ class Partition:
         self._clock = clock
         self._inputs = inputs
         self._turns = turns
+        self._explainer = explainer
         self._live = clock == "wall" or (clock == "auto" and recovered is not None and recovered.live)
         self.progress.live = self._live
         self._birth = recovered.birth if recovered is not None else os.urandom(_BIRTH_BYTES)
         self._processor: Processor = factory(number, store, recovered.state if recovered is not None else None)
         self._unsettled_until_ms: Callable[[], int | None] = getattr(self._processor, "unsettled_until_ms", _never)
+        self._again: Callable[[Sequence[Record], int | None], Effects] = getattr(
+            self._processor, "again", self._processor.process
+        )
         self._waiting: deque[Batch] = deque()
         self._arrived = asyncio.Event()
         self._stopping = False
@@ -261,6 +267,7 @@ class Partition:
                 if not computed.anything:
                     said = f"partition {self.number}: the processor neither consumes nor changes anything"
                     raise ChurnSignalsError(said)
+                computed = await self._explained(computed, records, end)
                 await self._commit(computed)
                 records = records[computed.consumed :]
                 if not records:
@@ -279,7 +286,7 @@ class Partition:
         async with self._turns:
             computed = await self._compute((), self.position)
         if computed.anything:
-            await self._commit(computed)
+            await self._commit(await self._explained(computed, (), self.position))
         else:
             self._not_before = time.monotonic() + _IDLE_RETRY_S
 
@@ -301,17 +308,35 @@ class Partition:
             end = taken[-1].next
         return taken
 
-    async def _compute(self, records: Sequence[Record], next_offset: int) -> _Computed:
+    async def _compute(self, records: Sequence[Record], next_offset: int, *, again: bool = False) -> _Computed:
         """What records, or deadlines without any, cause; when it is our turn."""
         progress = self.progress
         self._began_s = time.monotonic()
         now_ms = int(time.time() * 1000) if self._live and progress.caught_up else None
-        effects = await self._turns.compute(self._processor.process, records, now_ms)
+        process = self._again if again else self._processor.process
+        effects = await self._turns.compute(process, records, now_ms)
         consumed = len(records) if effects.consumed is None else effects.consumed
         if consumed < len(records):
             next_offset = records[consumed].offset
         self._find_out_if_live(records[:consumed])
         return _Computed(effects, consumed, next_offset)
+
+    async def _explained(self, computed: _Computed, records: Sequence[Record], next_offset: int) -> _Computed:
+        """With the outputs that were left to another process, while which other partitions compute."""
+        deferred = computed.effects.deferred
+        if deferred is None:
+            return computed
+        assert self._explainer is not None
+        watch = Stopwatch(computed.effects.tally)
+        try:
+            answers = await self._explainer.ask(deferred.questions)
+        except ExplainerLost as lost:
+            log.warning("%s: the worker explains it itself", lost)
+            async with self._turns:
+                return await self._compute(records, next_offset, again=True)
+        computed.effects.outputs += deferred.outputs(answers)
+        watch("explain")
+        return computed
 
     async def _commit(self, computed: _Computed) -> None:
         """One transaction; then the local store, then the processor is told."""

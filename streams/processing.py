@@ -50,6 +50,17 @@ class Output(NamedTuple):
     timestamp_ms: int | None = None
 
 
+class Deferred(Protocol):
+    """Outputs that another process can say (`streams.explainer`)."""
+
+    @property
+    def questions(self) -> list[bytes]:
+        """What it is asked."""
+
+    def outputs(self, answers: list[bytes]) -> list[Output]:
+        """What comes of its answers."""
+
+
 @dataclass(slots=True)
 class Effects:
     """Everything that a batch causes; it becomes visible together with the position, or not at all.
@@ -61,6 +72,7 @@ class Effects:
         consumed: how many of the records were applied, None for all. The rest is handed over again: this is
             how a processor bounds the due work of one transaction.
         tally: what came of it, for metrics only.
+        deferred: outputs that are still to be said; None for none.
     """
 
     outputs: list[Output] = field(default_factory=list)
@@ -68,6 +80,7 @@ class Effects:
     state: bytes = b""
     consumed: int | None = None
     tally: Tally = field(default_factory=Tally)
+    deferred: Deferred | None = None
 
 
 class Store(Protocol):
@@ -89,7 +102,8 @@ class Processor(Protocol):
     An optional attribute or method-free property `newest_event_ms` (int or None) tells the engine the partition's
     event clock, from which it finds out whether the input is live; without it record timestamps are taken. An optional
     method `unsettled_until_ms` tells when, on the wall clock, to call it without records even in a replay; None for
-    never.
+    never. One that defers outputs has a method `again`, as `process`, which defers none: it is called with the same
+    records when nobody answers.
     """
 
     def process(self, records: Sequence[Record], now_ms: int | None) -> Effects:

@@ -28,10 +28,11 @@ from models.point import SNAPSHOT
 from models.profile import ProfileError
 from models.published_sums import published
 from models.rejected import Rejected
-from models.scorebook import ScoreBook
+from models.scorebook import Pages, ScoreBook
 from models.scoring import Scorer
 from models.snapshot import SnapshotError
 from models.space import FeatureSpace
+from models.telling import write
 from streams import tally as outcomes
 from streams.dead_letters import MISROUTED, PROCESSING_ERROR, dead_letter
 from streams.errors import ChurnSignalsError, ConfigurationError, FormatMismatch
@@ -58,6 +59,8 @@ KAFKA_LIMIT_BYTES = 1_048_588
 # not take would stop the worker, and every worker after it.
 MARK_BYTES = 1_024
 
+# Scores of a batch that are worth handing to another process: asking costs as much as saying ten.
+DEFERRED_MIN = 16
 # Deadlines of one transaction: some 0.3 s of scoring, far from the transaction's timeout.
 DUE_MAX = 5_000
 # murmur2 in pure Python costs 5 us a key: customers that are known to be at home here, some 100 bytes each.
@@ -86,6 +89,10 @@ def _wall_ms() -> int:
     return int(time.time() * 1000)
 
 
+def _never() -> bool:
+    return False
+
+
 class Shared:
     """What the partitions of a worker have in common, the newest model's scorer among it.
 
@@ -95,6 +102,9 @@ class Shared:
         partitions: how many the events topic has.
         limit_bytes: the largest record that the events topic takes.
         wall_ms: the clock, which only tells when a record was received, and when to tell the accounting's sums.
+
+    Attributes:
+        explained_elsewhere: whether scores may be left to be explained by another process now.
     """
 
     def __init__(
@@ -116,6 +126,7 @@ class Shared:
         self.labels = name_of(LABELS, settings)
         self.metrics = name_of(METRICS, settings)
         self.model = settings.model_name
+        self.explained_elsewhere: Callable[[], bool] = _never
         self.scorer: Scorer = Model(SPACE).scorer()  # answers until there is a snapshot
         self.snapshot: Snapshot | None = None
 
@@ -177,6 +188,14 @@ class EventProcessor:
 
     def process(self, records: Sequence[Record], now_ms: int | None) -> Effects:
         """Decode, refuse, forward, apply, score, tell; see `streams.processing.Processor`."""
+        return self._process(records, now_ms, defer=self._shared.explained_elsewhere())
+
+    def again(self, records: Sequence[Record], now_ms: int | None) -> Effects:
+        """The same from where the last commit ended, and nothing is left to others."""
+        self._fold = self._fresh()
+        return self._process(records, now_ms, defer=False)
+
+    def _process(self, records: Sequence[Record], now_ms: int | None, *, defer: bool) -> Effects:
         tally = Tally()
         watch = Stopwatch(tally)
         ours, leaving = self._read(records)
@@ -186,7 +205,7 @@ class EventProcessor:
         if settle := not (records and 0 < wait_ms <= SUMS_EVERY_MS):  # more: the clock was set back
             self._settle_at_ms = self._shared.wall_ms() + SUMS_EVERY_MS
         try:
-            effects = self._fold.apply(ours.entries[:count], until_ms, tally, watch, settle=settle)
+            effects = self._fold.apply(ours.entries[:count], until_ms, tally, watch, settle=settle, defer=defer)
         except (ChurnSignalsError, ProfileError):
             raise  # what was stored cannot be read, which is no event's fault
         except Exception as error:
@@ -348,6 +367,22 @@ class EventProcessor:
         return _Leaving(place, dead, outcomes.FAILED, PROCESSING_ERROR)
 
 
+class _Said:
+    """The scores of a batch that readers are told of; see `streams.processing.Deferred`."""
+
+    def __init__(self, pages: Pages, topic: str, number: int) -> None:
+        self._pages, self._topic, self._number = pages, topic, number
+        self.questions: list[bytes] = []
+
+    def ask(self) -> None:
+        """Write what another process is asked: done where it is computed, not on the event loop."""
+        self.questions = [write(telling) for telling in self._pages.tellings]
+
+    def outputs(self, answers: list[bytes]) -> list[Output]:
+        topic, number = self._topic, self._number
+        return [Output(topic, number, customer, value) for customer, value in self._pages.told(answers)]
+
+
 class _Fold:
     """The pure part: the customers of one partition, as of a state."""
 
@@ -377,18 +412,24 @@ class _Fold:
         watch: Stopwatch | None = None,
         *,
         settle: bool = True,
+        defer: bool = False,
     ) -> Effects:
         shared, number = self._shared, self._number
         self._partition.scorer = shared.scorer
         if watch is not None:
             self._partition.stage_ended = watch
         found = self._partition.process(entries, until_ms, settle=settle)
-        told, histories = self._book.tell(found)
+        pages, deferred = self._book.prepare(found), None
         outputs = [
             Output(shared.alerts, number, a.customer, a.value, alert_headers(a.event, a.customer.decode()))
             for a in found.alerts
         ]
-        outputs += [Output(shared.scores, number, customer, value) for customer, value in told]
+        said = _Said(pages, shared.scores, number)
+        if defer and len(found.told) >= DEFERRED_MIN:
+            said.ask()
+            deferred = said
+        else:
+            outputs += said.outputs([value for telling in pages.tellings for value in telling.values()])
         outputs += [Output(shared.labels, 0, e.customer.encode(), label_value(e)) for e in found.examples]
         outputs += [Output(shared.metrics, number, key, value) for key, value in published(number, found.changes)]
         outputs += [
@@ -402,7 +443,7 @@ class _Fold:
             count_fold(tally, found, len(entries))
             if tally.counts["scores", SNAPSHOT]:  # what moves the population's level
                 tally.drift = shared.scorer.drift(found.m[-1])
-        return Effects(outputs, {**found.changes, **histories}, _encode_state(state))
+        return Effects(outputs, {**found.changes, **pages.histories}, _encode_state(state), deferred=deferred)
 
 
 def _read_state(data: bytes, definition: ChurnDefinition, number: int) -> _State:

@@ -126,6 +126,11 @@ class Settings:
     console_hosts: str = _setting(
         "", "Host names under which the console may be asked, besides addresses and localhost.", unit="comma separated"
     )
+    explain_process: str = _setting(
+        "auto",
+        "Whether a worker has scores explained by a process of its own, on another core; auto: if there is one.",
+        choices=("auto", "on", "off"),
+    )
     http_host: str = _setting(
         "127.0.0.1", "Where a worker, trainer or `notify` answers /healthz, /readyz and /metrics.", unit="address"
     )

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 APPLIED, DUPLICATE, REJECTED, FORWARDED, FAILED = OUTCOMES = ("applied", "duplicate", "rejected", "forwarded", "failed")
-STAGES: Final = ("decode", "read", "apply", "score", "decide", "encode", "transaction", "store")
+STAGES: Final = ("decode", "read", "apply", "score", "decide", "encode", "explain", "transaction", "store")
 # Why a batch was given up; it is applied again after the next takeover.
 FENCED, UNKNOWN, REVOKED, DAMAGED, BROKER = LOSSES = ("fenced", "unknown_outcome", "revoked", "store_damaged", "broker")
 

@@ -11,6 +11,7 @@ import uvloop
 from aiokafka.errors import KafkaError
 
 from streams.errors import ChurnSignalsError
+from streams.explainer import Explainer
 from streams.faust_private import BatchSchema, EngineApp
 from streams.health import Check
 from streams.logs import get_logger, left_behind
@@ -33,6 +34,7 @@ class Worker:
         settings: of the process.
         factory: makes the processor of a partition, after its recovery.
         on_snapshot: told the newest model before any partition is taken over, and every newer one between batches.
+        explainer: whom processors leave outputs to; stopped with the worker.
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class Worker:
         settings: Settings,
         factory: ProcessorFactory,
         on_snapshot: Callable[[Snapshot], None] | None = None,
+        explainer: Explainer | None = None,
     ) -> None:
         self.settings = settings
         self.models = ModelReader(settings, on_snapshot) if on_snapshot is not None else None
@@ -49,6 +52,7 @@ class Worker:
         events = self.app.topic(name_of(EVENTS, settings), schema=BatchSchema())
         names = Names("worker", name_of(EVENTS, settings), name_of(CHANGELOG, settings))
         self.ownership = self.app.ownership = Ownership(settings, names, factory, self.app.consumer)
+        self.ownership.explainer = explainer
 
         @self.app.agent(events)
         async def apply_events(fetches: object) -> None:
@@ -106,6 +110,8 @@ class Worker:
         if self.models is not None:
             await self.models.stop()
         await self.app.stop()
+        if self.ownership.explainer is not None:
+            await self.ownership.explainer.stop()
 
 
 def run_until_signal(main: Callable[[asyncio.Event], Awaitable[None]]) -> int:

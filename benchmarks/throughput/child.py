@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import itertools
 import os
 import subprocess
 import threading
@@ -21,7 +22,7 @@ class Failed(Exception):
 
 
 class CpuTrace:
-    """CPU seconds of a process over time, sampled by a thread."""
+    """CPU seconds of a process and its children over time, sampled by a thread."""
 
     def __init__(self, pid: int) -> None:
         self.peak_bytes = 0
@@ -55,18 +56,28 @@ class CpuTrace:
         return self._spent[i - 1] + share * (self._spent[i] - self._spent[i - 1])
 
     def _run(self) -> None:
-        process = Path(f"/proc/{self._pid}")
+        known: dict[int, tuple[int, int]] = {}  # ticks and peak of each, of those that have ended too
         while not self._end.is_set():
             try:
-                fields = (process / "stat").read_text().rpartition(")")[2].split()
-                status = (process / "status").read_text()
+                started = [each.read_text().split() for each in Path(f"/proc/{self._pid}/task").glob("*/children")]
+                for pid in (self._pid, *map(int, itertools.chain.from_iterable(started))):
+                    known[pid] = _ticks_and_peak(pid)
             except OSError:
-                return
+                if not Path(f"/proc/{self._pid}/stat").exists():
+                    return
             self._times.append(time.time())
-            self._spent.append((int(fields[11]) + int(fields[12])) / _TICKS_PER_S)
-            if "VmHWM:" in status:
-                self.peak_bytes = int(status.partition("VmHWM:")[2].split()[0]) * 1024
+            self._spent.append(sum(ticks for ticks, _ in known.values()) / _TICKS_PER_S)
+            self.peak_bytes = sum(peak for _, peak in known.values())
             self._end.wait(_SAMPLE_EVERY_S)
+
+
+def _ticks_and_peak(pid: int) -> tuple[int, int]:
+    """CPU time so far in ticks, and peak resident memory in bytes."""
+    process = Path(f"/proc/{pid}")
+    fields = (process / "stat").read_text().rpartition(")")[2].split()
+    status = (process / "status").read_text()
+    peak = int(status.partition("VmHWM:")[2].split()[0]) * 1024 if "VmHWM:" in status else 0
+    return int(fields[11]) + int(fields[12]), peak
 
 
 class Child:

@@ -22,7 +22,8 @@ import streams.processor
 import streams.store
 import streams.transactions
 from benchmarks.throughput.stopwatch import Renamed, Stopwatch
-from streams.turns import THREAD
+from streams import explainer as explaining
+from streams import turns as computing
 
 # Called for every event or customer: one clock in so many calls is enough, and costs less than what it measures.
 _EVERY = 16
@@ -145,8 +146,8 @@ class Report:
             self.events += len(records) if effects.consumed is None else effects.consumed
             return effects
 
-        def folded(*args: Any) -> Any:
-            effects = fold(*args)
+        def folded(*args: Any, **how: Any) -> Any:
+            effects = fold(*args, **how)
             self.points += len(effects.points)
             return effects
 
@@ -180,15 +181,19 @@ class Report:
 
 
 def threads_s() -> dict[str, float]:
-    """CPU seconds of every thread of this process, by a name of its role and its number."""
+    """CPU seconds of every thread of this process and of its children, by a name of its role and its number."""
     roles = {thread.native_id: "consumer" for thread in threading.enumerate()}
-    roles |= {thread.native_id: THREAD for thread in threading.enumerate() if thread.name.startswith(THREAD)}
+    for name in (computing.THREAD, explaining.THREAD):
+        roles |= {thread.native_id: name for thread in threading.enumerate() if thread.name.startswith(name)}
     roles[threading.main_thread().native_id] = "main"
     found = {}
     for task in Path("/proc/self/task").iterdir():
         number = int(task.name)
         nanoseconds = int((task / "schedstat").read_text().split()[0])
         found[f"{roles.get(number, 'native')}/{number}"] = nanoseconds / 1e9
+        for child in (task / "children").read_text().split():
+            spent = sum(int(each.read_text().split()[0]) for each in Path(f"/proc/{child}/task").glob("*/schedstat"))
+            found[f"explainer/{child}"] = spent / 1e9
     return found
 
 

@@ -14,6 +14,14 @@ from benchmarks.throughput.figures import (
     of_bare_in_cpu_time,
 )
 
+# Threads and processes beside those that stages are of, and what they do.
+_BESIDE = {
+    "consumer": "consumer's thread: fetch",
+    "native": "RocksDB's and numpy's threads",
+    "explaining": "thread that asks for explanations",
+    "explainer": "process that explains scores",
+}
+
 _COLUMNS = f"{'':<48}{'events/s':>10}{'min':>9}{'max':>9}{'us/event':>10}{'CPU us':>9}{'broker':>8}{'MiB':>6}"
 
 
@@ -53,13 +61,12 @@ def _contenders(rows: Sequence[Mapping[str, Any]], left_out: Mapping[str, str]) 
 
 def _stages(stages: Mapping[str, Any]) -> Iterator[str]:
     main, threads = stages["us_per_event"], stages["threads_us_per_event"]
-    total = sum(main.values()) + sum(threads.get(role, 0.0) for role in ("consumer", "native"))
+    total = sum(main.values()) + sum(threads.get(role, 0.0) for role in _BESIDE)
     yield (
         f"(c) by stage, CPU us an event, from a repetition of its own with clocks in it"
         f" ({stages['transactions']} transactions, {stages['points_per_event']:.2f} scoring points an event)"
     )
-    rows = [*main.items(), ("consumer's thread: fetch", threads.get("consumer", 0.0))]
-    rows.append(("RocksDB's and numpy's threads", threads.get("native", 0.0)))
+    rows = [*main.items(), *((label, threads[role]) for role, label in _BESIDE.items() if role in threads)]
     for stage, us in rows:
         yield f"  {stage:<34}{us:>8.2f}{100 * us / total:>7.1f} %"
     yield f"  {'all':<34}{total:>8.2f}"

@@ -21,6 +21,7 @@ def worker(config: Path | None) -> None:
 
     Ends with 0 when it is told to stop, and with 75 when another process took over: start it again.
     """
+    from streams.explainer import Explainer, explains_elsewhere
     from streams.garbage import collect_seldom
     from streams.logs import configure, exit_now
     from streams.monitor import monitored
@@ -39,7 +40,11 @@ def worker(config: Path | None) -> None:
             found = await verify_topics(settings)
             events = found[name_of(EVENTS, settings)]
             shared = Shared(settings, definition, events.partitions, events.limit_bytes)
-            running = Worker(settings, shared.factory, shared.on_snapshot)
+            explainer = Explainer() if explains_elsewhere(settings) else None
+            if explainer is not None:
+                shared.explained_elsewhere = explainer.available
+                explainer.available()  # it starts while topics are checked
+            running = Worker(settings, shared.factory, shared.on_snapshot, explainer)
             monitor.watch_worker(running, shared)
             await running.run(stop)
 
