@@ -17,6 +17,8 @@ OUTLOOK: Final = b"v"
 """The key of how long the partition's subscriptions have lasted (`models.outlook`)."""
 EXPERIENCE: Final = b"e"
 """First byte of the sums of satisfaction, barriers and goals (`models.experience_sums`); alone, those of a day."""
+OF_PARTITION: Final = (SUMS, OUTLOOK, EXPERIENCE)
+"""First bytes of the keys whose records are the partition's and no customer's."""
 TIMED: Final = (PROFILE, ALERT)
 """First bytes of the keys whose records start with the time they are due: 8 bytes, big endian."""
 

@@ -193,6 +193,7 @@ class EventProcessor:
     def again(self, records: Sequence[Record], now_ms: int | None) -> Effects:
         """The same from where the last commit ended, and nothing is left to others."""
         self._fold = self._fresh()
+        self._settle_at_ms = 0  # what was to be told is told now
         return self._process(records, now_ms, defer=False)
 
     def _process(self, records: Sequence[Record], now_ms: int | None, *, defer: bool) -> Effects:

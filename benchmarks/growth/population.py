@@ -13,7 +13,7 @@ from benchmarks.throughput import world
 from models.backtest import MemoryStore
 from models.duration import rfc3339
 from models.primitives import DAY_MS
-from models.store import PROFILE, SUMS
+from models.store import OF_PARTITION, PROFILE
 from streams.model_reader import Snapshot
 from streams.partitioner import partition_of
 from streams.processor import EventProcessor, Shared
@@ -106,7 +106,7 @@ def sampled(model: bytes, customers: int = SAMPLES, events: int = _SAMPLE_EVENTS
     length = len(name_of(0))
     shared: Changes = {}
     for key, value in store.records.items():
-        if key[:1] == SUMS:
+        if key[:1] in OF_PARTITION:
             shared[key] = value
             continue
         samples[places[key[1 : 1 + length]]].append((key[:1], key[1 + length :], value))

@@ -67,7 +67,7 @@ class CpuTrace:
                     return
             self._times.append(time.time())
             self._spent.append(sum(ticks for ticks, _ in known.values()) / _TICKS_PER_S)
-            self.peak_bytes = sum(peak for _, peak in known.values())
+            self.peak_bytes = max(self.peak_bytes, sum(peak for _, peak in known.values()))
             self._end.wait(_SAMPLE_EVERY_S)
 
 

@@ -71,6 +71,7 @@ _KINDS = {
     b"a": "alerts",
     b"r": "contracts",
     b"m": "sums of the accounting",
+    b"v": "lifetimes",
     b"\x00": "positions",
 }
 

@@ -12,6 +12,7 @@ import pytest
 
 from streams import partition as module
 from streams.errors import ChurnSignalsError, OwnershipLost
+from streams.explainer import ExplainerLost
 from streams.partition import Partition
 from streams.position import POSITION_KEY, decode
 from streams.processing import Batch, Effects, Output
@@ -410,3 +411,54 @@ def test_a_small_transaction_waits_for_more_and_a_large_one_does_not(monkeypatch
     running(partition, body)
     assert after == [[1], [1, 3]]
     assert positions(world) == [1, 3, 8]
+
+
+class _Deferring(World):
+    """Every batch leaves one output to another process."""
+
+    asked = 0
+
+    async def commit(self, outputs: Sequence[Output], changelog: Any, changes: dict[bytes, bytes | None]) -> int:
+        self.said = [*self.__dict__.get("said", []), [output.value for output in outputs]]
+        return await super().commit(outputs, changelog, changes)
+
+    def process(self, records: Sequence[Event], now_ms: int | None) -> Effects:
+        effects = super().process(records, now_ms)
+        effects.deferred = self
+        return effects
+
+    def again(self, records: Sequence[Event], now_ms: int | None) -> Effects:
+        """As `process`, and nothing is left to others."""
+        effects = super().process(records, now_ms)
+        effects.outputs += self.outputs([b"ourselves"])
+        return effects
+
+    questions = (b"what?",)
+
+    def outputs(self, answers: list[bytes]) -> list[Output]:
+        return [Output("scores", 0, b"k", answer) for answer in answers]
+
+    async def ask(self, questions: Sequence[bytes]) -> list[bytes]:
+        """As an `Explainer`, which answers every second time."""
+        self.asked += 1
+        if self.asked % 2 == 0:
+            raise ExplainerLost("gone")
+        return [b"answered"]
+
+
+def test_what_another_process_explains_is_in_the_transaction_whoever_explains_it() -> None:
+    """Rule: nothing is committed before it is explained; if nobody answers, the batch is computed anew, in whole."""
+    world = _Deferring()
+    partition = partition_of(world)
+    partition._explainer = world  # type: ignore[assignment]
+    partition._again = world.again  # type: ignore[assignment]
+
+    async def body() -> None:
+        partition.deliver(batch(0, 3))
+        await settle()
+        partition.deliver(batch(3, 5))
+        await settle()
+
+    running(partition, body)
+    assert world.said == [[b"answered"], [b"ourselves"]]
+    assert positions(world) == [3, 5]

@@ -1,0 +1,222 @@
+"""The process that explains scores: what it says, and what becomes of it and of us when something goes wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from streams import explainer as module
+from streams.explainer import Explainer, ExplainerLost, explains_elsewhere
+from streams.processor import EventProcessor
+from streams.settings import Settings
+from tests.streams.test_processor import Record, Store, record, shared
+
+WAIT_S = 30.0
+
+
+def running(body: Callable[[Explainer], Coroutine[Any, Any, None]], *command: str) -> None:
+    async def whole() -> None:
+        explainer = Explainer(command) if command else Explainer()
+        try:
+            await body(explainer)
+        finally:
+            await explainer.stop()
+
+    asyncio.run(whole())
+
+
+async def ready(explainer: Explainer) -> int:
+    """Wait for it; returns its number."""
+    until = time.monotonic() + WAIT_S
+    while not explainer.available():
+        assert time.monotonic() < until
+        await asyncio.sleep(0.02)
+    assert explainer._process is not None
+    return explainer._process.pid
+
+
+def gone(pid: int) -> bool:
+    """Not there, or only for its parent to ask how it ended."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
+
+
+async def ended(pid: int) -> None:
+    until = time.monotonic() + WAIT_S
+    while not gone(pid):
+        assert time.monotonic() < until
+        await asyncio.sleep(0.02)
+
+
+def events(count: int = 40) -> list[Record]:
+    return [record(n, customer=f"here-{n % 7}", at_ms=1_704_067_200_000 + n * 7_200_000) for n in range(count)]
+
+
+def processors(monkeypatch: pytest.MonkeyPatch) -> tuple[EventProcessor, EventProcessor]:
+    """One that leaves scores to another process, and one that does not."""
+    monkeypatch.setattr("streams.processor.DEFERRED_MIN", 1)
+    monkeypatch.setattr("streams.processor.partition_of", lambda *_: 0)
+    leaving, alone = shared(), shared()
+    leaving.explained_elsewhere = lambda: True
+    return EventProcessor(leaving, 0, Store(), None), EventProcessor(alone, 0, Store(), None)
+
+
+def test_what_the_process_says_is_what_the_worker_would_have_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rule: outputs do not depend on who explains them."""
+    processor, alone = processors(monkeypatch)
+
+    async def body(explainer: Explainer) -> None:
+        await ready(explainer)
+        effects, whole = processor.process(events(), None), alone.process(events(), None)
+        assert effects.deferred is not None
+        assert whole.deferred is None
+        said = effects.deferred.outputs(await explainer.ask(effects.deferred.questions))
+        assert len(said) > 5
+        assert said == [output for output in whole.outputs if output.topic == "churn-scores"]
+        assert sorted(effects.outputs + said, key=repr) == sorted(whole.outputs, key=repr)
+        assert effects.changes == whole.changes
+
+    running(body)
+
+
+def test_many_questions_at_once_do_not_block_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rule: questions and answers that are larger than any pipe go through, in order."""
+    processor, _ = processors(monkeypatch)
+
+    async def body(explainer: Explainer) -> None:
+        await ready(explainer)
+        effects = processor.process(events(), None)
+        assert effects.deferred is not None
+        once = await explainer.ask(effects.deferred.questions)
+        assert len(b"".join(once)) * 400 > 4 * module._PIPE_BYTES
+        assert await explainer.ask(effects.deferred.questions * 400) == once * 400
+
+    running(body)
+
+
+def test_a_process_that_was_killed_is_lost_once_and_started_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rule: whoever asks meanwhile hears at once that there is no answer."""
+    monkeypatch.setattr(module, "RESTART_S", 0.0)
+    processor, _ = processors(monkeypatch)
+
+    async def body(explainer: Explainer) -> None:
+        first = await ready(explainer)
+        effects = processor.process(events(), None)
+        assert effects.deferred is not None
+        os.kill(first, signal.SIGKILL)
+        with pytest.raises(ExplainerLost):
+            await explainer.ask(effects.deferred.questions)
+        assert not explainer.ready
+        assert await ready(explainer) != first
+        assert len(await explainer.ask(effects.deferred.questions)) > 5
+
+    running(body)
+
+
+def test_what_cannot_be_said_is_nobody_s_end() -> None:
+    """Rule: a question that is at fault is refused, and the next one is answered."""
+
+    async def body(explainer: Explainer) -> None:
+        first = await ready(explainer)
+        with pytest.raises(ExplainerLost, match="cannot be explained"):
+            await explainer.ask([b"no telling"])
+        assert await ready(explainer) == first
+
+    running(body)
+
+
+def test_a_process_that_says_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rule: nobody waits for ever, and nothing is left behind."""
+    monkeypatch.setattr(module, "SILENCE_S", 0.2)
+
+    async def body(explainer: Explainer) -> None:
+        stopped = await ready(explainer)
+        os.kill(stopped, signal.SIGSTOP)
+        with pytest.raises(ExplainerLost, match="nothing for"):
+            await explainer.ask([b"anything"])
+        assert gone(stopped)
+
+    running(body)
+
+
+@pytest.mark.parametrize("command", [("/no/such/program",), (sys.executable, "-c", "pass"), ("yes",)])
+def test_a_program_that_does_not_start_or_is_another_is_not_asked(command: tuple[str, ...]) -> None:
+    """Rule: the worker goes on without it."""
+
+    async def body(explainer: Explainer) -> None:
+        assert not explainer.available()
+        with pytest.raises(ExplainerLost):
+            await explainer.ask([b"anything"])  # after the start, in the same thread
+        assert not explainer.available()
+
+    running(body, *command)
+
+
+def test_it_ends_with_the_worker_however_that_ends() -> None:
+    """Setup: a worker that is killed. Rule: the process sees its input end, and ends."""
+    program = (
+        "import asyncio, time\n"
+        "from streams.explainer import Explainer\n"
+        "explainer = Explainer()\n"
+        "while not explainer.available(): time.sleep(0.02)\n"
+        "print(explainer._process.pid, flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as worker:
+        assert worker.stdout is not None
+        pid = int(worker.stdout.readline())
+        for number in (signal.SIGINT, signal.SIGTERM):  # of a terminal or a supervisor: the worker decides
+            os.kill(pid, number)
+        time.sleep(0.1)
+        assert not gone(pid)
+        worker.kill()
+    asyncio.run(ended(pid))
+
+
+def test_it_gets_no_setting_and_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CHURN_KAFKA_SASL_PASSWORD", "hunter2")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hunter3")
+
+    async def body(explainer: Explainer) -> None:
+        environment = Path(f"/proc/{await ready(explainer)}/environ").read_bytes()
+        assert b"hunter" not in environment
+        assert b"CHURN_" not in environment
+
+    running(body)
+
+
+def test_auto_asks_for_a_second_core(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0}, raising=False)
+    assert not explains_elsewhere(Settings())
+    assert explains_elsewhere(Settings(explain_process="on"))
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1}, raising=False)
+    assert explains_elsewhere(Settings())
+    assert not explains_elsewhere(Settings(explain_process="off"))
+
+
+def test_again_computes_the_same_from_the_last_commit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rule: a batch whose scores nobody explained is computed anew, with the same effects, and nothing is left over."""
+    processor, alone = processors(monkeypatch)
+    assert processor.process(events(), None).deferred is not None
+    effects, whole = processor.again(events(), None), alone.process(events(), None)
+    assert effects.deferred is None
+    assert effects.outputs == whole.outputs
+    assert effects.changes == whole.changes
+    assert effects.state == whole.state
+
+
+def test_a_small_batch_is_explained_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    processor, _ = processors(monkeypatch)
+    monkeypatch.setattr("streams.processor.DEFERRED_MIN", 16)
+    assert processor.process(events(3), None).deferred is None
