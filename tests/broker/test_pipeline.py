@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import gzip
 import itertools
+import os
 import random
 import re
+import signal
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable
@@ -193,13 +195,14 @@ def test_all_equals_the_fold_offline_while_workers_come_go_and_die(
     log: str, new_run: Callable[..., Run], tmp_path: Path
 ) -> None:
     """Rule: profiles, scores, alerts and examples are those of a backtest's fold, byte for byte, and dead letters
-    exactly what was broken: with a second worker that joins and leaves five times, by kill -9 some of them."""
+    exactly what was broken: with a second worker that joins and leaves five times, by kill -9 some of them, and a
+    first one whose process that explains scores is killed."""
 
     async def body(run: Run) -> None:
         await give_model(run)
         run.start("w0", program=PRODUCT)
         feed = Feed(run, log, shares=6)
-        publishing = asyncio.create_task(feed.publish())
+        publishing, killed = asyncio.create_task(feed.publish()), 0
         for number in range(1, 6):
             name, dies = f"w{number}", number in KILLED[log]
             run.start(name, program=PRODUCT)
@@ -209,9 +212,12 @@ def test_all_equals_the_fold_offline_while_workers_come_go_and_die(
                 run.kill(name)
             else:
                 assert run.stop(name) == 0
+            killed += _kill_children(run, "w0")
             feed.next_share()
         await publishing
         folds = await equal(run, ChurnDefinition.parse(CHURN_OF[log]), snapshot())
+        assert killed, "it was never there"
+        assert "the worker explains it itself" in run.log_of("w0")
         await feed.verdict()
         lives = Counter(customer for fold in folds.values() for customer, value in fold.scores if value is None)
         assert lives.total() > sum(DELETION.encode() in line for line in feed.lines) > 5, "others had just been silent"
@@ -223,7 +229,17 @@ def test_all_equals_the_fold_offline_while_workers_come_go_and_die(
         assert {b"churn.alert.opened.v1", b"churn.alert.reminded.v1", b"churn.alert.resolved.v1"} <= types.keys()
         assert run.stop("w0") == 0
 
-    scenario(pipeline(new_run, tmp_path, CHURN_OF[log]), body)
+    scenario(pipeline(new_run, tmp_path, CHURN_OF[log], explain_process="on"), body)
+
+
+def _kill_children(run: Run, name: str) -> int:
+    """Kill -9 what a worker started; returns how many."""
+    pids: list[int] = []
+    for children in Path(f"/proc/{run.workers[name].pid}/task").glob("*/children"):
+        pids += map(int, children.read_text().split())
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+    return len(pids)
 
 
 @logs
