@@ -72,6 +72,7 @@ _KINDS = {
     b"r": "contracts",
     b"m": "sums of the accounting",
     b"v": "lifetimes",
+    b"e": "sums of experience",
     b"\x00": "positions",
 }
 
