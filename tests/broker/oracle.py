@@ -60,6 +60,13 @@ enter = "top 10%"
 dwell = "6h"
 cooldown = "3d"
 reminder = "2d"
+detractor = "any"
+[goals.result]
+event = "Goal Completed"
+within = "2d"
+[goals.export]
+event = "Feature Used"
+where = { feature = "export" }
 """
 
 

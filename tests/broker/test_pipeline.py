@@ -25,6 +25,7 @@ from commands import call
 from harness import Run, scenario
 from oracle import CHURN, Fold, drained, equal, equal_by_named_model, read
 
+from models import experience_report, experience_sums
 from models.backtest import Backtest
 from models.definition import ChurnDefinition
 from models.duration import rfc3339
@@ -222,6 +223,7 @@ def test_all_equals_the_fold_offline_while_workers_come_go_and_die(
         lives = Counter(customer for fold in folds.values() for customer, value in fold.scores if value is None)
         assert lives.total() > sum(DELETION.encode() in line for line in feed.lines) > 5, "others had just been silent"
         await _retention(run, folds)
+        await _experience(run, folds)
         labels = [read_label(label) for fold in folds.values() for label in fold.labels]
         assert len(labels) > 200
         assert sum(label.label for label in labels) > 20
@@ -352,6 +354,32 @@ async def _retention(run: Run, folds: dict[int, Fold]) -> None:
     assert answer.exit_code == 0, answer.output
     assert orjson.loads(answer.output) == as_data(report)
     assert report.whole.use["month"][-1].active > 20
+
+
+async def _experience(run: Run, folds: dict[int, Fold]) -> None:
+    """The command tells the figures of the sums of all partitions, and `customer` sets goals beside everybody's."""
+    sums: experience_sums.Sums = {}
+    for number, fold in folds.items():
+        for key, record in fold.records.items():
+            if experience_sums.is_block(key):
+                block = experience_sums.read_metric(experience_sums.metric_value(number, key, record))
+                experience_sums.add(sums, *block)
+    report = experience_report.build(sums, "stage")
+    assert report is not None
+    answer = await asyncio.to_thread(call, run, "experience", "--by", "stage", "--json")
+    assert answer.exit_code == 0, answer.output
+    assert orjson.loads(answer.output) == experience_report.as_data(report)
+    assert report.whole.all.labels > 20
+    [result] = [row for row in report.whole.goals if row.goal.startswith("result@")]
+    assert result.customers > 5
+    customer = next(
+        customer.decode()
+        for fold in folds.values()
+        for customer, value in reversed(fold.scores)
+        if value is not None and orjson.loads(value)["goals"][1]["reached"]
+    )
+    page = await asyncio.to_thread(call, run, "customer", customer)
+    assert f"half of {result.customers} customers within {result.median_days:.1f} days" in page.output
 
 
 async def _said(run: Run, name: str, words: str) -> None:

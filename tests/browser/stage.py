@@ -32,6 +32,13 @@ from tests.streams.alert_values import life
 ROOT = Path(__file__).parents[2]
 PROGRAM = ROOT / "tests" / "broker" / "product.py"
 CUSTOMERS = 100
+GOALS = """
+[goals.first_result]
+event = "Goal Completed"
+within = "7d"
+[goals.invoice_paid_by_a_colleague]
+event = "Invoice Paid"
+"""
 # The history teaches the model; then so many days are scored with what it has learned.
 _HISTORY_END_MS = SIMULATED_FROM_MS + SIMULATED_HISTORY_MS
 _END_MS = _HISTORY_END_MS + 12 * DAY_MS
@@ -58,9 +65,11 @@ class Stage:
 
     def __enter__(self) -> Stage:
         self.broker.start()
+        config = self._directory / "churn.toml"
+        config.write_text((ROOT / "churn.toml").read_text() + GOALS)
         self.run = Run(
             "browser", self.broker.address, self._directory,
-            partitions=2, config=str(ROOT / "churn.toml"), clock="event", snapshot_interval_ms=1_000,
+            partitions=2, config=str(config), clock="event", snapshot_interval_ms=1_000,
         )  # fmt: skip
         try:
             asyncio.run(self._play())
