@@ -13,6 +13,7 @@ from models.retention_report import month_name
 from models.voice import BARRIERS, TOP_BOXES
 
 BY: Final = ("plan", "stage")
+MINUTES_A_DAY: Final = 1_440
 _PER_MILLE: Final = 1000.0
 
 
@@ -59,6 +60,7 @@ class GoalRow(msgspec.Struct, frozen=True):
     """Who reached it, ever; by plan only."""
     median_days: float | None
     """Half of them within so many days."""
+    mean_days: float | None
 
 
 class Figures(msgspec.Struct, frozen=True):
@@ -103,7 +105,8 @@ def build(sums: Sums, by: str | None = None) -> Report | None:
 
 def times_to_value(sums: Sums) -> dict[str, tuple[int, float | None]]:
     """By the goal's label: customers who reached it, and their median in days."""
-    return {goal: (sum(bins.values()), median_days(bins)) for goal, bins in sorted(_bins(sums, _any).items())}
+    found = sorted(_bins(sums, _any).items())
+    return {goal: (sum(times.bins.values()), median_days(times.bins)) for goal, times in found}
 
 
 def name_of(label: str) -> str:
@@ -141,15 +144,15 @@ def _figures(sums: Sums, keep: Keep = _any, stage: int | None = None) -> Figures
     tags = {tag: series.get(f"barrier/{tag}") for tag in (*BARRIERS, NONE)}
     named = [(tag, _churn(tags[tag])) for tag in BARRIERS if tags[tag]]
     named.sort(key=lambda row: (-row[1].labels, row[0]))
-    bins = _bins(sums, keep) if stage is None else {}
-    goals = sorted({name.split("/")[1] for name in series if name.startswith("goal/")} | bins.keys())
+    times = _bins(sums, keep) if stage is None else {}
+    goals = sorted({name.split("/")[1] for name in series if name.startswith("goal/")} | times.keys())
     return Figures(
         _churn(series.get("all")),
         _satisfaction(series),
         {box: _churn(pair) for box, pair in boxes.items()},
         {group: _churn(pair) for group, pair in groups.items()},
         dict([*named, (NONE, _churn(tags[NONE]))]),
-        [_goal(goal, series, bins.get(goal, {})) for goal in goals],
+        [_goal(goal, series, times.get(goal) or _Times({}, 0)) for goal in goals],
     )
 
 
@@ -167,16 +170,24 @@ def _series(sums: Sums, keep: Keep, stage: int | None) -> dict[str, Pair]:
     return found
 
 
-def _bins(sums: Sums, keep: Keep) -> dict[str, dict[int, int]]:
-    """The histograms of times to value of the blocks that are kept, by goal."""
-    found: dict[str, dict[int, int]] = {}
+class _Times(msgspec.Struct):
+    """Times to value: customers by bin, and the sum of their minutes."""
+
+    bins: dict[int, int]
+    minutes: int
+
+
+def _bins(sums: Sums, keep: Keep) -> dict[str, _Times]:
+    """Of the blocks that are kept, by goal."""
+    found: dict[str, _Times] = {}
     for block, series in sums.items():
         if block.kind != GOALS or not keep(block):
             continue
-        for name, (count, _) in series.items():
+        for name, (count, minutes) in series.items():
             goal, _, place = name.rpartition("/")
-            bins = found.setdefault(goal, {})
-            bins[int(place)] = bins.get(int(place), 0) + count
+            times = found.setdefault(goal, _Times({}, 0))
+            times.bins[int(place)] = times.bins.get(int(place), 0) + count
+            times.minutes += minutes
     return found
 
 
@@ -199,10 +210,10 @@ def _satisfaction(series: Mapping[str, Pair]) -> Satisfaction:
     )
 
 
-def _goal(goal: str, series: Mapping[str, Pair], bins: dict[int, int]) -> GoalRow:
+def _goal(goal: str, series: Mapping[str, Pair], times: _Times) -> GoalRow:
     not_yet, late, in_time = (series.get(f"goal/{goal}/{state}", (0, 0)) for state in (NOT_YET, LATE, IN_TIME))
     reached = late[0] + in_time[0]
-    labels = reached + not_yet[0]
+    labels, customers = reached + not_yet[0], sum(times.bins.values())
     return GoalRow(
         goal,
         labels,
@@ -210,8 +221,9 @@ def _goal(goal: str, series: Mapping[str, Pair], bins: dict[int, int]) -> GoalRo
         in_time[0] / labels if labels else None,
         Churn(reached, late[1] + in_time[1]),
         Churn(*not_yet),
-        sum(bins.values()),
-        median_days(bins),
+        customers,
+        median_days(times.bins),
+        times.minutes / MINUTES_A_DAY / customers if customers else None,
     )
 
 

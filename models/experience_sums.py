@@ -34,7 +34,7 @@ GOALS: Final = "goals"
 _KINDS: Final = {LABELS: b"l", GOALS: b"g"}
 
 Pair = tuple[int, int]
-"""Labels and those of churn; of a mean its answers and their sum; of a time to value customers and those in time."""
+"""Labels and those of churn; of a mean its answers and their sum; of a time to value customers and their minutes."""
 
 
 class Block(NamedTuple):
@@ -220,15 +220,15 @@ def label_block(plan: str, snapshot_ms: int) -> Block:
 
 
 def goal_additions(
-    clock_ms: int, before: Sequence[tuple[str, str, int, bool]], after: Sequence[tuple[str, str, int, bool]]
+    clock_ms: int, before: Sequence[tuple[str, str, int, int]], after: Sequence[tuple[str, str, int, int]]
 ) -> list[Addition]:
     """What changes when a customer's times to value were `before` and are `after` (`models.goals`)."""
     if before == after:
         return []
     return [
-        Addition(clock_ms, Block(GOALS, 0, plan), f"{label}/{place}", (sign, sign * in_time))
+        Addition(clock_ms, Block(GOALS, 0, plan), f"{label}/{place}", (sign, sign * minutes))
         for sign, told in ((-1, before), (1, after))
-        for plan, label, place, in_time in told
+        for plan, label, place, minutes in told
     ]
 
 

@@ -24,6 +24,7 @@ from models.where import Where, fits
 
 GOALS_MAX: Final = 8  # declared at a time: a profile and the sums of a partition are bounded
 KEY_DIGITS: Final = 8
+MINUTE_MS: Final = 60_000
 
 # Upper ends of the bins of a time to value: quarters of a doubling, from an hour's fifth to two years
 BIN_ENDS: Final = tuple(round((2 ** (n / 4) - 1) * HOUR_MS) for n in range(1, 58))
@@ -111,19 +112,19 @@ class Goals:
             reach(journey.reached, (key, event.time_ms, event.time_ms, 1))
         return bool(hit)
 
-    def contributions(self, profile: Profile) -> tuple[tuple[str, str, int, bool], ...]:
-        """What the customer adds to the population's times to value, for each goal reached: (plan, label, bin, in
-        time)."""
+    def contributions(self, profile: Profile) -> tuple[tuple[str, str, int, int], ...]:
+        """What the customer adds to the population's times to value, for each goal reached: (plan, label, bin, whole
+        minutes). What is aimed at is no part of it: it may change while sums stand."""
         journey = profile.journey
         if journey is None or not journey.reached:
             return ()
         identity = profile.identity
         plan = identity.plan[2] if identity is not None and identity.plan is not None else ""
         found = []
-        for goal, key, label in self._keyed:
+        for _, key, label in self._keyed:
             if (entry := _entry(journey, key)) is not None:
                 took = entry[1] - began_ms(journey, profile.first_ms, entry[1])
-                found.append((plan, label, bin_of(took), not goal.within_ms or took <= goal.within_ms))
+                found.append((plan, label, bin_of(took), took // MINUTE_MS))
         return tuple(found)
 
     def standing(self, journey: Journey | None, first_ms: int) -> list[tuple[str, int]]:

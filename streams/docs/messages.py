@@ -126,8 +126,8 @@ _EXPERIENCE: Final[dict[str, Any]] = {
         "month": {"type": ["integer", "null"], "description": "Of the snapshots, since 1970; null for times to value."},
         "sums": {
             "type": "object",
-            "description": "By series: labels and those of churn, or answers and their sum, or customers and those in"
-            " time. A series of labels begins with the stage of tenure, one of times to value ends with a bin.",
+            "description": "By series: labels and those of churn, or answers and their sum, or customers and their"
+            " minutes. A series of labels begins with the stage of tenure, one of times to value ends with a bin.",
             "additionalProperties": _PAIRS,
         },
     },

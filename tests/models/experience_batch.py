@@ -129,20 +129,18 @@ def sums_of_labels(told: pl.DataFrame, goals: Sequence[Goal]) -> dict[tuple[str,
     return sums
 
 
-def times_to_value(
-    found: pl.DataFrame, goals: Sequence[tuple[Goal, pl.Expr]]
-) -> dict[tuple[str, str], list[tuple[int, bool]]]:
-    """(plan said last, goal) -> each customer's time to value in ms, and whether it is in time, sorted."""
+def times_to_value(found: pl.DataFrame, goals: Sequence[tuple[Goal, pl.Expr]]) -> dict[tuple[str, str], list[int]]:
+    """(plan said last, goal) -> each customer's time to value in ms, sorted."""
     plans = found.filter(pl.col("plan").is_not_null()).sort("at", "id", "plan").group_by("customer").agg(
         pl.col("plan").last()
     )  # fmt: skip
     began = found.group_by("customer").agg(
         signed=pl.col("at").filter(pl.col("name") == "Signed Up").min(), first=pl.col("at").min()
     )
-    told: dict[tuple[str, str], list[tuple[int, bool]]] = defaultdict(list)
+    told: dict[tuple[str, str], list[int]] = defaultdict(list)
     for goal, reached in goals:
         hit = found.filter(reached).group_by("customer").agg(hit=pl.col("at").min())
         rows = hit.join(began, on="customer").join(plans, on="customer", how="left").with_columns(_took())
         for plan, took in rows.select("plan", "took").iter_rows():
-            told[plan or "", goal.label].append((took, not goal.within_ms or took <= goal.within_ms))
+            told[plan or "", goal.label].append(took)
     return {key: sorted(found) for key, found in told.items()}

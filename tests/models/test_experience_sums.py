@@ -94,11 +94,11 @@ def test_every_sum_is_that_of_a_recomputation_from_all_events(log: list[Any], la
     assert plain(sums, LABELS) == expected
     assert sum(series[name][0] for series in expected.values() for name in series if name.endswith("/all")) > 300
     bins: Counter[tuple[str, str]] = Counter()
-    in_time: Counter[tuple[str, str]] = Counter()
+    minutes: Counter[tuple[str, str]] = Counter()
     for (plan, goal), times in batch.times_to_value(found, REACHED).items():
-        for took, soon in times:
+        for took in times:
             bins[plan, f"{goal}/{bin_of(took)}"] += 1
-            in_time[plan, f"{goal}/{bin_of(took)}"] += soon
+            minutes[plan, f"{goal}/{bin_of(took)}"] += took // 60_000
     mine = {
         (block.plan, name): pair
         for block, series in sums.items()
@@ -106,7 +106,7 @@ def test_every_sum_is_that_of_a_recomputation_from_all_events(log: list[Any], la
         for name, pair in series.items()
         if pair != (0, 0)
     }
-    assert mine == {key: (n, in_time[key]) for key, n in bins.items()}
+    assert mine == {key: (n, minutes[key]) for key, n in bins.items()}
     assert len(bins) > 20
 
 
@@ -117,13 +117,11 @@ def test_the_median_is_that_of_the_customers(log: list[Any]) -> None:
     found = batch.frame(log)
     for row in report.whole.goals:
         times = sorted(
-            took
-            for (_, goal), own in batch.times_to_value(found, REACHED).items()
-            if goal == row.goal
-            for took, _ in own
+            t for (_, goal), own in batch.times_to_value(found, REACHED).items() if goal == row.goal for t in own
         )
         middle = times[(len(times) - 1) // 2]
         assert row.customers == len(times)
+        assert row.mean_days == pytest.approx(sum(times) / len(times) / DAY_MS, abs=1 / 1440)
         assert row.median_days is not None
         assert abs(bin_of(round(row.median_days * DAY_MS)) - bin_of(middle)) <= 1
 
@@ -247,10 +245,10 @@ def test_a_label_counts_once_in_each_kind() -> None:
 
 def test_what_a_customer_contributed_is_taken_back() -> None:
     """Rule: an earlier first time, or another plan, moves the customer; nothing is counted twice."""
-    before, after = (("", "g@1", 8, True),), (("pro", "g@1", 4, True),)
+    before, after = (("", "g@1", 8, 900),), (("pro", "g@1", 4, 70),)
     assert [(a.block.plan, a.series, a.amount) for a in goal_additions(5, before, after)] == [
-        ("", "g@1/8", (-1, -1)),
-        ("pro", "g@1/4", (1, 1)),
+        ("", "g@1/8", (-1, -900)),
+        ("pro", "g@1/4", (1, 70)),
     ]
     assert goal_additions(5, before, before) == []
 
