@@ -15,9 +15,20 @@ from dataclasses import dataclass
 import numpy as np
 
 from models.alertbook import Alert
+from models.causes import ROUTES
 from models.definition import ChurnDefinition
 from models.duration import DAY_MS
 from models.example import Example
+
+
+@dataclass(frozen=True, slots=True)
+class RouteQuality:
+    """What became of the alerts that went to those who see to payments, or to customers."""
+
+    opened: int
+    judged: int
+    lost: int
+    lost_by_payment: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +54,8 @@ class AlertQuality:
     """From a right alert to the churn."""
     lead_days_lower_quartile: float | None
     lead_days_upper_quartile: float | None
+    routes: dict[str, RouteQuality]
+    """By route, where losses by payment have a label of their own."""
 
 
 def judge(
@@ -56,7 +69,7 @@ def judge(
     first = start_ms if start_ms is not None else 0
     last = to_ms if to_ms is not None else 1 << 62
     told: Counter[str] = Counter()
-    opened: dict[str, list[int]] = {}
+    opened: dict[str, list[tuple[int, str]]] = {}
     ever: dict[str, list[int]] = {}  # before the window too: they may tell of what comes in it
     for alert in alerts:
         if alert.event.type == "opened":
@@ -64,16 +77,22 @@ def judge(
         if first <= alert.event.at_ms < last:
             told[alert.event.type] += 1
             if alert.event.type == "opened":
-                opened.setdefault(alert.customer.decode(), []).append(alert.event.at_ms)
+                opened.setdefault(alert.customer.decode(), []).append((alert.event.at_ms, alert.event.route))
     by_customer = _by_customer(examples)
     judged, leads = 0, []
+    routes: dict[str, Counter[str]] = {route: Counter() for route in ROUTES}
     for customer, times in opened.items():
-        for at in times:
+        for at, route in times:
+            count = routes[route]
+            count["opened"] += 1
             example = _near(by_customer.get(customer, []), at, definition.snapshot_every_ms)
             if example is None or 0 < example.lost_ms <= at:
                 continue  # nothing is known, or it had happened: nobody knew yet
             judged += 1
+            count["judged"] += 1
             if example.lost_ms:
+                count["lost"] += 1
+                count["lost_by_payment"] += not example.label
                 leads.append((example.lost_ms - at) / DAY_MS)
     window = [e for e in examples if first <= e.snapshot_ms < last]
     churned = {e.customer for e in window if e.lost_ms}
@@ -96,7 +115,12 @@ def judge(
         lead_days_median=quartiles[1],
         lead_days_lower_quartile=quartiles[0],
         lead_days_upper_quartile=quartiles[2],
+        routes={} if definition.involuntary is None else {route: _route(count) for route, count in routes.items()},
     )
+
+
+def _route(count: Counter[str]) -> RouteQuality:
+    return RouteQuality(count["opened"], count["judged"], count["lost"], count["lost_by_payment"])
 
 
 def _by_customer(examples: Sequence[Example]) -> dict[str, list[Example]]:

@@ -17,6 +17,7 @@ from streams.settings import Settings
 # As models.alerts has them; not read from there, so that --help does not load the models (a test compares them).
 BANDS = ("low", "elevated", "high", "critical")
 STATES = ("open", "acknowledged", "snoozed", "resolved", "retracted", "expired")
+ROUTES = ("billing", "success")
 
 LAST = 20
 
@@ -26,6 +27,7 @@ class Choice(NamedTuple):
 
     band: str | None = None
     states: tuple[str, ...] = ()
+    route: str | None = None
 
     def takes(self, value: Mapping[str, Any]) -> bool:
         """Whether a change of an alert is among them.
@@ -35,7 +37,8 @@ class Choice(NamedTuple):
         """
         severity = value.get("severity")
         high = self.band is None or (severity in BANDS and BANDS.index(severity) >= BANDS.index(self.band))
-        return high and (not self.states or value.get("state") in self.states)
+        mine = self.route is None or value.get("route", "success") == self.route
+        return high and mine and (not self.states or value.get("state") in self.states)
 
 
 @click.command()
@@ -47,6 +50,7 @@ class Choice(NamedTuple):
 @click.option(
     "--state", "states", type=click.Choice(STATES), multiple=True, help="The state after the change; repeatable."
 )
+@click.option("--route", type=click.Choice(ROUTES), help="Those for who sees to payments, or to customers.")
 @click.option("--since", type=TIME, metavar="TIME", help="All that was published since (by the clock, not event time).")
 @click.option(
     "--last",
@@ -60,6 +64,7 @@ def alerts(
     form: str,
     band: str | None,
     states: tuple[str, ...],
+    route: str | None,
     since: int | None,
     last: int | None,
     headers: bool,
@@ -77,10 +82,10 @@ def alerts(
         raise click.UsageError("--headers needs --format json.")
     if last is None and since is None:
         last = 0 if follow else LAST
-    show = _Lines(Choice(band, states), form == "json", headers)
+    show = _Lines(Choice(band, states, route), form == "json", headers)
     ask(_show(Settings.from_environment(), show, since, last, follow))
     if not show.shown and not follow and form == "text":
-        click.echo("no alerts" + (" of this kind" if band or states or since is not None else ""))
+        click.echo("no alerts" + (" of this kind" if band or states or route or since is not None else ""))
 
 
 async def _show(settings: Settings, show: _Lines, since: int | None, last: int | None, follow: bool) -> None:

@@ -238,6 +238,11 @@ def _alerts(alerts: AlertQuality) -> str:
         )
     if alerts.recall is not None:
         found += f". They told of {_percent(alerts.recall)} of the {alerts.churned:,} customers who churned"
+    for route, one in alerts.routes.items():
+        found += (
+            f". For {route}: {one.opened:,} opened, of {one.judged:,} whose outcome is known {one.lost:,} were lost,"
+            f" {one.lost_by_payment:,} of them by a payment"
+        )
     return f"{found}."
 
 

@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from models import causes
-from models.alert_quality import judge
+from models.alert_quality import RouteQuality, judge
 from models.alertbook import Alert
 from models.alerts import AlertEvent, AlertScore, AlertSettings, step
 from models.cause_quality import judge_causes
@@ -402,6 +402,9 @@ def test_an_alert_of_who_was_lost_by_a_payment_was_right() -> None:
     at = START_MS
     more: Any = (b"", b"", 0.1, (0.1, 0.1, 0.1), 0, {}, "m", "d", 0, Second(1, 0.3, at + 4 * DAY_MS))
     example = Example("c", at, at + 12 * DAY_MS, *more)
-    opened = Alert(b"c", AlertEvent("opened", "a", "c", 1, "open", "high", at + DAY_MS, at + DAY_MS), b"{}")
+    change = AlertEvent("opened", "a", "c", 1, "open", "high", at + DAY_MS, at + DAY_MS, route=BILLING)
+    opened = Alert(b"c", change, b"{}")
     found = judge([opened], [example], BOTH)
+    assert found.routes == {BILLING: RouteQuality(1, 1, 1, 1), SUCCESS: RouteQuality(0, 0, 0, 0)}
+    assert judge([opened], [example], ChurnDefinition.parse(ONE)).routes == {}
     assert (found.judged, found.right, found.churned, found.found, found.lead_days_median) == (1, 1, 1, 1, 3.0)

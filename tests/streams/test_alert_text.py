@@ -20,11 +20,12 @@ from alert_values import life
 
 from models.alerts import BANDS as ALL_BANDS
 from models.alerts import STATES as ALL_STATES
+from models.causes import ROUTES as ALL_ROUTES
 from streams import lag, lag_verdict
 from streams.cli import alert_text, alerts, ask
 from streams.cli import lag as lag_command
 from streams.cli.alert_text import render
-from streams.cli.alerts import BANDS, STATES, Choice
+from streams.cli.alerts import BANDS, ROUTES, STATES, Choice
 from streams.notify.body import SAMPLE
 
 SCHEMA = Path(__file__).parents[2] / "docs/schemas/alert.schema.json"
@@ -139,12 +140,16 @@ def test_choices_name_what_alerts_can_be() -> None:
     """Rule: the options are those of the policy, by name and in its order."""
     assert BANDS == ALL_BANDS
     assert ALL_STATES[2:] == STATES
+    assert ALL_ROUTES == ROUTES
 
 
-def test_a_choice_is_by_band_reached_and_by_state() -> None:
+def test_a_choice_is_by_band_reached_by_state_and_by_route() -> None:
     resolved = values()[3]
     assert resolved["severity"] == "elevated"
     assert Choice("elevated", ("resolved", "expired")).takes(resolved)
     assert not Choice("high").takes(resolved)
+    assert Choice(route="success").takes(resolved)
+    assert not Choice(route="billing").takes(resolved)
+    assert Choice(route="billing").takes(values(route="billing")[0])
     assert not Choice(None, ("open",)).takes(resolved)
     assert not Choice("elevated").takes({"state": "open"})
