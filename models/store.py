@@ -14,7 +14,7 @@ HISTORY: Final = b"h"
 CONTRACT: Final = b"r"
 SUMS: Final = b"m"
 OUTLOOK: Final = b"v"
-"""The key of how long the partition's subscriptions have lasted (`models.outlook`)."""
+"""First byte of what worth is expected by (`models.outlook`); alone, how long subscriptions have lasted."""
 EXPERIENCE: Final = b"e"
 """First byte of the sums of satisfaction, barriers and goals (`models.experience_sums`); alone, those of a day."""
 OF_PARTITION: Final = (SUMS, OUTLOOK, EXPERIENCE)
