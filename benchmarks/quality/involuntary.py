@@ -34,7 +34,7 @@ from streams.partitioner import partition_of
 
 HORIZONS = Horizons(30 * DAY_MS, 14 * DAY_MS)
 LEARNED = 1 / 3
-AUC_GAP_LIMIT, ECE_LIMIT = 0.04, 0.005
+AUC_GAP_LIMIT, ECE_LIMIT = 0.03, 0.005
 CHURN = f"""
 [churn.definitions.voluntary]
 event = "Subscription Cancelled"

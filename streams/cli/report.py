@@ -133,7 +133,7 @@ def _quality(report: Report) -> TableText:
 def _causes(report: Report) -> TableText:
     rows = tuple(
         (
-            _CAUSES[one.cause] + ("" if one.horizon_days is None else f" within {one.horizon_days:g} days"),
+            _CAUSES[one.cause] + ("" if one.horizon_days is None else f", {one.horizon_days:g} d"),
             f"{one.quality.n:,}",
             f"{one.quality.positives:,}",
             _percent(one.quality.mean_probability or 0.0),
@@ -147,8 +147,8 @@ def _causes(report: Report) -> TableText:
         if one.quality.n
     )
     columns = (
-        Column("lost", False),
-        *map(Column, ("examples", "lost so", "said", "came", "AUC", "log loss", "ECE", "lift of the top tenth")),
+        Column("lost, within", False),
+        *map(Column, ("examples", "lost so", "said", "came", "AUC", "log loss", "ECE", "lift")),
     )
     note = (
         "Causes exclude each other, so their probabilities add up; who was lost by the other cause counts as not lost."

@@ -391,8 +391,8 @@ def test_each_cause_is_judged_by_its_own_label_and_both_by_either() -> None:
     report = evaluate(Examples.of(world.examples), causes=list(found.values()))
     table = next(one for one in tables(report) if one.title == "By cause")
     assert [row[0] for row in table.rows] == [
-        "by what they do within 10 days",
-        "by a payment that fails within 5 days",
+        "by what they do, 10 d",
+        "by a payment that fails, 5 d",
         "by either",
     ]
 
