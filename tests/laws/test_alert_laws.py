@@ -200,8 +200,8 @@ def test_dwell_cooldown_and_spacing_hold(policy: AlertSettings, log: list[Moment
         if ended_ms is not None:
             assert event.at_ms - ended_ms >= policy.cooldown_ms, "nothing within the cooldown"
         if event.type == "opened" and event.rule:
-            [score] = [s for when, s, _ in scores if when == event.at_ms and s.detracted][-1:]
-            assert score.eligible, "by the answer itself, and at once"
+            found = [s for when, s, _ in scores if when == event.at_ms]
+            assert any(s.detracted and s.eligible for s in found), "by the answer itself, and at once"
             reminded_ms = None
         elif event.type == "opened":
             low = [when for when, score, band in scores if when < event.at_ms and (not band or not score.eligible)]
