@@ -31,6 +31,8 @@ LINE_DAYS: Final = 28  # between two fits, which take 60 ms of 24,000 customers
 FORTNIGHTS_KEPT: Final = 130  # since the first purchase: who first bought five years ago is counted no more
 CUSTOMERS_MIN: Final = 200  # with fewer, a retailer's usual parameters answer
 AGAIN_MIN: Final = 50  # who bought again; the same
+HISTORY_MIN_DAYS: Final = 84  # before it nobody can be told gone from slow: on seven weeks of CDNOW a and b go to 0
+B_MIN: Final = 0.01  # below it everybody leaves at once or never, which no log says: it is too short
 
 _HEAD: Final = OUTLOOK + b"h"
 _BLOCK: Final = OUTLOOK + b"b"
@@ -232,10 +234,13 @@ def _purchases(cells: PurchaseCells, day: int) -> BgNbd | None:
     again = sum(sums[0] for (_, _, kind), sums in cells.sums.items() if kind)
     if cells.customers < CUSTOMERS_MIN or again < AGAIN_MIN:
         return None
+    if day + 1 - PERIOD_DAYS * min(first for first, _, _ in cells.sums) < HISTORY_MIN_DAYS:
+        return None
     try:
-        return fit_purchases(cells.as_of(day))
+        found = fit_purchases(cells.as_of(day))
     except NoEstimate:
         return None
+    return found if found.b > B_MIN else None
 
 
 def _values(cells: SpendingCells) -> GammaGamma | None:

@@ -19,11 +19,11 @@ LINE_MS = 28 * DAY_MS * 714  # a line of four weeks, in 2024
 
 
 def log() -> list[Event]:
-    """Of 260 who buy and 120 who subscribe to a plan that lasts or to one that does not, over 80 days."""
+    """Of 260 who buy and 120 who subscribe to a plan that lasts or to one that does not, over 90 days."""
     dice, found = np.random.default_rng(2), []
     for customer in range(260):
         day, rate = int(dice.integers(0, 20)), dice.gamma(1.0, 0.08)
-        while day < 80:
+        while day < 90:
             at = LINE_MS + day * DAY_MS + customer * 1000
             found.append(event("Order Completed", at, f"b{customer}", revenue=float(dice.integers(5, 90))))
             day += 1 + int(dice.exponential(1 / max(rate, 1e-2)))
@@ -84,13 +84,16 @@ def test_a_plan_that_does_not_last_is_worth_less(whole: list[tuple[bytes, bytes 
     assert ahead["b"] < 0.8 * ahead["l"]
 
 
-def test_what_is_learned_holds_from_the_day_after_the_line_on() -> None:
-    """Rule: the usual parameters up to the day on which the next four weeks' first order came, then learned ones."""
-    world = World()
-    outlooks = world.feed(*LOG).outlooks
-    first = min(one.time_ms for one in LOG if one.name == "Order Completed" and one.time_ms >= LINE_MS + 28 * DAY_MS)
+@pytest.mark.parametrize(("days", "rhythm"), [(28, False), (84, True)])
+def test_what_is_learned_holds_from_the_day_after_the_line_on(days: int, rhythm: bool) -> None:
+    """Rule: on the day of the next four weeks' first order what was known, from the day after what was learned: values
+    after four weeks, rhythms after twelve."""
+    outlooks = World().feed(*LOG).outlooks
+    line = LINE_MS + days * DAY_MS
+    first = min(one.time_ms for one in LOG if one.name == "Order Completed" and one.time_ms >= line)
     before, after = (outlooks.at(day).buying for day in (first, first + DAY_MS))
-    assert (before.purchases, before.order_value) == (USUAL, None)
-    assert after.purchases != USUAL
+    assert before.purchases == USUAL
+    assert (after.purchases != USUAL) is rhythm
+    assert (before.order_value is None) is not rhythm
     assert after.order_value is not None
     assert after.order_value.population_mean == pytest.approx(47, rel=0.1)  # 5 to 89, all as likely

@@ -67,7 +67,7 @@ def shop(customers: int, days: int, seed: int) -> list[Bought]:
     return sorted(found, key=lambda order: order.clock_ms)
 
 
-ORDERS = shop(600, 120, 1)
+ORDERS = shop(600, 130, 1)
 
 
 def test_what_is_learned_is_what_a_fit_to_all_before_the_line_gives() -> None:
@@ -83,7 +83,7 @@ def test_what_is_learned_is_what_a_fit_to_all_before_the_line_gives() -> None:
             if order.clock_ms < before * DAY_MS:
                 cells.move(order.before, order.after)
                 values.move(order.spent_before, order.spent)
-        assert one.purchases == fit(cells.as_of(before - 1))
+        assert one.purchases == (None if number < 3 else fit(cells.as_of(before - 1)))  # twelve weeks are needed
         assert one.order_value == fit_values(values.spenders())
 
 
