@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from models import outlook
 from models.buying import USUAL
 from models.event import Event
+from models.outlook import Outlooks
 from models.primitives import DAY_MS
 from models.scorebook import tell
 from tests.models.histories import World, event
@@ -42,22 +44,28 @@ def log() -> list[Event]:
 LOG = log()
 
 
-def told(size: int, *, restart: bool = False) -> list[tuple[bytes, bytes | None]]:
-    """Every value of `churn-scores` in order, the log in batches."""
+class Run(NamedTuple):
+    """Every value of `churn-scores` in order, and what the last batch read."""
+
+    told: list[tuple[bytes, bytes | None]]
+    outlooks: Outlooks
+
+
+def run(size: int) -> Run:
+    """The log in batches, each by a partition made anew."""
     world, found = World(), []
     for start in range(0, len(LOG), size):
         effects = world.feed(*LOG[start : start + size])
         values, histories = tell(world.partition.context, effects, world.store)
         world.store.apply(histories)
         found += [(one.customer, one.value) for one in values]
-        if restart:
-            world.restart()
-    return found
+        world.restart()
+    return Run(found, effects.outlooks)
 
 
 @pytest.fixture(scope="module")
-def whole() -> list[tuple[bytes, bytes | None]]:
-    return told(len(LOG))
+def whole() -> Run:
+    return run(len(LOG))
 
 
 def test_every_example_in_a_docstring_is_true() -> None:
@@ -67,17 +75,14 @@ def test_every_example_in_a_docstring_is_true() -> None:
     assert not found.failed
 
 
-@pytest.mark.parametrize(("size", "restart"), [(61, False), (450, True)])
-def test_however_the_log_is_cut_every_score_says_the_same(
-    whole: list[tuple[bytes, bytes | None]], size: int, restart: bool
-) -> None:
+def test_however_the_log_is_cut_every_score_says_the_same(whole: Run) -> None:
     """Rule: value included, byte for byte, also when another process goes on after each batch."""
-    assert sorted(told(size, restart=restart), key=str) == sorted(whole, key=str)
+    assert sorted(run(97).told, key=str) == sorted(whole.told, key=str)
 
 
-def test_a_plan_that_does_not_last_is_worth_less(whole: list[tuple[bytes, bytes | None]]) -> None:
+def test_a_plan_that_does_not_last_is_worth_less(whole: Run) -> None:
     """Rule: two who begin on the same day at the same price differ by what became of others on their plans."""
-    newest = {customer: msgspec.json.decode(value) for customer, value in whole if value is not None}
+    newest = {customer: msgspec.json.decode(value) for customer, value in whole.told if value is not None}
     lasting, brief = newest[b"n0"], newest[b"n1"]
     assert (lasting["customer"]["plan"], brief["customer"]["plan"]) == ("lasting", "brief")
     ahead = {name: one["value"]["clv"] + one["value"]["clv_at_risk"] for name, one in (("l", lasting), ("b", brief))}
@@ -85,13 +90,12 @@ def test_a_plan_that_does_not_last_is_worth_less(whole: list[tuple[bytes, bytes 
 
 
 @pytest.mark.parametrize(("days", "rhythm"), [(28, False), (84, True)])
-def test_what_is_learned_holds_from_the_day_after_the_line_on(days: int, rhythm: bool) -> None:
+def test_what_is_learned_holds_from_the_day_after_the_line_on(whole: Run, days: int, rhythm: bool) -> None:
     """Rule: on the day of the next four weeks' first order what was known, from the day after what was learned: values
     after four weeks, rhythms after twelve."""
-    outlooks = World().feed(*LOG).outlooks
     line = LINE_MS + days * DAY_MS
     first = min(one.time_ms for one in LOG if one.name == "Order Completed" and one.time_ms >= line)
-    before, after = (outlooks.at(day).buying for day in (first, first + DAY_MS))
+    before, after = (whole.outlooks.at(day).buying for day in (first, first + DAY_MS))
     assert before.purchases == USUAL
     assert (after.purchases != USUAL) is rhythm
     assert (before.order_value is None) is not rhythm

@@ -91,7 +91,7 @@ def by_line(orders: list[Bought]) -> list[tuple[int, list[Bought]]]:
     return [(k, list(g)) for k, g in itertools.groupby(orders, key=lambda o: o.clock_ms // DAY_MS // LINE_DAYS)]
 
 
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=3, deadline=None)
 @given(st.lists(st.integers(0, len(ORDERS)), max_size=6))
 def test_batches_restarts_and_customers_change_nothing(cuts: list[int]) -> None:
     """Rule: however the log is cut, whichever customer comes first in a batch, and whenever the book is made anew, the

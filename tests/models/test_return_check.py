@@ -63,7 +63,7 @@ def test_order_within_a_week_changes_nothing_but_the_last_bits() -> None:
 def test_what_comes_later_changes_no_forecast() -> None:
     """Rule: a week's forecasts, calibrated or not, are the same if the log ends when their outcome is known; the
     outcomes are counted from the days themselves."""
-    days = buyers(300, 270, 4)
+    days = buyers(150, 270, 4)
     every = list(check(days, 150, 269))
     assert len(every) == (270 - 150 - 7 * AHEAD_WEEKS) // 7 + 1
     cut = 150 + 7 * (AHEAD_WEEKS + 1)
@@ -80,7 +80,7 @@ def test_what_comes_later_changes_no_forecast() -> None:
 def test_the_report_adds_up() -> None:
     """Rule: classes hold all forecasts; each figure is the mean of theirs; calibration makes log loss and error smaller
     on customers who do not leave as BG/NBD says."""
-    weeks = list(check(buyers(800, 320, 5), 200, 319))
+    weeks = list(check(buyers(500, 320, 5), 200, 319))
     found = report(weeks)
     assert found is not None
     came = np.concatenate([week.came for week in weeks])
