@@ -97,6 +97,8 @@ def _within(probability: float, horizon: float, outlook: Outlook) -> float:
     """Sum of (1 - p)^(k / horizon) d^k over the months k before the horizon; 1 for one of a month or less."""
     settings = outlook.settings
     months = min(math.ceil(horizon), settings.months)
+    if months == 1:
+        return 1.0
     kept = settings.monthly * (1.0 - probability) ** (1.0 / horizon)
     return math.fsum(kept**k for k in range(months))
 
