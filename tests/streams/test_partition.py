@@ -413,6 +413,30 @@ def test_a_small_transaction_waits_for_more_and_a_large_one_does_not(monkeypatch
     assert positions(world) == [1, 3, 8]
 
 
+def test_a_backlog_is_computed_on_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rule: a large batch takes its turn as every other, but no thread."""
+    monkeypatch.setattr("streams.partition.INLINE_RECORDS", 10)
+    world = World()
+    partition = partition_of(world)
+    sizes: list[int] = []
+
+    async def compute(work: Callable[..., Any], *args: Any) -> Any:
+        sizes.append(len(args[0]))
+        return work(*args)
+
+    monkeypatch.setattr(partition._turns, "compute", compute)
+
+    async def body() -> None:
+        partition.deliver(batch(0, 9))
+        await settle()
+        partition.deliver(batch(9, 19))
+        await settle()
+
+    running(partition, body)
+    assert positions(world) == [9, 19]
+    assert sizes == [9]
+
+
 class _Deferring(World):
     """Every batch leaves one output to another process."""
 
