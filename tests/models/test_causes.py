@@ -153,8 +153,7 @@ def test_without_a_second_label_nothing_is_said_of_it() -> None:
 def test_an_example_with_both_labels_is_read_as_it_was_written() -> None:
     """Rule: exact to the last bit; an older record has no second label."""
     world = World(BOTH, Model(SPACE).scorer())
-    for each in simulated(customers=10, days=40):
-        world.feed(each)
+    world.feed(*simulated(customers=10, days=40))
     example = world.examples[-1]
     assert isinstance(example.involuntary, Second)
     value = label_value(example)
@@ -378,8 +377,7 @@ def test_the_context_has_horizons_only_with_a_second_label() -> None:
 def test_each_cause_is_judged_by_its_own_label_and_both_by_either() -> None:
     """Rule: the sum of the probabilities against being lost at all; without a second label nothing is judged."""
     world = World(BOTH, Model(SPACE).scorer())
-    for each in simulated(customers=60, days=60, shops=0.0, mix={"payment": 1.0}):
-        world.feed(each)
+    world.feed(*simulated(customers=60, days=60, shops=0.0, mix={"payment": 1.0}))
     found = {one.cause: one for one in judge_causes(world.examples, BOTH)}
     assert [one.horizon_days for one in found.values()] == [10.0, 5.0, None]
     assert found["together"].quality.positives == sum(found[c].quality.positives for c in ("voluntary", "involuntary"))
