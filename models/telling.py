@@ -53,5 +53,5 @@ def _array(data: bytes) -> Floats:
 
 
 write = msgspec.msgpack.Encoder().encode
-"""A telling as bytes; `read` gives the same."""
-read = msgspec.msgpack.Decoder(Telling).decode
+"""Tellings as bytes; `read` gives the same."""
+read = msgspec.msgpack.Decoder(list[Telling]).decode

@@ -10,9 +10,10 @@ that was killed.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
-import select
 import signal
+import socket
 import struct
 import subprocess
 import sys
@@ -20,7 +21,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version as release
-from typing import BinaryIO, Final
+from typing import Final
 
 import msgspec
 
@@ -43,9 +44,7 @@ RESTART_S: Final = 5.0
 RESTART_MAX_S: Final = 900.0
 _STOP_S: Final = 2.0
 _LENGTH: Final = struct.Struct("<I")
-_PIPE_BYTES: Final = 1 << 20  # Linux's limit for everybody; its default of 64 KB would be handed over in many steps
-_F_SETPIPE_SZ: Final = 1031
-_READ_BYTES: Final = 1 << 20
+_TIME: Final = struct.Struct("ll")  # seconds and microseconds
 # What it needs to find Python and our modules; it talks to nobody, so it gets no setting and no secret.
 _ENVIRONMENT: Final = (
     "PATH",
@@ -88,6 +87,7 @@ class Explainer:
         self._command = command
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=THREAD)
         self._process: subprocess.Popen[bytes] | None = None
+        self._line: socket.socket | None = None
         self._not_before_s, self._wait_s = 0.0, RESTART_S
         self._stopped = False
         self.ready = False
@@ -118,13 +118,11 @@ class Explainer:
     def _start(self) -> None:
         environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
         try:
-            self._process = process = subprocess.Popen(
-                self._command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
-            )
-            for pipe in (process.stdin, process.stdout):
-                assert pipe is not None
-                os.set_blocking(pipe.fileno(), False)
-                _widen(pipe.fileno())
+            self._line, theirs = socket.socketpair()
+            with theirs:
+                self._process = subprocess.Popen(
+                    self._command, env=environment, stdin=theirs.fileno(), stdout=subprocess.DEVNULL
+                )
             [greeting] = self._exchange([_GREETING], START_S)
             if greeting != _GREETING:
                 raise ExplainerLost("another release answers")
@@ -146,46 +144,36 @@ class Explainer:
         return [value for answer in answers for value in _decode_values(answer)]
 
     def _exchange(self, questions: Sequence[bytes], patience_s: float) -> list[bytes]:
-        """Writes while it reads, or both sides would wait for each other with full pipes."""
-        process = self._process
-        if process is None:
+        """One after the other: each side reads a whole message before it writes one, so none waits for the other.
+
+        A message is one call of the system however long it is, and Python's lock is free meanwhile: every time that
+        this thread wakes, the one that computes has to give it the lock.
+        """
+        line = self._line
+        if line is None:
             raise ExplainerLost("it does not run")
-        assert process.stdin is not None
-        assert process.stdout is not None
-        given, taken = process.stdin.fileno(), process.stdout.fileno()
-        pieces = iter([piece for question in questions for piece in (_LENGTH.pack(len(question)), question)])
-        left = memoryview(next(pieces))
-        answers: list[bytes] = []
-        got = bytearray()
-        poll = select.poll()
-        poll.register(given, select.POLLOUT)
-        poll.register(taken, select.POLLIN)
-        while len(answers) < len(questions):
-            events = poll.poll(patience_s * 1000)
-            if not events:
-                raise ExplainerLost(f"it has said nothing for {patience_s:.0f} s")
-            for file, _ in events:
-                if file == given:
-                    left = left[os.write(given, left) :] or memoryview(next(pieces, b""))
-                    if not left:
-                        poll.unregister(given)
-                    continue
-                piece = os.read(taken, _READ_BYTES)
-                if not piece:
-                    raise ExplainerLost(f"it ended with exit code {process.wait(_STOP_S)}")
-                got += piece
-                answers += _frames(got)
+        line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _TIME.pack(int(patience_s), int(patience_s % 1 * 1e6)))
+        line.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _TIME.pack(int(patience_s), int(patience_s % 1 * 1e6)))
+        answers = []
+        try:
+            for question in questions:
+                send(line, question)
+                answer = receive(line)
+                if answer is None:
+                    raise ExplainerLost("it has ended")
+                answers.append(answer)
+        except BlockingIOError:
+            raise ExplainerLost(f"it has said nothing for {patience_s:g} s") from None
         return answers
 
     def _end(self) -> None:
         self.ready = False
         process, self._process = self._process, None
+        line, self._line = self._line, None
+        if line is not None:
+            line.close()
         if process is None:
             return
-        assert process.stdin is not None
-        assert process.stdout is not None
-        process.stdin.close()
-        process.stdout.close()
         try:
             process.wait(_STOP_S if self._stopped else 0)
         except subprocess.TimeoutExpired:
@@ -193,57 +181,54 @@ class Explainer:
             process.wait()
 
 
-def _frames(got: bytearray) -> list[bytes]:
-    """Takes whole answers out of what was read."""
-    found, at = [], 0
-    while len(got) - at >= _LENGTH.size:
-        [length] = _LENGTH.unpack_from(got, at)
-        end = at + _LENGTH.size + length
-        if len(got) < end:
-            break
-        found.append(bytes(got[at + _LENGTH.size : end]))
-        at = end
-    del got[:at]
-    return found
+def send(line: socket.socket, message: bytes) -> None:
+    """Writes a message with its length in front."""
+    line.sendall(_LENGTH.pack(len(message)))
+    line.sendall(message)
 
 
-def _widen(file: int) -> None:
-    try:
-        import fcntl
+def receive(line: socket.socket) -> bytes | None:
+    """Reads a message; None if there are no more.
 
-        fcntl.fcntl(file, _F_SETPIPE_SZ, _PIPE_BYTES)
-    except (ImportError, OSError):
-        pass  # smaller pieces take longer, and that is all
+    Raises:
+        BlockingIOError: nothing came for as long as the socket waits.
+    """
+    head = _take(line, _LENGTH.size)
+    return None if head is None else _take(line, _LENGTH.unpack(head)[0])
+
+
+def _take(line: socket.socket, count: int) -> bytes | None:
+    got = line.recv(count, socket.MSG_WAITALL)
+    while len(got) < count:  # a signal, or the end
+        more = line.recv(count - len(got), socket.MSG_WAITALL)
+        if not more:
+            return None
+        got += more
+    return got
 
 
 def answer(question: bytes) -> bytes:
     """What the process says to a frame; nothing if it cannot."""
     try:
-        return _encode_values(read(question).values())
+        return _encode_values([value for telling in read(question) for value in telling.values()])
     except Exception:
         return b""  # the worker tries it itself, finds out which record is at fault, and says so where that belongs
 
 
-def serve(asked: BinaryIO, told: BinaryIO) -> None:
+def serve(line: socket.socket) -> None:
     """Answer until there are no more questions. The first is a greeting, answered with our own."""
-    greeted = False
-    while len(head := asked.read(_LENGTH.size)) == _LENGTH.size:
-        question = asked.read(_LENGTH.unpack(head)[0])
-        reply = answer(question) if greeted else _GREETING
-        greeted = True
-        told.write(_LENGTH.pack(len(reply)))
-        told.write(reply)
-        told.flush()
+    reply = _GREETING
+    while (question := receive(line)) is not None:
+        send(line, reply or answer(question))
+        reply = b""
 
 
 def main() -> None:
-    """The process: its standard input asks, its standard output tells."""
+    """The process: its standard input is a socket."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # the worker finishes its batch; then our input ends
-    try:
-        serve(sys.stdin.buffer, sys.stdout.buffer)
-    except BrokenPipeError:
-        os._exit(0)  # nobody listens any more
+    with contextlib.suppress(ConnectionError):  # nobody listens any more
+        serve(socket.socket(fileno=sys.stdin.fileno()))
 
 
 if __name__ == "__main__":

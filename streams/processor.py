@@ -61,6 +61,8 @@ MARK_BYTES = 1_024
 
 # Scores of a batch that are worth handing to another process: asking costs as much as saying ten.
 DEFERRED_MIN = 16
+# Tellings of one question: some megabyte, which is handed over in one go and fits into memory that is there already.
+ASKED_MAX = 4
 # Deadlines of one transaction: some 0.3 s of scoring, far from the transaction's timeout.
 DUE_MAX = 5_000
 # murmur2 in pure Python costs 5 us a key: customers that are known to be at home here, some 100 bytes each.
@@ -377,7 +379,8 @@ class _Said:
 
     def ask(self) -> None:
         """Write what another process is asked: done where it is computed, not on the event loop."""
-        self.questions = [write(telling) for telling in self._pages.tellings]
+        tellings = self._pages.tellings
+        self.questions = [write(tellings[at : at + ASKED_MAX]) for at in range(0, len(tellings), ASKED_MAX)]
 
     def outputs(self, answers: list[bytes]) -> list[Output]:
         topic, number = self._topic, self._number

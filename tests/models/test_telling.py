@@ -21,7 +21,7 @@ def test_a_telling_that_was_written_and_read_says_the_same_values() -> None:
     pages = ScoreBook(partition.context, store).prepare(effects)
     assert len(pages.tellings) > 1
     assert max(len(telling.scores) for telling in pages.tellings) == CHUNK_ROWS
-    travelled = [read(write(telling)) for telling in pages.tellings]
+    travelled = read(write(pages.tellings))
     said = pages.told([value for telling in travelled for value in telling.values()])
     assert said == ScoreBook(partition.context, store).tell(effects)[0]
     assert [one.customer for one in said] == [effects.points[row].key[1:] for row in effects.told]

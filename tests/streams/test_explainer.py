@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from models.telling import read, write
 from streams import explainer as module
 from streams.explainer import Explainer, ExplainerLost, explains_elsewhere
 from streams.processor import EventProcessor
@@ -91,7 +92,7 @@ def test_what_the_process_says_is_what_the_worker_would_have_said(monkeypatch: p
 
 
 def test_many_questions_at_once_do_not_block_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rule: questions and answers that are larger than any pipe go through, in order."""
+    """Rule: questions and answers that are larger than any buffer on their way go through, in order."""
     processor, _ = processors(monkeypatch)
 
     async def body(explainer: Explainer) -> None:
@@ -99,8 +100,10 @@ def test_many_questions_at_once_do_not_block_each_other(monkeypatch: pytest.Monk
         effects = processor.process(events(), None)
         assert effects.deferred is not None
         once = await explainer.ask(effects.deferred.questions)
-        assert len(b"".join(once)) * 400 > 4 * module._PIPE_BYTES
-        assert await explainer.ask(effects.deferred.questions * 400) == once * 400
+        [question] = effects.deferred.questions
+        many = write(read(question) * 400)
+        assert len(many) > 4_000_000
+        assert await explainer.ask([many, many]) == once * 800
 
     running(body)
 
