@@ -29,6 +29,7 @@ from models.features import CATALOGUE
 from models.telling import read
 from streams.errors import ChurnSignalsError
 from streams.logs import get_logger
+from streams.processors import several
 from streams.settings import Settings
 
 log = get_logger(__name__)
@@ -72,7 +73,7 @@ class ExplainerLost(ChurnSignalsError):
 def explains_elsewhere(settings: Settings) -> bool:
     """Whether a worker is to have such a process."""
     if settings.explain_process == "auto":
-        return len(os.sched_getaffinity(0)) > 1 if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1) > 1
+        return several()
     return settings.explain_process == "on"
 
 

@@ -131,6 +131,12 @@ class Settings:
         "Whether a worker has scores explained by a process of its own, on another core; auto: if there is one.",
         choices=("auto", "on", "off"),
     )
+    cpu: int = _setting(
+        -1,
+        "Binds a worker's threads to this processor, which halves its latency at half of its peak rate: they share one"
+        " lock, and so share a cache; -1: to none.",
+        low=-1,
+    )
     http_host: str = _setting(
         "127.0.0.1", "Where a worker, trainer or `notify` answers /healthz, /readyz and /metrics.", unit="address"
     )

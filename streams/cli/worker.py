@@ -26,6 +26,7 @@ def worker(config: Path | None) -> None:
     from streams.logs import configure, exit_now
     from streams.monitor import monitored
     from streams.processor import Shared
+    from streams.processors import bind
     from streams.settings import Settings
     from streams.topics import EVENTS, name_of, verify_topics
     from streams.worker import Worker, run_until_signal
@@ -43,7 +44,9 @@ def worker(config: Path | None) -> None:
             explainer = Explainer() if explains_elsewhere(settings) else None
             if explainer is not None:
                 shared.explained_elsewhere = explainer.available
-                explainer.available()  # it starts while topics are checked
+                explainer.available()  # it starts while topics are checked, and before anything is bound
+            if settings.cpu >= 0:
+                bind(settings.cpu)
             running = Worker(settings, shared.factory, shared.on_snapshot, explainer)
             monitor.watch_worker(running, shared)
             await running.run(stop)
