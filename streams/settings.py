@@ -133,8 +133,7 @@ class Settings:
     )
     cpu: int = _setting(
         -1,
-        "Binds a worker's threads to this processor, which halves its latency at half of its peak rate: they share one"
-        " lock, and so share a cache; -1: to none.",
+        "Binds a worker's threads to this processor: they compute in turns, and so share a cache; -1: to none.",
         low=-1,
     )
     http_host: str = _setting(

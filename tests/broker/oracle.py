@@ -193,9 +193,9 @@ async def _kept(run: Run) -> dict[int, dict[bytes, bytes]]:
         if record.key[:1] == b"\0":
             continue
         if record.value is None:
-            found[record.partition].pop(record.key, None)
+            found.setdefault(record.partition, {}).pop(record.key, None)
         else:
-            found[record.partition][record.key] = record.value
+            found.setdefault(record.partition, {})[record.key] = record.value
     return found
 
 
