@@ -29,7 +29,7 @@ from models.features import CATALOGUE
 from models.telling import read
 from streams.errors import ChurnSignalsError
 from streams.logs import get_logger
-from streams.processors import several
+from streams.processors import allowed, several, use
 from streams.settings import Settings
 
 log = get_logger(__name__)
@@ -85,7 +85,7 @@ class Explainer:
     """
 
     def __init__(self, command: Sequence[str] = (sys.executable, "-m", "streams.explainer")) -> None:
-        self._command = command
+        self._command = [*command, *map(str, sorted(allowed()))]  # whatever we are bound to later
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=THREAD)
         self._process: subprocess.Popen[bytes] | None = None
         self._line: socket.socket | None = None
@@ -225,7 +225,8 @@ def serve(line: socket.socket) -> None:
 
 
 def main() -> None:
-    """The process: its standard input is a socket."""
+    """The process: its standard input is a socket, its arguments are the processors that it may use."""
+    use(map(int, sys.argv[1:]))
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # the worker finishes its batch; then our input ends
     with contextlib.suppress(ConnectionError):  # nobody listens any more

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 
 from streams.errors import ConfigurationError
 from streams.settings import variable
@@ -10,7 +11,7 @@ from streams.settings import variable
 
 def several() -> bool:
     """Whether there is more than one."""
-    return len(_allowed()) > 1
+    return len(allowed()) > 1
 
 
 def bind(number: int) -> None:
@@ -22,15 +23,20 @@ def bind(number: int) -> None:
     Raises:
         ConfigurationError: there is no such processor for us.
     """
-    allowed = _allowed()
-    if number not in allowed:
-        told = ", ".join(map(str, sorted(allowed)))
+    if number not in allowed():
+        told = ", ".join(map(str, sorted(allowed())))
         raise ConfigurationError(f"{variable('cpu')}={number}: this process may use the processors {told}")
+    use([number])
+
+
+def use(numbers: Iterable[int]) -> None:
+    """Run this thread, and those that it starts from now on, on these."""
     if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {number})
+        os.sched_setaffinity(0, numbers)
 
 
-def _allowed() -> set[int]:
+def allowed() -> set[int]:
+    """Their numbers."""
     if hasattr(os, "sched_getaffinity"):
         return set(os.sched_getaffinity(0))
     return set(range(os.cpu_count() or 1))

@@ -42,11 +42,11 @@ def worker(config: Path | None) -> None:
             events = found[name_of(EVENTS, settings)]
             shared = Shared(settings, definition, events.partitions, events.limit_bytes)
             explainer = Explainer() if explains_elsewhere(settings) else None
-            if explainer is not None:
-                shared.explained_elsewhere = explainer.available
-                explainer.available()  # it starts while topics are checked, and before anything is bound
             if settings.cpu >= 0:
                 bind(settings.cpu)
+            if explainer is not None:
+                shared.explained_elsewhere = explainer.available
+                explainer.available()  # it starts while the group is joined
             running = Worker(settings, shared.factory, shared.on_snapshot, explainer)
             monitor.watch_worker(running, shared)
             await running.run(stop)

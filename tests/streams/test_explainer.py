@@ -18,6 +18,7 @@ from models.telling import read, write
 from streams import explainer as module
 from streams.explainer import Explainer, ExplainerLost, explains_elsewhere
 from streams.processor import EventProcessor
+from streams.processors import bind, use
 from streams.settings import Settings
 from tests.streams.test_processor import Record, Store, record, shared
 
@@ -195,6 +196,20 @@ def test_it_gets_no_setting_and_no_secret(monkeypatch: pytest.MonkeyPatch) -> No
         environment = Path(f"/proc/{await ready(explainer)}/environ").read_bytes()
         assert b"hunter" not in environment
         assert b"CHURN_" not in environment
+
+    running(body)
+
+
+def test_it_uses_every_processor_also_when_the_worker_is_bound_to_one() -> None:
+    """Rule: the worker's threads share a processor, this process is to have another."""
+    before = os.sched_getaffinity(0)
+
+    async def body(explainer: Explainer) -> None:
+        try:
+            bind(min(before))
+            assert os.sched_getaffinity(await ready(explainer)) == before
+        finally:
+            use(before)
 
     running(body)
 
