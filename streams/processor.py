@@ -59,8 +59,8 @@ KAFKA_LIMIT_BYTES = 1_048_588
 # not take would stop the worker, and every worker after it.
 MARK_BYTES = 1_024
 
-# Scores of a batch that are worth handing to another process: asking costs as much as saying ten.
-DEFERRED_MIN = 16
+# Scores of a batch that are worth handing to another process: asking costs as much as saying ten, and some ms of waiting.
+DEFERRED_MIN = 64
 # Tellings of one question: some megabyte, which is handed over in one go and fits into memory that is there already.
 ASKED_MAX = 4
 # Deadlines of one transaction: some 0.3 s of scoring, far from the transaction's timeout.
@@ -107,6 +107,7 @@ class Shared:
 
     Attributes:
         explained_elsewhere: whether scores may be left to be explained by another process now.
+        deferred_min: so many of a batch are.
     """
 
     def __init__(
@@ -129,6 +130,7 @@ class Shared:
         self.metrics = name_of(METRICS, settings)
         self.model = settings.model_name
         self.explained_elsewhere: Callable[[], bool] = _never
+        self.deferred_min = DEFERRED_MIN
         self.scorer: Scorer = Model(SPACE).scorer()  # answers until there is a snapshot
         self.snapshot: Snapshot | None = None
 
@@ -429,7 +431,7 @@ class _Fold:
             for a in found.alerts
         ]
         said = _Said(pages, shared.scores, number)
-        if defer and len(found.told) >= DEFERRED_MIN:
+        if defer and len(found.told) >= shared.deferred_min:
             said.ask()
             deferred = said
         else:

@@ -128,7 +128,8 @@ class Settings:
     )
     explain_process: str = _setting(
         "auto",
-        "Whether a worker has scores explained by a process of its own, on another core; auto: if there is one.",
+        "Whether a worker has scores explained by a process of its own, on another core; auto: those of larger batches,"
+        " if there is one.",
         choices=("auto", "on", "off"),
     )
     cpu: int = _setting(

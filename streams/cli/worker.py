@@ -46,6 +46,8 @@ def worker(config: Path | None) -> None:
                 bind(settings.cpu)
             if explainer is not None:
                 shared.explained_elsewhere = explainer.available
+                if settings.explain_process == "on":
+                    shared.deferred_min = 1
                 explainer.available()  # it starts while the group is joined
             running = Worker(settings, shared.factory, shared.on_snapshot, explainer)
             monitor.watch_worker(running, shared)

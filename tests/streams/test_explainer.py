@@ -67,10 +67,10 @@ def events(count: int = 40) -> list[Record]:
 
 def processors(monkeypatch: pytest.MonkeyPatch) -> tuple[EventProcessor, EventProcessor]:
     """One that leaves scores to another process, and one that does not."""
-    monkeypatch.setattr("streams.processor.DEFERRED_MIN", 1)
     monkeypatch.setattr("streams.processor.partition_of", lambda *_: 0)
     leaving, alone = shared(), shared()
     leaving.explained_elsewhere = lambda: True
+    leaving.deferred_min = 1
     return EventProcessor(leaving, 0, Store(), None), EventProcessor(alone, 0, Store(), None)
 
 
@@ -236,5 +236,5 @@ def test_again_computes_the_same_from_the_last_commit(monkeypatch: pytest.Monkey
 
 def test_a_small_batch_is_explained_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     processor, _ = processors(monkeypatch)
-    monkeypatch.setattr("streams.processor.DEFERRED_MIN", 16)
+    processor._shared.deferred_min = 16
     assert processor.process(events(3), None).deferred is None
