@@ -59,7 +59,7 @@ KAFKA_LIMIT_BYTES = 1_048_588
 # not take would stop the worker, and every worker after it.
 MARK_BYTES = 1_024
 
-# Scores of a batch that are worth handing to another process: asking costs as much as saying ten, and some ms of waiting.
+# Scores of a batch that are worth handing to another process: asking costs as much as saying ten, and some ms.
 DEFERRED_MIN = 64
 # Tellings of one question: some megabyte, which is handed over in one go and fits into memory that is there already.
 ASKED_MAX = 4
