@@ -1,4 +1,4 @@
-"""One computation at a time, whichever partition's, in a thread of its own: the event loop goes on meanwhile."""
+"""One computation at a time, whichever partition's; small batches in a thread, while the event loop goes on."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 def retention(file: str | None, by: str | None, cohort: str | None, as_json: bool, plot_path: Path | None) -> None:
     """Show churn, retention and growth of customers and revenue: per day, over 30 days, per month.
 
-    Read from the sums that workers publish to the metrics topic with every batch; no worker has to run. With FILE
+    Read from the sums that workers publish to the metrics topic every two seconds; no worker has to run. With FILE
     (events, one JSON object a line, plain or gzipped; - is standard input) the same is counted from that.
     """
     from models.retention_report import as_data, build
