@@ -18,7 +18,7 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version as release
 from typing import Final
@@ -85,7 +85,8 @@ class Explainer:
     """
 
     def __init__(self, command: Sequence[str] = (sys.executable, "-m", "streams.explainer")) -> None:
-        self._command = [*command, *map(str, sorted(allowed()))]  # whatever we are bound to later
+        self._command = list(command)
+        self._processors: Collection[int] = allowed()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=THREAD)
         self._process: subprocess.Popen[bytes] | None = None
         self._line: socket.socket | None = None
@@ -110,6 +111,13 @@ class Explainer:
         """
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._ask, questions)
 
+    def use(self, processors: Collection[int]) -> None:
+        """Have it run on these from now on."""
+        self._processors = set(processors)
+        if self._process is not None:
+            with contextlib.suppress(OSError):  # it is ending, which is found out when it is asked
+                use(self._processors, self._process.pid)
+
     async def stop(self) -> None:
         """End it."""
         self._stopped = True
@@ -124,6 +132,7 @@ class Explainer:
                 self._process = subprocess.Popen(
                     self._command, env=environment, stdin=theirs.fileno(), stdout=subprocess.DEVNULL
                 )
+            use(self._processors, self._process.pid)  # a thread of a worker that is bound has started it
             [greeting] = self._exchange([_GREETING], START_S)
             if greeting != _GREETING:
                 raise ExplainerLost("another release answers")
@@ -225,8 +234,7 @@ def serve(line: socket.socket) -> None:
 
 
 def main() -> None:
-    """The process: its standard input is a socket, its arguments are the processors that it may use."""
-    use(map(int, sys.argv[1:]))
+    """The process: its standard input is a socket."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # the worker finishes its batch; then our input ends
     with contextlib.suppress(ConnectionError):  # nobody listens any more

@@ -132,10 +132,11 @@ class Settings:
         " if there is one.",
         choices=("auto", "on", "off"),
     )
-    cpu: int = _setting(
-        -1,
-        "Binds a worker's threads to this processor: they compute in turns, and so share a cache; -1: to none.",
-        low=-1,
+    cpu: str = _setting(
+        "auto",
+        "The processor that a worker's threads share, since they compute in turns; auto: one that no other worker of"
+        " the machine has, and another one if it is busy; none: all of them.",
+        unit="auto | none | number",
     )
     http_host: str = _setting(
         "127.0.0.1", "Where a worker, trainer or `notify` answers /healthz, /readyz and /metrics.", unit="address"
@@ -188,6 +189,9 @@ class Settings:
                 f"{variable('kafka_request_timeout_ms')}={self.kafka_request_timeout_ms} must be at most"
                 f" {variable('kafka_transaction_timeout_ms')}={self.kafka_transaction_timeout_ms}"
             )
+
+        if self.cpu not in ("auto", "none") and not (self.cpu.isascii() and self.cpu.isdecimal()):
+            raise SettingsError(f"{variable('cpu')}={self.cpu!r} must be auto, none or the number of a processor")
 
     def masked(self) -> Iterator[tuple[str, str]]:
         """(variable, value) of every setting, secrets masked: the only way in which settings are printed."""

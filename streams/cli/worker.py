@@ -21,12 +21,12 @@ def worker(config: Path | None) -> None:
 
     Ends with 0 when it is told to stop, and with 75 when another process took over: start it again.
     """
+    from streams.affinity import Affinity
     from streams.explainer import Explainer, explains_elsewhere
     from streams.garbage import collect_seldom
     from streams.logs import configure, exit_now
     from streams.monitor import monitored
     from streams.processor import Shared
-    from streams.processors import bind
     from streams.settings import Settings
     from streams.topics import EVENTS, name_of, verify_topics
     from streams.worker import Worker, run_until_signal
@@ -42,8 +42,8 @@ def worker(config: Path | None) -> None:
             events = found[name_of(EVENTS, settings)]
             shared = Shared(settings, definition, events.partitions, events.limit_bytes)
             explainer = Explainer() if explains_elsewhere(settings) else None
-            if settings.cpu >= 0:
-                bind(settings.cpu)
+            affinity = Affinity(settings, explainer.use if explainer is not None else lambda left: None)
+            affinity.begin()
             if explainer is not None:
                 shared.explained_elsewhere = explainer.available
                 if settings.explain_process == "on":
@@ -51,6 +51,11 @@ def worker(config: Path | None) -> None:
                 explainer.available()  # it starts while the group is joined
             running = Worker(settings, shared.factory, shared.on_snapshot, explainer)
             monitor.watch_worker(running, shared)
-            await running.run(stop)
+            keeping = asyncio.create_task(affinity.keep())
+            try:
+                await running.run(stop)
+            finally:
+                keeping.cancel()
+                affinity.close()
 
     exit_now(run_until_signal(work))

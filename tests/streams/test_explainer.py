@@ -18,7 +18,6 @@ from models.telling import read, write
 from streams import explainer as module
 from streams.explainer import Explainer, ExplainerLost, explains_elsewhere
 from streams.processor import EventProcessor
-from streams.processors import bind, use
 from streams.settings import Settings
 from tests.streams.test_processor import Record, Store, record, shared
 
@@ -200,16 +199,17 @@ def test_it_gets_no_setting_and_no_secret(monkeypatch: pytest.MonkeyPatch) -> No
     running(body)
 
 
-def test_it_uses_every_processor_also_when_the_worker_is_bound_to_one() -> None:
-    """Rule: the worker's threads share a processor, this process is to have another."""
+def test_it_runs_where_the_worker_leaves_processors_to_it() -> None:
+    """Rule: wherever the thread is that starts it, and also when the worker moves later."""
     before = os.sched_getaffinity(0)
+    first, last = min(before), max(before)
 
     async def body(explainer: Explainer) -> None:
-        try:
-            bind(min(before))
-            assert os.sched_getaffinity(await ready(explainer)) == before
-        finally:
-            use(before)
+        explainer.use({last})
+        pid = await ready(explainer)
+        assert os.sched_getaffinity(pid) == {last}
+        explainer.use({first})
+        assert os.sched_getaffinity(pid) == {first}
 
     running(body)
 
