@@ -23,10 +23,8 @@ from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version as release
 from typing import Final
 
-import msgspec
-
 from models.features import CATALOGUE
-from models.telling import read
+from streams.asking import read
 from streams.errors import ChurnSignalsError
 from streams.logs import get_logger
 from streams.processors import allowed, several, use
@@ -61,9 +59,6 @@ _ENVIRONMENT: Final = (
 
 # A release that was installed meanwhile could say other things, or other things differently.
 _GREETING: Final = f"{release('churn-signals')} {CATALOGUE}".encode()
-
-_decode_values = msgspec.msgpack.Decoder(list[bytes]).decode
-_encode_values = msgspec.msgpack.Encoder().encode
 
 
 class ExplainerLost(ChurnSignalsError):
@@ -104,7 +99,7 @@ class Explainer:
         return self.ready
 
     async def ask(self, questions: Sequence[bytes]) -> list[bytes]:
-        """The values of tellings (`models.telling.write`), all in one list.
+        """The answers to questions (`streams.asking.Question`).
 
         Raises:
             ExplainerLost: there is no answer; the process is ended, another one is started by and by.
@@ -151,7 +146,7 @@ class Explainer:
             raise ExplainerLost(f"the process that explains scores was given up: {failure}") from failure
         if not all(answers):
             raise ExplainerLost("a score cannot be explained")
-        return [value for answer in answers for value in _decode_values(answer)]
+        return answers
 
     def _exchange(self, questions: Sequence[bytes], patience_s: float) -> list[bytes]:
         """One after the other: each side reads a whole message before it writes one, so none waits for the other.
@@ -220,7 +215,7 @@ def _take(line: socket.socket, count: int) -> bytes | None:
 def answer(question: bytes) -> bytes:
     """What the process says to a frame; nothing if it cannot."""
     try:
-        return _encode_values([value for telling in read(question) for value in telling.values()])
+        return read(question).answer()
     except Exception:
         return b""  # the worker tries it itself, finds out which record is at fault, and says so where that belongs
 

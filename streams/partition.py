@@ -344,7 +344,7 @@ class Partition:
             log.warning("%s: the worker explains it itself", lost, topic=_topic_of(records), partition=self.number)
             async with self._turns:
                 return await self._compute(records, next_offset, again=True)
-        computed.effects.outputs += deferred.outputs(answers)
+        computed.effects.batches = deferred.batches(answers)
         watch("explain")
         return computed
 
@@ -357,7 +357,7 @@ class Partition:
         watch = Stopwatch(tally)
         changes = dict(effects.changes)
         changes[POSITION_KEY] = encode(next_offset, self._live, self._birth, effects.state)
-        changelog_offset = await self.producer.commit(effects.outputs, self._changelog, changes)
+        changelog_offset = await self.producer.commit(effects.outputs, self._changelog, changes, effects.batches)
         watch("transaction")
         visible_ms = time.time() * 1000
         if FAILPOINT:
@@ -371,7 +371,7 @@ class Partition:
         progress.position = next_offset
         progress.records += computed.consumed
         progress.transactions += 1
-        progress.outputs += len(effects.outputs)
+        progress.outputs += len(effects.outputs) + sum([batch.count for batch in effects.batches])
         progress.tally.add(tally)
         progress.latency.observe(tally, self.number, visible_ms, self._live)
 

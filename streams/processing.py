@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
+from streams.record_batch import EncodedBatch
 from streams.tally import Tally
 
 Headers = Sequence[tuple[str, bytes]]
@@ -51,13 +52,13 @@ class Output(NamedTuple):
 
 
 class Deferred(Protocol):
-    """Outputs that another process can say (`streams.explainer`)."""
+    """Outputs that another process can make (`streams.explainer`)."""
 
     @property
     def questions(self) -> list[bytes]:
         """What it is asked."""
 
-    def outputs(self, answers: list[bytes]) -> list[Output]:
+    def batches(self, answers: Sequence[bytes]) -> list[EncodedBatch]:
         """What comes of its answers."""
 
 
@@ -67,6 +68,7 @@ class Effects:
 
     Attributes:
         outputs: records for any topic, in the order in which they are written.
+        batches: others, of topics that `outputs` has none for, as they are sent.
         changes: store key -> new value, None for a tombstone. Keys must not start with a zero byte.
         state: opaque to the engine; handed to the factory of the partition's next processor.
         consumed: how many of the records were applied, None for all. The rest is handed over again: this is
@@ -76,6 +78,7 @@ class Effects:
     """
 
     outputs: list[Output] = field(default_factory=list)
+    batches: list[EncodedBatch] = field(default_factory=list)
     changes: dict[bytes, bytes | None] = field(default_factory=dict)
     state: bytes = b""
     consumed: int | None = None

@@ -28,12 +28,12 @@ from models.point import SNAPSHOT
 from models.profile import ProfileError
 from models.published_sums import published
 from models.rejected import Rejected
-from models.scorebook import Pages, ScoreBook
+from models.scorebook import ScoreBook
 from models.scoring import Scorer
 from models.snapshot import SnapshotError
 from models.space import FeatureSpace
-from models.telling import write
 from streams import tally as outcomes
+from streams.asking import Asking
 from streams.dead_letters import MISROUTED, PROCESSING_ERROR, dead_letter
 from streams.errors import ChurnSignalsError, ConfigurationError, FormatMismatch
 from streams.fold_tally import count_fold
@@ -61,8 +61,6 @@ MARK_BYTES = 1_024
 
 # Scores of a batch that are worth handing to another process: asking costs as much as saying ten, and some ms.
 DEFERRED_MIN = 64
-# Tellings of one question: some megabyte, which is handed over in one go and fits into memory that is there already.
-ASKED_MAX = 4
 # Deadlines of one transaction: some 0.3 s of scoring, far from the transaction's timeout.
 DUE_MAX = 5_000
 # murmur2 in pure Python costs 5 us a key: customers that are known to be at home here, some 100 bytes each.
@@ -126,6 +124,7 @@ class Shared:
         self.dead_letters = name_of(DEAD_LETTERS, settings)
         self.alerts = name_of(ALERTS, settings)
         self.scores = name_of(SCORES, settings)
+        self.scores_compression = settings.compression_of(self.scores)
         self.labels = name_of(LABELS, settings)
         self.metrics = name_of(METRICS, settings)
         self.model = settings.model_name
@@ -372,23 +371,6 @@ class EventProcessor:
         return _Leaving(place, dead, outcomes.FAILED, PROCESSING_ERROR)
 
 
-class _Said:
-    """The scores of a batch that readers are told of; see `streams.processing.Deferred`."""
-
-    def __init__(self, pages: Pages, topic: str, number: int) -> None:
-        self._pages, self._topic, self._number = pages, topic, number
-        self.questions: list[bytes] = []
-
-    def ask(self) -> None:
-        """Write what another process is asked: done where it is computed, not on the event loop."""
-        tellings = self._pages.tellings
-        self.questions = [write(tellings[at : at + ASKED_MAX]) for at in range(0, len(tellings), ASKED_MAX)]
-
-    def outputs(self, answers: list[bytes]) -> list[Output]:
-        topic, number = self._topic, self._number
-        return [Output(topic, number, customer, value) for customer, value in self._pages.told(answers)]
-
-
 class _Fold:
     """The pure part: the customers of one partition, as of a state."""
 
@@ -430,12 +412,11 @@ class _Fold:
             Output(shared.alerts, number, a.customer, a.value, alert_headers(a.event, a.customer.decode()))
             for a in found.alerts
         ]
-        said = _Said(pages, shared.scores, number)
         if defer and len(found.told) >= shared.deferred_min:
-            said.ask()
-            deferred = said
+            deferred = Asking(pages, shared.scores, number, shared.scores_compression)
         else:
-            outputs += said.outputs([value for telling in pages.tellings for value in telling.values()])
+            values = [value for telling in pages.tellings for value in telling.values()]
+            outputs += [Output(shared.scores, number, customer, value) for customer, value in pages.told(values)]
         outputs += [Output(shared.labels, 0, e.customer.encode(), label_value(e)) for e in found.examples]
         outputs += [Output(shared.metrics, number, key, value) for key, value in published(number, found.changes)]
         outputs += [
@@ -449,7 +430,9 @@ class _Fold:
             count_fold(tally, found, len(entries))
             if tally.counts["scores", SNAPSHOT]:  # what moves the population's level
                 tally.drift = shared.scorer.drift(found.m[-1])
-        return Effects(outputs, {**found.changes, **pages.histories}, _encode_state(state), deferred=deferred)
+        return Effects(
+            outputs, changes={**found.changes, **pages.histories}, state=_encode_state(state), deferred=deferred
+        )
 
 
 def _read_state(data: bytes, definition: ChurnDefinition, number: int) -> _State:

@@ -16,12 +16,11 @@ from streams.aiokafka_private import back_off_reconnects, create_batch, discard_
 from streams.errors import ConfigurationError, Fenced, OwnershipLost
 from streams.failpoints import FAILPOINT, failpoint
 from streams.processing import Changes, Headers, Output
+from streams.record_batch import BATCH_BYTES, EncodedBatch, Sending
 from streams.settings import Settings
 
 # aiokafka's default of 100 ms is what one waits when the broker is still completing the last transaction.
 _RETRY_BACKOFF_MS = 5
-# Below the brokers' default of 1,048,588 bytes for a batch of records; one record above it travels alone.
-_BATCH_BYTES = 1_000_000
 # Profiles are alike: a quarter of the bytes for the network, the brokers' disks and whoever recovers, for 1 us each.
 # (aiokafka's lz4 takes 37 us, because of its level; zstd 2.3 us for a sixth of the bytes.)
 _CHANGELOG_COMPRESSION = "snappy"
@@ -65,7 +64,7 @@ class FencedProducer:
     def __init__(self, producer: AIOKafkaProducer, transactional_id: str, settings: Settings) -> None:
         self._producer = producer
         self._timeout_s = settings.kafka_transaction_timeout_ms / 1000
-        self._compression = settings.compression
+        self._compression_of = settings.compression_of
         self.transactional_id = transactional_id
 
     @classmethod
@@ -84,7 +83,7 @@ class FencedProducer:
             acks="all",
             enable_idempotence=True,
             compression_type=settings.compression,
-            max_batch_size=_BATCH_BYTES,
+            max_batch_size=BATCH_BYTES,
             retry_backoff_ms=_RETRY_BACKOFF_MS,
         )
         back_off_reconnects(producer.client)
@@ -102,10 +101,12 @@ class FencedProducer:
         outputs: Sequence[Output],
         changelog: tuple[str, int] | None = None,
         changes: Changes | None = None,
+        batches: Iterable[EncodedBatch] = (),
     ) -> int:
         """Write everything in one transaction; returns the changelog's next offset (0 without changes).
 
-        The order of `changes` is the order in the changelog: the position goes last.
+        The order of `changes` is the order in the changelog: the position goes last. `batches` are records that were
+        encoded already, of partitions that `outputs` has none for.
 
         Raises:
             OwnershipLost: fenced, timed out or unknown outcome: the producer and all that was computed from
@@ -117,11 +118,14 @@ class FencedProducer:
             async with asyncio.timeout(self._timeout_s):
                 await producer.begin_transaction()
                 sent = []
+                for batch in batches:
+                    sending = Sending(batch, int(time.time() * 1000))
+                    sent.append(await self._submit(sending, batch.topic, batch.partition))
                 for to, records in _by_partition(outputs).items():
-                    sent += await self._send(to, records, self._compression)
+                    sent += await self._send(to, records, self._compression_of(to[0]))
                 state = []
                 if changelog is not None and changes:
-                    own = self._compression or _CHANGELOG_COMPRESSION
+                    own = self._compression_of(changelog[0]) or _CHANGELOG_COMPRESSION
                     state = await self._send(changelog, ((k, value, (), None) for k, value in changes.items()), own)
                 for delivery in sent + state:
                     await delivery.done()  # commit itself does not report a batch that was not delivered

@@ -56,7 +56,8 @@ CLOCKS = (
     Clock("models.partition", "freeze", "snapshots and labels"),
     Clock("models.partition", "mature", "snapshots and labels"),
     Clock("streams.processor", "label_value", "encode labels"),
-    Clock("models.scorebook", "ScoreBook.tell", "encode scores"),
+    Clock("models.scorebook", "ScoreBook.prepare", "prepare scores"),
+    Clock("streams.asking", "Asking.__init__", "hand scores over"),
     Clock("streams.store", "PartitionStore.get_many", "store: read"),
     Clock("streams.store", "PartitionStore.due", "store: read"),
     Clock("streams.store", "PartitionStore.write", "store: write"),
@@ -112,12 +113,14 @@ class Sizes:
             sent[self_].append((topic, batch))
             return await submit(self_, batch, topic, partition)
 
-        async def committed(self_: Any, outputs: Any, changelog: Any = None, changes: Any = None) -> Any:
+        async def committed(
+            self_: Any, outputs: Any, changelog: Any = None, changes: Any = None, batches: Any = ()
+        ) -> Any:
             for key, value in (changes or {}).items():
                 kind = _KINDS.get(key[:1], repr(key[:1]))
                 records, size = self.kinds.get(kind, (0, 0))
                 self.kinds[kind] = records + 1, size + len(key) + len(value or b"")
-            offset = await commit(self_, outputs, changelog, changes)
+            offset = await commit(self_, outputs, changelog, changes, batches)
             for topic, batch in sent.pop(self_, ()):  # compressed when they were sent
                 self.bytes[topic] += batch.size()
                 self.records[topic] += batch.record_count()

@@ -16,6 +16,7 @@ from streams.explainer import ExplainerLost
 from streams.partition import Partition
 from streams.position import POSITION_KEY, decode
 from streams.processing import Batch, Effects, Output
+from streams.record_batch import EncodedBatch
 from streams.turns import Turns
 
 
@@ -53,7 +54,13 @@ class World:
     newest_event_ms: int | None = None
 
     # producer
-    async def commit(self, outputs: Sequence[Output], changelog: Any, changes: dict[bytes, bytes | None]) -> int:
+    async def commit(
+        self,
+        outputs: Sequence[Output],
+        changelog: Any,
+        changes: dict[bytes, bytes | None],
+        batches: Sequence[EncodedBatch] = (),
+    ) -> int:
         await asyncio.sleep(0)
         if self.fail is not None:
             raise self.fail
@@ -442,8 +449,15 @@ class _Deferring(World):
 
     asked = 0
 
-    async def commit(self, outputs: Sequence[Output], changelog: Any, changes: dict[bytes, bytes | None]) -> int:
-        self.said = [*self.__dict__.get("said", []), [output.value for output in outputs]]
+    async def commit(
+        self,
+        outputs: Sequence[Output],
+        changelog: Any,
+        changes: dict[bytes, bytes | None],
+        batches: Sequence[EncodedBatch] = (),
+    ) -> int:
+        said = [output.value for output in outputs] + [batch.data for batch in batches]
+        self.said = [*self.__dict__.get("said", []), said]
         return await super().commit(outputs, changelog, changes)
 
     def process(self, records: Sequence[Event], now_ms: int | None) -> Effects:
@@ -454,13 +468,14 @@ class _Deferring(World):
     def again(self, records: Sequence[Event], now_ms: int | None) -> Effects:
         """As `process`, and nothing is left to others."""
         effects = super().process(records, now_ms)
-        effects.outputs += self.outputs([b"ourselves"])
+        effects.outputs.append(Output("scores", 0, b"k", b"ourselves"))
         return effects
 
     questions = (b"what?",)
 
-    def outputs(self, answers: list[bytes]) -> list[Output]:
-        return [Output("scores", 0, b"k", answer) for answer in answers]
+    def batches(self, answers: Sequence[bytes]) -> list[EncodedBatch]:
+        """One of each answer."""
+        return [EncodedBatch("scores", 0, 1, answer) for answer in answers]
 
     async def ask(self, questions: Sequence[bytes]) -> list[bytes]:
         """As an `Explainer`, which answers every second time."""

@@ -1,0 +1,113 @@
+"""Batches of Kafka records as bytes: made by one process, sent by another one's transaction.
+
+A producer's number, its epoch, the sequence and the time of writing stand in a batch's header, outside of what is
+compressed, so that whoever sends a batch fills them in (https://kafka.apache.org/documentation/#recordbatch).
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.record.default_records import DefaultRecordBatchBuilder
+from aiokafka.record.util import calc_crc32c
+
+# Below the brokers' default of 1,048,588 bytes for a batch of records; one record above it travels alone.
+BATCH_BYTES: Final = 1_000_000
+# Whoever reads has to unpack a batch as a whole.
+_UNPACKED_BYTES: Final = 4_000_000
+_MAGIC: Final = 2
+# Where these stand in the header.
+_CRC: Final = struct.Struct(">I"), 17
+_CHECKED_FROM: Final = 21
+_TIMES: Final = (
+    struct.Struct(">qq"),
+    27,
+)  # first, newest; a record's is its difference to the first
+_PRODUCER: Final = struct.Struct(">qhi"), 43
+
+KeyValue = tuple[bytes, bytes | None]
+
+
+class EncodedBatch(NamedTuple):
+    """Records of one partition: how many, and their bytes."""
+
+    topic: str
+    partition: int
+    count: int
+    data: bytes
+
+
+def encode_batches(records: Sequence[KeyValue], compression: str | None) -> list[tuple[int, bytes]]:
+    """The records in order as batches of a transaction: how many are in each, and its bytes.
+
+    Args:
+        compression: aiokafka's name of it.
+    """
+    codec = AIOKafkaProducer._COMPRESSORS[compression][1] if compression is not None else 0
+    limit = BATCH_BYTES if compression is None else _UNPACKED_BYTES
+    batches, begin = [], 0
+    while begin < len(records):
+        count, data = _encode(records, begin, codec, limit)
+        if len(data) > BATCH_BYTES and count > 1:  # packs badly
+            count, data = _encode(records, begin, codec, BATCH_BYTES)
+        batches.append((count, data))
+        begin += count
+    return batches
+
+
+def _encode(records: Sequence[KeyValue], begin: int, codec: int, limit: int) -> tuple[int, bytes]:
+    """As many as there is room for, the first in any case."""
+    builder = DefaultRecordBatchBuilder(
+        _MAGIC, codec, is_transactional=1, producer_id=-1, producer_epoch=-1, base_sequence=0, batch_size=limit
+    )
+    count = 0
+    for key, value in records[begin:]:
+        if builder.append(count, 0, key, value, []) is None:
+            break
+        count += 1
+    return count, bytes(builder.build())
+
+
+class Sending:
+    """An encoded batch as aiokafka's producer takes it (`aiokafka.producer.message_accumulator.BatchBuilder`).
+
+    Args:
+        timestamp_ms: of all its records.
+    """
+
+    def __init__(self, batch: EncodedBatch, timestamp_ms: int) -> None:
+        self._count = batch.count
+        self._data = bytearray(batch.data)
+        times, at = _TIMES
+        times.pack_into(self._data, at, timestamp_ms, timestamp_ms)
+
+    def _set_producer_state(self, producer_id: int, producer_epoch: int, base_sequence: int) -> None:
+        producer, at = _PRODUCER
+        producer.pack_into(self._data, at, producer_id, producer_epoch, base_sequence)
+        crc, at = _CRC
+        crc.pack_into(self._data, at, calc_crc32c(self._data[_CHECKED_FROM:]))
+
+    def _build(self) -> bytearray:
+        return self._data
+
+    def append(self, **_: Any) -> None:
+        """It is full."""
+        return
+
+    def close(self) -> None:
+        """It is closed."""
+
+    def closed(self) -> bool:
+        """It is."""
+        return True
+
+    def size(self) -> int:
+        """Bytes."""
+        return len(self._data)
+
+    def record_count(self) -> int:
+        """How many records."""
+        return self._count
