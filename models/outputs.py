@@ -361,28 +361,6 @@ class ScoredBatch:
         low, high = self._scores.ci90([row])[0].tolist()
         return low, high
 
-    def score_value(
-        self,
-        row: int,
-        percentile: float,
-        band: int,
-        history: bytes,
-        previous: float | None = None,
-        alert: AlertState | None = None,
-        ci90: tuple[float, float] | None = None,
-    ) -> bytes:
-        """The `churn-scores` value of point `row`.
-
-        Args:
-            percentile, band: Where the probability stands, see `models.percentile` and `AlertSettings.band`.
-            history: The newest scores told, this one included, as JSON; see `spelled`.
-            previous: Probability of the score before.
-            alert: The customer's alert after this score.
-            ci90: `self.ci90(row)` where it is wanted.
-        """
-        told = self.told(row, percentile, band, history, previous, alert, ci90)
-        return score_value(self.context.lineage, self._scores.model, told, self._explained, self._place[row])
-
     def told(
         self,
         row: int,
@@ -393,7 +371,15 @@ class ScoredBatch:
         alert: AlertState | None = None,
         ci90: tuple[float, float] | None = None,
     ) -> ToldScore:
-        """What `score_value` says of point `row` beside features and explanation; the same arguments."""
+        """What the `churn-scores` value of point `row` says beside features and explanation.
+
+        Args:
+            percentile, band: Where the probability stands, see `models.percentile` and `AlertSettings.band`.
+            history: The newest scores told, this one included, as JSON; see `spelled`.
+            previous: Probability of the score before.
+            alert: The customer's alert after this score.
+            ci90: `self.ci90(row)` where it is wanted.
+        """
         point, probability = self._points[row], float(self._probability[row])
         return ToldScore(
             point.key,

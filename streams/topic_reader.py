@@ -12,7 +12,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from streams.errors import ChurnSignalsError
 from streams.settings import Settings
-from streams.topics import verify_topics
+from streams.topics import METRICS, name_of, verify_topics
 
 _BATCH = 5_000
 _POLL_MS = 500
@@ -64,13 +64,13 @@ async def newest_of(settings: Settings, topic: str, partition: int, key: bytes) 
     return None
 
 
-async def newest_values(settings: Settings, topic: str, prefix: bytes) -> list[bytes]:
-    """The newest value of each key that begins so, of all partitions; none of what was removed. Raises as `read_topic`.
+async def newest_metrics(settings: Settings, prefix: bytes) -> list[bytes]:
+    """The newest value of each key of the metrics topic that begins so; none of what was removed.
 
-    A key of such a topic names its partition.
+    A key names its partition: readers add up. Raises as `read_topic`.
     """
     newest: dict[bytes, bytes | None] = {}
-    async for record in read_topic(settings, topic):
+    async for record in read_topic(settings, name_of(METRICS, settings)):
         if record.key is not None and record.key.startswith(prefix):
             newest[record.key] = record.value
     return [value for value in newest.values() if value is not None]

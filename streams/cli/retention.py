@@ -73,11 +73,10 @@ async def read_sums(settings: Settings) -> Sums:
         TopicMismatch: the topic does not exist, or differs from its declaration.
     """
     from models.retention_sums import METRIC_PREFIX, Sums, add, read_metric
-    from streams.topic_reader import newest_values
-    from streams.topics import METRICS, name_of
+    from streams.topic_reader import newest_metrics
 
     found = Sums(int)
-    for value in await newest_values(settings, name_of(METRICS, settings), METRIC_PREFIX):
+    for value in await newest_metrics(settings, METRIC_PREFIX):
         add(found, read_metric(value))
     return found
 

@@ -28,6 +28,7 @@ from models.outputs import (
     HISTORY_BYTES,
     Context,
     ScoredBatch,
+    ToldScore,
     alert_headers,
     alert_value,
     recall,
@@ -40,6 +41,7 @@ from models.portrait import Portrait
 from models.primitives import DAY_MS
 from models.profile import Path, Profile
 from models.space import FeatureSpace
+from models.telling import Telling
 
 ROOT = File(__file__).resolve().parents[2]
 START = 1_600_041_600_000 // DAY_MS * DAY_MS
@@ -102,13 +104,19 @@ class Scored:
         self.effects.append(effects)
 
     def values(self) -> list[bytes]:
-        return [
-            batch.score_value(
-                i, 0.97, 1, spelled(remember(b"", e.points[i].at_ms, float(e.scores.probability[i]))), 0.1
-            )
-            for batch, e in zip(self.batches, self.effects, strict=True)
-            for i in range(len(e.points))
-        ]
+        found = []
+        for batch, e in zip(self.batches, self.effects, strict=True):
+            told = [
+                batch.told(i, 0.97, 1, spelled(remember(b"", point.at_ms, float(e.scores.probability[i]))), 0.1)
+                for i, point in enumerate(e.points)
+            ]
+            found += said(batch, told)
+        return found
+
+
+def said(batch: ScoredBatch, told: list[ToldScore]) -> list[bytes]:
+    """The `churn-scores` values of all rows of a batch."""
+    return [value for telling in Telling.of(batch, "m", told) for value in telling.values()]
 
 
 @pytest.fixture(scope="module")
@@ -145,9 +153,10 @@ def test_what_a_score_lists_adds_up_to_its_log_odds(scored: Scored) -> None:
 
 def test_a_score_has_the_same_bytes_in_any_batch(scored: Scored) -> None:
     for batch, e in zip(scored.batches[:30], scored.effects, strict=False):
-        for i in range(len(e.points)):
+        together = said(batch, [batch.told(i, 0.5, 0, b"") for i in range(len(e.points))])
+        for i, value in enumerate(together):
             alone = ScoredBatch(CONTEXT, e.points, e.x, e.m, e.scores, 0.6, e.outlooks, rows=[i])
-            assert alone.score_value(i, 0.5, 0, b"") == batch.score_value(i, 0.5, 0, b"")
+            assert said(alone, [alone.told(i, 0.5, 0, b"")]) == [value]
             assert alone.note(i, 0.5, 1) == batch.note(i, 0.5, 1)
 
 
