@@ -47,11 +47,16 @@ def create_batch(producer: AIOKafkaProducer, compression: str | None) -> Any:
     """An empty batch with a compression of its own, whatever the producer's is."""
     accumulator = producer._message_accumulator
     usual = accumulator._compression_type
-    accumulator._compression_type = producer._COMPRESSORS[compression][1] if compression is not None else 0
+    accumulator._compression_type = codec_of(compression)
     try:
         return producer.create_batch()
     finally:
         accumulator._compression_type = usual
+
+
+def codec_of(compression: str | None) -> int:
+    """The number that stands for a compression in a batch's header."""
+    return int(AIOKafkaProducer._COMPRESSORS[compression][1]) if compression is not None else 0
 
 
 def back_off_reconnects(client: Any) -> None:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from typing import Any, Final, NamedTuple
+from dataclasses import dataclass
+from typing import Any, Final
 
-from aiokafka import AIOKafkaProducer
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.util import calc_crc32c
+
+from streams.aiokafka_private import codec_of
 
 # Below the brokers' default of 1,048,588 bytes for a batch of records; one record above it travels alone.
 BATCH_BYTES: Final = 1_000_000
@@ -31,7 +33,8 @@ _PRODUCER: Final = struct.Struct(">qhi"), 43
 KeyValue = tuple[bytes, bytes | None]
 
 
-class EncodedBatch(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class EncodedBatch:
     """Records of one partition: how many, and their bytes."""
 
     topic: str
@@ -46,7 +49,7 @@ def encode_batches(records: Sequence[KeyValue], compression: str | None) -> list
     Args:
         compression: aiokafka's name of it.
     """
-    codec = AIOKafkaProducer._COMPRESSORS[compression][1] if compression is not None else 0
+    codec = codec_of(compression)
     limit = BATCH_BYTES if compression is None else _UNPACKED_BYTES
     batches, begin = [], 0
     while begin < len(records):

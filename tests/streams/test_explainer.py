@@ -173,8 +173,11 @@ def test_a_process_that_says_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize("command", [("/no/such/program",), (sys.executable, "-c", "pass"), ("yes",)])
-def test_a_program_that_does_not_start_or_is_another_is_not_asked(command: tuple[str, ...]) -> None:
+def test_a_program_that_does_not_start_or_is_another_is_not_asked(
+    monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
     """Rule: the worker goes on without it."""
+    monkeypatch.setattr(module, "START_S", 0.5)  # one of them never reads what it is told
 
     async def body(explainer: Explainer) -> None:
         assert not explainer.available()
