@@ -50,8 +50,3 @@ class Telling(msgspec.Struct, array_like=True, gc=False):
 
 def _array(data: bytes) -> Floats:
     return np.frombuffer(data, np.float64)
-
-
-write = msgspec.msgpack.Encoder().encode
-"""Tellings as bytes; `read` gives the same."""
-read = msgspec.msgpack.Decoder(list[Telling]).decode

@@ -8,10 +8,15 @@ import msgspec
 
 from models.scorebook import Pages
 from models.telling import Telling
+from streams.errors import ChurnSignalsError
 from streams.record_batch import EncodedBatch, encode_batches
 
 # Tellings of one question: some megabyte, which is handed over in one go and fits into memory that is there already.
 TELLINGS_MAX = 4
+
+
+class ExplainerLost(ChurnSignalsError):
+    """The process has ended, says nothing or cannot say it: who asked does it without."""
 
 
 class Question(msgspec.Struct, array_like=True):
@@ -31,11 +36,10 @@ class Question(msgspec.Struct, array_like=True):
         """Batches of records. A function of this and nothing else."""
         values = iter([value for telling in self.tellings for value in telling.values()])
         records = [(customer, next(values) if known else None) for customer, known in self.customers]
-        return _encode_answer(encode_batches(records, self.compression))
+        return _encode(encode_batches(records, self.compression))
 
 
 _encode = msgspec.msgpack.Encoder().encode
-_encode_answer = _encode
 _decode_answer = msgspec.msgpack.Decoder(list[tuple[int, bytes]]).decode
 read = msgspec.msgpack.Decoder(Question).decode
 """A question that was written."""
@@ -45,18 +49,27 @@ class Asking:
     """The scores of a batch that readers are told of; see `streams.processing.Deferred`."""
 
     def __init__(self, pages: Pages, topic: str, number: int, compression: str | None) -> None:
-        self._topic, self._number = topic, number
+        self._topic, self._number, self._count = topic, number, len(pages.customers)
         self.questions = [_encode(each) for each in _questions(pages, compression)]
 
     def batches(self, answers: Sequence[bytes]) -> list[EncodedBatch]:
-        """The records, as they are sent."""
-        found = [batch for answer in answers for batch in _decode_answer(answer)]
+        """The records, as they are sent.
+
+        Raises:
+            ExplainerLost: these are no answers to the questions.
+        """
+        try:
+            found = [batch for answer in answers for batch in _decode_answer(answer)]
+        except msgspec.MsgspecError as failure:
+            raise ExplainerLost(f"an answer cannot be read ({failure})") from failure
+        if (count := sum([count for count, _ in found])) != self._count:
+            raise ExplainerLost(f"{count} scores were explained of {self._count}")
         return [EncodedBatch(self._topic, self._number, count, data) for count, data in found]
 
 
 def _questions(pages: Pages, compression: str | None) -> list[Question]:
     found, customers, begin = [], pages.customers, 0
-    for at in range(0, len(pages.tellings), TELLINGS_MAX):
+    for at in range(0, max(len(pages.tellings), 1), TELLINGS_MAX):
         tellings = pages.tellings[at : at + TELLINGS_MAX]
         if at + TELLINGS_MAX < len(pages.tellings):
             wanted, end = sum(len(telling.scores) for telling in tellings), begin

@@ -1,10 +1,10 @@
 """Scores are put into words by a process of its own: Python computes on one core, and that is a third of the work.
 
-    worker ── a batch's scores as data ──► this process ── their values ──► worker, which writes them in the transaction
+    worker ── a batch's scores as data ──► this process ── their records ──► worker, which sends them in the transaction
 
-What is asked is a function (`models.telling.Telling.values`), so nothing depends on who answers. If the process is gone
-or says nothing, the worker does it itself and starts another one. It ends when its input does, so also with a worker
-that was killed.
+What is asked is a function (`streams.asking.Question.answer`), so nothing depends on who answers. If the process is
+gone or says nothing, the worker does it itself and starts another one. It ends when its input does, so also with a
+worker that was killed.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ import time
 from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version as release
+from pathlib import Path
 from typing import Final
 
 from models.features import CATALOGUE
-from streams.asking import read
-from streams.errors import ChurnSignalsError
+from streams.asking import ExplainerLost, read
 from streams.logs import get_logger
 from streams.processors import allowed, several, use
 from streams.settings import Settings
@@ -59,10 +59,6 @@ _ENVIRONMENT: Final = (
 
 # A release that was installed meanwhile could say other things, or other things differently.
 _GREETING: Final = f"{release('churn-signals')} {CATALOGUE}".encode()
-
-
-class ExplainerLost(ChurnSignalsError):
-    """The process has ended, says nothing or cannot say it: who asked does it without."""
 
 
 def explains_elsewhere(settings: Settings) -> bool:
@@ -106,12 +102,25 @@ class Explainer:
         """
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._ask, questions)
 
-    def use(self, processors: Collection[int]) -> None:
-        """Have it run on these from now on."""
+    def run_on(self, processors: Collection[int]) -> None:
+        """Have it use these processors from now on."""
         self._processors = set(processors)
-        if self._process is not None:
-            with contextlib.suppress(OSError):  # it is ending, which is found out when it is asked
-                use(self._processors, self._process.pid)
+        self._place()
+
+    def cpu_s(self) -> float:
+        """Seconds that it has computed so far; 0 where that is not told."""
+        process = self._process
+        try:
+            ticks = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[11:13] if process else []
+        except OSError:
+            return 0.0
+        return sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK")
+
+    def _place(self) -> None:
+        process = self._process
+        if process is not None:
+            with contextlib.suppress(OSError):  # it is ending, or the system forbids it
+                use(self._processors, process.pid)
 
     async def stop(self) -> None:
         """End it."""
@@ -127,7 +136,7 @@ class Explainer:
                 self._process = subprocess.Popen(
                     self._command, env=environment, stdin=theirs.fileno(), stdout=subprocess.DEVNULL
                 )
-            use(self._processors, self._process.pid)  # a thread of a worker that is bound has started it
+            self._place()  # a thread of a worker that is bound has started it
             [greeting] = self._exchange([_GREETING], START_S)
             if greeting != _GREETING:
                 raise ExplainerLost("another release answers")

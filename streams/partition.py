@@ -11,8 +11,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from streams.asking import ExplainerLost
 from streams.errors import ChurnSignalsError
-from streams.explainer import Explainer, ExplainerLost
+from streams.explainer import Explainer
 from streams.failpoints import FAILPOINT, failpoint
 from streams.latency import Latency
 from streams.logs import get_logger
@@ -339,12 +340,11 @@ class Partition:
         assert self._explainer is not None
         watch = Stopwatch(computed.effects.tally)
         try:
-            answers = await self._explainer.ask(deferred.questions)
+            computed.effects.batches = deferred.batches(await self._explainer.ask(deferred.questions))
         except ExplainerLost as lost:
             log.warning("%s: the worker explains it itself", lost, topic=_topic_of(records), partition=self.number)
             async with self._turns:
                 return await self._compute(records, next_offset, again=True)
-        computed.effects.batches = deferred.batches(answers)
         watch("explain")
         return computed
 

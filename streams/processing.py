@@ -59,7 +59,7 @@ class Deferred(Protocol):
         """What it is asked."""
 
     def batches(self, answers: Sequence[bytes]) -> list[EncodedBatch]:
-        """What comes of its answers."""
+        """What comes of its answers; raises `streams.asking.ExplainerLost` if they are none."""
 
 
 @dataclass(slots=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Final
 
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
@@ -18,9 +19,6 @@ from streams.aiokafka_private import codec_of
 
 # Below the brokers' default of 1,048,588 bytes for a batch of records; one record above it travels alone.
 BATCH_BYTES: Final = 1_000_000
-# Whoever reads has to unpack a batch as a whole.
-_UNPACKED_BYTES: Final = 4_000_000
-_MAGIC: Final = 2
 # Where these stand in the header.
 _CRC: Final = struct.Struct(">I"), 17
 _CHECKED_FROM: Final = 21
@@ -46,32 +44,30 @@ class EncodedBatch:
 def encode_batches(records: Sequence[KeyValue], compression: str | None) -> list[tuple[int, bytes]]:
     """The records in order as batches of a transaction: how many are in each, and its bytes.
 
+    A batch is one that a topic takes also unpacked: brokers pack anew where a topic says so (`compression.type`).
+
     Args:
         compression: aiokafka's name of it.
     """
-    codec = codec_of(compression)
-    limit = BATCH_BYTES if compression is None else _UNPACKED_BYTES
-    batches, begin = [], 0
+    codec, batches, begin = codec_of(compression), [], 0
     while begin < len(records):
-        count, data = _encode(records, begin, codec, limit)
-        if len(data) > BATCH_BYTES and count > 1:  # packs badly
-            count, data = _encode(records, begin, codec, BATCH_BYTES)
-        batches.append((count, data))
+        builder = DefaultRecordBatchBuilder(
+            2,  # the format of records
+            codec,
+            is_transactional=1,
+            producer_id=-1,
+            producer_epoch=-1,
+            base_sequence=0,
+            batch_size=BATCH_BYTES,
+        )
+        count = 0
+        for key, value in islice(records, begin, None):
+            if builder.append(count, 0, key, value, []) is None:
+                break  # full; the first is always taken, however large
+            count += 1
+        batches.append((count, bytes(builder.build())))
         begin += count
     return batches
-
-
-def _encode(records: Sequence[KeyValue], begin: int, codec: int, limit: int) -> tuple[int, bytes]:
-    """As many as there is room for, the first in any case."""
-    builder = DefaultRecordBatchBuilder(
-        _MAGIC, codec, is_transactional=1, producer_id=-1, producer_epoch=-1, base_sequence=0, batch_size=limit
-    )
-    count = 0
-    for key, value in records[begin:]:
-        if builder.append(count, 0, key, value, []) is None:
-            break
-        count += 1
-    return count, bytes(builder.build())
 
 
 class Sending:

@@ -135,7 +135,7 @@ class Settings:
     cpu: str = _setting(
         "auto",
         "The processor that a worker's threads share, since they compute in turns; auto: one that no other worker of"
-        " the machine has, and another one if it is busy; none: all of them.",
+        " the machine (or container) has, and another one if it is busy; none: all of them.",
         unit="auto | none | number",
     )
     http_host: str = _setting(
@@ -249,7 +249,7 @@ class Settings:
     def compression_of(self, topic: str) -> str | None:
         """aiokafka's name for the compression of a topic.
 
-        Scores are most of what is written, and alike: a tenth of the bytes is left.
+        Scores are most of what is written, and alike: a fourteenth of the bytes is left.
         """
         if self.kafka_compression_type == "auto" and topic == self.topic_scores:
             return "zstd"

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 from pathlib import Path
 
 import click
 
 from streams.cli.common import read_definition
+
+
+def _nobody(processors: Collection[int]) -> None:
+    """Uses what is left of the processors."""
 
 
 @click.command()
@@ -42,7 +47,8 @@ def worker(config: Path | None) -> None:
             events = found[name_of(EVENTS, settings)]
             shared = Shared(settings, definition, events.partitions, events.limit_bytes)
             explainer = Explainer() if explains_elsewhere(settings) else None
-            affinity = Affinity(settings, explainer.use if explainer is not None else lambda left: None)
+            beside = (explainer.run_on, explainer.cpu_s) if explainer is not None else (_nobody,)
+            affinity = Affinity(settings, *beside)
             affinity.begin()
             if explainer is not None:
                 shared.explained_elsewhere = explainer.available

@@ -16,9 +16,10 @@ from streams.http_server import directory_of
 def ask(run: Run, role: str, path: str) -> tuple[int, str]:
     """Status and body of the only process of a role; 0 while it does not answer."""
     files = list(directory_of(run.settings).glob(f"{role}-*.json"))
-    if not files:
+    try:
+        [target] = json.loads(files[0].read_text())[0]["targets"]
+    except (IndexError, FileNotFoundError):  # removed meanwhile: it is ending
         return 0, "no file"
-    [target] = json.loads(files[0].read_text())[0]["targets"]
     try:
         with urllib.request.urlopen(f"http://{target}{path}", timeout=5) as answer:
             return answer.status, answer.read().decode()

@@ -122,7 +122,27 @@ def test_many_questions_at_once_do_not_block_each_other(monkeypatch: pytest.Monk
         assert len(many) > 4_000_000
         answers = await explainer.ask([many, many])
         assert all(len(each) > 4_000_000 for each in answers)
-        assert outputs(effects.deferred.batches(answers)) == outputs(effects.deferred.batches(once)) * 800
+        said = outputs(effects.deferred.batches(once))
+        effects.deferred._count *= 800
+        assert outputs(effects.deferred.batches(answers)) == said * 800
+
+    running(body)
+
+
+def test_what_is_no_answer_to_the_questions_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rule: every score that was asked for is there, or the worker explains them all itself."""
+    processor, _ = processors(monkeypatch)
+
+    async def body(explainer: Explainer) -> None:
+        await ready(explainer)
+        effects = processor.process(events(), None)
+        assert effects.deferred is not None
+        answers = await explainer.ask(effects.deferred.questions)
+        for wrong in ([], [*answers, *answers]):
+            with pytest.raises(ExplainerLost, match="scores were explained of"):
+                effects.deferred.batches(wrong)
+        with pytest.raises(ExplainerLost, match="cannot be read"):
+            effects.deferred.batches([b"no answer"])
 
     running(body)
 
@@ -227,10 +247,10 @@ def test_it_runs_where_the_worker_leaves_processors_to_it() -> None:
     first, last = min(before), max(before)
 
     async def body(explainer: Explainer) -> None:
-        explainer.use({last})
+        explainer.run_on({last})
         pid = await ready(explainer)
         assert os.sched_getaffinity(pid) == {last}
-        explainer.use({first})
+        explainer.run_on({first})
         assert os.sched_getaffinity(pid) == {first}
 
     running(body)

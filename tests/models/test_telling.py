@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from models.backtest import MemoryStore
 from models.event import Event, decode
 from models.partition import Entry, Partition
 from models.scorebook import ScoreBook
 from models.simulation import Settings, Simulation
-from models.telling import CHUNK_ROWS, read, write
+from models.telling import CHUNK_ROWS, Telling
 from tests.models.test_scorebook import CHURN, SCORER
 
 
@@ -21,7 +23,7 @@ def test_a_telling_that_was_written_and_read_says_the_same_values() -> None:
     pages = ScoreBook(partition.context, store).prepare(effects)
     assert len(pages.tellings) > 1
     assert max(len(telling.scores) for telling in pages.tellings) == CHUNK_ROWS
-    travelled = read(write(pages.tellings))
+    travelled = msgspec.msgpack.decode(msgspec.msgpack.encode(pages.tellings), type=list[Telling])
     said = pages.told([value for telling in travelled for value in telling.values()])
     assert said == ScoreBook(partition.context, store).tell(effects)[0]
     assert [one.customer for one in said] == [effects.points[row].key[1:] for row in effects.told]

@@ -127,6 +127,36 @@ def test_workers_of_a_machine_choose_different_processors() -> None:
 
 
 @pytest.mark.usefixtures("alone")
+def test_a_system_that_forbids_it_leaves_a_worker_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rule: what was chosen by itself is given up with a warning, what was asked for is refused in a sentence."""
+
+    def refuse(numbers: Collection[int]) -> None:
+        raise PermissionError("not permitted")
+
+    monkeypatch.setattr(module, "use", refuse)
+    here = Bound({0, 1})
+    here.begin()
+    assert here.processor is None
+    assert asyncio.run(asyncio.wait_for(here.keep(), 5)) is None
+    free = [claimed(0), claimed(1)]
+    assert None not in free
+    for each in free:
+        each.close()  # type: ignore[union-attr]
+    here._wanted = "0"
+    with pytest.raises(ConfigurationError, match="CHURN_CPU=0: the system refuses it: not permitted"):
+        here.begin()
+
+
+@pytest.mark.usefixtures("alone")
+def test_a_number_that_was_asked_for_is_not_chosen_by_others() -> None:
+    asked, other = Bound({0, 1}), Bound({0, 1})
+    asked._wanted = "1"
+    asked.begin()
+    other.begin()
+    assert (asked.processor, other.processor) == (1, 0)
+
+
+@pytest.mark.usefixtures("alone")
 def test_one_processor_is_not_bound_to() -> None:
     only = Bound({0})
     only.begin()
@@ -138,8 +168,8 @@ class FixedLoads(Loads):
     def __init__(self, busy: dict[int, float], own: float = 0.5) -> None:
         self.told = busy, own
 
-    def since_last(self) -> tuple[dict[int, float], float]:
-        return self.told
+    def since_last(self) -> tuple[dict[int, float], float, float]:
+        return *self.told, 0.0
 
 
 @pytest.mark.usefixtures("alone")
@@ -184,9 +214,10 @@ def test_loads_are_shares_of_the_time_between(monkeypatch: pytest.MonkeyPatch, t
     stat.write_text("cpu  9 9 9 9 9 9 9 9 9 9\ncpu0 100 0 0 800 100 0 0 0 50 0\ncpu7 0 0 0 0 0 0 0 0 0 0\nintr 1 2\n")
     loads = Loads({0, 1})
     stat.write_text("cpu  9 9 9 9 9 9 9 9 9 9\ncpu0 120 0 10 860 105 0 5 0 70 0\ncpu7 9 0 0 0 0 0 0 0 0 0\nintr 1 2\n")
-    busy, own = loads.since_last()
+    busy, own, aside = loads.since_last()
     assert busy == {0: pytest.approx(0.35)}
     assert own >= 0
+    assert aside == 0
     stat.unlink()
     assert loads.since_last()[0] == {}
 
