@@ -1,8 +1,8 @@
 """The one processor that a worker's threads share, chosen and kept by the worker itself.
 
 Threads of Python take turns at computing. On two processors each turn begins with a cache that holds nothing of what
-the other thread touched, and with waiting until the system has let the other one run: at half of its peak rate a worker
-needs three times as long for an event as on one processor. What computes outside of Python's lock stays free to run
+the other thread touched, and with waiting until the system has let the other one run: at half of its peak rate an alert
+takes more than twice as long as on one (docs/scaling.md). What computes outside of Python's lock stays free to run
 anywhere: RocksDB's threads, and the process that explains scores, which leaves this processor alone.
 """
 

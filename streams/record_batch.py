@@ -22,10 +22,8 @@ BATCH_BYTES: Final = 1_000_000
 # Where these stand in the header.
 _CRC: Final = struct.Struct(">I"), 17
 _CHECKED_FROM: Final = 21
-_TIMES: Final = (
-    struct.Struct(">qq"),
-    27,
-)  # first, newest; a record's is its difference to the first
+# The first and the newest; a record has its difference to the first.
+_TIMES: Final = struct.Struct(">qq"), 27
 _PRODUCER: Final = struct.Struct(">qhi"), 43
 
 KeyValue = tuple[bytes, bytes | None]

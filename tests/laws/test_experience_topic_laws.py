@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 import pytest
 
@@ -14,10 +12,9 @@ from models.experience_sums import METRIC_PREFIX, Sums, add, is_block, metric_ke
 from models.simulation import Settings, Simulation
 from models.store import EXPERIENCE
 from streams.partitioner import partition_of
-from streams.processor import EventProcessor
-from tests.streams.test_processor import CHURN, Record, Store, break_on, of, run, shared
+from tests.laws.published import published
+from tests.streams.test_processor import CHURN, break_on, shared
 
-BATCH = 400
 BROKEN = "Ticket Reopened"
 DECLARED = CHURN + '\n[goals.result]\nevent = "Goal Completed"\nwithin = "3d"\n'
 
@@ -37,31 +34,22 @@ def test_the_topic_s_newest_records_are_the_figures_of_a_file(monkeypatch: pytes
         expected = log.sums()
         with monkeypatch.context() as patch:
             break_on(patch, BROKEN)
-            store, newest, told = Store(), dict[bytes, bytes](), 0
-            records: list[Any] = [Record(offset, value, partition=number) for offset, value in enumerate(values)]
-            state = None
-            for start in range(0, len(records), BATCH):
-                processor = EventProcessor(both, number, store, state)
-                for effects in run(processor, store, records[start : start + BATCH]):
-                    blocks = [o for o in of(effects, "churn-metrics") if o.key.startswith(METRIC_PREFIX)]
-                    assert all(output.partition == number for output in blocks)
-                    told += len(blocks)
-                    newest.update((output.key, output.value) for output in blocks)
-                    state = effects.state
+            store, newest, told = published(both, number, values, METRIC_PREFIX)
         stored = {key: value for key, value in store.records.items() if is_block(key)}
         assert newest == {metric_key(number, key): metric_value(number, key, value) for key, value in stored.items()}
         assert told <= 40 * len(newest)
-        published: Sums = {}
+        sums: Sums = {}
         for value in newest.values():
-            add(published, *read_metric(value))
+            assert value is not None
+            add(sums, *read_metric(value))
         for name, amounts in msgspec.msgpack.decode(store.records[EXPERIENCE])[2].items():
             kind, month, plan = name.split(" ", 2)
             add(
-                published,
-                type(next(iter(published)))(kind, int(month), plan),
+                sums,
+                type(next(iter(sums)))(kind, int(month), plan),
                 {k: tuple(v) for k, v in amounts.items()},
             )
-        report, by_file = build(published, "plan"), build(expected, "plan")
+        report, by_file = build(sums, "plan"), build(expected, "plan")
         assert report is not None
         assert by_file is not None
         assert report.whole.all.labels > 50

@@ -19,11 +19,10 @@ from models.purchases import fit
 from models.spending import fit as fit_values
 from streams.cli import purchases
 from streams.cli.main import main
-from streams.processor import EventProcessor
-from tests.streams.test_processor import Record, Store, of, run, shared
+from tests.laws.published import published as of_partition
+from tests.streams.test_processor import shared
 
 FIRST_DAY = LINE_DAYS * 714
-BATCH = 300
 
 
 def orders() -> list[bytes]:
@@ -48,15 +47,7 @@ def published() -> dict[bytes, bytes | None]:
     """The newest records of the topic after both partitions' workers, every batch by a processor made anew."""
     both, newest = shared(), dict[bytes, bytes | None]()
     for number in (0, 1):
-        store, state = Store(), None
-        records: list[Any] = [Record(offset, value, partition=number) for offset, value in enumerate(orders())]
-        for start in range(0, len(records), BATCH):
-            processor = EventProcessor(both, number, store, state)
-            for effects in run(processor, store, records[start : start + BATCH]):
-                told = [output for output in of(effects, "churn-metrics") if output.key.startswith(METRIC_PREFIX)]
-                assert all(output.partition == number for output in told)
-                newest.update((output.key, output.value) for output in told)
-                state = effects.state
+        newest.update(of_partition(both, number, orders(), METRIC_PREFIX).newest)
     return newest
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import orjson
 import pytest
 
@@ -12,10 +10,9 @@ from models.retention_log import RetentionLog
 from models.retention_report import as_data, build
 from models.retention_sums import METRIC_PREFIX, Sums, add, is_sums, metric_key, metric_value, read_metric
 from models.simulation import Settings, Simulation
-from streams.processor import EventProcessor
-from tests.streams.test_processor import Record, Store, break_on, of, run, shared
+from tests.laws.published import published
+from tests.streams.test_processor import break_on, shared
 
-BATCH = 400
 BROKEN = "Ticket Reopened"
 
 
@@ -31,20 +28,11 @@ def test_the_topic_s_newest_records_are_the_figures_of_a_file(monkeypatch: pytes
         if event.name != BROKEN:
             log.add(event)
     for number in (0, 1):
-        store, newest = Store(), dict[bytes, bytes | None]()
-        records: list[Any] = [Record(offset, value, partition=number) for offset, value in enumerate(values)]
-        state = None
-        for start in range(0, len(records), BATCH):
-            processor = EventProcessor(both, number, store, state)
-            for effects in run(processor, store, records[start : start + BATCH]):
-                told = [output for output in of(effects, "churn-metrics") if output.key.startswith(METRIC_PREFIX)]
-                assert all(output.partition == number for output in told)
-                newest.update((output.key, output.value) for output in told)
-                state = effects.state
+        store, newest, _ = published(both, number, values, METRIC_PREFIX)
         blocks = {key: value for key, value in store.records.items() if is_sums(key)}
-        published = {key: value for key, value in newest.items() if value is not None}
-        assert published == {metric_key(number, key): metric_value(number, key, value) for key, value in blocks.items()}
-        for value in published.values():
+        found = {key: value for key, value in newest.items() if value is not None}
+        assert found == {metric_key(number, key): metric_value(number, key, value) for key, value in blocks.items()}
+        for value in found.values():
             assert orjson.loads(value)["partition"] == number
             add(sums, read_metric(value))
     report, by_file = build(sums, "plan"), build(log.sums(), "plan")

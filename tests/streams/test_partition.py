@@ -449,16 +449,11 @@ class _Deferring(World):
 
     asked = 0
 
-    async def commit(
-        self,
-        outputs: Sequence[Output],
-        changelog: Any,
-        changes: dict[bytes, bytes | None],
-        batches: Sequence[EncodedBatch] = (),
-    ) -> int:
+    async def commit(self, *written: Any) -> int:
+        outputs, _, _, batches = written
         said = [output.value for output in outputs] + [batch.data for batch in batches]
         self.said = [*self.__dict__.get("said", []), said]
-        return await super().commit(outputs, changelog, changes)
+        return await super().commit(*written)
 
     def process(self, records: Sequence[Event], now_ms: int | None) -> Effects:
         effects = super().process(records, now_ms)

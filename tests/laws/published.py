@@ -1,0 +1,35 @@
+"""What workers publish of one partition: every batch applied by a processor made anew."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from streams.processor import EventProcessor, Shared
+from tests.streams.test_processor import Record, Store, of, run
+
+BATCH = 400
+
+
+class Published(NamedTuple):
+    """The partition's store, the newest record of each key of the metrics topic, and how many there were."""
+
+    store: Store
+    newest: dict[bytes, bytes | None]
+    told: int
+
+
+def published(both: Shared, number: int, values: Sequence[bytes], prefix: bytes) -> Published:
+    """Of an input that holds these values; keys that begin so."""
+    store, newest, told = Store(), dict[bytes, bytes | None](), 0
+    records: list[Any] = [Record(offset, value, partition=number) for offset, value in enumerate(values)]
+    state = None
+    for start in range(0, len(records), BATCH):
+        processor = EventProcessor(both, number, store, state)
+        for effects in run(processor, store, records[start : start + BATCH]):
+            found = [output for output in of(effects, "churn-metrics") if output.key.startswith(prefix)]
+            assert all(output.partition == number for output in found)
+            told += len(found)
+            newest.update((output.key, output.value) for output in found)
+            state = effects.state
+    return Published(store, newest, told)
