@@ -54,6 +54,14 @@ def create_batch(producer: AIOKafkaProducer, compression: str | None) -> Any:
         accumulator._compression_type = usual
 
 
+def announce(producer: AIOKafkaProducer, topic: str, partition: int) -> None:
+    """Make a partition part of the transaction under way, though nothing is sent to it yet.
+
+    aiokafka asks the broker for it when the first batch is sent, and partitions that come later cost a request more.
+    """
+    producer._txn_manager.maybe_add_partition_to_txn(TopicPartition(topic, partition))
+
+
 def codec_of(compression: str | None) -> int:
     """The number that stands for a compression in a batch's header."""
     return int(AIOKafkaProducer._COMPRESSORS[compression][1]) if compression is not None else 0

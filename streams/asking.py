@@ -49,7 +49,8 @@ class Asking:
     """The scores of a batch that readers are told of; see `streams.processing.Deferred`."""
 
     def __init__(self, pages: Pages, topic: str, number: int, compression: str | None) -> None:
-        self._topic, self._number, self._count = topic, number, len(pages.customers)
+        self.to = topic, number
+        self.count = len(pages.customers)
         self.questions = [_encode(each) for each in _questions(pages, compression)]
 
     def batches(self, answers: Sequence[bytes]) -> list[EncodedBatch]:
@@ -62,9 +63,9 @@ class Asking:
             found = [batch for answer in answers for batch in _decode_answer(answer)]
         except msgspec.MsgspecError as failure:
             raise ExplainerLost(f"an answer cannot be read ({failure})") from failure
-        if (count := sum([count for count, _ in found])) != self._count:
-            raise ExplainerLost(f"{count} scores were explained of {self._count}")
-        return [EncodedBatch(self._topic, self._number, count, data) for count, data in found]
+        if (count := sum([count for count, _ in found])) != self.count:
+            raise ExplainerLost(f"{count} scores were explained of {self.count}")
+        return [EncodedBatch(*self.to, count, data) for count, data in found]
 
 
 def _questions(pages: Pages, compression: str | None) -> list[Question]:

@@ -18,10 +18,11 @@ from streams.failpoints import FAILPOINT, failpoint
 from streams.latency import Latency
 from streams.logs import get_logger
 from streams.position import POSITION_KEY, Position, encode
-from streams.processing import Batch, Effects, Processor, ProcessorFactory, Record
+from streams.processing import Batch, Deferred, Effects, Processor, ProcessorFactory, Record
+from streams.record_batch import EncodedBatch
 from streams.store import Counts, PartitionStore
 from streams.tally import Stopwatch, Tally
-from streams.transactions import FencedProducer
+from streams.transactions import FencedProducer, Late
 from streams.turns import Turns
 
 log = get_logger(__name__)
@@ -275,8 +276,7 @@ class Partition:
                 if not computed.anything:
                     said = f"partition {self.number}: the processor neither consumes nor changes anything"
                     raise ChurnSignalsError(said)
-                computed = await self._explained(computed, records, end)
-                await self._commit(computed)
+                computed = await self._committed(computed, records, end)
                 records = records[computed.consumed :]
                 if not records:
                     break
@@ -294,7 +294,7 @@ class Partition:
         async with self._turns:
             computed = await self._compute((), self.position)
         if computed.anything:
-            await self._commit(await self._explained(computed, (), self.position))
+            await self._committed(computed, (), self.position)
         else:
             self._not_before = time.monotonic() + _IDLE_RETRY_S
 
@@ -332,32 +332,40 @@ class Partition:
         self._find_out_if_live(records[:consumed])
         return _Computed(effects, consumed, next_offset)
 
-    async def _explained(self, computed: _Computed, records: Sequence[Record], next_offset: int) -> _Computed:
-        """With the outputs that were left to another process, while which other partitions compute."""
-        deferred = computed.effects.deferred
-        if deferred is None:
-            return computed
-        assert self._explainer is not None
-        watch = Stopwatch(computed.effects.tally)
+    async def _committed(self, computed: _Computed, records: Sequence[Record], next_offset: int) -> _Computed:
+        """Commit; what was committed, which is computed anew if the process that was left a part of it is lost."""
         try:
-            computed.effects.batches = deferred.batches(await self._explainer.ask(deferred.questions))
+            await self._commit(computed)
         except ExplainerLost as lost:
             log.warning("%s: the worker explains it itself", lost, topic=_topic_of(records), partition=self.number)
             async with self._turns:
-                return await self._compute(records, next_offset, again=True)
-        watch("explain")
+                computed = await self._compute(records, next_offset, again=True)
+            await self._commit(computed)
         return computed
 
+    async def _explained(self, deferred: Deferred, tally: Tally) -> list[EncodedBatch]:
+        """What was left to another process, while which other partitions compute, and the rest is sent."""
+        assert self._explainer is not None
+        watch = Stopwatch(tally)
+        found = deferred.batches(await self._explainer.ask(deferred.questions))
+        watch("explain")
+        return found
+
     async def _commit(self, computed: _Computed) -> None:
-        """One transaction; then the local store, then the processor is told."""
+        """One transaction; then the local store, then the processor is told.
+
+        Raises:
+            ExplainerLost: nothing is committed, and nobody says what was left to another process.
+        """
         if FAILPOINT:
             failpoint("after-apply")
         effects, next_offset = computed.effects, computed.next_offset
-        progress, tally = self.progress, effects.tally
+        progress, tally, deferred = self.progress, effects.tally, effects.deferred
         watch = Stopwatch(tally)
         changes = dict(effects.changes)
         changes[POSITION_KEY] = encode(next_offset, self._live, self._birth, effects.state)
-        changelog_offset = await self.producer.commit(effects.outputs, self._changelog, changes, effects.batches)
+        late = None if deferred is None else Late(*deferred.to, self._explained(deferred, tally))
+        changelog_offset = await self.producer.commit(effects.outputs, self._changelog, changes, late)
         watch("transaction")
         visible_ms = time.time() * 1000
         if FAILPOINT:
@@ -371,7 +379,7 @@ class Partition:
         progress.position = next_offset
         progress.records += computed.consumed
         progress.transactions += 1
-        progress.outputs += len(effects.outputs) + sum([batch.count for batch in effects.batches])
+        progress.outputs += len(effects.outputs) + (0 if deferred is None else deferred.count)
         progress.tally.add(tally)
         progress.latency.observe(tally, self.number, visible_ms, self._live)
 

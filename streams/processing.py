@@ -52,7 +52,15 @@ class Output(NamedTuple):
 
 
 class Deferred(Protocol):
-    """Outputs that another process can make (`streams.explainer`)."""
+    """Outputs for one partition that another process can make (`streams.explainer`)."""
+
+    @property
+    def to(self) -> tuple[str, int]:
+        """Topic and partition; `Effects.outputs` has none for it."""
+
+    @property
+    def count(self) -> int:
+        """How many."""
 
     @property
     def questions(self) -> list[bytes]:
@@ -68,7 +76,6 @@ class Effects:
 
     Attributes:
         outputs: records for any topic, in the order in which they are written.
-        batches: others, of topics that `outputs` has none for, as they are sent.
         changes: store key -> new value, None for a tombstone. Keys must not start with a zero byte.
         state: opaque to the engine; handed to the factory of the partition's next processor.
         consumed: how many of the records were applied, None for all. The rest is handed over again: this is
@@ -78,7 +85,6 @@ class Effects:
     """
 
     outputs: list[Output] = field(default_factory=list)
-    batches: list[EncodedBatch] = field(default_factory=list)
     changes: dict[bytes, bytes | None] = field(default_factory=dict)
     state: bytes = b""
     consumed: int | None = None

@@ -60,7 +60,7 @@ KAFKA_LIMIT_BYTES = 1_048_588
 MARK_BYTES = 1_024
 
 # Scores of a batch that are worth handing to another process: asking costs as much as saying ten, and some ms.
-DEFERRED_MIN = 64
+DEFERRED_MIN = 16
 # Deadlines of one transaction: some 0.3 s of scoring, far from the transaction's timeout.
 DUE_MAX = 5_000
 # murmur2 in pure Python costs 5 us a key: customers that are known to be at home here, some 100 bytes each.

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Coroutine, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import IllegalOperation, KafkaError, MessageSizeTooLargeError, ProducerFenced
 
-from streams.aiokafka_private import back_off_reconnects, create_batch, discard_producer
+from streams.aiokafka_private import announce, back_off_reconnects, create_batch, discard_producer
 from streams.errors import ConfigurationError, Fenced, OwnershipLost
 from streams.failpoints import FAILPOINT, failpoint
 from streams.processing import Changes, Headers, Output
@@ -36,6 +36,14 @@ _BROKEN_STATE = (AssertionError, IllegalOperation)
 _AHEAD_MAX_MS = 3_600_000
 
 _Record = tuple[bytes | None, bytes | None, Headers, int | None]
+
+
+class Late(NamedTuple):
+    """Batches for one partition that are still being encoded while all else is sent."""
+
+    topic: str
+    partition: int
+    batches: Coroutine[Any, Any, Sequence[EncodedBatch]]
 
 
 @dataclass(slots=True)
@@ -101,32 +109,35 @@ class FencedProducer:
         outputs: Sequence[Output],
         changelog: tuple[str, int] | None = None,
         changes: Changes | None = None,
-        batches: Iterable[EncodedBatch] = (),
+        late: Late | None = None,
     ) -> int:
         """Write everything in one transaction; returns the changelog's next offset (0 without changes).
 
-        The order of `changes` is the order in the changelog: the position goes last. `batches` are records that were
-        encoded already, of partitions that `outputs` has none for.
+        The order of `changes` is the order in the changelog: the position goes last. `late` is of a partition that
+        `outputs` has none for.
 
         Raises:
+            Exception: what `late` raises; the transaction is aborted, and another one can be begun.
             OwnershipLost: fenced, timed out or unknown outcome: the producer and all that was computed from
                 uncommitted state must be thrown away, nothing may be tried again from memory.
             ConfigurationError: the broker refused for a reason that a restart does not change.
         """
         producer = self._producer
+        coming = asyncio.ensure_future(late.batches) if late is not None else None
         try:
             async with asyncio.timeout(self._timeout_s):
                 await producer.begin_transaction()
+                if late is not None:
+                    announce(producer, late.topic, late.partition)
                 sent = []
-                for batch in batches:
-                    sending = Sending(batch, int(time.time() * 1000))
-                    sent.append(await self._submit(sending, batch.topic, batch.partition))
                 for to, records in _by_partition(outputs).items():
                     sent += await self._send(to, records, self._compression_of(to[0]))
                 state = []
                 if changelog is not None and changes:
                     own = self._compression_of(changelog[0]) or _CHANGELOG_COMPRESSION
                     state = await self._send(changelog, ((k, value, (), None) for k, value in changes.items()), own)
+                if coming is not None:
+                    sent += await self._send_encoded(coming)
                 for delivery in sent + state:
                     await delivery.done()  # commit itself does not report a batch that was not delivered
                 if FAILPOINT:
@@ -139,6 +150,9 @@ class FencedProducer:
             if is_lasting(unknown):
                 raise ConfigurationError(f"{self.transactional_id} cannot write: {unknown!r}") from unknown
             raise OwnershipLost(f"{self.transactional_id}: outcome of a transaction unknown: {unknown!r}") from unknown
+        finally:
+            if coming is not None and not coming.cancel() and not coming.cancelled():
+                coming.exception()  # else it would be logged as one that nobody asked for
         if not state:
             return 0
         return state[-1].next_offset
@@ -157,6 +171,15 @@ class FencedProducer:
                 batch.append(key=key, value=value, timestamp=at_ms, headers=list(headers))
         deliveries.append(await self._submit(batch, topic, partition))
         return deliveries
+
+    async def _send_encoded(self, coming: asyncio.Task[Sequence[EncodedBatch]]) -> list[_Delivery]:
+        try:
+            batches = await coming
+        except Exception:
+            await self._producer.abort_transaction()
+            raise
+        now_ms = int(time.time() * 1000)
+        return [await self._submit(Sending(batch, now_ms), batch.topic, batch.partition) for batch in batches]
 
     async def _submit(self, batch: Any, topic: str, partition: int) -> _Delivery:
         count = batch.record_count()

@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from harness import Run, scenario
 
+from streams.asking import ExplainerLost
+from streams.processing import Output
 from streams.record_batch import EncodedBatch, KeyValue, encode_batches
-from streams.transactions import FencedProducer
+from streams.transactions import FencedProducer, Late
 
 RECORDS: list[KeyValue] = [(b"%d" % n, json.dumps({"n": n, "pad": "abc" * 1_700}).encode()) for n in range(600)]
+
+
+async def _encoded(batches: list[EncodedBatch]) -> list[EncodedBatch]:
+    await asyncio.sleep(0.01)
+    return batches
+
+
+async def _lost() -> list[EncodedBatch]:
+    await asyncio.sleep(0.01)
+    raise ExplainerLost("gone")
 
 
 def test_a_topic_that_packs_anew_takes_them_and_they_are_read_as_they_were(new_run: Callable[..., Run]) -> None:
@@ -27,9 +40,33 @@ def test_a_topic_that_packs_anew_takes_them_and_they_are_read_as_they_were(new_r
             await admin.create_topics([NewTopic(topic, 1, 1, topic_configs={"compression.type": compression})])
             batches = [EncodedBatch(topic, 0, count, data) for count, data in encode_batches(records, "zstd")]
             assert len(batches) > 2
-            await producer.commit([], batches=batches)
+            await producer.commit([], late=Late(topic, 0, _encoded(batches)))
             assert await run.read(topic) == [(0, key, value) for key, value in records]
         await producer.close()
         await admin.close()
+
+    scenario(new_run(), body)
+
+
+def test_a_transaction_whose_last_part_is_lost_leaves_nothing_and_the_next_one_goes_through(
+    new_run: Callable[..., Run],
+) -> None:
+    """Rule: what is encoded elsewhere is waited for inside the transaction; without it nothing of it is to be seen."""
+
+    async def body(run: Run) -> None:
+        producer = await FencedProducer.open(run.settings, f"{run.settings.kafka_group_id}/late")
+        alerts, scores = (run.settings.topic_alerts, run.settings.topic_scores)
+        [(count, data)] = encode_batches([(b"k", b"score")], None)
+        for value, late in ((b"first", _lost()), (b"second", _encoded([EncodedBatch(scores, 0, count, data)]))):
+            try:
+                offset = await producer.commit(
+                    [Output(alerts, 0, b"k", value)], (alerts, 1), {b"k": value}, Late(scores, 0, late)
+                )
+            except ExplainerLost:
+                assert value == b"first"
+        assert await run.read(alerts) == [(0, b"k", b"second"), (1, b"k", b"second")]
+        assert await run.read(scores) == [(0, b"k", b"score")]
+        assert offset == 3  # after what was aborted and its marker
+        await producer.close()
 
     scenario(new_run(), body)

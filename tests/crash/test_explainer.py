@@ -123,7 +123,7 @@ def test_many_questions_at_once_do_not_block_each_other(monkeypatch: pytest.Monk
         answers = await explainer.ask([many, many])
         assert all(len(each) > 4_000_000 for each in answers)
         said = outputs(effects.deferred.batches(once))
-        effects.deferred._count *= 800
+        effects.deferred.count *= 800
         assert outputs(effects.deferred.batches(answers)) == said * 800
 
     running(body)

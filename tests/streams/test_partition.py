@@ -17,6 +17,7 @@ from streams.partition import Partition
 from streams.position import POSITION_KEY, decode
 from streams.processing import Batch, Effects, Output
 from streams.record_batch import EncodedBatch
+from streams.transactions import Late
 from streams.turns import Turns
 
 
@@ -59,7 +60,7 @@ class World:
         outputs: Sequence[Output],
         changelog: Any,
         changes: dict[bytes, bytes | None],
-        batches: Sequence[EncodedBatch] = (),
+        late: Late | None = None,
     ) -> int:
         await asyncio.sleep(0)
         if self.fail is not None:
@@ -450,8 +451,10 @@ class _Deferring(World):
     asked = 0
 
     async def commit(self, *written: Any) -> int:
-        outputs, _, _, batches = written
-        said = [output.value for output in outputs] + [batch.data for batch in batches]
+        outputs, _, _, late = written
+        said = [output.value for output in outputs]
+        if late is not None:
+            said += [batch.data for batch in await late.batches]
         self.said = [*self.__dict__.get("said", []), said]
         return await super().commit(*written)
 
@@ -466,7 +469,7 @@ class _Deferring(World):
         effects.outputs.append(Output("scores", 0, b"k", b"ourselves"))
         return effects
 
-    questions = (b"what?",)
+    questions, to, count = (b"what?",), ("scores", 0), 1
 
     def batches(self, answers: Sequence[bytes]) -> list[EncodedBatch]:
         """One of each answer."""
