@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from aiokafka import AIOKafkaProducer
 
 # As an application's producer lingers: events leave together, in one request, that were due within this time.
-_LINGER_S = 0.005
+_LINGER_S = 0.01
 _ACKNOWLEDGED_WITHIN_S = 60.0
 
 
