@@ -20,8 +20,15 @@ Rows = NDArray[np.intp] | slice | list[int]
 
 ALL = slice(None)
 
+_AT_ONCE = 256
+"""Rows that are gone through together: so many stay in a processor's cache from one step to the next."""
+
 Z90 = 1.6448536269514722
 """Standard deviations of a normal on either side of its mean that hold 90 %."""
+
+
+def _rows(values: Floats) -> Floats:
+    return np.atleast_2d(np.asarray(values, dtype=np.float64))
 
 
 def sigmoids(log_odds: Floats) -> Floats:
@@ -134,10 +141,14 @@ class Scorer:
 
     def score(self, x: Floats, m: Floats) -> Scores:
         """Score raw features (n, d), NaN for missing, against population means (n, d), NaN where there is none."""
-        values = self._select(x, m)
-        terms = self._answer.terms(values)
-        if len(self._prior_columns):
-            terms[:, self._prior_columns] += self._prior.terms(values.take(self._prior_columns, axis=1))
+        x, m = _rows(x), _rows(m)
+        values, terms = np.empty((2, len(x), len(self._owner)))
+        for start in range(0, len(x), _AT_ONCE):
+            block = slice(start, start + _AT_ONCE)
+            values[block] = found = self._select(x[block], m[block])
+            terms[block] = self._answer.terms(found)
+            if len(self._prior_columns):
+                terms[block, self._prior_columns] += self._prior.terms(found.take(self._prior_columns, axis=1))
         log_odds = np.add.reduce(terms, axis=1) + self.bias
         np.minimum(np.maximum(log_odds, -LOG_ODDS_LIMIT, out=log_odds), LOG_ODDS_LIMIT, out=log_odds)
         return Scores(sigmoids(log_odds), log_odds, self.version, self, values, terms)
@@ -165,8 +176,6 @@ class Scorer:
         return self.score(x, m).contributions()
 
     def _select(self, x: Floats, m: Floats) -> Floats:
-        x = np.atleast_2d(np.asarray(x, dtype=np.float64))
-        m = np.atleast_2d(np.asarray(m, dtype=np.float64))
         return self.space.some_values(x, m, self._owner, self._raw)
 
     def _members(self, values: Floats) -> Floats:

@@ -49,7 +49,7 @@ _BATCHES_AHEAD = 2
 _RECORDS_AHEAD = 5_000
 _FETCH_WAIT_S = 1.0
 # A fetch costs the worker some 0.5 ms, and the broker as much, whatever it brings.
-_FETCH_PACE_S = 0.02
+_FETCH_PACE_S = 0.01
 _REBALANCE_POLL_S = 0.02
 # A JoinGroup request is answered when the whole group has joined.
 _JOIN_HEADROOM_MS = 5_000
