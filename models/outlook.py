@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property, lru_cache
+from typing import Any, Final
 
 import msgspec
 
@@ -15,6 +17,19 @@ from models.retention import Load
 from models.store import OUTLOOK
 from models.survival import Survival
 from models.value_settings import ValueSettings
+
+READ_KEPT: Final = 64  # of so many days and partitions what was worked out stays
+
+
+class _Numbers(msgspec.Struct, array_like=True):
+    settings: ValueSettings
+    period: int
+    lives: list[Any]
+    learned: Learned
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(_Numbers).decode
 
 
 class Outlook:
@@ -30,6 +45,18 @@ class Outlook:
         self.settings, self.lives, self.period, self.learned = settings, lives or Lives({}), period, learned
         self.survival = Survival(self.lives, period, settings)
         self.buying = Buying(settings, learned.purchases, learned.order_value)
+
+    @cached_property
+    def data(self) -> bytes:
+        """For another process, which expects the same of what `read` makes of it."""
+        return _encode(_Numbers(self.settings, self.period, self.lives.data, self.learned))
+
+
+@lru_cache(maxsize=READ_KEPT)
+def read(data: bytes) -> Outlook:
+    """What `Outlook.data` was taken from."""
+    numbers = _decode(data)
+    return Outlook(numbers.settings, Lives.read(numbers.lives), numbers.period, numbers.learned)
 
 
 class Outlooks:

@@ -24,7 +24,7 @@ from models.duration import DAY_MS, rfc3339
 from models.experience import Experience, experience
 from models.features import CATALOGUE, NAMES
 from models.goals import GoalFacts, Goals
-from models.outlook import Outlooks
+from models.outlook import Outlook, Outlooks
 from models.point import Point
 from models.portrait import Portrait
 from models.reasons import Explanation, Reason, evidence, explain, playbook, with_reason
@@ -261,7 +261,7 @@ class ToldScore(msgspec.Struct, array_like=True, gc=False):
     previous: float | None
     history: bytes
     alert: AlertOfScore | None
-    value: Value
+    outlook: int  # place among those of the batch, `ScoredBatch.outlooks`
     goals: list[GoalFacts]
     route: str
     causes: Causes | None
@@ -329,6 +329,9 @@ class ScoredBatch:
         self._chosen = chosen = list(range(len(points)) if rows is None else rows)
         self.context = context
         self._points, self._outlooks = points, outlooks
+        self._days: dict[int, int] = {}  # places of their outlooks
+        self.outlooks: list[bytes] = []
+        """What scores that were told point to (`models.outlook.Outlook.data`)."""
         self._place = {row: i for i, row in enumerate(chosen)}
         self._scores = scores
         self._both = scores if isinstance(scores, Risks) else None
@@ -393,7 +396,7 @@ class ScoredBatch:
             previous,
             history,
             alert_of_score(alert),
-            self._worth(point, probability),
+            self._outlook(point.clock_ms),
             self.context.goals.facts(point.portrait.journey, point.portrait.first_ms),
             self._route(row),
             self._causes(row),
@@ -452,6 +455,16 @@ class ScoredBatch:
             )
         )
 
+    def _outlook(self, clock_ms: int) -> int:
+        day = clock_ms // DAY_MS
+        place = self._days.get(day)
+        if place is None:
+            data = self._outlooks.at(clock_ms).data
+            if data not in self.outlooks:
+                self.outlooks.append(data)
+            place = self._days[day] = self.outlooks.index(data)
+        return place
+
     def _worth(self, point: Point, probability: float) -> Value:
         outlook = self._outlooks.at(point.clock_ms)
         return worth(point.portrait, probability, self.context.horizon_ms, point.at_ms, outlook)
@@ -474,7 +487,7 @@ def _lineage(context: Lineage, offset: int) -> _Lineage:
     return _Lineage(context.topic, context.partition, offset if offset >= 0 else None, CATALOGUE, context.config)
 
 
-def score_value(context: Lineage, model: str, told: ToldScore, explained: Explained, i: int) -> bytes:
+def score_value(context: Lineage, model: str, told: ToldScore, explained: Explained, i: int, outlook: Outlook) -> bytes:
     """The `churn-scores` value of a score, which stands in row `i` of what was explained."""
     found, at, portrait, values = explained.found[i], told.at_ms, told.portrait, explained.values[i]
     return _encode(
@@ -501,7 +514,7 @@ def score_value(context: Lineage, model: str, told: ToldScore, explained: Explai
             msgspec.Raw(told.history),
             activity(portrait, at),
             told.alert,
-            told.value,
+            worth(portrait, told.probability, context.horizon_ms, at, outlook),
             barriers(portrait, at),
             experience(portrait, values, at),
             told.goals,

@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 
 from models.features import NAMES
+from models.outlook import read
 from models.outputs import Floats, Lineage, ScoredBatch, ToldScore, Weighed, score_value
 
 CHUNK_ROWS: Final = 128  # explained together; some hundred numbers of each are objects meanwhile, and fit into a cache
@@ -22,6 +23,7 @@ class Telling(msgspec.Struct, array_like=True, gc=False):
     context: Lineage
     model: str
     trust: float
+    outlooks: list[bytes]
     scores: list[ToldScore]
     x: bytes
     m: bytes
@@ -36,7 +38,7 @@ class Telling(msgspec.Struct, array_like=True, gc=False):
         for start in range(0, len(scores), CHUNK_ROWS):
             rows = slice(start, start + CHUNK_ROWS)
             arrays = [each[rows].tobytes() for each in weighed[:5]]
-            found.append(cls(batch.context.lineage, model, weighed.trust, scores[rows], *arrays))
+            found.append(cls(batch.context.lineage, model, weighed.trust, batch.outlooks, scores[rows], *arrays))
         return found
 
     def values(self) -> list[bytes]:
@@ -45,7 +47,11 @@ class Telling(msgspec.Struct, array_like=True, gc=False):
             _array(each).reshape(len(self.scores), len(NAMES)) for each in (self.x, self.m, self.contributions)
         )
         explained = Weighed(x, m, contributions, _array(self.bias), _array(self.log_odds), self.trust).explained()
-        return [score_value(self.context, self.model, told, explained, i) for i, told in enumerate(self.scores)]
+        outlooks = [read(each) for each in self.outlooks]
+        return [
+            score_value(self.context, self.model, told, explained, i, outlooks[told.outlook])
+            for i, told in enumerate(self.scores)
+        ]
 
 
 def _array(data: bytes) -> Floats:
