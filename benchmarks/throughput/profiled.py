@@ -114,13 +114,13 @@ class Sizes:
             return await submit(self_, batch, topic, partition)
 
         async def committed(
-            self_: Any, outputs: Any, changelog: Any = None, changes: Any = None, batches: Any = ()
+            self_: Any, outputs: Any, changelog: Any = None, changes: Any = None, late: Any = None
         ) -> Any:
             for key, value in (changes or {}).items():
                 kind = _KINDS.get(key[:1], repr(key[:1]))
                 records, size = self.kinds.get(kind, (0, 0))
                 self.kinds[kind] = records + 1, size + len(key) + len(value or b"")
-            offset = await commit(self_, outputs, changelog, changes, batches)
+            offset = await commit(self_, outputs, changelog, changes, late)
             for topic, batch in sent.pop(self_, ()):  # compressed when they were sent
                 self.bytes[topic] += batch.size()
                 self.records[topic] += batch.record_count()
