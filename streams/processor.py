@@ -12,6 +12,7 @@ one record, which is found, isolated and becomes a dead letter.
 from __future__ import annotations
 
 import time
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -165,6 +166,27 @@ class _Leaving(NamedTuple):
     reason: str = ""  # of a dead letter
 
 
+class _Read(NamedTuple):
+    """Records that were read: the first one's offset, and how many they are."""
+
+    offset: int
+    count: int
+    ours: _Ours
+    leaving: list[_Leaving]
+
+    def rest(self, offset: int, consumed: int) -> _Read:
+        """What is left when so many were applied, the next one's offset being this."""
+        (entries, places), leaving = self.ours, self.leaving
+        here, there = bisect_left(places, consumed), bisect_left(leaving, consumed, key=_place_of)
+        ours = _Ours(entries[here:], [place - consumed for place in places[here:]])
+        later = [one._replace(place=one.place - consumed) for one in leaving[there:]]
+        return _Read(offset, self.count - consumed, ours, later)
+
+
+def _place_of(one: _Leaving) -> int:
+    return one.place
+
+
 class EventProcessor:
     """The product's processor of one partition.
 
@@ -187,6 +209,7 @@ class EventProcessor:
         self._homes: dict[str, int] = {}
         self._errors_in_a_row = 0
         self._settle_at_ms = 0
+        self._ahead: _Read | None = None  # what the last transaction left of its batch
         self._fold = self._fresh()
 
     def process(self, records: Sequence[Record], now_ms: int | None) -> Effects:
@@ -202,7 +225,10 @@ class EventProcessor:
     def _process(self, records: Sequence[Record], now_ms: int | None, *, defer: bool) -> Effects:
         tally = Tally()
         watch = Stopwatch(tally)
-        ours, leaving = self._read(records)
+        read = self._ahead
+        if read is None or not records or (read.offset, read.count) != (records[0].offset, len(records)):
+            read = _Read(records[0].offset if records else 0, len(records), *self._read(records))
+        ours, leaving = read.ours, list(read.leaving)
         watch("decode")
         count, until_ms = self._within_reach(ours.entries, now_ms or 0, tally)
         wait_ms = self._settle_at_ms - self._shared.wall_ms()
@@ -219,6 +245,7 @@ class EventProcessor:
         else:
             consumed = ours.places[count] if count < len(ours.places) else len(records)
             self._errors_in_a_row = 0 if count else self._errors_in_a_row
+        self._ahead = read.rest(records[consumed].offset, consumed) if consumed < len(records) else None
         gone = [one for one in leaving if one.place < consumed]
         effects.outputs[:0] = [one.output for one in gone]
         effects.consumed = consumed

@@ -11,6 +11,7 @@ import pytest
 
 from models.backtest import MemoryStore
 from models.definition import ChurnDefinition
+from models.event import decode
 from models.model import Model
 from models.partition import Entry, Partition
 from models.primitives import DAY_MS
@@ -307,6 +308,30 @@ def test_a_long_pause_is_many_transactions_however_few_customers_there_are() -> 
     scores = [sum(output.topic == "churn-scores" for output in one.outputs) for one in effects]
     assert sum(scores) > 150
     assert max(scores) <= 3
+
+
+def test_what_one_transaction_leaves_is_not_read_again_by_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rule: a batch of many days is decoded once, and leaves record by record as it would in batches of one day."""
+    feed = [record(n, at_ms=START + n * DAY_MS) if n % 4 else Record(n, b"{" if n % 8 else None) for n in range(1, 60)]
+    feed.append(record(60, THERE, at_ms=START + 60 * DAY_MS))
+    decoded: list[Any] = []
+
+    def noted(value: Any, *rest: Any) -> Any:
+        decoded.append(value)
+        return decode(value, *rest)
+
+    monkeypatch.setattr(module, "decode", noted)
+    left: list[list[Any]] = []
+    for size in (60, 1):
+        store = Store()
+        processor = EventProcessor(shared(), 0, store, None)
+        effects = [one for at in range(0, 60, size) for one in run(processor, store, feed[at : at + size])]
+        outputs = [output for one in effects for output in one.outputs]
+        left.append([o for o in outputs if o.topic in ("customer-events.dlq", "customer-events")])
+        assert len(effects) > 5
+    assert left[0] == left[1]
+    assert len(left[0]) == 15
+    assert decoded == [one.value for one in feed] * 2
 
 
 def test_a_new_partition_whose_second_event_is_decades_older_goes_on() -> None:
