@@ -41,6 +41,8 @@ START_S: Final = 30.0
 # Before a process that was lost is started again; twice as long each time, at most a quarter of an hour.
 RESTART_S: Final = 5.0
 RESTART_MAX_S: Final = 900.0
+# Who asks has a transaction open, which the broker aborts after a time: no more of them wait than are answered soon.
+ASKING_MAX: Final = 3
 _STOP_S: Final = 2.0
 _LENGTH: Final = struct.Struct("<I")
 _TIME: Final = struct.Struct("ll")  # seconds and microseconds
@@ -83,6 +85,8 @@ class Explainer:
         self._line: socket.socket | None = None
         self._not_before_s, self._wait_s = 0.0, RESTART_S
         self._stopped = False
+        self.places = asyncio.Semaphore(ASKING_MAX)
+        """Held by who begins a transaction in which it is asked."""
         self.ready = False
         """It can be asked."""
 

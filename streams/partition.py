@@ -343,11 +343,11 @@ class Partition:
             await self._commit(computed)
         return computed
 
-    async def _explained(self, deferred: Deferred, tally: Tally) -> list[EncodedBatch]:
+    @staticmethod
+    async def _explained(explainer: Explainer, deferred: Deferred, tally: Tally) -> list[EncodedBatch]:
         """What was left to another process, while which other partitions compute, and the rest is sent."""
-        assert self._explainer is not None
         watch = Stopwatch(tally)
-        found = deferred.batches(await self._explainer.ask(deferred.questions))
+        found = deferred.batches(await explainer.ask(deferred.questions))
         watch("explain")
         return found
 
@@ -364,8 +364,13 @@ class Partition:
         watch = Stopwatch(tally)
         changes = dict(effects.changes)
         changes[POSITION_KEY] = encode(next_offset, self._live, self._birth, effects.state)
-        late = None if deferred is None else Late(*deferred.to, self._explained(deferred, tally))
-        changelog_offset = await self.producer.commit(effects.outputs, self._changelog, changes, late)
+        if deferred is None:
+            changelog_offset = await self.producer.commit(effects.outputs, self._changelog, changes)
+        else:
+            assert self._explainer is not None
+            async with self._explainer.places:
+                late = Late(*deferred.to, self._explained(self._explainer, deferred, tally))
+                changelog_offset = await self.producer.commit(effects.outputs, self._changelog, changes, late)
         watch("transaction")
         visible_ms = time.time() * 1000
         if FAILPOINT:

@@ -450,8 +450,12 @@ class _Deferring(World):
 
     asked = 0
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.places = asyncio.Semaphore(1)
+
     async def commit(self, *written: Any) -> int:
-        outputs, _, _, late = written
+        outputs, late = written[0], written[3] if len(written) > 3 else None
         said = [output.value for output in outputs]
         if late is not None:
             said += [batch.data for batch in await late.batches]
@@ -499,3 +503,23 @@ def test_what_another_process_explains_is_in_the_transaction_whoever_explains_it
     running(partition, body)
     assert world.said == [[b"answered"], [b"ourselves"]]
     assert positions(world) == [3, 5]
+
+
+def test_no_transaction_is_begun_that_would_wait_long_for_an_explanation() -> None:
+    """Rule: while others wait for the process that explains, a batch waits outside of a transaction, which is timed."""
+    world = _Deferring()
+    partition = partition_of(world)
+    partition._explainer = world  # type: ignore[assignment]
+    partition._again = world.again  # type: ignore[assignment]
+    seen: list[list[int]] = []
+
+    async def body() -> None:
+        async with world.places:
+            partition.deliver(batch(0, 3))
+            await settle()
+            seen.append(positions(world))
+        await settle()
+        seen.append(positions(world))
+
+    running(partition, body)
+    assert seen == [[], [3]]
