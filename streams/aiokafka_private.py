@@ -62,6 +62,12 @@ def announce(producer: AIOKafkaProducer, topic: str, partition: int) -> None:
     producer._txn_manager.maybe_add_partition_to_txn(TopicPartition(topic, partition))
 
 
+def failure_of(producer: AIOKafkaProducer) -> BaseException | None:
+    """What ended the transaction under way, None if nothing did: who sends more is only told that there is none."""
+    ended = producer._txn_manager.wait_for_transaction_end()
+    return ended.exception() if ended.done() and not ended.cancelled() else None
+
+
 def codec_of(compression: str | None) -> int:
     """The number that stands for a compression in a batch's header."""
     return int(AIOKafkaProducer._COMPRESSORS[compression][1]) if compression is not None else 0

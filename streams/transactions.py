@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import IllegalOperation, KafkaError, MessageSizeTooLargeError, ProducerFenced
 
-from streams.aiokafka_private import announce, back_off_reconnects, create_batch, discard_producer
+from streams.aiokafka_private import announce, back_off_reconnects, create_batch, discard_producer, failure_of
 from streams.errors import ConfigurationError, Fenced, OwnershipLost
 from streams.failpoints import FAILPOINT, failpoint
 from streams.processing import Changes, Headers, Output
@@ -178,6 +178,8 @@ class FencedProducer:
         except Exception:
             await self._producer.abort_transaction()
             raise
+        if (failure := failure_of(self._producer)) is not None:
+            raise failure
         now_ms = int(time.time() * 1000)
         return [await self._submit(Sending(batch, now_ms), batch.topic, batch.partition) for batch in batches]
 
