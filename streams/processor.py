@@ -167,10 +167,10 @@ class _Leaving(NamedTuple):
 
 
 class _Read(NamedTuple):
-    """Records that were read: the first one's offset, and how many they are."""
+    """Records that were read: the offset of the first, and how many they are."""
 
     offset: int
-    count: int
+    size: int
     ours: _Ours
     leaving: list[_Leaving]
 
@@ -180,7 +180,7 @@ class _Read(NamedTuple):
         here, there = bisect_left(places, consumed), bisect_left(leaving, consumed, key=_place_of)
         ours = _Ours(entries[here:], [place - consumed for place in places[here:]])
         later = [one._replace(place=one.place - consumed) for one in leaving[there:]]
-        return _Read(offset, self.count - consumed, ours, later)
+        return _Read(offset, self.size - consumed, ours, later)
 
 
 def _place_of(one: _Leaving) -> int:
@@ -226,7 +226,7 @@ class EventProcessor:
         tally = Tally()
         watch = Stopwatch(tally)
         read = self._ahead
-        if read is None or not records or (read.offset, read.count) != (records[0].offset, len(records)):
+        if read is None or not records or (read.offset, read.size) != (records[0].offset, len(records)):
             read = _Read(records[0].offset if records else 0, len(records), *self._read(records))
         ours, leaving = read.ours, list(read.leaving)
         watch("decode")
