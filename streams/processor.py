@@ -179,7 +179,7 @@ class _Read(NamedTuple):
         (entries, places), leaving = self.ours, self.leaving
         here, there = bisect_left(places, consumed), bisect_left(leaving, consumed, key=_place_of)
         ours = _Ours(entries[here:], [place - consumed for place in places[here:]])
-        later = [one._replace(place=one.place - consumed) for one in leaving[there:]]
+        later = [_Leaving(one.place - consumed, *one[1:]) for one in leaving[there:]]
         return _Read(offset, self.size - consumed, ours, later)
 
 
