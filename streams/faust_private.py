@@ -4,7 +4,7 @@ Stock Faust delivers one record at a time, acknowledges by offset, and recovers 
 a fetch has brought as one message, *a batch of each partition*, and what a rebalance means is decided by
 `streams.ownership`:
 
-- the consumer fetches only partitions that were taken over and sought (`_open`), some 5,000 records ahead;
+- the consumer fetches only partitions that were taken over and sought (`_open`), a batch or two ahead;
 - each batch says which offsets it covers, read in the consumer's own thread right after the records were drained,
   so that nothing is lost between a seek and a fetch that was begun before it;
 - the app's revoke and assign steps are replaced: no flow is resumed before the seek, nothing waits without a limit;
@@ -47,6 +47,8 @@ WRITTEN_FOR = "0.15.3"
 # they are applied together, and what is fetched and not taken holds up the fetches of all partitions for 100 ms.
 _BATCHES_AHEAD = 2
 _RECORDS_AHEAD = 5_000
+# Of all partitions: beyond it none has more than one batch. A record is some 600 bytes, and partitions may be 64.
+_RECORDS_AHEAD_IN_ALL = 100_000
 _FETCH_WAIT_S = 1.0
 # A fetch costs the worker some 0.5 ms, and the broker as much, whatever it brings.
 _FETCH_PACE_S = 0.01
@@ -254,14 +256,21 @@ class BatchConsumer(driver.Consumer):
 
     def finished(self, batch: Batch) -> None:
         tp = self._tp(batch.partition)
-        had_credit = self._has_credit(tp)
+        had_credit, were_many = self._has_credit(tp), self._many_ahead
         self._ahead[tp] -= 1
         self._records_ahead[tp] -= len(batch.records) + 1
-        if self._has_credit(tp) and not had_credit:
+        if (self._has_credit(tp) and not had_credit) or (were_many and not self._many_ahead):
             self._wake()
 
     def _has_credit(self, tp: TopicPartition) -> bool:
-        return self._ahead[tp] < _BATCHES_AHEAD or self._records_ahead[tp] < _RECORDS_AHEAD
+        if not self._ahead[tp]:
+            return True
+        few = self._ahead[tp] < _BATCHES_AHEAD or self._records_ahead[tp] < _RECORDS_AHEAD
+        return few and not self._many_ahead
+
+    @property
+    def _many_ahead(self) -> bool:
+        return self._records_ahead.total() >= _RECORDS_AHEAD_IN_ALL
 
     async def bounds(self, partitions: set[int]) -> dict[int, tuple[int, int]]:
         tps = [self._tp(number) for number in partitions]

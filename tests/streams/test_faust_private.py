@@ -26,11 +26,12 @@ class Consumer(BatchConsumer):
     def _wake(self) -> None:
         self.woken += 1
 
-    def take(self, records: int) -> Batch:
+    def take(self, records: int, partition: int = 0) -> Batch:
         """As if a fetch had brought so many."""
-        batch = Batch("events", 0, 0, records, records, [None] * records)  # type: ignore[list-item]
-        self._ahead[TP] += 1
-        self._records_ahead[TP] += records + 1
+        batch = Batch("events", partition, 0, records, records, [None] * records)  # type: ignore[list-item]
+        tp = TopicPartition("events", partition)
+        self._ahead[tp] += 1
+        self._records_ahead[tp] += records + 1
         return batch
 
 
@@ -54,6 +55,20 @@ def test_two_batches_are_fetched_however_large() -> None:
     assert consumer._has_credit(TP)
     consumer.take(9_000)
     assert not consumer._has_credit(TP)
+
+
+def test_of_many_partitions_each_has_one_batch_at_least_and_few_have_two() -> None:
+    """Rule: what is fetched ahead does not grow with the number of partitions beyond a batch of each."""
+    consumer, first = Consumer(), []
+    for partition in range(10):
+        assert consumer._has_credit(TopicPartition("events", partition))
+        first.append(consumer.take(12_000, partition))
+    assert not any(consumer._has_credit(TopicPartition("events", partition)) for partition in range(10))
+    consumer.finished(first[0])  # which may have another one, for it has none
+    assert consumer.woken == 1
+    consumer.finished(first[1])  # now the others may have a second
+    assert consumer.woken == 2
+    assert all(consumer._has_credit(TopicPartition("events", partition)) for partition in range(10))
 
 
 def test_a_fetch_that_waits_is_ended_when_there_is_credit_again() -> None:
