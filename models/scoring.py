@@ -145,7 +145,7 @@ class Scorer:
         values, terms = np.empty((2, len(x), len(self._owner)))
         for start in range(0, len(x), _AT_ONCE):
             block = slice(start, start + _AT_ONCE)
-            values[block] = found = self._select(x[block], m[block])
+            values[block] = found = self.space.some_values(x[block], m[block], self._owner, self._raw)
             terms[block] = self._answer.terms(found)
             if len(self._prior_columns):
                 terms[block, self._prior_columns] += self._prior.terms(found.take(self._prior_columns, axis=1))
@@ -174,9 +174,6 @@ class Scorer:
     def contributions(self, x: Floats, m: Floats) -> Floats:
         """What each feature adds to the log-odds, (n, d)."""
         return self.score(x, m).contributions()
-
-    def _select(self, x: Floats, m: Floats) -> Floats:
-        return self.space.some_values(x, m, self._owner, self._raw)
 
     def _members(self, values: Floats) -> Floats:
         champion, challenger, prior = (member.log_odds(values) for member in self._all)

@@ -34,8 +34,8 @@ _IDLE_RETRY_S = 1.0
 # Wall clocks are set and machines sleep: a far deadline is looked at anew every minute.
 _LONGEST_WAIT_S = 60.0
 _BIRTH_BYTES = 16
-# What came in small pieces goes into one transaction: a transaction costs some 5 ms of the worker and as much of the
-# broker whatever is in it. A backlog comes in pieces that are larger than this already.
+# What came in small pieces goes into one transaction: a transaction costs the worker some 2 ms of CPU, and the
+# broker too, whatever is in it. A backlog comes in pieces that are larger than this already.
 JOIN_RECORDS = 2_500
 # Transactions of a partition begin at this distance, so that they hold more (with 30 ms they took 0.75 of a core at
 # 1,000 events/s), unless as many records wait as make what a transaction costs by itself small beside what they cost.

@@ -182,7 +182,7 @@ def main() -> int:
     if options.seconds <= 0 or options.peak_events < 1:
         parser.error("--seconds and --peak-events must be above 0")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # whoever ends this ends broker and worker too
-    uvloop.install()  # who sends takes a third less of the processors that all share
+    uvloop.install()  # who sends shares the processors with what is measured
     found = machine()
     with (
         tempfile.TemporaryDirectory(prefix="churn-latency-") as name,
