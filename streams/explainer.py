@@ -150,6 +150,7 @@ class Explainer:
             return
         self.ready = True
         self._not_before_s = time.monotonic() + self._wait_s
+        log.info("scores are explained by process %d", self._process.pid)
 
     def _ask(self, questions: Sequence[bytes]) -> list[bytes]:
         try:

@@ -204,6 +204,7 @@ def test_all_equals_the_fold_offline_while_workers_come_go_and_die(
         run.start("w0", program=PRODUCT)
         feed = Feed(run, log, shares=6)
         publishing, killed = asyncio.create_task(feed.publish()), 0
+        await _said(run, "w0", "scores are explained by process")  # killed earlier, it had not been asked anything
         for number in range(1, 6):
             name, dies = f"w{number}", number in KILLED[log]
             run.start(name, program=PRODUCT)
