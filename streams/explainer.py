@@ -57,6 +57,7 @@ _ENVIRONMENT: Final = (
     "PYTHONHOME",
     "LD_LIBRARY_PATH",
     "VIRTUAL_ENV",
+    "OPENBLAS_NUM_THREADS",
 )
 
 # A release that was installed meanwhile could say other things, or other things differently.

@@ -225,3 +225,17 @@ def test_loads_are_shares_of_the_time_between(monkeypatch: pytest.MonkeyPatch, t
 def test_a_system_that_tells_no_load_moves_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_LOADS", Path("/nowhere/stat"))
     assert Loads({0, 1}).since_last()[0] == {}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads are counted as Linux shows them")
+def test_linear_algebra_starts_no_threads_of_its_own() -> None:
+    """Rule: they would wait for each other on the one processor that a worker's threads have."""
+    program = (
+        "import os, streams, numpy, scipy.linalg\n"
+        "square = numpy.eye(600)\n"
+        "numpy.linalg.inv(square @ square), scipy.linalg.inv(square)\n"
+        "print(len(os.listdir('/proc/self/task')))"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "OPENBLAS_NUM_THREADS"}
+    said = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    assert said.stdout.split() == ["1"]
