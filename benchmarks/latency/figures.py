@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from hdrh.histogram import HdrHistogram
 
 from benchmarks.latency import stages
 from benchmarks.latency.observer import Seen
+from benchmarks.throughput.kafka import Commit
 
 # At half of the peak rate an alert is seen by whoever waits for it within this time.
 ALERT_P50_MS = 100.0
 ALERT_P99_MS = 250.0
 GATED_LOAD = 0.5
+# Who keeps up has committed all within this time of the last event; who does not falls ever further behind.
+BEHIND_MAX_S = 1.0
+# Loads to find the peak with: it is known to 1 / 32 of what the worker does alone.
+PEAK_STEPS = 5
 
 PERCENTILES = (50.0, 99.0, 99.9)
 # Microseconds from 1 us to ten minutes, three digits kept.
@@ -55,6 +60,33 @@ def _us(seconds: float) -> int:
     return min(max(1, round(1e6 * seconds)), _MOST_US)
 
 
+def all_committed_s(commits: Iterable[Commit], ends: Sequence[int]) -> float:
+    """When the last partition stood at its end; what time caused later does not count."""
+    reached: dict[int, float] = {}
+    for commit in commits:
+        if commit.next_offset >= ends[commit.partition]:
+            reached.setdefault(commit.partition, commit.at_s)
+    return max(reached.values())
+
+
+def highest(keeps_up: Callable[[float], bool], most: float, steps: int = PEAK_STEPS) -> float:
+    """The highest rate that is kept up with, sought by halving between nothing and `most`: one of 2^steps, or less.
+
+    Raises:
+        ValueError: none of those tried is.
+
+    >>> highest(lambda rate: rate < 11.0, 16.0, steps=4)
+    10.0
+    """
+    low, high = 0.0, most
+    for _ in range(steps):
+        middle = (low + high) / 2
+        low, high = (middle, high) if keeps_up(middle) else (low, middle)
+    if not low:
+        raise ValueError(f"not even {high:,.0f} events/s are kept up with")
+    return low
+
+
 def gated(loads: Sequence[Mapping[str, Any]]) -> Mapping[str, float] | None:
     """Percentiles from event to alert seen at half of the peak rate."""
     for load in loads:
@@ -76,12 +108,15 @@ def render(result: Mapping[str, Any]) -> str:
 
 def _lines(result: Mapping[str, Any]) -> Iterator[str]:
     yield (
-        f"peak {result['peak']['rate']:,.0f} events/s: {result['peak']['events']:,} waiting events of"
+        f"alone {result['alone']:,.0f} events/s: {result['backlog']:,} waiting events of"
         f" {result['customers']:,} simulated customers, {result['partitions']} partitions"
     )
+    yield f"peak {result['peak']:,.0f} events/s: kept up with, while one sends and one reads beside it"
     yield f"{'load':<20}{'':<26}{'count':>8}{'p50 ms':>9}{'p99':>9}{'p99.9':>9}{'max':>9}"
     for load in result["loads"]:
-        name = f"{100 * load['share']:.0f} %: {load['rate']:,.0f}/s"
+        name = f"{load['rate']:,.0f}/s"
+        if load["share"] is not None:
+            name = f"{100 * load['share']:.0f} %: {name}"
         for kind, both in load["latency"].items():
             for what, found in both.items():
                 yield (
@@ -92,7 +127,7 @@ def _lines(result: Mapping[str, Any]) -> Iterator[str]:
         yield from stages.render(load.get("stages", {}), load.get("transactions", []))
         yield f"{name:<20}cores: " + ", ".join(f"{who} {share:.2f}" for who, share in load["cores"].items())
         yield (
-            f"{name:<20}{load['seconds']:.0f} s, then {load['drained_s']:.1f} s until all was committed;"
+            f"{name:<20}{load['seconds']:.0f} s, then {load['behind_s']:.1f} s until all was committed;"
             f" the sender was at most {1000 * load['sender_late_s']:.0f} ms late (counted)"
         )
     yield "seen: by a consumer of committed records; written: the record's timestamp; both from the time at which the"

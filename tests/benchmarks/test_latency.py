@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from typing import Any
 
 import pytest
 
 from benchmarks.latency import figures
+from benchmarks.latency.feed import evenly_in_time
 from benchmarks.latency.observer import Seen, caused
 from benchmarks.latency.schedule import Due, Schedule, evenly, send
 from benchmarks.latency.stages import STAGES, Fetched, Trace, Transaction, stages
+from benchmarks.throughput import world
+from benchmarks.throughput.kafka import Commit
+from models.event import Event, decode
 
 
 class _Batch:
@@ -115,18 +120,58 @@ def test_the_stages_of_an_event_add_up_to_its_latency() -> None:
     assert trace.of(0, 9) is None
 
 
+def test_the_peak_is_the_highest_rate_that_is_kept_up_with() -> None:
+    """Rule: sought by halving, and never one that was not kept up with."""
+    tried: list[float] = []
+
+    def keeps_up(rate: float) -> bool:
+        tried.append(rate)
+        return rate <= 10_700
+
+    assert figures.highest(keeps_up, 16_000.0, steps=5) == 10_500.0
+    assert tried == [8_000.0, 12_000.0, 10_000.0, 11_000.0, 10_500.0]
+    with pytest.raises(ValueError, match="not even 1,000 events/s are kept up with"):
+        figures.highest(lambda rate: False, 16_000.0, steps=4)
+
+
+def test_what_time_causes_after_the_last_event_is_not_behind() -> None:
+    """Rule: all is committed when the last partition first stands at its end."""
+    commits = [Commit(1.0, 0, 7), Commit(2.0, 0, 9), Commit(2.5, 1, 4), Commit(6.0, 0, 9)]
+    assert figures.all_committed_s(commits, [9, 4]) == 2.5
+
+
+def test_a_day_of_the_feed_is_even_and_in_order() -> None:
+    """Rule: only times change; a day's events keep their order, and as many come by night as by day."""
+    events = list(itertools.islice(world.endless(200), 3_000))
+    even = list(evenly_in_time(events))
+    assert [key for key, _ in even] == [key for key, _ in events]
+    read = [(decode(before, (), None), decode(after, (), None)) for (_, before), (_, after) in zip(events, even, strict=True)]
+    times = []
+    for before, after in read:
+        assert isinstance(before, Event)
+        assert isinstance(after, Event)
+        assert (before.name, before.customer, before.id_hash) == (after.name, after.customer, after.id_hash)
+        assert before.time_ms // 86_400_000 == after.time_ms // 86_400_000
+        times.append(after.time_ms)
+    assert times == sorted(times)
+    third_day = [at % 86_400_000 for at in times if at // 86_400_000 == times[0] // 86_400_000 + 2]
+    night = sum(at < 21_600_000 for at in third_day)
+    assert night == pytest.approx(len(third_day) / 4, abs=1)
+
+
 def _result(p50: float, p99: float) -> dict[str, Any]:
     found = {"count": 10, "p50": p50, "p99": p99, "p99.9": p99, "max": p99}
     load = {
         "share": 0.5,
         "rate": 5_000.0,
         "seconds": 20.0,
-        "drained_s": 1.0,
+        "behind_s": 0.2,
         "sender_late_s": 0.01,
         "cores": {"worker": 0.5},
     }
     loads = [{**load, "latency": {"alert": {"seen": found, "written": found}}}]
-    return {"peak": {"rate": 10_000.0, "events": 100_000}, "customers": 10_000, "partitions": 4, "loads": loads}
+    rates = {"backlog": 100_000, "alone": 15_000.0, "peak": 10_000.0}
+    return {**rates, "customers": 10_000, "partitions": 4, "loads": loads}
 
 
 def test_alerts_must_be_in_time_at_half_of_the_peak() -> None:

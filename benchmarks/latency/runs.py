@@ -1,0 +1,195 @@
+"""Runs: a fresh worker that takes the same backlog, and then is sent events at a rate while somebody reads."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from aiokafka import AIOKafkaProducer
+
+from benchmarks.latency import figures
+from benchmarks.latency.feed import Feed
+from benchmarks.latency.observer import Seen
+from benchmarks.latency.schedule import Due, Schedule, evenly, send
+from benchmarks.latency.stages import Trace, stages
+from benchmarks.machine import say
+from benchmarks.throughput import kafka, world
+from benchmarks.throughput.child import Child, CpuTrace
+from benchmarks.throughput.contenders import WORKER, took_over_s
+from streams.embedded_broker import EmbeddedBroker
+from streams.settings import Settings
+from streams.topics import ALERTS, SCORES, name_of
+
+# Longer than a worker takes that is twice as slow as at its best.
+_DRAIN_TIMEOUT_S = 240.0
+# The observer reads what was committed last; the sender's first event is due after this.
+_SETTLE_S = 1.0
+# Often enough for the processors that a load takes, and rarely enough to be no load itself.
+_SAMPLE_EVERY_S = 0.5
+
+
+class Load(NamedTuple):
+    """What came of a load."""
+
+    behind_s: float
+    """How long after its last event was due all was committed."""
+    figures: dict[str, Any]
+
+
+class Runs:
+    """One after the other, each with topics and a state of its own.
+
+    Args:
+        broker: That of all.
+        directory: For states and logs.
+        backlog: Events that a worker takes before anything is measured.
+        seconds: That a load lasts.
+        traced: Workers note when each transaction reached which stage.
+    """
+
+    def __init__(self, broker: EmbeddedBroker, directory: Path, backlog: int, seconds: float, traced: bool) -> None:
+        self._broker, self._directory, self._seconds, self._traced = broker, directory, seconds, traced
+        self._feed, self._backlog, self._model = Feed(), backlog, world.learned_model()
+        self._number = 0
+
+    def alone(self) -> float:
+        """How fast a worker takes the backlog while nobody else does anything, events/s."""
+        with self._begun() as (settings, worker, ends):
+            until_s, _applied = asyncio.run(kafka.last_commit(settings))
+            log = self._log.read_text(errors="replace")
+            worker.stop()
+        return sum(ends) / (until_s - took_over_s(log))
+
+    def load(self, rate: float) -> Load:
+        """Events at a rate, evenly spaced, while somebody reads scores and alerts."""
+        dealt = evenly(self._feed.take(self._backlog, round(rate * self._seconds)), rate, kafka.PARTITIONS)
+        assert self._broker.pid is not None
+        with (
+            self._begun() as (settings, worker, ends),
+            _observing(settings, self._directory) as observer,
+            CpuTrace(self._broker.pid, _SAMPLE_EVERY_S) as broker_cpu,
+            CpuTrace(observer.pid, _SAMPLE_EVERY_S) as observer_cpu,
+        ):
+            schedule, before = Schedule.after(ends), asyncio.run(kafka.changelog_ends(settings))
+            from_s, own_s = time.time() + _SETTLE_S, time.process_time()
+            until_s = from_s + self._seconds
+            asyncio.run(_send(settings, worker, dealt, schedule, from_s))
+            cpu = {"worker": worker.cpu, "broker": broker_cpu, "observer": observer_cpu}
+            cores = {name: each.between(from_s, until_s) / self._seconds for name, each in cpu.items()}
+            cores["sender"] = (time.process_time() - own_s) / self._seconds
+            time.sleep(_SETTLE_S)
+            seen = observer.stop()
+            worker.stop()
+            commits = asyncio.run(kafka.commits(settings, before))
+        behind_s = figures.all_committed_s(commits, schedule.ends) - until_s
+        found = {"rate": rate, "seconds": self._seconds, "cores": cores, "behind_s": behind_s}
+        found["sender_late_s"] = schedule.latest_s(ends)
+        found["latency"] = figures.latencies(seen, schedule.intended_s, ends)
+        if self._traced:
+            trace = Trace(self._trace.read_text().splitlines())
+            found["stages"] = stages(trace, seen, schedule.intended_s, schedule.handed_s, ends)
+            found["transactions"] = trace.sizes(ends, schedule.ends)
+        return Load(behind_s, found)
+
+    @property
+    def _log(self) -> Path:
+        return self._directory / f"run-{self._number}.log"
+
+    @property
+    def _trace(self) -> Path:
+        return self._directory / f"run-{self._number}.trace"
+
+    @contextlib.contextmanager
+    def _begun(self) -> Iterator[tuple[Settings, Child, list[int]]]:
+        """A worker that stands at the end of the backlog."""
+        self._number += 1
+        run = f"latency-{self._number}"
+        settings = kafka.settings_of(self._broker.address, run, f"{run}-events", self._directory)
+        first = [(key, value) for _, key, value in self._feed.take(0, self._backlog)]
+        ends = asyncio.run(kafka.publish_events(settings, first, lambda sent: None))
+        asyncio.run(kafka.publish_model(settings, self._model))
+        traced = [sys.executable, "-m", "benchmarks.latency.traced", str(self._trace)]
+        command = traced if self._traced else WORKER
+        with Child(command, kafka.environment(settings), self._log, _SAMPLE_EVERY_S) as worker:
+            asyncio.run(kafka.await_drained(settings, ends, worker.check, _DRAIN_TIMEOUT_S))
+            yield settings, worker, ends
+        shutil.rmtree(settings.data_dir, ignore_errors=True)
+
+
+async def _send(
+    settings: Settings, worker: Child, dealt: Sequence[Sequence[Due]], schedule: Schedule, from_s: float
+) -> None:
+    """Until all is committed."""
+    producer = AIOKafkaProducer(**settings.connection(), enable_idempotence=True)
+    await producer.start()
+    try:
+        await send(producer, settings.topic_events, dealt, schedule, from_s)
+    finally:
+        await producer.stop()
+    await kafka.await_drained(settings, schedule.ends, worker.check, _DRAIN_TIMEOUT_S)
+
+
+class _observing:
+    """The observer's process while the `with` lasts."""
+
+    def __init__(self, settings: Settings, directory: Path) -> None:
+        self._out = directory / "seen"
+        topics = [name_of(topic, settings) for topic in (SCORES, ALERTS)]
+        self._command = [sys.executable, "-m", "benchmarks.latency.observer", settings.kafka_bootstrap_servers]
+        self._command += [*topics, str(kafka.PARTITIONS), str(self._out)]
+
+    def __enter__(self) -> _observing:
+        self._process = subprocess.Popen(self._command, stdout=subprocess.PIPE)
+        assert self._process.stdout is not None
+        if self._process.stdout.readline().strip() != b"ready":
+            raise RuntimeError(f"the observer ended with {self._process.wait()} before it read anything")
+        return self
+
+    @property
+    def pid(self) -> int:
+        """Of the observer."""
+        return self._process.pid
+
+    def __exit__(self, *error: object) -> None:
+        if self._process.poll() is None:
+            self._process.kill()
+        self._process.wait()
+
+    def stop(self) -> Sequence[Seen]:
+        """What it has seen."""
+        self._process.terminate()
+        if code := self._process.wait(10):
+            raise RuntimeError(f"the observer ended with {code}")
+        return [Seen.of(line) for line in self._out.read_text().splitlines()]
+
+
+def measured(runs: Runs, loads: Sequence[float], rate: float | None) -> Mapping[str, Any]:
+    """The peak rate, and what comes of shares of it and of a rate that is given.
+
+    Raises:
+        ValueError: the worker keeps up with no rate.
+    """
+    alone = runs.alone()
+    say(f"alone: {alone:,.0f} events/s")
+
+    def keeps_up(tried: float) -> bool:
+        behind_s = runs.load(tried).behind_s
+        kept = behind_s <= figures.BEHIND_MAX_S
+        say(f"{tried:,.0f} events/s: {'kept up' if kept else 'not kept up'}, {behind_s:.1f} s behind in the end")
+        return kept
+
+    peak = figures.highest(keeps_up, alone)
+    found = []
+    for load in [share * peak for share in loads] + ([rate] if rate else []):
+        say(f"{load:,.0f} events/s")
+        found.append({"share": None, **runs.load(load).figures})
+    for load, share in zip(found, loads, strict=False):
+        load["share"] = share
+    return {"customers": world.CUSTOMERS, "partitions": kafka.PARTITIONS, "alone": alone, "peak": peak, "loads": found}
