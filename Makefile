@@ -66,7 +66,7 @@ bench-full: $(STAMP)  ## bench with two workers, the trainer, other inputs (DATA
 bench-check: $(STAMP)  ## bench beside the committed baseline: what moved by more than 10 %
 	$(BIN)/python -m benchmarks.check $(if $(QUIX),--quix $(QUIX))
 
-bench-latency: $(STAMP)  ## from an event to its score and its alert, at 10, 50 and 90 % of the peak rate
+bench-latency: $(STAMP)  ## from an event to its score and its alert, at 10, 50 and 90 % of what a worker keeps up with
 	$(BIN)/python -m benchmarks.latency
 
 bench-recovery: $(STAMP)  ## seconds until 1,000,000 customers are recovered, from nothing and with the local store

@@ -8,9 +8,9 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from aiokafka import AIOKafkaProducer
 
@@ -33,14 +33,6 @@ _DRAIN_TIMEOUT_S = 240.0
 _SETTLE_S = 1.0
 # Often enough for the processors that a load takes, and rarely enough to be no load itself.
 _SAMPLE_EVERY_S = 0.5
-
-
-class Load(NamedTuple):
-    """What came of a load."""
-
-    behind_s: float
-    """How long after its last event was due all was committed."""
-    figures: dict[str, Any]
 
 
 class Runs:
@@ -67,8 +59,11 @@ class Runs:
             worker.stop()
         return sum(ends) / (until_s - took_over_s(log))
 
-    def load(self, rate: float) -> Load:
-        """Events at a rate, evenly spaced, while somebody reads scores and alerts."""
+    def load(self, rate: float) -> dict[str, Any]:
+        """Figures of events at a rate, evenly spaced, while somebody reads scores and alerts.
+
+        `behind_s` is how long after the last event was due all was committed.
+        """
         dealt = evenly(self._feed.take(self._backlog, round(rate * self._seconds)), rate, kafka.PARTITIONS)
         assert self._broker.pid is not None
         with (
@@ -96,7 +91,7 @@ class Runs:
             trace = Trace(self._trace.read_text().splitlines())
             found["stages"] = stages(trace, seen, schedule.intended_s, schedule.handed_s, ends)
             found["transactions"] = trace.sizes(ends, schedule.ends)
-        return Load(behind_s, found)
+        return found
 
     @property
     def _log(self) -> Path:
@@ -170,8 +165,8 @@ class _observing:
         return [Seen.of(line) for line in self._out.read_text().splitlines()]
 
 
-def measured(runs: Runs, loads: Sequence[float], rate: float | None) -> Mapping[str, Any]:
-    """The peak rate, and what comes of shares of it and of a rate that is given.
+def measured(runs: Runs, shares: Sequence[float], rate: float | None) -> dict[str, Any]:
+    """How fast a worker is alone, the peak rate, and what comes of shares of it and of a rate that is given.
 
     Raises:
         ValueError: the worker keeps up with no rate.
@@ -180,16 +175,17 @@ def measured(runs: Runs, loads: Sequence[float], rate: float | None) -> Mapping[
     say(f"alone: {alone:,.0f} events/s")
 
     def keeps_up(tried: float) -> bool:
-        behind_s = runs.load(tried).behind_s
-        kept = behind_s <= figures.BEHIND_MAX_S
+        behind_s = runs.load(tried)["behind_s"]
+        kept: bool = behind_s <= figures.BEHIND_MAX_S
         say(f"{tried:,.0f} events/s: {'kept up' if kept else 'not kept up'}, {behind_s:.1f} s behind in the end")
         return kept
 
     peak = figures.highest(keeps_up, alone)
-    found = []
-    for load in [share * peak for share in loads] + ([rate] if rate else []):
-        say(f"{load:,.0f} events/s")
-        found.append({"share": None, **runs.load(load).figures})
-    for load, share in zip(found, loads, strict=False):
-        load["share"] = share
-    return {"customers": world.CUSTOMERS, "partitions": kafka.PARTITIONS, "alone": alone, "peak": peak, "loads": found}
+    wanted: list[tuple[float | None, float]] = [(share, share * peak) for share in shares]
+    if rate is not None:
+        wanted.append((None, rate))
+    loads = []
+    for share, events_a_second in wanted:
+        say(f"{events_a_second:,.0f} events/s")
+        loads.append({"share": share, **runs.load(events_a_second)})
+    return {"customers": world.CUSTOMERS, "partitions": kafka.PARTITIONS, "alone": alone, "peak": peak, "loads": loads}
