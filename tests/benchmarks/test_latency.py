@@ -145,9 +145,9 @@ def test_a_day_of_the_feed_is_even_and_in_order() -> None:
     events = list(itertools.islice(world.endless(200), 3_000))
     even = list(evenly_in_time(events))
     assert [key for key, _ in even] == [key for key, _ in events]
-    read = [(decode(before, (), None), decode(after, (), None)) for (_, before), (_, after) in zip(events, even, strict=True)]
     times = []
-    for before, after in read:
+    for (_, value), (_, moved) in zip(events, even, strict=True):
+        before, after = decode(value, (), None), decode(moved, (), None)
         assert isinstance(before, Event)
         assert isinstance(after, Event)
         assert (before.name, before.customer, before.id_hash) == (after.name, after.customer, after.id_hash)
