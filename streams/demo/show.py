@@ -128,13 +128,13 @@ class _Show:
         self._created = True
         for child in self.children:
             await child.start()
-        work = [*(self._watched(child) for child in self.children), self.watch.run(), self._feeding()]
-        try:
-            async with asyncio.TaskGroup() as group:
-                for one in [*work, self._refreshing()]:
-                    group.create_task(one)
-        except BaseExceptionGroup as failures:
-            raise _first(failures) from None
+        watched = [self._watched(child) for child in self.children]
+        work = [self._task(one) for one in (*watched, self.watch.run(), self._feeding(), self._refreshing())]
+        # no group of tasks: it would wait for a client that does not hear that it is cancelled, and say nothing
+        await asyncio.wait(work, return_when=asyncio.FIRST_COMPLETED)
+        [failure, *_] = [task.exception() for task in work if task.done()]
+        assert failure is not None
+        raise _first(failure) from None
 
     async def _end(self, *, abruptly: bool) -> None:
         if self._created:
@@ -142,7 +142,10 @@ class _Show:
         for task in self._tasks:
             task.cancel()
         if self._tasks:
-            await asyncio.wait(self._tasks, timeout=_FAREWELL_S)
+            done, _ = await asyncio.wait(self._tasks, timeout=_FAREWELL_S)
+            for task in done:
+                if not task.cancelled():
+                    task.exception()  # what failed besides is not asked for by anybody
         await asyncio.gather(*(child.kill() if abruptly else child.stop() for child in self.children))
         if self._created and not abruptly:
             try:

@@ -101,7 +101,7 @@ def test_alerts_come_under_live_figures_and_ctrl_c_leaves_nothing(tmp_path: Path
         with urllib.request.urlopen(demo.wait_for(r"Look at (http://127\.0\.0\.1:\d+/)")[1], timeout=10) as answer:
             assert b"<h1>Alerts</h1>" in answer.read()
         demo.process.send_signal(signal.SIGINT)
-        assert demo.process.wait(30) == 0, demo.text
+        assert demo.process.wait(WAIT_S) == 0, demo.text
         assert gone(list(family))
         assert not listening(port)
         assert not demo.place.exists()
@@ -115,7 +115,7 @@ def test_a_dead_worker_ends_it_with_the_reason_and_nothing_is_left(tmp_path: Pat
         demo.member("child trainer")
         family = demo.family()
         os.kill(worker, signal.SIGKILL)
-        assert demo.process.wait(30) == 1, demo.text
+        assert demo.process.wait(WAIT_S) == 1, demo.text
         assert (
             f"Error: the worker was killed by SIGKILL; the last lines of its log ({demo.place}/worker.log)" in demo.text
         )

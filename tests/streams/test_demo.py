@@ -21,7 +21,7 @@ from rich.console import Console
 
 from models.definition import ChurnDefinition
 from models.primitives import DAY_MS
-from streams.demo import children, feed, meaning, screen, tally, watch
+from streams.demo import children, feed, meaning, screen, show, tally, watch
 from streams.demo.children import Died, last_lines
 from streams.demo.feed import AHEAD_EVENTS, Feed, Phase
 from streams.demo.place import Place
@@ -393,3 +393,47 @@ def test_alerts_are_what_the_schema_says() -> None:
     for part in ("customer", "score", "value", "action"):
         assert set(example[part]) <= set(schema["properties"][part]["properties"])
     assert set(schema["properties"]["type"]["enum"]) >= {"opened", "escalated", "resolved", "retracted", "expired"}
+
+
+# The end -------------------------------------------------------------------------------------------------------------
+
+
+def test_who_does_not_hear_that_it_is_cancelled_does_not_keep_a_demo_whose_worker_died(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rule: what died first is what is told, soon, whatever a client is busy with."""
+
+    class Dies(children.Child):
+        async def start(self) -> None:
+            """It never runs."""
+
+        async def ended(self) -> int:
+            await asyncio.sleep(0.01 if self.name == "worker" else 60)
+            return -9
+
+    async def deaf(*_: object) -> None:
+        for _ in range(2):  # as often as it is told: at the demo's end, and at the loop's
+            try:
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                continue
+
+    async def nothing(*_: object) -> None:
+        """No cluster."""
+
+    monkeypatch.setenv(variable("kafka_bootstrap_servers"), "127.0.0.1:9")
+    for owner, name, what in (
+        (show, "Child", Dies),
+        (show, "create_topics", nothing),
+        (show, "_FAREWELL_S", 0.05),
+        (Place, "forget_topics", nothing),
+        (Watch, "run", deaf),
+        (show._Show, "_feeding", deaf),
+    ):
+        monkeypatch.setattr(owner, name, what)
+    definition = ChurnDefinition.parse("[churn]\nversion = 1\n[churn.definitions.gone]\nevent = 'Left'\n")
+    options = show.Options(Simulated(20, seed=1), definition, tmp_path / "churn.toml", 1.0)
+    began_s = time.monotonic()
+    with Place(tmp_path) as place, pytest.raises(Died, match="the worker was killed by SIGKILL"):
+        show.show(place, options)
+    assert time.monotonic() - began_s < 30
