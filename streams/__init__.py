@@ -20,6 +20,6 @@ Everything that a worker writes for a batch is one transaction (`streams.partiti
 
 import os
 
-# Before numpy is loaded. Its linear algebra would start a thread for every processor, which wait for each other by
-# turning round; with all threads of a worker on one processor a fit of 10 ms then takes 400 (`streams.affinity`).
+# Before numpy is loaded. Its linear algebra would start a thread for every processor, which spin while they wait for
+# each other; with all threads of a worker on one processor (`streams.affinity`) a fit of 10 ms then takes 400.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
