@@ -35,6 +35,7 @@ from benchmarks.latency import figures
 from benchmarks.latency.runs import Runs, measured
 from benchmarks.machine import machine, told
 from benchmarks.throughput import kafka
+from benchmarks.throughput.child import Failed
 from streams.embedded_broker import EmbeddedBroker
 
 LOADS = (0.1, 0.5, 0.9)
@@ -62,7 +63,11 @@ def main() -> int:
         EmbeddedBroker(Path(name) / "broker", properties=kafka.BROKER) as broker,
     ):
         runs = Runs(broker, Path(name), options.backlog, options.seconds, options.stages)
-        result = {"machine": found, "backlog": options.backlog, **measured(runs, LOADS, options.rate)}
+        try:
+            result = {"machine": found, "backlog": options.backlog, **measured(runs, LOADS, options.rate)}
+        except (Failed, TimeoutError, ValueError) as failure:
+            print(f"Error: {failure or 'it took too long'}", file=sys.stderr)
+            return 1
     print(told(found) + "\n" + figures.render(result), flush=True)
     if options.json:
         options.json.write_text(json.dumps(result, indent=1) + "\n")
