@@ -31,7 +31,7 @@ lint: $(STAMP)  ## style and types
 	$(BIN)/mypy
 
 unit: $(STAMP)  ## tests without a broker
-	$(BIN)/python -m pytest -n auto --dist loadfile tests/models tests/streams tests/benchmarks tests/security
+	$(BIN)/python -m pytest -n auto --dist loadfile tests/models tests/streams tests/tools tests/ops tests/benchmarks tests/security
 
 laws: $(STAMP)  ## properties
 	$(BIN)/python -m pytest -n auto tests/laws
@@ -100,7 +100,7 @@ screenshots: $(STAMP)  ## pictures of the console, in docs/images (needs Chromiu
 	$(BIN)/python -m tests.browser.screenshots
 
 docs: $(STAMP)  ## rewrite the generated parts of the documentation
-	$(BIN)/python -m streams.docs
+	$(BIN)/python -m tools.docs
 
 lock:  ## rewrite requirements.lock, and its part that containers need (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \

@@ -36,17 +36,17 @@ from typing import Any
 import numpy as np
 import orjson
 
-from models import partition as fold
-from models.backtest import BATCH_EVENTS, MemoryStore
-from models.definition import ChurnDefinition
-from models.event import Event, decode
-from models.features import CATALOGUE, NAMES, RELATIVE
-from models.model import Model
-from models.primitives import DAY_MS
-from models.profile import decode as decode_profile
-from models.profile import encode_body
-from models.space import FeatureSpace
-from streams.garbage import collect_seldom
+from models.backtesting.backtest import BATCH_EVENTS, MemoryStore
+from models.definition.churn_definition import ChurnDefinition
+from models.events.event import Event, decode
+from models.features.catalogue import CATALOGUE, NAMES, RELATIVE
+from models.learning.feature_space import FeatureSpace
+from models.learning.model import Model
+from models.pipeline import partition as fold
+from models.profile.mergeable import DAY_MS
+from models.profile.schema import decode as decode_profile
+from models.profile.schema import encode_body
+from streams.runtime.gc_tuning import collect_seldom
 
 HERE = Path(__file__).parent
 BATCH = 500  # rows, of the separate scoring measurement

@@ -7,9 +7,9 @@ ChurnSignalsError
 │   └── FormatMismatch      state of another release's format; nothing is overwritten, names both ways out
 ├── BrokerUnreachable       no broker answered, or none accepted who we are                    (exit code 1)
 ├── InputLost               the input no longer holds the position that the state stands for  (exit code 1)
-├── GroupAlive              a group that is to start afresh has members (`streams.reset`)
+├── GroupAlive              a group that is to start afresh has members (`streams.admin.reset`)
 ├── StoreInUse, StoreDamaged, StoreFull   a local store that another process holds, that the disk has changed,
-│                           or that it has no room for (`streams.store`)
+│                           or that it has no room for (`streams.engine.store`)
 └── OwnershipLost           a transaction of unknown outcome; start again                     (exit code 75)
     └── Fenced              another owner has taken it, or the transaction was too slow
 """

@@ -89,7 +89,7 @@ def configure(settings: Settings, role: str | None = None, secrets: Iterable[str
     for library in _NEVER_DEBUG:
         logging.getLogger(library).setLevel(logging.INFO if debugging else logging.WARNING)
     if not debugging:
-        logging.getLogger("streams.faust_private").setLevel(logging.WARNING)  # Faust logs its services' names there
+        logging.getLogger("streams.engine.faust_app").setLevel(logging.WARNING)  # Faust logs its services' names there
         # Ordinary events of a starting or rebalancing group, logged as errors by aiokafka.
         logging.getLogger("aiokafka.consumer.group_coordinator").setLevel(logging.CRITICAL)
     logging.captureWarnings(True)

@@ -25,7 +25,7 @@ from typing import Any
 from benchmarks.console import records
 from benchmarks.machine import machine, say, told
 from benchmarks.throughput import kafka, world
-from streams.embedded_broker import EmbeddedBroker
+from streams.devbroker.embedded_broker import EmbeddedBroker
 
 CUSTOMERS, ALERTS = 100_000, 10_000
 _COMMAND = [sys.executable, "-c", "from streams.cli.main import main; main()", "console", "--port", "0"]

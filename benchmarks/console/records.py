@@ -10,10 +10,10 @@ from typing import NamedTuple
 from aiokafka import AIOKafkaProducer
 
 from benchmarks.throughput import world
-from models.backtest import MemoryStore
-from streams.model_reader import Snapshot
-from streams.partitioner import partition_of
-from streams.processor import EventProcessor, Shared
+from models.backtesting.backtest import MemoryStore
+from streams.kafka.model_reader import Snapshot
+from streams.kafka.partitioner import partition_of
+from streams.scoring.event_processor import EventProcessor, Shared
 from streams.settings import Settings
 from streams.topics import ALERTS, SCORES, name_of
 

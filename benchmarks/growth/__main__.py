@@ -31,7 +31,7 @@ from benchmarks.machine import machine, say, told
 from benchmarks.recovery import changelog
 from benchmarks.throughput import kafka, world
 from benchmarks.throughput.contenders import WORKER, Bench
-from streams.embedded_broker import EmbeddedBroker
+from streams.devbroker.embedded_broker import EmbeddedBroker
 
 CUSTOMERS = (10_000, 100_000, 1_000_000)
 PARTITIONS = (4, 16, 64)

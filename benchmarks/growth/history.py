@@ -9,7 +9,7 @@ import orjson
 
 from benchmarks.growth.population import folded, name_of
 from benchmarks.throughput import world
-from models.store import PROFILE
+from models.profile.keys import PROFILE
 
 EVENTS = (10, 100, 1_000, 10_000)
 # Events a day: as many simulated customers as that takes, at two a day each, told of one. (When one of them churns,

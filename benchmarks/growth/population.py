@@ -10,13 +10,13 @@ from typing import Any, NamedTuple
 import orjson
 
 from benchmarks.throughput import world
-from models.backtest import MemoryStore
-from models.duration import rfc3339
-from models.primitives import DAY_MS
-from models.store import OF_PARTITION, PROFILE
-from streams.model_reader import Snapshot
-from streams.partitioner import partition_of
-from streams.processor import EventProcessor, Shared
+from models.backtesting.backtest import MemoryStore
+from models.definition.duration import rfc3339
+from models.profile.keys import OF_PARTITION, PROFILE
+from models.profile.mergeable import DAY_MS
+from streams.kafka.model_reader import Snapshot
+from streams.kafka.partitioner import partition_of
+from streams.scoring.event_processor import EventProcessor, Shared
 from streams.settings import Settings
 
 SAMPLES = 2_000

@@ -36,7 +36,7 @@ from benchmarks.latency.runs import Runs, measured
 from benchmarks.machine import machine, told
 from benchmarks.throughput import kafka
 from benchmarks.throughput.child import Failed
-from streams.embedded_broker import EmbeddedBroker
+from streams.devbroker.embedded_broker import EmbeddedBroker
 
 LOADS = (0.1, 0.5, 0.9)
 BACKLOG = 100_000

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from benchmarks.throughput import kafka, world
-from streams.partitioner import partition_of
+from streams.kafka.partitioner import partition_of
 
 _TIME: Final = b'"timestamp":"'
 _DAY_CHARS: Final = len("2024-01-31")

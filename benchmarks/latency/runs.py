@@ -23,7 +23,7 @@ from benchmarks.machine import say
 from benchmarks.throughput import kafka, world
 from benchmarks.throughput.child import Child, CpuTrace
 from benchmarks.throughput.contenders import WORKER, took_over_s
-from streams.embedded_broker import EmbeddedBroker
+from streams.devbroker.embedded_broker import EmbeddedBroker
 from streams.settings import Settings
 from streams.topics import ALERTS, SCORES, name_of
 

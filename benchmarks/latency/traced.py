@@ -14,10 +14,10 @@ from typing import Any, TextIO
 from aiokafka import AIOKafkaProducer
 
 from benchmarks.latency.stages import Fetched, Transaction
-from streams import faust_private
-from streams.partition import Partition
-from streams.processor import EventProcessor
-from streams.transactions import FencedProducer
+from streams.engine import faust_app as faust_private
+from streams.engine.partition_runner import Partition
+from streams.engine.transactions import FencedProducer
+from streams.scoring.event_processor import EventProcessor
 
 
 def install(out: TextIO) -> None:

@@ -20,17 +20,17 @@ from typing import Any
 
 import numpy as np
 
-from models.backtest import Backtest
-from models.causes import INVOLUNTARY, VOLUNTARY, Horizons, by_payment
-from models.definition import ChurnDefinition
-from models.duration import DAY_MS
-from models.evaluation import auc, ece, log_loss
-from models.event import Event, decode
-from models.features import CATALOGUE, NAMES, RELATIVE
-from models.model import Model
+from models.backtesting.backtest import Backtest
+from models.definition.churn_definition import ChurnDefinition
+from models.definition.competing_risks import INVOLUNTARY, VOLUNTARY, Horizons, by_payment
+from models.definition.duration import DAY_MS
+from models.events.event import Event, decode
+from models.features.catalogue import CATALOGUE, NAMES, RELATIVE
+from models.learning.feature_space import FeatureSpace
+from models.learning.model import Model
+from models.metrics.classification import auc, ece, log_loss
 from models.simulation import Settings, Simulation, true_probabilities
-from models.space import FeatureSpace
-from streams.partitioner import partition_of
+from streams.kafka.partitioner import partition_of
 
 HORIZONS = Horizons(30 * DAY_MS, 14 * DAY_MS)
 LEARNED = 1 / 3

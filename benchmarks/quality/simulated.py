@@ -17,15 +17,15 @@ from typing import Any
 
 import numpy as np
 
-from models.backtest import Backtest
-from models.definition import ChurnDefinition
-from models.evaluation import auc, ece, lift
-from models.event import Event, decode
-from models.features import CATALOGUE, NAMES, RELATIVE
-from models.model import Model
+from models.backtesting.backtest import Backtest
+from models.definition.churn_definition import ChurnDefinition
+from models.events.event import Event, decode
+from models.features.catalogue import CATALOGUE, NAMES, RELATIVE
+from models.learning.feature_space import FeatureSpace
+from models.learning.model import Model
+from models.metrics.classification import auc, ece, lift
 from models.simulation import Settings, Simulation, true_probabilities
-from models.space import FeatureSpace
-from streams.partitioner import partition_of
+from streams.kafka.partitioner import partition_of
 
 SETTLED_LABELS = 20_000
 EARLY_LABELS = 100

@@ -8,15 +8,15 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 
 from benchmarks.throughput import world
-from models.event import Event, decode
-from models.partition import Entry, Partition
-from models.scoring import Scorer
-from models.store import PROFILE, profile_key
-from streams.partitioner import partition_of
-from streams.position import POSITION_KEY, encode
+from models.events.event import Event, decode
+from models.learning.scorer import Scorer
+from models.pipeline.partition import Entry, Partition
+from models.profile.keys import PROFILE, profile_key
+from streams.engine.position import POSITION_KEY, encode
+from streams.engine.transactions import FencedProducer
+from streams.kafka.partitioner import partition_of
 from streams.settings import Settings
 from streams.topics import CHANGELOG, name_of
-from streams.transactions import FencedProducer
 
 # So many profiles are folded from simulated events; the customers take turns with them.
 SAMPLES = 2_000

@@ -16,10 +16,10 @@ from pathlib import Path
 
 import uvloop
 
-from streams.garbage import collect_seldom
-from streams.recovery import recover
+from streams.engine.recovery import recover
+from streams.engine.store import PartitionStore
+from streams.runtime.gc_tuning import collect_seldom
 from streams.settings import Settings
-from streams.store import PartitionStore
 from streams.topics import CHANGELOG, name_of
 
 

@@ -54,7 +54,7 @@ from benchmarks.throughput.contenders import (
     profile,
 )
 from benchmarks.throughput.table import render
-from streams.embedded_broker import EmbeddedBroker
+from streams.devbroker.embedded_broker import EmbeddedBroker
 
 EVENTS = 200_000
 REPETITIONS = 3

@@ -15,7 +15,7 @@ from typing import Any
 
 from benchmarks.throughput import kafka, stock_faust
 from benchmarks.throughput.child import Child, CpuTrace, Failed
-from streams.embedded_broker import EmbeddedBroker
+from streams.devbroker.embedded_broker import EmbeddedBroker
 from streams.settings import Settings
 
 # Faust takes a third of a millisecond an event: 20,000 tell as much as 200,000.

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 
 import orjson
 
-from streams.garbage import collect_seldom
+from streams.engine.contract import Effects, Record, Store
+from streams.engine.worker import Worker, run_until_signal
 from streams.logs import configure, exit_now
-from streams.processing import Effects, Record, Store
+from streams.runtime.gc_tuning import collect_seldom
 from streams.settings import Settings
-from streams.worker import Worker, run_until_signal
 
 # First byte of the store's keys: one that the store keeps no deadlines for.
 _TOTALS = b"t"

@@ -15,10 +15,10 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import GroupCoordinatorNotAvailableError
 
 from benchmarks.throughput.world import CONFIG
-from streams.partitioner import partition_of
-from streams.position import POSITION_KEY, decode
+from streams.engine.position import POSITION_KEY, decode
+from streams.kafka.partitioner import partition_of
+from streams.kafka.topic_reader import consuming, topic_partitions
 from streams.settings import Settings, variable
-from streams.topic_reader import consuming, topic_partitions
 from streams.topics import CHANGELOG, EVENTS, MODEL, TOPICS, create_topics, name_of
 
 PARTITIONS = 4

@@ -17,13 +17,13 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-import models.partition
-import streams.processor
-import streams.store
-import streams.transactions
+import models.pipeline.partition
+import streams.engine.store
+import streams.engine.transactions
+import streams.scoring.event_processor
 from benchmarks.throughput.stopwatch import Renamed, Stopwatch
-from streams import explainer as explaining
-from streams import turns as computing
+from streams.engine import executor as computing
+from streams.scoring import explain_process as explaining
 
 # Called for every event or customer: one clock in so many calls is enough, and costs less than what it measures.
 _EVERY = 16
@@ -40,28 +40,28 @@ class Clock(NamedTuple):
 
 
 CLOCKS = (
-    Clock("streams.processor", "decode", "decode events", every=_EVERY),
-    Clock("streams.processor", "EventProcessor.process", "route events, make outputs"),
-    Clock("models.partition", "Partition.process", "group and apply"),
-    Clock("models.profile", "decode", "decode profiles", every=_EVERY),
-    Clock("models.profile", "encode_body", "encode profiles", every=_EVERY),
-    Clock("models.gathered", "Gathered.add", "features: gather", every=_EVERY),
-    Clock("models.partition", "compute", "features: compute"),
-    Clock("models.population", "Population.levels", "features: population"),
-    Clock("models.scoring", "Scorer.score", "score"),
-    Clock("models.percentile", "Percentiles.ranks", "decide: ranks"),
-    Clock("models.alertbook", "AlertBook.turn", "decide: alerts"),
-    Clock("models.outputs", "explain", "explain scores"),
-    Clock("models.scoring", "Scores.ci90", "decide: intervals"),
-    Clock("models.partition", "freeze", "snapshots and labels"),
-    Clock("models.partition", "mature", "snapshots and labels"),
-    Clock("streams.processor", "label_value", "encode labels"),
-    Clock("models.scorebook", "ScoreBook.prepare", "prepare scores"),
-    Clock("streams.asking", "Asking.__init__", "hand scores over"),
-    Clock("streams.store", "PartitionStore.get_many", "store: read"),
-    Clock("streams.store", "PartitionStore.due", "store: read"),
-    Clock("streams.store", "PartitionStore.write", "store: write"),
-    Clock("streams.transactions", "FencedProducer.commit", "transaction", steps=True),
+    Clock("streams.scoring.event_processor", "decode", "decode events", every=_EVERY),
+    Clock("streams.scoring.event_processor", "EventProcessor.process", "route events, make outputs"),
+    Clock("models.pipeline.partition", "Partition.process", "group and apply"),
+    Clock("models.profile.schema", "decode", "decode profiles", every=_EVERY),
+    Clock("models.profile.schema", "encode_body", "encode profiles", every=_EVERY),
+    Clock("models.features.row_buffer", "Gathered.add", "features: gather", every=_EVERY),
+    Clock("models.pipeline.partition", "compute", "features: compute"),
+    Clock("models.features.peer_means", "Population.levels", "features: population"),
+    Clock("models.learning.scorer", "Scorer.score", "score"),
+    Clock("models.learning.percentile_rank", "Percentiles.ranks", "decide: ranks"),
+    Clock("models.pipeline.alert_tracker", "AlertBook.turn", "decide: alerts"),
+    Clock("models.outputs.records", "explain", "explain scores"),
+    Clock("models.learning.scorer", "Scores.ci90", "decide: intervals"),
+    Clock("models.pipeline.partition", "freeze", "snapshots and labels"),
+    Clock("models.pipeline.partition", "mature", "snapshots and labels"),
+    Clock("streams.scoring.event_processor", "label_value", "encode labels"),
+    Clock("models.pipeline.score_history", "ScoreBook.prepare", "prepare scores"),
+    Clock("streams.scoring.explain_protocol", "Asking.__init__", "hand scores over"),
+    Clock("streams.engine.store", "PartitionStore.get_many", "store: read"),
+    Clock("streams.engine.store", "PartitionStore.due", "store: read"),
+    Clock("streams.engine.store", "PartitionStore.write", "store: write"),
+    Clock("streams.engine.transactions", "FencedProducer.commit", "transaction", steps=True),
 )
 
 # What the first byte of a changelog's key says.
@@ -207,9 +207,13 @@ def main() -> None:
 
     watch, sizes = Stopwatch(), Sizes()
     install(watch)
-    sizes.look_at(streams.transactions.FencedProducer)
+    sizes.look_at(streams.engine.transactions.FencedProducer)
     report = Report(watch, sizes, Path(sys.argv[1]))
-    report.listen(streams.processor.EventProcessor, models.partition.Partition, streams.store.PartitionStore)
+    report.listen(
+        streams.scoring.event_processor.EventProcessor,
+        models.pipeline.partition.Partition,
+        streams.engine.store.PartitionStore,
+    )
     command(["worker"])
 
 

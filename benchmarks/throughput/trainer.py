@@ -14,9 +14,9 @@ from aiokafka import AIOKafkaProducer
 from benchmarks.throughput import kafka
 from benchmarks.throughput.child import Failed
 from benchmarks.throughput.contenders import Bench, took_over_s
-from streams.model_reader import LABELS_OFFSET_HEADER
+from streams.kafka.model_reader import LABELS_OFFSET_HEADER
+from streams.kafka.topic_reader import read_topic
 from streams.settings import Settings
-from streams.topic_reader import read_topic
 from streams.topics import LABELS, MODEL, create_topics, name_of
 
 # What a run of (c) leaves takes half a second to learn: each label is told of so many customers.

@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 import orjson
 
-from models.backtest import Backtest
-from models.definition import ChurnDefinition
-from models.event import Event, decode
-from models.features import CATALOGUE, NAMES, RELATIVE
-from models.model import Model
+from models.backtesting.backtest import Backtest
+from models.definition.churn_definition import ChurnDefinition
+from models.events.event import Event, decode
+from models.features.catalogue import CATALOGUE, NAMES, RELATIVE
+from models.learning.feature_space import FeatureSpace
+from models.learning.model import Model
 from models.simulation import Settings, Simulation
-from models.space import FeatureSpace
-from streams.partitioner import partition_of
+from streams.kafka.partitioner import partition_of
 
 CONFIG = Path(__file__).with_name("churn.toml")
 CUSTOMERS = 10_000

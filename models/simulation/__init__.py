@@ -14,7 +14,7 @@ simulation begins with the shorter one, and memory holds the customers who are t
 >>> simulation = Simulation(Settings(customers=200, days=60), record=True)
 >>> events = list(simulation.events())
 >>> len(events), len(simulation.traces)
-(22682, 226)
+(22448, 226)
 >>> trace, month_ms = simulation.traces["c000001"], 30 * 86_400_000
 >>> trace.kind, round(true_probability(trace, trace.since_ms, horizon_days=30), 4)
 ('fading', 0.3148)

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from models.numbers import MAX_TIME_MS, MIN_TIME_MS
+from models.events.coercion import MAX_TIME_MS, MIN_TIME_MS
 from models.simulation import billing, usage, voice
 from models.simulation.calendar import DAY_MS, Calendar
 from models.simulation.customer import (

@@ -14,7 +14,7 @@ from streams.cli.ask import ask, console, plain, stopping
 from streams.cli.common import TIME
 from streams.settings import Settings
 
-# As models.alerts has them; not read from there, so that --help does not load the models (a test compares them).
+# As models.alerts.policy has them; not read from there, so that --help does not load the models (a test compares them).
 BANDS = ("low", "elevated", "high", "critical")
 STATES = ("open", "acknowledged", "snoozed", "resolved", "retracted", "expired")
 ROUTES = ("billing", "success")
@@ -115,7 +115,7 @@ async def changes(
         BrokerUnreachable: no broker answered.
         TopicMismatch: a topic does not exist, or differs from its declaration.
     """
-    from streams import topic_reader
+    from streams.kafka import topic_reader
     from streams.topics import ALERTS, name_of
 
     tps = await topic_reader.partitions_of(settings, name_of(ALERTS, settings))
@@ -176,7 +176,7 @@ class _Lines:
         self.shown += 1
 
     def _print(self, value: dict[str, Any]) -> None:
-        from streams.cli.alert_text import render
+        from streams.rendering.alerts import render
 
         text = render(value)
         if self.shown:

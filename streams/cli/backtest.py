@@ -16,11 +16,11 @@ from streams.cli.common import TIME, InputFile, ProgressBar, config_option, read
 from streams.errors import ChurnSignalsError, ConfigurationError
 
 if TYPE_CHECKING:
-    from models.backtest import Backtest
-    from models.event import Event
-    from models.example import Example
-    from models.model import Model
-    from models.report import FeatureWeight, Report
+    from models.backtesting.backtest import Backtest
+    from models.backtesting.report import FeatureWeight, Report
+    from models.events.event import Event
+    from models.labels.training_example import Example
+    from models.learning.model import Model
 
 PARTITIONS = 4
 SHOWN_FEATURES = 15
@@ -77,16 +77,16 @@ def backtest(
     """
     from rich.console import Console
 
-    from models.alert_quality import judge
-    from models.cause_quality import judge_causes
-    from models.report import Examples, evaluate
-    from streams.cli import report as tables
+    from models.backtesting.alert_quality import judge
+    from models.backtesting.cause_quality import judge_causes
+    from models.backtesting.report import Examples, evaluate
+    from streams.rendering import backtest as tables
 
     definition = read_definition(config)
     if start_ms is not None and to_ms is not None and start_ms >= to_ms:
         raise ConfigurationError("--from must be before --to.")
     if plot_path is not None:
-        from streams.cli.plot import check_plot_path
+        from streams.rendering.backtest_plot import check_plot_path
 
         check_plot_path(plot_path)
     run, model, rejected = replay(file, definition, partitions)
@@ -111,7 +111,7 @@ def backtest(
     if json_path is not None:
         _write_json(json_path, result)
     if plot_path is not None:
-        from streams.cli.plot import write_plot
+        from streams.rendering.backtest_plot import write_plot
 
         write_plot(result, plot_path)
     # a file or a pipe has no width of its own: wide enough that no table is cut
@@ -124,11 +124,11 @@ def replay(file: str, definition: Any, partitions: int) -> tuple[Backtest, Model
 
     Returns the finished backtest, its model, and how many lines were rejected for which reason.
     """
-    from models.backtest import Backtest
-    from models.features import CATALOGUE, NAMES, RELATIVE
-    from models.model import Model
-    from models.space import FeatureSpace
-    from streams.partitioner import partition_of
+    from models.backtesting.backtest import Backtest
+    from models.features.catalogue import CATALOGUE, NAMES, RELATIVE
+    from models.learning.feature_space import FeatureSpace
+    from models.learning.model import Model
+    from streams.kafka.partitioner import partition_of
 
     model = Model(FeatureSpace(NAMES, RELATIVE, CATALOGUE))
     run = Backtest(definition, model, partitions, partition_of)
@@ -140,7 +140,7 @@ def replay(file: str, definition: Any, partitions: int) -> tuple[Backtest, Model
 
 
 def _events(lines: InputFile, rejected: Counter[str]) -> Iterator[Event]:
-    from models.event import Event, decode
+    from models.events.event import Event, decode
 
     for line in lines:
         if not line:
@@ -160,8 +160,8 @@ def telling_features(model: Model) -> list[FeatureWeight]:
     """Features by the effect of one standard deviation more on the log-odds, the largest first."""
     import numpy as np
 
-    from models.features import FEATURES
-    from models.report import FeatureWeight
+    from models.backtesting.report import FeatureWeight
+    from models.features.catalogue import FEATURES
 
     size = len(FEATURES)
     scaler = model.champion.scaler
@@ -174,7 +174,7 @@ def telling_features(model: Model) -> list[FeatureWeight]:
 
 
 def _counts(run: Backtest, rejected: Counter[str]) -> Any:
-    from models.report import Counts
+    from models.backtesting.report import Counts
 
     records = [key for store in run.stores for key in store.records]
     return Counts(
@@ -193,8 +193,8 @@ def write_examples(path: Path, examples: list[Example]) -> None:
     import numpy as np
     import orjson
 
-    from models.duration import rfc3339
-    from models.features import NAMES
+    from models.definition.duration import rfc3339
+    from models.features.catalogue import NAMES
 
     with _output(path) as out:
         for example in examples:

@@ -8,8 +8,8 @@ from types import FrameType
 
 import click
 
-from streams.embedded_broker import DEFAULT_DATA_DIR, EmbeddedBroker
-from streams.kafka_jars import BrokerUnavailable
+from streams.devbroker.embedded_broker import DEFAULT_DATA_DIR, EmbeddedBroker
+from streams.devbroker.kafka_jars import BrokerUnavailable
 
 
 @click.command()

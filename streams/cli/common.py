@@ -16,8 +16,8 @@ import click
 from streams.errors import ChurnSignalsError, ConfigurationError
 
 if TYPE_CHECKING:
-    from models.definition import ChurnDefinition
-    from models.event import Event
+    from models.definition.churn_definition import ChurnDefinition
+    from models.events.event import Event
 
 DEFAULT_CONFIG = Path("churn.toml")
 SHOW_EVERY = 5_000  # lines between two looks at the progress bar
@@ -33,7 +33,7 @@ config_option = click.option(
 
 def read_definition(path: Path) -> ChurnDefinition:
     """The churn definition of a file. Raises ConfigurationError with one sentence that names the file."""
-    from models.definition import ChurnDefinition, DefinitionError
+    from models.definition.churn_definition import ChurnDefinition, DefinitionError
 
     try:
         return ChurnDefinition.parse(path.read_text(encoding="utf-8"))
@@ -52,7 +52,7 @@ class Time(click.ParamType):
     name = "time"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        from models.numbers import time_ms
+        from models.events.coercion import time_ms
 
         moment = value if isinstance(value, int) else time_ms(value)
         if moment is None:
@@ -162,7 +162,7 @@ def events_of(file: str, doing: str) -> Iterator[Event]:
     Args:
         doing: what the progress bar says.
     """
-    from models.event import Event, decode
+    from models.events.event import Event, decode
 
     with InputFile(file) as lines, ProgressBar(doing, lines.size) as bar:
         for number, line in enumerate(lines):

@@ -8,9 +8,9 @@ from typing import Any
 import click
 import msgspec
 
-from streams.cli import customer_experience, customer_payments
 from streams.cli.ask import ask, console, plain
 from streams.errors import ChurnSignalsError
+from streams.rendering import customer_experience, customer_payments
 from streams.settings import Settings
 
 _BARS = " ▁▂▃▄▅▆▇█"
@@ -45,7 +45,7 @@ def customer(customer_id: str, as_json: bool) -> None:
 
 async def _times_to_value(settings: Settings) -> customer_experience.Times:
     """Of all customers, as workers have published them. Raises as `_newest`."""
-    from models.experience_report import times_to_value
+    from models.experience.report import times_to_value
     from streams.cli.experience import read_sums
 
     return times_to_value(await read_sums(settings))
@@ -58,8 +58,8 @@ async def _newest(settings: Settings, customer_id: str) -> tuple[bytes | None, b
         BrokerUnreachable: no broker answered.
         TopicMismatch: a topic does not exist, or differs from its declaration.
     """
-    from streams.partitioner import partition_of
-    from streams.topic_reader import newest_of
+    from streams.kafka.partitioner import partition_of
+    from streams.kafka.topic_reader import newest_of
     from streams.topics import ALERTS, SCORES, name_of, verify_topics
 
     found, key, values = await verify_topics(settings), customer_id.encode(), []
@@ -114,7 +114,7 @@ def current_alert(score: dict[str, Any], change: Change | None) -> dict[str, Any
 
 
 def _moment_ms(text: str) -> int:
-    from models.numbers import time_ms
+    from models.events.coercion import time_ms
 
     moment = time_ms(text)
     assert moment is not None, text
@@ -191,7 +191,7 @@ def _print_worth(page: Any, score: dict[str, Any]) -> None:
 def _print_features(page: Any, score: dict[str, Any]) -> None:
     from rich.table import Table
 
-    from models.features import FEATURES
+    from models.features.catalogue import FEATURES
 
     sentences = {feature.name: feature.sentence for feature in FEATURES}
     loudest = sorted(score["contributions"].items(), key=lambda pair: -abs(pair[1]))[:_SHOWN_FEATURES]

@@ -17,7 +17,7 @@ from streams.topics import DEAD_LETTERS, name_of
 
 if TYPE_CHECKING:
     from streams.cli.replay import Plan
-    from streams.dead_letters import DeadLetter
+    from streams.scoring.dead_letters import DeadLetter
 
 
 @click.group()
@@ -48,8 +48,8 @@ def ls(reason: str | None, last: int, as_json: bool) -> None:
 @click.option("--raw", is_flag=True, help="Only the event's bytes, as they came.")
 def show(where: str, raw: bool) -> None:
     """Show one dead letter: why it was refused, what to change, and its bytes."""
-    from streams.dead_letters import DeadLetter
-    from streams.topic_reader import read_one
+    from streams.kafka.topic_reader import read_one
+    from streams.scoring.dead_letters import DeadLetter
 
     settings = Settings.from_environment()
     topic = name_of(DEAD_LETTERS, settings)
@@ -150,8 +150,8 @@ async def _collect(
     settings: Settings, reason: str | None, last: int, as_json: bool
 ) -> tuple[Counter[str], list[DeadLetter]]:
     """How many there are of each reason, and the newest by the timestamp that they came with."""
-    from streams.dead_letters import DeadLetter
-    from streams.topic_reader import read_topic
+    from streams.kafka.topic_reader import read_topic
+    from streams.scoring.dead_letters import DeadLetter
 
     counts: Counter[str] = Counter()
     newest: list[tuple[int, int, int, DeadLetter]] = []
@@ -218,6 +218,6 @@ def _readable(value: bytes | None) -> str:
 
 
 def _time(letter: DeadLetter) -> str:
-    from models.duration import rfc3339
+    from models.definition.duration import rfc3339
 
     return rfc3339(letter.timestamp_ms)

@@ -12,7 +12,7 @@ from streams.errors import ChurnSignalsError
 from streams.settings import Settings
 
 if TYPE_CHECKING:
-    from models.experience_sums import Sums
+    from models.experience.aggregates import Sums
 
 
 @click.command()
@@ -27,9 +27,9 @@ def experience(file: str | None, by: str | None, as_json: bool, config: Path) ->
     FILE (events, one JSON object a line, plain or gzipped; - is standard input) the same is counted from that, with the
     labels that --config means.
     """
-    from models.experience_report import as_data, build
-    from streams.cli import experience_text
+    from models.experience.report import as_data, build
     from streams.cli.ask import ask, console
+    from streams.rendering import experience as experience_text
 
     sums = read_file(file, config) if file is not None else ask(read_sums(Settings.from_environment()))
     report = build(sums, by)
@@ -58,8 +58,8 @@ async def read_sums(settings: Settings) -> Sums:
         BrokerUnreachable: no broker answered.
         TopicMismatch: the topic does not exist, or differs from its declaration.
     """
-    from models.experience_sums import METRIC_PREFIX, add, read_metric
-    from streams.topic_reader import newest_metrics
+    from models.experience.aggregates import METRIC_PREFIX, add, read_metric
+    from streams.kafka.topic_reader import newest_metrics
 
     found: Sums = {}
     for value in await newest_metrics(settings, METRIC_PREFIX):
@@ -69,9 +69,9 @@ async def read_sums(settings: Settings) -> Sums:
 
 def read_file(file: str, config: Path) -> Sums:
     """The sums of a file's events. Raises as `InputFile` and `read_definition` do."""
-    from models.experience_log import ExperienceLog
-    from models.model import Model
-    from streams.processor import SPACE
+    from models.backtesting.experience_log import ExperienceLog
+    from models.learning.model import Model
+    from streams.scoring.event_processor import SPACE
 
     log = ExperienceLog(read_definition(config), Model(SPACE).scorer())
     for _ in log.read(events_of(file, "counting")):

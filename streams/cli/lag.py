@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from streams.admin.lag import Judged, PartitionLag, measure
+from streams.admin.lag import watch as watched
+from streams.admin.lag_rules import SAMPLES, Verdict
 from streams.cli.ask import ask, console, plain, stopping
-from streams.lag import Judged, PartitionLag, measure
-from streams.lag import watch as watched
-from streams.lag_verdict import SAMPLES, Verdict
 from streams.settings import Settings
 
 if TYPE_CHECKING:

@@ -36,12 +36,12 @@ def notify(routes: Path | None, check: bool, again: bool) -> None:
     churn-signals notify --check   is the file right, are its variables set?
     churn-signals notify --again   when what refused alerts is repaired
     """
+    from streams.engine.worker import run_until_signal
     from streams.logs import configure, exit_now
-    from streams.monitor import monitored
+    from streams.monitoring.monitor import monitored
     from streams.notify.notifier import Notifier
     from streams.notify.routes import read_routes
     from streams.settings import Settings
-    from streams.worker import run_until_signal
 
     settings = Settings.from_environment()
     found = read_routes(routes or Path(settings.notify_routes), os.environ)

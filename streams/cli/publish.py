@@ -18,7 +18,7 @@ from streams.errors import ChurnSignalsError
 from streams.settings import Settings
 
 if TYPE_CHECKING:
-    from models.event import Event, Rejected
+    from models.events.event import Event, Rejected
 
 DAY_MS = 86_400_000
 # A pause shorter than this costs more than it is exact.
@@ -135,7 +135,7 @@ class Publisher:
 
     async def send(self, value: bytes) -> Event | Rejected:
         """Put one event on its way; what it is. One that workers will reject goes without a key."""
-        from models.event import Event, decode
+        from models.events.event import Event, decode
 
         event = decode(value, (), int(time.time() * 1000))  # its record's timestamp, or near it
         if isinstance(event, Event):

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from streams.cli import purchase_text
 from streams.cli.common import TIME, ProgressBar, events_of
-from streams.cli.purchase_text import date_of
 from streams.errors import ChurnSignalsError, ConfigurationError
+from streams.rendering import purchases as purchase_text
+from streams.rendering.purchases import date_of
 from streams.settings import Settings
 
 if TYPE_CHECKING:
-    from models.purchase_forecast import Forecast, PurchaseLog, WeekAhead
-    from models.return_check import ReturnReport
+    from models.value.holdout import Forecast, PurchaseLog, WeekAhead
+    from models.value.repurchase_backtest import ReturnReport
 
 
 @click.command()
@@ -48,8 +48,8 @@ def purchases(file: str | None, until_ms: int | None, refit: bool, as_json: bool
         raise click.UsageError("Missing option '--until': with FILE it says what is learned from.")
     import msgspec
 
-    from models.primitives import DAY_MS
-    from models.purchases import NoEstimate
+    from models.profile.mergeable import DAY_MS
+    from models.value.bg_nbd import NoEstimate
 
     if plot_path is not None:
         _check(plot_path)
@@ -75,8 +75,8 @@ def _running(as_json: bool) -> None:
     """What the workers' published counts let expect."""
     import msgspec
 
-    from models.likelihood import NoEstimate
-    from models.purchase_standing import standing
+    from models.value.mle import NoEstimate
+    from models.value.purchase_aggregates import standing
     from streams.cli.ask import ask
 
     try:
@@ -101,8 +101,8 @@ async def read_cells(settings: Settings) -> list[bytes]:
         BrokerUnreachable: no broker answered.
         TopicMismatch: the topic does not exist, or differs from its declaration.
     """
-    from models.purchase_standing import METRIC_PREFIX
-    from streams.topic_reader import read_topic
+    from models.value.purchase_aggregates import METRIC_PREFIX
+    from streams.kafka.topic_reader import read_topic
     from streams.topics import METRICS, name_of
 
     newest: dict[bytes, bytes | None] = {}
@@ -114,7 +114,7 @@ async def read_cells(settings: Settings) -> list[bytes]:
 
 def read(file: str, until_day: int) -> PurchaseLog:
     """The purchases of a file. Raises as `InputFile` does."""
-    from models.purchase_forecast import PurchaseLog
+    from models.value.holdout import PurchaseLog
 
     log = PurchaseLog(until_day)
     for event in events_of(file, "reading"):
@@ -132,7 +132,7 @@ def _ahead(log: PurchaseLog, weeks: int) -> list[WeekAhead]:
 
 
 def _returns(log: PurchaseLog, weeks: int) -> ReturnReport | None:
-    from models.return_check import check, report
+    from models.value.repurchase_backtest import check, report
 
     judged = []
     with ProgressBar("who comes back", weeks) as bar:
@@ -143,7 +143,7 @@ def _returns(log: PurchaseLog, weeks: int) -> ReturnReport | None:
 
 
 def _check(path: Path) -> None:
-    from streams.cli.plot import check_plot_path
+    from streams.rendering.backtest_plot import check_plot_path
 
     if path.suffix.lower() != ".png":
         raise ConfigurationError(f"--plot {path} must end in .png.")
@@ -151,7 +151,7 @@ def _check(path: Path) -> None:
 
 
 def _plot(found: Forecast, ahead: list[WeekAhead], path: Path) -> None:
-    from streams.cli import plot
+    from streams.rendering import backtest_plot as plot
 
     with plot.style("purchases"):
         figure = plot.new_figure(9.0, 4.6)

@@ -9,16 +9,16 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from models.event import Event, decode
+from models.events.event import Event, decode
 from streams.cli.publish import Publisher
-from streams.dead_letters import DeadLetter
+from streams.engine.transactions import kept_timestamp
 from streams.errors import ChurnSignalsError
-from streams.partitioner import partition_of
-from streams.processor import FORWARDED, MARK_BYTES, TIMESTAMP
+from streams.kafka.partitioner import partition_of
+from streams.kafka.topic_reader import read_one, read_topic
+from streams.scoring.dead_letters import DeadLetter
+from streams.scoring.event_processor import FORWARDED, MARK_BYTES, TIMESTAMP
 from streams.settings import Settings
-from streams.topic_reader import read_one, read_topic
 from streams.topics import DEAD_LETTERS, EVENTS, name_of, verify_topics
-from streams.transactions import kept_timestamp
 
 # Which dead letter an event was: topic/partition@offset.
 REPLAYED = "churn.replayed"

@@ -26,7 +26,7 @@ def reset(yes: bool) -> None:
     was counted first, those of that time would stay: delete the metrics topic too (churn-signals topics create makes it
     anew), or give the new run one of its own (CHURN_TOPIC_METRICS).
     """
-    from streams.reset import clear, plan_of
+    from streams.admin.reset import clear, plan_of
 
     if not (yes or sys.stdin.isatty()):
         raise click.UsageError("there is nobody to ask: add --yes to clear.")

@@ -12,7 +12,7 @@ from streams.errors import ChurnSignalsError, ConfigurationError
 from streams.settings import Settings
 
 if TYPE_CHECKING:
-    from models.retention_sums import Sums
+    from models.retention.aggregates import Sums
 
 
 @click.command()
@@ -32,9 +32,10 @@ def retention(file: str | None, by: str | None, cohort: str | None, as_json: boo
     Read from the sums that workers publish to the metrics topic every two seconds; no worker has to run. With FILE
     (events, one JSON object a line, plain or gzipped; - is standard input) the same is counted from that.
     """
-    from models.retention_report import as_data, build
-    from streams.cli import retention_plot, retention_text
+    from models.retention.report import as_data, build
     from streams.cli.ask import ask, console
+    from streams.rendering import retention as retention_text
+    from streams.rendering import retention_plot
 
     if plot_path is not None:
         retention_plot.check(plot_path)
@@ -72,8 +73,8 @@ async def read_sums(settings: Settings) -> Sums:
         BrokerUnreachable: no broker answered.
         TopicMismatch: the topic does not exist, or differs from its declaration.
     """
-    from models.retention_sums import METRIC_PREFIX, Sums, add, read_metric
-    from streams.topic_reader import newest_metrics
+    from models.retention.aggregates import METRIC_PREFIX, Sums, add, read_metric
+    from streams.kafka.topic_reader import newest_metrics
 
     found = Sums(int)
     for value in await newest_metrics(settings, METRIC_PREFIX):
@@ -83,7 +84,7 @@ async def read_sums(settings: Settings) -> Sums:
 
 def read_file(file: str) -> Sums:
     """The sums of a file's events. Raises as `InputFile` does."""
-    from models.retention_log import RetentionLog
+    from models.backtesting.retention_log import RetentionLog
 
     log = RetentionLog()
     for event in events_of(file, "counting"):

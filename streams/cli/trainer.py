@@ -13,12 +13,12 @@ def trainer() -> None:
 
     Ends with 0 when it is told to stop, after a last snapshot.
     """
-    from streams.learner import ModelLearner
+    from streams.engine.worker import run_until_signal
     from streams.logs import configure, exit_now
-    from streams.monitor import monitored
+    from streams.monitoring.monitor import monitored
     from streams.settings import Settings
-    from streams.trainer_loop import TrainerLoop
-    from streams.worker import run_until_signal
+    from streams.training.learner import ModelLearner
+    from streams.training.trainer import TrainerLoop
 
     settings = Settings.from_environment()
     configure(settings, "trainer")

@@ -26,15 +26,15 @@ def worker(config: Path | None) -> None:
 
     Ends with 0 when it is told to stop, and with 75 when another process took over: start it again.
     """
-    from streams.affinity import Affinity
-    from streams.explainer import Explainer, explains_elsewhere
-    from streams.garbage import collect_seldom
+    from streams.engine.worker import Worker, run_until_signal
     from streams.logs import configure, exit_now
-    from streams.monitor import monitored
-    from streams.processor import Shared
+    from streams.monitoring.monitor import monitored
+    from streams.runtime.cpu_affinity import Affinity
+    from streams.runtime.gc_tuning import collect_seldom
+    from streams.scoring.event_processor import Shared
+    from streams.scoring.explain_process import Explainer, explains_elsewhere
     from streams.settings import Settings
     from streams.topics import EVENTS, name_of, verify_topics
-    from streams.worker import Worker, run_until_signal
 
     settings = Settings.from_environment()
     definition = read_definition(config or Path(settings.config))

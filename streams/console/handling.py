@@ -8,13 +8,13 @@ from uuid import uuid4
 
 import orjson
 
-from models.duration import DAY_MS, rfc3339
-from models.event import Event, decode
+from models.definition.duration import DAY_MS, rfc3339
+from models.events.event import Event, decode
 from streams.cli.publish import Publisher
-from streams.partition import LIVE_WITHIN_MS
-from streams.partitioner import partition_of
+from streams.engine.partition_runner import LIVE_WITHIN_MS
+from streams.kafka.partitioner import partition_of
+from streams.kafka.topic_reader import consuming, newest, partitions_of, spans_of
 from streams.settings import Settings
-from streams.topic_reader import consuming, newest, partitions_of, spans_of
 from streams.topics import EVENTS, name_of
 
 EVENT_NAMES = {"acknowledge": "Alert Acknowledged", "snooze": "Alert Snoozed", "dismiss": "Alert Dismissed"}

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import orjson
 
-from models.features import FEATURES
-from models.model import Model
-from models.snapshot import SnapshotError
-from streams.processor import SPACE
+from models.features.catalogue import FEATURES
+from models.learning.model import Model
+from models.learning.snapshot import SnapshotError
+from streams.scoring.event_processor import SPACE
 
 
 class Without(NamedTuple):

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from streams.dead_letters import DeadLetter
+from streams.scoring.dead_letters import DeadLetter
 
 SAMPLES_KEPT = 5
 FIELDS_SHOWN, FIELD_CHARACTERS = 12, 40

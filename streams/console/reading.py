@@ -12,17 +12,17 @@ import orjson
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
-from models.experience_report import times_to_value
-from models.experience_sums import GOALS, METRIC_PREFIX, Sums, add, read_metric
+from models.experience.aggregates import GOALS, METRIC_PREFIX, Sums, add, read_metric
+from models.experience.report import times_to_value
+from streams.admin.lag import PartitionLag, measure
 from streams.console.letters import Letters
 from streams.console.store import Store
 from streams.errors import ChurnSignalsError
-from streams.lag import PartitionLag, measure
-from streams.learner import QUALITY_KEY
+from streams.kafka.topic_reader import consuming, partitions_of, spans_of
 from streams.logs import get_logger
 from streams.settings import Settings
-from streams.topic_reader import consuming, partitions_of, spans_of
 from streams.topics import ALERTS, DEAD_LETTERS, METRICS, MODEL, SCORES, name_of
+from streams.training.learner import QUALITY_KEY
 
 log = get_logger(__name__)
 

@@ -16,17 +16,17 @@ from aiohttp import web
 from aiokafka.errors import KafkaError
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from models.alerts import BANDS
-from models.duration import DAY_MS
-from models.experience import WEIGHTS
+from models.alerts.policy import BANDS
+from models.definition.duration import DAY_MS
+from models.experience.indices import WEIGHTS
 from streams.console import charts, insight
 from streams.console.guard import Guard
 from streams.console.handling import EVENT_NAMES, SNOOZE_DAYS, publish_handling
 from streams.console.reading import Reading
 from streams.console.store import PAGE_ROWS, Choice, Store
 from streams.errors import ChurnSignalsError
+from streams.kafka.topic_reader import read_one
 from streams.settings import Settings
-from streams.topic_reader import read_one
 from streams.topics import DEAD_LETTERS, name_of
 
 HERE = Path(__file__).parent

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Protocol
 
-from models.primitives import DAY_MS
+from models.profile.mergeable import DAY_MS
 from streams.demo.source import Source
 
 # What may be sent and not yet applied, two seconds of a worker's work or more: the group's offsets are a second old.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from models.definition import ChurnDefinition, Definition, EventDefinition
-from models.primitives import DAY_MS
+from models.definition.churn_definition import ChurnDefinition, Definition, EventDefinition
+from models.profile.mergeable import DAY_MS
 
 
 def meaning(definition: ChurnDefinition) -> str:

@@ -14,9 +14,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO
 
-from streams.embedded_broker import EmbeddedBroker
+from streams.devbroker.embedded_broker import EmbeddedBroker
+from streams.devbroker.kafka_jars import BrokerUnavailable
 from streams.errors import ChurnSignalsError, ConfigurationError
-from streams.kafka_jars import BrokerUnavailable
 from streams.settings import Settings, variable
 
 DEFAULT_DIRECTORY = Path(".data/demo")

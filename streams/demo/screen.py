@@ -11,11 +11,11 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from streams.cli.alert_text import render
 from streams.cli.ask import console as standard_output
 from streams.demo.feed import Feed, Phase
 from streams.demo.tally import Shown, Tally
 from streams.demo.watch import Watch
+from streams.rendering.alerts import render
 
 # An alert is six to ten lines, which are read in four seconds.
 ALERT_EVERY_S = 4.0

@@ -17,8 +17,8 @@ from typing import Any
 import uvloop
 from aiokafka.errors import KafkaError
 
-from models.definition import ChurnDefinition
-from models.primitives import DAY_MS
+from models.definition.churn_definition import ChurnDefinition
+from models.profile.mergeable import DAY_MS
 from streams.cli.console import DEFAULT_PORT
 from streams.cli.publish import Publisher
 from streams.demo.children import Child, Died

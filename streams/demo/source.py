@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from models.event import Event, decode
-from models.primitives import DAY_MS
+from models.events.event import Event, decode
+from models.profile.mergeable import DAY_MS
 from streams.cli.common import InputFile
 
 # Long ago, because the time of an event may not lie ahead of the clock: at a day a second that is 2.7 hours away.

@@ -14,10 +14,10 @@ from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
-from streams.learner import QUALITY_KEY
+from streams.kafka.topic_reader import new_consumer, partitions_of
 from streams.settings import Settings
-from streams.topic_reader import new_consumer, partitions_of
 from streams.topics import ALERTS, EVENTS, METRICS, name_of
+from streams.training.learner import QUALITY_KEY
 
 _POLL_MS = 200
 # The worker commits its position to the group once a second: looking more often shows nothing new.

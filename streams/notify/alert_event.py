@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import orjson
 
-from streams.processing import Record
+from streams.engine.contract import Record
 
 # Standard Webhooks: the id is signed in front of a full stop, and must not have one itself.
 _ID: Final = re.compile(r"[A-Za-z0-9_-]{1,128}")

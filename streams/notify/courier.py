@@ -11,16 +11,16 @@ from aiokafka import ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import KafkaError, NoOffsetForPartitionError, OffsetOutOfRangeError
 from aiokafka.structs import OffsetAndMetadata
 
-from streams import aiokafka_private as private
+from streams.engine.transactions import is_lasting
 from streams.failpoints import FAILPOINT, failpoint
-from streams.group_consumer import group_consumer
 from streams.health import Check
+from streams.kafka import aiokafka_internals as private
+from streams.kafka.group_consumer import group_consumer
 from streams.logs import get_logger
 from streams.notify.delivery import Delivery
 from streams.notify.window import Window
 from streams.settings import Settings
 from streams.topics import ALERTS, name_of
-from streams.transactions import is_lasting
 
 log = get_logger(__name__)
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from streams.dead_letters import ROUTE, dead_letter
+from streams.engine.contract import Output, Record
 from streams.logs import get_logger
 from streams.notify.alert_event import AlertEvent, Unreadable
 from streams.notify.body import BodyError
@@ -25,7 +25,7 @@ from streams.notify.outcomes import (
 )
 from streams.notify.routes import Pace, Route
 from streams.notify.sender import Outcome, Sender
-from streams.processing import Output, Record
+from streams.scoring.dead_letters import ROUTE, dead_letter
 
 log = get_logger(__name__)
 

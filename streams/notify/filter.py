@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from models.alerts import BANDS
-from models.causes import SUCCESS
-from models.numbers import moment_ms
+from models.alerts.policy import BANDS
+from models.definition.competing_risks import SUCCESS
+from models.events.coercion import moment_ms
 
 
 @dataclass(frozen=True)

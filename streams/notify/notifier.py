@@ -10,6 +10,8 @@ from typing import Final
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
+from streams.engine.contract import Output
+from streams.engine.transactions import is_lasting
 from streams.errors import ConfigurationError
 from streams.health import Check
 from streams.logs import get_logger
@@ -17,10 +19,8 @@ from streams.notify.courier import Courier
 from streams.notify.delivery import Delivery
 from streams.notify.routes import Route
 from streams.notify.sender import Sender, new_session
-from streams.processing import Output
 from streams.settings import Settings
 from streams.topics import UNDELIVERED, name_of, verify_topics
-from streams.transactions import is_lasting
 
 log = get_logger(__name__)
 

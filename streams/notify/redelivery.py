@@ -9,16 +9,16 @@ from typing import Any, Final, NamedTuple
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.structs import OffsetAndMetadata
 
-from streams.dead_letters import OFFSET, PARTITION, ROUTE, TOPIC, DeadLetter
-from streams.group_consumer import group_consumer
+from streams.engine.contract import Headers
+from streams.kafka.group_consumer import group_consumer
+from streams.kafka.topic_reader import spans_of, topic_partitions
 from streams.notify.delivery import Delivery
 from streams.notify.notifier import producing
 from streams.notify.outcomes import ENDS
 from streams.notify.routes import Route
 from streams.notify.sender import Sender, new_session
-from streams.processing import Headers
+from streams.scoring.dead_letters import OFFSET, PARTITION, ROUTE, TOPIC, DeadLetter
 from streams.settings import Settings
-from streams.topic_reader import spans_of, topic_partitions
 from streams.topics import UNDELIVERED, name_of, verify_topics
 
 _POLL_MS: Final = 500

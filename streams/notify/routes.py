@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from models.alerts import BANDS, TYPES
-from models.causes import ROUTES
-from models.duration import DAY_MS, MINUTE_MS, SECOND_MS, format_duration
-from models.reasons import CODES
-from models.toml import DefinitionError, Table, read_toml, wrong
+from models.alerts.policy import BANDS, TYPES
+from models.definition.competing_risks import ROUTES
+from models.definition.duration import DAY_MS, MINUTE_MS, SECOND_MS, format_duration
+from models.definition.toml_table import DefinitionError, Table, read_toml, wrong
+from models.explanations.reasons import CODES
 from streams.errors import ConfigurationError
 from streams.notify.body import ESCAPES, SAMPLE, Body, BodyError
 from streams.notify.filter import Filter

@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from benchmarks.convert import main
-from models.event import Event, decode
+from models.events.event import Event, decode
 
 
 def read(path: Path) -> list[dict[str, object]]:

@@ -16,7 +16,7 @@ from benchmarks.latency.schedule import Due, Schedule, evenly, send
 from benchmarks.latency.stages import STAGES, Fetched, Trace, Transaction, stages
 from benchmarks.throughput import world
 from benchmarks.throughput.kafka import Commit
-from models.event import Event, decode
+from models.events.event import Event, decode
 
 
 class _Batch:

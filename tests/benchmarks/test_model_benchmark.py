@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from benchmarks.model import lines_of, measure, table
-from models.definition import ChurnDefinition
+from models.definition.churn_definition import ChurnDefinition
 
 CHURN = """
 [churn.definitions.cancelled]

@@ -31,11 +31,10 @@ from benchmarks.throughput.contenders import (
 from benchmarks.throughput.counting import Counting
 from benchmarks.throughput.stopwatch import REST, Renamed, Stopwatch
 from benchmarks.throughput.table import render, verdict
-from models.event import Event, decode
-from models.primitives import DAY_MS
+from models.events.event import Event, decode
+from models.profile.mergeable import DAY_MS
 from streams import logs
-
-ROOT = Path(__file__).parents[2]
+from tests.paths import ROOT
 
 
 class Ticks:
@@ -290,7 +289,9 @@ def test_a_worker_says_when_it_took_over() -> None:
 def test_the_logs_own_words_are_those_that_are_looked_for(capsys: pytest.CaptureFixture[str]) -> None:
     """Rule: a line of the product's own log, as its formatter writes it, tells the time of the takeover."""
     settings = kafka.settings_of("127.0.0.1:1", "run", "events", Path("nowhere"))
-    record = logging.LogRecord("streams.ownership", logging.INFO, "", 0, "took over %s in %.1f s", ([0], 0.3), None)
+    record = logging.LogRecord(
+        "streams.engine.ownership", logging.INFO, "", 0, "took over %s in %.1f s", ([0], 0.3), None
+    )
     record.created = 1_700_000_000.25
     assert contenders.took_over_s(logs.formatter(settings, terminal=False).format(record)) == 1_700_000_000.25
 

@@ -8,9 +8,8 @@ import urllib.error
 import urllib.request
 from typing import Any
 
-from harness import Run
-
-from streams.http_server import directory_of
+from streams.monitoring.http_server import directory_of
+from tests.crash.harness import Run
 
 
 def ask(run: Run, role: str, path: str) -> tuple[int, str]:

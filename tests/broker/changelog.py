@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from harness import Run
-
-from streams.position import POSITION_KEY, Position, encode
-from streams.recovery import recover
-from streams.store import PartitionStore
+from streams.engine.position import POSITION_KEY, Position, encode
+from streams.engine.recovery import recover
+from streams.engine.store import PartitionStore
+from streams.engine.transactions import FencedProducer
 from streams.topics import CHANGELOG, name_of
-from streams.transactions import FencedProducer
+from tests.crash.harness import Run
 
 BIRTH = b"b" * 16
 

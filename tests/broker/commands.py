@@ -11,10 +11,10 @@ import time
 from collections.abc import Callable
 
 from click.testing import CliRunner, Result
-from harness import Run
 
 from streams.cli.main import main
 from streams.settings import Settings, variable
+from tests.crash.harness import Run
 
 
 def environment(run: Run) -> dict[str, str]:

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from zlib import crc32
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "crash"))
-sys.path.insert(0, str(Path(__file__).parent))
-
-from harness import Run
-
-from streams.embedded_broker import EmbeddedBroker
+from streams.devbroker.embedded_broker import EmbeddedBroker
+from tests.crash.harness import Run
 
 
 @pytest.fixture(scope="session")

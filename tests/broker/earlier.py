@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from aiokafka import AIOKafkaProducer
-from harness import Run
 
-from streams.model_reader import LABELS_OFFSET_HEADER
+from streams.kafka.model_reader import LABELS_OFFSET_HEADER
 from streams.topics import CHANGELOG, EVENTS, MODEL, name_of
+from tests.crash.harness import Run
 from tests.streams.format_fixture import Fixture
 
 

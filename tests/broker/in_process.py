@@ -7,10 +7,10 @@ import time
 from collections.abc import Awaitable, Callable
 
 from aiokafka import AIOKafkaProducer
-from harness import Run
 
+from streams.engine.worker import Worker
 from streams.topics import EVENTS, name_of
-from streams.worker import Worker
+from tests.crash.harness import Run
 
 
 async def with_worker(worker: Worker, body: Callable[[], Awaitable[None]]) -> None:

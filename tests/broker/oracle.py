@@ -11,26 +11,26 @@ from typing import Any, NamedTuple
 import numpy as np
 import orjson
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from harness import Run
 
-from models.backtest import MemoryStore
-from models.causes import Horizons
-from models.definition import ChurnDefinition
-from models.event import Event, decode
-from models.label import label_value, read_label
-from models.model import Model
-from models.outputs import alert_headers
-from models.partition import Effects, Entry, Partition
-from models.primitives import DAY_MS
-from models.profile import PREFIX_BYTES
-from models.published_sums import PREFIXES, published
-from models.retention import PENDING_KEY
-from models.risks import score_both
-from models.scorebook import tell
-from streams.lag import measure
-from streams.partitioner import partition_of
-from streams.processor import SPACE
+from models.backtesting.backtest import MemoryStore
+from models.definition.churn_definition import ChurnDefinition
+from models.definition.competing_risks import Horizons
+from models.events.event import Event, decode
+from models.labels.codec import label_value, read_label
+from models.learning.combined_scores import score_both
+from models.learning.model import Model
+from models.outputs.records import alert_headers
+from models.pipeline.metric_records import PREFIXES, published
+from models.pipeline.partition import Effects, Entry, Partition
+from models.pipeline.score_history import tell
+from models.profile.mergeable import DAY_MS
+from models.profile.schema import PREFIX_BYTES
+from models.retention.accounts import PENDING_KEY
+from streams.admin.lag import measure
+from streams.kafka.partitioner import partition_of
+from streams.scoring.event_processor import SPACE
 from streams.topics import ALERTS, CHANGELOG, EVENTS, LABELS, METRICS, SCORES, name_of
+from tests.crash.harness import Run
 
 DRAIN_TIMEOUT_S = 90.0
 # Weeks instead of months, so that many labels mature within the events of a test.
@@ -306,7 +306,7 @@ def _profiles(records: dict[bytes, bytes]) -> dict[bytes, bytes]:
 
 
 def _ms(written: str) -> int:
-    from models.numbers import moment_ms
+    from models.events.coercion import moment_ms
 
     found = moment_ms(written)
     assert found is not None

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from streams.docs import DOCS
+from tools.docs import DOCS
 
 RULES = DOCS.parent / "ops" / "prometheus" / "rules.yml"
 # A rule's five minutes are then 2.5 s, in which there are two scrapes at least.

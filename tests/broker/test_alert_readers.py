@@ -14,14 +14,14 @@ from pathlib import Path
 
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
-from commands import call
-from harness import Run
-from test_alerts_command import tell
 
-from streams.topic_reader import consuming, partitions_of, spans_of
+from streams.kafka.topic_reader import consuming, partitions_of, spans_of
 from streams.topics import ALERTS, name_of
+from tests.broker.commands import call
+from tests.broker.test_alerts_command import tell
+from tests.crash.harness import Run
+from tests.paths import ROOT
 
-ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "alerts.md").read_text(encoding="utf-8")
 MODULES = ROOT / "tests" / "javascript" / "node_modules"
 TYPES = ["opened", "acknowledged", "snoozed", "resolved"]

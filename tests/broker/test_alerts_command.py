@@ -4,23 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 
-from commands import call, interrupt
-from harness import Run
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "streams"))
-
-from alert_values import life
-
-from models.outputs import alert_headers
-from streams.partitioner import partition_of
-from streams.processing import Output
+from models.outputs.records import alert_headers
+from streams.engine.contract import Output
+from streams.engine.transactions import FencedProducer
+from streams.kafka.partitioner import partition_of
 from streams.topics import ALERTS, name_of
-from streams.transactions import FencedProducer
+from tests.broker.commands import call, interrupt
+from tests.crash.harness import Run
+from tests.streams.alert_values import life
 
 
 async def tell(run: Run, customers: list[str], more: list[bytes] = []) -> None:  # noqa: B006

@@ -12,17 +12,17 @@ from pathlib import Path
 
 import orjson
 import pytest
-from commands import call
-from harness import Run
 
 from models.simulation import Settings as Population
 from models.simulation import Simulation
 from streams.cli import customer as customer_module
 from streams.cli import lag as lag_module
 from streams.topics import SCORES, TOPICS, name_of
+from tests.broker.commands import call
+from tests.crash.harness import Run
+from tests.paths import ROOT
 
 PRODUCT = Path(__file__).with_name("product.py")
-ROOT = Path(__file__).resolve().parents[2]
 REJECTED = [b"not json", b'{"type":"page"}', b"[bold]\x1b[2J", b"\xff\xfe"]
 
 

@@ -4,22 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-from commands import call
-from harness import Run
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "streams"))
-
-from alert_values import life, note
-
-from streams.partitioner import partition_of
-from streams.processing import Output
+from streams.engine.contract import Output
+from streams.engine.transactions import FencedProducer
+from streams.kafka.partitioner import partition_of
 from streams.topics import ALERTS, SCORES, name_of
-from streams.transactions import FencedProducer
+from tests.broker.commands import call
+from tests.crash.harness import Run
+from tests.streams.alert_values import life, note
 
 
 def score(customer: str, opened: dict[str, Any]) -> bytes:

@@ -7,14 +7,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
-from changelog import BIRTH, Log, timed
-from harness import Run, scenario
-from in_process import send, until, with_worker
 
-from streams.position import POSITION_KEY, encode
-from streams.processing import DUE_PREFIX_BYTES, Effects, Record, Store
-from streams.store import PartitionStore
-from streams.worker import Worker
+from streams.engine.contract import DUE_PREFIX_BYTES, Effects, Record, Store
+from streams.engine.position import POSITION_KEY, encode
+from streams.engine.store import PartitionStore
+from streams.engine.worker import Worker
+from tests.broker.changelog import BIRTH, Log, timed
+from tests.broker.in_process import send, until, with_worker
+from tests.crash.harness import Run, scenario
 
 
 def flip(directory: Path, value: bytes) -> None:

@@ -7,12 +7,12 @@ from collections.abc import Callable
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
-from harness import Run, scenario
 
-from streams.dead_letters import DeadLetter, dead_letter
-from streams.topic_reader import read_topic
+from streams.engine.transactions import FencedProducer
+from streams.kafka.topic_reader import read_topic
+from streams.scoring.dead_letters import DeadLetter, dead_letter
 from streams.topics import DEAD_LETTERS, EVENTS, name_of
-from streams.transactions import FencedProducer
+from tests.crash.harness import Run, scenario
 
 MINUTE_MS = 60_000
 

@@ -16,7 +16,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.paths import ROOT
+
 COMMAND = [sys.executable, "-c", "from streams.cli.main import main; main()", "demo"]
 WAIT_S = 60.0
 

@@ -9,16 +9,16 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from commands import call
-from harness import Run
 
 from streams.cli import dlq, replay
 from streams.cli.replay import _Target
-from streams.dead_letters import DeadLetter, dead_letter
-from streams.partitioner import partition_of
-from streams.topic_reader import read_topic
+from streams.engine.transactions import FencedProducer
+from streams.kafka.partitioner import partition_of
+from streams.kafka.topic_reader import read_topic
+from streams.scoring.dead_letters import DeadLetter, dead_letter
 from streams.topics import DEAD_LETTERS, EVENTS, name_of
-from streams.transactions import FencedProducer
+from tests.broker.commands import call
+from tests.crash.harness import Run
 
 NOW_MS = int(time.time() * 1000)
 OLD_MS = NOW_MS - 3_600_000

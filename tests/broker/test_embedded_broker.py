@@ -13,15 +13,15 @@ from pathlib import Path
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from click.testing import CliRunner
-from harness import Run
 
-from streams import kafka_jars
 from streams.cli.broker import broker as broker_command
-from streams.embedded_broker import EmbeddedBroker
+from streams.devbroker import kafka_jars
+from streams.devbroker.embedded_broker import EmbeddedBroker
+from streams.devbroker.kafka_jars import BrokerUnavailable
 from streams.errors import BrokerUnreachable, TopicMismatch
-from streams.kafka_jars import BrokerUnavailable
 from streams.settings import Settings
 from streams.topics import TOPICS, create_topics, verify_topics
+from tests.crash.harness import Run
 
 
 def test_a_killed_broker_serves_the_same_data_at_the_same_address(tmp_path: Path) -> None:
@@ -69,7 +69,7 @@ def test_the_broker_ends_with_a_process_that_is_killed(tmp_path: Path) -> None:
     program = f"""
 import sys, time
 from pathlib import Path
-from streams.embedded_broker import EmbeddedBroker
+from streams.devbroker.embedded_broker import EmbeddedBroker
 print(EmbeddedBroker(Path({str(tmp_path)!r})).start().pid, flush=True)
 time.sleep(60)
 """
@@ -112,7 +112,7 @@ def test_without_the_artefacts_one_sentence_says_what_to_do(monkeypatch: pytest.
     def refuse() -> str:
         raise BrokerUnavailable("org.apache.kafka:kafka_2.13:4.1.1 cannot be fetched from Maven Central (no network)")
 
-    monkeypatch.setattr("streams.embedded_broker.class_path", refuse)
+    monkeypatch.setattr("streams.devbroker.embedded_broker.class_path", refuse)
     said = CliRunner().invoke(broker_command, ["--data-dir", str(tmp_path)])
     assert said.exit_code == 1
     assert "set CHURN_KAFKA_BOOTSTRAP_SERVERS=host:port" in said.output

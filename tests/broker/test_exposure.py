@@ -14,16 +14,16 @@ from typing import Any
 
 import orjson
 import pytest
-from asked import ask, ready
-from harness import Run, scenario
 
 from streams.cli.publish import send
-from streams.embedded_broker import EmbeddedBroker
+from streams.devbroker.embedded_broker import EmbeddedBroker
 from streams.topics import ALERTS, EVENTS, SCORES, name_of
+from tests.broker.asked import ask, ready
+from tests.crash.harness import Run, scenario
 from tests.security.asking import Answer
 from tests.security.sockets import is_loopback, listening_on
 from tests.security.test_customer_data import MARKER, feed
-from tests.streams.test_processor import CHURN, HERE
+from tests.streams.scoring.test_event_processor import CHURN, HERE
 
 PRODUCT = Path(__file__).with_name("product.py")
 ALARMED = CHURN + '\n[alerts]\nenter = 0.0\nexit = 0.0\ndwell = "0d"\n'

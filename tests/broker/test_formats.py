@@ -9,10 +9,10 @@ from pathlib import Path
 
 import orjson
 from aiokafka import AIOKafkaProducer
-from earlier import lay_out
-from harness import Run, scenario
 
 from streams.topics import CHANGELOG, EVENTS, name_of
+from tests.broker.earlier import lay_out
+from tests.crash.harness import Run, scenario
 from tests.streams.format_fixture import PARTITIONS, Fixture, read
 
 PRODUCT = Path(__file__).with_name("product.py")

@@ -7,10 +7,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from asked import ask, ready
-from harness import Run, scenario
-
-from streams.http_server import directory_of
+from streams.monitoring.http_server import directory_of
+from tests.broker.asked import ask, ready
+from tests.crash.harness import Run, scenario
 
 PRODUCT = Path(__file__).with_name("product.py")
 

@@ -8,12 +8,12 @@ import time
 from collections.abc import Callable
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from commands import call, interrupt
-from harness import Run
 
-from streams.processing import Output
+from streams.engine.contract import Output
+from streams.engine.transactions import FencedProducer
 from streams.topics import EVENTS, name_of
-from streams.transactions import FencedProducer
+from tests.broker.commands import call, interrupt
+from tests.crash.harness import Run
 
 
 async def write(run: Run, ages_s: list[int]) -> None:

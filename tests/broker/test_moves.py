@@ -12,21 +12,22 @@ from pathlib import Path
 from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
-from commands import call
-from harness import Run, scenario
-from oracle import CHURN, drained, equal
 
-from models.definition import ChurnDefinition
-from models.model import Model
+from models.definition.churn_definition import ChurnDefinition
+from models.learning.model import Model
 from models.simulation import Settings as Population
 from models.simulation import Simulation
 from streams.cli.publish import send
-from streams.processor import SPACE
+from streams.scoring.event_processor import SPACE
 from streams.settings import Settings, variable
 from streams.topics import CHANGELOG, EVENTS, METRICS, SCORES, find_topics, name_of
+from tests.broker.commands import call
+from tests.broker.oracle import CHURN, drained, equal
+from tests.crash.harness import Run, scenario
+from tests.paths import DOCS
 
 PRODUCT = Path(__file__).with_name("product.py")
-PAGE = (Path(__file__).parents[2] / "docs/operating.md").read_text(encoding="utf-8")
+PAGE = (DOCS / "operating.md").read_text(encoding="utf-8")
 ANOTHER = CHURN.replace('event = "Subscription Cancelled"', 'event = "Subscription Paused"')
 PARTITIONS, MORE = 2, 3
 # A process starts within two seconds on a quiet machine.

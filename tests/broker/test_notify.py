@@ -9,13 +9,12 @@ import time
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
-from harness import Run, scenario
-from test_alerts_command import tell
-
-from streams.dead_letters import DeadLetter
-from streams.topic_reader import read_topic
+from streams.kafka.topic_reader import read_topic
+from streams.scoring.dead_letters import DeadLetter
 from streams.topics import ALERTS, UNDELIVERED, name_of
+from tests.broker.test_alerts_command import tell
 from tests.broker.test_health import PRODUCT, ask, ready
+from tests.crash.harness import Run, scenario
 from tests.streams.notify.receiver import Receiver
 
 ROUTE = """\

@@ -21,33 +21,34 @@ import numpy as np
 import orjson
 import pytest
 from aiokafka import AIOKafkaProducer
-from commands import call
-from harness import Run, scenario
-from oracle import CHURN, Fold, drained, equal, equal_by_named_model, read
 
-from models import experience_report, experience_sums
-from models.backtest import Backtest
-from models.definition import ChurnDefinition
-from models.duration import rfc3339
-from models.event import Event, decode
-from models.label import read_label
-from models.model import Model
-from models.primitives import DAY_MS
-from models.retention_report import as_data, build
-from models.retention_sums import Sums, add, is_sums, read_block
+from models.backtesting.backtest import Backtest
+from models.definition.churn_definition import ChurnDefinition
+from models.definition.duration import rfc3339
+from models.events.event import Event, decode
+from models.experience import aggregates as experience_sums
+from models.experience import report as experience_report
+from models.labels.codec import read_label
+from models.learning.model import Model
+from models.profile.mergeable import DAY_MS
+from models.retention.aggregates import Sums, add, is_sums, read_block
+from models.retention.report import as_data, build
 from models.simulation import Settings as Population
 from models.simulation import Simulation
-from streams.dead_letters import DeadLetter
-from streams.learner import ModelLearner
-from streams.model_reader import LABELS_OFFSET_HEADER, ModelReader
-from streams.partitioner import partition_of
-from streams.processor import FORWARDED, SPACE
+from streams.kafka.model_reader import LABELS_OFFSET_HEADER, ModelReader
+from streams.kafka.partitioner import partition_of
+from streams.scoring.dead_letters import DeadLetter
+from streams.scoring.event_processor import FORWARDED, SPACE
 from streams.topics import ALERTS, DEAD_LETTERS, EVENTS, LABELS, MODEL, SCORES, name_of
-from streams.trainer_loop import TrainerLoop
+from streams.training.learner import ModelLearner
+from streams.training.trainer import TrainerLoop
+from tests.broker.commands import call
+from tests.broker.oracle import CHURN, Fold, drained, equal, equal_by_named_model, read
+from tests.crash.harness import Run, scenario
+from tests.paths import SHARED_DATA
 
 PRODUCT = Path(__file__).with_name("product.py")
-ROOT = Path(__file__).parents[2]
-REAL_LOG = ROOT.parent / "shared" / "data" / "oulad-2013j.jsonl.gz"
+REAL_LOG = SHARED_DATA / "oulad-2013j.jsonl.gz"
 PARTITIONS = 2
 DELETION = "User Deletion Requested"
 WAIT_S = 60.0

@@ -9,15 +9,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from commands import call, interrupt
-from harness import Run
 
 from models.simulation import Settings as Population
 from models.simulation import Simulation
 from streams.cli.publish import send
 from streams.errors import ChurnSignalsError
-from streams.partitioner import partition_of
+from streams.kafka.partitioner import partition_of
 from streams.topics import create_topics
+from tests.broker.commands import call, interrupt
+from tests.crash.harness import Run
 
 
 def test_a_rate_is_kept(new_run: Callable[..., Run], tmp_path: Path) -> None:

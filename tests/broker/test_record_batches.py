@@ -7,12 +7,12 @@ import json
 from collections.abc import Callable
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from harness import Run, scenario
 
-from streams.asking import ExplainerLost
-from streams.processing import Output
-from streams.record_batch import EncodedBatch, KeyValue, encode_batches
-from streams.transactions import FencedProducer, Late
+from streams.engine.contract import Output
+from streams.engine.record_batch import EncodedBatch, KeyValue, encode_batches
+from streams.engine.transactions import FencedProducer, Late
+from streams.scoring.explain_protocol import ExplainerLost
+from tests.crash.harness import Run, scenario
 
 RECORDS: list[KeyValue] = [(b"%d" % n, json.dumps({"n": n, "pad": "abc" * 1_700}).encode()) for n in range(600)]
 

@@ -9,16 +9,16 @@ from collections.abc import Callable
 
 import msgspec
 import pytest
-from changelog import BIRTH, Log, timed
-from harness import Run, scenario
 
-from streams import changelog_reader
+from streams.engine import changelog_reader
+from streams.engine.position import POSITION_KEY, encode
+from streams.engine.recovery import STALE_AFTER_MS
+from streams.engine.store import Meta, PartitionStore
+from streams.engine.transactions import FencedProducer
 from streams.errors import ChurnSignalsError
-from streams.position import POSITION_KEY, encode
-from streams.recovery import STALE_AFTER_MS
-from streams.store import Meta, PartitionStore
 from streams.topics import CHANGELOG, create_topics, name_of
-from streams.transactions import FencedProducer
+from tests.broker.changelog import BIRTH, Log, timed
+from tests.crash.harness import Run, scenario
 
 
 def test_an_empty_store_is_rebuilt_with_its_deadlines(new_run: Callable[..., Run]) -> None:

@@ -9,16 +9,16 @@ from contextlib import contextmanager
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
-from changelog import BIRTH, Log, timed
-from commands import call
-from harness import Run
-from test_lag import commit, write
 
+from streams.engine.contract import Output
+from streams.engine.store import PartitionStore
+from streams.engine.transactions import FencedProducer
 from streams.errors import OwnershipLost, TopicMismatch
-from streams.processing import Output
-from streams.store import PartitionStore
 from streams.topics import CHANGELOG, EVENTS, find_topics, name_of, verify_topics
-from streams.transactions import FencedProducer
+from tests.broker.changelog import BIRTH, Log, timed
+from tests.broker.commands import call
+from tests.broker.test_lag import commit, write
+from tests.crash.harness import Run
 
 
 @contextmanager

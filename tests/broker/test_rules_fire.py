@@ -17,15 +17,15 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-import prometheus as module
 import pytest
 from aiokafka import AIOKafkaProducer
-from commands import call
-from harness import Run, scenario
-from prometheus import Prometheus, prometheus
 
-from streams.http_server import directory_of
+from streams.monitoring.http_server import directory_of
 from streams.topics import EVENTS, name_of
+from tests.broker import prometheus as module
+from tests.broker.commands import call
+from tests.broker.prometheus import Prometheus, prometheus
+from tests.crash.harness import Run, scenario
 
 PRODUCT = Path(__file__).with_name("product.py")
 CHURN = '[churn.definitions.left]\nevent = "Subscription Cancelled"\n[label]\nhorizon = "2d"\n[snapshot]\nevery = "1d"'

@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.throughput import world
 from benchmarks.throughput.__main__ import run_input
-from streams.embedded_broker import EmbeddedBroker
+from streams.devbroker.embedded_broker import EmbeddedBroker
 
 
 @pytest.mark.timeout(180)

@@ -6,13 +6,13 @@ import asyncio
 from collections.abc import Callable
 
 from aiokafka import AIOKafkaProducer, TopicPartition
-from harness import Run, scenario
 
-from streams import topic_reader
-from streams.processing import Output
-from streams.topic_reader import consuming, first_records, follow, merged, newest, newest_of, read_one, spans_of
+from streams.engine.contract import Output
+from streams.engine.transactions import FencedProducer
+from streams.kafka import topic_reader
+from streams.kafka.topic_reader import consuming, first_records, follow, merged, newest, newest_of, read_one, spans_of
 from streams.topics import ALERTS, name_of
-from streams.transactions import FencedProducer
+from tests.crash.harness import Run, scenario
 
 START_MS = 1_700_000_000_000
 

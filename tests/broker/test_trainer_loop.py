@@ -9,12 +9,12 @@ from collections.abc import Callable
 import orjson
 import pytest
 from aiokafka import AIOKafkaProducer
-from harness import Run, scenario
 
-from streams.model_reader import ModelReader, Snapshot
-from streams.processing import Output
+from streams.engine.contract import Output
+from streams.kafka.model_reader import ModelReader, Snapshot
 from streams.topics import LABELS, METRICS, name_of
-from streams.trainer_loop import TrainerLoop
+from streams.training.trainer import TrainerLoop
+from tests.crash.harness import Run, scenario
 
 
 class Order:

@@ -6,12 +6,12 @@ import asyncio
 from collections.abc import Callable
 
 import pytest
-from harness import Run, scenario
 
+from streams.engine.contract import Output
+from streams.engine.transactions import FencedProducer
 from streams.errors import ConfigurationError, Fenced
-from streams.processing import Output
 from streams.topics import ALERTS, CHANGELOG, MODEL, name_of
-from streams.transactions import FencedProducer
+from tests.crash.harness import Run, scenario
 
 
 def test_a_new_owner_locks_the_old_one_out(new_run: Callable[..., Run]) -> None:

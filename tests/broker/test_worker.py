@@ -9,15 +9,15 @@ from collections.abc import Callable, Sequence
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from aiokafka.structs import TopicPartition
-from harness import Run, scenario
-from in_process import send, until, with_worker
 
+from streams.engine.contract import NEVER_DUE_MS, Effects, Output, Record, Store
+from streams.engine.transactions import FencedProducer
+from streams.engine.worker import Worker
 from streams.errors import InputLost
-from streams.model_reader import Snapshot
-from streams.processing import NEVER_DUE_MS, Effects, Output, Record, Store
+from streams.kafka.model_reader import Snapshot
 from streams.topics import ALERTS, EVENTS, MODEL, create_topics, name_of
-from streams.transactions import FencedProducer
-from streams.worker import Worker
+from tests.broker.in_process import send, until, with_worker
+from tests.crash.harness import Run, scenario
 
 NEVER = NEVER_DUE_MS.to_bytes(8, "big")
 

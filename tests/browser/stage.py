@@ -14,22 +14,22 @@ from urllib.request import urlopen
 import orjson
 from aiokafka.errors import KafkaError
 
-from models.outputs import alert_headers
-from models.primitives import DAY_MS
+from models.outputs.records import alert_headers
+from models.profile.mergeable import DAY_MS
+from streams.admin.lag import measure
 from streams.cli.publish import send
 from streams.demo.source import SIMULATED_FROM_MS, SIMULATED_HISTORY_MS, Simulated
-from streams.embedded_broker import EmbeddedBroker
+from streams.devbroker.embedded_broker import EmbeddedBroker
+from streams.engine.contract import Output
+from streams.engine.transactions import FencedProducer
 from streams.errors import ChurnSignalsError
-from streams.lag import measure
-from streams.learner import QUALITY_KEY
-from streams.partitioner import partition_of
-from streams.processing import Output
+from streams.kafka.partitioner import partition_of
 from streams.topics import ALERTS, METRICS, Topic, create_topics, name_of
-from streams.transactions import FencedProducer
+from streams.training.learner import QUALITY_KEY
 from tests.crash.harness import Run
+from tests.paths import ROOT
 from tests.streams.alert_values import life
 
-ROOT = Path(__file__).parents[2]
 PROGRAM = ROOT / "tests" / "broker" / "product.py"
 CUSTOMERS = 100
 GOALS = """

@@ -9,7 +9,7 @@ from zlib import crc32
 
 import pytest
 
-from streams.embedded_broker import EmbeddedBroker
+from streams.devbroker.embedded_broker import EmbeddedBroker
 from tests.crash.harness import Run
 
 

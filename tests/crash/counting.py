@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 import orjson
 
+from streams.engine.contract import NEVER_DUE_MS, Effects, Output, Record, Store
+from streams.engine.worker import Worker, run_until_signal
 from streams.logs import configure, exit_now
-from streams.processing import NEVER_DUE_MS, Effects, Output, Record, Store
 from streams.settings import Settings
-from streams.worker import Worker, run_until_signal
 
 NEVER = NEVER_DUE_MS.to_bytes(8, "big")
 

@@ -6,10 +6,10 @@ import asyncio
 
 import orjson
 
+from streams.engine.worker import run_until_signal
 from streams.logs import configure, exit_now
 from streams.settings import Settings
-from streams.trainer_loop import TrainerLoop
-from streams.worker import run_until_signal
+from streams.training.trainer import TrainerLoop
 
 
 class Order:

@@ -15,15 +15,15 @@ from typing import Any
 import msgspec
 import pytest
 
-from streams import explainer as module
-from streams.asking import Question, read
-from streams.explainer import Explainer, ExplainerLost, explains_elsewhere
-from streams.processing import Output
-from streams.processor import EventProcessor
-from streams.record_batch import EncodedBatch
+from streams.engine.contract import Output
+from streams.engine.record_batch import EncodedBatch
+from streams.scoring import explain_process as module
+from streams.scoring.event_processor import EventProcessor
+from streams.scoring.explain_process import Explainer, ExplainerLost, explains_elsewhere
+from streams.scoring.explain_protocol import Question, read
 from streams.settings import Settings
-from tests.streams.test_processor import Record, Store, record, shared
-from tests.streams.test_record_batch import records_of, sent
+from tests.streams.engine.test_record_batch import records_of, sent
+from tests.streams.scoring.test_event_processor import Record, Store, record, shared
 
 WAIT_S = 30.0
 
@@ -70,7 +70,7 @@ def events(count: int = 40) -> list[Record]:
 
 def processors(monkeypatch: pytest.MonkeyPatch) -> tuple[EventProcessor, EventProcessor]:
     """One that leaves scores to another process, and one that does not."""
-    monkeypatch.setattr("streams.processor.partition_of", lambda *_: 0)
+    monkeypatch.setattr("streams.scoring.event_processor.partition_of", lambda *_: 0)
     leaving, alone = shared(), shared()
     leaving.explained_elsewhere = lambda: True
     leaving.deferred_min = 1
@@ -212,7 +212,7 @@ def test_it_ends_with_the_worker_however_that_ends() -> None:
     """Setup: a worker that is killed. Rule: the process sees its input end, and ends."""
     program = (
         "import asyncio, time\n"
-        "from streams.explainer import Explainer\n"
+        "from streams.scoring.explain_process import Explainer\n"
         "explainer = Explainer()\n"
         "while not explainer.available(): time.sleep(0.02)\n"
         "print(explainer._process.pid, flush=True)\n"

@@ -6,8 +6,8 @@ import asyncio
 import random
 from collections.abc import Callable
 
+from streams.engine.transactions import FencedProducer
 from streams.topics import EVENTS, name_of
-from streams.transactions import FencedProducer
 from tests.crash.harness import Run, scenario
 
 

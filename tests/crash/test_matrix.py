@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from streams.embedded_broker import EmbeddedBroker
+from streams.devbroker.embedded_broker import EmbeddedBroker
 from tests.crash.harness import Run
 from tests.crash.matrix import harm, readiness, table, verdict
 from tests.crash.matrix.__main__ import BROKER
@@ -73,8 +73,8 @@ def test_an_outage_counts_from_the_arrival_of_what_waits() -> None:
 
 def test_every_reason_of_refusal_is_published() -> None:
     """Rule: "every kind of broken input" is the product's own list, so that a new reason needs a new kind here."""
-    from models.event import REASONS, decode
-    from models.rejected import Rejected
+    from models.events.event import REASONS, decode
+    from models.events.rejection import Rejected
 
     answers = [decode(value, (), 1_704_067_200_000) for value in harm.BROKEN]
     assert all(isinstance(answer, Rejected) for answer in answers)

@@ -12,7 +12,7 @@ from pathlib import Path
 import orjson
 from aiokafka import AIOKafkaProducer
 
-from streams.model_reader import ModelReader, Snapshot
+from streams.kafka.model_reader import ModelReader, Snapshot
 from streams.topics import LABELS, MODEL, name_of
 from tests.crash.harness import Run, scenario
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from streams.processor import EventProcessor, Shared
-from tests.streams.test_processor import Record, Store, of, run
+from streams.scoring.event_processor import EventProcessor, Shared
+from tests.streams.scoring.test_event_processor import Record, Store, of, run
 
 BATCH = 400
 

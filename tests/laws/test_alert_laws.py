@@ -9,7 +9,7 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.alerts import (
+from models.alerts.policy import (
     BANDS,
     REMINDERS_MAX,
     STATES,
@@ -24,9 +24,9 @@ from models.alerts import (
     step,
     unpack,
 )
-from models.duration import DAY_MS, HOUR_MS
-from models.profile import NEVER_MS
-from models.threshold import Threshold
+from models.definition.duration import DAY_MS, HOUR_MS
+from models.definition.threshold import Threshold
+from models.profile.schema import NEVER_MS
 
 START = 1_600_000_000_000
 FIELDS = AlertScore.__struct_fields__

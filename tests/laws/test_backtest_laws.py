@@ -9,10 +9,11 @@ import orjson
 import pytest
 from click.testing import CliRunner, Result
 
-from models.duration import DAY_MS
-from models.features import NAMES
-from models.numbers import time_ms
+from models.definition.duration import DAY_MS
+from models.events.coercion import time_ms
+from models.features.catalogue import NAMES
 from streams.cli.main import main
+from tests.paths import SHARED_DATA
 
 CHURN = """
 [churn.definitions.cancelled]
@@ -23,7 +24,7 @@ grace = "2d"
 [snapshot]
 every = "7d"
 """
-SHARED_LOG = Path(__file__).parents[3] / "shared" / "data" / "oulad-2013j.jsonl.gz"
+SHARED_LOG = SHARED_DATA / "oulad-2013j.jsonl.gz"
 
 
 def run(*arguments: str | Path) -> Result:

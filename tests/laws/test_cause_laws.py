@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.causes import Horizons, by_payment
-from models.definition import ChurnDefinition
-from models.dunning import payment_facts
-from models.duration import HOUR_MS, rfc3339
-from models.families import MEANINGS
-from models.portrait import Portrait
-from models.primitives import DAY_MS
-from models.risks import HIGHEST, Risks
+from models.definition.churn_definition import ChurnDefinition
+from models.definition.competing_risks import Horizons, by_payment
+from models.definition.duration import HOUR_MS, rfc3339
+from models.events.taxonomy import MEANINGS
+from models.learning.combined_scores import HIGHEST, Risks
+from models.profile.dunning import payment_facts
+from models.profile.mergeable import DAY_MS
+from models.profile.snapshot import Portrait
 from tests.models.histories import START_MS, Answers, World, event, profile_of
 
 LAW = settings(max_examples=60, deadline=None)

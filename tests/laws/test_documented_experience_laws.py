@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from models.experience_report import BY
+from models.experience.report import BY
 from streams.cli import experience
 from streams.cli.main import main
+from tests.paths import DOCS
 
-SECTION = (Path(__file__).parents[2] / "docs/metrics.md").read_text().split("\n## Experience")[1].split("\n## ")[0]
+SECTION = (DOCS / "metrics.md").read_text().split("\n## Experience")[1].split("\n## ")[0]
 WIDTH = "150"
 
 

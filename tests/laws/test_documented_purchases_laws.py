@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from streams.cli.main import main
+from tests.paths import ROOT, SHARED_DATA
 
-ROOT = Path(__file__).parents[2]
-CDNOW = ROOT.parent / "shared/data/cdnow.jsonl.gz"
+CDNOW = SHARED_DATA / "cdnow.jsonl.gz"
 
 
 @pytest.mark.skipif(not CDNOW.exists(), reason="the CDNOW log is not beside this checkout")

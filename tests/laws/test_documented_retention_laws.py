@@ -10,14 +10,14 @@ import orjson
 import pytest
 from click.testing import CliRunner, Result
 
-from models import retention_report
-from models.retention_figures import Series, month_of
-from models.retention_report import as_data, build
+from models.retention import report as retention_report
+from models.retention.rates import Series, month_of
+from models.retention.report import as_data, build
 from streams.cli.main import main
 from streams.cli.retention import read_file
+from tests.paths import ROOT, SHARED_DATA
 
-ROOT = Path(__file__).parents[2]
-CDNOW = ROOT.parent / "shared/data/cdnow.jsonl.gz"
+CDNOW = SHARED_DATA / "cdnow.jsonl.gz"
 
 
 def run(*arguments: str) -> Result:

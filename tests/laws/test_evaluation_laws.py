@@ -7,9 +7,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.duration import WEEK_MS
-from models.evaluation import auc, auc_within_week, average_precision, brier, ece, lift, log_loss, reliability
-from models.prequential import Prequential
+from models.definition.duration import WEEK_MS
+from models.metrics.classification import (
+    auc,
+    auc_within_week,
+    average_precision,
+    brier,
+    ece,
+    lift,
+    log_loss,
+    reliability,
+)
+from models.metrics.prequential import Prequential
 
 # Few distinct values make ties common; the others reach both ends.
 PROBABILITY = st.sampled_from([0.0, 1e-9, 0.1, 0.25, 0.5, 0.9, 1.0]) | st.floats(0, 1, allow_subnormal=False)

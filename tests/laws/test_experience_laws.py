@@ -8,8 +8,7 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.effects import apply
-from models.experience_sums import (
+from models.experience.aggregates import (
     GOALS,
     LABELS,
     Addition,
@@ -22,8 +21,9 @@ from models.experience_sums import (
     metric_value,
     read_metric,
 )
-from models.primitives import DAY_MS
-from models.profile import Profile
+from models.profile.apply import apply
+from models.profile.mergeable import DAY_MS
+from models.profile.schema import Profile
 from tests.models.histories import GOALS as DECLARED
 from tests.models.histories import START_MS, event, shaken
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from models.event import Event, decode
-from models.experience_log import ExperienceLog
-from models.experience_report import as_data, build
-from models.experience_sums import METRIC_PREFIX, Sums, add, is_block, metric_key, metric_value, read_metric
+from models.backtesting.experience_log import ExperienceLog
+from models.events.event import Event, decode
+from models.experience.aggregates import METRIC_PREFIX, Sums, add, is_block, metric_key, metric_value, read_metric
+from models.experience.report import as_data, build
+from models.profile.keys import EXPERIENCE
 from models.simulation import Settings, Simulation
-from models.store import EXPERIENCE
-from streams.partitioner import partition_of
+from streams.kafka.partitioner import partition_of
 from tests.laws.published import published
-from tests.streams.test_processor import CHURN, break_on, shared
+from tests.streams.scoring.test_event_processor import CHURN, break_on, shared
 
 BROKEN = "Ticket Reopened"
 DECLARED = CHURN + '\n[goals.result]\nevent = "Goal Completed"\nwithin = "3d"\n'

@@ -7,7 +7,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.lag_verdict import SAMPLES, Sample, Verdict, verdict
+from streams.admin.lag_rules import SAMPLES, Sample, Verdict, verdict
 
 
 @st.composite

@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from models.bayes import BayesianLogisticRegression
-from models.ensemble import Contest
-from models.model import Model
-from models.prior import trust
-from models.scaler import CLIP, Scaler
+from models.learning.bayesian_logistic import BayesianLogisticRegression
+from models.learning.champion_challenger import Contest
+from models.learning.model import Model
+from models.learning.prior import trust
+from models.learning.scaler import CLIP, Scaler
 from tests.models.worlds import NAMES, space, taught, world
 
 SIZE = len(NAMES)

@@ -9,12 +9,12 @@ import msgspec
 import numpy as np
 import pytest
 
-from models import outlook
-from models.buying import USUAL
-from models.event import Event
-from models.outlook import Outlooks
-from models.primitives import DAY_MS
-from models.scorebook import tell
+from models.events.event import Event
+from models.pipeline.score_history import tell
+from models.profile.mergeable import DAY_MS
+from models.value import forecast_state as outlook
+from models.value.forecast_state import Outlooks
+from models.value.purchase_value import USUAL
 from tests.models.histories import World, event
 
 LINE_MS = 28 * DAY_MS * 714  # a line of four weeks, in 2024

@@ -16,17 +16,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.backtest import Backtest, MemoryStore
-from models.event import Event
-from models.example import Example
-from models.features import CATALOGUE, NAMES, RELATIVE, features
-from models.model import Model
-from models.partition import FEATURE_COUNT, Effects, Entry, Partition
-from models.point import SNAPSHOT
-from models.primitives import DAY_MS, HOUR_MS
-from models.profile import copy, decode, due_ms
-from models.space import FeatureSpace
-from models.store import order_hash
+from models.backtesting.backtest import Backtest, MemoryStore
+from models.events.event import Event
+from models.features.catalogue import CATALOGUE, NAMES, RELATIVE, features
+from models.features.scoring_point import SNAPSHOT
+from models.labels.training_example import Example
+from models.learning.feature_space import FeatureSpace
+from models.learning.model import Model
+from models.pipeline.partition import FEATURE_COUNT, Effects, Entry, Partition
+from models.profile.keys import order_hash
+from models.profile.mergeable import DAY_MS, HOUR_MS
+from models.profile.schema import copy, decode, due_ms
 from tests.models.histories import StubScorer, World, definition, event, odd_event, shaken, simulated
 
 CHURN = """

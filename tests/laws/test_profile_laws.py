@@ -14,13 +14,13 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models import profile as profiles
-from models.columns import Columns
-from models.effects import apply
-from models.event import Event
-from models.features import FEATURES, features
-from models.primitives import DAY_MS, HOUR_MS, bins_canonical
-from models.profile import (
+from models.events.event import Event
+from models.features.catalogue import FEATURES, features
+from models.features.columns import Columns
+from models.profile import schema as profiles
+from models.profile.apply import apply
+from models.profile.mergeable import DAY_MS, HOUR_MS, bins_canonical
+from models.profile.schema import (
     MERGE_RULES,
     NEVER_MS,
     Profile,

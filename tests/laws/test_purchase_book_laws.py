@@ -10,12 +10,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models import purchase_book
-from models.primitives import DAY_MS
-from models.purchase_book import AGAIN_MIN, FORTNIGHTS_KEPT, LINE_DAYS, NOTHING, Bought, Learned, PurchaseBook, at_day
-from models.purchases import BgNbd, Occasions, PurchaseCells, fit
-from models.spending import SpendingCells, Spent
-from models.spending import fit as fit_values
+from models.profile.mergeable import DAY_MS
+from models.value import purchase_counts as purchase_book
+from models.value.bg_nbd import BgNbd, Occasions, PurchaseCells, fit
+from models.value.gamma_gamma import SpendingCells, Spent
+from models.value.gamma_gamma import fit as fit_values
+from models.value.purchase_counts import (
+    AGAIN_MIN,
+    FORTNIGHTS_KEPT,
+    LINE_DAYS,
+    NOTHING,
+    Bought,
+    Learned,
+    PurchaseBook,
+    at_day,
+)
 
 START = LINE_DAYS * 714  # a line, in days since 1970
 

@@ -7,11 +7,11 @@ from collections import defaultdict
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.effects import apply
-from models.event import Event
-from models.primitives import DAY_MS
-from models.profile import Profile
-from models.purchases import Occasions, PurchaseCells
+from models.events.event import Event
+from models.profile.apply import apply
+from models.profile.mergeable import DAY_MS
+from models.profile.schema import Profile
+from models.value.bg_nbd import Occasions, PurchaseCells
 
 Order = tuple[str, int]
 orders = st.lists(st.tuples(st.sampled_from("abcd"), st.integers(0, 60)), max_size=40)

@@ -10,17 +10,17 @@ import orjson
 import pytest
 from click.testing import CliRunner
 
-from models.event import Event, decode
-from models.primitives import DAY_MS
-from models.purchase_book import LINE_DAYS
-from models.purchase_forecast import PurchaseLog
-from models.purchase_standing import METRIC_PREFIX, standing
-from models.purchases import fit
-from models.spending import fit as fit_values
+from models.events.event import Event, decode
+from models.profile.mergeable import DAY_MS
+from models.value.bg_nbd import fit
+from models.value.gamma_gamma import fit as fit_values
+from models.value.holdout import PurchaseLog
+from models.value.purchase_aggregates import METRIC_PREFIX, standing
+from models.value.purchase_counts import LINE_DAYS
 from streams.cli import purchases
 from streams.cli.main import main
 from tests.laws.published import published as of_partition
-from tests.streams.test_processor import shared
+from tests.streams.scoring.test_event_processor import shared
 
 FIRST_DAY = LINE_DAYS * 714
 

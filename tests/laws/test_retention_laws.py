@@ -6,21 +6,20 @@ import doctest
 import math
 from collections.abc import Sequence
 from functools import cache
-from pathlib import Path
 
 import pytest
 from xxhash import xxh3_64_hexdigest
 
-from models import retention, retention_sums, retention_survival
-from models.event import Event, decode
-from models.primitives import DAY_MS, HOUR_MS
-from models.profile import ProfileError
-from models.retention import GROUPS_KEY, PENDING_KEY
-from models.retention_contract import CAUSES, CHANGES_MAX
-from models.retention_contract import decode as decode_contract
-from models.retention_figures import WINDOWS, Series, ages, cohorts, of_segment, segments
-from models.retention_log import RetentionLog
-from models.retention_sums import (
+from models.backtesting.retention_log import RetentionLog
+from models.events.event import Event, decode
+from models.profile.keys import CONTRACT, SUMS, contract_key
+from models.profile.mergeable import DAY_MS, HOUR_MS
+from models.profile.schema import ProfileError
+from models.retention import accounts as retention
+from models.retention import aggregates as retention_sums
+from models.retention import kaplan_meier as retention_survival
+from models.retention.accounts import GROUPS_KEY, PENDING_KEY
+from models.retention.aggregates import (
     FLOWS,
     NAMES_MAX,
     OTHER,
@@ -32,12 +31,15 @@ from models.retention_sums import (
     read_metric,
     read_parts,
 )
-from models.store import CONTRACT, SUMS, contract_key
+from models.retention.rates import WINDOWS, Series, ages, cohorts, of_segment, segments
+from models.retention.subscription_flows import CAUSES, CHANGES_MAX
+from models.retention.subscription_flows import decode as decode_contract
 from tests.models.histories import START_MS, World, event, shaken, simulated
 from tests.models.retention_batch import active_days, lifetimes, month_of, revenue, terms, use
 from tests.models.retention_batch import ages as batch_ages
+from tests.paths import SHARED_DATA
 
-DATA = Path(__file__).parents[3] / "shared" / "data"
+DATA = SHARED_DATA
 START_DAY = START_MS // DAY_MS
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import orjson
 import pytest
 
-from models.event import Event, decode
-from models.retention_log import RetentionLog
-from models.retention_report import as_data, build
-from models.retention_sums import METRIC_PREFIX, Sums, add, is_sums, metric_key, metric_value, read_metric
+from models.backtesting.retention_log import RetentionLog
+from models.events.event import Event, decode
+from models.retention.aggregates import METRIC_PREFIX, Sums, add, is_sums, metric_key, metric_value, read_metric
+from models.retention.report import as_data, build
 from models.simulation import Settings, Simulation
 from tests.laws.published import published
-from tests.streams.test_processor import break_on, shared
+from tests.streams.scoring.test_event_processor import break_on, shared
 
 BROKEN = "Ticket Reopened"
 

@@ -7,9 +7,10 @@ import doctest
 import numpy as np
 import pytest
 
-from models import return_calibration, return_check
-from models.return_calibration import ReturnCalibration
-from models.return_check import AHEAD_WEEKS, check, report
+from models.value import repurchase_backtest as return_check
+from models.value import repurchase_calibration as return_calibration
+from models.value.repurchase_backtest import AHEAD_WEEKS, check, report
+from models.value.repurchase_calibration import ReturnCalibration
 
 
 def buyers(customers: int, end: int, seed: int) -> dict[str, list[int]]:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.event import Event, decode
+from models.events.event import Event, decode
 from models.simulation import Settings, Simulation, Trace, traces, true_probabilities, true_probability
 from models.simulation.calendar import DAY_MS
 from models.simulation.customer import KINDS, STATES, STEP, STEP_AT_RENEWAL

@@ -12,10 +12,10 @@ from typing import Any
 
 import polars as pl
 
-from models.event import Event
-from models.goals import Goal
-from models.primitives import DAY_MS
-from models.voice import BARRIERS
+from models.definition.goals import Goal
+from models.events.event import Event
+from models.profile.apply_feedback import BARRIERS
+from models.profile.mergeable import DAY_MS
 
 ANSWER = "Survey Response Submitted"
 SCALES = {"csat": 5, "nps": 10, "ces": 7}

@@ -9,15 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from models.backtest import MemoryStore
-from models.definition import ChurnDefinition
-from models.effects import apply
-from models.event import Event, decode
-from models.families import MEANINGS
-from models.goals import Goal, Goals
-from models.partition import Effects, Entry, Partition
-from models.primitives import DAY_MS
-from models.profile import Profile
+from models.backtesting.backtest import MemoryStore
+from models.definition.churn_definition import ChurnDefinition
+from models.definition.goals import Goal, Goals
+from models.events.event import Event, decode
+from models.events.taxonomy import MEANINGS
+from models.pipeline.partition import Effects, Entry, Partition
+from models.profile.apply import apply
+from models.profile.mergeable import DAY_MS
+from models.profile.schema import Profile
 from models.simulation import Settings, Simulation
 
 MINUTE_MS = 60_000

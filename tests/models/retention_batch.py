@@ -12,9 +12,9 @@ from typing import Any
 
 import polars as pl
 
-from models.event import Event
-from models.families import MEANINGS, UNKNOWN
-from models.numbers import minor_units
+from models.events.coercion import minor_units
+from models.events.event import Event
+from models.events.taxonomy import MEANINGS, UNKNOWN
 
 DAY_MS = 86_400_000
 CAUSE_OF = {

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.model import Model
-from models.space import FeatureSpace
+from models.learning.feature_space import FeatureSpace
+from models.learning.model import Model
 
 NAMES = ("recency_days", "overdue_ratio", "events_7d", "events_30d", "tenure_days", "mrr", "tickets_open", "never")
 

@@ -10,10 +10,11 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
-LOCK = Path(__file__).resolve().parents[2] / "requirements.lock"
+from tests.paths import ROOT
+
+LOCK = ROOT / "requirements.lock"
 # PyPI's advisories first; OSV has the same and more, and may be reachable where PyPI's are not.
 SERVICES = ("pypi", "osv")
 CLEAN, VULNERABLE, NOT_AUDITED = 0, 1, 3

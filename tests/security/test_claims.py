@@ -23,8 +23,8 @@ def test_claims_and_test_files_are_the_same() -> None:
 
 
 def test_limits_that_the_page_states_are_those_of_the_program() -> None:
-    from models.event import MAX_ID_BYTES, MAX_NAME_CHARS
-    from models.rejected import MAX_DEPTH, MAX_EVENT_BYTES, MAX_PROPERTIES
+    from models.events.event import MAX_ID_BYTES, MAX_NAME_CHARS
+    from models.events.rejection import MAX_DEPTH, MAX_EVENT_BYTES, MAX_PROPERTIES
 
     section = PAGE.split("\n## 6. ")[1].split("\n## ")[0]
     stated = [int(text.replace(",", "")) for text in re.findall(r"\| ([\d,]+) ", section)]

@@ -10,19 +10,19 @@ import orjson
 import pytest
 from prometheus_client.openmetrics.exposition import generate_latest as openmetrics
 
-from models.partition import Partition
-from models.primitives import DAY_MS
-from streams.dead_letters import DeadLetter
+from models.pipeline.partition import Partition
+from models.profile.mergeable import DAY_MS
+from streams.engine.contract import Effects
+from streams.engine.worker import run_until_signal
 from streams.errors import ChurnSignalsError
-from streams.learner import ModelLearner
 from streams.logs import Discreet, formatter
-from streams.processing import Effects
-from streams.processor import ERRORS_IN_A_ROW_MAX, EventProcessor
+from streams.monitoring.worker_metrics import of_worker
+from streams.scoring.dead_letters import DeadLetter
+from streams.scoring.event_processor import ERRORS_IN_A_ROW_MAX, EventProcessor
 from streams.settings import Settings
-from streams.worker import run_until_signal
-from streams.worker_metrics import of_worker
-from tests.streams.test_metrics import MODEL, registry, watch, worker
-from tests.streams.test_processor import HERE, START, Record, Store, record, run, shared
+from streams.training.learner import ModelLearner
+from tests.streams.monitoring.test_collector import MODEL, registry, watch, worker
+from tests.streams.scoring.test_event_processor import HERE, START, Record, Store, record, run, shared
 
 # Nobody's name; whatever of an event holds it must stay in the event.
 MARKER = "anna.marker"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from models.primitives import DAY_MS
-from streams.partitioner import partition_of
-from streams.processor import EventProcessor
+from models.profile.mergeable import DAY_MS
+from streams.kafka.partitioner import partition_of
+from streams.scoring.event_processor import EventProcessor
 from tests.security.test_customer_data import MARKER, feed
-from tests.streams.test_processor import CHURN, HERE, START, Record, Store, of, record, run, shared, step
+from tests.streams.scoring.test_event_processor import CHURN, HERE, START, Record, Store, of, record, run, shared, step
 
 OTHER = next(f"other-{n}" for n in range(99) if partition_of(b"other-%d" % n, 2) == 0)
 ALARMED = CHURN + '\n[alerts]\nenter = 0.0\nexit = 0.0\ndwell = "0d"\n'

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from streams.kafka_jars import locked_jars
+from streams.devbroker.kafka_jars import locked_jars
 from tests.security.audit import CLEAN, NOT_AUDITED, VULNERABLE, run
 from tests.security.sources import ROOT
 

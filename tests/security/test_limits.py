@@ -9,11 +9,11 @@ import msgspec
 import orjson
 import pytest
 
-from models.event import MAX_ID_BYTES, MAX_NAME_CHARS, Event, Rejected, decode
-from models.rejected import MAX_DEPTH, MAX_EVENT_BYTES, MAX_PROPERTIES
-from streams.dead_letters import dead_letter
+from models.events.event import MAX_ID_BYTES, MAX_NAME_CHARS, Event, Rejected, decode
+from models.events.rejection import MAX_DEPTH, MAX_EVENT_BYTES, MAX_PROPERTIES
+from streams.scoring.dead_letters import dead_letter
 from streams.topics import DEAD_LETTER_HEADROOM_BYTES
-from tests.streams.test_processor import EventProcessor, Record, Store, record, shared, step
+from tests.streams.scoring.test_event_processor import EventProcessor, Record, Store, record, shared, step
 
 
 def call(**more: Any) -> bytes:

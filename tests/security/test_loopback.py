@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from streams.embedded_broker import EmbeddedBroker
+from streams.devbroker.embedded_broker import EmbeddedBroker
 from streams.settings import Settings
 from tests.security.sources import listening, trees
 
@@ -53,13 +53,13 @@ def test_nothing_listens_on_every_address() -> None:
         for call in listening(tree):
             modules[path] = modules.get(path, "") + call
             assert "('', " not in call, f"{path}: {call}"
-    assert "streams/embedded_broker.py" in modules
-    assert "127.0.0.1" in modules["streams/embedded_broker.py"]
+    assert "streams/devbroker/embedded_broker.py" in modules
+    assert "127.0.0.1" in modules["streams/devbroker/embedded_broker.py"]
 
 
 def test_a_worker_opens_no_port_by_itself() -> None:
     """Rule: Faust's own web server stays off."""
-    from streams import faust_private
+    from streams.engine import faust_app as faust_private
 
     assert not faust_private._Boot.enable_web
     assert "web_enabled=False" in inspect.getsource(faust_private.EngineApp.__init__)

@@ -11,20 +11,21 @@ from typing import Any
 
 import pytest
 
-from models.definition import ChurnDefinition
-from models.event import Rejected, decode
-from models.label import LabelError, read_label
-from models.model import Model
-from models.profile import ProfileError
-from models.snapshot import SnapshotError
-from streams import faust_private, position
+from models.definition.churn_definition import ChurnDefinition
+from models.events.event import Rejected, decode
+from models.labels.codec import LabelError, read_label
+from models.learning.model import Model
+from models.learning.snapshot import SnapshotError
+from models.profile.schema import ProfileError
+from streams.engine import faust_app as faust_private
+from streams.engine import position
 from streams.errors import ChurnSignalsError, ConfigurationError
-from streams.learner import ModelLearner
-from streams.model_reader import LABELS_OFFSET_HEADER, ModelReader, Snapshot
-from streams.processor import SPACE, EventProcessor, Shared
+from streams.kafka.model_reader import LABELS_OFFSET_HEADER, ModelReader, Snapshot
+from streams.scoring.event_processor import SPACE, EventProcessor, Shared
 from streams.settings import Settings
+from streams.training.learner import ModelLearner
 from tests.security.sources import trees, unsafe
-from tests.streams.test_processor import CHURN, Store, record
+from tests.streams.scoring.test_event_processor import CHURN, Store, record
 
 
 class Bomb:

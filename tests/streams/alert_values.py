@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from models.alerts import AlertEvent, AlertScore, AlertSettings, Handling, step
-from models.definition import ChurnDefinition
-from models.duration import DAY_MS, rfc3339
-from models.outputs import alert_value
+from models.alerts.policy import AlertEvent, AlertScore, AlertSettings, Handling, step
+from models.definition.churn_definition import ChurnDefinition
+from models.definition.duration import DAY_MS, rfc3339
+from models.outputs.records import alert_value
 from streams.notify.body import SAMPLE
 
 START_MS = 1_709_596_800_000  # 2024-03-05

@@ -12,15 +12,15 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from models.backtest import MemoryStore
-from models.definition import ChurnDefinition
-from models.model import Model
+from models.backtesting.backtest import MemoryStore
+from models.definition.churn_definition import ChurnDefinition
+from models.learning.model import Model
 from models.simulation import Settings as Population
 from models.simulation import SimulatedEvent, Simulation
-from streams.model_reader import Snapshot
-from streams.partitioner import partition_of
-from streams.position import POSITION_KEY, encode
-from streams.processor import SPACE, EventProcessor, Shared
+from streams.engine.position import POSITION_KEY, encode
+from streams.kafka.model_reader import Snapshot
+from streams.kafka.partitioner import partition_of
+from streams.scoring.event_processor import SPACE, EventProcessor, Shared
 from streams.settings import Settings
 
 FOLDER = Path(__file__).parents[1] / "formats"

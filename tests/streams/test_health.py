@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
-from streams.broker_watch import BrokerWatch
 from streams.errors import ConfigurationError
 from streams.health import SILENT_MAX_S, Check, Health, Pulse
-from streams.http_server import HttpServer, directory_of
+from streams.monitoring.broker_probe import BrokerWatch
+from streams.monitoring.http_server import HttpServer, directory_of
 from streams.settings import Settings
 
 

@@ -9,7 +9,6 @@ import json
 import logging
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,8 +17,17 @@ from streams import logs
 from streams.errors import InputLost
 from streams.logs import FIELDS, OWN_REPEATS, Discreet, Seldom, formatter, get_logger
 from streams.settings import MASK, Settings
+from tests.paths import ROOT
 
-STREAMS = Path(logs.__file__).parent
+ABOUT_PARTITIONS = (
+    "engine/ownership",
+    "engine/partition_runner",
+    "engine/recovery",
+    "scoring/event_processor",
+    "training/trainer",
+    "training/learner",
+    "kafka/model_reader",
+)
 MAIL = "anna@example.org"
 
 
@@ -42,7 +50,7 @@ class Written(io.StringIO):
 @pytest.fixture
 def root() -> Iterator[None]:
     """`configure` changes the process; afterwards it is as before."""
-    loggers = [logging.getLogger(name) for name in ("", "aiokafka", "faust", "mode", "streams.faust_private")]
+    loggers = [logging.getLogger(name) for name in ("", "aiokafka", "faust", "mode", "streams.engine.faust_app")]
     coordinator = logging.getLogger("aiokafka.consumer.group_coordinator")
     levels, handlers = [one.level for one in (*loggers, coordinator)], list(logging.getLogger().handlers)
     yield
@@ -83,10 +91,12 @@ def test_what_the_client_repeats_is_said_once_in_ten_seconds() -> None:
 def test_our_own_words_are_left_out_only_in_a_flood() -> None:
     """Rule: twenty of a kind in ten seconds are written, whatever record they are about; another kind has its own."""
     seldom = Seldom()
-    assert [seldom.filter(record(1_000, "streams.processor", n, "lost")) for n in range(100)].count(True) == OWN_REPEATS
+    assert [seldom.filter(record(1_000, "streams.scoring.event_processor", n, "lost")) for n in range(100)].count(
+        True
+    ) == OWN_REPEATS
     assert seldom.filter(record(1_000, "aiokafka", 1, "x"))
     assert seldom.filter(record(1_000, "aiokafka.consumer.fetcher", 1, "x"))
-    later = record(1_010, "streams.processor", 1, "lost")
+    later = record(1_010, "streams.scoring.event_processor", 1, "lost")
     assert seldom.filter(later)
     assert later.getMessage() == "Unable connect to node 1: lost (and 80 times before)"
 
@@ -189,8 +199,8 @@ def test_debugging_does_not_show_what_is_sent_to_the_broker(monkeypatch: pytest.
 def test_lines_about_a_record_or_a_partition_say_which() -> None:
     """Rule: every warning and error of these modules has topic and partition (or partitions) as fields."""
     found = 0
-    for name in ("ownership", "partition", "processor", "recovery", "trainer_loop", "model_reader", "learner"):
-        for node in ast.walk(ast.parse((STREAMS / f"{name}.py").read_text(encoding="utf-8"))):
+    for name in ABOUT_PARTITIONS:
+        for node in ast.walk(ast.parse((ROOT / "streams" / f"{name}.py").read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and ast.unparse(node.func) in ("log.warning", "log.error"):
                 given = {keyword.arg for keyword in node.keywords}
                 assert None in given or ("topic" in given and given & {"partition", "partitions"}), ast.unparse(node)

@@ -13,10 +13,3 @@
 
 `python -m tests.crash.matrix --help`
 """
-
-import sys
-from pathlib import Path
-
-# The oracle is shared with the tests against a broker, which find each other by the folder's path.
-for folder in ("broker", "crash"):
-    sys.path.append(str(Path(__file__).parents[2] / folder))

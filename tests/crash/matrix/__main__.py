@@ -12,7 +12,7 @@ from pathlib import Path
 
 import orjson
 
-from streams.embedded_broker import EmbeddedBroker
+from streams.devbroker.embedded_broker import EmbeddedBroker
 from tests.crash.matrix.rows import ROWS, Row
 from tests.crash.matrix.runner import play
 from tests.crash.matrix.table import as_json, rendered

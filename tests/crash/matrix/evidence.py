@@ -8,16 +8,15 @@ from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from oracle import Earlier, offline, read
-
-from models.definition import ChurnDefinition
-from models.event import Event, decode
-from models.partition import Entry
-from streams import position
-from streams.dead_letters import MISROUTED, PROCESSING_ERROR, DeadLetter
-from streams.partitioner import partition_of
-from streams.processor import FORWARDED, TIMESTAMP, _read_state
+from models.definition.churn_definition import ChurnDefinition
+from models.events.event import Event, decode
+from models.pipeline.partition import Entry
+from streams.engine import position
+from streams.kafka.partitioner import partition_of
+from streams.scoring.dead_letters import MISROUTED, PROCESSING_ERROR, DeadLetter
+from streams.scoring.event_processor import FORWARDED, TIMESTAMP, _read_state
 from streams.topics import ALERTS, CHANGELOG, DEAD_LETTERS, EVENTS, LABELS, SCORES, name_of
+from tests.broker.oracle import Earlier, offline, read
 from tests.crash.matrix.harm import POISON
 from tests.crash.matrix.live import cuts_of, receipts_of
 from tests.crash.matrix.log import snapshot

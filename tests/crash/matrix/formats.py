@@ -8,12 +8,11 @@ import random
 import shutil
 from collections.abc import Sequence
 
-from earlier import lay_out
-from oracle import read
-
 from models.simulation import SimulatedEvent
-from streams.partitioner import partition_of
+from streams.kafka.partitioner import partition_of
 from streams.topics import CHANGELOG, create_topics, name_of
+from tests.broker.earlier import lay_out
+from tests.broker.oracle import read
 from tests.crash.harness import Run
 from tests.crash.matrix.harm import Sending
 from tests.crash.matrix.scene import PROGRAM, Scene

@@ -8,14 +8,14 @@ from collections import Counter
 from collections.abc import Hashable
 
 import numpy as np
-from oracle import read
 
-from models.label import read_label
-from models.model import Model
-from models.primitives import DAY_MS
-from streams.model_reader import LABELS_OFFSET_HEADER
-from streams.processor import SPACE
+from models.labels.codec import read_label
+from models.learning.model import Model
+from models.profile.mergeable import DAY_MS
+from streams.kafka.model_reader import LABELS_OFFSET_HEADER
+from streams.scoring.event_processor import SPACE
 from streams.topics import LABELS, MODEL, name_of
+from tests.broker.oracle import read
 from tests.crash.harness import Run
 from tests.crash.matrix.scene import TRAINED
 

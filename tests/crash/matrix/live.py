@@ -12,10 +12,10 @@ from typing import Any, Final
 import msgspec
 import orjson
 
-from models.duration import rfc3339
-from models.partition import Entry
+from models.definition.duration import rfc3339
+from models.pipeline.partition import Entry
 from models.simulation import SimulatedEvent
-from streams import position
+from streams.engine import position
 from tests.crash.matrix.harm import YEAR_MS, Sending
 from tests.crash.matrix.log import home_of
 from tests.crash.matrix.scene import Scene

@@ -6,16 +6,15 @@ import itertools
 from functools import lru_cache
 from typing import Final
 
-from oracle import CHURN
-
-from models.backtest import Backtest
-from models.definition import ChurnDefinition
-from models.event import Event, decode
-from models.model import Model
+from models.backtesting.backtest import Backtest
+from models.definition.churn_definition import ChurnDefinition
+from models.events.event import Event, decode
+from models.learning.model import Model
 from models.simulation import Settings as Population
 from models.simulation import SimulatedEvent, Simulation
-from streams.partitioner import partition_of
-from streams.processor import SPACE
+from streams.kafka.partitioner import partition_of
+from streams.scoring.event_processor import SPACE
+from tests.broker.oracle import CHURN
 
 PARTITIONS: Final = 4
 EVENTS: Final = 6_000  # five weeks of 80 customers

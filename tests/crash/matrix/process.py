@@ -6,30 +6,30 @@ import os
 import time
 from typing import Any
 
-import models.partition
+import models.pipeline.partition
 from streams.cli.main import main
-from streams.embedded_broker import die_with_parent
-from streams.processor import EventProcessor
-from streams.transactions import FencedProducer
+from streams.devbroker.embedded_broker import die_with_parent
+from streams.engine.transactions import FencedProducer
+from streams.scoring.event_processor import EventProcessor
 
 
 def poison() -> None:
     """Let the application of an event raise, as a fault of ours would, wherever `properties.poison` is set."""
-    apply = models.partition.apply
+    apply = models.pipeline.partition.apply
 
     def raising(profile: Any, event: Any, *rest: Any) -> bool:
         if "poison" in event.properties:
             raise ZeroDivisionError("poisoned")
         return apply(profile, event, *rest)
 
-    models.partition.apply = raising
+    models.pipeline.partition.apply = raising
 
 
 def sabotage(how: str) -> None:
     """Faults that the matrix must see, or its zeros mean nothing."""
     if how == "loses":  # one event in a hundred is taken for a duplicate
-        apply = models.partition.apply
-        models.partition.apply = lambda profile, event, *rest: (
+        apply = models.pipeline.partition.apply
+        models.pipeline.partition.apply = lambda profile, event, *rest: (
             bool(event.id_hash % 100) and apply(profile, event, *rest)
         )
     elif how == "doubles":  # the first output of a transaction is written twice

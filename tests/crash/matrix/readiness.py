@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import aiohttp
 import orjson
 
-from streams.http_server import directory_of
+from streams.monitoring.http_server import directory_of
 from tests.crash.harness import Run
 
 _EVERY_S = 0.25

@@ -10,13 +10,13 @@ from pathlib import Path
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from earlier import lay_out
-from oracle import drained
 
-from models.definition import ChurnDefinition
-from streams.embedded_broker import EmbeddedBroker
-from streams.model_reader import LABELS_OFFSET_HEADER
+from models.definition.churn_definition import ChurnDefinition
+from streams.devbroker.embedded_broker import EmbeddedBroker
+from streams.kafka.model_reader import LABELS_OFFSET_HEADER
 from streams.topics import EVENTS, MODEL, create_topics, name_of
+from tests.broker.earlier import lay_out
+from tests.broker.oracle import drained
 from tests.crash.harness import Run
 from tests.crash.matrix import log
 from tests.crash.matrix.evidence import Evidence, gather

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from oracle import read
 
-from streams import position
-from streams.embedded_broker import EmbeddedBroker
+from streams.devbroker.embedded_broker import EmbeddedBroker
+from streams.engine import position
 from streams.topics import CHANGELOG, Partitions, Topic, name_of
+from tests.broker.oracle import read
 from tests.crash.harness import Run
 from tests.crash.matrix.feed import Feed
 from tests.crash.matrix.readiness import Readiness

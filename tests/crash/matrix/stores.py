@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from streams.store import Meta, PartitionStore
+from streams.engine.store import Meta, PartitionStore
 from streams.topics import TOMBSTONE_RETENTION_MS
 
 _META_KEY = b"m"

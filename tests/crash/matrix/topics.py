@@ -7,9 +7,9 @@ from typing import Any
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic, RecordsToDelete
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from oracle import read
 
 from streams.topics import ALERTS, CHANGELOG, EVENTS, SCORES, TOMBSTONE_RETENTION_MS, create_topics, name_of
+from tests.broker.oracle import read
 from tests.crash.matrix import log
 from tests.crash.matrix.scene import Scene
 

@@ -10,11 +10,11 @@ from typing import Any
 
 from aiohttp import web
 
-from models.outputs import alert_headers
+from models.outputs.records import alert_headers
+from streams.engine.contract import Output
 from streams.notify.delivery import Delivery
 from streams.notify.routes import Pace, Route
 from streams.notify.sender import Sender, new_session
-from streams.processing import Output
 from tests.streams.alert_values import life
 
 QUICK = Pace(tries=4, first_wait_s=0.01, longest_wait_s=0.02, timeout_s=0.5, concurrency=4)

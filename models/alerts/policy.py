@@ -1,0 +1,500 @@
+"""When somebody is told: the alert policy as one pure function over a customer's small state.
+
+    none -> pending -> open -> acknowledged | snoozed -> resolved | retracted | expired -> none
+
+1. A score at or above `enter` starts the dwell (pending). A score below `enter` ends it without a word.
+2. The dwell over, the alert opens, and it is settled who takes it up (`route`). While a feed is silent for everybody,
+   an alert whose main reason is silence is held: its dwell starts again.
+   With `detractor`, a detractor's answer to a survey opens an alert at once, whatever the score.
+3. An open alert escalates when its band rises above all before, and is repeated after `reminder`. People acknowledge
+   it (no more reminders), snooze it (nothing until then) or dismiss it (resolved). An escalation opens it again.
+4. A score below `exit` resolves it, or retracts it if what lowered the score had happened before the alert's cause and
+   only arrived late. It does neither while an answer stands that opened the alert, or came to it. It expires when the
+   customer has churned, was deleted, or was not scored for `expire`.
+5. After the end nothing for `cooldown`; of a customer who is forgotten not even that is kept.
+
+Every change of an alert's state is one event, and every event is a change. What people do with an alert is no input of
+any score. Timers are a function of the state: stepping at a due time, or later, gives the same events.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from models.definition.churn_definition import ChurnDefinition
+from models.definition.competing_risks import SUCCESS, route_of
+from models.definition.duration import DAY_MS, HOUR_MS, parse_duration
+from models.definition.threshold import Threshold
+from models.events.coercion import time_ms
+from models.events.event import Event
+from models.profile.schema import NEVER_MS
+
+Floats = NDArray[np.float64]
+
+BANDS: Final = ("low", "elevated", "high", "critical")
+PENDING, OPEN, ACKNOWLEDGED, SNOOZED, RESOLVED, RETRACTED, EXPIRED = range(1, 8)
+STATES: Final = ("none", "pending", "open", "acknowledged", "snoozed", "resolved", "retracted", "expired")
+TYPES: Final = ("opened", "escalated", "acknowledged", "snoozed", "reminded", "resolved", "retracted", "expired")
+
+HOLD_MS: Final = HOUR_MS  # least time between two looks at an alert that a silent feed holds
+REMINDERS_MAX: Final = 3  # of one alert; who ignores three does not read the fourth
+LEAST_BAND: Final = 1  # severity of an alert that a rule opened below every threshold: "elevated"
+SNOOZE_MAX_MS: Final = 366 * DAY_MS
+ID_BYTES: Final = 16  # as a UUID
+
+ENTER: Final = Threshold.of("top 5%")  # what a team can look at, at any churn rate
+EXIT: Final = Threshold.of("top 15%")  # a customer who wavers at the edge is one alert, not ten
+HIGH: Final = Threshold.of("top 2%")
+CRITICAL: Final = Threshold.of("top 0.5%")
+
+
+@dataclass(frozen=True)
+class AlertSettings:
+    """The policy's figures, `[alerts]` of churn.toml; docs/definition.md has the reasons."""
+
+    definition: str = ""  # what the alerts are about: one at a time per customer and definition
+    enter: Threshold = ENTER
+    exit: Threshold = EXIT
+    high: Threshold = HIGH
+    critical: Threshold = CRITICAL
+    lift: float = 1.5
+    dwell_ms: int = 6 * HOUR_MS
+    cooldown_ms: int = 14 * DAY_MS
+    reminder_ms: int = 7 * DAY_MS  # 0: none
+    expire_ms: int = 30 * DAY_MS
+    detractor: str = "none"  # whose low answers alert at once: none, csat, nps, any
+
+    @classmethod
+    def of(cls, churn: ChurnDefinition) -> AlertSettings:
+        """The settings of a churn.toml; what it leaves out has the default, `expire` the label's horizon."""
+        written = dict(churn.alerts)
+        found: dict[str, Any] = {"expire_ms": churn.horizon_ms}
+        for key, value in written.items():
+            if key in ("enter", "exit", "high", "critical"):
+                assert not isinstance(value, bool)
+                found[key] = Threshold.of(value)
+            elif key == "lift":
+                found[key] = float(value)
+            elif key == "detractor":
+                found[key] = str(value)
+            else:
+                found[f"{key}_ms"] = parse_duration(str(value))
+        return cls(definition=churn.label_hash, **found)
+
+    def band(self, probability: float, percentile: float, base: float) -> int:
+        """Index into `BANDS`. Nobody is above "low" who does not reach `enter`.
+
+        A threshold by share asks for `lift` too: odds of so many times those of the average customer (`base` is the
+        mean probability), so that the top of a population in which all are alike is not alarming.
+        """
+        lifted = probability * (1.0 - base) >= self.lift * base * (1.0 - probability)
+        band = 0
+        for threshold in (self.enter, self.high, self.critical):
+            if not threshold.reached(probability, percentile) or (threshold.relative and not lifted):
+                break
+            band += 1
+        return band
+
+    def bands(self, probability: Floats, percentile: Floats, base: Floats) -> NDArray[np.intp]:
+        """`band` of n scores at once, (n,)."""
+        lifted = probability * (1.0 - base) >= self.lift * base * (1.0 - probability)
+        within = np.ones(len(probability), dtype=np.bool_)
+        band = np.zeros(len(probability), dtype=np.intp)
+        for threshold in (self.enter, self.high, self.critical):
+            within &= (percentile if threshold.relative else probability) >= threshold.level
+            if threshold.relative:
+                within &= lifted
+            band += within
+        return band
+
+
+class AlertScore(msgspec.Struct, gc=False, frozen=True):
+    """What the policy reads of a score."""
+
+    at_ms: int
+    """Event time as of which the score was made."""
+    probability: float
+    percentile: float
+    """Share of customers with a lower probability."""
+    base: float
+    """Mean probability of the customers."""
+    cause: str
+    """The event or deadline that the score is an effect of: a function of the log, see `cause_of`."""
+    silent: bool = False
+    """The main reason is silence."""
+    eligible: bool = True
+    """The customer can still churn; if not, nothing opens, and what is open expires."""
+    oldest_new_ms: int = NEVER_MS
+    """Earliest time of the customer's own events that came since the score before."""
+    detractor: str = ""
+    """Reason of a detractor's answer that stands and that the policy asks for; see `models.alerts.detractor_rule`."""
+    detracted: bool = False
+    """That answer is what made this score."""
+    billing: bool = False
+    """A payment that fails is what threatens most; see `models.definition.competing_risks`."""
+
+
+class Handling(msgspec.Struct, gc=False, frozen=True):
+    """What a person did with an alert; without an id (None) it means the customer's current one."""
+
+    kind: str
+    alert_id: str | None = None
+    until_ms: int | None = None
+
+
+class AlertState(msgspec.Struct, array_like=True, gc=False):
+    """One customer's alert, as it is stored: bounded, data only (`pack`, `unpack`)."""
+
+    phase: int
+    since_ms: int  # pending: the dwell's start; later: when it opened; ended: when it ended
+    cause: str
+    cause_ms: int
+    band: int  # highest told
+    last_band: int  # of the newest score
+    silent: bool
+    scored_ms: int
+    due_ms: int = NEVER_MS  # end of dwell, snooze or cooldown
+    notified_ms: int = 0  # opened, escalated or reminded
+    reminded_ms: int = 0  # newest reminder, 0 for none
+    reminders: int = 0
+    seq: int = 0
+    alert_id: str = ""
+    shown: int = 0  # the seq that the customer's newest score was told with
+    note: bytes = b""  # the newest score as consumers see it; the caller's, and only carried
+    rule: str = ""  # the reason of an answer that opened the alert at once, or came to it
+    billing: bool = False  # who sees to payments takes it up: as it was when it opened, until it ends
+
+    @property
+    def live(self) -> bool:
+        """Whether people have been told and the alert has not ended."""
+        return OPEN <= self.phase <= SNOOZED
+
+
+class AlertEvent(msgspec.Struct, gc=False, frozen=True):
+    """One change of an alert, to be told."""
+
+    type: str
+    alert_id: str
+    dedup_key: str
+    seq: int
+    state: str
+    severity: str
+    at_ms: int
+    opened_ms: int
+    resolution: str = ""  # of an end: recovered, dismissed, late_evidence, churned, not_scored, deleted
+    until_ms: int = 0  # of a snooze
+    note: bytes | None = None
+    """The score that it is about, as kept; None: the one that was given to this step."""
+    rule: str = ""
+    route: str = SUCCESS
+
+
+Step = tuple[AlertState | None, list[AlertEvent], int]
+
+
+def never_silent(at_ms: int) -> bool:
+    """A feed that always delivers."""
+    return False
+
+
+def step(
+    state: AlertState | None,
+    score: AlertScore | None,
+    settings: AlertSettings,
+    now_ms: int,
+    *,
+    customer: str,
+    handling: Handling | None = None,
+    churned: bool = False,
+    forgotten: str = "",
+    silent_feed: Callable[[int], bool] = never_silent,
+) -> Step:
+    """Move one customer's alert on to `now_ms`.
+
+    Args:
+        state: As the step before returned it; None for no alert. Not changed.
+        score: A new score, or None where only time passed or a person acted.
+        settings: The policy.
+        now_ms: The partition's clock, never before an earlier step's.
+        customer: Whose alert: part of its id.
+        handling: What a person did.
+        churned: The customer is known to have churned.
+        forgotten: Why nothing is kept of the customer any more: the resolution of an alert that was told.
+        silent_feed: Whether the feed was silent for everybody at a time.
+
+    Returns:
+        The state (None: nothing to remember), the events in order, and when to step again without any input.
+    """
+    if state is None and (score is None or churned):
+        return None, [], NEVER_MS
+    walk = _Walk(state, settings, now_ms, customer, silent_feed)
+    walk.timers()
+    if handling is not None:
+        walk.handle(handling)
+    if forgotten:
+        walk.forget(forgotten)
+    elif churned or (score is not None and not score.eligible):
+        walk.gone()
+    elif score is not None:
+        walk.score(score)
+    return walk.state, walk.events, due_ms(walk.state, settings)
+
+
+def due_ms(state: AlertState | None, settings: AlertSettings) -> int:
+    """When the state changes by itself, NEVER_MS for never."""
+    if state is None:
+        return NEVER_MS
+    if state.phase >= RESOLVED:
+        return state.due_ms
+    due = min(state.due_ms, state.scored_ms + settings.expire_ms)
+    if state.phase == OPEN and settings.reminder_ms and state.reminders < REMINDERS_MAX:
+        due = min(due, state.notified_ms + settings.reminder_ms)
+    return due
+
+
+class _Walk:
+    """One step: a copy of the state, moved; the events it caused."""
+
+    def __init__(
+        self,
+        state: AlertState | None,
+        settings: AlertSettings,
+        now_ms: int,
+        customer: str,
+        silent_feed: Callable[[int], bool],
+    ) -> None:
+        self.state = None if state is None else msgspec.structs.replace(state)
+        self.settings = settings
+        self.now_ms = now_ms
+        self.silent_feed = silent_feed
+        self.customer = customer
+        self.events: list[AlertEvent] = []
+        self._note: bool = True  # events speak of the score that is kept
+
+    # Time --------------------------------------------------------------------------------------------------------
+
+    def timers(self) -> None:
+        """Whatever fell due up to now, each as of its due time."""
+        until_ms = self.now_ms
+        while self.state is not None and (due := due_ms(self.state, self.settings)) <= until_ms:
+            self.now_ms = due
+            self._timer(self.state, due)
+        self.now_ms = until_ms
+
+    def _timer(self, state: AlertState, due: int) -> None:
+        if state.phase >= RESOLVED:
+            self.state = None
+        elif due >= state.scored_ms + self.settings.expire_ms:
+            self._end(state, EXPIRED, "not_scored")
+        elif state.phase == PENDING:
+            self._dwelt(state)
+        elif state.phase == SNOOZED:
+            state.due_ms = NEVER_MS
+            self._again(state)
+        else:
+            self._again(state)
+
+    def _dwelt(self, state: AlertState) -> None:
+        if state.silent and self.silent_feed(self.now_ms):
+            state.due_ms = self.now_ms + max(self.settings.dwell_ms, HOLD_MS)
+            return
+        self._open(state)
+
+    def _open(self, state: AlertState) -> None:
+        state.alert_id = alert_id(self._dedup_key, state.cause, state.cause_ms)
+        state.since_ms = state.notified_ms = self.now_ms
+        state.due_ms = NEVER_MS
+        state.band = max(state.last_band, LEAST_BAND if state.rule else 0)
+        state.billing &= not state.rule  # who is told of an answer is who sees to customers
+        self._tell(state, "opened", OPEN)
+
+    def _again(self, state: AlertState) -> None:
+        """A reminder is due, or a snooze is over; what got worse meanwhile is told as such."""
+        hidden = state.silent and self.silent_feed(self.now_ms)
+        if state.phase == SNOOZED and state.last_band > state.band and not hidden:
+            self._escalate(state)
+            return
+        state.reminders += 1
+        state.notified_ms = state.reminded_ms = self.now_ms
+        self._tell(state, "reminded", OPEN)
+
+    # Inputs ------------------------------------------------------------------------------------------------------
+
+    def score(self, score: AlertScore) -> None:
+        settings, state = self.settings, self.state
+        band = settings.band(score.probability, score.percentile, score.base)
+        if state is None:
+            if band or score.detracted:
+                self._enter(score, band)
+            return
+        if state.phase >= RESOLVED:
+            return
+        state.scored_ms, state.last_band, state.silent = self.now_ms, band, score.silent
+        self._note = False
+        if score.detracted:
+            state.rule = score.detractor
+        held = bool(state.rule and score.detractor)
+        if state.phase == PENDING:
+            state.billing = score.billing
+            if score.detracted:
+                self._open(state)
+            elif not band:
+                self.state = None
+        elif not band and not held and not settings.exit.reached(score.probability, score.percentile):
+            late = score.oldest_new_ms < state.cause_ms
+            self._end(state, RETRACTED if late else RESOLVED, "late_evidence" if late else "recovered")
+        elif band > state.band and state.phase != SNOOZED and not (score.silent and self.silent_feed(self.now_ms)):
+            self._escalate(state)
+
+    def _enter(self, score: AlertScore, band: int) -> None:
+        now, dwell = self.now_ms, self.settings.dwell_ms
+        state = AlertState(PENDING, now, score.cause, score.at_ms, band, band, score.silent, now, now + dwell)
+        state.billing = score.billing
+        self.state, self._note = state, False
+        if score.detracted:
+            state.rule = score.detractor
+            self._open(state)
+        elif not dwell:
+            self._dwelt(state)
+
+    def handle(self, handling: Handling) -> None:
+        state = self.state
+        if state is None or not state.live or handling.alert_id not in (None, state.alert_id):
+            return
+        if handling.kind == "dismiss":
+            self._end(state, RESOLVED, "dismissed")
+        elif handling.kind == "acknowledge" and state.phase != ACKNOWLEDGED:
+            state.due_ms = NEVER_MS
+            self._tell(state, "acknowledged", ACKNOWLEDGED)
+        elif handling.kind == "snooze":
+            self._snooze(state, handling.until_ms)
+
+    def _snooze(self, state: AlertState, until_ms: int | None) -> None:
+        """Its end is a reminder, and so not sooner after the last one than the spacing; the event says until when."""
+        spacing = self.settings.reminder_ms or DAY_MS
+        if until_ms is None or until_ms <= self.now_ms:
+            until_ms = self.now_ms + spacing
+        until_ms = min(until_ms, self.now_ms + SNOOZE_MAX_MS)
+        if state.reminded_ms:
+            until_ms = max(until_ms, state.reminded_ms + spacing)
+        if state.phase != SNOOZED or state.due_ms != until_ms:
+            state.due_ms = until_ms
+            self._tell(state, "snoozed", SNOOZED, until_ms=until_ms)
+
+    def gone(self) -> None:
+        state = self.state
+        if state is None or state.phase >= RESOLVED:
+            return
+        self._end(state, EXPIRED, "churned")
+
+    def forget(self, why: str) -> None:
+        if self.state is not None and self.state.live:
+            self._end(self.state, EXPIRED, why)
+        self.state = None
+
+    # Changes -----------------------------------------------------------------------------------------------------
+
+    def _escalate(self, state: AlertState) -> None:
+        state.band = state.last_band
+        state.notified_ms = self.now_ms
+        self._tell(state, "escalated", OPEN)
+
+    def _end(self, state: AlertState, phase: int, resolution: str) -> None:
+        if state.phase == PENDING:
+            self.state = None
+            return
+        self._tell(state, STATES[phase], phase, resolution=resolution)
+        state.since_ms, state.note = self.now_ms, b""
+        state.due_ms = self.now_ms + self.settings.cooldown_ms
+        if not self.settings.cooldown_ms:
+            self.state = None
+
+    def _tell(self, state: AlertState, kind: str, phase: int, *, resolution: str = "", until_ms: int = 0) -> None:
+        state.phase = phase
+        state.seq += 1
+        self.events.append(
+            AlertEvent(
+                kind,
+                state.alert_id,
+                self._dedup_key,
+                state.seq,
+                STATES[phase],
+                BANDS[state.band],
+                self.now_ms,
+                state.since_ms,
+                resolution,
+                until_ms,
+                state.note if self._note else None,
+                state.rule,
+                route_of(state.billing),
+            )
+        )
+
+    @property
+    def _dedup_key(self) -> str:
+        return f"{self.customer}/{self.settings.definition}"
+
+
+# Identity, inputs, storage -----------------------------------------------------------------------------------------
+
+
+def alert_id(dedup_key: str, cause: str, cause_ms: int) -> str:
+    """The same cause gives the same id in every replay.
+
+    >>> alert_id("c1/voluntary", "decisive#00000000000000ff", 0)
+    '714e063e26989151da5eba9b2d4d8a45'
+    """
+    text = json.dumps([dedup_key, cause, cause_ms])
+    return hashlib.blake2b(text.encode(), digest_size=ID_BYTES).hexdigest()
+
+
+def cause_of(trigger: str, at_ms: int, id_hash: int = 0) -> str:
+    """What made a score, by what the log says of it: an event by the hash of its id, a deadline by its due time.
+
+    >>> cause_of("silence", 1000), cause_of("decisive", 1000, 255)
+    ('silence@1000', 'decisive#00000000000000ff@1000')
+    """
+    return f"{trigger}#{id_hash:016x}@{at_ms}" if id_hash else f"{trigger}@{at_ms}"
+
+
+_HANDLING: Final[dict[str, str]] = {
+    "Alert Acknowledged": "acknowledge",
+    "Alert Snoozed": "snooze",
+    "Alert Dismissed": "dismiss",
+}
+
+
+def handling_of(event: Event) -> Handling | None:
+    """What an event says that somebody did with an alert: `alert_id`, and for a snooze `until`; None for others."""
+    kind = _HANDLING.get(event.name)
+    if kind is None:
+        return None
+    said = event.properties.get("alert_id")
+    if said is not None and not isinstance(said, str):
+        said = ""  # the id of no alert
+    return Handling(kind, said, time_ms(event.properties.get("until")))
+
+
+_ENCODER: Final = msgspec.msgpack.Encoder()
+_DECODER: Final = msgspec.msgpack.Decoder(AlertState)
+
+
+def pack(state: AlertState, due: int) -> bytes:
+    """As a record of the store: the due time in front, as every record has that is looked at by time."""
+    return due.to_bytes(8, "big") + _ENCODER.encode(state)
+
+
+def unpack(record: bytes | None) -> AlertState | None:
+    """What `pack` gave. Raises msgspec.DecodeError for anything else."""
+    return None if record is None else _DECODER.decode(memoryview(record)[8:])
+
+
+__all__ = ["BANDS", "STATES", "TYPES", "AlertEvent", "AlertScore", "AlertSettings", "AlertState", "Handling", "step"]

@@ -1,0 +1,335 @@
+"""What a backtest found: the examples of a window judged, beside the prior, a constant, and what was counted.
+
+`evaluate` builds a `Report` from arrays of matured examples; `Report.to_json` is its stable, machine-readable form.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from models.backtesting.alert_quality import AlertQuality
+from models.definition.duration import DAY_MS, rfc3339
+from models.metrics.classification import (
+    CLIP,
+    FEWEST_OF_A_CLASS,
+    AtThreshold,
+    EarlyWarning,
+    Floats,
+    Integers,
+    ReliabilityBin,
+    at_threshold,
+    auc,
+    auc_within_week,
+    average_precision,
+    brier,
+    early_warning,
+    ece,
+    lift,
+    log_loss,
+    reliability,
+)
+
+TOP_SHARE = 0.1  # the decile of `lift`, and whom the early warning counts as warned
+HISTOGRAM_STEP = 0.2  # of log-odds: 5 % wide in the middle, and still fine at 1 %
+FEWEST_PERIODS = 6  # a line of fewer points shows no course
+PERIODS_MS = (91 * DAY_MS, 28 * DAY_MS, 14 * DAY_MS, 7 * DAY_MS)
+
+
+class Matured(Protocol):
+    """A matured example as the fold emits it."""
+
+    @property
+    def customer(self) -> str: ...
+    @property
+    def snapshot_ms(self) -> int: ...
+    @property
+    def release_ms(self) -> int: ...
+    @property
+    def probability(self) -> float: ...
+    @property
+    def members(self) -> tuple[float, float, float]: ...  # what champion, challenger and prior alone answered
+    @property
+    def label(self) -> int: ...
+    @property
+    def churned_ms(self) -> int: ...
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Matured examples as columns (n,): what was said when, and what came of it."""
+
+    customer: npt.NDArray[np.object_]
+    snapshot_ms: Integers
+    release_ms: Integers
+    probability: Floats  # frozen at the snapshot
+    prior: Floats  # what the prior alone would have said then
+    label: Integers
+    churned_ms: Integers  # time of the churn that made the label 1; 0 for none or unknown
+
+    @classmethod
+    def of(cls, rows: Iterable[Matured]) -> Examples:
+        """From example records, in any order."""
+        found = list(rows)
+        customer = np.empty(len(found), dtype=object)
+        customer[:] = [e.customer for e in found]
+        return cls(
+            customer,
+            np.array([e.snapshot_ms for e in found], dtype=np.int64),
+            np.array([e.release_ms for e in found], dtype=np.int64),
+            np.array([e.probability for e in found], dtype=np.float64),
+            np.array([e.members[2] for e in found], dtype=np.float64),
+            np.array([e.label for e in found], dtype=np.int64),
+            np.array([e.churned_ms for e in found], dtype=np.int64),
+        )
+
+    def __len__(self) -> int:
+        return len(self.label)
+
+    def where(self, rows: npt.NDArray[np.bool_]) -> Examples:
+        """The chosen rows."""
+        return Examples(**{name: getattr(self, name)[rows] for name in self.__dataclass_fields__})
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """One answerer's figures over the window; None where undefined."""
+
+    n: int
+    positives: int
+    mean_probability: float | None
+    auc: float | None
+    auc_within_week: float | None
+    log_loss: float | None
+    brier: float | None
+    average_precision: float | None
+    ece: float | None
+    lift: float | None
+
+    @classmethod
+    def of(cls, label: npt.ArrayLike, probability: npt.ArrayLike, snapshot_ms: npt.ArrayLike) -> Quality:
+        y, p = np.asarray(label), np.asarray(probability, dtype=np.float64)
+        return cls(
+            n=len(y),
+            positives=int(y.sum()),
+            mean_probability=float(p.mean()) if len(p) else None,
+            auc=auc(y, p),
+            auc_within_week=auc_within_week(y, p, snapshot_ms),
+            log_loss=log_loss(y, p),
+            brier=brier(y, p),
+            average_precision=average_precision(y, p),
+            ece=ece(y, p),
+            lift=lift(y, p, TOP_SHARE),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class CauseQuality:
+    """One cause's figures over a window."""
+
+    cause: str
+    horizon_days: float | None  # None: each cause within its own
+    quality: Quality
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """A stretch of the window, by snapshot time."""
+
+    start_ms: int
+    n: int
+    positives: int
+    rate: float
+    mean_probability: float
+    auc: float | None  # None with fewer than 5 of a class
+    prior_auc: float | None
+    log_loss: float
+    prior_log_loss: float
+    constant_log_loss: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class HistogramCell:
+    """How many examples were given a probability from `lowest` to below `highest`."""
+
+    lowest: float
+    highest: float
+    n: int
+    positives: int
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureWeight:
+    """A feature with its signed effect on the log-odds, for one standard deviation; above 0 it raises the danger."""
+
+    name: str
+    weight: float
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What went in, and what became of it."""
+
+    events: int = 0
+    duplicates: int = 0
+    rejected: dict[str, int] = field(default_factory=dict)  # by reason
+    customers: int = 0
+    examples: int = 0  # matured, inside the window or not
+    censored: int = 0  # snapshots whose label a gap in the feed hides
+    pending: int = 0  # snapshots whose horizon reaches past the end: they have no label
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Everything that the tables, the plot and the JSON of a backtest show."""
+
+    definition: str  # hash
+    model_version: str
+    start_ms: int
+    to_ms: int  # exclusive
+    released_before: int  # labels known when the window began
+    released_before_rate: float | None
+    model: Quality
+    prior: Quality
+    constant: Quality | None  # answering `released_before_rate`; None if nothing had been released
+    constant_in_hindsight_log_loss: float | None  # no honest answerer can know this rate
+    top: AtThreshold | None  # flagging the tenth with the highest probabilities
+    early_warning: EarlyWarning | None
+    reliability: tuple[ReliabilityBin, ...]
+    histogram: tuple[HistogramCell, ...]
+    period_ms: int
+    periods: tuple[Period, ...]
+    features: tuple[FeatureWeight, ...]
+    counts: Counts
+    alerts: AlertQuality | None = None
+    causes: tuple[CauseQuality, ...] = ()  # where losses by payment have a label of their own
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values under stable keys, in a fixed order; times in RFC 3339, undefined figures null."""
+        plain = asdict(self)
+        plain["from"], plain["to"] = rfc3339(plain.pop("start_ms")), rfc3339(plain.pop("to_ms"))
+        plain["period_days"] = plain.pop("period_ms") / DAY_MS
+        for period in plain["periods"]:
+            period["from"] = rfc3339(period.pop("start_ms"))
+        plain["counts"]["rejected"] = dict(sorted(self.counts.rejected.items()))
+        first = ("definition", "model_version", "from", "to")
+        return {key: plain[key] for key in first} | {key: plain[key] for key in plain if key not in first}
+
+
+def evaluate(
+    examples: Examples,
+    start_ms: int | None = None,
+    to_ms: int | None = None,
+    *,
+    features: Sequence[FeatureWeight] = (),
+    counts: Counts | None = None,
+    definition: str = "",
+    model_version: str = "",
+    alerts: AlertQuality | None = None,
+    causes: Sequence[CauseQuality] = (),
+) -> Report:
+    """Judge the examples with start_ms <= snapshot_ms < to_ms; without bounds, all of them.
+
+    The constant is the share of churners among the labels released by `start_ms`, whatever their snapshot: the best
+    that somebody without a model could have known. Raises ValueError for what is no probability or no label.
+    """
+    at = examples.snapshot_ms
+    start = start_ms if start_ms is not None else (int(at.min()) if len(at) else 0)
+    to = to_ms if to_ms is not None else (int(at.max()) + 1 if len(at) else start)
+    known = examples.label[examples.release_ms <= start]
+    rate = float(known.mean()) if len(known) else None
+    window = examples.where((at >= start) & (at < to))
+    y, p = window.label, window.probability
+    model = Quality.of(y, p, window.snapshot_ms)
+    threshold = float(np.quantile(p, 1 - TOP_SHARE, method="higher")) if len(p) else None
+    period_ms = _period_ms(start, to)
+    return Report(
+        definition=definition,
+        model_version=model_version,
+        start_ms=start,
+        to_ms=to,
+        released_before=len(known),
+        released_before_rate=rate,
+        model=model,
+        prior=Quality.of(y, window.prior, window.snapshot_ms),
+        constant=Quality.of(y, np.full(len(y), rate), window.snapshot_ms) if rate is not None else None,
+        constant_in_hindsight_log_loss=log_loss(y, np.full(len(y), y.mean())) if len(y) else None,
+        top=at_threshold(y, p, threshold) if threshold is not None else None,
+        early_warning=_early_warning(examples.where(at < to), start, threshold) if threshold is not None else None,
+        reliability=reliability(y, p),
+        histogram=_histogram(y, p),
+        period_ms=period_ms,
+        periods=_periods(window, start, period_ms, rate),
+        features=tuple(sorted(features, key=lambda one: (-abs(one.weight), one.name))),
+        counts=counts if counts is not None else Counts(examples=len(examples)),
+        alerts=alerts,
+        causes=tuple(causes),
+    )
+
+
+def _early_warning(examples: Examples, start_ms: int, threshold: float) -> EarlyWarning:
+    """Over the churns since `start_ms`. Consecutive snapshots with label 1 speak of one churn, the earliest of them:
+    a silence that goes on is one silence."""
+    order = np.lexsort((examples.snapshot_ms, examples.customer.astype(str)))
+    churns: list[tuple[str, int]] = []
+    last: tuple[str, int] = ("", 0)
+    for row in order.tolist():
+        who, label, churned_ms = examples.customer[row], int(examples.label[row]), int(examples.churned_ms[row])
+        if label and last != (who, 1) and churned_ms >= start_ms and churned_ms > 0:
+            churns.append((who, churned_ms))
+        last = (who, label)
+    return early_warning(
+        examples.customer,
+        examples.snapshot_ms,
+        examples.probability,
+        [who for who, _ in churns],
+        np.array([churned_ms for _, churned_ms in churns], dtype=np.int64),
+        threshold,
+    )
+
+
+def _histogram(label: Integers, probability: Floats) -> tuple[HistogramCell, ...]:
+    p = np.clip(probability, CLIP, 1 - CLIP)
+    step = np.floor(np.log(p / (1 - p)) / HISTOGRAM_STEP).astype(np.int64)
+    steps, group, count = np.unique(step, return_inverse=True, return_counts=True)
+    positives = np.bincount(group, label, len(steps))
+    edges = [(1 / (1 + np.exp(-HISTOGRAM_STEP * s)), 1 / (1 + np.exp(-HISTOGRAM_STEP * (s + 1)))) for s in steps]
+    return tuple(
+        HistogramCell(float(low), float(high), int(n), int(churned))
+        for (low, high), n, churned in zip(edges, count, positives, strict=True)
+    )
+
+
+def _period_ms(start_ms: int, to_ms: int) -> int:
+    """The longest of quarter, four weeks, two weeks and a week that gives a course; a week if none does."""
+    return next((span for span in PERIODS_MS if to_ms - start_ms >= FEWEST_PERIODS * span), PERIODS_MS[-1])
+
+
+def _periods(window: Examples, start_ms: int, period_ms: int, rate: float | None) -> tuple[Period, ...]:
+    number = (window.snapshot_ms - start_ms) // period_ms
+    periods = []
+    for one in np.unique(number).tolist():
+        part = window.where(number == one)
+        y, p = part.label, part.probability
+        positives = int(y.sum())
+        enough = min(positives, len(y) - positives) >= FEWEST_OF_A_CLASS
+        periods.append(
+            Period(
+                start_ms=start_ms + one * period_ms,
+                n=len(y),
+                positives=positives,
+                rate=positives / len(y),
+                mean_probability=float(p.mean()),
+                auc=auc(y, p) if enough else None,
+                prior_auc=auc(y, part.prior) if enough else None,
+                log_loss=log_loss(y, p) or 0.0,
+                prior_log_loss=log_loss(y, part.prior) or 0.0,
+                constant_log_loss=log_loss(y, np.full(len(y), rate)) if rate is not None else None,
+            )
+        )
+    return tuple(periods)

@@ -1,0 +1,59 @@
+"""The retention accounting of a file: the same looks at the same profiles as in a partition, in one go."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from models.events.event import Event
+from models.events.taxonomy import MEANINGS, UNKNOWN
+from models.profile.apply import apply
+from models.profile.keys import profile_key
+from models.profile.schema import Profile
+from models.retention.accounts import EFFECTS, Accounts
+from models.retention.activity_flows import Standing
+from models.retention.aggregates import Sums, add, is_sums, read_block
+
+COUNT_EVERY: Final = 5_000  # events whose moves are kept meanwhile, some 1 KB each
+
+
+class RetentionLog:
+    """Events in the order of their arrival; duplicates do not count."""
+
+    def __init__(self) -> None:
+        self._profiles: dict[str, Profile] = {}
+        self._records: dict[bytes, bytes | None] = {}
+        self._events = 0
+        self._accounts = Accounts(self._load, new=True)
+
+    def add(self, event: Event) -> None:
+        """Takes one event."""
+        row = MEANINGS.get(event.name, UNKNOWN)
+        if row.effect == "alert":
+            return  # what people do about an alert is nothing that the customer did
+        profile = self._profiles.get(event.customer)
+        if profile is None:
+            profile = self._profiles[event.customer] = Profile()
+        before = Standing.of(profile)
+        if not apply(profile, event, row):
+            return
+        key = profile_key(event.customer)
+        if row.effect in EFFECTS:
+            self._accounts.event(self._events, key, event, row.effect)
+        self._accounts.moved(key, before, profile)
+        self._events += 1
+        if self._events % COUNT_EVERY == 0:
+            self._accounts.count()
+
+    def sums(self) -> Sums:
+        """What all events so far add up to."""
+        self._records.update(self._accounts.finish())
+        self._accounts.begin()
+        found = Sums(int)
+        for key, record in self._records.items():
+            if record is not None and is_sums(key):
+                add(found, read_block(key, record))
+        return found
+
+    def _load(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        return [self._records.get(key) for key in keys]

@@ -1,0 +1,49 @@
+"""Who a customer was and what they had said when a training snapshot was taken: kept until its label is known."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from models.definition.goals import Goals
+from models.features.scoring_point import Point
+from models.outputs.customer_facts import BARRIER_DAYS
+from models.profile.mergeable import DAY_MS
+from models.profile.schema import StampedNumber
+
+UNKNOWN: Final = -1
+
+
+class Circumstances(msgspec.Struct, array_like=True, gc=False, frozen=True):
+    """As of the snapshot; answers are per mille of their scale, the newest of each kind."""
+
+    plan: str
+    tenure_days: int
+    csat: int = UNKNOWN
+    nps: int = UNKNOWN
+    ces: int = UNKNOWN
+    barriers: int = 0
+    """Bit per tag of `models.profile.apply_feedback.BARRIERS` that was named in the 90 days before."""
+    goals: list[tuple[str, int]] = []
+    """Label of each declared goal, and how the customer stood to it (`models.definition.goals`)."""
+
+
+def circumstances(point: Point, goals: Goals) -> Circumstances:
+    """Of the customer at a scoring point."""
+    portrait, at_ms = point.portrait, point.at_ms
+    identity, voice = portrait.identity, portrait.voice
+    plan = identity.plan[2] if identity is not None and identity.plan is not None else ""
+    tenure = max(at_ms - portrait.first_ms, 0) // DAY_MS
+    standing = goals.standing(portrait.journey, portrait.first_ms) if goals else []
+    if voice is None:
+        return Circumstances(plan, tenure, goals=standing)
+    named, floor = 0, at_ms - BARRIER_DAYS * DAY_MS
+    for when, _, index in voice.tags:
+        if when > floor:
+            named |= 1 << index
+    return Circumstances(plan, tenure, _newest(voice.csat), _newest(voice.nps), _newest(voice.ces), named, standing)
+
+
+def _newest(answers: list[StampedNumber]) -> int:
+    return answers[-1][2] if answers else UNKNOWN

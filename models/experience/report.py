@@ -1,0 +1,262 @@
+"""The sums of satisfaction, barriers and goals as a reader wants them: of all customers, and by plan or stage."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
+
+import msgspec
+
+from models.definition.goals import IN_TIME, LATE, NOT_YET, median_days
+from models.experience.aggregates import BOXES, GOALS, LABELS, NONE, NPS_GROUPS, STAGE_NAMES, Block, Pair, Sums
+from models.profile.apply_feedback import BARRIERS, TOP_BOXES
+from models.retention.report import month_name
+
+BY: Final = ("plan", "stage")
+MINUTES_A_DAY: Final = 1_440
+_PER_MILLE: Final = 1000.0
+
+
+class Churn(msgspec.Struct, frozen=True):
+    """Matured labels of some customers, and those of them who churned.
+
+    >>> Churn(8, 2).churn, Churn(0, 0).churn
+    (0.25, None)
+    """
+
+    labels: int
+    churned: int
+
+    @property
+    def churn(self) -> float | None:
+        """Share of the labels."""
+        return self.churned / self.labels if self.labels else None
+
+
+class Satisfaction(msgspec.Struct, frozen=True):
+    """Of the newest answers at the snapshots; shares of the scale, and shares of the answers."""
+
+    csat_answers: int
+    csat: float | None
+    top2: float | None
+    nps_answers: int
+    nps: float | None
+    promoters: float | None
+    detractors: float | None
+    ces_answers: int
+    ces: float | None
+
+
+class GoalRow(msgspec.Struct, frozen=True):
+    """One goal: who had reached it at a snapshot, who of them in time, who churned; and the times to value."""
+
+    goal: str
+    labels: int
+    rate: float | None
+    in_time: float | None
+    reached: Churn
+    not_reached: Churn
+    customers: int
+    """Who reached it, ever; by plan only."""
+    median_days: float | None
+    """Half of them within so many days."""
+    mean_days: float | None
+
+
+class Figures(msgspec.Struct, frozen=True):
+    """Of some customers."""
+
+    all: Churn
+    satisfaction: Satisfaction
+    csat: dict[str, Churn]
+    nps: dict[str, Churn]
+    barriers: dict[str, Churn]
+    goals: list[GoalRow]
+
+
+class Report(msgspec.Struct, frozen=True):
+    """What is known; months are those of snapshots whose labels have matured."""
+
+    months: list[tuple[int, Churn, Satisfaction]]
+    whole: Figures
+    by: dict[str, Figures]
+
+
+def build(sums: Sums, by: str | None = None) -> Report | None:
+    """The report of all partitions' sums, None where nothing was counted. `by` is one of `BY` or nothing."""
+    if not any(sums.values()):
+        return None
+    months = sorted({block.month for block, series in sums.items() if block.kind == LABELS and series})
+    groups: dict[str, Figures] = {}
+    if by == "plan":
+        for plan in sorted({block.plan for block in sums}):
+            groups[plan] = _figures(sums, lambda block, plan=plan: block.plan == plan)  # type: ignore[misc]
+    elif by == "stage":
+        for stage, name in enumerate(STAGE_NAMES):
+            figures = _figures(sums, stage=stage)
+            if figures.all.labels:
+                groups[name] = figures
+    told = []
+    for month in months:
+        series = _series(sums, lambda block, month=month: block.month == month, None)  # type: ignore[misc]
+        told.append((month, _churn(series.get("all")), _satisfaction(series)))
+    return Report(told, _figures(sums), groups)
+
+
+def times_to_value(sums: Sums) -> dict[str, tuple[int, float | None]]:
+    """By the goal's label: customers who reached it, and their median in days."""
+    found = sorted(_bins(sums, _any).items())
+    return {goal: (sum(times.bins.values()), median_days(times.bins)) for goal, times in found}
+
+
+def name_of(label: str) -> str:
+    """A goal's name, without the hash of what it means.
+
+    >>> name_of("report@66bd21a3")
+    'report'
+    """
+    return label.rpartition("@")[0]
+
+
+def as_data(report: Report) -> dict[str, Any]:
+    """For programs: every number, and the shares that follow from them."""
+    return {
+        "months": [
+            {"month": month_name(month), **_told(churn), **msgspec.to_builtins(satisfaction)}
+            for month, churn, satisfaction in report.months
+        ],
+        **_data(report.whole),
+        "by": {name: _data(figures) for name, figures in report.by.items()},
+    }
+
+
+Keep = Callable[[Block], bool]
+
+
+def _any(_: Block) -> bool:
+    return True
+
+
+def _figures(sums: Sums, keep: Keep = _any, stage: int | None = None) -> Figures:
+    series = _series(sums, keep, stage)
+    boxes = {str(box): series.get(f"csat/{box}") for box in (*range(1, BOXES + 1), NONE)}
+    groups = {group: series.get(f"nps/{group}") for group in (*NPS_GROUPS, NONE)}
+    tags = {tag: series.get(f"barrier/{tag}") for tag in (*BARRIERS, NONE)}
+    named = [(tag, _churn(tags[tag])) for tag in BARRIERS if tags[tag]]
+    named.sort(key=lambda row: (-row[1].labels, row[0]))
+    times = _bins(sums, keep) if stage is None else {}
+    goals = sorted({name.split("/")[1] for name in series if name.startswith("goal/")} | times.keys())
+    return Figures(
+        _churn(series.get("all")),
+        _satisfaction(series),
+        {box: _churn(pair) for box, pair in boxes.items()},
+        {group: _churn(pair) for group, pair in groups.items()},
+        dict([*named, (NONE, _churn(tags[NONE]))]),
+        [_goal(goal, series, times.get(goal) or _Times({}, 0)) for goal in goals],
+    )
+
+
+def _series(sums: Sums, keep: Keep, stage: int | None) -> dict[str, Pair]:
+    """The label series of the blocks that are kept, over all stages or of one."""
+    found: dict[str, Pair] = {}
+    for block, series in sums.items():
+        if block.kind != LABELS or not keep(block):
+            continue
+        for name, (count, amount) in series.items():
+            of, _, rest = name.partition("/")
+            if stage is None or int(of) == stage:
+                known = found.get(rest, (0, 0))
+                found[rest] = known[0] + count, known[1] + amount
+    return found
+
+
+class _Times(msgspec.Struct):
+    """Times to value: customers by bin, and the sum of their minutes."""
+
+    bins: dict[int, int]
+    minutes: int
+
+
+def _bins(sums: Sums, keep: Keep) -> dict[str, _Times]:
+    """Of the blocks that are kept, by goal."""
+    found: dict[str, _Times] = {}
+    for block, series in sums.items():
+        if block.kind != GOALS or not keep(block):
+            continue
+        for name, (count, minutes) in series.items():
+            goal, _, place = name.rpartition("/")
+            times = found.setdefault(goal, _Times({}, 0))
+            times.bins[int(place)] = times.bins.get(int(place), 0) + count
+            times.minutes += minutes
+    return found
+
+
+def _satisfaction(series: Mapping[str, Pair]) -> Satisfaction:
+    answers, csat = series.get("csat_sum", (0, 0))
+    top = sum(series.get(f"csat/{box}", (0, 0))[0] for box in range(BOXES - TOP_BOXES + 1, BOXES + 1))
+    detractors, passives, promoters = (series.get(f"nps/{group}", (0, 0))[0] for group in NPS_GROUPS)
+    asked = detractors + passives + promoters
+    efforts, ces = series.get("ces_sum", (0, 0))
+    return Satisfaction(
+        answers,
+        csat / answers / _PER_MILLE if answers else None,
+        top / answers if answers else None,
+        asked,
+        100 * (promoters - detractors) / asked if asked else None,
+        promoters / asked if asked else None,
+        detractors / asked if asked else None,
+        efforts,
+        ces / efforts / _PER_MILLE if efforts else None,
+    )
+
+
+def _goal(goal: str, series: Mapping[str, Pair], times: _Times) -> GoalRow:
+    not_yet, late, in_time = (series.get(f"goal/{goal}/{state}", (0, 0)) for state in (NOT_YET, LATE, IN_TIME))
+    reached = late[0] + in_time[0]
+    labels, customers = reached + not_yet[0], sum(times.bins.values())
+    return GoalRow(
+        goal,
+        labels,
+        reached / labels if labels else None,
+        in_time[0] / labels if labels else None,
+        Churn(reached, late[1] + in_time[1]),
+        Churn(*not_yet),
+        customers,
+        median_days(times.bins),
+        times.minutes / MINUTES_A_DAY / customers if customers else None,
+    )
+
+
+def _churn(pair: Pair | None) -> Churn:
+    return Churn(*pair) if pair is not None else Churn(0, 0)
+
+
+def _told(churn: Churn) -> dict[str, Any]:
+    return {"labels": churn.labels, "churned": churn.churned, "churn": churn.churn}
+
+
+def _data(figures: Figures) -> dict[str, Any]:
+    def rows(named: Mapping[str, Churn]) -> dict[str, Any]:
+        return {name: _told(churn) for name, churn in named.items()}
+
+    return {
+        "all": _told(figures.all),
+        "satisfaction": msgspec.to_builtins(figures.satisfaction),
+        "csat": rows(figures.csat),
+        "nps": rows(figures.nps),
+        "barriers": rows(figures.barriers),
+        "goals": _goals(figures.goals),
+    }
+
+
+def _goals(rows: Iterable[GoalRow]) -> list[dict[str, Any]]:
+    return [
+        {
+            **msgspec.to_builtins(row),
+            "goal": name_of(row.goal),
+            "definition": row.goal.rpartition("@")[2],
+            "reached": _told(row.reached),
+            "not_reached": _told(row.not_reached),
+        }
+        for row in rows
+    ]

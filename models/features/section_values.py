@@ -1,0 +1,107 @@
+"""The numbers that features read of the parts of a profile, all of a part at once and each part once.
+
+None depends on the time as of which a customer is looked at; NaN where nothing is known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import nan
+from typing import Any, Final
+
+from models.profile.apply_feedback import SHRINK, USUAL
+from models.profile.schema import Commerce, Identity, Journey, Payments, Subscription, Voice
+from models.profile.subscription import SubscriptionState
+
+# Places of the numbers, in the order of the functions below
+FIRST_GOAL_MS, LAST_GOAL_MS, GOAL_LAST, GOAL_MEAN, ONBOARDED_SHARE, SESSION_MINUTES, CLICKED_MS = range(7)
+FIRST_ORDER_MS, LAST_ORDER_MS, ORDER_DAYS, ORDER_VALUE, ORDER_TREND, REFUND_RATE = range(6)
+ACTIVE, PAUSED, CANCEL_SCHEDULED, SINCE_MS, MRR, RENEWAL_MS, TRIAL_END_MS, MRR_KNOWN = range(8)
+DUNNING, CARD_EXPIRES_MS = range(2)
+SOLVE_HOURS, CSAT_MEAN, CSAT_LAST, CSAT_TREND, NPS_LAST, CES_LAST, ANSWERED_MS, NO_ANSWER, SENTIMENT = range(9)
+REFERRED, SUBSCRIBED = range(2)
+
+
+def of_journey(j: Journey) -> tuple[float, ...]:
+    values = j.goal_values
+    return (
+        j.first_goal_ms,
+        j.last_goal_ms,
+        values[-1][2] / 1000 if values else nan,
+        sum([value for _, _, value in values]) / len(values) / 1000 if values else nan,
+        1.0 if j.onboarded_ms < 1e18 else len(j.steps) / j.steps_total if j.steps_total else nan,
+        j.session_s_sum / j.sessions_timed / 60 if j.sessions_timed else nan,
+        j.clicked_ms,
+    )
+
+
+def of_commerce(o: Commerce) -> tuple[float, ...]:
+    valued, revenue = o.valued, o.revenue
+    return (
+        o.first_ms,
+        o.last_ms,
+        int.from_bytes(o.days, "little").bit_count() + o.older_days if o.orders else nan,
+        revenue / valued / 100 if valued else nan,
+        float(o.recent[-1][2]) * valued / revenue if valued > 1 and revenue else nan,
+        o.refunds / o.orders if o.orders else nan,
+    )
+
+
+def of_subscription(s: Subscription) -> tuple[float, ...]:
+    state, renewal = SubscriptionState(s), s.renewal_due or s.period_end
+    return (
+        float(state.active),
+        float(state.paused),
+        float(state.cancel_scheduled),
+        state.since_ms if state.active else 0.0,
+        s.mrr[2] if s.mrr else nan,
+        renewal[2] if renewal else nan,
+        s.trial_end[2] if s.trial_end else nan,
+        _first_price(s) if s.mrr else nan,
+    )
+
+
+def _first_price(s: Subscription) -> int:
+    """The first that a change said, else the present one."""
+    for _, _, _, mrr, _ in s.log:
+        if mrr >= 0:
+            return mrr
+    assert s.mrr is not None
+    return s.mrr[2]
+
+
+def of_payments(p: Payments) -> tuple[float, ...]:
+    known = p.failed_ms or p.settled_ms  # a card's expiry is no payment
+    return float(p.failed_ms > p.settled_ms) if known else nan, p.card_expires[2] if p.card_expires else nan
+
+
+def of_voice(v: Voice) -> tuple[float, ...]:
+    csat, nps, ces = v.csat, v.nps, v.ces
+    weight, middle = SHRINK, USUAL
+    before = csat[:-1]
+    return (
+        v.solve_ms_sum / v.solved_timed / 3.6e6 if v.solved_timed else nan,
+        (v.csat_sum + weight * middle) / (v.csat_count + weight) / 1000 if v.csat_count else nan,
+        csat[-1][2] / 1000 if csat else nan,
+        csat[-1][2] / 1000 - sum([score for _, _, score in before]) / len(before) / 1000 if before else nan,
+        nps[-1][2] / 1000 if nps else nan,
+        ces[-1][2] / 1000 if ces else nan,
+        max([answers[-1][0] for answers in (csat, nps, ces) if answers], default=nan),
+        float(not (csat or nps or ces)),
+        v.sentiment[2] if v.sentiment else nan,
+    )
+
+
+def of_identity(i: Identity) -> tuple[float, ...]:
+    return float(i.referred), i.subscribed[2] if i.subscribed else nan
+
+
+READERS: Final[dict[str, tuple[int, Callable[[Any], tuple[float, ...]]]]] = {
+    "journey": (7, of_journey),
+    "commerce": (6, of_commerce),
+    "subscription": (8, of_subscription),
+    "payments": (2, of_payments),
+    "voice": (9, of_voice),
+    "identity": (2, of_identity),
+}
+"""By part: how many numbers, and what reads them."""

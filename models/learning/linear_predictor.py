@@ -1,0 +1,64 @@
+"""A linear predictor on scaled values: the form in which every member of the model can be scored and explained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.learning.scaler import standardise
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Linear:
+    """``log-odds = bias + sum(weight * z + hinge * max(z, 0))`` with ``z = clip((value - centre) * inverse, -4, 4)``.
+
+    Champion, challenger and prior all have this form, so that one vectorised product scores any of them, and what each
+    value adds to the log-odds is read off.
+
+    Attributes
+    ----------
+    centre, inverse
+        Mean and 1 / sd of each value (0: never varied, adds nothing).
+    weight, hinge
+        Weight of z, and what is added to it above the mean.
+    bias
+        Log-odds of somebody average in everything.
+    """
+
+    centre: Floats
+    inverse: Floats
+    weight: Floats
+    hinge: Floats
+    bias: float
+
+    def used(self) -> NDArray[np.bool_]:
+        """Values that can change the log-odds."""
+        return (self.inverse != 0.0) & ((self.weight != 0.0) | (self.hinge != 0.0))
+
+    def take(self, columns: NDArray[np.intp], share: float = 1.0) -> Linear:
+        """Only some of the values, with weights and bias multiplied by `share`."""
+        return Linear(
+            self.centre[columns],
+            self.inverse[columns],
+            self.weight[columns] * share,
+            self.hinge[columns] * share,
+            self.bias * share,
+        )
+
+    def terms(self, values: Floats) -> Floats:
+        """What each value adds to the log-odds: (n, k) for values (n, k), C-contiguous."""
+        z = standardise(values, self.centre, self.inverse)
+        terms = z * self.weight
+        if self.hinge.any():
+            np.maximum(z, 0.0, out=z)
+            z *= self.hinge
+            terms += z
+        return terms
+
+    def log_odds(self, values: Floats) -> Floats:
+        """Log-odds (n,) of values (n, k): a sum per row, so the same bits in any batch."""
+        return np.add.reduce(self.terms(values), axis=1) + self.bias

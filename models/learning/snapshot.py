@@ -1,0 +1,94 @@
+"""Snapshots: a model as JSON data, read back to the same bits, refused when it belongs to something else."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import orjson
+
+from models.learning.feature_space import FeatureSpace
+
+SCHEMA = 1
+"""Version of the layout. Raised when a field changes its meaning; an older one is refused."""
+
+PARTS = {"schema", "catalogue", "version", "scoring", "training"}
+
+_MAYBE_NULL = (".training.champion.day", ".training.involuntary.champion.day")
+
+LARGEST_BYTES = 1_000_000
+"""Kafka's default limit for a message is 1 MiB. 80 features, all relative and all varying, need 0.7 MB."""
+
+
+class SnapshotError(ValueError):
+    """A snapshot cannot be used here; the message says why and what to do. Raised when a model is read."""
+
+
+def pack(space: FeatureSpace, version: str, scoring: dict[str, Any], training: dict[str, Any]) -> bytes:
+    """A model as JSON. Floats are written in their shortest exact form, so they round-trip bit for bit.
+
+    Parameters
+    ----------
+    space
+        The features it was learned on.
+    version
+        The model's version.
+    scoring
+        What predicting needs: read by every worker.
+    training
+        What learning needs besides: read by the trainer only.
+    """
+    value = orjson.dumps(
+        {
+            "schema": SCHEMA,
+            "catalogue": space.catalogue,
+            "features": len(space.names),
+            "version": version,
+            "scoring": scoring,
+            "training": training,
+        }
+    )
+    if len(value) > LARGEST_BYTES:
+        raise SnapshotError(f"the snapshot has {len(value)} bytes, above {LARGEST_BYTES}: use fewer features")
+    return value
+
+
+def unpack(value: bytes, space: FeatureSpace) -> dict[str, Any]:
+    """The parts of a snapshot, after checks; nothing in it is ever run.
+
+    Raises
+    ------
+    SnapshotError
+        If it is no snapshot, of another schema, of another catalogue of features, or holds what is no number.
+    """
+    try:
+        snapshot = orjson.loads(value)
+    except orjson.JSONDecodeError as error:
+        raise SnapshotError(f"not a model snapshot: {error}") from None
+    if not isinstance(snapshot, dict) or not set(snapshot) >= PARTS:
+        raise SnapshotError(f"not a model snapshot: expected an object with {', '.join(sorted(PARTS))}")
+    if snapshot["schema"] != SCHEMA:
+        raise SnapshotError(
+            f"the snapshot has schema {snapshot['schema']!r}, this program reads {SCHEMA}: run one release everywhere"
+        )
+    if snapshot["catalogue"] != space.catalogue:
+        raise SnapshotError(
+            f"the snapshot was learned on feature catalogue {snapshot['catalogue']!r}, this program has "
+            f"{space.catalogue!r}: replay the labels to learn a model for it"
+        )
+    _check_numbers(snapshot, "")
+    return snapshot
+
+
+def _check_numbers(value: Any, path: str) -> None:
+    """Every number is finite: one null or 1e999 would silently turn every probability into NaN."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            _check_numbers(item, f"{path}.{key}")
+    elif isinstance(value, list):
+        for item in value:
+            _check_numbers(item, path)
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise SnapshotError(f"not a model snapshot: {path[1:]} holds {value}")
+    elif value is None and path not in _MAYBE_NULL:
+        raise SnapshotError(f"not a model snapshot: {path[1:]} holds null")

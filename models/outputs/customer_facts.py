@@ -1,0 +1,111 @@
+"""What a reader of an alert wants to know of the customer beside the score: who, and where in their life."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Final
+
+import msgspec
+
+from models.definition.duration import DAY_MS, rfc3339
+from models.profile.apply import BARRIERS, SubscriptionState
+from models.profile.mergeable import DAY_BINS
+from models.profile.schema import NEVER_MS
+from models.profile.snapshot import Portrait
+
+STRIP_DAYS: Final = 90
+BARRIER_DAYS: Final = 90
+
+_NO_SUBSCRIPTION: Final = SubscriptionState(None)
+_EMPTY_STRIP: Final = b"[" + b",".join([b"0"] * STRIP_DAYS) + b"]"
+_MORE: Final = b"+"
+_DIGITS: Final = b"0123456789" + _MORE * 246  # of each byte
+_encode: Final = msgspec.json.Encoder().encode
+
+
+class CustomerFacts(msgspec.Struct, gc=False, frozen=True):
+    """Who it is, without personal data: ids and names of groups as the application sent them."""
+
+    id: str
+    account: str | None
+    segment: str | None
+    plan: str | None
+    stage: str
+    tenure_days: float
+
+
+class Activity(msgspec.Struct, gc=False, frozen=True):
+    """Engaged events a day for the last 90 days, oldest first; the last one is the day `until`."""
+
+    until: str
+    counts: msgspec.Raw
+
+
+def stage(portrait: Portrait, at_ms: int) -> str:
+    """Where in the customer's life: churned, cancelling, paused, trial, onboarding, active or lapsed."""
+    part = portrait.subscription
+    state = _NO_SUBSCRIPTION if part is None else SubscriptionState(part)
+    if state.started and not state.active:
+        return "churned"
+    if state.cancel_scheduled:
+        return "cancelling"
+    if state.paused:
+        return "paused"
+    if part is not None and part.trial_end is not None and part.trial_end[2] > at_ms:
+        return "trial"
+    journey = portrait.journey
+    if journey is not None and journey.steps and journey.onboarded_ms == NEVER_MS:
+        return "onboarding"
+    return "active" if at_ms - portrait.engaged_ms <= STRIP_DAYS * DAY_MS else "lapsed"
+
+
+def customer_facts(customer: str, portrait: Portrait, at_ms: int) -> CustomerFacts:
+    """The customer as of a time."""
+    identity = portrait.identity
+    account = segment = plan = None
+    if identity is not None:
+        if identity.account is not None:
+            account = identity.account[2]
+        if identity.segment is not None:
+            segment = identity.segment[2]
+        if identity.plan is not None:
+            plan = identity.plan[2]
+    tenure = max(at_ms - portrait.first_ms, 0) / DAY_MS
+    return CustomerFacts(customer, account, segment, plan, stage(portrait, at_ms), round(tenure, 2))
+
+
+def barriers(portrait: Portrait, at_ms: int) -> list[str]:
+    """Barriers named in the last 90 days, most often named first."""
+    voice = portrait.voice
+    if voice is None or not voice.tags:
+        return []
+    floor = at_ms - BARRIER_DAYS * DAY_MS
+    named = [index for when, _, index in voice.tags if when > floor]
+    return [BARRIERS[index] for index in sorted(set(named), key=lambda index: (-named.count(index), index))]
+
+
+def activity(portrait: Portrait, at_ms: int) -> Activity:
+    """The strip that ends on the day of `at_ms`, which must not lie before the profile's newest event."""
+    today, newest = at_ms // DAY_MS, portrait.newest_ms // DAY_MS
+    row = portrait.days
+    ahead = today - newest
+    if not row or ahead >= STRIP_DAYS:
+        return Activity(_date(today), msgspec.Raw(_EMPTY_STRIP))
+    start = (newest + 1) % DAY_BINS
+    strip = (row[start:] + row[:start] + bytes(ahead))[-STRIP_DAYS:]
+    carry = portrait.carry
+    if carry:
+        high = (carry[start:] + carry[:start] + bytes(ahead))[-STRIP_DAYS:]
+        return Activity(_date(today), msgspec.Raw(_encode([low + 256 * n for low, n in zip(strip, high, strict=True)])))
+    digits = strip.translate(_DIGITS)
+    if _MORE in digits:
+        return Activity(_date(today), msgspec.Raw(_encode(list(strip))))
+    # most days have fewer than ten: their digits are put between brackets and commas that stand already
+    text = bytearray(_EMPTY_STRIP)
+    text[1::2] = digits
+    return Activity(_date(today), msgspec.Raw(text))
+
+
+@lru_cache(maxsize=1024)
+def _date(day: int) -> str:
+    return rfc3339(day * DAY_MS)[:10]

@@ -1,0 +1,588 @@
+"""The values that leave: `churn-scores`, `churn-alerts` and `churn-labels`, each readable on its own.
+
+A batch's scores are explained together (`ScoredBatch`), then told one by one. Everything is a function of the log and
+the model: no clock enters, and a row's bytes do not depend on the rest of the batch. Schemas: docs/schemas.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any, Final, NamedTuple
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from models.alerts.detractor_rule import FEATURE_OF, Detraction
+from models.alerts.policy import BANDS, STATES, AlertEvent, AlertState
+from models.definition.competing_risks import Horizons, route_of
+from models.definition.duration import DAY_MS, rfc3339
+from models.definition.goals import GoalFacts, Goals
+from models.experience.indices import Experience, experience
+from models.explanations.reasons import Explanation, Reason, evidence, explain, playbook, with_reason
+from models.explanations.sentences import natural
+from models.features.catalogue import CATALOGUE, NAMES
+from models.features.scoring_point import Point
+from models.learning.combined_scores import Risks
+from models.outputs.customer_facts import Activity, CustomerFacts, activity, barriers, customer_facts
+from models.profile.dunning import PaymentFacts, payment_facts
+from models.profile.snapshot import Portrait
+from models.value.clv import Value, worth
+from models.value.forecast_state import Outlook, Outlooks
+
+Floats = NDArray[np.float64]
+
+HISTORY: Final = 32  # scores kept for readers
+CONTRIBUTION_DIGITS: Final = 6
+CE_SOURCE: Final = "/churn-signals"
+_ENTRY: Final = struct.Struct("<II")  # seconds since the epoch, probability in millionths
+HISTORY_BYTES: Final = HISTORY * _ENTRY.size
+_EMPTY_BYTES: Final = len(b"[]")
+_encode: Final = msgspec.json.Encoder().encode
+_WITH_CAUSES: Final = b'{"risks":'
+_WITHOUT: Final = b',"risks":null,"payments":null,'  # kept by a release that knew of none
+"""What a note of an earlier release, which has no route, says of what it did not know."""
+
+
+class Lineage(NamedTuple):
+    """Where all outputs of a partition come from, and under which definition."""
+
+    definition: str
+    config: str
+    horizon_ms: int
+    topic: str | None
+    partition: int | None
+
+
+class Context(NamedTuple):
+    """What all outputs of a partition have in common."""
+
+    definition: str  # hash of what a label means
+    config: str  # hash of the whole churn.toml
+    horizon_ms: int
+    topic: str | None = None  # where the events came from; None in a backtest
+    partition: int | None = None
+    horizons: Horizons | None = None  # of both causes, where losses by payment have a label of their own
+    goals: Goals = Goals(())  # that are declared
+
+    @property
+    def lineage(self) -> Lineage:
+        """All of it that scores quote."""
+        return Lineage(*self[:5])
+
+
+# Score history -----------------------------------------------------------------------------------------------------
+
+
+def remember(history: bytes, at_ms: int, probability: float) -> bytes:
+    """The history with one more score, 8 bytes each; the oldest beyond `HISTORY` is dropped.
+
+    >>> recall(remember(remember(b"", 5_000, 0.25), 7_999, 1 / 3))
+    [(5, 250000), (7, 333333)]
+    """
+    return history[-_ENTRY.size * (HISTORY - 1) :] + _ENTRY.pack(at_ms // 1000, round(probability * 1e6))
+
+
+def recall(history: bytes) -> list[tuple[int, int]]:
+    """(seconds since the epoch, probability in millionths), oldest first."""
+    return list(_ENTRY.iter_unpack(history))
+
+
+def spelled(history: bytes) -> bytes:
+    """The history as JSON.
+
+    >>> spelled(remember(remember(b"", 5_000, 0.25), 7_999, 1 / 3)), spelled(b"")
+    (b'[[5,250000],[7,333333]]', b'[]')
+    """
+    return _encode(recall(history))
+
+
+def remember_text(text: bytes, full: bool, at_ms: int, probability: float) -> bytes:
+    """What `spelled` says after `remember`, from what it said before; `full`: of a history of `HISTORY` scores.
+
+    >>> remember_text(remember_text(b"[]", False, 5_000, 0.25), False, 7_999, 1 / 3)
+    b'[[5,250000],[7,333333]]'
+    >>> remember_text(b"[[5,250000],[7,333333]]", True, 9_000, 0.5)
+    b'[[7,333333],[9,500000]]'
+    """
+    entry = b"[%d,%d]]" % (at_ms // 1000, round(probability * 1e6))
+    if len(text) <= _EMPTY_BYTES:
+        return b"[" + entry
+    if full:
+        return b"[" + text[text.index(b"]") + 2 : -1] + b"," + entry
+    return text[:-1] + b"," + entry
+
+
+# Values ------------------------------------------------------------------------------------------------------------
+
+
+class _Lineage(msgspec.Struct, gc=False):
+    topic: str | None
+    partition: int | None
+    offset: int | None
+    features: str
+    config: str
+
+
+class AlertOfScore(msgspec.Struct, gc=False):
+    """The current alert as scores carry it."""
+
+    id: str
+    state: str
+    seq: int
+    severity: str
+    since: str
+
+
+# Structs instead of dicts: names are written from a table, not one by one.
+_ZERO: Final = 0.0
+_Features: Any = msgspec.defstruct("_Features", [(name, float) for name in NAMES], gc=False)
+_Contributions: Any = msgspec.defstruct(
+    "_Contributions", [(name, float, _ZERO) for name in NAMES], gc=False, omit_defaults=True
+)
+
+
+class Cause(msgspec.Struct, gc=False):
+    """The probability of being lost by one cause within its horizon."""
+
+    probability: float
+    horizon_days: float
+
+
+class Causes(msgspec.Struct, gc=False):
+    """Both, where losses by payment have a label of their own."""
+
+    voluntary: Cause
+    involuntary: Cause
+
+
+class _ScoreValue(msgspec.Struct, gc=False):
+    customer: CustomerFacts
+    scored_at: str
+    trigger: str
+    probability: float
+    percentile: float
+    band: str
+    previous: float | None
+    ci90: tuple[float, float] | None
+    horizon_days: float
+    definition: str
+    model: str
+    evidence: str
+    log_odds: float
+    bias: float
+    rest: float
+    reasons: list[Reason]
+    protective: list[Reason]
+    contributions: Any  # of the features that contribute
+    features: Any
+    history: msgspec.Raw
+    activity: Activity
+    alert: AlertOfScore | None
+    value: Value
+    barriers: list[str]
+    experience: Experience | None
+    goals: list[GoalFacts]
+    route: str
+    risks: Causes | None
+    payments: PaymentFacts | None
+    lineage: _Lineage
+
+
+class _ScoreOfAlert(msgspec.Struct, gc=False):
+    probability: float
+    ci90: tuple[float, float] | None
+    percentile: float
+    band: str
+    previous: float | None
+    horizon_days: float
+    definition: str
+    model: str
+    evidence: str
+    log_odds: float
+    bias: float
+    rest: float
+
+
+class _Action(msgspec.Struct, gc=False):
+    playbook: str
+    treatment: str | None
+
+
+class _Timing(msgspec.Struct, gc=False):
+    event_time: str
+    scored_at: str
+    trigger: str
+
+
+class _Note(msgspec.Struct, gc=False):
+    risks: Causes | None
+    payments: PaymentFacts | None
+    customer: CustomerFacts
+    score: _ScoreOfAlert
+    reasons: list[Reason]
+    protective: list[Reason]
+    barriers: list[str]
+    experience: Experience | None
+    value: Value
+    action: _Action
+    timing: _Timing
+    lineage: _Lineage
+
+
+class _AlertHead(msgspec.Struct, gc=False):
+    alert_id: str
+    seq: int
+    dedup_key: str
+    type: str
+    state: str
+    severity: str
+    time: str
+    opened_at: str
+    resolution: str | None
+    snoozed_until: str | None
+    rule: str | None
+    route: str
+
+
+class ToldScore(msgspec.Struct, array_like=True, gc=False):
+    """What is told of a score beside its features and its explanation."""
+
+    key: bytes
+    at_ms: int
+    trigger: str
+    offset: int
+    portrait: Portrait
+    probability: float
+    percentile: float
+    band: int
+    previous: float | None
+    history: bytes
+    alert: AlertOfScore | None
+    outlook: int  # place among those of the batch, `ScoredBatch.outlooks`
+    goals: list[GoalFacts]
+    route: str
+    causes: Causes | None
+    ci90: tuple[float, float] | None
+
+
+class Weighed(NamedTuple):
+    """n scores, and what features added to them."""
+
+    x: Floats
+    """As scored, (n, d)."""
+    m: Floats
+    """The population's level, (n, d)."""
+    contributions: Floats
+    """To the log-odds, (n, d)."""
+    bias: Floats
+    log_odds: Floats
+    trust: float
+
+    def explained(self) -> Explained:
+        """In words."""
+        values = natural(self.x)
+        listed = values.tolist()
+        return Explained(
+            explain(self.contributions, self.bias, self.log_odds, self.x, self.m, values, listed),
+            evidence(values, self.trust),
+            listed,
+            (np.round(self.contributions, CONTRIBUTION_DIGITS) + 0.0).tolist(),
+        )
+
+
+class Explained(NamedTuple):
+    """Of n scores: why, on how much evidence, features in natural units, contributions rounded."""
+
+    found: list[Explanation]
+    evidence: list[str]
+    values: list[list[float]]
+    contributions: list[list[float]]
+
+
+class ScoredBatch:
+    """Scores of a batch, explained together.
+
+    Args:
+        context: What all have in common.
+        points: The batch's scoring points.
+        x, m: Features and population level as scored, (n, d).
+        scores: What the model said (`models.learning.scorer.Scores`).
+        trust: w of the model's w = n / (n + k).
+        outlooks: What the partition lets expect of the days in the batch.
+        rows: Which points will be told; None: all.
+    """
+
+    def __init__(
+        self,
+        context: Context,
+        points: Sequence[Point],
+        x: Floats,
+        m: Floats,
+        scores: Any,
+        trust: float,
+        outlooks: Outlooks,
+        rows: Sequence[int] | None = None,
+    ) -> None:
+        self._chosen = chosen = list(range(len(points)) if rows is None else rows)
+        self.context = context
+        self._points, self._outlooks = points, outlooks
+        self._days: dict[int, int] = {}  # places of their outlooks
+        self.outlooks: list[bytes] = []
+        """What scores that were told point to (`models.value.forecast_state.Outlook.data`)."""
+        self._place = {row: i for i, row in enumerate(chosen)}
+        self._scores = scores
+        self._both = scores if isinstance(scores, Risks) else None
+        self._probability = scores.probability
+        self._x, self._m, self._trust = x[chosen], m[chosen], trust
+        self._horizon_days = context.horizon_ms / DAY_MS
+
+    @cached_property
+    def _explained(self) -> Explained:
+        return self.weighed().explained()
+
+    def weighed(self) -> Weighed:
+        """All that explaining the chosen rows needs."""
+        chosen, scores = self._chosen, self._scores
+        return Weighed(
+            self._x, self._m, scores.contributions(chosen), scores.bias(chosen), scores.log_odds[chosen], self._trust
+        )
+
+    @cached_property
+    def _ci90(self) -> list[tuple[float, float]]:
+        """90 % intervals of the chosen rows. Dear, and together less so."""
+        return [(low, high) for low, high in self._scores.ci90(list(self._place)).tolist()]
+
+    def explanation(self, row: int) -> Explanation:
+        """Why point `row` has its probability."""
+        return self._explained.found[self._place[row]]
+
+    def ci90(self, row: int) -> tuple[float, float]:
+        """90 % interval of the probability. Dear: for alerts and whoever asks."""
+        low, high = self._scores.ci90([row])[0].tolist()
+        return low, high
+
+    def told(
+        self,
+        row: int,
+        percentile: float,
+        band: int,
+        history: bytes,
+        previous: float | None = None,
+        alert: AlertState | None = None,
+        ci90: tuple[float, float] | None = None,
+    ) -> ToldScore:
+        """What the `churn-scores` value of point `row` says beside features and explanation.
+
+        Args:
+            percentile, band: Where the probability stands, see `models.learning.percentile_rank` and `AlertSettings.band`.
+            history: The newest scores told, this one included, as JSON; see `spelled`.
+            previous: Probability of the score before.
+            alert: The customer's alert after this score.
+            ci90: `self.ci90(row)` where it is wanted.
+        """
+        point, probability = self._points[row], float(self._probability[row])
+        return ToldScore(
+            point.key,
+            point.at_ms,
+            point.trigger,
+            point.offset,
+            point.portrait,
+            probability,
+            percentile,
+            band,
+            previous,
+            history,
+            alert_of_score(alert),
+            self._outlook(point.clock_ms),
+            self.context.goals.facts(point.portrait.journey, point.portrait.first_ms),
+            self._route(row),
+            self._causes(row),
+            ci90,
+        )
+
+    def note(
+        self,
+        row: int,
+        percentile: float,
+        band: int,
+        previous: float | None = None,
+        event_ms: int | None = None,
+        answer: Detraction | None = None,
+    ) -> bytes:
+        """What alerts say of point `row`: kept as `AlertState.note`, so that a reminder weeks later needs no score.
+
+        Args:
+            event_ms: The time of the event that made the point, if it is another than the point's.
+            answer: A detractor's answer that stands: a reason in any case, and the first if it made the point.
+        """
+        i, point, explained = self._place[row], self._points[row], self._explained
+        found, at, portrait = explained.found[i], point.at_ms, point.portrait
+        if answer is not None:
+            index = NAMES.index(FEATURE_OF[answer.code])
+            found = with_reason(found, answer.code, index, explained.values[i], natural(self._m[[i]])[0], answer.fresh)
+        probability = float(self._probability[row])
+        score = _ScoreOfAlert(
+            probability,
+            self._ci90[i],
+            round(percentile, 4),
+            BANDS[band],
+            previous,
+            self._horizon_days,
+            self.context.definition,
+            self._scores.model,
+            explained.evidence[i],
+            found.log_odds,
+            found.bias,
+            found.rest,
+        )
+        return _encode(
+            _Note(
+                self._causes(row),
+                payment_facts(portrait.dunning, at),
+                customer_facts(point.key[1:].decode(), portrait, at),
+                score,
+                found.raising,
+                found.protective,
+                barriers(portrait, at),
+                experience(portrait, explained.values[i], at),
+                self._worth(point, probability),
+                _Action(playbook(found), None),
+                _Timing(rfc3339(at if event_ms is None else event_ms), rfc3339(at), point.trigger),
+                _lineage(self.context.lineage, point.offset),
+            )
+        )
+
+    def _outlook(self, clock_ms: int) -> int:
+        day = clock_ms // DAY_MS
+        place = self._days.get(day)
+        if place is None:
+            data = self._outlooks.at(clock_ms).data
+            if data not in self.outlooks:
+                self.outlooks.append(data)
+            place = self._days[day] = self.outlooks.index(data)
+        return place
+
+    def _worth(self, point: Point, probability: float) -> Value:
+        outlook = self._outlooks.at(point.clock_ms)
+        return worth(point.portrait, probability, self.context.horizon_ms, point.at_ms, outlook)
+
+    def _route(self, row: int) -> str:
+        """Who takes it up; without a label of losses by payment always those who see to customers."""
+        return route_of(self._both is not None and bool(self._both.billing[row]))
+
+    def _causes(self, row: int) -> Causes | None:
+        both, horizons = self._both, self.context.horizons
+        if both is None or horizons is None:
+            return None
+        return Causes(
+            Cause(float(both.voluntary.probability[row]), horizons.voluntary_ms / DAY_MS),
+            Cause(float(both.involuntary.probability[row]), horizons.involuntary_ms / DAY_MS),
+        )
+
+
+def _lineage(context: Lineage, offset: int) -> _Lineage:
+    return _Lineage(context.topic, context.partition, offset if offset >= 0 else None, CATALOGUE, context.config)
+
+
+def score_value(context: Lineage, model: str, told: ToldScore, explained: Explained, i: int, outlook: Outlook) -> bytes:
+    """The `churn-scores` value of a score, which stands in row `i` of what was explained."""
+    found, at, portrait, values = explained.found[i], told.at_ms, told.portrait, explained.values[i]
+    return _encode(
+        _ScoreValue(
+            customer_facts(told.key[1:].decode(), portrait, at),
+            rfc3339(at),
+            told.trigger,
+            told.probability,
+            round(told.percentile, 4),
+            BANDS[told.band],
+            told.previous,
+            told.ci90,
+            context.horizon_ms / DAY_MS,
+            context.definition,
+            model,
+            explained.evidence[i],
+            found.log_odds,
+            found.bias,
+            found.rest,
+            found.raising,
+            found.protective,
+            _Contributions(*[c or _ZERO for c in explained.contributions[i]]),
+            _Features(*values),
+            msgspec.Raw(told.history),
+            activity(portrait, at),
+            told.alert,
+            worth(portrait, told.probability, context.horizon_ms, at, outlook),
+            barriers(portrait, at),
+            experience(portrait, values, at),
+            told.goals,
+            told.route,
+            told.causes,
+            payment_facts(portrait.dunning, at),
+            _lineage(context, told.offset),
+        )
+    )
+
+
+def alert_of_score(alert: AlertState | None) -> AlertOfScore | None:
+    """The current alert as scores carry it; None while nobody has been told."""
+    if alert is None or not alert.seq:
+        return None
+    return AlertOfScore(
+        alert.alert_id, STATES[alert.phase], alert.seq, BANDS[alert.band], rfc3339(alert.since_ms)
+    )  # fmt: skip
+
+
+def alert_value(event: AlertEvent, note: bytes = b"") -> bytes:
+    """The `churn-alerts` value; `note` is that of the present score, for events that do not carry one."""
+    head = _encode(
+        _AlertHead(
+            event.alert_id,
+            event.seq,
+            event.dedup_key,
+            event.type,
+            event.state,
+            event.severity,
+            rfc3339(event.at_ms),
+            rfc3339(event.opened_ms),
+            event.resolution or None,
+            rfc3339(event.until_ms) if event.until_ms else None,
+            event.rule or None,
+            event.route,
+        )
+    )
+    told = note if event.note is None else event.note
+    return head[:-1] + (b"," if told.startswith(_WITH_CAUSES) else _WITHOUT) + told[1:]
+
+
+def alert_headers(event: AlertEvent, customer: str) -> list[tuple[str, bytes]]:
+    """Headers of a CloudEvent in binary mode (Kafka protocol binding 1.0.2, 3.2); the id is that of the effect.
+
+    >>> event = AlertEvent("opened", "a1", "c/d", 1, "open", "high", 0, 0)
+    >>> dict(alert_headers(event, "c"))["ce_type"]
+    b'churn.alert.opened.v1'
+    """
+    return [
+        ("ce_specversion", b"1.0"),
+        ("ce_id", f"{event.alert_id}-{event.seq}".encode()),
+        ("ce_source", CE_SOURCE.encode()),
+        ("ce_type", f"churn.alert.{event.type}.v1".encode()),
+        ("ce_time", rfc3339(event.at_ms).encode()),
+        ("ce_subject", customer.encode()),
+        ("content-type", b"application/json"),
+    ]
+
+
+__all__ = [
+    "Context",
+    "ScoredBatch",
+    "alert_headers",
+    "alert_of_score",
+    "alert_value",
+    "recall",
+    "remember",
+    "remember_text",
+    "spelled",
+]

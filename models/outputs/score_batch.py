@@ -1,0 +1,58 @@
+"""The scores of a batch that readers are to be told, as data: whoever has it can say them, also another process."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+import numpy as np
+
+from models.features.catalogue import NAMES
+from models.outputs.records import Floats, Lineage, ScoredBatch, ToldScore, Weighed, score_value
+from models.value.forecast_state import read
+
+CHUNK_ROWS: Final = 128  # explained together; some hundred numbers of each are objects meanwhile, and fit into a cache
+
+
+class Telling(msgspec.Struct, array_like=True, gc=False):
+    """n scores in order, as many as are explained together.
+
+    Arrays are the bytes of float64, row after row: (n, d) features, levels and contributions, (n,) bias and log-odds.
+    """
+
+    context: Lineage
+    model: str
+    trust: float
+    outlooks: list[bytes]
+    scores: list[ToldScore]
+    x: bytes
+    m: bytes
+    contributions: bytes
+    bias: bytes
+    log_odds: bytes
+
+    @classmethod
+    def of(cls, batch: ScoredBatch, model: str, scores: list[ToldScore]) -> list[Telling]:
+        """Of all rows of a batch."""
+        weighed, found = batch.weighed(), []
+        for start in range(0, len(scores), CHUNK_ROWS):
+            rows = slice(start, start + CHUNK_ROWS)
+            arrays = [each[rows].tobytes() for each in weighed[:5]]
+            found.append(cls(batch.context.lineage, model, weighed.trust, batch.outlooks, scores[rows], *arrays))
+        return found
+
+    def values(self) -> list[bytes]:
+        """Their `churn-scores` values. A function of this and nothing else."""
+        x, m, contributions = (
+            _array(each).reshape(len(self.scores), len(NAMES)) for each in (self.x, self.m, self.contributions)
+        )
+        explained = Weighed(x, m, contributions, _array(self.bias), _array(self.log_odds), self.trust).explained()
+        outlooks = [read(each) for each in self.outlooks]
+        return [
+            score_value(self.context, self.model, told, explained, i, outlooks[told.outlook])
+            for i, told in enumerate(self.scores)
+        ]
+
+
+def _array(data: bytes) -> Floats:
+    return np.frombuffer(data, np.float64)

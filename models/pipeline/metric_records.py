@@ -1,0 +1,22 @@
+"""Which records of a partition's store are sums that readers add up, and how they are published."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from models.experience import aggregates as experience_sums
+from models.retention import aggregates as retention_sums
+
+PREFIXES = (retention_sums.METRIC_PREFIX, experience_sums.METRIC_PREFIX)
+"""Of the keys in `churn-metrics`."""
+
+
+def published(partition: int, changes: Mapping[bytes, bytes | None]) -> Iterator[tuple[bytes, bytes | None]]:
+    """Keys and values for `churn-metrics`, of those of the store's changes that are blocks of sums."""
+    for key, record in changes.items():
+        if retention_sums.is_sums(key):
+            value = record and retention_sums.metric_value(partition, key, record)
+            yield retention_sums.metric_key(partition, key), value
+        elif experience_sums.is_block(key):
+            value = record and experience_sums.metric_value(partition, key, record)
+            yield experience_sums.metric_key(partition, key), value

@@ -1,0 +1,136 @@
+"""What single events change in a profile, beyond being counted: one small rule per effect named in the family table.
+
+Every rule is free of order: it adds, takes a minimum or maximum, or keeps what is newest by (time, id). Properties of
+the wrong type are treated as missing. `apply` is the one way in; the rules stand with what they are about.
+"""
+
+from __future__ import annotations
+
+from bisect import insort
+from collections.abc import Callable
+from typing import Final
+
+from models.events.event import Event
+from models.events.taxonomy import MEANINGS, UNKNOWN, Meaning
+from models.profile import apply_billing as billing
+from models.profile import apply_feedback as voice
+from models.profile import apply_journey as journey
+from models.profile.apply_feedback import BARRIERS
+from models.profile.mergeable import HOUR_MS, bins_add, days_add, days_add_newest
+from models.profile.schema import GUARD_HOURS, GUARD_IDS, Path, Profile, advance
+from models.profile.subscription import SubscriptionState
+
+__all__ = ["BARRIERS", "SubscriptionState", "apply"]
+
+_ENGAGED, _AUTOMATED = 0, 1
+
+
+def apply(profile: Profile, event: Event, row: Meaning | None = None) -> bool:
+    """Applies one event; False if it is a duplicate and changed nothing. `row` is its meaning, if already looked up.
+
+    The event's own time says where it counts: one that is late lands in the bins of its day, as it would have in time.
+    """
+    at, key = event.time_ms, event.id_hash
+    if at > profile.newest_ms:
+        if key in profile.guard:
+            return False
+        if len(profile.guard) < GUARD_IDS:
+            advance(profile, at)
+            if key:
+                profile.guard[key] = at // 60_000
+        else:  # what makes room is dropped before time moves on, and counts as forgotten
+            if key:
+                _admit(profile, key, at)
+            advance(profile, at)
+    elif key and not _admit(profile, key, at):
+        return False
+    if at < profile.first_ms:
+        profile.first_ms = at
+    if row is None:
+        row = MEANINGS.get(event.name, UNKNOWN)
+    newest_hour = profile.newest_ms // HOUR_MS
+    hour = at // HOUR_MS
+    day = hour // 24
+    bins, totals = profile.bins, profile.totals
+    counter = row.counter
+    if counter >= 0:
+        bins_add(bins, counter, day, hour, newest_hour)
+        totals[counter] = totals.get(counter, 0) + 1
+    if event.automated:
+        bins_add(bins, _AUTOMATED, day, hour, newest_hour)
+        totals[_AUTOMATED] = totals.get(_AUTOMATED, 0) + 1
+    elif row.engaged:
+        bins_add(bins, _ENGAGED, day, hour, newest_hour)
+        totals[_ENGAGED] = totals.get(_ENGAGED, 0) + 1
+        if at > profile.engaged_ms:
+            profile.engaged_ms = at
+        if at < profile.first_engaged_ms:
+            profile.first_engaged_ms = at
+        if age := newest_hour // 24 - day:
+            profile.days = days_add(profile.days, age)
+        elif not profile.days[0] & 1:
+            profile.days = days_add_newest(profile.days)
+    if row.effect:
+        _EFFECTS[row.effect](profile, event)
+    return True
+
+
+def _admit(profile: Profile, key: int, at: int) -> bool:
+    """The duplicate guard: False if this id was seen within the window. Remembers the newest `GUARD_IDS` ids.
+
+    An event older than the window cannot be told from a duplicate, and counts.
+    """
+    guard = profile.guard
+    if key in guard:
+        return False
+    minute = at // 60_000
+    if minute < (profile.newest_ms // HOUR_MS - GUARD_HOURS) * 60:
+        return True
+    guard[key] = minute
+    if len(guard) > GUARD_IDS:
+        order: list[tuple[int, int]] | None = profile.__dict__.get("guard_order")
+        if order is not None:
+            insort(order, (minute, key))
+        else:  # built once a batch, and only for customers this busy
+            order = profile.__dict__["guard_order"] = sorted((when, k) for k, when in guard.items())
+        _, oldest = order.pop(0)
+        del guard[oldest]
+        if profile.path is None:
+            profile.path = Path()
+        profile.path.forgotten += 1
+    return True
+
+
+def _left_to_the_fold(profile: Profile, event: Event) -> None:
+    """Deletion and answers to alerts move the path, not the history."""
+
+
+_EFFECTS: Final[dict[str, Callable[[Profile, Event], None]]] = {
+    "feature": journey.feature,
+    "session_ended": journey.session_ended,
+    "goal": journey.goal,
+    "signed_up": journey.signed_up,
+    "trial_started": journey.trial_started,
+    "onboarding_step": journey.onboarding_step,
+    "onboarding_completed": journey.onboarding_completed,
+    "order_completed": billing.order_completed,
+    "order_refunded": billing.order_refunded,
+    "subscription": billing.subscription_changed,
+    "payment_settled": billing.payment_settled,
+    "payment_failed": billing.payment_failed,
+    "card": billing.card,
+    "renewal_due": billing.renewal_due,
+    "tagged": voice.tagged,
+    "ticket_solved": voice.ticket_solved,
+    "survey": voice.survey,
+    "survey_sent": voice.survey_sent,
+    "review": voice.review,
+    "mention": voice.mention,
+    "clicked": journey.clicked,
+    "unsubscribed": journey.unsubscribed,
+    "resubscribed": journey.resubscribed,
+    "traits": journey.traits,
+    "consent": journey.consent,
+    "deletion": _left_to_the_fold,
+    "alert": _left_to_the_fold,
+}

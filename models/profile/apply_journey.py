@@ -1,0 +1,119 @@
+"""What a customer's own steps change in the profile: features used, sessions, goals, onboarding, clicks, traits."""
+
+from __future__ import annotations
+
+from zlib import crc32
+
+from models.events.coercion import number, text, time_ms
+from models.events.event import Event
+from models.profile import sections as parts
+from models.profile.apply_billing import card
+from models.profile.mergeable import DAY_MS, keep_last, keep_newest_keys, keep_smallest, newest
+from models.profile.schema import FEATURES_TRACKED, GOALS_KEPT, STEPS_TRACKED, Profile
+
+
+def feature_key(name: str) -> int:
+    """The key under which a product feature's last use is kept."""
+    return crc32(name.encode("utf-8", "replace"))
+
+
+def feature(profile: Profile, event: Event) -> None:
+    if event.automated:
+        return
+    properties = event.properties
+    name = properties.get("feature") or properties.get("name")
+    if name.__class__ is str:
+        day, key = event.time_ms // DAY_MS, crc32(name[:128].encode("utf-8", "replace"))
+        used = profile.used
+        last = used.get(key)
+        if last is None:
+            keep_newest_keys(used, key, day, FEATURES_TRACKED)
+        elif last < day:
+            used[key] = day
+
+
+def session_ended(profile: Profile, event: Event) -> None:
+    seconds = number(event.properties.get("duration") or event.properties.get("duration_seconds"))
+    if seconds is not None and 0 <= seconds <= 86_400:
+        journey = parts.journey(profile)
+        journey.session_s_sum += round(seconds)
+        journey.sessions_timed += 1
+
+
+def goal(profile: Profile, event: Event) -> None:
+    journey = parts.journey(profile)
+    journey.first_goal_ms = min(journey.first_goal_ms, event.time_ms)
+    journey.last_goal_ms = max(journey.last_goal_ms, event.time_ms)
+    value = number(event.properties.get("score", event.properties.get("value")))
+    if value is not None and 0 <= value <= 1e9:
+        keep_last(journey.goal_values, (event.time_ms, event.id_hash, round(1000 * value)), GOALS_KEPT)
+
+
+def signed_up(profile: Profile, event: Event) -> None:
+    journey = parts.journey(profile)
+    journey.signed_up_ms = min(journey.signed_up_ms, event.time_ms)
+    traits(profile, event)
+
+
+def trial_started(profile: Profile, event: Event) -> None:
+    ends = time_ms(event.properties.get("trial_end") or event.properties.get("ends_at"))
+    if ends is not None:
+        part = parts.subscription(profile)
+        part.trial_end = newest(part.trial_end, (event.time_ms, event.id_hash, ends))
+
+
+def onboarding_step(profile: Profile, event: Event) -> None:
+    journey = parts.journey(profile)
+    step = event.properties.get("step") or event.properties.get("name")
+    if step is not None:
+        journey.steps = keep_smallest(journey.steps, feature_key(str(step)[:128]), STEPS_TRACKED)
+    total = number(event.properties.get("steps_total") or event.properties.get("total"))
+    if total is not None and 0 < total <= 1000:
+        journey.steps_total = max(journey.steps_total, int(total))
+
+
+def onboarding_completed(profile: Profile, event: Event) -> None:
+    journey = parts.journey(profile)
+    journey.onboarded_ms = min(journey.onboarded_ms, event.time_ms)
+
+
+# Messages, identity --------------------------------------------------------------------------------------------------
+
+
+def clicked(profile: Profile, event: Event) -> None:
+    journey = parts.journey(profile)
+    journey.clicked_ms = max(journey.clicked_ms, event.time_ms)
+
+
+def _set_subscribed(profile: Profile, event: Event, value: int) -> None:
+    part = parts.identity(profile)
+    part.subscribed = newest(part.subscribed, (event.time_ms, event.id_hash, value))
+
+
+def unsubscribed(profile: Profile, event: Event) -> None:
+    _set_subscribed(profile, event, 0)
+
+
+def resubscribed(profile: Profile, event: Event) -> None:
+    _set_subscribed(profile, event, 1)
+
+
+def traits(profile: Profile, event: Event) -> None:
+    properties, stamp = event.properties, (event.time_ms, event.id_hash)
+    for name in ("plan", "segment", "account", "source"):
+        value = text(properties.get(name), 64)
+        if name == "account" and event.group:
+            value = event.group[:64]
+        if value:
+            part = parts.identity(profile)
+            setattr(part, name, newest(getattr(part, name), (*stamp, value)))
+    if properties.get("referred") is True or properties.get("referrer"):
+        parts.identity(profile).referred = True
+    card(profile, event)
+
+
+def consent(profile: Profile, event: Event) -> None:
+    granted = event.properties.get("granted")
+    if granted.__class__ is bool:
+        part = parts.identity(profile)
+        part.consent = newest(part.consent, (event.time_ms, event.id_hash, int(granted)))

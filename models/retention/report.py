@@ -1,0 +1,139 @@
+"""The retention accounting as a reader wants it: figures of all customers, of each plan or source, and of cohorts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+
+from models.definition.duration import rfc3339
+from models.profile.mergeable import DAY_MS
+from models.retention.aggregates import first_day, month_of
+from models.retention.kaplan_meier import Age, median_days
+from models.retention.rates import (
+    WINDOWS,
+    AgeShare,
+    CohortRow,
+    Revenue,
+    Series,
+    Use,
+    ages,
+    cohorts,
+    of_segment,
+    segments,
+)
+from models.retention.subscription_flows import CAUSES
+
+DAYS_TOLD: Final = 90  # newest days, and windows of 30 days up to one of them
+_SHARES: Final = {
+    Use: ("retention", "churn"),
+    Revenue: (
+        "lost", "lost_mrr", "end", "end_mrr", "churn", "retention", "churn_voluntary", "churn_involuntary",
+        "mrr_churn", "gross_retention", "net_retention", "quick_ratio",
+    ),
+}  # fmt: skip
+
+
+class Figures(msgspec.Struct, frozen=True):
+    """Of some customers, oldest period first; a list for each of `WINDOWS`."""
+
+    use: dict[str, list[Use]]
+    subscriptions: dict[str, list[Revenue]]
+    survival: list[Age]
+
+    @property
+    def subscribed(self) -> bool:
+        """Whether anybody ever had a subscription."""
+        return any(row.start or row.end or row.lost for rows in self.subscriptions.values() for row in rows)
+
+
+class Report(msgspec.Struct, frozen=True):
+    """What is known on a day (since 1970), which may still be running."""
+
+    day: int
+    whole: Figures
+    ages: list[AgeShare]
+    cohorts: list[CohortRow]
+    by: dict[str, Figures]
+    too_late: int
+    """Changes of subscriptions that came after what they would have changed was settled."""
+
+
+def build(sums: Mapping[tuple[str, int, int], int], by: str | None = None) -> Report | None:
+    """The report of all partitions' sums, None where nothing was counted. `by` is "plan", "source" or nothing."""
+    everybody = Series(sums, lambda group: group[0] == "s")
+    day = everybody.newest_day
+    if day is None:
+        return None
+    first = min(index for name in ("active", "changes") for index, n in everybody.counts(name).items() if n)
+    names = segments(sums, by) if by else []
+    return Report(
+        day,
+        _figures(everybody, first, day),
+        ages(sums, day),
+        cohorts(sums, day),
+        {name: _figures(Series(sums, of_segment(by or "", name)), first, day) for name in names},
+        sum(everybody.counts("too_late").values()),
+    )
+
+
+def _figures(series: Series, first: int, day: int) -> Figures:
+    days = range(max(first, day - DAYS_TOLD + 1), day + 1)
+    spans = {"day": days, "rolling": days, "month": range(month_of(first), month_of(day) + 1)}
+    return Figures(
+        {window: [series.use(window, at) for at in spans[window]] for window in WINDOWS},
+        {window: [series.revenue(window, at) for at in spans[window]] for window in WINDOWS},
+        series.survival(day),
+    )
+
+
+def date_of(day: int) -> str:
+    """A day since 1970 as a date."""
+    return rfc3339(day * DAY_MS)[:10]
+
+
+def month_name(month: int) -> str:
+    """A month since 1970.
+
+    >>> month_name(648), date_of(19723)
+    ('2024-01', '2024-01-01')
+    """
+    return date_of(first_day(month))[:7]
+
+
+def as_data(report: Report) -> dict[str, Any]:
+    """For programs: every number, and the shares that follow from them; money in minor units."""
+    return {
+        "day": date_of(report.day),
+        "too_late": report.too_late,
+        **_data(report.whole),
+        "ages": msgspec.to_builtins(report.ages),
+        "cohorts": [
+            {**msgspec.to_builtins(row), "month": month_name(row.month)} for row in report.cohorts
+        ],
+        "by": {name: _data(figures) for name, figures in report.by.items()},
+    }  # fmt: skip
+
+
+def _data(figures: Figures) -> dict[str, Any]:
+    return {
+        "use": {window: [_row(row, window) for row in rows] for window, rows in figures.use.items()},
+        "subscriptions": {
+            window: [_row(row, window) for row in rows] for window, rows in figures.subscriptions.items()
+        },
+        "median_days": median_days(figures.survival),
+        "survival": [
+            {**msgspec.to_builtins(row), "ended": _causes(row.ended), "lost": _causes(row.lost)}
+            for row in figures.survival
+        ],
+    }  # fmt: skip
+
+
+def _causes(numbers: list[Any]) -> dict[str, Any]:
+    return dict(zip(CAUSES, numbers, strict=True))
+
+
+def _row(row: Use | Revenue, window: str) -> dict[str, Any]:
+    at = month_name(row.at) if window == "month" else date_of(row.at)
+    return {**msgspec.to_builtins(row), **{name: getattr(row, name) for name in _SHARES[type(row)]}, "at": at}

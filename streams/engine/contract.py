@@ -1,0 +1,154 @@
+"""The seam between how events move and what they mean: a `Processor` per partition turns records into effects."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+from streams.engine.batch_metrics import Tally
+from streams.engine.record_batch import EncodedBatch
+
+Headers = Sequence[tuple[str, bytes]]
+
+# A due time as it stands in front of an encoded profile; NEVER sorts after every real one.
+DUE_PREFIX_BYTES = 8
+NEVER_DUE_MS = 2**63 - 1
+# Values under keys with these first bytes start with their due time: 8 bytes, big endian.
+TIMED_KEYS = (b"a", b"c")
+
+
+class Record(Protocol):
+    """What a processor sees of a record (aiokafka's `ConsumerRecord` is one)."""
+
+    @property
+    def topic(self) -> str: ...
+    @property
+    def partition(self) -> int: ...
+    @property
+    def offset(self) -> int: ...
+    @property
+    def timestamp(self) -> int: ...
+    @property
+    def key(self) -> bytes | None: ...
+    @property
+    def value(self) -> bytes | None: ...
+    @property
+    def headers(self) -> Headers: ...
+
+
+class Output(NamedTuple):
+    """One record to write in the batch's transaction. `partition` is explicit: nothing is hashed on the way.
+
+    `timestamp_ms` is for what keeps the timestamp that it came with; all else carries the wall time of writing.
+    """
+
+    topic: str
+    partition: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers = ()
+    timestamp_ms: int | None = None
+
+
+class Deferred(Protocol):
+    """Outputs for one partition that another process can make (`streams.scoring.explain_process`)."""
+
+    @property
+    def to(self) -> tuple[str, int]:
+        """Topic and partition; `Effects.outputs` has none for it."""
+
+    @property
+    def count(self) -> int:
+        """How many."""
+
+    @property
+    def questions(self) -> list[bytes]:
+        """What it is asked."""
+
+    def batches(self, answers: Sequence[bytes]) -> list[EncodedBatch]:
+        """What comes of its answers; raises `streams.scoring.explain_protocol.ExplainerLost` if they are none."""
+
+
+@dataclass(slots=True)
+class Effects:
+    """Everything that a batch causes; it becomes visible together with the position, or not at all.
+
+    Attributes:
+        outputs: records for any topic, in the order in which they are written.
+        changes: store key -> new value, None for a tombstone. Keys must not start with a zero byte.
+        state: opaque to the engine; handed to the factory of the partition's next processor.
+        consumed: how many of the records were applied, None for all. The rest is handed over again: this is
+            how a processor bounds the due work of one transaction.
+        tally: what came of it, for metrics only.
+        deferred: outputs that are still to be said; None for none.
+    """
+
+    outputs: list[Output] = field(default_factory=list)
+    changes: dict[bytes, bytes | None] = field(default_factory=dict)
+    state: bytes = b""
+    consumed: int | None = None
+    tally: Tally = field(default_factory=Tally)
+    deferred: Deferred | None = None
+
+
+class Store(Protocol):
+    """What a processor may read: the partition's committed state."""
+
+    def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """Values in the order of the keys, None for what is not there."""
+
+    def due(self, until_ms: int, limit: int) -> list[tuple[int, bytes]]:
+        """At most `limit` pairs (due_ms, key) with due_ms <= until_ms, ordered by (due_ms, hash of key)."""
+
+    def next_due_ms(self) -> int | None:
+        """The earliest due time, None if nothing is ever due."""
+
+
+class Processor(Protocol):
+    """The product's logic for one partition: created after recovery, thrown away on failure.
+
+    An optional attribute or method-free property `newest_event_ms` (int or None) tells the engine the partition's
+    event clock, from which it finds out whether the input is live; without it record timestamps are taken. An optional
+    method `unsettled_until_ms` tells when, on the wall clock, to call it without records even in a replay; None for
+    never. One that defers outputs has a method `again`, as `process`, which defers none: it is called with the same
+    records when nobody answers.
+    """
+
+    def process(self, records: Sequence[Record], now_ms: int | None) -> Effects:
+        """Pure CPU, synchronous. `now_ms` is wall time when the input is live and read to its end, else None.
+
+        `records` may be empty: then a deadline fell due in live running. An exception stops the worker.
+        """
+
+    def next_due_ms(self) -> int | None:
+        """When to be called without records, in live running; None for never."""
+
+    def committed(self) -> None:
+        """The effects of the last `process` are durable and in the store."""
+
+
+ProcessorFactory = Callable[[int, Store, bytes | None], Processor]
+"""(partition, store, state of the last committed effects or None) -> a processor."""
+
+
+@dataclass(slots=True, eq=False)
+class Batch:
+    """Records of one partition, with the offsets it continues from and ends before.
+
+    Attributes:
+        start, next: the batch is all there is in [start, next): transaction markers and compacted records leave
+            holes in the records, never between two batches.
+        end: the partition's last stable offset when this was fetched; next >= end means read to the end.
+    """
+
+    topic: str
+    partition: int
+    start: int
+    next: int
+    end: int
+    records: Sequence[Record]
+    delivered: bool = False
+
+
+Changes = Mapping[bytes, bytes | None]

@@ -1,0 +1,185 @@
+"""Read a partition's changelog into its local store: in batches, read committed, judged by the consumer's position."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from streams.engine import position as position_record
+from streams.engine.changelog_reader import forward, new_consumer, newest
+from streams.engine.contract import Changes
+from streams.engine.position import POSITION_KEY, Position
+from streams.engine.store import PartitionStore, StoreDamaged
+from streams.errors import ChurnSignalsError
+from streams.failpoints import FAILPOINT, failpoint
+from streams.logs import get_logger
+from streams.settings import Settings
+from streams.topics import TOMBSTONE_RETENTION_MS
+
+log = get_logger(__name__)
+
+_PROGRESS_EVERY_S = 5.0
+# A store that was not written for longer is rebuilt: a removal that it has not seen may be gone from the changelog.
+# Half of the time for which removals are kept: clocks differ, and a broker counts from its own cleaning.
+STALE_AFTER_MS = TOMBSTONE_RETENTION_MS // 2
+
+Progress = Callable[[int, int, int], None]
+"""(partition, records to go, records in all)."""
+
+
+async def recover(
+    settings: Settings,
+    topic: str,
+    stores: Mapping[int, PartitionStore],
+    progress: Progress = lambda partition, to_go, total: None,
+) -> dict[int, Position | None]:
+    """Bring the stores up to the end of their changelog partitions; returns the position of each, None for a new one.
+
+    The caller has fenced the partitions: nothing is appended while this reads, and every transaction has ended.
+
+    1. A store that cannot be caught up (too old, offsets outside the log, damaged) is emptied.
+    2. The others are read from their last position record on. If what is read does not continue that record, the
+       changelog is another one than the store's: the store is emptied. So is one that turns out to be damaged.
+    3. Into emptied ones the newest value of every key is loaded, read from the changelog's end to its start; they are
+       valid only when all of it is there.
+
+    Raises:
+        ChurnSignalsError: the store cannot be written, or a position is from a later version.
+    """
+    consumer = new_consumer(settings)
+    try:
+        await consumer.start()
+        run = _Recovery(consumer, topic, stores, progress)
+        return await run.run()
+    finally:
+        await consumer.stop()
+
+
+class _Recovery:
+    def __init__(
+        self, consumer: AIOKafkaConsumer, topic: str, stores: Mapping[int, PartitionStore], progress: Progress
+    ) -> None:
+        self.consumer = consumer
+        self.tps = {number: TopicPartition(topic, number) for number in stores}
+        self.topic = topic
+        self.stores = stores
+        self.progress = progress
+        self.to_go: dict[int, int] = {}
+        self.totals: dict[int, int] = {}
+        self.said_s = time.monotonic()
+
+    async def run(self) -> dict[int, Position | None]:
+        consumer, tps = self.consumer, list(self.tps.values())
+        consumer.assign(tps)
+        consumer.pause(*tps)  # one is read after the other
+        first = await consumer.beginning_offsets(tps)
+        self.end = await consumer.end_offsets(tps)
+        resumed = {n for n, tp in self.tps.items() if _can_resume(self.stores[n], first[tp], self.end[tp], tp)}
+        rebuilt = set(self.stores) - resumed
+        broken = await self._catch_up(resumed)
+        for number in sorted(rebuilt | broken):
+            self.stores[number].clear()
+        await self._rebuild({number: first[self.tps[number]] for number in rebuilt | broken})
+        return {number: _position(store) for number, store in self.stores.items()}
+
+    async def _catch_up(self, numbers: set[int]) -> set[int]:
+        """Read on from the last position record; returns the partitions whose changelog is another one."""
+        births: dict[int, bytes | None] = {}
+        starts = {}
+        for number in numbers:
+            position, meta = _position(self.stores[number]), self.stores[number].meta
+            assert meta is not None
+            births[number] = position.birth if position is not None else None
+            starts[number] = meta.changelog_offset - 1
+        continued: set[int] = set()
+        foreign: set[int] = set()
+
+        def apply(number: int, changes: Changes, next_offset: int) -> None:
+            if number in foreign:
+                return
+            if (value := changes.get(POSITION_KEY)) is not None:
+                if position_record.decode(value).birth != births[number]:
+                    foreign.add(number)
+                    return
+                continued.add(number)
+            try:
+                self.stores[number].write(changes, next_offset)
+            except StoreDamaged as damage:
+                _say_damaged(self.stores[number], damage, self.topic, number)
+                foreign.add(number)
+
+        self._begin(starts)
+        for number, start in starts.items():
+            tp = self.tps[number]
+            async for piece in forward(self.consumer, tp, start, self.end[tp]):
+                if piece.next_offset is not None:
+                    apply(number, piece.changes, piece.next_offset)
+                self._passed(number, piece.to_go)
+        return numbers - (continued - foreign)
+
+    async def _rebuild(self, starts: Mapping[int, int]) -> None:
+        self._begin(starts)
+        for number, first in starts.items():
+            tp, store, end = self.tps[number], self.stores[number], None
+            async for piece in newest(self.consumer, tp, first, self.end[tp]):
+                store.load(piece.changes)
+                end = piece.next_offset if end is None else end  # of the newest piece, which comes first
+                self._passed(number, piece.to_go)
+            if end is None:
+                continue  # new: it stands for nothing yet
+            if _position(store) is None:
+                raise ChurnSignalsError(
+                    f"changelog {self.topic}/{number} has records and no position: another program wrote to it",
+                    topic=self.topic,
+                    partition=number,
+                )
+            store.finish_load(end)
+
+    def _begin(self, starts: Mapping[int, int]) -> None:
+        for number, start in starts.items():
+            self.to_go[number] = self.totals[number] = self.end[self.tps[number]] - start
+            self.progress(number, self.to_go[number], self.totals[number])
+
+    def _passed(self, number: int, to_go: int) -> None:
+        self.to_go[number] = to_go
+        self.progress(number, to_go, self.totals[number])
+        if FAILPOINT:
+            failpoint("mid-recovery")
+        if time.monotonic() - self.said_s > _PROGRESS_EVERY_S:
+            self.said_s = time.monotonic()
+            left = [records for records in self.to_go.values() if records]
+            log.info("recovering %d partitions: %d changelog records to go", len(left), sum(left))
+
+
+def _can_resume(store: PartitionStore, first: int, end: int, tp: TopicPartition) -> bool:
+    try:
+        meta = store.meta
+        return (
+            meta is not None
+            and first < meta.changelog_offset <= end
+            and _position(store) is not None
+            and meta.written_ms > time.time() * 1000 - STALE_AFTER_MS
+        )
+    except ChurnSignalsError:
+        raise  # a position of a later version
+    except Exception as damage:
+        _say_damaged(store, damage, tp.topic, tp.partition)
+        return False
+
+
+def _say_damaged(store: PartitionStore, damage: Exception, topic: str, partition: int) -> None:
+    """RocksDB checks what it reads; its binding raises a bare Exception when the disk has changed a byte."""
+    log.warning(
+        "the store %s is damaged and is rebuilt from the changelog: %s",
+        store.directory,
+        str(damage),
+        topic=topic,
+        partition=partition,
+    )
+
+
+def _position(store: PartitionStore) -> Position | None:
+    value = store.get(POSITION_KEY)
+    return position_record.decode(value) if value is not None else None

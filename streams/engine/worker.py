@@ -1,0 +1,146 @@
+"""A worker: one Faust app, one agent, the partitions that the group assigns it, until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import uvloop
+from aiokafka.errors import KafkaError
+
+from streams.engine.contract import Batch, ProcessorFactory
+from streams.engine.faust_app import BatchSchema, EngineApp
+from streams.engine.ownership import Names, Ownership
+from streams.errors import ChurnSignalsError
+from streams.health import Check
+from streams.kafka.model_reader import ModelReader, Snapshot
+from streams.logs import get_logger, left_behind
+from streams.scoring.explain_process import Explainer
+from streams.settings import Settings
+from streams.topics import CHANGELOG, EVENTS, name_of, verify_topics
+
+log = get_logger(__name__)
+
+# A batch gets 5 s, closing connections the rest.
+STOP_TIMEOUT_S = 9.0
+
+
+class Worker:
+    """Owns partitions of the events topic and feeds them to processors.
+
+    Args:
+        settings: of the process.
+        factory: makes the processor of a partition, after its recovery.
+        on_snapshot: told the newest model before any partition is taken over, and every newer one between batches.
+        explainer: whom processors leave outputs to; stopped with the worker.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        factory: ProcessorFactory,
+        on_snapshot: Callable[[Snapshot], None] | None = None,
+        explainer: Explainer | None = None,
+    ) -> None:
+        self.settings = settings
+        self.models = ModelReader(settings, on_snapshot) if on_snapshot is not None else None
+        self.models_read = on_snapshot is None
+        self.crashed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.app = EngineApp(settings, on_crash=self._crash)
+        events = self.app.topic(name_of(EVENTS, settings), schema=BatchSchema())
+        names = Names("worker", name_of(EVENTS, settings), name_of(CHANGELOG, settings))
+        self.ownership = self.app.ownership = Ownership(settings, names, factory, self.app.consumer)
+        self.ownership.explainer = explainer
+
+        @self.app.agent(events)
+        async def apply_events(fetches: object) -> None:
+            """Every batch goes to the owner of its partition, which applies it (`Partition.run`)."""
+            async for batches in fetches:  # type: ignore[attr-defined]
+                for batch in batches:
+                    self._deliver(batch)
+
+    def _deliver(self, batch: Batch) -> None:
+        batch.delivered = True
+        self.ownership.deliver(batch)
+
+    def _crash(self, reason: BaseException) -> None:
+        if not self.crashed.done():
+            self.crashed.set_exception(reason)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until `stop`; raises what ended it otherwise.
+
+        Raises:
+            ConfigurationError: topics differ from their declarations; nothing was started.
+            OwnershipLost: fenced again and again; a restart goes on exactly.
+        """
+        found = await verify_topics(self.settings)
+        self.ownership.partitions = found[name_of(EVENTS, self.settings)].partitions
+        ends: list[asyncio.Future[Any]] = [asyncio.ensure_future(stop.wait()), self.ownership.failed, self.crashed]
+        try:
+            if self.models is not None:
+                await self.models.read_to_end()
+                self.models_read = True
+                ends.append(asyncio.ensure_future(self.models.follow()))
+            await self.app.start()
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            ended = [future for future in ends[1:] if future.done()]
+            for future in ends:
+                future.cancel()
+            try:
+                await asyncio.wait_for(self._stop(), STOP_TIMEOUT_S)
+            except TimeoutError:
+                log.warning("closing took more than %.0f s and was given up", STOP_TIMEOUT_S)
+            except Exception as failure:
+                if not ended:
+                    raise
+                log.warning("closing failed, after what is said next: %r", failure)
+        for future in ended:
+            future.result()
+
+    def checks(self) -> list[Check]:
+        """Whether it serves: models read, everything that the group assigned taken over."""
+        models = Check("models", self.models_read, "read" if self.models_read else "the model topic is being read")
+        return [models, Check("partitions", *self.ownership.readiness())]
+
+    async def _stop(self) -> None:
+        if self.models is not None:
+            await self.models.stop()
+        await self.app.stop()
+        if self.ownership.explainer is not None:
+            await self.ownership.explainer.stop()
+
+
+def run_until_signal(main: Callable[[asyncio.Event], Awaitable[None]]) -> int:
+    """Run on uvloop until SIGINT or SIGTERM; returns the exit code, one line on standard error for an error.
+
+    What is left in the loop is not waited for: tasks of Faust that swallow their cancellation kept a worker that had
+    ended from ending. The caller ends the process (`streams.logs.exit_now`).
+    """
+
+    async def guarded() -> int:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(left_behind)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, stop.set)
+        try:
+            await main(stop)
+        except ChurnSignalsError as error:
+            log.error("%s", error)
+            return error.exit_code
+        except KafkaError as error:
+            log.error("Kafka: %r (see CHURN_KAFKA_BOOTSTRAP_SERVERS and the security settings)", error)
+            return 1
+        except Exception as error:
+            log.exception("stopped by an error of this program: %r", error)
+            return 1
+        return 0
+
+    asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())  # the consumer's thread makes its loop from it too
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    return loop.run_until_complete(guarded())

@@ -1,0 +1,94 @@
+"""Health and metrics of one process, from its start to its end: the HTTP server and what it has to say."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+
+from streams.health import Health, Pulse
+from streams.monitoring.broker_probe import BrokerWatch
+from streams.monitoring.collector import Metrics, build, of_process
+from streams.monitoring.http_server import HttpServer
+from streams.monitoring.notify_metrics import of_notifier
+from streams.monitoring.trainer_metrics import of_trainer
+from streams.monitoring.worker_metrics import of_worker
+from streams.settings import Settings
+from streams.topics import ALERTS, EVENTS, LABELS, name_of
+
+if TYPE_CHECKING:
+    from streams.engine.worker import Worker
+    from streams.notify.notifier import Notifier
+    from streams.scoring.event_processor import Shared
+    from streams.training.learner import ModelLearner
+    from streams.training.trainer import TrainerLoop
+
+
+class Monitor:
+    """Made before the parts that it looks at, so that it can say that they do not run yet."""
+
+    def __init__(self, settings: Settings, role: str, stop: asyncio.Event) -> None:
+        self.health = Health(role, stop)
+        topic = name_of({"worker": EVENTS, "notify": ALERTS}.get(role, LABELS), settings)
+        self.broker = BrokerWatch(settings, topic, self._positions)
+        main = asyncio.get_running_loop()
+        self.health.pulses.append(Pulse("main loop", lambda: main))
+        self.health.readiness.append(self.broker.checks)
+        versions, data = build(), Path(settings.data_dir)
+        self._sources = [lambda: of_process(self.health, versions, data)]
+        self._worker: Worker | None = None
+        self._trainer: TrainerLoop | None = None
+        self.registry = CollectorRegistry()
+        for collector in (ProcessCollector, PlatformCollector, GCCollector):
+            collector(registry=self.registry)
+        self.registry.register(Metrics(self._sources))
+
+    def _positions(self) -> Mapping[int, int | None]:
+        if self._trainer is not None and self._trainer.leading:
+            return {0: self._trainer.learned_offset}
+        if self._worker is None:
+            return {0: None}
+        owned = dict(self._worker.ownership.owned)
+        wanted = sorted(self._worker.ownership.wanted)
+        return {number: owned[number].position if number in owned else None for number in wanted}
+
+    def watch_worker(self, worker: Worker, shared: Shared) -> None:
+        """It is about to run."""
+        self._worker = worker
+        self.health.pulses.append(Pulse("consumer's thread", lambda: worker.app.consumer.thread_loop))
+        self.health.readiness.append(worker.checks)
+        self._sources.append(lambda: of_worker(worker, self.broker, lambda: (shared.scorer.version, shared.snapshot)))
+        self.health.started = True
+
+    def watch_trainer(self, loop: TrainerLoop, learner: ModelLearner) -> None:
+        """It is about to run."""
+        self._trainer = loop
+        self.health.readiness.append(loop.checks)
+        self._sources.append(lambda: of_trainer(loop, learner, self.broker))
+        self.health.started = True
+
+    def watch_notifier(self, notifier: Notifier) -> None:
+        """It is about to run."""
+        self.health.readiness.append(notifier.checks)
+        self._sources.append(lambda: of_notifier(notifier))
+        self.health.started = True
+
+
+@contextmanager
+def monitored(settings: Settings, role: str, stop: asyncio.Event) -> Iterator[Monitor]:
+    """Answer over HTTP as long as the `with` lasts.
+
+    Raises:
+        ConfigurationError: it cannot listen there.
+    """
+    monitor = Monitor(settings, role, stop)
+    server = HttpServer(settings, monitor.health, monitor.registry, monitor.broker.run)
+    server.start()
+    try:
+        yield monitor
+    finally:
+        server.stop()

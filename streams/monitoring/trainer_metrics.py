@@ -1,0 +1,46 @@
+"""What a trainer shows: how much was learned, and how good the answers were; one that stands by knows neither."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from streams.monitoring.broker_probe import BrokerWatch
+    from streams.monitoring.collector import Samples
+    from streams.training.learner import ModelLearner
+    from streams.training.trainer import TrainerLoop
+
+
+def of_trainer(loop: TrainerLoop, learner: ModelLearner, watch: BrokerWatch) -> Samples:
+    """Everything of a trainer."""
+    yield "leading", (), float(loop.leading)
+    if not loop.leading:
+        return
+    yield "learned_offset", (), loop.learned_offset
+    yield "labels_skipped", (), learner.skipped
+    if 0 in watch.ends:
+        yield "labels_lag_records", (), max(0, watch.ends[0][0] - loop.learned_offset)
+    if (waited_s := watch.waited_s(0, loop.learned_offset, loop.learned_ms)) is not None:
+        yield "labels_lag_seconds", (), waited_s
+    if (age_s := loop.published_age_s) is not None:
+        yield "model_published_timestamp_seconds", (), time.time() - age_s
+    yield from _quality(learner)
+
+
+def _quality(learner: ModelLearner) -> Samples:
+    quality, seen = learner.model.quality, learner.model.journal.quality
+    yield "labels_learned", (), quality.labels
+    if not quality.labels:
+        return
+    losses = (("answer", quality.answer), ("champion", quality.champion), ("challenger", quality.challenger))
+    for member, loss in (*losses, ("prior", quality.prior)):
+        yield "log_loss", (member,), loss
+    for name, value in (
+        ("auc", seen.auc),
+        ("calibration_error", seen.ece),
+        ("churn_rate", seen.rate),
+        ("mean_probability", seen.mean_probability),
+    ):
+        if value is not None:
+            yield name, (), value

@@ -1,0 +1,241 @@
+"""The trainer: one process of the group learns the labels in their order and publishes what it has learned."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+from aiokafka.errors import KafkaError
+from aiokafka.structs import OffsetAndMetadata
+
+from streams.engine.contract import Output
+from streams.engine.transactions import FencedProducer
+from streams.errors import InputLost, OwnershipLost
+from streams.failpoints import FAILPOINT, failpoint
+from streams.health import Check
+from streams.kafka import aiokafka_internals as private
+from streams.kafka.group_consumer import group_consumer
+from streams.kafka.model_reader import LABELS_OFFSET_HEADER, ModelReader, Snapshot
+from streams.logs import get_logger
+from streams.settings import Settings
+from streams.topics import LABELS, MODEL, name_of, verify_topics
+
+log = get_logger(__name__)
+
+# 24 us a label: a batch blocks the loop, and with it the next poll, for 50 ms.
+_BATCH_LABELS = 2_000
+_POLL_MS = 200
+_RETRY_S = 1.0
+# Snapshots are deleted after 90 days; one that is the newest must not be.
+_REPUBLISH_AFTER_S = 24 * 3600.0
+# As often as workers do: who watches lag for ten seconds then sees it move.
+_TELL_EVERY_S = 1.0
+
+
+class Learner(Protocol):
+    """What is learned and how; knows nothing of Kafka."""
+
+    def restore(self, snapshot: bytes | None) -> None:
+        """Start from a published snapshot, or from nothing. Forgets whatever was learned before."""
+
+    def learn(self, labels: list[bytes]) -> Sequence[Output] | None:
+        """Learn in order; how the labels are cut into lists means nothing. May return records (metrics) to publish
+        together with the next snapshot."""
+
+    def snapshot(self) -> bytes:
+        """Everything `restore` needs."""
+
+
+class TrainerLoop:
+    """Leads while the group assigns it the labels' only partition; waits as a standby otherwise.
+
+    Taking over is that of any owner: fence, read the newest snapshot, restore, seek the labels to the offset that
+    the snapshot carries. A snapshot and that offset are one record, so that a restart continues exactly there; what
+    was learned and not published is learned again.
+    """
+
+    def __init__(self, settings: Settings, learner: Learner) -> None:
+        self.settings = settings
+        self.learner = learner
+        self.learned_offset = 0
+        self.learned_ms: int | None = None  # timestamp of the last label learned here
+        self.leading = False
+        self.joined = False  # the group has said who leads
+        self._tp = TopicPartition(name_of(LABELS, settings), 0)
+        self._model_topic = name_of(MODEL, settings)
+        self._assigned = False
+        self._assignment = 0  # counts revocations: a seek holds for one assignment only
+        self._pending: list[Output] = []
+        self._published_offset = -1
+        self._published_at = 0.0
+        self._told_offset = -1
+        self._told_at = 0.0
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until `stop`; a last snapshot is published on the way out.
+
+        Raises:
+            TopicMismatch: topics differ from their declarations; nothing was started.
+            InputLost: the labels after the newest snapshot were deleted.
+        """
+        await verify_topics(self.settings)
+        consumer = group_consumer(self.settings, "trainer", self.settings.trainer_group)
+        try:
+            await consumer.start()
+            consumer.subscribe([self._tp.topic], listener=_Listener(self))
+            while not stop.is_set():
+                if not self._assigned:
+                    await self._stand_by(consumer)
+                    continue
+                try:
+                    await self._lead(consumer, stop)
+                except (OwnershipLost, KafkaError, TimeoutError) as failure:
+                    log.warning(
+                        "the trainer lets go: %s",
+                        failure,
+                        topic=self._tp.topic,
+                        partition=0,
+                        offset=self.learned_offset,
+                    )
+                    await asyncio.sleep(_RETRY_S)
+                    await self._stand_by(consumer)
+                    if self._assigned and not await self._still_ours(consumer):
+                        self._assigned = False  # a zombie must not fence its successor: wait to be assigned again
+        finally:
+            with contextlib.suppress(KafkaError):
+                await consumer.stop()
+
+    @property
+    def published_age_s(self) -> float | None:
+        """Seconds since this trainer published, or took over what was published; None while nothing is."""
+        return time.monotonic() - self._published_at if self._published_offset >= 0 else None
+
+    def checks(self) -> list[Check]:
+        """Whether it serves: it leads, or stands by."""
+        if not self.joined:
+            return [Check("labels", False, "the group has not said who leads yet")]
+        if self._assigned and not self.leading:
+            return [Check("labels", False, "taking over: fencing and reading the newest model")]
+        leads = f"leads, at label {self.learned_offset}" if self.leading else "stands by: another trainer leads"
+        return [Check("labels", True, leads)]
+
+    async def _lead(self, consumer: AIOKafkaConsumer, stop: asyncio.Event) -> None:
+        identity = f"{self.settings.kafka_group_id}/trainer/{self._tp.topic}/0"
+        producer = await FencedProducer.open(self.settings, identity)
+        clean = False
+        try:
+            assignment = self._assignment
+            await self._restore(consumer)
+            self.leading = True
+            while not stop.is_set():
+                found = await consumer.getmany(self._tp, timeout_ms=_POLL_MS, max_records=_BATCH_LABELS)
+                if assignment != self._assignment:
+                    return  # assigned again or not: nothing was sought in the new assignment
+                labels = found.get(self._tp, [])
+                self._learn(labels)
+                # Markers behind the last label are no lag: workers write labels in transactions.
+                self.learned_offset = max(self.learned_offset, private.position(consumer, self._tp) or 0)
+                if self._publish_is_due(caught_up=not labels):
+                    await self._publish(producer, consumer)
+                await self._tell_group(consumer)
+            if self.learned_offset > self._published_offset:
+                await self._publish(producer, consumer)
+            clean = True
+        finally:
+            self.leading = False
+            await (producer.close() if clean else producer.discard())
+
+    def _learn(self, labels: Sequence[Any]) -> None:
+        if not labels:
+            return
+        if labels[0].offset < self.learned_offset:
+            raise OwnershipLost(f"label {labels[0].offset} was learned already, {self.learned_offset} is next")
+        values = [record.value for record in labels if record.value is not None]
+        if values:
+            found = {(one.topic, one.partition, one.key): one for one in self._pending}
+            found |= {(one.topic, one.partition, one.key): one for one in self.learner.learn(values) or ()}
+            self._pending = list(found.values())  # of each metric the newest
+        self.learned_offset, self.learned_ms = labels[-1].offset + 1, labels[-1].timestamp
+
+    async def _restore(self, consumer: AIOKafkaConsumer) -> None:
+        found: list[Snapshot] = []
+        reader = ModelReader(self.settings, found.append)
+        try:
+            newest = await reader.read_to_end()
+        finally:
+            await reader.stop()
+        self.learner.restore(newest.value if newest is not None else None)
+        self._pending.clear()
+        first = (await consumer.beginning_offsets([self._tp]))[self._tp]
+        offset = newest.labels_offset if newest is not None else first
+        if offset < first:
+            raise InputLost(
+                f"{self._tp.topic}/0: labels {offset} to {first - 1} were deleted before they were learned;"
+                " delete the model topic to learn anew from what is left",
+                topic=self._tp.topic,
+                partition=0,
+                offset=offset,
+            )
+        consumer.seek(self._tp, offset)
+        self.learned_offset, self._told_offset = offset, -1
+        self._published_offset = offset if newest is not None else -1
+        self._published_at = time.monotonic()
+        log.info("the trainer leads from label %d", offset, topic=self._tp.topic, partition=0, offset=offset)
+
+    def _publish_is_due(self, *, caught_up: bool) -> bool:
+        waited_s = time.monotonic() - self._published_at
+        if self.learned_offset <= self._published_offset:
+            return waited_s > _REPUBLISH_AFTER_S
+        return waited_s * 1000 >= self.settings.snapshot_interval_ms or (caught_up and self._published_offset < 0)
+
+    async def _publish(self, producer: FencedProducer, consumer: AIOKafkaConsumer) -> None:
+        name, snapshot = self.settings.model_name, self.learner.snapshot()
+        headers = [(LABELS_OFFSET_HEADER, str(self.learned_offset).encode())]
+        if FAILPOINT:
+            failpoint("mid-snapshot")
+        keys = (f"{name}/{self.learned_offset}", name)
+        snapshots = [Output(self._model_topic, 0, key.encode(), snapshot, headers) for key in keys]
+        await producer.commit([*self._pending, *snapshots])
+        self._pending.clear()
+        self._published_offset, self._published_at = self.learned_offset, time.monotonic()
+        await self._tell_group(consumer, at_once=True)
+
+    async def _tell_group(self, consumer: AIOKafkaConsumer, *, at_once: bool = False) -> None:
+        """The group's offset, for those who watch lag; a restart goes by the newest snapshot."""
+        if self._told_offset == self.learned_offset:
+            return
+        if (at_once or time.monotonic() - self._told_at >= _TELL_EVERY_S) and await self._still_ours(consumer):
+            self._told_offset, self._told_at = self.learned_offset, time.monotonic()
+
+    async def _still_ours(self, consumer: AIOKafkaConsumer) -> bool:
+        try:
+            await consumer.commit({self._tp: OffsetAndMetadata(self.learned_offset, "")})
+        except (KafkaError, ValueError):
+            return False
+        return True
+
+    async def _stand_by(self, consumer: AIOKafkaConsumer) -> None:
+        """Polling is what keeps a standby in the group; it has nothing to read."""
+        if self._assigned:
+            consumer.pause(self._tp)
+        with contextlib.suppress(KafkaError):
+            await consumer.getmany(timeout_ms=_POLL_MS)
+        if self._assigned:
+            consumer.resume(self._tp)
+
+
+class _Listener(ConsumerRebalanceListener):
+    def __init__(self, loop: TrainerLoop) -> None:
+        self._loop = loop
+
+    def on_partitions_revoked(self, revoked: Any) -> None:
+        self._loop._assigned = self._loop.joined = False
+        self._loop._assignment += 1
+
+    def on_partitions_assigned(self, assigned: Any) -> None:
+        self._loop._assigned = self._loop._tp in assigned
+        self._loop.joined = True

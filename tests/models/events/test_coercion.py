@@ -1,0 +1,167 @@
+"""Scenarios of the tolerant readers: each test's docstring is the rule that it holds."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta, timezone
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from models.events.coercion import (
+    MAX_MINOR_UNITS,
+    MAX_TIME_MS,
+    MIN_TIME_MS,
+    minor_units,
+    moment_ms,
+    number,
+    text,
+    time_ms,
+)
+
+ODD: list[Any] = [None, True, False, [], {}, [1], {"a": 1}, b"1", object(), float("nan"), float("inf"), -float("inf")]
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [(3, 3.0), (-0.5, -0.5), ("12.50", 12.5), (" 7 ", 7.0), ("-1e3", -1000.0), (".5", 0.5), ("5.", 5.0), ("+4", 4.0)],
+)
+def test_numbers_and_numeric_texts_are_read(value: Any, expected: float) -> None:
+    """A number may come as a number or as its text."""
+    assert number(value) == expected
+    assert type(number(value)) is float
+
+
+@pytest.mark.parametrize(
+    "value", [*ODD, "", " ", "nan", "inf", "-Infinity", "1_000", "1,5", "0x10", "١٢", "$5", "1e999", 10**400, "1" * 65]
+)
+def test_what_is_no_finite_number_is_missing(value: Any) -> None:
+    """No guess: a thousands separator, a currency sign, another script's digits or an overflow read as missing."""
+    assert number(value) is None
+
+
+@pytest.mark.parametrize(
+    ("amount", "currency", "units"),
+    [
+        (11.77, "USD", 1177),
+        (19, "EUR", 1900),
+        ("29.90", "eur", 2990),
+        (-5.25, "GBP", -525),
+        (1500, "JPY", 1500),
+        (1500.4, "JPY", 1500),
+        ("50000", "krw", 50000),
+        (1.2345, "KWD", 1234),
+        (1.2355, "BHD", 1236),
+        (2.5, "CLF", 25000),
+        (3.5, None, 350),
+        (3.5, "", 350),
+        (3.5, 978, 350),
+        (3.5, "XYZ", 350),
+        (3.5, " jpy ", 4),
+        (0, "USD", 0),
+        (-0.0, "USD", 0),
+        (0.1 + 0.2, "USD", 30),
+    ],
+)
+def test_money_is_read_in_the_minor_units_of_its_currency(amount: Any, currency: Any, units: int) -> None:
+    """ISO 4217 says how many decimals a currency has; without a known one there are two."""
+    assert minor_units(amount, currency) == units
+
+
+@pytest.mark.parametrize(
+    ("amount", "units"),
+    [
+        (0.005, 0),
+        (0.015, 2),
+        (0.025, 2),
+        (1.005, 100),
+        (0.285, 28),
+        (0.575, 58),
+        (2.675, 268),
+        ("1.005", 100),
+        (-0.015, -2),
+    ],
+)
+def test_half_a_minor_unit_goes_to_the_even_one(amount: Any, units: int) -> None:
+    """Ties are those of the decimal text, not of the double beside it, and go to the even neighbour."""
+    assert minor_units(amount) == units
+
+
+def test_money_is_bounded() -> None:
+    """What is beyond ten trillion is no amount, and sums stay within 64 bits."""
+    assert minor_units(MAX_MINOR_UNITS // 100) == MAX_MINOR_UNITS
+    assert minor_units(-MAX_MINOR_UNITS // 100) == -MAX_MINOR_UNITS
+    assert minor_units(MAX_MINOR_UNITS // 100 + 1) is None
+    assert minor_units(MAX_MINOR_UNITS // 100 + 1, "JPY") == MAX_MINOR_UNITS // 100 + 1
+    assert minor_units(f"{MAX_MINOR_UNITS // 100}.01") is None
+    assert minor_units("1e-300") == 0
+    for value in (*ODD, 1e300, "1e300", 10**50, "free"):
+        assert minor_units(value, "USD") is None
+
+
+def test_texts_are_trimmed_and_cut() -> None:
+    """A text loses the blanks around it and what is beyond the limit; nothing left is missing."""
+    assert text("  gold plan ", 9) == "gold plan"
+    assert text("gold plan", 5) == "gold"
+    assert text("🌱" * 9, 3) == "🌱" * 3
+    assert text(" \n\t", 9) is None
+    assert text("x", 0) is None
+    assert text(" " * 10_000 + "x", 9) is None
+
+
+def test_numbers_serve_as_texts() -> None:
+    """Plans and ids are often numbers; a boolean or a list is no text."""
+    assert (text(42, 9), text(-1, 9), text(2.0, 9), text(2.5, 9)) == ("42", "-1", "2", "2.5")
+    for value in (*ODD, 10**400):
+        assert text(value, 9) is None
+
+
+def test_lone_surrogates_in_texts_are_replaced() -> None:
+    """What leaves a reader can be written in UTF-8."""
+    assert text("a\ud800b", 9) == "a?b"
+
+
+def test_times_are_read_as_epoch_milliseconds() -> None:
+    """RFC 3339, dates, numbers in seconds or milliseconds and datetimes."""
+    moment = datetime(2025, 3, 10, 12, 0, 0, 250_999, tzinfo=UTC)
+    expected = 1_741_608_000_250
+    for value in (
+        moment,
+        moment.replace(tzinfo=None),
+        moment.astimezone(timezone(timedelta(hours=-7))),
+        "2025-03-10T12:00:00.250Z",
+        " 2025-03-10T12:00:00.250Z ",
+        "2025-03-10T12:00:00,25+00",
+        expected,
+        float(expected),
+        expected / 1000,
+        str(expected),
+    ):
+        assert time_ms(value) == expected, value
+
+
+def test_unit_of_an_epoch_number_is_never_in_doubt() -> None:
+    """1990 to 2100 in seconds and in milliseconds do not overlap; other numbers are no times."""
+    for moment in (MIN_TIME_MS, MAX_TIME_MS - 1000):
+        assert time_ms(moment) == moment
+        assert time_ms(moment // 1000) == moment
+    for value in (MIN_TIME_MS - 1, MAX_TIME_MS, MIN_TIME_MS // 1000 - 1, MAX_TIME_MS // 1000, 0, -1, 1e300):
+        assert time_ms(value) is None
+
+
+@pytest.mark.parametrize("value", [*ODD, "", "soon", "2025-02-30", "1989-12-31", "2100-01-01", "2025-03-10T1:00Z"])
+def test_what_is_no_time_is_missing(value: Any) -> None:
+    """A time that does not exist or lies outside 1990 to 2100 reads as missing."""
+    assert time_ms(value) is None
+
+
+def test_moment_of_any_year_is_read_for_those_who_clamp() -> None:
+    """A stated year beyond the range is still a time: far in the future."""
+    assert moment_ms("9999-12-31T23:59:60Z") == 253_402_300_800_000
+    assert moment_ms("0001-01-01") == -62_135_596_800_000
+
+
+def test_money_agrees_with_exact_decimal_arithmetic() -> None:
+    """The quick way to minor units gives what decimal arithmetic gives, for every price to 10.000 in mills."""
+    for mills in range(10_001):
+        assert minor_units(mills / 1000) == round(Decimal(mills) / 10)

@@ -1,0 +1,282 @@
+"""The sums of satisfaction, barriers and goals: exact, a function of the log, bounded, published when a day is over."""
+
+from __future__ import annotations
+
+import doctest
+from collections import Counter
+from typing import Any
+
+import polars as pl
+import pytest
+
+from models.definition import goals
+from models.definition import predicate as where
+from models.definition.churn_definition import ChurnDefinition
+from models.definition.goals import Goals, bin_of
+from models.experience import aggregates as experience_sums
+from models.experience import context as circumstances
+from models.experience import report as experience_report
+from models.experience.aggregates import (
+    GOALS,
+    LABELS,
+    MONTHS_KEPT,
+    Addition,
+    Block,
+    ExperienceBook,
+    Sums,
+    add,
+    goal_additions,
+    is_block,
+    label_block,
+    metric_key,
+    metric_value,
+    of_label,
+    read_metric,
+)
+from models.experience.context import Circumstances
+from models.experience.report import as_data, build
+from models.profile.mergeable import DAY_MS
+from models.retention.aggregates import NAMES_MAX, OTHER
+from tests.models import experience_batch as batch
+from tests.models.histories import CHURN, START_MS, World, event, shaken, simulated
+
+HOUR_MS = 3_600_000
+DECLARED = """
+[goals.result]
+event = "Goal Completed"
+within = "5d"
+[goals.export]
+event = "Feature Used"
+where = { feature = "export" }
+"""
+DEFINITION = ChurnDefinition.parse(CHURN + DECLARED)
+RESULT, EXPORT = sorted(DEFINITION.goals, key=lambda goal: goal.name != "result")
+REACHED = [
+    (RESULT, pl.col("name") == "Goal Completed"),
+    (EXPORT, (pl.col("name") == "Feature Used") & (pl.col("feature") == "export")),
+]
+
+
+@pytest.mark.parametrize(
+    "module", [experience_sums, experience_report, goals, where, circumstances], ids=lambda m: m.__name__
+)
+def test_the_examples_in_the_docstrings_hold(module: Any) -> None:
+    assert doctest.testmod(module).failed == 0
+
+
+def whole(world: World) -> Sums:
+    return world.partition.experience.whole(world.store.records.items())
+
+
+def fed(events: list[Any], size: int = 1_000, *, restarts: bool = False) -> World:
+    world = World(DEFINITION)
+    for start in range(0, len(events), size):
+        world.feed(*events[start : start + size])
+        if restarts:
+            world.restart()
+    return world
+
+
+def plain(sums: Sums, kind: str) -> dict[tuple[str, int, str], dict[str, tuple[int, int]]]:
+    return {tuple(block): series for block, series in sums.items() if block.kind == kind and series}
+
+
+@pytest.fixture(scope="module")
+def log() -> list[Any]:
+    return simulated(customers=45, days=60, mix={"support": 1.0, "happy": 1.0, "fading": 1.0})
+
+
+@pytest.fixture(scope="module")
+def in_order(log: list[Any]) -> World:
+    """After the whole log, in large batches."""
+    return fed(log)
+
+
+@pytest.mark.parametrize("lateness_ms", [0, 30 * HOUR_MS])
+def test_every_sum_is_that_of_a_recomputation_from_all_events(
+    log: list[Any], in_order: World, lateness_ms: int
+) -> None:
+    """Rule: to the last digit, in order and reordered; a snapshot saw what had arrived."""
+    events = shaken(log, lateness_ms) if lateness_ms else log
+    world = fed(events) if lateness_ms else in_order
+    sums = whole(world)
+    found = batch.frame(events)
+    told = batch.labels(found, world.examples, REACHED)
+    expected = batch.sums_of_labels(told, [goal for goal, _ in REACHED])
+    assert plain(sums, LABELS) == expected
+    assert sum(series[name][0] for series in expected.values() for name in series if name.endswith("/all")) > 300
+    bins: Counter[tuple[str, str]] = Counter()
+    minutes: Counter[tuple[str, str]] = Counter()
+    for (plan, goal), times in batch.times_to_value(found, REACHED).items():
+        for took in times:
+            bins[plan, f"{goal}/{bin_of(took)}"] += 1
+            minutes[plan, f"{goal}/{bin_of(took)}"] += took // 60_000
+    mine = {
+        (block.plan, name): pair
+        for block, series in sums.items()
+        if block.kind == GOALS
+        for name, pair in series.items()
+        if pair != (0, 0)
+    }
+    assert mine == {key: (n, minutes[key]) for key, n in bins.items()}
+    assert len(bins) > 20
+
+
+def test_the_median_is_that_of_the_customers(log: list[Any], in_order: World) -> None:
+    """Rule: within its bin, a quarter of a doubling, of the median of all times to value."""
+    report = build(whole(in_order))
+    assert report is not None
+    found = batch.frame(log)
+    for row in report.whole.goals:
+        times = sorted(
+            t for (_, goal), own in batch.times_to_value(found, REACHED).items() if goal == row.goal for t in own
+        )
+        middle = times[(len(times) - 1) // 2]
+        assert row.customers == len(times)
+        assert row.mean_days == pytest.approx(sum(times) / len(times) / DAY_MS, abs=1 / 1440)
+        assert row.median_days is not None
+        assert abs(bin_of(round(row.median_days * DAY_MS)) - bin_of(middle)) <= 1
+
+
+def test_times_to_value_do_not_depend_on_the_order(log: list[Any], in_order: World) -> None:
+    """Rule: what late events correct is taken back; only labels depend on what had arrived by the snapshot."""
+    mine = [plain(whole(world), GOALS) for world in (in_order, fed(shaken(log, 9 * DAY_MS)))]
+    left = [{k: {n: p for n, p in v.items() if p != (0, 0)} for k, v in found.items()} for found in mine]
+    assert left[0] == left[1]
+
+
+def test_batches_and_restarts_change_nothing(log: list[Any]) -> None:
+    """Rule: the store's records are the same bytes, and a block is written at most once a day."""
+    versions: list[dict[bytes, list[bytes]]] = []
+    records = []
+    for size, restarts in ((997, False), (97, True)):
+        world, seen = World(DEFINITION), dict[bytes, list[bytes]]()
+        for start in range(0, len(log), size):
+            effects = world.feed(*log[start : start + size])
+            for key, value in effects.changes.items():
+                if is_block(key):
+                    seen.setdefault(key, []).append(value or b"")
+            if restarts:
+                world.restart()
+        versions.append(seen)
+        records.append({key: value for key, value in world.store.records.items() if key[:1] == b"e"})
+    assert records[0] == records[1]
+    for key, told in versions[1].items():
+        assert len(told) <= 70, "at most once a day"
+        assert versions[0][key][-1] == told[-1]
+
+
+def test_partitions_add_up_and_what_is_published_is_what_is_stored(log: list[Any]) -> None:
+    """Rule: readers of all partitions have what one partition would have, but for the day that is not over."""
+    parts = [fed([e for e in log if int(e.customer[1:]) % 2 == n]) for n in (0, 1)]
+    sums: Sums = {}
+    for number, world in enumerate(parts):
+        blocks = {key: value for key, value in world.store.records.items() if is_block(key)}
+        for key, record in blocks.items():
+            block, amounts = read_metric(metric_value(number, key, record))
+            assert metric_key(number, key).startswith(f"experience/{number}/{block.kind}/".encode())
+            add(sums, block, amounts)
+    together: Sums = {}
+    for world in parts:
+        for block, amounts in whole(world).items():
+            add(together, block, amounts)
+    published, known = build(sums), build(together)
+    assert published is not None
+    assert known is not None
+    assert 0 < published.whole.all.labels <= known.whole.all.labels
+    assert as_data(known)["by"] == {}
+
+
+# A day, a month, a bound ----------------------------------------------------------------------------------------------
+
+
+def store_of(book: ExperienceBook, records: dict[bytes, bytes], additions: list[Addition], clock_ms: int) -> set[bytes]:
+    changes = book.turn(additions, clock_ms)
+    for key, value in changes.items():
+        assert value is not None
+        records[key] = value
+    return {key for key in changes if is_block(key)}
+
+
+def book_on(records: dict[bytes, bytes]) -> ExperienceBook:
+    return ExperienceBook(lambda keys: [records.get(key) for key in keys])
+
+
+def test_a_day_is_published_when_it_is_over() -> None:
+    """Rule: not before; whether an addition of the next day or the clock alone says so makes no difference."""
+    records: dict[bytes, bytes] = {}
+    book = book_on(records)
+    block = label_block("pro", START_MS)
+    one = Addition(START_MS, block, "0/all", (1, 1))
+    assert store_of(book, records, [one, one], START_MS + HOUR_MS) == set()
+    assert store_of(book, records, [], START_MS + 23 * HOUR_MS) == set()
+    assert store_of(book, records, [], START_MS + DAY_MS) == {block.key}
+    assert read_metric(metric_value(1, block.key, records[block.key])) == (block, {"0/all": (2, 2)})
+    assert store_of(book, records, [], START_MS + 9 * DAY_MS) == set(), "once"
+    late = one._replace(clock_ms=START_MS + 9 * DAY_MS)
+    assert store_of(book_on(records), records, [late], START_MS + 9 * DAY_MS) == set()
+    assert book_on(records).whole(records.items()) == {block: {"0/all": (3, 3)}}
+
+
+def test_the_ring_of_months_forgets_the_oldest() -> None:
+    """Rule: two years are kept; a label of a month that has left changes nothing."""
+    records: dict[bytes, bytes] = {}
+    book = book_on(records)
+    clock = START_MS
+    for month in (600, 601, 600 + MONTHS_KEPT, 600):
+        clock += DAY_MS
+        store_of(book, records, [Addition(clock, Block(LABELS, month, ""), "0/all", (1, 0))], clock)
+    store_of(book, records, [], clock + DAY_MS)
+    found = book_on(records).whole(records.items())
+    assert {block.month for block in found} == {601, 600 + MONTHS_KEPT}
+
+
+def test_plans_are_bounded() -> None:
+    """Rule: the first that the log names are told apart, all others are one."""
+    records: dict[bytes, bytes] = {}
+    book = book_on(records)
+    additions = [Addition(START_MS, Block(LABELS, 600, f"p{n}"), "0/all", (1, 0)) for n in range(NAMES_MAX + 3)]
+    store_of(book, records, additions, START_MS)
+    found = book.whole(records.items())
+    assert len(found) == NAMES_MAX + 1
+    assert found[Block(LABELS, 600, OTHER)] == {"0/all": (3, 0)}
+
+
+def test_a_label_counts_once_in_each_kind() -> None:
+    """Rule: one answer, one group, each barrier named, or none of them."""
+    said = Circumstances("pro", 40, csat=400, nps=1000, ces=570, barriers=0b101, goals=[("g@1", 1)])
+    assert dict(of_label(said, 1)) == {
+        "1/all": (1, 1), "1/csat/2": (1, 1), "1/nps/promoter": (1, 1), "1/barrier/customer_service": (1, 1),
+        "1/barrier/missing_features": (1, 1), "1/goal/g@1/1": (1, 1), "1/csat_sum": (1, 400), "1/ces_sum": (1, 570),
+    }  # fmt: skip
+    assert dict(of_label(Circumstances("", 0), 0)) == {
+        "0/all": (1, 0), "0/csat/none": (1, 0), "0/nps/none": (1, 0), "0/barrier/none": (1, 0),
+    }  # fmt: skip
+
+
+def test_what_a_customer_contributed_is_taken_back() -> None:
+    """Rule: an earlier first time, or another plan, moves the customer; nothing is counted twice."""
+    before, after = (("", "g@1", 8, 900),), (("pro", "g@1", 4, 70),)
+    assert [(a.block.plan, a.series, a.amount) for a in goal_additions(5, before, after)] == [
+        ("", "g@1/8", (-1, -900)),
+        ("pro", "g@1/4", (1, 70)),
+    ]
+    assert goal_additions(5, before, before) == []
+
+
+def test_a_snapshot_of_an_earlier_release_counts_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rule: whose circumstances were not noted is in no figure; the label is learned all the same."""
+    monkeypatch.setattr("models.labels.training_example.circumstances", lambda point, goals: None)
+    world = fed(simulated(customers=10, days=40))
+    assert len(world.examples) > 20
+    assert plain(whole(world), LABELS) == {}
+
+
+def test_goals_do_not_touch_what_was_taken_of_a_customer() -> None:
+    """Rule: a score made before an event is told as of then, though both are in one batch."""
+    world, minute = World(DEFINITION), HOUR_MS // 60
+    names = ["Ticket Created", "Feature Used"] * 2 + ["Ticket Created"]
+    found = world.feed(*[event(name, START_MS + n * minute, feature="export") for n, name in enumerate(names)])
+    told = [p.portrait for p in found.points if p.trigger == "decisive"]
+    facts = [Goals(DEFINITION.goals).facts(portrait.journey, portrait.first_ms) for portrait in told]
+    assert [row[0].times for row in facts] == [0, 1, 2]

@@ -1,0 +1,412 @@
+"""What leaves: values that a reader understands on their own, valid by the schemas; labels exact to the last bit."""
+
+from __future__ import annotations
+
+import doctest
+import json
+import re
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+
+from models.alerts.policy import AlertScore, AlertSettings, AlertState, Handling, cause_of, due_ms, step
+from models.backtesting.backtest import Backtest
+from models.definition.churn_definition import ChurnDefinition
+from models.events.event import Event, decode
+from models.features.catalogue import CATALOGUE, FEATURES, NAMES
+from models.labels import codec as label
+from models.labels.codec import LabelError, label_value, read_label
+from models.labels.training_example import Example
+from models.learning.feature_space import FeatureSpace
+from models.learning.model import Model
+from models.outputs import customer_facts as customer
+from models.outputs import records as outputs
+from models.outputs.customer_facts import activity, barriers, stage
+from models.outputs.records import (
+    HISTORY,
+    HISTORY_BYTES,
+    Context,
+    ScoredBatch,
+    ToldScore,
+    alert_headers,
+    alert_value,
+    recall,
+    remember,
+    remember_text,
+    spelled,
+)
+from models.outputs.score_batch import Telling
+from models.pipeline.partition import Effects
+from models.profile.apply import apply
+from models.profile.mergeable import DAY_MS
+from models.profile.schema import Path, Profile
+from models.profile.snapshot import Portrait
+from tests.paths import ROOT
+
+START = 1_600_041_600_000 // DAY_MS * DAY_MS
+CHURN = ChurnDefinition.parse(
+    '[churn.definitions.left]\nevent = "Subscription Cancelled"\n[label]\nhorizon = "14d"\n'
+    '[alerts]\ndwell = "0d"\nenter = 0.0\nexit = 0.0'
+)
+CONTEXT = Context(CHURN.label_hash, CHURN.hash, CHURN.horizon_ms, "customer-events", 3)
+POLICY = AlertSettings.of(CHURN)
+
+
+def schema(name: str) -> Any:
+    return json.loads((ROOT / f"docs/schemas/{name}.schema.json").read_text())
+
+
+def validate(name: str, document: Any) -> None:
+    jsonschema = pytest.importorskip("jsonschema")
+    checker = jsonschema.Draft202012Validator(schema(name), format_checker=jsonschema.FormatChecker())
+    errors = [f"{'/'.join(map(str, e.absolute_path))}: {e.message}" for e in checker.iter_errors(document)]
+    assert errors == []
+
+
+def events() -> list[Event]:
+    """Four weeks of six customers who pay, use, complain, buy and fall silent, in order of time."""
+    found = []
+    for day in range(60):
+        for c in range(6):
+            at, name = START + day * DAY_MS + c * 3_600_000, f"customer-{c}"
+            if day == 0:
+                found.append((at, name, "identify", {"plan": "pro", "segment": "smb", "account": "acme"}))
+                found.append((at, name, "Subscription Started", {"mrr": 49.0, "currency": "EUR", "plan": "pro"}))
+            if day < 12 + 8 * c and day % (c + 1) == 0:
+                found.append((at + 1, name, "Feature Used", {"feature": f"f{day % 5}"}))
+            if day == 14 and c % 2:
+                found.append((at + 2, name, "Payment Failed", {}))
+                found.append((at + 3, name, "Ticket Created", {"tags": ["too_expensive", "too_complex"]}))
+            if day == 20 and c == 2:
+                found.append((at + 4, name, "Order Completed", {"revenue": 30.0, "currency": "EUR"}))
+            if day == 25 and c == 4:
+                found.append((at + 5, name, "Subscription Cancelled", {}))
+    return [
+        Event(c, e, at, i + 1, p, False, False) for i, (at, c, e, p) in enumerate(sorted(found, key=lambda x: x[0]))
+    ]
+
+
+class Scored:
+    """Effects of a run, each with what is told of its points."""
+
+    def __init__(self) -> None:
+        model = Model(FeatureSpace(NAMES, tuple(f.relative for f in FEATURES), CATALOGUE))
+        run = Backtest(CHURN, model, 1, lambda key, count: 0)
+        self.effects: list[Effects] = []
+        run.on_effects = self._keep
+        for _ in run.run(events()):
+            pass
+        self.examples = run.examples
+        self.batches = [ScoredBatch(CONTEXT, e.points, e.x, e.m, e.scores, 0.6, e.outlooks) for e in self.effects]
+
+    def _keep(self, number: int, effects: Effects) -> None:
+        self.effects.append(effects)
+
+    def values(self) -> list[bytes]:
+        found = []
+        for batch, e in zip(self.batches, self.effects, strict=True):
+            told = [
+                batch.told(i, 0.97, 1, spelled(remember(b"", point.at_ms, float(e.scores.probability[i]))), 0.1)
+                for i, point in enumerate(e.points)
+            ]
+            found += said(batch, told)
+        return found
+
+
+def said(batch: ScoredBatch, told: list[ToldScore]) -> list[bytes]:
+    """The `churn-scores` values of all rows of a batch."""
+    return [value for telling in Telling.of(batch, "m", told) for value in telling.values()]
+
+
+@pytest.fixture(scope="module")
+def scored() -> Scored:
+    return Scored()
+
+
+@pytest.mark.parametrize("module", [outputs, customer, label], ids=lambda m: m.__name__)
+def test_the_examples_in_the_docstrings_hold(module: Any) -> None:
+    assert doctest.testmod(module).failed == 0
+
+
+# Scores --------------------------------------------------------------------------------------------------------------
+
+
+def test_every_score_is_valid_and_readable_on_its_own(scored: Scored) -> None:
+    found = [json.loads(v) for v in scored.values()]
+    assert len(found) > 50
+    keys = schema("score")
+    for document in found:
+        assert set(document) == set(keys["properties"]) == set(keys["required"])
+    for document in found:
+        validate("score", document)
+
+
+def test_what_a_score_lists_adds_up_to_its_log_odds(scored: Scored) -> None:
+    for document in map(json.loads, scored.values()):
+        listed = [r["contribution"] for r in document["reasons"] + document["protective"]]
+        assert sum(listed) + document["rest"] + document["bias"] == pytest.approx(document["log_odds"], abs=1e-9)
+        total = sum(document["contributions"].values()) + document["bias"]
+        assert total == pytest.approx(document["log_odds"], abs=1e-4)
+        assert document["probability"] == pytest.approx(1 / (1 + np.exp(-document["log_odds"])), abs=1e-9)
+
+
+def test_a_score_has_the_same_bytes_in_any_batch(scored: Scored) -> None:
+    for batch, e in zip(scored.batches[:30], scored.effects, strict=False):
+        together = said(batch, [batch.told(i, 0.5, 0, b"") for i in range(len(e.points))])
+        for i, value in enumerate(together):
+            alone = ScoredBatch(CONTEXT, e.points, e.x, e.m, e.scores, 0.6, e.outlooks, rows=[i])
+            assert said(alone, [alone.told(i, 0.5, 0, b"")]) == [value]
+            assert alone.note(i, 0.5, 1) == batch.note(i, 0.5, 1)
+
+
+def test_a_score_tells_who_and_what_they_are_worth(scored: Scored) -> None:
+    newest = {d["customer"]["id"]: d for d in map(json.loads, scored.values())}
+    document = newest["customer-3"]
+    assert document["customer"]["account"] == "acme"
+    assert (document["customer"]["plan"], document["customer"]["segment"]) == ("pro", "smb")
+    assert (document["value"]["mrr"], document["value"]["basis"]) == (49.0, "subscription")
+    assert newest["customer-4"]["customer"]["stage"] == "churned"
+    assert len(document["activity"]["counts"]) == 90
+    assert sum(document["activity"]["counts"]) > 0
+    assert document["lineage"]["topic"] == "customer-events"
+
+
+def test_the_history_keeps_the_newest_scores() -> None:
+    history = b""
+    for i in range(HISTORY + 5):
+        history = remember(history, START + i * 1_000, i / 100)
+    assert len(history) == 8 * HISTORY
+    found = recall(history)
+    assert found[0] == (START // 1000 + 5, 50_000)
+    assert found[-1] == (START // 1000 + HISTORY + 4, 10_000 * (HISTORY + 4))
+    assert recall(b"") == []
+
+
+def test_a_history_s_text_goes_on_from_the_text_before_it() -> None:
+    """Rule: what is told of a history, score by score, is what the whole of it would be told as."""
+    history, text = b"", spelled(b"")
+    for i in range(HISTORY + 5):
+        text = remember_text(text, len(history) == HISTORY_BYTES, START + i * 1_000, i / 100)
+        history = remember(history, START + i * 1_000, i / 100)
+        assert text == spelled(history)
+
+
+# Alerts --------------------------------------------------------------------------------------------------------------
+
+
+def story(scored: Scored) -> list[tuple[Any, bytes, str]]:
+    """Every customer's alert, told with the notes that the state carries."""
+    states: dict[bytes, AlertState | None] = {}
+    told = []
+    for batch, e in zip(scored.batches, scored.effects, strict=True):
+        for i, point in enumerate(e.points):
+            name, p = point.key[1:].decode(), float(e.scores.probability[i])
+            state = states.get(point.key)
+            while (due := due_ms(state, POLICY)) <= point.at_ms:
+                state, rang, _ = step(state, None, POLICY, due, customer=name)
+                told += [(event, b"", name) for event in rang]
+            score = AlertScore(point.at_ms, p, 0.5, 0.1, cause_of(point.trigger, point.at_ms, i))
+            state, moved, _ = step(state, score, POLICY, point.at_ms, customer=name)
+            note = batch.note(i, 0.5, 1)
+            told += [(event, note, name) for event in moved]
+            if state is not None:
+                state.note = note
+            states[point.key] = state
+    name, state = max(
+        ((key[1:].decode(), state) for key, state in states.items() if state is not None),
+        key=lambda found: found[1].live * found[1].scored_ms,
+    )
+    later = state.scored_ms + 1
+    for handling in (Handling("acknowledge"), Handling("snooze", None, later + DAY_MS), Handling("dismiss")):
+        state, moved, _ = step(state, None, POLICY, later, customer=name, handling=handling)
+        told += [(event, b"", name) for event in moved]
+    return told
+
+
+def test_every_alert_is_valid_whoever_caused_it(scored: Scored) -> None:
+    told = story(scored)
+    assert {event.type for event, _, _ in told} >= {"opened", "reminded", "acknowledged", "snoozed", "resolved"}
+    keys = schema("alert")
+    for event, note, _ in told:
+        document = json.loads(alert_value(event, note))
+        assert set(document) == set(keys["properties"]) == set(keys["required"])
+        assert document["score"]["ci90"][0] <= document["score"]["probability"] <= document["score"]["ci90"][1]
+        assert document["action"]["playbook"]
+    for event, note, _ in told:
+        validate("alert", json.loads(alert_value(event, note)))
+
+
+def test_a_reminder_tells_the_newest_score_without_a_new_one(scored: Scored) -> None:
+    told = story(scored)
+    reminder = next(event for event, _, _ in told if event.type == "reminded")
+    document = json.loads(alert_value(reminder))
+    assert document["type"] == "reminded"
+    assert document["reasons"]
+    assert document["timing"]["scored_at"] <= document["time"]
+
+
+def test_the_headers_are_a_cloudevent_in_binary_mode(scored: Scored) -> None:
+    event, _, name = story(scored)[0]
+    headers = dict(alert_headers(event, name))
+    assert headers["ce_specversion"] == b"1.0"
+    assert headers["ce_id"] == f"{event.alert_id}-1".encode()
+    assert headers["ce_type"] == b"churn.alert.opened.v1"
+    assert headers["ce_subject"] == name.encode()
+    assert headers["content-type"] == b"application/json"
+    assert re.fullmatch(rb"\d{4}-\d\d-\d\dT[\d:.]+Z", headers["ce_time"])
+
+
+def test_an_alert_of_ours_is_no_event_of_theirs(scored: Scored) -> None:
+    """An output that somebody pipes back in is refused, and not taken for activity."""
+    event, note, name = story(scored)[0]
+    assert not isinstance(decode(alert_value(event, note), alert_headers(event, name), START), Event)
+
+
+# Labels --------------------------------------------------------------------------------------------------------------
+
+
+def test_a_label_reads_back_to_the_same_bits(scored: Scored) -> None:
+    assert len(scored.examples) > 5
+    for example in scored.examples:
+        again = read_label(label_value(example))
+        for name in Example.__struct_fields__:
+            if name == "circumstances":
+                assert again.circumstances is None, "not published"
+            elif name in ("features", "population"):
+                ours, theirs = np.frombuffer(getattr(example, name)), np.frombuffer(getattr(again, name))
+                np.testing.assert_array_equal(ours, theirs)
+                known = ~np.isnan(ours)
+                assert ours[known].tobytes() == theirs[known].tobytes()
+            else:
+                assert getattr(again, name) == getattr(example, name), name
+        validate("label", json.loads(label_value(example)))
+        assert set(json.loads(label_value(example))) == set(schema("label")["required"])
+
+
+def test_any_number_survives_a_label() -> None:
+    rng = np.random.default_rng(0)
+    wild = rng.integers(0, 2**63, len(NAMES)).view(np.float64)
+    wild = np.where(np.isfinite(wild), wild, np.nan)
+    wild[:4] = -0.0, 5e-324, 1.7976931348623157e308, 0.1 + 0.2
+    example = Example(
+        "ü", START, START + 1, wild.tobytes(), wild.tobytes(), 0.1 + 0.2, (0.1, 1 / 3, 1.0), 1, {"a": 1}, "m", "d", 7
+    )
+    again = read_label(label_value(example))
+    assert (again.probability, again.members, again.churned_ms, again.customer) == (
+        0.1 + 0.2,
+        (0.1, 1 / 3, 1.0),
+        7,
+        "ü",
+    )
+    known = ~np.isnan(wild)
+    assert np.frombuffer(again.features)[known].tobytes() == wild[known].tobytes()
+    assert np.isnan(np.frombuffer(again.features)[~known]).all()
+
+
+def test_a_label_of_an_earlier_catalogue_is_read_by_name(scored: Scored) -> None:
+    document = json.loads(label_value(scored.examples[0]))
+    document["features"] = {"gone": 1.0, NAMES[1]: 2.0}
+    values = np.frombuffer(read_label(json.dumps(document).encode()).features)
+    assert values[1] == 2.0
+    assert np.isnan(values).sum() == len(NAMES) - 1
+
+
+@pytest.mark.parametrize(
+    ("key", "wrong"),
+    [("label", 2), ("label", "1"), ("probability", 1.5), ("snapshot_time", "yesterday"), ("features", 3)],
+)
+def test_what_is_no_label_is_refused_with_one_error(scored: Scored, key: str, wrong: object) -> None:
+    document = json.loads(label_value(scored.examples[0])) | {key: wrong}
+    with pytest.raises(LabelError):
+        read_label(json.dumps(document).encode())
+    with pytest.raises(LabelError):
+        read_label(b"\0\1\2")
+
+
+# Events --------------------------------------------------------------------------------------------------------------
+
+
+def test_what_the_event_schema_accepts_and_refuses_is_what_decode_does() -> None:
+    jsonschema = pytest.importorskip("jsonschema")
+    checker = jsonschema.Draft202012Validator(schema("event"))
+    page = (ROOT / "docs/events.md").read_text()
+    shown = [json.loads(text) for text in re.findall(r"```json\n(.*?)```", page, re.DOTALL)]
+    plain = [document for document in shown if "specversion" not in document]
+    assert len(plain) > 3
+    for document in plain:
+        assert checker.is_valid(document)
+        assert isinstance(decode(json.dumps(document).encode(), [], START), Event)
+    good = {"type": "track", "event": "x", "userId": "u", "timestamp": START}
+    for change in (
+        {"type": "other"},
+        {"event": ""},
+        {"userId": ""},
+        {"userId": None},
+        {"type": "group"},
+        {"properties": 3},
+    ):
+        assert not checker.is_valid(good | change), change
+        assert not isinstance(decode(json.dumps(good | change).encode(), [], START), Event), change
+    for change in ({"anonymousId": 7}, {"userId": 7}, {"messageId": None}, {"context": {"active": False}}, {"more": 1}):
+        assert checker.is_valid(good | change), change
+        assert isinstance(decode(json.dumps(good | change).encode(), [], START), Event), change
+
+
+def test_the_schemas_are_schemas() -> None:
+    jsonschema = pytest.importorskip("jsonschema")
+    for name in ("event", "alert", "score", "label"):
+        jsonschema.Draft202012Validator.check_schema(schema(name))
+
+
+# The customer -----------------------------------------------------------------------------------------------------
+
+
+def portrait_of(*told: tuple[str, dict[str, Any]]) -> Portrait:
+    profile = Profile(path=Path(), matched=[0])
+    for i, (name, properties) in enumerate(told):
+        apply(profile, Event("c", name, START + i, i + 1, properties, False, False))
+    return Portrait.of(profile)
+
+
+def test_the_stage_is_where_the_customer_stands() -> None:
+    started = ("Subscription Started", {"mrr": 20.0})
+    assert stage(portrait_of(started, ("Subscription Cancelled", {})), START + 9) == "churned"
+    assert stage(portrait_of(started, ("Subscription Cancel Scheduled", {})), START + 9) == "cancelling"
+    assert stage(portrait_of(started, ("Subscription Paused", {})), START + 9) == "paused"
+    trial = portrait_of(("Trial Started", {"trial_end": START + 14 * DAY_MS}))
+    assert stage(trial, START + 9) == "trial"
+    assert stage(portrait_of(("Onboarding Step Completed", {"step": "a"})), START + 9) == "onboarding"
+    assert stage(portrait_of(("page", {})), START + 9) == "active"
+    assert stage(portrait_of(("page", {})), START + 100 * DAY_MS) == "lapsed"
+
+
+def test_barriers_are_those_named_lately_the_most_frequent_first() -> None:
+    portrait = portrait_of(
+        ("Ticket Created", {"tags": ["too_complex"]}), ("Ticket Created", {"tags": ["too_expensive", "else"]}),
+        ("Subscription Cancel Scheduled", {"feedback": "too_expensive"}),
+    )  # fmt: skip
+    assert barriers(portrait, START + 9) == ["too_expensive", "too_complex"]
+    assert barriers(portrait, START + 91 * DAY_MS) == []
+
+
+def test_the_activity_strip_ends_today_and_counts_beyond_a_byte() -> None:
+    profile = Profile(path=Path(), matched=[0])
+    for i in range(300):
+        apply(profile, Event("c", "page", START, i + 1, {}, False, False))
+    apply(profile, Event("c", "page", START - 5 * DAY_MS, 999, {}, False, False))
+    strip = activity(Portrait.of(profile), START + 2 * DAY_MS)
+    counts = msgspec.json.decode(strip.counts)
+    assert (counts[-3], counts[-8], sum(counts), len(counts)) == (300, 1, 301, 90)
+    assert strip.until == "2020-09-16"
+    assert msgspec.json.decode(activity(Portrait.of(profile), START + 400 * DAY_MS).counts) == [0] * 90
+
+
+@pytest.mark.parametrize("busiest", [1, 9, 10, 255])
+def test_a_day_of_any_number_of_events_is_told_in_its_place(busiest: int) -> None:
+    profile = Profile(path=Path(), matched=[0])
+    for i in range(busiest):
+        apply(profile, Event("c", "page", START, i + 1, {}, False, False))
+    counts = msgspec.json.decode(activity(Portrait.of(profile), START + DAY_MS).counts)
+    assert counts == [*[0] * 88, busiest, 0]

@@ -1,0 +1,124 @@
+"""The score book: which scores are told, and with which history, is a function of the log, however it is cut."""
+
+from __future__ import annotations
+
+import doctest
+
+import orjson
+import pytest
+
+from models.backtesting.backtest import MemoryStore
+from models.definition.churn_definition import ChurnDefinition
+from models.events.event import Event, decode
+from models.features.catalogue import CATALOGUE, NAMES, RELATIVE
+from models.features.scoring_point import DECISIVE
+from models.learning.feature_space import FeatureSpace
+from models.learning.model import Model
+from models.outputs.records import HISTORY
+from models.pipeline import score_history as scorebook
+from models.pipeline.partition import Entry, Partition
+from models.pipeline.score_history import ScoreBook, Told
+from models.profile.mergeable import DAY_MS
+from models.simulation import Settings, Simulation
+
+CHURN = ChurnDefinition.parse(
+    '[churn.definitions.left]\nevent = "Subscription Cancelled"\n[label]\nhorizon = "5d"\n[snapshot]\nevery = "2d"'
+)
+SCORER = Model(FeatureSpace(NAMES, RELATIVE, CATALOGUE)).scorer()
+
+
+@pytest.fixture(scope="module")
+def entries() -> list[Entry]:
+    values = [event.value for event in Simulation(Settings(customers=15, days=25, seed=3)).events()]
+    return [Entry(i, event) for i, value in enumerate(values) if isinstance(event := decode(value, (), None), Event)]
+
+
+def told(entries: list[Entry], batch: int, *, restarts: bool = False) -> tuple[list[Told], dict[bytes, bytes]]:
+    store = MemoryStore()
+    partition = Partition(CHURN, store, SCORER)
+    book = ScoreBook(partition.context, store)
+    found = []
+    for start in range(0, len(entries), batch):
+        effects = partition.process(entries[start : start + batch])
+        values, histories = book.tell(effects)
+        store.apply({**effects.changes, **histories})
+        found += values
+        if restarts:
+            partition = Partition(CHURN, store, SCORER, effects.state)
+            book = ScoreBook(partition.context, store)
+    return found, store.records
+
+
+def test_the_examples_in_the_docstrings_hold() -> None:
+    assert doctest.testmod(scorebook).failed == 0
+
+
+def test_batches_and_restarts_change_no_value_and_no_history(entries: list[Entry]) -> None:
+    whole = told(entries, 10_000)
+    assert len(whole[0]) > 200
+    assert told(entries, 17, restarts=True) == whole
+
+
+def test_a_book_that_keeps_nearly_nothing_says_the_same(entries: list[Entry], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rule: what is kept between batches is a cache of the store, bounded, and never another answer."""
+    whole = told(entries, 10_000)
+    monkeypatch.setattr(scorebook, "HISTORIES_KEPT", 2)
+    assert told(entries, 17) == whole
+
+
+def test_a_value_remembers_the_ones_before_it(entries: list[Entry]) -> None:
+    """Rule: the history ends with this score, and holds the newest 32 that were told."""
+    before: dict[bytes, list[float]] = {}
+    for customer, value in told(entries, 100)[0]:
+        assert value is not None
+        document = orjson.loads(value)
+        past = before.setdefault(customer, [])
+        assert (document["previous"] is None) == (not past)
+        past.append(document["probability"])
+        assert [ppm for _, ppm in document["history"]] == [round(p * 1e6) for p in past[-HISTORY:]]
+    assert max(map(len, before.values())) > 20
+
+
+def test_a_score_is_told_when_it_is_decisive_changes_the_band_or_is_a_day_after_the_last(entries: list[Entry]) -> None:
+    """Rule: of all other scores only `previous` of the next one tells."""
+    store = MemoryStore()
+    effects = Partition(CHURN, store, SCORER).process(entries)
+    last: dict[bytes, tuple[int, int]] = {}
+    told_rows = set(effects.told)
+    assert 0 < len(told_rows) < len(effects.points)
+    for row, (point, band) in enumerate(zip(effects.points, effects.band, strict=True)):
+        when, before = last.get(point.key, (0, 0))
+        by_time = point.trigger == DECISIVE or point.at_ms - when >= DAY_MS
+        alert = effects.alert_after.get(row)
+        if by_time or band != before:
+            assert row in told_rows
+        elif row in told_rows:
+            assert alert is not None, "only an alert is another reason"
+        last[point.key] = (point.at_ms if by_time else when), band
+
+
+def test_who_was_deleted_has_a_tombstone_and_begins_with_a_new_history(entries: list[Entry]) -> None:
+    """Rule: readers of scores are told in order, within a batch too: the last score, nothing, the first score."""
+    chosen = entries[len(entries) // 2].event.customer
+    asked = Entry(
+        entries[-1].offset + 1, Event(chosen, "User Deletion Requested", entries[-1].event.time_ms, 1, {}, False, False)
+    )
+    later = Event(chosen, "page", entries[-1].event.time_ms + DAY_MS, 2, {}, False, False)
+    log = [*entries, asked, Entry(asked.offset + 1, later)]
+    values, records = told(log[:-1], 10_000)
+    assert values[-1] == (chosen.encode(), None)
+    assert not [key for key in records if key[1:].startswith(chosen.encode())]
+    for batch in (10_000, 17):
+        values, records = told(log, batch, restarts=True)
+        mine = [value for customer, value in values if customer == chosen.encode()]
+        assert len(mine) > 3
+        assert mine[-2] is None
+        score = orjson.loads(mine[-1] or b"")
+        assert (len(score["history"]), score["previous"], score["customer"]["tenure_days"]) == (1, None, 0)
+
+
+def test_ranks_follow_probabilities(entries: list[Entry]) -> None:
+    documents = [orjson.loads(value or b"") for _, value in told(entries, 100)[0]][-100:]
+    ranked = sorted(documents, key=lambda document: document["probability"])
+    low, high = (sum(d["percentile"] for d in part) / 20 for part in (ranked[:20], ranked[-20:]))
+    assert 0 <= low < high <= 1

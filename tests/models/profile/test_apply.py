@@ -1,0 +1,301 @@
+"""What single events change in a profile, told as scenarios; and that nothing a property can be is an error."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import sys
+
+import pytest
+
+from models.events.event import Event
+from models.events.taxonomy import COUNTER_INDEX, MEANINGS
+from models.profile.apply import SubscriptionState, apply
+from models.profile.mergeable import DAY_MS, HOUR_MS
+from models.profile.schema import NEVER_MS, Profile, encode
+from tests.models.histories import KINDS, PROPERTIES, START_MS, VALUES, event, odd_history, profile_of
+
+
+def total(profile: Profile, counter: str) -> int:
+    return profile.totals.get(COUNTER_INDEX[counter], 0)
+
+
+def day(n: float) -> int:
+    return START_MS + int(n * DAY_MS)
+
+
+# Activity ---
+
+
+@pytest.mark.parametrize("name", sorted(name for name, row in MEANINGS.items() if row.engaged))
+def test_what_a_program_does_is_not_engagement(name: str) -> None:
+    """An automated event of any family moves no recency, rhythm, streak or active day; it is counted as automated."""
+    profile = profile_of([event("page", day(0)), event(name, day(5), automated=True)])
+    assert profile.engaged_ms == day(0)
+    assert profile.first_engaged_ms == day(0)
+    assert int.from_bytes(profile.days, "little") == 1 << 5
+    assert (total(profile, "engaged"), total(profile, "automated")) == (1, 1)
+    assert profile.newest_ms == day(5)
+
+
+@pytest.mark.parametrize("name", sorted(name for name, row in MEANINGS.items() if not row.engaged))
+def test_what_is_done_to_a_customer_is_not_engagement(name: str) -> None:
+    """Only what the customer did counts as a sign of life."""
+    profile = profile_of([event(name, day(5))])
+    assert (profile.engaged_ms, profile.first_engaged_ms, total(profile, "engaged")) == (0, NEVER_MS, 0)
+    assert not any(profile.days)
+
+
+def test_a_late_event_counts_on_its_own_day() -> None:
+    """As it would have in time."""
+    events = [event(at_ms=day(d)) for d in (0, 3, 9)]
+    in_time, late = profile_of(events), profile_of([events[0], events[2], events[1]])
+    assert encode(in_time) == encode(late)
+
+
+def test_a_feature_is_remembered_by_its_last_day_and_48_at_most() -> None:
+    """The ones used last are kept; programs use none."""
+    events = [event("Feature Used", day(d), feature=f"feature {d}") for d in range(60)]
+    profile = profile_of([*events, event("Feature Used", day(70), feature="by program", automated=True)])
+    assert len(profile.used) == 48
+    assert sorted(profile.used.values()) == [day(d) // DAY_MS for d in range(12, 60)]
+
+
+# Journey ---
+
+
+def test_first_and_last_goal_and_how_they_went() -> None:
+    """Order of arrival plays no part; the newest eight values are kept."""
+    goals = [event("Goal Completed", day(d), score=d / 10) for d in range(12)]
+    random.Random(1).shuffle(goals)
+    journey = profile_of(goals).journey
+    assert journey is not None
+    assert (journey.first_goal_ms, journey.last_goal_ms) == (day(0), day(11))
+    assert [value for _, _, value in journey.goal_values] == [100 * d for d in range(4, 12)]
+
+
+def test_onboarding_steps_are_a_set() -> None:
+    """The same step twice is one."""
+    profile = profile_of(
+        event("Onboarding Step Completed", day(d), step=step, steps_total=4) for d, step in enumerate("aabca")
+    )
+    assert profile.journey is not None
+    assert (len(profile.journey.steps), profile.journey.steps_total) == (3, 4)
+
+
+# Commerce ---
+
+
+def test_several_orders_of_a_day_are_one_occasion() -> None:
+    """Money and number add up, the day counts once."""
+    orders = [event("Order Completed", day(0) + h * HOUR_MS, revenue=10.5) for h in (1, 5, 20)]
+    commerce = profile_of([*orders, event("Order Completed", day(9), revenue=1)]).commerce
+    assert commerce is not None
+    assert int.from_bytes(commerce.days, "little") == 1 | 1 << 9
+    assert (commerce.orders, commerce.revenue, commerce.valued) == (4, 3250, 4)
+
+
+def test_a_refund_alone_is_no_order() -> None:
+    """It leaves no order day, no first and no last order."""
+    commerce = profile_of([event("Order Refunded", day(0), revenue=-20)]).commerce
+    assert commerce is not None
+    assert (commerce.orders, commerce.refunds, commerce.refunded) == (0, 1, 2000)
+    assert (commerce.first_ms, commerce.last_ms, any(commerce.days)) == (NEVER_MS, 0, False)
+
+
+def test_money_adds_up_to_what_can_be_written() -> None:
+    """The largest amounts there are, for years: the sum stops, the profile stays a profile."""
+    orders = [event("Order Completed", day(0) + i, id_hash=0, revenue=10**13) for i in range(20_000)]
+    refunds = [event("Order Refunded", day(0) + i, id_hash=0, revenue=10**13) for i in range(20_000)]
+    profile = profile_of(orders + refunds)
+    assert profile.commerce is not None
+    assert profile.commerce.orders == 20_000
+    assert len(encode(profile)) < 2000
+
+
+# Subscription ---
+
+
+def subscription(*changes: tuple[float, str]) -> SubscriptionState:
+    return SubscriptionState(profile_of(event(f"Subscription {what}", day(d)) for d, what in changes).subscription)
+
+
+def test_a_second_start_before_an_end_is_one_subscription() -> None:
+    """It runs since the first."""
+    state = subscription((0, "Started"), (10, "Started"))
+    assert (state.active, state.since_ms) == (True, day(0))
+
+
+@pytest.mark.parametrize(
+    "what", ["Renewed", "Upgraded", "Downgraded", "Paused", "Resumed", "Cancel Scheduled", "Cancel Withdrawn"]
+)
+def test_nothing_but_a_start_reopens_a_subscription(what: str) -> None:
+    """A change after the end is a straggler."""
+    state = subscription((0, "Started"), (10, "Cancelled"), (11, what))
+    assert (state.started, state.active, state.paused, state.cancel_scheduled) == (True, False, False, False)
+    assert state.ended_ms == day(10)
+
+
+def test_activity_does_not_reopen_a_subscription() -> None:
+    """Who still looks at pages after the end has not come back."""
+    events = [event("Subscription Started", day(0)), event("Subscription Cancelled", day(10)), event("page", day(12))]
+    assert not SubscriptionState(profile_of(events).subscription).active
+
+
+def test_a_start_after_an_end_is_a_new_subscription() -> None:
+    """It counts from there."""
+    state = subscription((0, "Started"), (10, "Cancelled"), (40, "Started"))
+    assert (state.active, state.since_ms) == (True, day(40))
+
+
+def test_a_start_is_read_in_the_order_of_time_whatever_the_order_of_arrival() -> None:
+    """A start that arrives after the end it came before opens nothing."""
+    changes = [event("Subscription Started", day(0)), event("Subscription Cancelled", day(10))]
+    for order in itertools.permutations(changes):
+        assert not SubscriptionState(profile_of(order).subscription).active
+
+
+def test_a_scheduled_end_can_be_withdrawn_and_a_pause_ends() -> None:
+    """The newest word counts."""
+    assert subscription((0, "Started"), (1, "Cancel Scheduled")).cancel_scheduled
+    assert not subscription((0, "Started"), (1, "Cancel Scheduled"), (2, "Cancel Withdrawn")).cancel_scheduled
+    assert subscription((0, "Started"), (1, "Paused")).paused
+    assert not subscription((0, "Started"), (1, "Paused"), (2, "Resumed")).paused
+    assert not subscription((0, "Started"), (1, "Cancel Scheduled"), (2, "Paused"), (3, "Cancelled")).cancel_scheduled
+
+
+def test_years_of_renewals_do_not_push_the_changes_out() -> None:
+    """A renewal moves price and period only."""
+    renewals = [event("Subscription Renewed", day(30 * n), mrr=20 + n) for n in range(1, 40)]
+    profile = profile_of([event("Subscription Started", day(0), mrr=20), *renewals])
+    assert profile.subscription is not None
+    assert len(profile.subscription.log) == 1
+    assert profile.subscription.mrr is not None
+    assert profile.subscription.mrr[2] == 5900
+    assert SubscriptionState(profile.subscription).since_ms == day(0)
+
+
+def test_a_negative_price_is_no_price() -> None:
+    """A credit is not what a subscription costs."""
+    profile = profile_of([event("Subscription Started", mrr=-1)])
+    assert profile.subscription is not None
+    assert profile.subscription.mrr is None
+
+
+# Payments, support, voice ---
+
+
+def test_a_payment_that_settles_later_ends_the_dunning() -> None:
+    """By event time."""
+    failed, recovered = event("Payment Failed", day(0)), event("Payment Recovered", day(2))
+    for order in itertools.permutations([failed, recovered]):
+        payments = profile_of(order).payments
+        assert payments is not None
+        assert (payments.failed_ms, payments.settled_ms) == (day(0), day(2))
+
+
+@pytest.mark.parametrize(
+    ("kind", "score", "scale_max", "per_mille"),
+    [
+        ("csat", 4, None, 800),
+        ("csat", 90, 100, 900),
+        ("nps", 10, None, 1000),
+        ("ces", 7, 7, 1000),
+        ("csat", "3", 5, 600),
+    ],
+)
+def test_a_survey_answer_is_a_share_of_its_scale(kind: str, score: object, scale_max: object, per_mille: int) -> None:
+    """The usual scale where the event does not say its own."""
+    profile = profile_of([event("Survey Response Submitted", kind=kind, score=score, scale_max=scale_max)])
+    assert [answer for _, _, answer in getattr(profile.voice, kind)] == [per_mille]
+
+
+@pytest.mark.parametrize("score", [-1, 6, None, "good", True])
+def test_an_answer_off_its_scale_is_none(score: object) -> None:
+    """Neither best nor worst."""
+    profile = profile_of([event("Survey Response Submitted", kind="csat", score=score)])
+    assert profile.voice is not None
+    assert (profile.voice.csat, profile.voice.csat_count) == ([], 0)
+
+
+@pytest.mark.parametrize(
+    ("properties", "per_mille", "negative"),
+    [
+        ({"rating": 1}, -600, 1),
+        ({"rating": 5}, 1000, 0),
+        ({"rating": 10, "scale_max": 10}, 1000, 0),
+        ({"sentiment": -0.5}, -500, 1),
+        ({"sentiment": "negative"}, -1000, 1),
+        ({"sentiment": "neutral"}, 0, 0),
+        ({"sentiment": -7}, -1000, 1),
+    ],
+)
+def test_sentiment_of_a_review(properties: dict[str, object], per_mille: int, negative: int) -> None:
+    """Said outright, or read from the rating; below -0.1 is negative."""
+    profile = profile_of([event("Review Posted", **properties)])
+    assert profile.voice is not None
+    assert profile.voice.sentiment is not None
+    assert profile.voice.sentiment[2] == per_mille
+    assert total(profile, "negative_review") == negative
+
+
+def test_only_known_barriers_are_kept() -> None:
+    """Stripe's vocabulary; free text is not stored."""
+    profile = profile_of([event("Ticket Created", tags=["too_expensive", "my boss", 3, None, [], "unused"])])
+    assert profile.voice is not None
+    assert sorted(tag for _, _, tag in profile.voice.tags) == [6, 7]
+
+
+def test_the_newest_trait_counts_whatever_arrives_last() -> None:
+    """Last value by time and id."""
+    events = [event("identify", day(d), plan=plan) for d, plan in ((3, "pro"), (1, "free"), (2, "team"))]
+    for order in itertools.permutations(events):
+        identity = profile_of(order).identity
+        assert identity is not None
+        assert identity.plan is not None
+        assert identity.plan[2] == "pro"
+
+
+def test_an_unsubscribe_holds_until_a_later_subscribe() -> None:
+    """By event time."""
+    events = [event("Email Unsubscribed", day(1)), event("Email Subscribed", day(2)), event("Email Opened", day(3))]
+    for order in itertools.permutations(events):
+        identity = profile_of(order).identity
+        assert identity is not None
+        assert identity.subscribed is not None
+        assert identity.subscribed[2] == 1
+
+
+# Nothing is an error ---
+
+
+@pytest.mark.parametrize("name", sorted(name for name, row in MEANINGS.items() if row.effect))
+def test_properties_of_any_type_are_no_error(name: str) -> None:
+    """Each property that any rule reads, with every value that JSON allows, alone and in pairs of the odd ones."""
+    profile = Profile()
+    for prop, value in itertools.product(PROPERTIES, VALUES):
+        apply(profile, event(name, id_hash=0, **{prop: value}))
+    for kind, score, scale in itertools.product(KINDS, (0, 3, 1e308, "2"), (None, 5, 1e308, 5e-324, -1)):
+        apply(profile, event(name, id_hash=0, kind=kind, score=score, scale_max=scale, rating=score))
+    assert encode(profile)
+
+
+def test_a_profile_stays_bounded() -> None:
+    """After 10,000 events of every kind, with every list, set and guard full: below 18 KiB."""
+    profile = profile_of(odd_history(9, 10_000, span_ms=DAY_MS * 2) + odd_history(8, 3000, start_ms=day(3)))
+    for i in range(4000):
+        at = day(43) + i * 20_000
+        apply(profile, event("Feature Used", at, feature=str(i), plan="é" * 100))
+        apply(profile, event("Subscription Upgraded", at, plan="\U0001f600" * 100, mrr=10**12 + i, period_end=at))
+    assert len(encode(profile)) < 18 * 1024
+
+
+def test_an_event_is_refused_before_it_can_do_harm() -> None:
+    """A profile holds no references into an event: what the caller does with it later changes nothing."""
+    properties = {"tags": ["too_expensive"], "plan": "pro"}
+    one = Event("c1", "Ticket Created", START_MS, 1, properties, False, False)
+    profile = profile_of([one])
+    before = encode(profile)
+    properties.clear()
+    assert encode(profile) == before
+    assert sys.getsizeof(profile) < 1000

@@ -1,0 +1,167 @@
+"""Primitives against the plain thing that they stand for: a list of events, a set of days, a sorted list."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from models.profile.mergeable import (
+    BIN_BYTES,
+    BITMAP_BYTES,
+    BITMAP_DAYS,
+    CARRY,
+    DAY_BINS,
+    HOUR_BINS,
+    bins_add,
+    bins_advance,
+    bins_canonical,
+    bins_merge,
+    days_add,
+    days_advance,
+    days_merge,
+    keep_last,
+    keep_newest_keys,
+    keep_smallest,
+    merge_last,
+    merge_newest_keys,
+    newest,
+)
+
+FIRST_HOUR = 480_000
+
+
+def binned(hours: list[int]) -> tuple[dict[int, bytearray], int]:
+    """Bins of counter 3 after events at these hours, in this order, and their present."""
+    bins: dict[int, bytearray] = {}
+    present = 0
+    for hour in hours:
+        if hour > present:
+            if present:
+                bins_advance(bins, present, hour)
+            present = hour
+        bins_add(bins, 3, hour // 24, hour, present)
+    return bins_canonical(bins), present
+
+
+def read(bins: dict[int, bytearray], slot: int) -> int:
+    low, high = bins.get(3), bins.get(3 + CARRY)
+    return (low[slot] if low else 0) + 256 * (high[slot] if high else 0)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_bins_hold_what_a_list_of_events_says(seed: int) -> None:
+    """Each of the newest 96 days and 32 hours has the number of its events, whatever order they came in."""
+    dice = random.Random(seed)
+    hours = [FIRST_HOUR + dice.randrange(24 * dice.choice((2, 30, 95, 300))) for _ in range(400)]
+    bins, present = binned(hours)
+    today = present // 24
+    for day in range(today - DAY_BINS + 1, today + 1):
+        assert read(bins, day % DAY_BINS) == sum(h // 24 == day for h in hours)
+    for hour in range(present - HOUR_BINS + 1, present + 1):
+        assert read(bins, DAY_BINS + hour % HOUR_BINS) == hours.count(hour)
+
+
+@pytest.mark.parametrize("passed", [1, 2, 23, 24, 31, 32, 33, 24 * 95, 24 * 96, 24 * 97, 24 * 1000])
+def test_time_moving_on_empties_exactly_the_bins_it_passes(passed: int) -> None:
+    """A lap later the bins count the present, not the past lap."""
+    hours = [FIRST_HOUR - back for back in range(0, 24 * DAY_BINS, 7)]
+    bins, present = binned(sorted(hours))
+    bins_advance(bins, present, present + passed)
+    now = present + passed
+    for day in range(now // 24 - DAY_BINS + 1, now // 24 + 1):
+        assert read(bins, day % DAY_BINS) == sum(h // 24 == day for h in hours)
+    for hour in range(now - HOUR_BINS + 1, now + 1):
+        assert read(bins, DAY_BINS + hour % HOUR_BINS) == hours.count(hour)
+
+
+@pytest.mark.parametrize("count", [1, 255, 256, 257, 511, 512, 65_535, 65_536, 70_000])
+def test_a_bin_counts_to_65535_and_stays_there(count: int) -> None:
+    """Two bytes a bin, the second only where it is needed; more is as much."""
+    bins, _ = binned([FIRST_HOUR] * count)
+    assert read(bins, FIRST_HOUR // 24 % DAY_BINS) == min(count, 65_535)
+    assert (3 + CARRY in bins) == (count > 255)
+
+
+@pytest.mark.parametrize(("a", "b"), [(256, 1), (1, 256), (256, 256), (255, 1), (512, 3), (65_000, 65_000), (256, 0)])
+def test_merged_bins_are_those_of_all_events(a: int, b: int) -> None:
+    """Also where a count's first byte is 0 and only the second is kept."""
+    half_a, hour_a = binned([FIRST_HOUR] * a)
+    half_b, hour_b = binned([FIRST_HOUR + 1] * b)
+    whole, _ = binned([FIRST_HOUR] * a + [FIRST_HOUR + 1] * b)
+    assert bins_merge(half_a, hour_a, half_b, hour_b or hour_a) == whole
+    assert bins_merge(half_b, hour_b or hour_a, half_a, hour_a) == whole
+
+
+def test_merging_leaves_both_halves_as_they_were() -> None:
+    """The halves stay usable."""
+    a, b = binned([FIRST_HOUR] * 300)[0], binned([FIRST_HOUR + 50] * 300)[0]
+    before = str(a), str(b)
+    bins_merge(a, FIRST_HOUR, b, FIRST_HOUR + 50)
+    assert (str(a), str(b)) == before
+
+
+def test_an_event_older_than_the_bins_is_not_counted_in_them() -> None:
+    """It would land in the bin of another day."""
+    bins, _ = binned([FIRST_HOUR, FIRST_HOUR - 24 * DAY_BINS, FIRST_HOUR - 24 * DAY_BINS - 24])
+    assert sum(bins[3]) == 2  # the newest event's day and hour
+    assert len(bins[3]) == BIN_BYTES
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_bitmap_holds_the_set_of_days(seed: int) -> None:
+    """Bit k is the k-th day before the newest; days that leave are counted once."""
+    dice = random.Random(seed)
+    days, bits, today, older = set[int](), bytes(BITMAP_BYTES), 0, 0
+    for _ in range(120):
+        step = dice.choice((0, 1, 3, 40, 600) if dice.random() < 0.05 else (0, 1, 3, 9))
+        bits, left = days_advance(bits, step)
+        older += left
+        today += step
+        late = today - dice.randrange(30)
+        if late >= 0:
+            bits = days_add(bits, today - late)
+            days.add(late)
+    mask = int.from_bytes(bits, "little")
+    assert {today - k for k in range(BITMAP_DAYS) if mask >> k & 1} == {d for d in days if today - d < BITMAP_DAYS}
+    assert older + mask.bit_count() == len(days)
+
+
+def test_a_day_beyond_the_bitmap_is_not_marked() -> None:
+    """Neither marked elsewhere nor counted."""
+    assert days_add(bytes(BITMAP_BYTES), BITMAP_DAYS) == bytes(BITMAP_BYTES)
+    assert days_merge(days_add(bytes(BITMAP_BYTES), 0), days_add(bytes(BITMAP_BYTES), 511))[-1] == 128
+
+
+def test_the_newest_value_is_the_last_by_time_and_id() -> None:
+    """Not the last to arrive; with equal times the larger id."""
+    assert newest((5, 1, "a"), (4, 9, "b")) == (5, 1, "a")
+    assert newest((5, 1, "b"), (5, 2, "a")) == (5, 2, "a")
+    assert newest(None, (1, 1, "a")) == newest((1, 1, "a"), None) == (1, 1, "a")
+    assert newest(None, None) is None
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_bounded_collections_keep_what_sorting_everything_would_keep(seed: int) -> None:
+    """The newest entries, the keys seen last, the smallest keys: of all that was ever added, in any order."""
+    dice = random.Random(seed)
+    added = [(dice.randrange(30), dice.randrange(8)) for _ in range(60)]
+    entries: list[tuple[int, int]] = []
+    seen: dict[int, int] = {}
+    smallest: list[int] = []
+    for time, key in added:
+        keep_last(entries, (time, key), 5)
+        keep_newest_keys(seen, key, time, 5)
+        smallest = keep_smallest(smallest, key + time, 5)
+    assert entries == sorted(added)[-5:]
+    last = {key: max(t for t, k in added if k == key) for _, key in added}
+    assert seen == {key: t for t, key in sorted((t, key) for key, t in last.items())[-5:]}
+    assert smallest == sorted({key + time for time, key in added})[:5]
+    half = len(added) // 2
+    assert merge_last(sorted(added[:half])[-5:], sorted(added[half:])[-5:], 5) == entries
+    halves = []
+    for part in (added[:half], added[half:]):
+        halves.append({})
+        for time, key in part:
+            keep_newest_keys(halves[-1], key, time, 5)
+    assert merge_newest_keys(*halves, 5) == seen

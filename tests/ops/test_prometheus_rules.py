@@ -1,0 +1,87 @@
+"""Prometheus rules and dashboard: they name metrics that exist, have a section each, and do what their tests say."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from streams.monitoring.metric_catalogue import METRICS
+from tools.docs import DOCS
+
+PROMETHEUS = DOCS.parent / "ops" / "prometheus"
+NEEDS_PROMTOOL = pytest.mark.skipif(
+    shutil.which("promtool") is None, reason="promtool is not installed: make debian-tools"
+)
+PANELS = json.loads((PROMETHEUS.parent / "grafana/dashboards/churn-signals.json").read_text())["panels"]
+QUERIES = [target["expr"] for panel in PANELS for target in panel.get("targets", [])]
+SERIES = {name for metric in METRICS for name in metric.all_series}
+RULES: list[dict[str, Any]] = [
+    rule for group in yaml.safe_load((PROMETHEUS / "rules.yml").read_text())["groups"] for rule in group["rules"]
+]
+
+
+def test_every_metric_of_a_rule_exists() -> None:
+    """Rule: an alert on a name that nobody has never fires."""
+    for rule in RULES:
+        named = set(re.findall(r"churn_signals_\w+", rule["expr"]))
+        assert named, rule["alert"]
+        assert named <= SERIES, rule["alert"]
+
+
+def test_the_dashboard_answers_four_questions_with_metrics_that_exist() -> None:
+    """Rule: no panel is empty for good."""
+    assert [panel["title"] for panel in PANELS if panel["type"] == "row"] == [
+        "Are customers served?",
+        "Where is it stuck?",
+        "Is the input sane?",
+        "Is the model good?",
+    ]
+    assert all("churn_signals_" in query for query in QUERIES)
+    assert set(re.findall(r"churn_signals_\w+", " ".join(QUERIES))) <= SERIES
+    assert len({panel["id"] for panel in PANELS}) == len(PANELS)
+
+
+@NEEDS_PROMTOOL
+def test_the_dashboard_s_queries_are_ones(tmp_path: Path) -> None:
+    """Rule: each is an expression that Prometheus can read."""
+    file = tmp_path / "queries.yml"
+    rules = [{"record": f"query:{n}", "expr": query} for n, query in enumerate(QUERIES)]
+    file.write_text(yaml.safe_dump({"groups": [{"name": "dashboard", "rules": rules}]}))
+    ran = subprocess.run(["promtool", "check", "rules", str(file)], capture_output=True, text=True, timeout=60)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+def test_every_rule_links_to_its_section_and_there_is_no_other() -> None:
+    """Rule: meaning, first look, first move, how it ends."""
+    page = (DOCS / "operating.md").read_text(encoding="utf-8")
+    text = page.split("\n## When a rule fires\n")[1].split("\n## ")[0]
+    sections = dict(re.findall(r"^### (\w+)\n(.*?)(?=^### |\Z)", text, re.DOTALL | re.MULTILINE))
+    assert list(sections) == [rule["alert"] for rule in RULES]
+    for rule in RULES:
+        assert rule["annotations"]["runbook"] == f"docs/operating.md#{rule['alert'].lower()}"
+        assert rule["labels"]["severity"] in ("warning", "critical")
+        for word in ("Meaning", "First look", "First move", "How it ends"):
+            assert f"- **{word}**:" in sections[rule["alert"]], (rule["alert"], word)
+
+
+def test_every_rule_has_a_test_that_makes_it_fire() -> None:
+    """Rule: rules_test.yml expects each of them at least once."""
+    tests = yaml.safe_load((PROMETHEUS / "rules_test.yml").read_text())["tests"]
+    fired = {case["alertname"] for test in tests for case in test["alert_rule_test"] if case.get("exp_alerts")}
+    assert fired == {rule["alert"] for rule in RULES}
+
+
+@NEEDS_PROMTOOL
+def test_the_rules_pass_their_tests() -> None:
+    """Rule: each fires on its series, and on no other."""
+    ran = subprocess.run(
+        ["promtool", "test", "rules", "rules_test.yml"], cwd=PROMETHEUS, capture_output=True, text=True, timeout=60
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr

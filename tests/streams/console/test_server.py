@@ -1,0 +1,300 @@
+"""The console's pages as a browser gets them: who is let in, what is escaped, what changes nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import msgspec
+import pytest
+from aiohttp.test_utils import TestClient, TestServer
+
+from models.experience.aggregates import GOALS, Block, metric_key, metric_value
+from streams.admin.lag import PartitionLag
+from streams.console import server
+from streams.console.guard import Guard
+from streams.console.handling import handling_event, log_time_ms
+from streams.console.server import Console
+from streams.errors import SettingsError
+from streams.notify.body import SAMPLE
+from streams.settings import Settings
+from streams.training.learner import ModelLearner
+from tests.streams.alert_values import life
+from tests.streams.training.test_learner import labels
+
+TOKEN = "a-token-that-is-long-enough"
+PAGES = ("/", "/customers", "/model", "/pipeline")
+
+
+@asynccontextmanager
+async def opened(directory: Path, token: str = "") -> AsyncIterator[tuple[TestClient[Any, Any], Console]]:
+    """A console without a broker."""
+    settings = Settings(kafka_bootstrap_servers="127.0.0.1:1")
+    console = Console(settings, Guard("127.0.0.1", token), directory)
+    async with TestClient(TestServer(console.app())) as client:
+        yield client, console
+
+
+def test_every_page_has_a_strict_policy_and_says_that_the_broker_is_away(tmp_path: Path) -> None:
+    """Rule: no inline script or style, no outside address, no broker no error."""
+
+    async def visit() -> None:
+        async with opened(tmp_path) as (client, console):
+            deadline = time.monotonic() + 10
+            while not console.reading.problem:
+                assert time.monotonic() < deadline
+                await asyncio.sleep(0.05)
+            for path in PAGES:
+                async with client.get(path) as answer:
+                    text = await answer.text()
+                    assert answer.status == 200, path
+                    policy = answer.headers["Content-Security-Policy"]
+                    assert "default-src 'none'" in policy
+                    assert "unsafe" not in policy
+                    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+                    assert "127.0.0.1:1" in text  # the broker that is away
+                    assert not re.search(r'\sstyle=|\son\w+="|<style|https?://|<script(?! src="/)', text), path
+            async with client.get("/customer", params={"id": "<x>"}) as answer:
+                assert answer.status == 404
+                assert "&lt;x&gt;" in await answer.text()
+
+    asyncio.run(visit())
+
+
+def test_what_applications_sent_is_escaped(tmp_path: Path) -> None:
+    """Rule: an id, a segment or a sentence is text, never markup."""
+    evil = '"><script>alert(1)</script>'
+
+    async def visit() -> None:
+        async with opened(tmp_path) as (client, console):
+            value = json.loads(life(evil)[0][1])
+            value["customer"] |= {"segment": evil, "account": evil}
+            console.store.add_alerts([json.dumps(value).encode()])
+            async with client.get("/", params={"customer": evil}) as answer:
+                text = await answer.text()
+            assert "&lt;script&gt;alert(1)" in text
+            assert "<script>alert" not in text
+
+    asyncio.run(visit())
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("localhost:9", 200),
+        ("127.0.0.1", 200),
+        ("[::1]:80", 200),
+        ("evil.example", 421),
+        ("127.0.0.1.evil.example", 421),
+    ],
+)
+def test_a_name_that_is_not_ours_is_refused(tmp_path: Path, host: str, status: int) -> None:
+    """Rule: DNS rebinding reaches nothing; the refusal has the headers too."""
+
+    async def visit() -> None:
+        async with opened(tmp_path) as (client, _), client.get("/", headers={"Host": host}) as answer:
+            assert answer.status == status
+            assert "Content-Security-Policy" in answer.headers
+
+    asyncio.run(visit())
+
+
+def test_nothing_is_published_without_the_page_s_own_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rule: no GET changes anything; another site, or a form without the token, is refused."""
+    published: list[str] = []
+
+    async def publish(settings: Settings, kind: str, alert: dict[str, Any], days: int = 0) -> None:
+        published.append(f"{kind} {alert['customer']} {days}")
+
+    monkeypatch.setattr(server, "publish_handling", publish)
+
+    async def visit() -> None:
+        async with opened(tmp_path) as (client, console):
+            console.store.add_alerts([life("c1")[0][1]])
+            alert = console.store.alerts(server.Choice())[0][0]["alert_id"]
+            text = await (await client.get("/")).text()
+            csrf = re.findall(r'name="csrf" value="(\w+)"', text)[0]
+            form = {"alert_id": alert, "kind": "acknowledge"}
+            for headers, data in (
+                ({}, form),
+                ({}, {**form, "csrf": "0" * 64}),
+                ({"Origin": "http://evil.example"}, {**form, "csrf": csrf}),
+                ({"Sec-Fetch-Site": "cross-site"}, {**form, "csrf": csrf}),
+            ):
+                assert (await client.post("/handle", data=data, headers=headers)).status == 403
+            assert (await client.get("/handle", params={**form, "csrf": csrf})).status == 405
+            assert published == []
+            good = {**form, "csrf": csrf, "back": "//evil.example"}
+            answer = await client.post("/handle", data=good, allow_redirects=False)
+            assert (answer.status, answer.headers["Location"]) == (303, "/")
+            text = await (await client.get("/")).text()
+            assert "Acknowledge sent" in text
+            snooze = {**form, "csrf": csrf, "kind": "snooze", "days": "5000"}
+            assert (await client.post("/handle", data=snooze)).status == 400
+            assert published == ["acknowledge c1 0"]
+
+    asyncio.run(visit())
+
+
+def test_with_a_token_nothing_is_shown_before_the_login(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rule: the cookie is for no script and no other site; logging out ends the session."""
+    monkeypatch.setattr("streams.console.guard._REFUSAL_S", 0.0)
+
+    async def visit() -> None:
+        async with opened(tmp_path, TOKEN) as (client, _):
+            client.session.cookie_jar._unsafe = True  # type: ignore[attr-defined]  # 127.0.0.1
+            for path in PAGES:
+                answer = await client.get(path, allow_redirects=False)
+                assert (answer.status, answer.headers["Location"]) == (303, "/login")
+            assert (await client.get("/live")).status == 403
+            assert (await client.post("/login", data={"token": "wrong"})).status == 403
+            answer = await client.post("/login", data={"token": TOKEN}, allow_redirects=False)
+            cookie = answer.headers["Set-Cookie"]
+            assert "HttpOnly" in cookie
+            assert "SameSite=Strict" in cookie
+            assert TOKEN not in cookie
+            text = await (await client.get("/")).text()
+            assert "<h1>Alerts</h1>" in text
+            csrf = re.findall(r'name="csrf" value="(\w+)"', text)[0]
+            await client.post("/logout", data={"csrf": csrf})
+            assert (await client.get("/", allow_redirects=False)).status == 303
+
+    asyncio.run(visit())
+
+
+@pytest.mark.parametrize(("bind", "token"), [("0.0.0.0", ""), ("192.0.2.1", ""), ("127.0.0.1", "short")])
+def test_beyond_loopback_it_does_not_start_without_a_long_token(bind: str, token: str) -> None:
+    """Rule: refused before anything listens, with the variable to set."""
+    with pytest.raises(SettingsError, match="CHURN_CONSOLE_TOKEN"):
+        Guard(bind, token)
+
+
+def test_a_handling_has_the_time_that_the_log_has() -> None:
+    """Rule: now where the input is live, the last event's time in a replay."""
+    now_ms = 1_900_000_000_000
+
+    def at(event_ms: int) -> int:
+        value = handling_event("acknowledge", "c", "a", event_ms)
+        return log_time_ms(SimpleNamespace(value=value, headers=(), timestamp=now_ms - 5_000), now_ms)
+
+    assert at(now_ms - 10_000) == now_ms
+    assert at(1_000_000_000_000) == 1_000_000_000_000
+
+
+def score_of(customer: str) -> dict[str, Any]:
+    """A value of churn-scores, as docs/schemas/score.schema.json has it, from the note of an alert."""
+    alert = json.loads(life(customer)[0][1])
+    return {
+        **alert["score"],
+        **{
+            name: alert[name]
+            for name in ("customer", "reasons", "protective", "barriers", "experience", "value", "lineage")
+        },
+        "scored_at": alert["time"],
+        "trigger": "silence",
+        "contributions": {},
+        "features": {},
+        "history": [[1_709_000_000 + 86_400 * i, 20_000 * i] for i in range(32)],
+        "activity": {"until": "2024-03-05", "counts": [i % 7 for i in range(90)]},
+        "alert": None,
+        "route": "billing",
+        "risks": SAMPLE["risks"],
+        "payments": {
+            "dunning_since": "2024-02-28", "dunning_days": 6, "failed": 3, "recovered": 1, "recovered_rate": 0.3333,
+            "card_expires_in_days": -2.4,
+        },
+    }  # fmt: skip
+
+
+def test_every_page_tells_what_the_topics_hold(tmp_path: Path) -> None:
+    """Rule: figures of scores, labels, lag and dead letters, and no content of a dead letter."""
+    learner = ModelLearner(Settings())
+    [quality] = learner.learn(labels(400))
+    letter = SimpleNamespace(
+        partition=1, offset=7, timestamp=0, key=None, value=b'{"email":"secret@person"}',
+        headers=[("churn.reason", b"missing_customer")],
+    )  # fmt: skip
+
+    async def visit() -> None:
+        async with opened(tmp_path) as (client, console):
+            console.store.add_scores([(b"c 1", json.dumps(score_of("c 1")).encode())])
+            console.store.add_alerts([life("c 1")[0][1]])
+            reading = console.reading
+            reading.quality = json.loads(quality.value or b"") | {
+                "involuntary": {
+                    "labels": 400, "positives": 7, "log_loss": {"answer": 0.0123, "prior": 0.02}, "auc": 0.961,
+                    "rate": 0.0175, "mean_probability": 0.0162,
+                }
+            }  # fmt: skip
+            reading.snapshot = (learner.snapshot(), int(time.time() * 1000) - 125_000)
+            reading.letters.add(letter)
+            block = Block(GOALS, 0, "pro").key
+            record = msgspec.msgpack.encode((0, {"report@66bd21a3/20": (3, 1)}))
+            reading.reached[metric_key(1, block)] = metric_value(1, block, record)
+            reading.lag = [PartitionLag("g", "customer-events", 0, 5, 0, 9, 0, 1_000, 3_500)]
+            said = {
+                "/": ("72 %", "silent for 11 days", "high", "spark"),
+                "/customers": ("c 1", "35"),
+                "/customer?id=c%201": (
+                    "What would lower it",
+                    "Activity of 90 days",
+                    "55 % to 84 %",
+                    "opened",
+                    "6 of 10",
+                    "a detractor",
+                    "mean 67 % of 3, top-2 67 %",
+                    "Experience: 66 of 100",
+                    "support (csat)",
+                    "low quality (2)",
+                    "By a failed payment",
+                    "within 14 days; by choice 24 %; for billing",
+                    "since 2024-02-28",
+                    "1 of 3 failed",
+                    "2 days ago",
+                ),
+                "/model": (
+                    "snapshot 2 min old",
+                    "Said, and what came",
+                    "400",
+                    "100 churned",
+                    "Labels a day",
+                    "0.961",
+                    "7 lost so",
+                    "1.62 %",
+                ),
+                "/pipeline": ("missing_customer", "email", "1@7", "nobody"),
+            }
+            for path, words in said.items():
+                answer = await client.get(path)
+                text = await answer.text()
+                assert answer.status == 200, text
+                for word in words:
+                    assert word in text, (path, word)
+                assert "secret@person" not in text
+
+    asyncio.run(visit())
+
+
+def test_the_stream_says_that_alerts_changed_within_a_second(tmp_path: Path) -> None:
+    """Rule: an open page hears of a change at once, and a closed one is forgotten."""
+
+    async def visit() -> None:
+        async with opened(tmp_path) as (client, console):
+            async with client.get("/live") as answer:
+                assert answer.headers["Content-Type"] == "text/event-stream"
+                assert answer.headers["Cache-Control"] == "no-store"
+                assert await answer.content.readline() == b"event: status\n"
+                console._changed("alerts")
+                started = time.monotonic()
+                while await answer.content.readline() != b"event: alerts\n":
+                    assert time.monotonic() - started < 5
+            console._stopping.set()
+
+    asyncio.run(visit())

@@ -1,0 +1,120 @@
+"""What batches came to is what came out of them: counts beside the records themselves."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+
+import orjson
+import pytest
+
+from models.features.scoring_point import SNAPSHOT
+from models.profile.mergeable import DAY_MS
+from streams.engine.batch_metrics import Stopwatch, Tally
+from streams.scoring.event_processor import EventProcessor
+from tests.streams.scoring.test_event_processor import (
+    HERE,
+    START,
+    THERE,
+    Record,
+    Store,
+    break_on,
+    of,
+    record,
+    run,
+    shared,
+    step,
+)
+
+ALARMING = """
+[churn.definitions.left]
+event = "Subscription Cancelled"
+[label]
+horizon = "5d"
+[snapshot]
+every = "2d"
+[alerts]
+enter = 0.001
+exit = 0.0005
+high = 0.9
+critical = 0.95
+dwell = "0h"
+"""
+
+
+def test_every_record_has_one_outcome_and_every_dead_letter_one_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Setup: applied, sent twice, refused, of another partition, and one that breaks the program."""
+    break_on(monkeypatch, "Broken")
+    sent = [
+        record(1),
+        record(2),
+        record(2)._replace(offset=3),
+        Record(4, b"\xff not json"),
+        record(5, THERE),
+        record(6, name="Broken"),
+        record(7),
+    ]
+    store, total = Store(), Tally()
+    for effects in run(EventProcessor(shared(), 0, store, None), store, sent):
+        total.add(effects.tally)
+    found = {key: count for key, count in total.counts.items() if count and key[0] in ("events", "dead_letters")}
+    assert found == {
+        ("events", "applied"): 3,
+        ("events", "duplicate"): 1,
+        ("events", "rejected"): 1,
+        ("events", "forwarded"): 1,
+        ("events", "failed"): 1,
+        ("dead_letters", "not_json"): 1,
+        ("dead_letters", "processing_error"): 1,
+    }
+
+
+def test_what_is_not_consumed_is_counted_by_the_transaction_that_holds_it() -> None:
+    """Rule: a batch that is cut into many transactions counts as often as it has records."""
+    store, total = Store(), Tally()
+    sent = [record(n, at_ms=START + 9 * n * DAY_MS) for n in range(8)]
+    found = run(EventProcessor(shared(), 0, store, None), store, sent)
+    for effects in found:
+        total.add(effects.tally)
+    assert len(found) > 1
+    assert total.counts["events", "applied"] == len(sent)
+
+
+def test_alerts_scores_and_labels_are_counted_as_they_are_told() -> None:
+    """Setup: a customer whom the prior finds alarming, for six weeks; labels mature after a week."""
+    store, total, causes, outputs = Store(), Tally(), [], []
+    sent = [record(n, at_ms=START + n * DAY_MS) for n in range(42)]
+    processor = EventProcessor(shared(ALARMING), 0, store, None)
+    for effects in run(processor, store, sent):
+        total.add(effects.tally)
+        causes += effects.tally.causes
+        assert effects.tally.arrived_ms == [sent[0].timestamp] * len(effects.tally.causes)
+        outputs.append(effects)
+    told = Counter(
+        (dict(output.headers)["ce_type"].decode().split(".")[2], orjson.loads(output.value)["severity"])
+        for effects in outputs
+        for output in of(effects, "churn-alerts")
+    )
+    counts = total.counts
+    assert told
+    assert {key[1:]: count for key, count in counts.items() if key[0] == "alerts"} == told
+    scores = [orjson.loads(output.value) for effects in outputs for output in of(effects, "churn-scores")]
+    assert counts["scores_told",] == len(scores)
+    assert causes == [offset for score in scores if (offset := score["lineage"]["offset"]) is not None]
+    labels = [orjson.loads(output.value) for effects in outputs for output in of(effects, "churn-labels")]
+    assert counts["labels_matured", "0"] == len(labels) > 0
+    assert total.label_delay_ms == 7 * DAY_MS
+    assert counts["scores", SNAPSHOT] == len(labels) + sum(key[:1] == b"s" for key in store.records)
+    assert {key[1] for key, count in counts.items() if key[0] == "alerts_suppressed" and count} == {"open"}
+
+
+def test_seconds_go_to_the_stage_that_has_ended() -> None:
+    """Rule: the stages of a batch follow each other without a gap."""
+    tally, store = Tally(), Store()
+    watch = Stopwatch(tally, itertools.count().__next__)
+    for stage in ("decode", "apply", "decode"):
+        watch(stage)
+    assert (tally.counts["stage_seconds", "decode"], tally.counts["stage_seconds", "apply"]) == (2, 1)
+    effects = step(EventProcessor(shared(), 0, store, None), store, [record(1, HERE)])
+    stages = [key[1] for key in effects.tally.counts if key[0] == "stage_seconds"]
+    assert stages == ["decode", "read", "apply", "score", "decide", "encode"]

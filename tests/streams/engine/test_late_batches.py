@@ -1,0 +1,60 @@
+"""A transaction that ends while a part of it is still being encoded, with a producer that is plain Python."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from aiokafka.errors import IllegalOperation, ProducerFenced, TopicAuthorizationFailedError
+
+from streams.engine.record_batch import EncodedBatch
+from streams.engine.transactions import FencedProducer, Late
+from streams.errors import ChurnSignalsError, ConfigurationError, Fenced
+from streams.settings import Settings
+
+
+class Producer:
+    """As aiokafka's: what the broker refuses ends the transaction, and only its end says why."""
+
+    def __init__(self, refusal: BaseException) -> None:
+        self.refusal = refusal
+        self._txn_manager = self
+
+    async def begin_transaction(self) -> None:
+        self.ended = asyncio.get_running_loop().create_future()
+
+    def maybe_add_partition_to_txn(self, partition: Any) -> None:
+        asyncio.get_running_loop().call_soon(self.ended.set_exception, self.refusal)
+
+    def wait_for_transaction_end(self) -> asyncio.Future[None]:
+        return self.ended
+
+    async def send_batch(self, *batch: Any, **to: Any) -> Any:
+        raise IllegalOperation("Can't send messages while not in transaction")
+
+
+async def _encoded() -> Sequence[EncodedBatch]:
+    await asyncio.sleep(0.01)
+    return [EncodedBatch("scores", 0, 1, b"x" * 61)]
+
+
+@pytest.mark.parametrize(
+    ("refusal", "error", "said"),
+    [
+        (TopicAuthorizationFailedError("scores"), ConfigurationError, "t cannot write: TopicAuthorizationFailed"),
+        (ProducerFenced(), Fenced, "t is fenced"),
+    ],
+)
+def test_why_a_transaction_ended_is_said_and_not_that_it_has(
+    refusal: BaseException, error: type[ChurnSignalsError], said: str
+) -> None:
+    """Rule: a right that is missing stops the program with its name, also if it shows while others still encode."""
+
+    async def body() -> None:
+        producer = FencedProducer(Producer(refusal), "t", Settings())  # type: ignore[arg-type]
+        await producer.commit([], late=Late("scores", 0, _encoded()))
+
+    with pytest.raises(error, match=said):
+        asyncio.run(body())

@@ -1,0 +1,80 @@
+"""What an owner counts: how often it was given partitions, and why it gave up batches."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from aiokafka.errors import RequestTimedOutError
+
+from streams.engine.ownership import Names, Ownership
+from streams.engine.partition_runner import Progress
+from streams.engine.store import StoreDamaged
+from streams.errors import Fenced, OwnershipLost
+from streams.settings import Settings
+
+
+class Lost:
+    """A partition whose batch ends in an error; it is never taken over again."""
+
+    def __init__(self, error: BaseException) -> None:
+        self.position = 5
+        self.progress = Progress()
+        self.store = SimpleNamespace(clear=lambda: None)
+        self.released = asyncio.Event()
+        self._error = error
+
+    async def run(self) -> None:
+        raise self._error
+
+    async def release(self, *, clean: bool) -> None:
+        assert not clean
+        self.released.set()
+
+
+class Inputs:
+    async def seek(self, partition: int, offset: int) -> None:
+        pass
+
+
+def ownership(directory: Path) -> Any:
+    names = Names("worker", "events", "changelog")
+    return Ownership(Settings(data_dir=str(directory)), names, lambda *_: None, Inputs())  # type: ignore[arg-type, return-value]
+
+
+@pytest.mark.parametrize(
+    ("error", "why"),
+    [
+        (Fenced("another owner"), "fenced"),
+        (OwnershipLost("no answer"), "unknown_outcome"),
+        (StoreDamaged("a byte has changed"), "store_damaged"),
+        (RequestTimedOutError(), "broker"),
+    ],
+)
+def test_a_batch_that_is_given_up_is_counted_by_why(error: BaseException, why: str, tmp_path: Path) -> None:
+    """Rule: the partition is let go at once, and the loss is told apart from any other."""
+
+    async def whole() -> None:
+        mine, lost = ownership(tmp_path), Lost(error)
+        mine.owned[3] = lost
+        await mine._start(3)
+        await lost.released.wait()
+        assert (dict(mine.given_up), mine.owned) == ({why: 1}, {})
+
+    asyncio.run(whole())
+
+
+def test_every_assignment_is_counted(tmp_path: Path) -> None:
+    """Rule: also one that gives nothing."""
+
+    async def whole() -> None:
+        mine = ownership(tmp_path)
+        for generation in (1, 2):
+            await mine.assigned(set(), generation)
+            await mine.revoked()
+        assert mine.rebalances == 2
+
+    asyncio.run(whole())

@@ -1,0 +1,83 @@
+"""Batches of Kafka records that one process makes and another one sends."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from aiokafka.record.memory_records import MemoryRecords
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streams.engine.record_batch import BATCH_BYTES, EncodedBatch, KeyValue, Sending, encode_batches
+from streams.settings import Settings
+
+PRODUCER = (7_000_000_001, 12, 345)  # number, epoch, sequence
+NOW_MS = 1_700_000_000_123
+
+CODECS = st.sampled_from([None, "gzip", "snappy", "lz4", "zstd"])
+RECORDS = st.lists(st.tuples(st.binary(min_size=1, max_size=40), st.none() | st.binary(max_size=300)), max_size=60)
+
+
+def records_of(data: bytes | bytearray) -> Iterator[Any]:
+    """As a consumer reads them; whoever filled in a header has a checksum that fits."""
+    found = MemoryRecords(bytes(data))
+    while (batch := found.next_batch()) is not None:
+        assert batch.validate_crc()
+        yield from batch
+
+
+def sent(count: int, data: bytes) -> bytearray:
+    sending = Sending(EncodedBatch("t", 0, count, data), NOW_MS)
+    sending._set_producer_state(*PRODUCER)
+    assert sending.record_count() == count
+    assert sending.size() == len(data)
+    return sending._build()
+
+
+@given(RECORDS, CODECS)
+def test_what_is_encoded_is_read_again(records: list[KeyValue], compression: str | None) -> None:
+    """Rule: keys, values and order stay; offsets count from each batch; all have the time of sending."""
+    batches = encode_batches(records, compression)
+    found = [[*records_of(sent(count, data))] for count, data in batches]
+    assert [(each.key, each.value) for batch in found for each in batch] == records
+    assert [len(batch) for batch in found] == [count for count, _ in batches]
+    assert all([each.offset for each in batch] == list(range(len(batch))) for batch in found)
+    assert {each.timestamp for batch in found for each in batch} <= {NOW_MS}
+
+
+def test_the_header_says_who_sends_it() -> None:
+    """Rule: a broker refuses what is not numbered, and knows a transaction's records by their attribute."""
+    [(count, data)] = encode_batches([(b"k", b"v")] * 3, "zstd")
+    batch = MemoryRecords(bytes(sent(count, data))).next_batch()
+    assert batch is not None
+    assert (batch.producer_id, batch.producer_epoch, batch.base_sequence) == PRODUCER
+    assert batch.is_transactional
+    assert not batch.is_control_batch
+
+
+@pytest.mark.parametrize("compression", [None, "zstd"])
+def test_a_batch_is_one_that_a_broker_takes_however_it_packs(compression: str | None) -> None:
+    """Rule: small enough unpacked, as a broker that packs anew weighs it; and as few as that allows."""
+    for value in (b"v" * 5_000, os.urandom(5_000)):
+        batches = encode_batches([(b"k", value)] * 1_200, compression)
+        assert [count for count, _ in batches] == [199, 199, 199, 199, 199, 199, 6]
+        for count, data in batches:
+            assert sum(len(each.value) for each in records_of(sent(count, data))) < BATCH_BYTES
+
+
+def test_a_record_that_is_too_large_travels_alone() -> None:
+    """Rule: whether it is taken is the topic's to say."""
+    found = encode_batches([(b"a", b"1"), (b"b", os.urandom(BATCH_BYTES + 1)), (b"c", b"3")], "zstd")
+    assert [count for count, _ in found] == [1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("setting", "scores", "others"), [("auto", "zstd", None), ("none", None, None), ("lz4", "lz4", "lz4")]
+)
+def test_scores_are_compressed_unless_one_says_otherwise(setting: str, scores: str | None, others: str | None) -> None:
+    settings = Settings(kafka_compression_type=setting, topic_scores="ours")
+    assert settings.compression_of("ours") == scores
+    assert settings.compression_of("churn-alerts") == settings.compression == others

@@ -1,0 +1,86 @@
+"""What is changed of aiokafka's own ways: how often a broker that does not answer is asked."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+from aiokafka import AIOKafkaProducer
+from aiokafka.client import AIOKafkaClient
+from aiokafka.record.memory_records import MemoryRecords
+from aiokafka.structs import BrokerMetadata
+
+from streams.kafka.aiokafka_internals import back_off_reconnects, create_batch, discard_producer
+
+BACKOFF_MS = 5
+
+
+async def attempts(monkeypatch: pytest.MonkeyPatch, *, down_s: float) -> tuple[int, float]:
+    """Ask for a connection as a producer does until there is one: how often, and for how long beyond the outage."""
+    asked, began = 0, time.monotonic()
+
+    async def create_conn(*_: object, **__: object) -> object:
+        nonlocal asked
+        asked += 1
+        if time.monotonic() - began < down_s:
+            raise ConnectionRefusedError("nobody listens")
+        return object()
+
+    monkeypatch.setattr("aiokafka.client.create_conn", create_conn)
+    client = AIOKafkaClient(bootstrap_servers="127.0.0.1:1", retry_backoff_ms=BACKOFF_MS)
+    monkeypatch.setattr(client.cluster, "broker_metadata", lambda node: BrokerMetadata(node, "127.0.0.1", 1, None))
+    back_off_reconnects(client)
+    while not await client.ready(1):
+        await asyncio.sleep(BACKOFF_MS / 1000)
+    return asked, time.monotonic() - began - down_s
+
+
+def test_a_broker_that_is_away_is_not_asked_hundreds_of_times_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rule: attempts become rare within a second, and yet none comes later than half a second after the broker."""
+    asked, late_s = asyncio.run(attempts(monkeypatch, down_s=2.0))
+    assert 4 < asked < 20
+    assert late_s < 0.6
+
+
+def test_an_outage_of_a_moment_costs_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rule: the first attempts follow each other closely."""
+    _, late_s = asyncio.run(attempts(monkeypatch, down_s=0.05))
+    assert late_s < 0.15
+
+
+def test_a_broker_that_answers_waits_for_none_that_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rule: what is counted is counted for each broker."""
+
+    async def body() -> float:
+        client = AIOKafkaClient(bootstrap_servers="127.0.0.1:1", retry_backoff_ms=BACKOFF_MS)
+
+        async def connect(node: int, **_: object) -> object | None:
+            return None if node == 1 else object()
+
+        monkeypatch.setattr(client, "_get_conn", connect)
+        back_off_reconnects(client)
+        for _ in range(4):
+            assert not await client.ready(1)
+        began = time.monotonic()
+        assert await client.ready(2)
+        return time.monotonic() - began
+
+    assert asyncio.run(body()) < 0.02
+
+
+@pytest.mark.parametrize(("usual", "own"), [(None, "snappy"), ("gzip", None), ("gzip", "snappy")])
+def test_a_batch_may_have_a_compression_of_its_own(usual: str | None, own: str | None) -> None:
+    """Rule: the changelog's batches are compressed whatever others are, and the producer's next batch is as usual."""
+    codecs = {None: 0, "gzip": 1, "snappy": 2}
+
+    async def body() -> tuple[int, int]:
+        producer = AIOKafkaProducer(bootstrap_servers="127.0.0.1:1", compression_type=usual)
+        found = []
+        for batch in (create_batch(producer, own), producer.create_batch()):
+            batch.append(key=b"k", value=bytes(1_000), timestamp=1)
+            found.append(MemoryRecords(bytes(batch._build())).next_batch().compression_type)
+        await discard_producer(producer)
+        return found[0], found[1]
+
+    assert asyncio.run(body()) == (codecs[own], codecs[usual])

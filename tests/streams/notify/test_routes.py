@@ -1,0 +1,237 @@
+"""notify.toml: what may stand in it, what a wrong one is told, and that no secret is shown."""
+
+from __future__ import annotations
+
+import doctest
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from click.testing import CliRunner
+
+from models.definition.toml_table import DefinitionError
+from streams.cli.main import main
+from streams.logs import formatter
+from streams.notify import body, filter, routes
+from streams.notify.body import SAMPLE, Body, BodyError
+from streams.notify.filter import Filter
+from streams.notify.routes import KEYS, Pace, parse_routes
+from streams.settings import MASK, Settings
+from tests.streams.notify.receiver import records
+from tools.docs import DOCS
+
+KEY = "whsec_" + "c2VjcmV0" * 4
+ENVIRONMENT = {"DESK": KEY, "OLD": "b2xk" * 8, "HOOK": "https://hooks.example.com/T0/s3cr3t", "LOGIN": "Bearer s3cr3t"}
+GOOD = """\
+[routes.desk]
+url = "https://desk.example.com/churn"
+secret_from = ["DESK", "OLD"]
+types = ["opened", "resolved"]
+band = "high"
+first_wait = "2s"
+[routes.desk.headers_from]
+Authorization = "LOGIN"
+[routes.chat]
+url_from = "HOOK"
+unsigned = true
+[routes.chat.body]
+text = "{{ customer.id }}: {{ '%.0f' | format(100 * score.probability) }} %"
+"""
+
+
+@pytest.mark.parametrize("module", [body, filter, routes], ids=lambda module: module.__name__)
+def test_examples_in_the_docstrings_are_true(module: object) -> None:
+    """Rule: they are part of the documentation too."""
+    ran = doctest.testmod(module)  # type: ignore[arg-type]
+    assert ran.attempted > 0
+    assert ran.failed == 0
+
+
+def test_a_good_file_is_what_it_says() -> None:
+    """Rule: what is left out has its default; a route shows no secret."""
+    desk, chat = parse_routes(GOOD, ENVIRONMENT)
+    assert desk.filter == Filter(types=("opened", "resolved"), band=2)
+    assert (desk.pace.first_wait_s, desk.pace.longest_wait_s, desk.pace.tries, desk.start) == (2.0, 300.0, 20, "now")
+    assert (len(desk.keys), desk.headers, desk.body) == (2, {"Authorization": "Bearer s3cr3t"}, None)
+    assert chat.url == ENVIRONMENT["HOOK"]
+    assert chat.body is not None
+    assert json.loads(chat.body.render(SAMPLE)) == {"text": "c-1042: 25 %"}
+    for text in (repr(desk), repr(chat), desk.shown, chat.shown, str([desk, chat])):
+        assert not any(secret in text for secret in (*ENVIRONMENT.values(), "s3cr3t", "secret"))
+    assert chat.shown == f"chat: {MASK}, unsigned, a body of its own"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("[routes.desk]", "[route.desk]", r"route = a table is not a known key: did you mean routes"),
+        ("[routes.desk", "[routes.Desk", r"a route's name = \"Desk\" is wrong: it must be 1 to 31 small letters"),
+        ("band =", "bant =", r"routes.desk.bant = \"high\" is not a known key: did you mean band"),
+        ('"high"', '"hi"', r"routes.desk.band = \"hi\" is wrong: it must be one of low, elevated, high, critical"),
+        ('band = "high"', 'route = "desk"', r"routes.desk.route = \"desk\" is wrong: it must be one of billing"),
+        ('"opened"', '"open"', r"routes.desk.types = \"open\" is wrong: allowed are opened"),
+        ('"2s"', "2", r"routes.desk.first_wait = 2 is wrong: it must be a duration in quotes"),
+        ('"2s"', '"10m"\nlongest_wait = "1s"', r"longest_wait = \"1s\" is wrong: it must not be below first_wait"),
+        ('"2s"', '"2s"\ntimeout = "1h"', r"routes.desk.timeout = \"1h\" is wrong: the longest allowed is 1m"),
+        ('"2s"', '"2s"\ntries = 0', r"routes.desk.tries = 0 is wrong: it must be a whole number from 1 to 1000"),
+        ('"2s"', '"2s"\nescape = "none"', r"routes.desk.escape is for a body of templates"),
+        ('"2s"', '"2s"\nmin_revenue_at_risk = "9"', r"min_revenue_at_risk = \"9\" is wrong: it must be a number"),
+        ("https://desk.example.com", "http://desk.example.com", r"plain http to another machine.*allow_http = true"),
+        ("https://desk.example.com", "ftp://desk.example.com", r"routes.desk.url must be an address such as https"),
+        ("https://desk.example.com", "https://desk.example.com:x", r"routes.desk.url must be an address"),
+        ("https://desk", "https://me:s3cr3t@desk", r"must not hold a user or password: give the header Authorization"),
+        ('url = "', 'url_from = "HOOK"\nurl = "', r"must have url, or url_from .* not both"),
+        ('secret_from = ["DESK", "OLD"]', "", r"routes.desk must have secret_from .*, or unsigned = true"),
+        ("unsigned = true", "unsigned = 1", r"routes.chat.unsigned = 1 is wrong: it must be true or false"),
+        ('"OLD"', '"LOGIN"', r"the variable LOGIN, which routes.desk.secret_from names: it must be whsec_ and base64"),
+        ('"OLD"', '"NEW"', r"secret_from names the environment variable NEW, which is not set"),
+        ('"OLD"', '"CHURN_X"', r"must be the name of an environment variable that does not begin with CHURN_"),
+        ('"HOOK"', '"https://x/s3cr3t"', r"url_from must be the name of an environment variable"),
+        ("Authorization", "Content-Type", r"this name of a header is not free"),
+        ("Authorization", "webhook-id", r"this name of a header is not free"),
+        ("customer.id", "customer.idd", r"chat.body: its body cannot be made: UndefinedError \(idd is undefined"),
+        ("customer.id }}", "customer.id }", r"routes.chat.body: it is no Jinja template: "),
+        ("customer.id", "''.__class__", r"routes.chat.body: its body cannot be made: SecurityError"),
+        ("[routes.chat.body]\ntext", "body", r"routes.chat.body = .* is wrong: it must be a table"),
+        (GOOD, "", r"it must have 1 to 32 tables"),
+        ("[routes.desk]", "[routes.desk", r"line 1 is not valid TOML"),
+    ],
+)  # fmt: skip
+def test_a_wrong_file_is_told_in_one_sentence(old: str, new: str, said: str) -> None:
+    """Rule: key, value and what is allowed; never what stands in a variable."""
+    assert old in GOOD
+    with pytest.raises(DefinitionError, match=said) as refused:
+        parse_routes(GOOD.replace(old, new), ENVIRONMENT)
+    assert not any(secret in str(refused.value) for secret in ENVIRONMENT.values())
+    assert "\n" not in str(refused.value)
+
+
+def test_keys_are_read_in_either_way_of_writing_and_must_be_long_enough() -> None:
+    """Rule: 24 to 64 bytes of base64."""
+    for secret, said in (("whsec_c2hvcnQ=", "24 to 64 bytes and has 5"), ("not base64!", "whsec_ and base64")):
+        with pytest.raises(DefinitionError, match=said) as refused:
+            parse_routes(GOOD, {**ENVIRONMENT, "OLD": secret})
+        assert secret not in str(refused.value)
+
+
+def test_the_command_checks_and_refuses(tmp_path: Path) -> None:
+    """Rule: --check says where alerts would go; a wrong file or none ends with 2 and one sentence."""
+    file = tmp_path / "notify.toml"
+    environment = {**ENVIRONMENT, "CHURN_NOTIFY_ROUTES": str(file)}
+    missing = CliRunner().invoke(main, ["notify"], env=environment)
+    assert (missing.exit_code, missing.output.count("\n")) == (2, 1)
+    assert (
+        "notify.toml cannot be read: No such file or directory (name yours with CHURN_NOTIFY_ROUTES)" in missing.output
+    )
+    file.write_text(GOOD)
+    good = CliRunner().invoke(main, ["notify", "--check"], env=environment)
+    assert (good.exit_code, good.output.splitlines()[1]) == (0, f"chat: {MASK}, unsigned, a body of its own")
+    file.write_text(GOOD.replace("high", "hi"))
+    wrong = CliRunner().invoke(main, ["notify", "--check"], env=environment)
+    assert (wrong.exit_code, wrong.output.count("\n")) == (2, 1)
+    assert f"{file}: routes.desk.band" in wrong.output
+
+
+def test_a_log_masks_what_the_routes_keep_secret() -> None:
+    """Rule: even where a library would write it."""
+    import logging
+
+    record = logging.LogRecord("aiohttp", logging.ERROR, "f", 1, "cannot post to %s", (ENVIRONMENT["HOOK"],), None)
+    line = formatter(Settings(), terminal=True, secrets=[ENVIRONMENT["HOOK"]]).format(record)
+    assert MASK in line
+    assert "s3cr3t" not in line
+
+
+# Filters and bodies --------------------------------------------------------------------------------------------------
+
+
+def alert(**changes: Any) -> dict[str, Any]:
+    return {**SAMPLE, **changes}
+
+
+def test_each_condition_of_a_filter_holds_by_itself() -> None:
+    """Rule: what is not known meets no condition; at the boundary it does."""
+    at_ms = 1_710_297_851_275
+    for condition, good, bad in (
+        (Filter(types=("opened",)), {}, {"type": "resolved"}),
+        (Filter(band=2), {}, {"severity": "elevated"}),
+        (Filter(band=2), {"severity": "critical"}, {"severity": "unheard of"}),
+        (Filter(route="billing"), {"route": "billing"}, {"route": "success"}),
+        (Filter(reasons=("USAGE_DROP",)), {}, {"reasons": []}),
+        (Filter(segments=("business",)), {}, {"customer": {"segment": None}}),
+        (Filter(min_revenue_at_risk=12.03), {}, {"value": {"revenue_at_risk": 12.02}}),
+        (Filter(min_revenue_at_risk=0), {}, {"value": {"revenue_at_risk": None}}),
+        (Filter(max_age_ms=1_000), {"time": "2024-03-13T02:44:10.275Z"}, {"time": "2024-03-13T02:44:10.274Z"}),
+        (Filter(max_age_ms=1_000), {}, {"time": "never"}),
+    ):
+        assert condition.takes(alert(**good), at_ms), condition
+        assert not condition.takes(alert(**bad), at_ms), condition
+        assert not condition.takes({}, at_ms), condition
+        for odd in (7, "x", [7], {"x": 7}, True):
+            assert not condition.takes(dict.fromkeys(SAMPLE, odd), at_ms), (condition, odd)
+    assert Filter().takes({}, at_ms)
+    assert Filter(route="success").takes({}, at_ms)  # of a release that did not say
+    assert not Filter(route="success").takes({"route": "billing"}, at_ms)
+
+
+def test_the_sample_that_templates_are_tried_on_is_an_alert() -> None:
+    """Rule: of the published schema, with every member that a real one has."""
+    schema = json.loads((DOCS / "schemas/alert.schema.json").read_text(encoding="utf-8"))
+    jsonschema.Draft202012Validator(schema).validate(SAMPLE)
+
+    def members(value: Any, path: str = "") -> set[str]:
+        if isinstance(value, list):
+            return members(value[0], path) if value else set()
+        if not isinstance(value, dict):
+            return set()
+        return {path + name for name in value}.union(*(members(v, f"{path}{n}.") for n, v in value.items()))
+
+    assert members(json.loads(records("c")[0].value)) - {"lineage.offset"} <= members(SAMPLE)
+
+
+def test_nothing_breaks_out_of_a_body() -> None:
+    """Rule: quotes and line ends stay inside their text; Slack's own signs are escaped, for HTML more of them."""
+    told = alert(customer={"id": "\"}\n<!channel> & '\u202e"})
+    assert json.loads(Body({"text": "{{ customer.id }}"}).render(told)) == {
+        "text": "\"}\n&lt;!channel&gt; &amp; '\u202e"
+    }
+    assert b"&#x27;" in Body({"text": "{{ customer.id }}"}, "html").render(told)
+    assert json.loads(Body({"text": "{{ customer.id }}"}, "none").render(told))["text"] == told["customer"]["id"]
+    with pytest.raises(BodyError, match="at most 131,072 are sent"):
+        Body({"text": "{{ 'x' * 200000 }}"}).render(told)
+    for odd in (7, "x", [7], {}, None):
+        with pytest.raises(BodyError, match="its body cannot be made"):
+            Body({"text": "{{ reasons | map(attribute='code.x.y') | join }}{{ value.mrr.x }}"}).render(
+                dict.fromkeys(SAMPLE, odd)
+            )
+
+
+def test_every_key_of_a_route_is_documented_and_no_other() -> None:
+    """Rule: one row each."""
+    text = (DOCS / "alerts.md").read_text(encoding="utf-8").split("### Keys of a route")[1].split("\n## ")[0]
+    rows = [line.split("`")[1] for line in text.splitlines() if line.startswith("| `")]
+    assert rows == list(KEYS)
+
+
+def test_the_documented_time_until_an_event_is_given_up_is_that_of_the_defaults() -> None:
+    """Rule: the figures of the page, in minutes."""
+    waits = [min(Pace.longest_wait_s, Pace.first_wait_s * 2**number) for number in range(Pace.tries - 1)]
+    said = f"after {sum(waits) / 120:.0f} to {sum(waits) / 60:.0f} minutes of waiting"
+    assert said in (DOCS / "alerts.md").read_text(encoding="utf-8")
+
+
+def test_the_documented_routes_are_accepted() -> None:
+    """Rule: the examples of docs/alerts.md, with the variables that they name."""
+    text = (DOCS / "alerts.md").read_text(encoding="utf-8")
+    examples = [part.split("```")[0] for part in text.split("```toml\n")[1:]]
+    environment = {"DESK_KEY": KEY, "BILLING_KEY": KEY, "SLACK_URL": ENVIRONMENT["HOOK"]}
+    found = [route for example in examples for route in parse_routes(example, environment)]
+    assert [(route.name, route.filter.route) for route in found] == [
+        ("desk", None),
+        ("slack", None),
+        ("billing", "billing"),
+    ]
+    assert found[1].body is not None
+    assert "c-1042" in json.loads(found[1].body.render(SAMPLE))["text"]

@@ -1,0 +1,359 @@
+"""One partition's processor without a broker: what it refuses, forwards and isolates, and how it bounds its work."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import orjson
+import pytest
+
+from models.backtesting.backtest import MemoryStore
+from models.definition.churn_definition import ChurnDefinition
+from models.events.event import decode
+from models.learning.model import Model
+from models.pipeline.partition import Entry, Partition
+from models.profile.keys import OUTLOOK, SUMS
+from models.profile.mergeable import DAY_MS
+from streams.engine.contract import Effects
+from streams.errors import ChurnSignalsError, ConfigurationError
+from streams.kafka.model_reader import Snapshot
+from streams.kafka.partitioner import partition_of
+from streams.scoring import event_processor as module
+from streams.scoring.dead_letters import DeadLetter
+from streams.scoring.event_processor import ERRORS_IN_A_ROW_MAX, FORWARDED, SPACE, TIMESTAMP, EventProcessor, Shared
+from streams.settings import Settings
+
+START = 1_704_067_200_000
+CHURN = '[churn.definitions.left]\nevent = "Subscription Cancelled"\n[label]\nhorizon = "5d"\n[snapshot]\nevery = "2d"'
+HERE = next(f"here-{n}" for n in range(99) if partition_of(b"here-%d" % n, 2) == 0)
+THERE = next(f"there-{n}" for n in range(99) if partition_of(b"there-%d" % n, 2) == 1)
+
+
+class Record(NamedTuple):
+    offset: int
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...] = ()
+    key: bytes | None = b"as sent"
+    topic: str = "customer-events"
+    partition: int = 0
+    timestamp: int = START + 400 * DAY_MS
+
+
+class Store(MemoryStore):
+    def next_due_ms(self) -> int | None:
+        return next(iter(self.due(2**62, 1)), (None,))[0]
+
+
+def record(offset: int, customer: str = HERE, at_ms: int = START, name: str = "Feature Used", **more: Any) -> Record:
+    call = {"type": "track", "event": name, "userId": customer, "timestamp": at_ms / 1000, "messageId": f"m{offset}"}
+    return Record(offset, orjson.dumps(call), **more)
+
+
+def shared(text: str = CHURN) -> Shared:
+    return Shared(Settings(), ChurnDefinition.parse(text), 2, wall_ms=lambda: START + 500 * DAY_MS)
+
+
+def step(processor: EventProcessor, store: Store, records: Sequence[Any], now_ms: int | None = None) -> Effects:
+    """One transaction, as the engine does it."""
+    effects = processor.process(records, now_ms)
+    store.apply(effects.changes)
+    processor.committed()
+    return effects
+
+
+def run(processor: EventProcessor, store: Store, records: Sequence[Any]) -> list[Effects]:
+    """Transactions until every record is consumed and the accounting's sums are told."""
+    found = []
+    while records:
+        effects = step(processor, store, records)
+        assert effects.consumed or effects.changes
+        found.append(effects)
+        records = records[effects.consumed :]
+    if processor.unsettled_until_ms() is not None:
+        found.append(step(processor, store, ()))
+    return found
+
+
+def of(effects: Effects, topic: str) -> list[Any]:
+    return [output for output in effects.outputs if output.topic == topic]
+
+
+def break_on(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """A batch with an event of this name fails, after everything up to that event has left its marks in memory."""
+    process = Partition.process
+
+    def broken(self: Partition, entries: Sequence[Entry], until_ms: int = 0, **how: Any) -> Any:
+        for count, (_, event) in enumerate(entries, 1):
+            if event.name == name:
+                process(self, entries[:count], until_ms)
+                raise ZeroDivisionError("a fault of ours")
+        return process(self, entries, until_ms)
+
+    monkeypatch.setattr(Partition, "process", broken)
+
+
+def test_an_event_is_scored_under_its_customer_in_its_own_partition() -> None:
+    store = Store()
+    effects = step(EventProcessor(shared(), 0, store, None), store, [record(7)])
+    [score] = of(effects, "churn-scores")
+    assert (score.partition, score.key) == (0, HERE.encode())
+    value = orjson.loads(score.value)
+    assert value["customer"]["id"] == HERE
+    assert value["lineage"] | {"features": "", "config": ""} == {
+        "topic": "customer-events", "partition": 0, "offset": 7, "features": "", "config": "",
+    }  # fmt: skip
+    assert {key for key in store.records if key[:1] not in (SUMS, OUTLOOK)} == {
+        b"c" + HERE.encode(),
+        b"h" + HERE.encode(),
+    }
+
+
+def test_the_score_before_is_told_with_the_next_one_and_the_history_has_both() -> None:
+    store = Store()
+    processor = EventProcessor(shared(), 0, store, None)
+    first = step(processor, store, [record(1)])
+    again = EventProcessor(shared(), 0, store, first.state)
+    second = step(again, store, [record(2, at_ms=START + DAY_MS)])
+    before, after = (orjson.loads(of(effects, "churn-scores")[0].value) for effects in (first, second))
+    assert before["previous"] is None
+    assert after["previous"] == pytest.approx(before["probability"], abs=1e-6)
+    assert len(after["history"]) == 2
+
+
+def test_a_rejected_event_leaves_as_it_came_with_headers_that_say_why() -> None:
+    store = Store()
+    sent = Record(5, b"\xff not json", (("trace", b"\x00"),), key=None)
+    effects = step(EventProcessor(shared(), 0, store, None), store, [sent])
+    [output] = of(effects, "customer-events.dlq")
+    assert (output.partition, output.key, output.value, output.headers[0]) == (0, None, sent.value, ("trace", b"\x00"))
+    headers = dict(output.headers)
+    assert headers["churn.reason"] == b"not_json"
+    assert headers["__streams.errors.topic"] == b"customer-events"
+    assert headers["__streams.errors.partition"] == b"0"
+    assert headers["__streams.errors.offset"] == b"5"
+    assert b"UTF-8" in headers["__streams.errors.message"]
+    assert effects.changes == {}
+
+
+def test_an_event_of_another_partition_is_forwarded_once_and_never_applied_here() -> None:
+    store = Store()
+    processor = EventProcessor(shared(), 0, store, None)
+    sent = record(3, THERE, headers=(("trace", b"1"),))
+    [output] = step(processor, store, [sent]).outputs
+    assert (output.topic, output.partition, output.key, output.value) == ("customer-events", 1, sent.key, sent.value)
+    assert dict(output.headers) == {"trace": b"1", FORWARDED: b"0@3", TIMESTAMP: str(sent.timestamp).encode()}
+    assert store.records == {}
+    [letter] = step(processor, store, [sent._replace(headers=tuple(output.headers))]).outputs
+    assert letter.topic == "customer-events.dlq"
+    assert dict(letter.headers)["churn.reason"] == b"misrouted"
+
+
+def test_an_event_that_a_mark_would_make_too_large_is_a_dead_letter() -> None:
+    """Rule: whatever a publisher sends, a worker can write what it makes of it."""
+    store = Store()
+    sent = record(3, THERE, headers=(("baggage", bytes(1_048_000)),))
+    [letter] = step(EventProcessor(shared(), 0, store, None), store, [sent]).outputs
+    assert dict(letter.headers)["churn.reason"] == b"misrouted"
+    assert b"too large to be forwarded" in dict(letter.headers)["__streams.errors.message"]
+
+
+def test_a_forwarded_event_without_a_time_of_its_own_keeps_that_of_its_first_record() -> None:
+    store = Store()
+    value = orjson.dumps({"type": "page", "userId": HERE})
+    mark = ((FORWARDED, b"1@3"), (TIMESTAMP, str(START).encode()))
+    processor = EventProcessor(shared(), 0, store, None)
+    step(processor, store, [Record(9, value, mark)])
+    assert processor.newest_event_ms == START
+
+
+def test_an_event_that_cannot_be_applied_is_isolated_and_leaves_no_trace(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rule: the rest of its batch is as if it had never come, and its own customer's profile as before it."""
+    good = [record(n, at_ms=START + n * DAY_MS) for n in range(20)]
+    expected = Store()
+    run(EventProcessor(shared(), 0, expected, None), expected, good)
+    break_on(monkeypatch, "Poison")
+    poison = [record(100 + n, at_ms=START + n * DAY_MS, name="Poison") for n in (4, 5, 12)]
+    mixed = sorted(good + poison, key=lambda r: (orjson.loads(r.value)["timestamp"], r.offset))
+    store = Store()
+    letters = [
+        DeadLetter.of(Record(0, output.value, tuple(output.headers)))
+        for effects in run(EventProcessor(shared(), 0, store, None), store, mixed)
+        for output in of(effects, "customer-events.dlq")
+    ]
+    assert store.records == expected.records
+    assert [(letter.reason, letter.source) for letter in letters] == [
+        ("processing_error", f"customer-events/0@{p.offset}") for p in poison
+    ]
+    assert {(letter.exception, letter.message) for letter in letters} == {("ZeroDivisionError", "a fault of ours")}
+
+
+def test_more_than_ten_failures_in_a_row_stop_the_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    break_on(monkeypatch, "Poison")
+    store = Store()
+    processor = EventProcessor(shared(), 0, store, None)
+    poison = [record(n, name="Poison") for n in range(ERRORS_IN_A_ROW_MAX + 1)]
+    run(processor, store, [*poison[:-1], record(50), *poison[:-1]])
+    with pytest.raises(ChurnSignalsError, match=r"customer-events/0: 11 events in a row .* offset 10: ZeroDivision"):
+        run(EventProcessor(shared(), 0, store, None), store, poison)
+
+
+def test_a_deadline_that_fails_is_no_event_s_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rule: a fault of ours that no record causes stops the worker; the next event is not blamed for it."""
+
+    process, due_ms = Partition.process, START + 5 * DAY_MS
+
+    def broken(self: Partition, entries: Sequence[Entry], until_ms: int = 0, **how: Any) -> Any:
+        if max([until_ms, *(entry.event.time_ms for entry in entries)]) >= due_ms:
+            raise ZeroDivisionError("in a deadline")
+        return process(self, entries, until_ms)
+
+    store = Store()
+    processor = EventProcessor(shared(), 0, store, None)
+    step(processor, store, [record(1)])
+    monkeypatch.setattr(Partition, "process", broken)
+    with pytest.raises(ZeroDivisionError):
+        run(processor, store, [record(2, at_ms=START + 9 * DAY_MS)])
+
+
+def test_sums_are_told_every_two_seconds_and_when_there_is_nothing_else_to_do() -> None:
+    """Rule: a transaction within two seconds of one that told the accounting's sums tells none; a call without records
+    does, and the processor says when to make it; a clock that is set back delays nothing."""
+    store, common = Store(), shared()
+    walls = [START + 500 * DAY_MS]
+    common.wall_ms = lambda: walls[0]
+    processor = EventProcessor(common, 0, store, None)
+
+    def told(*records: Any) -> bool:
+        return bool(of(step(processor, store, records), "churn-metrics"))
+
+    assert told(record(0))
+    assert processor.unsettled_until_ms() is None
+    assert not told(record(1, at_ms=START + DAY_MS))
+    assert processor.unsettled_until_ms() == walls[0] + 2_000
+    walls[0] += 2_000
+    assert told(record(2, at_ms=START + 2 * DAY_MS))
+    assert not told(record(3, at_ms=START + 3 * DAY_MS))
+    assert EventProcessor(common, 0, store, processor._committed).unsettled_until_ms() is not None
+    assert told()
+    assert processor.unsettled_until_ms() is None
+    walls[0] -= 3_600_000
+    assert told(record(4, at_ms=START + 4 * DAY_MS))
+
+
+def test_due_work_is_cut_into_transactions_that_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rule: however few deadlines a transaction may look at, scores, labels and records are the same."""
+    homes = [name for n in range(200) if partition_of((name := f"c{n}").encode(), 2) == 0]
+    events = [record(i, name, START + i * 60_000) for i, name in enumerate(homes)]
+    later = [record(1000 + i, name, START + (11 + 3 * i) * DAY_MS) for i, name in enumerate(homes[:3])]
+
+    def outcome() -> tuple[Any, ...]:
+        store = Store()
+        processor = EventProcessor(shared(), 0, store, None)
+        step(processor, store, events)
+        effects = run(processor, store, later)
+        outputs = [output for one in effects for output in one.outputs]
+        return len(effects), effects[-1].state, store.records, outputs
+
+    whole = outcome()
+    monkeypatch.setattr(module, "DUE_MAX", 10)
+    cut = outcome()
+    assert cut[0] > whole[0] + 10
+    assert cut[1:3] == whole[1:3]
+    for topic in ("churn-scores", "churn-labels"):
+        assert [o for o in cut[3] if o.topic == topic] == [o for o in whole[3] if o.topic == topic]
+
+
+def test_in_live_running_the_clock_alone_makes_scores() -> None:
+    """Rule: a customer who falls silent is looked at when it is due, with no further event."""
+    store = Store()
+    processor = EventProcessor(shared(), 0, store, None)
+    step(processor, store, [record(1)])
+    due_ms = processor.next_due_ms()
+    assert due_ms is not None
+    assert not step(processor, store, [], due_ms - 1).outputs
+    [score] = step(processor, store, [], due_ms).outputs
+    assert orjson.loads(score.value)["lineage"]["offset"] is None
+    assert processor.newest_event_ms == START
+    assert (processor.next_due_ms() or 0) > due_ms
+
+
+def test_the_newest_snapshot_answers_from_the_next_batch_on() -> None:
+    store, both = Store(), shared()
+    processor = EventProcessor(both, 0, store, None)
+    step(processor, store, [record(1)])
+    model = Model(SPACE)
+    model.learn(np.zeros(SPACE.size), np.zeros(SPACE.size), True, 1)
+    both.on_snapshot(Snapshot(model.snapshot(), 1))
+    effects = step(processor, store, [record(2, at_ms=START + DAY_MS)])
+    assert orjson.loads(of(effects, "churn-scores")[0].value)["model"] == model.version
+    with pytest.raises(ConfigurationError, match="model churn: not a model snapshot"):
+        both.on_snapshot(Snapshot(b"{}", 2))
+
+
+def test_another_definition_of_churn_does_not_go_on_with_this_state() -> None:
+    store = Store()
+    state = step(EventProcessor(shared(), 0, store, None), store, [record(1)]).state
+    with pytest.raises(ConfigurationError, match="CHURN_KAFKA_GROUP_ID"):
+        EventProcessor(shared(CHURN.replace("5d", "6d")), 0, store, state)
+
+
+def test_a_long_pause_is_many_transactions_however_few_customers_there_are() -> None:
+    """Rule: one customer's snapshots of a year are no single transaction."""
+    store = Store()
+    processor = EventProcessor(shared(), 0, store, None)
+    run(processor, store, [record(1, name="Subscription Started")])
+    effects = run(processor, store, [record(2, at_ms=START + 399 * DAY_MS)])
+    scores = [sum(output.topic == "churn-scores" for output in one.outputs) for one in effects]
+    assert sum(scores) > 150
+    assert max(scores) <= 3
+
+
+def test_what_one_transaction_leaves_is_not_read_again_by_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rule: a batch of many days is decoded once, and leaves record by record as it would in batches of one day."""
+    feed = [record(n, at_ms=START + n * DAY_MS) if n % 4 else Record(n, b"{" if n % 8 else None) for n in range(1, 60)]
+    feed.append(record(60, THERE, at_ms=START + 60 * DAY_MS))
+    decoded: list[Any] = []
+
+    def noted(value: Any, *rest: Any) -> Any:
+        decoded.append(value)
+        return decode(value, *rest)
+
+    monkeypatch.setattr(module, "decode", noted)
+    left: list[list[Any]] = []
+    for size in (60, 1):
+        store = Store()
+        processor = EventProcessor(shared(), 0, store, None)
+        effects = [one for at in range(0, 60, size) for one in run(processor, store, feed[at : at + size])]
+        outputs = [output for one in effects for output in one.outputs]
+        left.append([o for o in outputs if o.topic in ("customer-events.dlq", "customer-events")])
+        assert len(effects) > 5
+    assert left[0] == left[1]
+    assert len(left[0]) == 15
+    assert decoded == [one.value for one in feed] * 2
+
+
+def test_a_new_partition_whose_second_event_is_decades_older_goes_on() -> None:
+    """Rule: some of each batch is applied or something falls due, whatever the clocks say."""
+    store = Store()
+    processor = EventProcessor(shared(), 0, store, None)
+    effects = run(processor, store, [record(1), record(2, at_ms=START - 30 * 365 * DAY_MS)])
+    assert [one.consumed for one in effects] == [2]
+
+
+def test_a_null_timestamp_beside_a_forward_mark_is_no_error() -> None:
+    """Rule: nothing that a header holds stops a partition."""
+    marked = [(FORWARDED, b"1@0"), (TIMESTAMP, None)]
+    store = Store()
+    found = step(EventProcessor(shared(), 0, store, None), store, [record(1, headers=marked)])
+    assert {output.topic for output in found.outputs} == {"churn-scores", "churn-metrics"}
+
+
+def test_state_of_other_definitions_is_refused_also_if_labels_mean_the_same() -> None:
+    """Rule: profiles are laid out by all definitions, primary or not."""
+    store = Store()
+    state = step(EventProcessor(shared(), 0, store, None), store, [record(1)]).state
+    more = CHURN + '\n[churn.definitions.zz]\nevent = "Payment Failed"\n'
+    with pytest.raises(ConfigurationError, match="start a new group"):
+        EventProcessor(shared(more), 0, store, state)

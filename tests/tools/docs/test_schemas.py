@@ -1,0 +1,239 @@
+"""The JSON Schemas are what the code writes and accepts: right values are valid, and wrong ones are not."""
+
+from __future__ import annotations
+
+import copy
+import json
+import random
+from collections.abc import Iterator
+from typing import Any
+
+import jsonschema
+import pytest
+
+from models.alerts.policy import BANDS, STATES, TYPES, AlertEvent, AlertScore, AlertSettings, Handling, due_ms, step
+from models.definition.duration import DAY_MS
+from models.events.event import Event, decode
+from models.events.rejection import MAX_PROPERTIES
+from models.explanations.reasons import CODES, PLAYBOOKS
+from models.features.scoring_point import DECISIVE, EVENT, SILENCE, SNAPSHOT
+from models.outputs.records import alert_value
+from models.profile.apply import BARRIERS
+from streams.settings import Settings
+from streams.topics import ALERTS, EVENTS, LABELS, SCORES, name_of
+from tools.docs import alerts, samples
+from tools.docs.schemas import NAMES as SCHEMA_NAMES
+from tools.docs.schemas import SCHEMAS, schema
+
+OUT = ("alert", "score", "label")
+NOW_MS = 1_709_628_985_766
+VALIDATORS = {name: jsonschema.Draft202012Validator(schema(name)) for name in SCHEMA_NAMES}
+
+
+def errors(name: str, document: Any) -> list[str]:
+    """What is wrong with a document."""
+    return [f"{'/'.join(map(str, e.absolute_path))}: {e.message}" for e in VALIDATORS[name].iter_errors(document)]
+
+
+def objects(node: Any) -> Iterator[dict[str, Any]]:
+    """Every part of a schema that describes an object with named fields."""
+    if isinstance(node, dict):
+        if "properties" in node and node.get("type") == "object":
+            yield node
+        for inner in node.values():
+            yield from objects(inner)
+    elif isinstance(node, list):
+        for inner in node:
+            yield from objects(inner)
+
+
+# What the schemas say ------------------------------------------------------------------------------------------------
+
+
+def test_there_is_a_schema_of_each_topic_that_others_read_or_write() -> None:
+    """Named by the topic, and no file besides."""
+    assert {path.name for path in SCHEMAS.iterdir()} == {f"{name}.schema.json" for name in SCHEMA_NAMES}
+    for name, topic in zip(SCHEMA_NAMES, (EVENTS, ALERTS, SCORES, LABELS), strict=True):
+        assert schema(name)["title"] == name_of(topic, Settings())
+        jsonschema.Draft202012Validator.check_schema(schema(name))
+
+
+@pytest.mark.parametrize("name", SCHEMA_NAMES)
+def test_every_field_is_described(name: str) -> None:
+    """In a sentence, at any depth."""
+    for part in objects(schema(name)):
+        for field, node in part["properties"].items():
+            assert len(node.get("description", "")) > 3, field
+
+
+@pytest.mark.parametrize("name", OUT)
+def test_what_leaves_has_every_field_always_and_no_other(name: str) -> None:
+    """Unknown is null, never left out."""
+    for part in objects(schema(name)):
+        assert part["required"] == list(part["properties"])
+        assert part["additionalProperties"] is False
+
+
+def test_fixed_values_are_the_code_s() -> None:
+    """States, types, bands, reasons, barriers and triggers."""
+    alert, score = schema("alert")["properties"], schema("score")["properties"]
+    assert alert["type"]["enum"] == list(TYPES)
+    assert alert["state"]["enum"] == list(STATES[2:])
+    assert alert["resolution"]["enum"] == [*alerts.RESOLUTIONS, None]
+    for node in (alert["severity"], alert["score"]["properties"]["band"], score["band"]):
+        assert node["enum"] == list(BANDS)
+    for name in ("alert", "score"):
+        codes = schema(name)["$defs"]["reason"]["properties"]["code"]["enum"]
+        assert set(codes) == set(PLAYBOOKS) >= set(CODES)
+        assert schema(name)["properties"]["barriers"]["items"]["enum"] == sorted(BARRIERS)
+    for node in (alert["timing"]["properties"]["trigger"], score["trigger"]):
+        assert node["enum"] == [EVENT, DECISIVE, SNAPSHOT, SILENCE]
+
+
+# What the code writes ------------------------------------------------------------------------------------------------
+
+
+def lives(note: bytes) -> dict[str, AlertEvent]:
+    """An alert event of every type, from the policy; `note` is what is told of every score."""
+    settings = AlertSettings(definition="d", dwell_ms=0)
+    found: dict[str, AlertEvent] = {}
+
+    def score(at_ms: int, percentile: float, **more: int) -> AlertScore:
+        return AlertScore(at_ms, percentile / 2, percentile, 0.1, f"c@{at_ms}", **more)
+
+    def told(state: Any, at_ms: int, new: AlertScore | None = None, **more: Any) -> Any:
+        state, events, _ = step(state, new, settings, at_ms, customer="c", **more)
+        found.update({event.type: event for event in events})
+        if state is not None:
+            state.note = note
+        return state
+
+    state = told(None, NOW_MS, score(NOW_MS, 0.96))
+    told(state, NOW_MS + 1, score(NOW_MS + 1, 0.2, oldest_new_ms=NOW_MS - DAY_MS))  # what lowers it came late
+    told(state, NOW_MS + 1, churned=True)
+    state = told(state, NOW_MS + 1, score(NOW_MS + 1, 0.999))
+    state = told(state, NOW_MS + 2, handling=Handling("acknowledge"))
+    state = told(state, NOW_MS + 3, handling=Handling("snooze", None, NOW_MS + DAY_MS))
+    state = told(state, due_ms(state, settings))
+    told(state, NOW_MS + 2 * DAY_MS, score(NOW_MS + 2 * DAY_MS, 0.2))
+    return found
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_an_alert_of_every_type_is_valid(kind: str) -> None:
+    """With the particulars of a real score."""
+    head = set(schema("alert")["required"][:10])
+    note = json.dumps({key: value for key, value in published().items() if key not in head}).encode()
+    value = json.loads(alert_value(lives(note)[kind], note))
+    assert errors("alert", value) == []
+    assert value["type"] == kind
+    assert (value["resolution"] is None) == (value["state"] in STATES[2:5])
+    assert (value["snoozed_until"] is None) == (kind != "snoozed")
+
+
+def test_every_alert_of_the_simulated_customers_is_valid() -> None:
+    """All that the page docs/alerts.md is made from, and the page's own example."""
+    assert len(alerts.told()) > 10
+    for alert in alerts.told():
+        assert errors("alert", json.loads(alert.value)) == []
+    assert errors("alert", json.loads(alerts.example().split("```")[1].removeprefix("json"))) == []
+
+
+@pytest.fixture(scope="module")
+def written() -> dict[str, Any]:
+    """A value of each kind that leaves, of a few simulated customers."""
+    made = samples.written()
+    return {"score": made.score, "label": json.loads(made.labels[-1]), "alert": published()}
+
+
+def published() -> dict[str, Any]:
+    """An alert of the simulated customers."""
+    found: dict[str, Any] = json.loads(alerts.told()[0].value)
+    return found
+
+
+def mutations(node: dict[str, Any], root: dict[str, Any], value: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """(what, container, key or new key): every field once left out, and once of a kind that it cannot be."""
+    if "$ref" in node:
+        node = root["$defs"][node["$ref"].rpartition("/")[2]]
+    for choice in node.get("oneOf", ()):
+        if choice["type"] == "object" and isinstance(value, dict):
+            node = choice
+    if isinstance(value, dict):
+        for name, inner in node.get("properties", {}).items():
+            yield f"{path}{name}", value, name
+            yield from mutations(inner, root, value[name], f"{path}{name}.")
+    elif isinstance(value, list) and isinstance(node.get("items"), dict):
+        for item in value[:1]:
+            yield from mutations(node["items"], root, item, f"{path}0.")
+
+
+@pytest.mark.parametrize("name", OUT)
+def test_a_value_with_anything_wrong_is_not_valid(name: str, written: dict[str, Any]) -> None:
+    """Each field in turn is left out, and replaced by what it cannot be; and a field is added."""
+    good = copy.deepcopy(written[name])
+    assert errors(name, good) == []
+    tried = 0
+    for what, holder, key in list(mutations(schema(name), schema(name), good)):
+        kept = dict(holder)
+        del holder[key]
+        assert not VALIDATORS[name].is_valid(good), f"without {what}"
+        for wrong in ({"x": []}, [[]], True):
+            holder.clear()
+            holder.update(kept | {key: wrong})
+            assert not VALIDATORS[name].is_valid(good), f"{what} = {wrong}"
+        if isinstance(kept[key], str) and what.endswith(("time", "_at", "state", "type", "band", "code", "stage")):
+            holder[key] = "yesterday"
+            assert not VALIDATORS[name].is_valid(good), f"{what} = yesterday"
+        holder.clear()
+        holder.update(kept)
+        tried += 1
+    assert tried >= len(schema(name)["properties"])
+    assert VALIDATORS[name].is_valid(good)
+    assert not VALIDATORS[name].is_valid(good | {"more": 1})
+
+
+# What the code accepts -----------------------------------------------------------------------------------------------
+
+VALUES: dict[str, tuple[Any, ...]] = {
+    "type": ("track", "identify", "page", "screen", "group", "alias", "Track", None),
+    "event": ("Order Completed", "", None, 3, "x" * 200),
+    "userId": ("u", 7, 7.5, "", None, True, [], "u" * 256, "u" * 257),
+    "anonymousId": ("a", 0, "", None, {}),
+    "messageId": ("m", 7, "", None, [], False),
+    "groupId": ("g", "", None, 9, []),
+    "previousId": ("p", "", None, {}),
+    "timestamp": (
+        NOW_MS,
+        NOW_MS // 1000,
+        "2024-03-05",
+        "2024-03-05T10:00:00+01:00",
+        "1709628985",
+        "yesterday",
+        None,
+        3,
+    ),
+    "sentAt": ("2024-03-05T10:00:00Z", "now", None),
+    "properties": ({}, {"a": [1, {"b": None}]}, None, [], "x", dict.fromkeys(map(str, range(MAX_PROPERTIES + 1)))),
+    "traits": ({"plan": "pro"}, None, 3),
+    "context": ({"active": False}, {}, None, []),
+    "unheard": (1, {"of": []}),
+}
+
+
+def test_an_event_that_the_schema_accepts_is_accepted() -> None:
+    """Whatever its members are: half of each drawn from what is usual, half from anything."""
+    dice = random.Random(4)
+    valid = accepted = 0
+    for _ in range(1_500):
+        event = {
+            name: dice.choice(values if dice.random() < 0.3 else values[:2])
+            for name, values in VALUES.items()
+            if name in ("type", "userId", "timestamp") or dice.random() < 0.5
+        }
+        fine = VALIDATORS["event"].is_valid(event)
+        taken = isinstance(decode(json.dumps(event).encode(), [], NOW_MS), Event)
+        assert taken or not fine, event
+        valid, accepted = valid + fine, accepted + taken
+    assert valid > 300
+    assert valid >= 0.95 * accepted  # what it refuses beyond that is not worth sending: `event` of a page that is 3

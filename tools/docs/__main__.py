@@ -1,0 +1,7 @@
+"""`python -m tools.docs`: rewrites the generated parts of the documentation."""
+
+import sys
+
+from tools.docs import main
+
+sys.exit(main())

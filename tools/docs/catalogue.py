@@ -1,0 +1,43 @@
+"""What the model sees of a customer, and what each event's name means, as tables."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from models.events.taxonomy import COUNTERS, MEANINGS
+from models.features.catalogue import FEATURES
+from tools.docs.markdown import table
+
+_TRANSFORMS: Final = {"log": "log(1 + x), x to 10,000", "share": "0 to 1", "flag": "0 or 1"}
+
+
+def features() -> str:
+    """The catalogue, in its order."""
+    rows = [
+        (
+            f"`{f.name}`",
+            f.sentence,
+            f.unit,
+            _TRANSFORMS.get(f.transform) or f"{f.transform.removeprefix('clip:').replace(',', ' to ')}",
+            f.missing,
+            "yes" if f.relative else "",
+            f"`{f.reason}`",
+        )
+        for f in FEATURES
+    ]
+    return table(("feature", "what it says", "unit", "as the model sees it", "missing", "relative", "reason"), rows)
+
+
+def families() -> str:
+    """The table of event names, by family."""
+    rows = [
+        (
+            row.family,
+            f"`{name}`",
+            "yes" if row.engaged else "",
+            "yes" if row.decisive else "",
+            f"`{COUNTERS[row.counter]}`" if row.counter >= 0 else "",
+        )
+        for name, row in sorted(MEANINGS.items(), key=lambda item: item[1].family)
+    ]
+    return table(("family", "event", "engagement", "scored at once", "counted as"), rows)
