@@ -20,7 +20,7 @@ RECOVERED: Final = COUNTER_INDEX["payment_recovered"]
 
 
 class Dunning(msgspec.Struct, gc=False, frozen=True):
-    """What a portrait keeps of payments."""
+    """What a profile_view keeps of payments."""
 
     newest_ms: int  # the present that the bins are relative to
     settled_ms: int

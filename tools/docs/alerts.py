@@ -22,10 +22,9 @@ from models.explanations.reasons import CODES, PLAYBOOKS
 from models.features.catalogue import CATALOGUE, FEATURES, NAMES, RELATIVE
 from models.learning.feature_space import FeatureSpace
 from models.learning.model import Model
-from models.pipeline.alert_tracker import Alert
-from models.pipeline.partition import Partition
-from models.simulation import Settings as Simulated
-from models.simulation import Simulation
+from models.pipeline.alert_tracker import AlertOutput
+from models.pipeline.partition import PartitionFold
+from models.simulation import Simulation, SimulationSettings
 from streams.kafka.partitioner import partition_of
 from streams.settings import Settings
 from tools.docs.markdown import code, table
@@ -111,10 +110,10 @@ def answers() -> str:
     return "\n\n".join(f"```json\n{pretty(event)}\n```" for event in events)
 
 
-def opening() -> Alert:
+def opening() -> AlertOutput:
     """The alert that opened with the most reasons."""
 
-    def reasons(told: Alert) -> int:
+    def reasons(told: AlertOutput) -> int:
         value = json.loads(told.value)
         return len(value["reasons"]) + len(value["protective"])
 
@@ -123,7 +122,7 @@ def opening() -> Alert:
 
 def life() -> str:
     """All that was told of one alert, the one with the most kinds of events."""
-    stories: dict[str, list[Alert]] = {}
+    stories: dict[str, list[AlertOutput]] = {}
     for t in told():
         stories.setdefault(t.event.alert_id, []).append(t)
     story = max(stories.values(), key=lambda events: (len({t.event.type for t in events}), events[-1].event.type))
@@ -151,13 +150,13 @@ def life() -> str:
 
 
 @cache
-def told() -> tuple[Alert, ...]:
+def told() -> tuple[AlertOutput, ...]:
     """Every alert event of the simulated customers, in order."""
     definition = ChurnDefinition.parse(CHURN_TOML.read_text(encoding="utf-8"))
     run = Backtest(definition, Model(FeatureSpace(NAMES, RELATIVE, CATALOGUE)), 1, partition_of)
     topic, scorer = Settings().topic_events, run.partitions[0].scorer
-    run.partitions = [Partition(definition, run.stores[0], scorer, topic=topic, number=0)]
-    found: list[Alert] = []
+    run.partitions = [PartitionFold(definition, run.stores[0], scorer, topic=topic, number=0)]
+    found: list[AlertOutput] = []
     run.on_effects = lambda _, effects: found.extend(effects.alerts)
     for _ in run.run(_events()):
         pass
@@ -165,7 +164,7 @@ def told() -> tuple[Alert, ...]:
 
 
 def _events() -> Iterator[Event]:
-    for simulated in Simulation(Simulated(customers=CUSTOMERS, days=DAYS)).events():
+    for simulated in Simulation(SimulationSettings(customers=CUSTOMERS, days=DAYS)).events():
         event = decode(simulated.value, [], None)
         assert isinstance(event, Event)
         yield event

@@ -11,10 +11,10 @@ from models.definition.duration import DAY_MS
 from models.definition.value_settings import DEFAULTS
 from models.features.catalogue import FEATURES
 from models.profile.schema import Identity, Profile, Subscription
-from models.profile.snapshot import Portrait
 from models.profile.subscription import STARTED
-from models.value.clv import worth
-from models.value.forecast_state import Outlook
+from models.profile.view import ProfileView
+from models.value.clv import customer_value
+from models.value.forecast_state import ValueForecast
 from streams.cli.customer import print_page
 from tools.docs import alerts, publishing, samples
 from tools.docs.markdown import code, table
@@ -59,9 +59,9 @@ def worths() -> str:
     """What a new subscription of 49 a month is worth at some probabilities, before any subscription was seen to end."""
     profile = Profile(first_ms=0, subscription=Subscription([(0, 1, STARTED, 4900, "pro")], (0, 1, 4900)))
     profile.identity = Identity(plan=(0, 1, "pro"))
-    portrait, rows = Portrait.of(profile), []
+    profile_view, rows = ProfileView.of(profile), []
     for probability in PROBABILITIES:
-        value = worth(portrait, probability, 30 * DAY_MS, DAY_MS, Outlook(DEFAULTS))
+        value = customer_value(profile_view, probability, 30 * DAY_MS, DAY_MS, ValueForecast(DEFAULTS))
         money = value.revenue_at_risk, value.clv, value.clv_at_risk
         rows.append((f"{probability:g}", *(f"{amount:,.2f}" for amount in money)))
     return table(("probability", "`revenue_at_risk`", "`clv`", "`clv_at_risk`"), rows)

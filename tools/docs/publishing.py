@@ -14,16 +14,16 @@ from models.definition.duration import DAY_MS, HOUR_MS, rfc3339
 from models.definition.value_settings import DEFAULTS
 from models.events.event import Event, decode
 from models.events.taxonomy import MEANINGS
-from models.experience.indices import Experience, experience
+from models.experience.indices import Experience, experience_indices
 from models.explanations.sentences import natural
 from models.features.catalogue import FEATURES, NAMES, features
 from models.outputs.customer_facts import barriers, customer_facts
 from models.profile.apply import apply
 from models.profile.dunning import PaymentFacts, payment_facts
 from models.profile.schema import Profile
-from models.profile.snapshot import Portrait
-from models.value.clv import worth
-from models.value.forecast_state import Outlook
+from models.profile.view import ProfileView
+from models.value.clv import customer_value
+from models.value.forecast_state import ValueForecast
 from tools.docs.markdown import code, table
 
 WIDTH: Final = 120
@@ -268,21 +268,21 @@ def _told(before: Profile, after: Profile, at_ms: int) -> list[str]:
     return [name for name in new if old[name] != new[name]]
 
 
-def _experience(profile: Profile, portrait: Portrait, at_ms: int) -> dict[str, Any]:
+def _experience(profile: Profile, profile_view: ProfileView, at_ms: int) -> dict[str, Any]:
     values = natural(features([deepcopy(profile)], [at_ms]))[0].tolist()
-    found = experience(portrait, values, at_ms)
+    found = experience_indices(profile_view, values, at_ms)
     # of nobody who said anything, nothing is known; that nothing of a kind was said is no more than that
     names = (name for name in Experience.__struct_fields__ if name != "barriers")  # told beside it
     return {name: (found is not None and getattr(found, name)) or None for name in names}
 
 
 def _facts(profile: Profile, at_ms: int) -> dict[str, Any]:
-    portrait = Portrait.of(profile)
-    who = customer_facts(CUSTOMER, portrait, at_ms)
+    profile_view = ProfileView.of(profile)
+    who = customer_facts(CUSTOMER, profile_view, at_ms)
     facts = {f"customer.{name}": getattr(who, name) for name in ("account", "segment", "plan", "stage")}
-    facts |= {f"experience.{name}": said for name, said in _experience(profile, portrait, at_ms).items()}
-    money = worth(portrait, 0.1, 30 * DAY_MS, at_ms, Outlook(DEFAULTS))
-    paid = payment_facts(portrait.dunning, at_ms)
+    facts |= {f"experience.{name}": said for name, said in _experience(profile, profile_view, at_ms).items()}
+    money = customer_value(profile_view, 0.1, 30 * DAY_MS, at_ms, ValueForecast(DEFAULTS))
+    paid = payment_facts(profile_view.dunning, at_ms)
     facts |= {f"payments.{name}": paid and getattr(paid, name) for name in PaymentFacts.__struct_fields__}
     del facts["payments.dunning_days"]  # time that passes
-    return facts | {"value.mrr": money.mrr, "barriers": barriers(portrait, at_ms)}
+    return facts | {"value.mrr": money.mrr, "barriers": barriers(profile_view, at_ms)}

@@ -18,9 +18,8 @@ from models.labels.codec import label_value
 from models.learning.feature_space import FeatureSpace
 from models.learning.model import Model
 from models.outputs.records import alert_headers
-from models.pipeline.score_history import tell
-from models.simulation import Settings as Simulated
-from models.simulation import Simulation
+from models.pipeline.score_history import to_records
+from models.simulation import Simulation, SimulationSettings
 from streams.kafka.partitioner import partition_of
 from streams.notify.delivery import undelivered
 from streams.scoring.dead_letters import dead_letter
@@ -77,7 +76,7 @@ def written() -> Written:
     labels: list[bytes] = []
 
     def look(_: int, effects: Any) -> None:
-        told, changes = tell(run.partitions[0].context, effects, run.stores[0])
+        told, changes = to_records(run.partitions[0].context, effects, run.stores[0])
         run.stores[0].apply(changes)
         scores.extend(value for _, value in told if value is not None)
         labels.extend(label_value(example) for example in effects.examples)
@@ -89,7 +88,7 @@ def written() -> Written:
 
 
 def _values() -> Iterator[bytes]:
-    return (event.value for event in Simulation(Simulated(customers=CUSTOMERS, days=DAYS)).events())
+    return (event.value for event in Simulation(SimulationSettings(customers=CUSTOMERS, days=DAYS)).events())
 
 
 def _events() -> list[Sample]:

@@ -12,14 +12,14 @@ from models.definition.duration import DAY_MS, HOUR_MS, rfc3339
 from models.definition.goals import Goals
 from models.events.event import Event, decode
 from models.experience.aggregates import Sums, add, goal_additions
-from models.experience.indices import HALVES, WEIGHTS, experience
+from models.experience.indices import HALVES, WEIGHTS, experience_indices
 from models.experience.report import times_to_value
 from models.explanations.sentences import natural
 from models.features.catalogue import features
 from models.profile.apply import apply
 from models.profile.schema import Profile, copy
-from models.profile.snapshot import Portrait
-from streams.rendering.customer_experience import goal_lines, lines
+from models.profile.view import ProfileView
+from streams.rendering.customer_experience import experience_lines, goal_lines
 from tools.docs.markdown import code, table
 
 CHURN: Final = """\
@@ -69,7 +69,7 @@ def events() -> str:
 
 def page() -> str:
     """What `churn-signals customer` says of whoever lived through it."""
-    return "```text\n" + "\n".join(lines(said())) + "\n```"
+    return "```text\n" + "\n".join(experience_lines(said())) + "\n```"
 
 
 def parts() -> str:
@@ -102,7 +102,7 @@ def goals() -> str:
 
 
 def said() -> dict[str, Any]:
-    """The story's `experience`, as scores carry it."""
+    """The story's `experience_indices`, as scores carry it."""
     profile = Profile()
     for one in _published():
         event = decode(json.dumps(one).encode(), [], None)
@@ -110,7 +110,7 @@ def said() -> dict[str, Any]:
         apply(profile, event)
     at_ms = profile.newest_ms + HOUR_MS
     values = natural(features([copy(profile)], [at_ms]))[0].tolist()
-    found: dict[str, Any] = msgspec.to_builtins(experience(Portrait.of(profile), values, at_ms))
+    found: dict[str, Any] = msgspec.to_builtins(experience_indices(ProfileView.of(profile), values, at_ms))
     return found
 
 

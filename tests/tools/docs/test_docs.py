@@ -15,7 +15,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from models.alerts.policy import STATES, TYPES, Handling, handling_of
+from models.alerts.policy import STATES, TYPES, AlertAction, action_of
 from models.definition.churn_definition import ALERT_KEYS, DEFINITION_KEYS, GOAL_KEYS, ChurnDefinition
 from models.definition.value_settings import KEYS as VALUE_KEYS
 from models.events.event import Event, decode
@@ -259,13 +259,13 @@ def test_the_answers_to_alerts_are_events_that_the_policy_understands() -> None:
     for text in snippets(section(page("alerts.md"), "Answering them"), "json"):
         event = decode(text.encode(), [], None)
         assert isinstance(event, Event), event
-        handled.append(handling_of(event))
+        handled.append(action_of(event))
     alert_id = json.loads(snippets(page("alerts.md"), "json")[0])["alert_id"]
     assert [h and h.kind for h in handled] == ["acknowledge", "snooze", "dismiss"]
-    assert handled[0] == Handling("acknowledge", alert_id)
+    assert handled[0] == AlertAction("acknowledge", alert_id)
     assert handled[1] is not None
     assert handled[1].until_ms
-    assert handled[2] == Handling("dismiss")
+    assert handled[2] == AlertAction("dismiss")
 
 
 def test_the_partition_that_topics_md_computes_is_the_one_it_prints(capsys: pytest.CaptureFixture[str]) -> None:
