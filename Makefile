@@ -10,7 +10,7 @@ LOG ?= $(DATA)/oulad-2013j.jsonl.gz
 .PHONY: help debian-tools install test lint unit laws broker-test crash-test browser-test crash demo bench bench-full bench-check bench-latency bench-recovery bench-growth bench-console bench-model quality screenshots audit docs lock clean
 
 help:  ## list all targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
 
 install: $(STAMP)  ## create the environment in .venv from the lock file
 
@@ -20,10 +20,10 @@ $(STAMP): requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $(STAMP)
 
-demo: $(STAMP)  ## run all components with simulated customers until Ctrl-C (DATA=FILE: your own log, CONFIG=FILE: your definition)
+demo: $(STAMP)  ## run all components with simulated customers, until Ctrl-C (DATA=FILE: your log, CONFIG=FILE: your definition)
 	@$(BIN)/churn-signals demo $(if $(CONFIG),--config "$(CONFIG)") $(if $(filter command,$(origin DATA)),"$(DATA)")
 
-test: lint unit laws broker-test crash-test browser-test  ## all checks that must pass before a change is merged
+test: lint unit laws broker-test crash-test browser-test  ## run all checks that must pass before a change is merged
 
 lint: $(STAMP)  ## check style and types
 	$(BIN)/ruff check .
@@ -52,7 +52,7 @@ crash: $(STAMP)  ## run the fault matrix: lost, duplicate and extra records, lon
 bench: $(STAMP)  ## measure throughput on a real Kafka, compared with alternatives (QUIX=PYTHON with quixstreams)
 	$(BIN)/python -m benchmarks.throughput $(if $(QUIX),--quix $(QUIX))
 
-bench-full: $(STAMP)  ## bench plus two workers, trainer, other inputs (DATA=DIR), latency, recovery, growth and sizing
+bench-full: $(STAMP)  ## run bench plus two workers, trainer, other inputs (DATA=DIR), latency, recovery, growth and sizing
 	@mkdir -p $(FIGURES); failed=0; \
 	$(BIN)/python -m benchmarks.throughput --full $(if $(wildcard $(LOG)),--log $(LOG)) $(if $(QUIX),--quix $(QUIX)) \
 	  --json $(FIGURES)/throughput.json || failed=1; \
