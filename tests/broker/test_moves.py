@@ -1,4 +1,4 @@
-"""docs/operating.md, "Moves", made: each leaves every customer served, and every output that of the fold offline."""
+"""docs/operating.md, "Procedures": each leaves every customer served and every output equal to the offline fold."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_upgrade_rescale_lost_disk_another_definition_and_a_replay(new_run: Call
         await publish_events(run.settings, log[3 * quarter :])
         await exact(run)
 
-        given = dict(pair.split("=") for pair in re.findall(r"CHURN_\w+=\S+", _section("Replay from the beginning")))
+        given = dict(pair.split("=") for pair in re.findall(r"CHURN_\w+=\S+", _section("Replaying from the beginning")))
         fields = {name: given[variable(name)] for name in vars(Settings()) if variable(name) in given}
         replay = new_run()
         replay.settings = dataclasses.replace(run.settings, **_own(run, fields))

@@ -1,4 +1,4 @@
-"""Claim 4: no log, error or metric holds a value of an event; alerts and scores hold what they are declared to hold."""
+"""Claim 4: logs, errors and metrics contain no event values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Claim 1: nothing that is read from a topic is ever run."""
+"""Claim 1: data from topics is never executed."""
 
 from __future__ import annotations
 
