@@ -11,7 +11,7 @@ import orjson
 
 from benchmarks.throughput import world
 from models.backtesting.backtest import MemoryStore
-from models.definition.duration import rfc3339
+from models.duration import rfc3339
 from models.profile.keys import OF_PARTITION, PROFILE
 from models.profile.mergeable import DAY_MS
 from streams.kafka.model_reader import PublishedSnapshot

@@ -23,7 +23,7 @@ import numpy as np
 from models.backtesting.backtest import Backtest
 from models.definition.churn_definition import ChurnDefinition
 from models.definition.competing_risks import INVOLUNTARY, VOLUNTARY, Horizons, by_payment
-from models.definition.duration import DAY_MS
+from models.duration import DAY_MS
 from models.events.event import Event, decode
 from models.features.catalogue import CATALOGUE, NAMES, RELATIVE
 from models.learning.feature_space import FeatureSpace

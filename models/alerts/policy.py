@@ -31,8 +31,8 @@ from numpy.typing import NDArray
 
 from models.definition.churn_definition import ChurnDefinition
 from models.definition.competing_risks import SUCCESS, route_of
-from models.definition.duration import DAY_MS, HOUR_MS, parse_duration
 from models.definition.threshold import Threshold
+from models.duration import DAY_MS, HOUR_MS, parse_duration
 from models.events.coercion import time_ms
 from models.events.event import Event
 from models.profile.schema import NEVER_MS

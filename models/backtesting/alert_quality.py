@@ -16,7 +16,7 @@ import numpy as np
 
 from models.definition.churn_definition import ChurnDefinition
 from models.definition.competing_risks import ROUTES
-from models.definition.duration import DAY_MS
+from models.duration import DAY_MS
 from models.labels.training_example import TrainingExample
 from models.pipeline.alert_tracker import AlertOutput
 

@@ -9,7 +9,7 @@ import numpy as np
 from models.backtesting.report import CauseQuality, PredictionQuality
 from models.definition.churn_definition import ChurnDefinition
 from models.definition.competing_risks import INVOLUNTARY, VOLUNTARY
-from models.definition.duration import DAY_MS
+from models.duration import DAY_MS
 from models.labels.training_example import TrainingExample
 from models.learning.combined_scores import HIGHEST
 

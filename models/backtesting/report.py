@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.backtesting.alert_quality import AlertQuality
-from models.definition.duration import DAY_MS, rfc3339
+from models.duration import DAY_MS, rfc3339
 from models.metrics.classification import (
     CLIP,
     FEWEST_OF_A_CLASS,

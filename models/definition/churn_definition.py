@@ -19,7 +19,6 @@ from typing import Any, ClassVar, Literal, TypeAlias, get_args
 
 from models.definition import competing_risks as causes
 from models.definition.competing_risks import Involuntary
-from models.definition.duration import DAY_MS, HOUR_MS, format_duration
 from models.definition.goals import GOALS_MAX, Goal
 from models.definition.predicate import Scalar, Where
 from models.definition.predicate import matches as properties_match
@@ -38,6 +37,7 @@ from models.definition.toml_table import (
 from models.definition.value_settings import DEFAULTS, ValueSettings
 from models.definition.value_settings import KEYS as VALUE_KEYS
 from models.definition.value_settings import read_value_settings as read_value
+from models.duration import DAY_MS, HOUR_MS, format_duration
 
 __all__ = [
     "ALERT_KEYS",

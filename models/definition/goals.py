@@ -15,8 +15,8 @@ from typing import Final
 
 import msgspec
 
-from models.definition.duration import rfc3339
 from models.definition.predicate import Where, matches
+from models.duration import rfc3339
 from models.events.event import Event
 from models.profile import sections as parts
 from models.profile.mergeable import DAY_MS, HOUR_MS, reach

@@ -7,8 +7,8 @@ from typing import Final
 import msgspec
 
 from models.definition.goals import Goals
+from models.experience.barriers import BARRIER_DAYS
 from models.features.scoring_point import ScoringPoint
-from models.outputs.customer_facts import BARRIER_DAYS
 from models.profile.mergeable import DAY_MS
 from models.profile.schema import StampedNumber
 

@@ -10,9 +10,9 @@ from typing import Final
 
 import msgspec
 
-from models.definition.duration import rfc3339
+from models.duration import rfc3339
+from models.experience.barriers import BARRIER_DAYS, recent_barriers
 from models.features.catalogue import NAMES
-from models.outputs.customer_facts import BARRIER_DAYS, barriers
 from models.profile.apply_feedback import BARRIERS, SHRINK, USUAL
 from models.profile.mergeable import DAY_MS
 from models.profile.schema import Feedback, Rated, StampedNumber
@@ -215,7 +215,7 @@ def _barriers(profile_view: ProfileView, feedback: Feedback, at_ms: int) -> list
     """Those that were named lately, most often named first."""
     floor, named = at_ms - BARRIER_DAYS * DAY_MS, feedback.tags
     found = []
-    for tag in barriers(profile_view, at_ms):
+    for tag in recent_barriers(profile_view, at_ms):
         times = [when for when, _, index in named if BARRIERS[index] == tag and when > floor]
         found.append(Barrier(tag, len(times), rfc3339(times[-1])))
     return found

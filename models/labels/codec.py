@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from models.definition.duration import rfc3339
+from models.duration import rfc3339
 from models.events.coercion import moment_ms
 from models.features.catalogue import CATALOGUE, NAMES
 from models.labels.training_example import InvoluntaryLabel, TrainingExample

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from typing import Any, Final
 
-from models.definition.duration import DAY_MS, HOUR_MS
+from models.duration import DAY_MS, HOUR_MS
 
 HALF_LIFE_MS: Final = 7 * DAY_MS  # a nightly or weekly lull is remembered until it comes again
 LEAST_MS: Final = 6 * HOUR_MS  # shorter gaps make no alert's reason

@@ -15,7 +15,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from models.definition.duration import HOUR_MS
+from models.duration import HOUR_MS
 from models.learning.prior import BASE_RATE, BASE_VARIANCE
 
 Floats = NDArray[np.float64]

@@ -7,14 +7,13 @@ from typing import Final
 
 import msgspec
 
-from models.definition.duration import DAY_MS, rfc3339
-from models.profile.apply import BARRIERS, SubscriptionState
+from models.duration import DAY_MS, rfc3339
+from models.profile.apply import SubscriptionState
 from models.profile.mergeable import DAY_BINS
 from models.profile.schema import NEVER_MS
 from models.profile.view import ProfileView
 
 STRIP_DAYS: Final = 90
-BARRIER_DAYS: Final = 90
 
 _NO_SUBSCRIPTION: Final = SubscriptionState(None)
 _EMPTY_STRIP: Final = b"[" + b",".join([b"0"] * STRIP_DAYS) + b"]"
@@ -72,16 +71,6 @@ def customer_facts(customer: str, profile_view: ProfileView, at_ms: int) -> Cust
             plan = identity.plan[2]
     tenure = max(at_ms - profile_view.first_ms, 0) / DAY_MS
     return CustomerFacts(customer, account, segment, plan, stage(profile_view, at_ms), round(tenure, 2))
-
-
-def barriers(profile_view: ProfileView, at_ms: int) -> list[str]:
-    """Barriers named in the last 90 days, most often named first."""
-    feedback = profile_view.feedback
-    if feedback is None or not feedback.tags:
-        return []
-    floor = at_ms - BARRIER_DAYS * DAY_MS
-    named = [index for when, _, index in feedback.tags if when > floor]
-    return [BARRIERS[index] for index in sorted(set(named), key=lambda index: (-named.count(index), index))]
 
 
 def activity(profile_view: ProfileView, at_ms: int) -> Activity:

@@ -18,15 +18,16 @@ from numpy.typing import NDArray
 from models.alerts.detractor_rule import FEATURE_OF, DetractorResponse
 from models.alerts.policy import BANDS, STATES, AlertEvent, AlertState
 from models.definition.competing_risks import Horizons, route_of
-from models.definition.duration import DAY_MS, rfc3339
 from models.definition.goals import GoalFacts, Goals
+from models.duration import DAY_MS, rfc3339
+from models.experience.barriers import recent_barriers
 from models.experience.indices import Experience, experience_indices
 from models.explanations.reasons import Explanation, Reason, evidence, explain, playbook, with_reason
 from models.explanations.sentences import natural
 from models.features.catalogue import CATALOGUE, NAMES
 from models.features.scoring_point import ScoringPoint
 from models.learning.combined_scores import CombinedScores
-from models.outputs.customer_facts import Activity, CustomerFacts, activity, barriers, customer_facts
+from models.outputs.customer_facts import Activity, CustomerFacts, activity, customer_facts
 from models.profile.dunning import PaymentFacts, payment_facts
 from models.profile.view import ProfileView
 from models.value.clv import CustomerValue, customer_value
@@ -446,7 +447,7 @@ class ScoredBatch:
                 score,
                 found.raising,
                 found.protective,
-                barriers(profile_view, at),
+                recent_barriers(profile_view, at),
                 experience_indices(profile_view, explained.values[i], at),
                 self._worth(point, probability),
                 _Action(playbook(found), None),
@@ -517,7 +518,7 @@ def score_value(
             activity(profile_view, at),
             told.alert,
             customer_value(profile_view, told.probability, context.horizon_ms, at, value_forecast),
-            barriers(profile_view, at),
+            recent_barriers(profile_view, at),
             experience_indices(profile_view, values, at),
             told.goals,
             told.route,

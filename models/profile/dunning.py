@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from models.definition.duration import rfc3339
+from models.duration import rfc3339
 from models.events.taxonomy import COUNTER_INDEX
 from models.profile.mergeable import DAY_BINS, DAY_MS
 from models.profile.schema import Profile

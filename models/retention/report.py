@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
-from models.definition.duration import rfc3339
+from models.duration import rfc3339
 from models.profile.mergeable import DAY_MS
 from models.retention.aggregates import first_day, month_of
 from models.retention.kaplan_meier import SurvivalAge, median_days

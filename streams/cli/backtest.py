@@ -193,7 +193,7 @@ def write_examples(path: Path, examples: list[TrainingExample]) -> None:
     import numpy as np
     import orjson
 
-    from models.definition.duration import rfc3339
+    from models.duration import rfc3339
     from models.features.catalogue import NAMES
 
     with _output(path) as out:

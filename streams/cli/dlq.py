@@ -218,6 +218,6 @@ def _readable(value: bytes | None) -> str:
 
 
 def _time(letter: DeadLetter) -> str:
-    from models.definition.duration import rfc3339
+    from models.duration import rfc3339
 
     return rfc3339(letter.timestamp_ms)

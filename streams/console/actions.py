@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import orjson
 
-from models.definition.duration import DAY_MS, rfc3339
+from models.duration import DAY_MS, rfc3339
 from models.events.event import Event, decode
 from streams.cli.publish import Publisher
 from streams.engine.partition_runner import LIVE_WITHIN_MS

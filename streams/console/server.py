@@ -17,7 +17,7 @@ from aiokafka.errors import KafkaError
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from models.alerts.policy import BANDS
-from models.definition.duration import DAY_MS
+from models.duration import DAY_MS
 from models.experience.indices import WEIGHTS
 from streams.console import charts, model_insights
 from streams.console.actions import EVENT_NAMES, SNOOZE_DAYS, publish_action

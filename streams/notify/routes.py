@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 
 from models.alerts.policy import BANDS, TYPES
 from models.definition.competing_risks import ROUTES
-from models.definition.duration import DAY_MS, MINUTE_MS, SECOND_MS, format_duration
 from models.definition.toml_table import DefinitionError, Table, read_toml, wrong
+from models.duration import DAY_MS, MINUTE_MS, SECOND_MS, format_duration
 from models.explanations.reasons import CODES
 from streams.errors import ConfigurationError
 from streams.notify.filter import Filter

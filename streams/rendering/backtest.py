@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from models.backtesting.alert_quality import AlertQuality
 from models.backtesting.report import BacktestReport, FeatureWeight, InputCounts, PredictionQuality
-from models.definition.duration import DAY_MS, rfc3339
+from models.duration import DAY_MS, rfc3339
 
 if TYPE_CHECKING:
     from rich.console import Console

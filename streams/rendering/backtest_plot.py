@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from models.backtesting.report import BacktestReport
-from models.definition.duration import DAY_MS
+from models.duration import DAY_MS
 from streams.errors import ConfigurationError
 from streams.rendering.backtest import TableText, footnotes, headline, tables
 

@@ -24,7 +24,7 @@ from aiokafka import AIOKafkaProducer
 
 from models.backtesting.backtest import Backtest
 from models.definition.churn_definition import ChurnDefinition
-from models.definition.duration import rfc3339
+from models.duration import rfc3339
 from models.events.event import Event, decode
 from models.experience import aggregates as experience_sums
 from models.experience import report as experience_report

@@ -24,8 +24,8 @@ from models.alerts.policy import (
     step,
     unpack,
 )
-from models.definition.duration import DAY_MS, HOUR_MS
 from models.definition.threshold import Threshold
+from models.duration import DAY_MS, HOUR_MS
 from models.profile.schema import NEVER_MS
 
 START = 1_600_000_000_000

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from models.definition.churn_definition import ChurnDefinition
 from models.definition.competing_risks import Horizons, by_payment
-from models.definition.duration import HOUR_MS, rfc3339
+from models.duration import HOUR_MS, rfc3339
 from models.events.taxonomy import MEANINGS
 from models.learning.combined_scores import HIGHEST, CombinedScores
 from models.profile.dunning import payment_facts

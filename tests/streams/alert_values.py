@@ -7,7 +7,7 @@ from typing import Any
 
 from models.alerts.policy import AlertAction, AlertEvent, AlertScore, AlertSettings, step
 from models.definition.churn_definition import ChurnDefinition
-from models.definition.duration import DAY_MS, rfc3339
+from models.duration import DAY_MS, rfc3339
 from models.outputs.records import alert_value
 from streams.notify.template import SAMPLE
 

@@ -15,7 +15,7 @@ from typing import Any, Final
 from models.alerts.policy import STATES, TYPES
 from models.backtesting.backtest import Backtest
 from models.definition.churn_definition import ChurnDefinition
-from models.definition.duration import DAY_MS, HOUR_MS, rfc3339
+from models.duration import DAY_MS, HOUR_MS, rfc3339
 from models.events.coercion import moment_ms
 from models.events.event import Event, decode
 from models.explanations.reasons import CODES, PLAYBOOKS

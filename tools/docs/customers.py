@@ -7,8 +7,8 @@ from typing import Final
 
 from rich.console import Console
 
-from models.definition.duration import DAY_MS
 from models.definition.value_settings import DEFAULTS
+from models.duration import DAY_MS
 from models.features.catalogue import FEATURES
 from models.profile.schema import Identity, Profile, Subscription
 from models.profile.subscription import STARTED

@@ -10,14 +10,15 @@ from typing import Any, Final
 
 import numpy as np
 
-from models.definition.duration import DAY_MS, HOUR_MS, rfc3339
 from models.definition.value_settings import DEFAULTS
+from models.duration import DAY_MS, HOUR_MS, rfc3339
 from models.events.event import Event, decode
 from models.events.taxonomy import MEANINGS
+from models.experience.barriers import recent_barriers
 from models.experience.indices import Experience, experience_indices
 from models.explanations.sentences import natural
 from models.features.catalogue import FEATURES, NAMES, features
-from models.outputs.customer_facts import barriers, customer_facts
+from models.outputs.customer_facts import customer_facts
 from models.profile.apply import apply
 from models.profile.dunning import PaymentFacts, payment_facts
 from models.profile.schema import Profile
@@ -285,4 +286,4 @@ def _facts(profile: Profile, at_ms: int) -> dict[str, Any]:
     paid = payment_facts(profile_view.dunning, at_ms)
     facts |= {f"payments.{name}": paid and getattr(paid, name) for name in PaymentFacts.__struct_fields__}
     del facts["payments.dunning_days"]  # time that passes
-    return facts | {"value.mrr": money.mrr, "barriers": barriers(profile_view, at_ms)}
+    return facts | {"value.mrr": money.mrr, "barriers": recent_barriers(profile_view, at_ms)}

@@ -8,8 +8,8 @@ from typing import Any, Final
 import msgspec
 
 from models.definition.churn_definition import ChurnDefinition
-from models.definition.duration import DAY_MS, HOUR_MS, rfc3339
 from models.definition.goals import Goals
+from models.duration import DAY_MS, HOUR_MS, rfc3339
 from models.events.event import Event, decode
 from models.experience.aggregates import Sums, add, goal_additions
 from models.experience.indices import HALVES, WEIGHTS, experience_indices

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from models.definition.duration import HOUR_MS, rfc3339
+from models.duration import HOUR_MS, rfc3339
 from models.events.rejection import MAX_EVENT_BYTES, MAX_PROPERTIES
 from models.profile.mergeable import DAY_MS
 from models.simulation import SimulatedEvent

@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 import orjson
 
-from models.definition.duration import rfc3339
+from models.duration import rfc3339
 from models.pipeline.partition import OffsetEvent
 from models.simulation import SimulatedEvent
 from streams.engine import position

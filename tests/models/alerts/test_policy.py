@@ -26,8 +26,8 @@ from models.alerts.policy import (
 )
 from models.definition import threshold
 from models.definition.churn_definition import ChurnDefinition
-from models.definition.duration import DAY_MS, HOUR_MS
 from models.definition.threshold import Threshold
+from models.duration import DAY_MS, HOUR_MS
 from models.events.event import Event
 from models.profile.schema import NEVER_MS
 from tests.paths import DOCS

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from models.backtesting.report import ExampleColumns, FeatureWeight, InputCounts, evaluate
-from models.definition.duration import DAY_MS, rfc3339
+from models.duration import DAY_MS, rfc3339
 from models.metrics.classification import auc, ece, log_loss
 
 BEGIN_MS = 1_390_694_400_000  # 2014-01-26T00:00:00Z

@@ -16,7 +16,7 @@ from models.backtesting.report import ExampleColumns, evaluate
 from models.definition import competing_risks as causes
 from models.definition.churn_definition import ChurnDefinition, DefinitionError
 from models.definition.competing_risks import BILLING, SUCCESS, Horizons, Involuntary, by_payment
-from models.definition.duration import HOUR_MS
+from models.duration import HOUR_MS
 from models.features.catalogue import CATALOGUE, NAMES, RELATIVE
 from models.labels.codec import label_value, read_label
 from models.labels.training_example import InvoluntaryLabel, TrainingExample

@@ -6,7 +6,7 @@ import doctest
 
 import pytest
 
-from models.definition.duration import DAY_MS, HOUR_MS, MINUTE_MS
+from models.duration import DAY_MS, HOUR_MS, MINUTE_MS
 from models.labels import feed_outages as module
 from models.labels.feed_outages import GAPS_KEPT, LEAST_MS, NOTED_MS, FeedOutages
 

@@ -7,7 +7,7 @@ import doctest
 import numpy as np
 import pytest
 
-from models.definition.duration import DAY_MS, HOUR_MS
+from models.duration import DAY_MS, HOUR_MS
 from models.learning import percentile_rank as percentile
 from models.learning.percentile_rank import BINS, PercentileRanks
 

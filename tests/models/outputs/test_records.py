@@ -15,6 +15,7 @@ from models.alerts.policy import AlertAction, AlertScore, AlertSettings, AlertSt
 from models.backtesting.backtest import Backtest
 from models.definition.churn_definition import ChurnDefinition
 from models.events.event import Event, decode
+from models.experience.barriers import recent_barriers
 from models.features.catalogue import CATALOGUE, FEATURES, NAMES
 from models.labels import codec as label
 from models.labels.codec import LabelError, label_value, read_label
@@ -23,7 +24,7 @@ from models.learning.feature_space import FeatureSpace
 from models.learning.model import Model
 from models.outputs import customer_facts as customer
 from models.outputs import records as outputs
-from models.outputs.customer_facts import activity, barriers, stage
+from models.outputs.customer_facts import activity, stage
 from models.outputs.records import (
     HISTORY,
     HISTORY_BYTES,
@@ -391,8 +392,8 @@ def test_barriers_are_those_named_lately_the_most_frequent_first() -> None:
         ("Ticket Created", {"tags": ["too_complex"]}), ("Ticket Created", {"tags": ["too_expensive", "else"]}),
         ("Subscription Cancel Scheduled", {"feedback": "too_expensive"}),
     )  # fmt: skip
-    assert barriers(profile_view, START + 9) == ["too_expensive", "too_complex"]
-    assert barriers(profile_view, START + 91 * DAY_MS) == []
+    assert recent_barriers(profile_view, START + 9) == ["too_expensive", "too_complex"]
+    assert recent_barriers(profile_view, START + 91 * DAY_MS) == []
 
 
 def test_the_activity_strip_ends_today_and_counts_beyond_a_byte() -> None:

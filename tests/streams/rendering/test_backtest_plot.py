@@ -16,7 +16,7 @@ import pytest
 from rich.console import Console
 
 from models.backtesting.report import BacktestReport, ExampleColumns, FeatureWeight, InputCounts, evaluate
-from models.definition.duration import DAY_MS
+from models.duration import DAY_MS
 from streams.errors import ConfigurationError
 from streams.rendering import backtest_plot as plot
 from streams.rendering.backtest import footnotes, headline, print_backtest, tables

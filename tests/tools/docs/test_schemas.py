@@ -12,7 +12,7 @@ import jsonschema
 import pytest
 
 from models.alerts.policy import BANDS, STATES, TYPES, AlertAction, AlertEvent, AlertScore, AlertSettings, due_ms, step
-from models.definition.duration import DAY_MS
+from models.duration import DAY_MS
 from models.events.event import Event, decode
 from models.events.rejection import MAX_PROPERTIES
 from models.explanations.reasons import CODES, PLAYBOOKS
