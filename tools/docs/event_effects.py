@@ -1,4 +1,4 @@
-"""What each event buys, family by family: examples of events, and what they change, found out by applying them."""
+"""Example events of each family, and the effects of each event, computed by applying it to a profile."""
 
 from __future__ import annotations
 
@@ -28,22 +28,23 @@ from tools.docs.markdown import code, table
 
 WIDTH: Final = 120
 CUSTOMER: Final = "c-1042"
-START_MS: Final = 20_058 * DAY_MS + 9 * HOUR_MS + HOUR_MS // 2  # 2024-12-01, half past nine
-BEFORE_DAYS: Final = 60
-LOOK_AFTER_MS: Final = HOUR_MS
+START_MS: Final = 20_058 * DAY_MS + 9 * HOUR_MS + HOUR_MS // 2  # 2024-12-01 09:30 UTC
+HISTORY_DAYS: Final = 60
+SCORE_DELAY_MS: Final = HOUR_MS
 
-_NOTHING: Final = "Alert Acknowledged"  # counts as nothing and changes no profile
+_NO_EFFECT: Final = "Alert Acknowledged"  # changes no profile and no counter
 
 Example = tuple[int, str, dict[str, Any]]
-"""Days after the sixtieth day of the customer's life, event, properties or traits."""
+"""Day relative to the end of the 60-day history, event name, properties or traits."""
 
-# Family, why one sends it, and a story of one customer in its events. A file of history is read in this order of
-# families, so that what a later one buys is seen beside what was known before.
+# Family, why to send it, and one customer's events in it. Each event is applied to the profile that the events before
+# it in the same family have made.
 FAMILIES: Final[tuple[tuple[str, str, tuple[Example, ...]], ...]] = (
     (
         "activity",
-        "What the customer does by hand, by whatever names your product has: send all of it, or a sample that keeps"
-        " days and names. The one family without which nothing works: recency, rhythm and silence come of it.",
+        "Actions by the customer, under any event names that your product uses. Send all of them, or a sample that"
+        " preserves the active days and the event names. This is the only required family: recency, rhythm and"
+        " inactivity are computed from it.",
         (
             (0, "page", {"path": "/reports", "name": "reports"}),
             (0, "Signed In", {}),
@@ -56,9 +57,9 @@ FAMILIES: Final[tuple[tuple[str, str, tuple[Example, ...]], ...]] = (
     ),
     (
         "subscription",
-        "Where revenue is a contract. It says what churn is ([`churn.toml`](definition.md)), what the customer is"
-        " worth, and who is about to leave. `mrr` is the price of a month; `reason` and `feedback` have Stripe's"
-        " words.",
+        "For subscription products. These events report churn ([as `churn.toml` defines it](definition.md)), revenue"
+        " and cancellation intent. `mrr` is the price per month. `reason` and `feedback` use the values of Stripe's"
+        " `cancellation_details`.",
         (
             (
                 0, "Subscription Started",
@@ -81,8 +82,8 @@ FAMILIES: Final[tuple[tuple[str, str, tuple[Example, ...]], ...]] = (
     ),
     (
         "commerce",
-        "Where revenue is orders. Amounts are in major units; without a subscription they are what the customer is"
-        " worth.",
+        "For products whose revenue comes from orders. Amounts are in major units. The value of a customer without a"
+        " subscription is computed from orders.",
         (
             (0, "Order Completed", {"revenue": 59.9, "currency": "EUR"}),
             (9, "Order Completed", {"revenue": 24.5, "currency": "EUR"}),
@@ -91,7 +92,7 @@ FAMILIES: Final[tuple[tuple[str, str, tuple[Example, ...]], ...]] = (
     ),
     (
         "payment",
-        "Who leaves without wanting to. A failed payment scores the customer at once.",
+        "The signals of involuntary churn. A failed payment triggers a score at once.",
         (
             (0, "Payment Method Updated", {"card_expires": "2025-02-28"}),
             (1, "Payment Failed", {"amount": 49.0, "currency": "EUR", "reason": "card_declined"}),
@@ -100,8 +101,8 @@ FAMILIES: Final[tuple[tuple[str, str, tuple[Example, ...]], ...]] = (
     ),
     (
         "lifecycle",
-        "How the customer began: the first weeks decide more than any later ones. Set `steps_total`, or nobody knows"
-        " how much of the onboarding is left.",
+        "Sign-up, trial and onboarding. Set `steps_total`: the share of completed onboarding steps is computed from"
+        " it.",
         (
             (-60, "Signed Up", {"plan": "trial", "source": "search"}),
             (-60, "Trial Started", {"trial_end": "2025-02-10T00:00:00Z"}),
@@ -111,7 +112,7 @@ FAMILIES: Final[tuple[tuple[str, str, tuple[Example, ...]], ...]] = (
     ),
     (
         "support",
-        "What goes wrong. `tags` out of a fixed list become the alert's `barriers`.",
+        "Tickets and errors. `tags` from a fixed list become the alert's `barriers`.",
         (
             (0, "Ticket Created", {"tags": ["too_complex"]}),
             (1, "Ticket Reopened", {"tags": ["too_complex"]}),
@@ -121,8 +122,9 @@ FAMILIES: Final[tuple[tuple[str, str, tuple[Example, ...]], ...]] = (
     ),
     (
         "feedback",
-        "What customers say. `kind` is `csat`, `nps` or `ces`; scales are 5, 10 and 7 unless `scale_max` says another."
-        " `touchpoint` and `survey` tell answers apart; `Survey Sent` makes an answer rate.",
+        "Surveys, reviews and mentions. `kind` is `csat`, `nps` or `ces`. The maximum score is 5, 10 and 7 respectively"
+        " unless `scale_max` is set. Responses are also grouped by `touchpoint` and `survey`. The response rate"
+        " requires `Survey Sent`.",
         (
             (0, "Survey Sent", {"kind": "nps"}),
             (1, "Survey Response Submitted", {"kind": "nps", "score": 4, "tags": ["missing_features"]}),
@@ -134,7 +136,7 @@ FAMILIES: Final[tuple[tuple[str, str, tuple[Example, ...]], ...]] = (
     ),
     (
         "messaging",
-        "Whether your messages still reach anybody. From most senders' webhooks it is there already.",
+        "Reactions to your messages. Most e-mail providers send these events by webhook.",
         (
             (0, "Email Sent", {"campaign": "february"}),
             (0, "Email Opened", {"campaign": "february"}),
@@ -144,18 +146,18 @@ FAMILIES: Final[tuple[tuple[str, str, tuple[Example, ...]], ...]] = (
     ),
     (
         "referral",
-        "Who brings others stays longer.",
+        "Referrals that the customer sends, and those that convert.",
         ((0, "Referral Sent", {}), (4, "Referral Converted", {})),
     ),
     (
         "crm",
-        "Dates that only sales knows. A renewal that comes up while nobody uses the product is a reason of its own.",
+        "Dates from your CRM. A renewal that approaches while usage is low is a reason of its own.",
         ((0, "Renewal Due Set", {"due": "2025-02-20"}), (1, "Meeting Held", {})),
     ),
     (
         "identity",
-        "Who it is: segment, plan and account stand in every alert, to route it by. Traits are never read for names or"
-        " addresses; do not send them. `User Deletion Requested` [deletes](#deleting-a-customer).",
+        "Segment, plan and account, which every alert contains for routing. Names and addresses in traits are never"
+        " read; do not send them. `User Deletion Requested` [deletes the customer](#deleting-a-customer).",
         (
             (0, "identify", {"plan": "pro", "segment": "business"}),
             (0, "group", {"seats": 25}),
@@ -164,8 +166,8 @@ FAMILIES: Final[tuple[tuple[str, str, tuple[Example, ...]], ...]] = (
     ),
     (
         "loop",
-        "What you did: [answers to alerts](alerts.md#answering-them) move the alert and never the score. An"
-        " intervention is kept with the customer.",
+        "Your team's actions. [Responses to alerts](alerts.md#responding-to-alerts) change the alert and never the"
+        " score. An intervention is stored in the customer's profile.",
         (
             (0, "Intervention Sent", {"kind": "call"}),
             (0, "Alert Acknowledged", {"alert_id": "ba6b51e2626a2eeaff35454088a77ddd"}),
@@ -175,95 +177,97 @@ FAMILIES: Final[tuple[tuple[str, str, tuple[Example, ...]], ...]] = (
 
 
 def families() -> str:
-    """A section each: the words, the events, and what they change."""
-    return "\n\n".join(_section(name, words, story) for name, words, story in FAMILIES)
+    """One section per family: description, example events, and a table of their effects."""
+    return "\n\n".join(_section(name, description, examples) for name, description, examples in FAMILIES)
 
 
-def _section(name: str, words: str, story: tuple[Example, ...]) -> str:
+def _section(name: str, description: str, examples: tuple[Example, ...]) -> str:
     title = name.upper() if len(name) < 4 else name.capitalize()
-    lines = [json.dumps(example(one, number), ensure_ascii=False) for number, one in enumerate(story, 1)]
-    head = ("event", "moves", "can be the reason", "tells")
+    lines = [json.dumps(published(one, number), ensure_ascii=False) for number, one in enumerate(examples, 1)]
+    head = ("event", "features", "possible reasons", "fields")
     parts = (
         f"### {title}",
-        textwrap.fill(words, WIDTH, break_long_words=False, break_on_hyphens=False),
+        textwrap.fill(description, WIDTH, break_long_words=False, break_on_hyphens=False),
         "```jsonl\n" + "\n".join(lines) + "\n```",
-        table(head, bought(name)),
+        table(head, effects(name)),
     )
     return "\n\n".join(parts)
 
 
-def example(one: Example, number: int) -> dict[str, Any]:
-    """An event as it is published."""
-    days, name, details = one
-    calls = name in ("page", "identify", "group")
-    found: dict[str, Any] = {"type": name if calls else "track"} | ({} if calls else {"event": name})
-    found |= {"userId": CUSTOMER, "messageId": f"{name.lower().replace(' ', '-')}-{number}"}
-    found |= {"groupId": "acme"} if name == "group" else {}
-    found["timestamp"] = rfc3339(START_MS + (BEFORE_DAYS + days) * DAY_MS + number * 1_000)
+def published(example: Example, number: int) -> dict[str, Any]:
+    """Build the event as a producer publishes it."""
+    days, name, details = example
+    is_call = name in ("page", "identify", "group")
+    event: dict[str, Any] = {"type": name if is_call else "track"} | ({} if is_call else {"event": name})
+    event |= {"userId": CUSTOMER, "messageId": f"{name.lower().replace(' ', '-')}-{number}"}
+    event |= {"groupId": "acme"} if name == "group" else {}
+    event["timestamp"] = rfc3339(START_MS + (HISTORY_DAYS + days) * DAY_MS + number * 1_000)
     if details:
-        found["traits" if name in ("identify", "group") else "properties"] = details
-    return found
+        event["traits" if name in ("identify", "group") else "properties"] = details
+    return event
 
 
 @cache
-def bought(family: str) -> list[tuple[str, str, str, str]]:
-    """A row for each event of a family's story: its name, the features that it moves, their reasons, and what readers
-    of alerts and scores are told besides. What any event of the customer's hand moves is called activity."""
-    [story] = [story for name, _, story in FAMILIES if name == family]
-    profile = _life()
-    found: list[tuple[str, str, str, str]] = []
-    for number, one in enumerate(story, 1):
-        event = _decoded(example(one, number))
-        before, after, plain = deepcopy(profile), deepcopy(profile), deepcopy(profile)
-        apply(before, Event(CUSTOMER, _NOTHING, event.time_ms, 0, {}, False, False))  # time passes either way
+def effects(family: str) -> list[tuple[str, str, str, str]]:
+    """One row per example event of a family: event, changed features, their reasons, other changed fields of outputs.
+
+    Features that every engagement event updates are abbreviated to "activity".
+    """
+    [examples] = [examples for name, _, examples in FAMILIES if name == family]
+    profile = _profile_with_history()
+    rows: list[tuple[str, str, str, str]] = []
+    for number, example in enumerate(examples, 1):
+        event = _decoded(published(example, number))
+        before, after, baseline = deepcopy(profile), deepcopy(profile), deepcopy(profile)
+        apply(before, Event(CUSTOMER, _NO_EFFECT, event.time_ms, 0, {}, False, False))  # time passes in both profiles
         apply(after, event)
-        at_ms = max(after.newest_ms, event.time_ms) + LOOK_AFTER_MS
-        moved = _moved(before, after, at_ms)
+        at_ms = max(after.newest_ms, event.time_ms) + SCORE_DELAY_MS
+        changed = _changed_features(before, after, at_ms)
         meaning = MEANINGS.get(event.name)
         if (meaning is None or meaning.engaged) and not event.automated:
-            apply(plain, Event(CUSTOMER, "screen", event.time_ms, 0, {}, False, False))
-            usual = _moved(before, plain, at_ms)
-            moved = ["activity", *(feature for feature in moved if feature not in usual)]
-        reasons = sorted({FEATURES[NAMES.index(feature)].reason for feature in moved if feature in NAMES})
-        names = ", ".join(feature if feature == "activity" else code(feature) for feature in moved)
-        told = ", ".join(code(fact) for fact in _told(before, after, at_ms))
-        said = code(event.name) + (", automated" if event.automated else "")
-        said += ", again" if any(row[0] == said for row in found) else ""
-        found.append((said, names, ", ".join(map(code, reasons)), told))
+            apply(baseline, Event(CUSTOMER, "screen", event.time_ms, 0, {}, False, False))
+            usual = _changed_features(before, baseline, at_ms)
+            changed = ["activity", *(feature for feature in changed if feature not in usual)]
+        reasons = sorted({FEATURES[NAMES.index(feature)].reason for feature in changed if feature in NAMES})
+        names = ", ".join(feature if feature == "activity" else code(feature) for feature in changed)
+        facts = ", ".join(code(fact) for fact in _changed_facts(before, after, at_ms))
+        title = code(event.name) + (", automated" if event.automated else "")
+        title += ", again" if any(row[0] == title for row in rows) else ""
+        rows.append((title, names, ", ".join(map(code, reasons)), facts))
         profile = after
-    return found
+    return rows
 
 
 @cache
-def moved_by_activity() -> tuple[str, ...]:
-    """The features that any event of the customer's own hand moves."""
-    before, after, at_ms = _life(), _life(), START_MS + BEFORE_DAYS * DAY_MS
-    for profile, name in ((before, _NOTHING), (after, "screen")):
+def activity_features() -> tuple[str, ...]:
+    """The features that every engagement event changes."""
+    before, after, at_ms = _profile_with_history(), _profile_with_history(), START_MS + HISTORY_DAYS * DAY_MS
+    for profile, name in ((before, _NO_EFFECT), (after, "screen")):
         apply(profile, Event(CUSTOMER, name, at_ms, 0, {}, False, False))
-    return tuple(_moved(before, after, at_ms + LOOK_AFTER_MS))
+    return tuple(_changed_features(before, after, at_ms + SCORE_DELAY_MS))
 
 
-def _life() -> Profile:
-    """Sixty days of a customer who looks in every second day."""
+def _profile_with_history() -> Profile:
+    """Profile of a customer who was active every second day for 60 days."""
     profile = Profile()
-    for day in range(0, BEFORE_DAYS, 2):
+    for day in range(0, HISTORY_DAYS, 2):
         apply(profile, Event(CUSTOMER, "screen", START_MS + day * DAY_MS, day + 1, {"feature": "home"}, False, False))
     return profile
 
 
-def _decoded(published: dict[str, Any]) -> Event:
-    event = decode(json.dumps(published).encode(), [], None)
+def _decoded(document: dict[str, Any]) -> Event:
+    event = decode(json.dumps(document).encode(), [], None)
     assert isinstance(event, Event), event
     return event
 
 
-def _moved(before: Profile, after: Profile, at_ms: int) -> list[str]:
+def _changed_features(before: Profile, after: Profile, at_ms: int) -> list[str]:
     old, new = (features([deepcopy(profile)], [at_ms])[0] for profile in (before, after))
     differs = ~((old == new) | (np.isnan(old) & np.isnan(new)))
     return [name for name, is_other in zip(NAMES, differs, strict=True) if is_other]
 
 
-def _told(before: Profile, after: Profile, at_ms: int) -> list[str]:
+def _changed_facts(before: Profile, after: Profile, at_ms: int) -> list[str]:
     old, new = (_facts(profile, at_ms) for profile in (before, after))
     return [name for name in new if old[name] != new[name]]
 
@@ -271,18 +275,18 @@ def _told(before: Profile, after: Profile, at_ms: int) -> list[str]:
 def _experience(profile: Profile, portrait: Portrait, at_ms: int) -> dict[str, Any]:
     values = natural(features([deepcopy(profile)], [at_ms]))[0].tolist()
     found = experience(portrait, values, at_ms)
-    # of nobody who said anything, nothing is known; that nothing of a kind was said is no more than that
-    names = (name for name in Experience.__struct_fields__ if name != "barriers")  # told beside it
+    # A profile without any feedback has no `experience` at all: its fields then count as None.
+    names = (name for name in Experience.__struct_fields__ if name != "barriers")  # `barriers` is a fact of its own
     return {name: (found is not None and getattr(found, name)) or None for name in names}
 
 
 def _facts(profile: Profile, at_ms: int) -> dict[str, Any]:
     portrait = Portrait.of(profile)
-    who = customer_facts(CUSTOMER, portrait, at_ms)
-    facts = {f"customer.{name}": getattr(who, name) for name in ("account", "segment", "plan", "stage")}
-    facts |= {f"experience.{name}": said for name, said in _experience(profile, portrait, at_ms).items()}
-    money = worth(portrait, 0.1, 30 * DAY_MS, at_ms, Outlook(DEFAULTS))
-    paid = payment_facts(portrait.dunning, at_ms)
-    facts |= {f"payments.{name}": paid and getattr(paid, name) for name in PaymentFacts.__struct_fields__}
-    del facts["payments.dunning_days"]  # time that passes
-    return facts | {"value.mrr": money.mrr, "barriers": barriers(portrait, at_ms)}
+    customer = customer_facts(CUSTOMER, portrait, at_ms)
+    facts = {f"customer.{name}": getattr(customer, name) for name in ("account", "segment", "plan", "stage")}
+    facts |= {f"experience.{name}": value for name, value in _experience(profile, portrait, at_ms).items()}
+    value = worth(portrait, 0.1, 30 * DAY_MS, at_ms, Outlook(DEFAULTS))
+    payments = payment_facts(portrait.dunning, at_ms)
+    facts |= {f"payments.{name}": payments and getattr(payments, name) for name in PaymentFacts.__struct_fields__}
+    del facts["payments.dunning_days"]  # changes with time alone
+    return facts | {"value.mrr": value.mrr, "barriers": barriers(portrait, at_ms)}
