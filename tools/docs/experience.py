@@ -55,7 +55,10 @@ EVENTS: Final[tuple[tuple[int, str, dict[str, Any]], ...]] = (
 
 _PARTS: Final = {
     "satisfaction": ("the shrunk CSAT mean, times 100", "`Survey Response Submitted`"),
-    "effort": ("the mean of the newest eight CES responses, shrunk like CSAT, times 100", "`Survey Response Submitted`"),
+    "effort": (
+        "the mean of the newest eight CES responses, shrunk like CSAT, times 100",
+        "`Survey Response Submitted`",
+    ),
     "waiting": ("100 / 2^(mean hours to solve a ticket / {half:g})", "`Ticket Solved`"),
     "reopened": ("100 / 2^(tickets reopened in 90 days / {half:g}), for customers with a ticket", "`Ticket Reopened`"),
     "errors": ("100 / 2^(errors in 7 days / {half:g}), for customers with an event in these days", "`Error Shown`"),

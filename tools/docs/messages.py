@@ -81,17 +81,26 @@ _QUALITY: Final[dict[str, Any]] = {
     "required": ["labels", "positives", "log_loss"],
 }
 
-_SEGMENT: Final = {"type": ["string", "null"], "description": "Plan or source of the customers counted; null for a cohort."}
+_SEGMENT: Final = {
+    "type": ["string", "null"],
+    "description": "Plan or source of the customers counted; null for a cohort.",
+}
 _RETENTION: Final[dict[str, Any]] = {
     "type": "object",
-    "description": "Retention aggregates of one partition; consumers sum over all partitions (metrics.md).",
+    "description": "Retention aggregates of one partition; consumers sum those of all partitions (metrics.md).",
     "properties": {
         "partition": _COUNT,
         "plan": _SEGMENT,
         "source": _SEGMENT,
-        "cohort": {"type": ["integer", "null"], "description": "Month since 1970 of the customers' first activity or subscription."},
+        "cohort": {
+            "type": ["integer", "null"],
+            "description": "Month since 1970 of the customers' first activity or subscription.",
+        },
         "scale": {"enum": ["day", "month", "age"], "description": "Unit of the index."},
-        "first": {"type": "integer", "description": "Index of the first number: day or month since 1970, or age in days."},
+        "first": {
+            "type": "integer",
+            "description": "Index of the first number: day or month since 1970, or age in days.",
+        },
         "sums": {
             "type": "object",
             "description": "32 numbers per series; a series whose name ends in + contains differences.",
@@ -102,11 +111,14 @@ _RETENTION: Final[dict[str, Any]] = {
 }
 _PURCHASES: Final[dict[str, Any]] = {
     "type": "object",
-    "description": "Purchase counts of one partition; consumers sum over all partitions (topics.md).",
+    "description": "Purchase counts of one partition; consumers sum those of all partitions (topics.md).",
     "properties": {
         "partition": _COUNT,
         "day": {"type": "integer", "description": "Day since 1970; all purchases up to this day are counted."},
-        "fortnight": {"type": ["integer", "null"], "description": "Fortnight since 1970 of the first purchase, or null."},
+        "fortnight": {
+            "type": ["integer", "null"],
+            "description": "Fortnight since 1970 of the first purchase, or null.",
+        },
         "kind": {"type": ["integer", "null"], "description": "Class of the number of purchases, or null."},
         "cells": {"type": "array", "items": {"type": "array", "items": {"type": "integer"}}},
     },
@@ -118,15 +130,18 @@ _PAIRS: Final[dict[str, Any]] = {
 }  # fmt: skip
 _EXPERIENCE: Final[dict[str, Any]] = {
     "type": "object",
-    "description": "Satisfaction, barrier and goal aggregates of one partition; consumers sum over all partitions (metrics.md).",
+    "description": "Experience aggregates of one partition; consumers sum those of all partitions (metrics.md).",
     "properties": {
         "partition": _COUNT,
         "kind": {"enum": ["labels", "goals"], "description": "Matured labels, or times to value."},
         "plan": {"type": "string", "description": "Plan of the customers counted; empty if unknown."},
-        "month": {"type": ["integer", "null"], "description": "Month since 1970 of the snapshots; null for times to value."},
+        "month": {
+            "type": ["integer", "null"],
+            "description": "Month since 1970 of the snapshots; null for times to value.",
+        },
         "sums": {
             "type": "object",
-            "description": "By series: labels and churn labels, responses and their sum, or customers and their minutes."
+            "description": "By series: labels and churn labels, responses and their sum, or customers and minutes."
             " The name of a label series starts with the tenure stage; that of a time-to-value series ends with a bin.",
             "additionalProperties": _PAIRS,
         },

@@ -65,35 +65,59 @@ def _client_group(settings: Settings) -> dict[str, Any]:
 
 
 OPERATIONS: Final = (
-    Operation("publisher", "send", EVENTS, "Publishes customer events, keyed by customer ID and partitioned by murmur2 (topics.md)."),
+    Operation(
+        "publisher",
+        "send",
+        EVENTS,
+        "Publishes customer events, keyed by customer ID and partitioned by murmur2 (topics.md).",
+    ),
     Operation("worker", "receive", EVENTS, "Applies each event exactly once.", _worker_group),
     Operation("worker", "send", EVENTS, "Forwards an event to the partition of its customer."),
     Operation("worker", "send", DEAD_LETTERS, "Dead-letters events that cannot be processed."),
     Operation("worker", "send", ALERTS, "Publishes each change of an alert exactly once."),
     Operation("worker", "send", SCORES, "Publishes the newest score of a customer."),
-    Operation("worker", "send", LABELS, "Publishes a training example when its label matures: horizon and grace after the snapshot."),
+    Operation(
+        "worker",
+        "send",
+        LABELS,
+        "Publishes a training example when its label matures: horizon and grace after the snapshot.",
+    ),
     Operation(
         "worker",
         "send",
         METRICS,
         "Publishes the retention aggregates, and those of satisfaction, barriers, goals and purchases.",
     ),
-    Operation("worker", "receive", MODEL, "Loads the newest model snapshot; reads the whole topic without a consumer group."),
-    Operation("worker", "receive", CHANGELOG, "Recovers the state of a partition on takeover, without a consumer group."),
+    Operation(
+        "worker", "receive", MODEL, "Loads the newest model snapshot; reads the whole topic without a consumer group."
+    ),
+    Operation(
+        "worker", "receive", CHANGELOG, "Recovers the state of a partition on takeover, without a consumer group."
+    ),
     Operation("worker", "send", CHANGELOG, "Persists profiles and the position of a partition."),
     Operation("trainer", "receive", LABELS, "Learns each label exactly once.", _trainer_group),
     Operation("trainer", "receive", MODEL, "Resumes from the newest model snapshot, without a consumer group."),
     Operation("trainer", "send", MODEL, "Publishes model snapshots."),
     Operation("trainer", "send", METRICS, "Publishes model quality."),
     Operation(
-        "notifier", "receive", ALERTS, "Delivers each alert event to a webhook, with one consumer group per route.", _notifier_group
+        "notifier",
+        "receive",
+        ALERTS,
+        "Delivers each alert event to a webhook, with one consumer group per route.",
+        _notifier_group,
     ),
     Operation("notifier", "send", UNDELIVERED, "Dead-letters alert events that a route failed to deliver."),
-    Operation("notifier", "receive", UNDELIVERED, "Redelivers dead-lettered alert events: notify --again.", _redelivery_group),
+    Operation(
+        "notifier", "receive", UNDELIVERED, "Redelivers dead-lettered alert events: notify --again.", _redelivery_group
+    ),
     Operation("alert-consumer", "receive", ALERTS, "Acts on alerts, deduplicated by ce_id.", _client_group),
-    Operation("alert-consumer", "send", EVENTS, "Responds to alerts: Alert Acknowledged, Alert Snoozed, Alert Dismissed."),
+    Operation(
+        "alert-consumer", "send", EVENTS, "Responds to alerts: Alert Acknowledged, Alert Snoozed, Alert Dismissed."
+    ),
     Operation("score-consumer", "receive", SCORES, "Stores the newest record of each customer.", _client_group),
     Operation("dashboard", "receive", METRICS, "Stores the newest record of each key.", _client_group),
     Operation("operator", "receive", DEAD_LETTERS, "Inspects rejected events and replays them.", _client_group),
-    Operation("operator", "receive", UNDELIVERED, "Inspects alert events that a route failed to deliver.", _client_group),
+    Operation(
+        "operator", "receive", UNDELIVERED, "Inspects alert events that a route failed to deliver.", _client_group
+    ),
 )
