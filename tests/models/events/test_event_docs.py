@@ -35,7 +35,9 @@ def test_every_json_example_decodes(example: str) -> None:
 
 def test_every_family_has_examples_of_its_own_events() -> None:
     """One section per family; an unlisted name is activity."""
-    shown = {title.lower(): [decode(line.encode(), [], None) for line in lines.splitlines()] for title, lines in SECTIONS}
+    shown = {
+        title.lower(): [decode(line.encode(), [], None) for line in lines.splitlines()] for title, lines in SECTIONS
+    }
     assert set(shown) == {row.family for row in MEANINGS.values()}
     for family, events in shown.items():
         assert {meaning(event.name).family for event in events if isinstance(event, Event)} == {family}
