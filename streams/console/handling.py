@@ -22,7 +22,7 @@ SNOOZE_DAYS = (1, 3, 7, 14, 30)
 
 
 def handling_event(kind: str, customer: str, alert_id: str, at_ms: int, days: int = 0) -> bytes:
-    """The event; docs/alerts.md, "Answering them".
+    """The event; docs/alerts.md, "Responding to alerts".
 
     >>> handling_event("dismiss", "c1", "a1", 0)[:62]
     b'{"type":"track","event":"Alert Dismissed","userId":"c1","messa'
