@@ -123,7 +123,7 @@ def _published() -> list[dict[str, Any]]:
             "type": "track",
             "event": name,
             "userId": "c-1042",
-            "messageId": f"said-{number}",
+            "messageId": f"feedback-{number}",
             "timestamp": rfc3339(START_MS + day * DAY_MS + number * 60_000),
             "properties": properties,
         }

@@ -21,7 +21,7 @@ def schema(name: str) -> dict[str, Any]:
 
 
 def fields(name: str) -> str:
-    """Table of all fields; nested fields have their path, list items `[]`.
+    """Table of all fields. Names of nested fields include the path; list items are marked with `[]`.
 
     Fields of reasons are listed once, under `reasons` of the alert.
     """
