@@ -133,8 +133,8 @@ def test_an_alert_of_every_type_is_valid(kind: str) -> None:
 
 def test_every_alert_of_the_simulated_customers_is_valid() -> None:
     """All that the page docs/alerts.md is made from, and the page's own example."""
-    assert len(alerts.told()) > 10
-    for alert in alerts.told():
+    assert len(alerts.alert_events()) > 10
+    for alert in alerts.alert_events():
         assert errors("alert", json.loads(alert.value)) == []
     assert errors("alert", json.loads(alerts.example().split("```")[1].removeprefix("json"))) == []
 
@@ -142,13 +142,13 @@ def test_every_alert_of_the_simulated_customers_is_valid() -> None:
 @pytest.fixture(scope="module")
 def written() -> dict[str, Any]:
     """A value of each kind that leaves, of a few simulated customers."""
-    made = samples.written()
+    made = samples.outputs()
     return {"score": made.score, "label": json.loads(made.labels[-1]), "alert": published()}
 
 
 def published() -> dict[str, Any]:
     """An alert of the simulated customers."""
-    found: dict[str, Any] = json.loads(alerts.told()[0].value)
+    found: dict[str, Any] = json.loads(alerts.alert_events()[0].value)
     return found
 
 
