@@ -40,9 +40,12 @@ from models.backtesting.backtest import BATCH_EVENTS, MemoryStore
 from models.definition.churn_definition import ChurnDefinition
 from models.events.event import Event, decode
 from models.features.catalogue import CATALOGUE, NAMES, RELATIVE
+from models.labels.training_example import TrainingExample
 from models.learning.feature_space import FeatureSpace
 from models.learning.model import Model
 from models.pipeline import partition as fold
+from models.pipeline import ranking
+from models.pipeline.effects import OffsetEvent
 from models.profile.mergeable import DAY_MS
 from models.profile.schema import decode as decode_profile
 from models.profile.schema import encode_body
@@ -98,8 +101,8 @@ def measure(lines: list[bytes], definition: ChurnDefinition) -> dict[str, Any]:
     usual_thresholds = gc.get_threshold()
     collect_rarely()  # as a worker does
     model = Model(FeatureSpace(NAMES, RELATIVE, CATALOGUE))
-    compute = fold.compute
-    fold.compute = watch.around("features", fold.compute)
+    compute = ranking.compute
+    ranking.compute = watch.around("features", ranking.compute)
     model.learn = watch.around("learn", model.learn)  # type: ignore[method-assign]
     watch.around("score", lambda: None)
     store, examples, points = MemoryStore(), [], 0
@@ -123,7 +126,7 @@ def measure(lines: list[bytes], definition: ChurnDefinition) -> dict[str, Any]:
             start = time.perf_counter()
             decoded = [decode(line, (), None) for line in raw]
             decode_s += time.perf_counter() - start
-            batch = [fold.OffsetEvent(at + i, event) for i, event in enumerate(decoded) if isinstance(event, Event)]
+            batch = [OffsetEvent(at + i, event) for i, event in enumerate(decoded) if isinstance(event, Event)]
             start = time.perf_counter()
             effects = part.process(batch)
             process_s += time.perf_counter() - start
@@ -136,7 +139,7 @@ def measure(lines: list[bytes], definition: ChurnDefinition) -> dict[str, Any]:
                 examples += effects.examples
                 part.scorer = _TimedScorer(model.scorer(), watch)
     finally:
-        fold.compute, fold.AlertTracker = compute, alert_book  # type: ignore[misc]
+        ranking.compute, fold.AlertTracker = compute, alert_book  # type: ignore[misc]
         gc.set_threshold(*usual_thresholds)
         gc.unfreeze()
     inner_s = sum(watch.seconds[stage] for stage in ("features", "score", "alerts"))
@@ -196,7 +199,7 @@ class _TimedScorer:
         return found
 
 
-def _score_rows(model: Model, examples: list[fold.TrainingExample]) -> float:
+def _score_rows(model: Model, examples: list[TrainingExample]) -> float:
     rows = examples[:BATCH]
     if not rows:
         return float("nan")  # nothing matured in so few events

@@ -10,7 +10,8 @@ from itertools import islice
 from benchmarks.throughput import world
 from models.events.event import Event, decode
 from models.learning.scorer import Scorer
-from models.pipeline.partition import OffsetEvent, PartitionFold
+from models.pipeline.effects import OffsetEvent
+from models.pipeline.partition import PartitionFold
 from models.profile.keys import PROFILE, profile_key
 from streams.engine.position import POSITION_KEY, encode
 from streams.engine.transactions import FencedProducer

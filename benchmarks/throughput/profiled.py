@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 import models.pipeline.partition
+import models.pipeline.ranking
 import streams.engine.store
 import streams.engine.transactions
 import streams.scoring.event_processor
@@ -46,7 +47,7 @@ CLOCKS = (
     Clock("models.profile.schema", "decode", "decode profiles", every=_EVERY),
     Clock("models.profile.schema", "encode_body", "encode profiles", every=_EVERY),
     Clock("models.features.row_buffer", "RowBuffer.add", "features: gather", every=_EVERY),
-    Clock("models.pipeline.partition", "compute", "features: compute"),
+    Clock("models.pipeline.ranking", "compute", "features: compute"),
     Clock("models.features.peer_means", "PeerMeans.levels", "features: population"),
     Clock("models.learning.scorer", "Scorer.score", "score"),
     Clock("models.learning.percentile_rank", "PercentileRanks.ranks", "decide: ranks"),

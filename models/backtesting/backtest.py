@@ -16,7 +16,8 @@ from models.definition.churn_definition import ChurnDefinition
 from models.events.event import Event
 from models.labels.training_example import TrainingExample
 from models.pipeline.alert_tracker import AlertOutput
-from models.pipeline.partition import FoldEffects, OffsetEvent, PartitionFold
+from models.pipeline.effects import FoldEffects, OffsetEvent
+from models.pipeline.partition import PartitionFold
 from models.profile.keys import TIMED, order_hash, profile_key
 from models.profile.mergeable import DAY_MS
 from models.profile.schema import NEVER_MS, read_due_ms

@@ -28,7 +28,7 @@ class ScoringPoint(msgspec.Struct, gc=False):
     trigger: str
     profile_view: ProfileView
     """Who the customer was then."""
-    place: LogPosition
+    position: LogPosition
     clock_ms: int
     """The partition's clock: of a deadline, its due time."""
     offset: int = -1
@@ -46,11 +46,11 @@ class ScoringPoint(msgspec.Struct, gc=False):
     """No score of this customer is remembered."""
 
 
-def event_position(place: int) -> LogPosition:
-    """Of the event at this place of a batch."""
-    return 2 * place + 1, 0, 0
+def event_position(index: int) -> LogPosition:
+    """The position of the event at this index of a batch."""
+    return 2 * index + 1, 0, 0
 
 
 def deadline_position(raised_by: int, due_ms: int, order: int) -> LogPosition:
-    """Of a deadline that the event at place `raised_by` moved the clock past."""
+    """The position of a deadline that the event at index `raised_by` moved the clock past."""
     return 2 * raised_by, due_ms, order

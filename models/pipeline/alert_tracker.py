@@ -1,15 +1,14 @@
-"""The alerts of one partition: scores, what people did and passing time go through the policy in order of the log.
+"""Step 6 of the fold: the alerts of one partition.
 
-Customers do not meet here. Of each who has an alert, or a score that asks for one, everything that a batch has is put
-in the order of the log and stepped through (`models.alerts.policy.step`); timers ring in between, as of their due time. Alerts
-stand in records of their own, so that the many customers without one cost nothing.
+Customers do not interact here. For each customer who has an alert, or a score that calls for one, everything that
+happened in the batch is put in log order and stepped through `models.alerts.policy.step`; timers fire in between, as
+of their due time. Alerts have records of their own, so the many customers without one cost nothing.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -30,10 +29,13 @@ from models.alerts.policy import (
 )
 from models.definition.churn_definition import ChurnDefinition
 from models.explanations.reasons import silent
-from models.features.scoring_point import DECISIVE, LogPosition, ScoringPoint, deadline_position
+from models.features.scoring_point import DECISIVE, LogPosition, ScoringPoint
 from models.labels.feed_outages import FeedOutages
 from models.learning.combined_scores import CombinedScores
 from models.outputs.records import OutputContext, ScoredBatch, alert_value
+from models.pipeline.batch import CustomerAction
+from models.pipeline.batch_clock import BatchClock
+from models.pipeline.ranking import BatchScores
 from models.profile.keys import StateStore, alert_key, order_hash
 from models.value.forecast_state import DailyForecasts
 
@@ -41,42 +43,20 @@ Floats = NDArray[np.float64]
 
 
 class AlertOutput(NamedTuple):
-    """One change of an alert, as it is told."""
+    """One change of an alert, as it is published."""
 
     customer: bytes
     event: AlertEvent
     value: bytes
 
 
-class CustomerAction(NamedTuple):
-    """What happened to a customer besides being scored: it was handled by somebody, churned, or was forgotten."""
-
-    key: bytes
-    place: LogPosition
-    clock_ms: int
-    handling: AlertAction | None = None
-    forgotten: str = ""
-    """Why nothing is kept of the customer any more: the resolution of an alert that stands."""
-
-
-class BatchClock(NamedTuple):
-    """How the partition's clock moved in a batch: its value after each move, and the place of the event that did it."""
-
-    raises: list[int]
-    raised_by: list[int]
-
-    def place_of(self, at_ms: int, order: int) -> LogPosition:
-        """Where a deadline stands that the clock passed in this batch."""
-        return deadline_position(self.raised_by[bisect_left(self.raises, at_ms)], at_ms, order)
-
-
 class RankedBatch(NamedTuple):
-    """A batch's points in order, scored and ranked; arrays are (n,), x and m (n, d)."""
+    """The points of a batch in log order, scored and ranked; arrays are (n,), x and m (n, d)."""
 
     points: Sequence[ScoringPoint]
     x: Floats
     m: Floats
-    scores: Any
+    scores: BatchScores
     percentile: Floats
     base: Floats
     band: Sequence[int]
@@ -85,33 +65,38 @@ class RankedBatch(NamedTuple):
 
 
 class AlertChanges(NamedTuple):
-    """What a batch does to alerts."""
+    """What a batch changes in alerts.
+
+    Attributes:
+        alerts: Changes to publish, in log order.
+        changes: Records to store.
+        alerted: For each customer whose alert was considered, by profile key: whether there is one now.
+        after: The alert after each row whose customer has one.
+        changed_rows: Rows that are the first after a published change of their customer's alert.
+    """
 
     alerts: list[AlertOutput]
     changes: dict[bytes, bytes | None]
-    standing: dict[bytes, bool]
-    """Of customers whose alerts were looked at: whether there is one now. Keys are those of profiles."""
+    alerted: dict[bytes, bool]
     after: dict[int, AlertState]
-    """Of rows whose customer has an alert after them."""
-    news: set[int]
-    """Rows that are the first since a change of the alert was told."""
+    changed_rows: set[int]
 
 
 class _TimelineEntry(NamedTuple):
-    place: LogPosition
+    position: LogPosition
     clock_ms: int
-    row: int  # of a point, -1 for an act
-    act: CustomerAction | None
+    row: int  # of a point, -1 for an action
+    action: CustomerAction | None
 
 
 class AlertTracker:
     """Steps the alerts of a partition's customers.
 
     Args:
-        definition: What churn means, and when somebody is told.
+        definition: What churn means, and the alert thresholds.
         context: What all outputs of the partition have in common.
-        store: Where alerts are read from.
-        feed: Whether silence is everybody's.
+        store: Where alert records are read from.
+        feed: Knows when silence is a feed outage.
     """
 
     def __init__(
@@ -125,115 +110,128 @@ class AlertTracker:
     def apply_batch(
         self,
         ranked: RankedBatch,
+        *,
         trust: float,
         actions: Sequence[CustomerAction],
         alerted: set[bytes],
         due: Iterable[bytes],
         clock: BatchClock,
     ) -> AlertChanges:
-        """Goes through a batch.
+        """Step all alerts through a batch.
 
         Args:
-            ranked: Its points.
-            trust: How far labels, and not the prior, answer (`Scorer.trust`).
-            acts: What else happened.
-            alerted: Profile keys of those in the batch who had an alert before it.
-            due: Profile keys of those whose alert fell due.
+            ranked: The points of the batch.
+            trust: How much of the score comes from labels rather than from the prior (`RiskScorer.trust`).
+            actions: What else happened.
+            alerted: Profile keys of the customers who had an alert before the batch.
+            due: Profile keys of the customers whose alert has a timer that is due.
             clock: How the clock moved.
         """
         rows = self._rows(ranked, alerted)
         for key in sorted(due):
             rows.setdefault(key, [])
-        turned = AlertChanges([], {}, {}, {}, set())
+        changes = AlertChanges([], {}, {}, {}, set())
         if not rows:
-            return turned
-        moments = _moments(ranked.points, rows, actions)
-        keys = list(rows)
-        stored = dict(zip(keys, self._store.get_many([alert_key(key) for key in keys]), strict=True))
+            return changes
+        timelines = _timelines(ranked.points, rows, actions)
+        stored = dict(zip(rows, self._store.get_many([alert_key(key) for key in rows]), strict=True))
         silent = _silent(ranked, [row for found in rows.values() for row in found])
-        walks = []
-        for key in keys:
-            walk = _TrackedCustomer(self, key, unpack(stored[key]), ranked, silent, clock)
-            for moment in moments[key]:
-                walk.meet(moment, turned)
-            walk.ring(clock.raises[-1])
-            turned.standing[key] = walk.state is not None
-            walks.append(walk)
-        # what is told is written together, once it is known of which rows: reasons and intervals are dear
-        notes = self._notes(ranked, trust, sorted({row for walk in walks for row in walk.published_rows()}))
-        for walk in walks:
-            if (record := walk.record(notes)) != stored[walk.key]:
-                turned.changes[alert_key(walk.key)] = record
-        told = [one for walk in walks for one in walk.told]
-        told.sort(key=lambda one: one.place)
-        turned.alerts.extend(one.alert(notes) for one in told)
-        return turned
+        customers = []
+        for key in rows:
+            customer = _TrackedCustomer(self, key, unpack(stored[key]), ranked, silent, clock)
+            for entry in timelines[key]:
+                customer.process(entry, changes)
+            customer.fire_timers(clock.raises[-1])
+            changes.alerted[key] = customer.state is not None
+            customers.append(customer)
+        self._render(customers, stored, ranked, trust, changes)
+        return changes
 
-    def detraction(self, point: ScoringPoint) -> DetractorResponse | None:
-        """The detractor's answer that stands there, if the policy asks for it."""
+    def _render(
+        self,
+        customers: Sequence[_TrackedCustomer],
+        stored: Mapping[bytes, bytes | None],
+        ranked: RankedBatch,
+        trust: float,
+        changes: AlertChanges,
+    ) -> None:
+        """Render all notes together, once their rows are known: reasons and intervals are expensive."""
+        notes = self._render_notes(ranked, trust, sorted({row for each in customers for row in each.published_rows()}))
+        for customer in customers:
+            if (record := customer.record(notes)) != stored[customer.key]:
+                changes.changes[alert_key(customer.key)] = record
+        unrendered = [alert for customer in customers for alert in customer.unrendered]
+        unrendered.sort(key=lambda alert: alert.position)
+        changes.alerts.extend(alert.render(notes) for alert in unrendered)
+
+    def detractor_response(self, point: ScoringPoint) -> DetractorResponse | None:
+        """The detractor's response that stands at a point, if the policy has a rule for it."""
         return detraction(point, self._detractors, self.settings.expire_ms) if self._detractors else None
 
-    def _notes(self, ranked: RankedBatch, trust: float, rows: list[int]) -> dict[int, bytes]:
-        """What alerts say of these rows."""
-        points, x, m, scores, value_forecasts = ranked.points, ranked.x, ranked.m, ranked.scores, ranked.value_forecasts
-        batch = ScoredBatch(self._context, points, x, m, scores, trust, value_forecasts, rows)
+    def _render_notes(self, ranked: RankedBatch, trust: float, rows: list[int]) -> dict[int, bytes]:
+        """The part of an alert's value that describes the score, for each of these rows."""
+        points = ranked.points
+        batch = ScoredBatch(
+            self._context, points, ranked.x, ranked.m, ranked.scores, trust, ranked.value_forecasts, rows
+        )
         return {
             row: batch.note(
                 row,
                 float(ranked.percentile[row]),
                 ranked.band[row],
                 ranked.previous[row],
-                ranked.points[row].event_ms,
-                self.detraction(ranked.points[row]),
+                points[row].event_ms,
+                self.detractor_response(points[row]),
             )
             for row in rows
         }
 
     def _rows(self, ranked: RankedBatch, alerted: set[bytes]) -> dict[bytes, list[int]]:
-        """The rows of every customer who has an alert or a score that asks for one."""
-        asking = {point.key for point, band in zip(ranked.points, ranked.band, strict=True) if band}
+        """The rows of every customer who has an alert or a score that calls for one."""
+        considered = {point.key for point, band in zip(ranked.points, ranked.band, strict=True) if band}
         if self._detractors:
-            decisive = (point for point in ranked.points if point.trigger == DECISIVE)
-            asking.update(point.key for point in decisive if (found := self.detraction(point)) and found.fresh)
-        rows: dict[bytes, list[int]] = {key: [] for key in sorted(alerted | asking)}
+            for point in ranked.points:
+                if point.trigger == DECISIVE and (response := self.detractor_response(point)) and response.fresh:
+                    considered.add(point.key)
+        rows: dict[bytes, list[int]] = {key: [] for key in sorted(alerted | considered)}
         for row, point in enumerate(ranked.points):
             if point.key in rows:
                 rows[point.key].append(row)
         return rows
 
 
-def _moments(
+def _timelines(
     points: Sequence[ScoringPoint], rows: dict[bytes, list[int]], actions: Sequence[CustomerAction]
 ) -> dict[bytes, list[_TimelineEntry]]:
-    """Of each customer, what happened in the order of the log; at one place churning comes before being scored."""
-    moments = {
-        key: [_TimelineEntry(points[row].place, points[row].clock_ms, row, None) for row in found]
+    """What happened to each customer, in log order; at the same position churn comes before the score."""
+    timelines = {
+        key: [_TimelineEntry(points[row].position, points[row].clock_ms, row, None) for row in found]
         for key, found in rows.items()
     }
-    for act in actions:
-        if act.key in moments:
-            moments[act.key].append(_TimelineEntry(act.place, act.clock_ms, -1, act))
-    for found in moments.values():
-        found.sort(key=lambda moment: (moment.place, moment.row))
-    return moments
+    for action in actions:
+        if action.key in timelines:
+            timelines[action.key].append(_TimelineEntry(action.position, action.clock_ms, -1, action))
+    for timeline in timelines.values():
+        timeline.sort(key=lambda entry: (entry.position, entry.row))
+    return timelines
 
 
 def _silent(ranked: RankedBatch, rows: list[int]) -> dict[int, bool]:
-    """Of rows, whether the main reason is silence."""
+    """For each of these rows, whether silence is the main reason."""
     if not rows:
         return {}
     return dict(zip(rows, silent(ranked.scores.contributions(rows), ranked.x[rows]), strict=True))
 
 
 class _UnrenderedAlert(NamedTuple):
-    """A change of an alert whose words are still to be written: those of a row, or those that were kept."""
+    """A change of an alert before its note is rendered: the note is that of a row, or one that was stored earlier."""
 
-    place: LogPosition
+    position: LogPosition
     customer: bytes
     event: AlertEvent
     note: int | bytes
 
-    def alert(self, notes: dict[int, bytes]) -> AlertOutput:
+    def render(self, notes: dict[int, bytes]) -> AlertOutput:
         note = notes[self.note] if isinstance(self.note, int) else self.note
         event = msgspec.structs.replace(self.event, note=None)
         return AlertOutput(self.customer, event, alert_value(event, note))
@@ -244,7 +242,7 @@ class _TrackedCustomer:
 
     def __init__(
         self,
-        book: AlertTracker,
+        tracker: AlertTracker,
         key: bytes,
         state: AlertState | None,
         ranked: RankedBatch,
@@ -253,41 +251,46 @@ class _TrackedCustomer:
     ) -> None:
         self.key = key
         self.state = state
-        self.told: list[_UnrenderedAlert] = []
-        self._book, self._ranked, self._silent, self._clock = book, ranked, silent, clock
+        self.unrendered: list[_UnrenderedAlert] = []
+        self._tracker, self._ranked, self._silent, self._clock = tracker, ranked, silent, clock
         self._name = key[1:]
         self._order = order_hash(alert_key(key))
         self._customer = self._name.decode()
-        self._due_ms = due_ms(state, book.settings)
-        self._kept: int | None = None  # the row that the state's note is to speak of
+        self._due_ms = due_ms(state, tracker.settings)
+        self._newest_row: int | None = None
 
-    def meet(self, moment: _TimelineEntry, turned: AlertChanges) -> None:
-        """One thing that happened, after what had fallen due until then."""
-        self.ring(moment.clock_ms)
-        if moment.act is None:
-            self._step(moment.clock_ms, moment.place, self._score(moment.row), moment.row)
+    def process(self, entry: _TimelineEntry, changes: AlertChanges) -> None:
+        """Step through one thing that happened, after the timers that were due by then."""
+        self.fire_timers(entry.clock_ms)
+        action = entry.action
+        if action is None:
+            self._step(entry.clock_ms, entry.position, self._score(entry.row), entry.row)
         else:
-            handling, forgotten = moment.act.handling, moment.act.forgotten
-            churned = handling is None and not forgotten
-            self._step(moment.clock_ms, moment.place, handling=handling, churned=churned, forgotten=forgotten)
+            self._step(
+                entry.clock_ms,
+                entry.position,
+                action=action.action,
+                churned=action.action is None and not action.deleted,
+                deleted=action.deleted,
+            )
         state = self.state
-        if moment.row >= 0 and state is not None:
-            turned.after[moment.row] = state
+        if entry.row >= 0 and state is not None:
+            changes.after[entry.row] = state
             if state.seq != state.shown:
                 state.shown = state.seq
-                turned.news.add(moment.row)
+                changes.changed_rows.add(entry.row)
 
-    def ring(self, clock_ms: int) -> None:
-        """What falls due until then does so."""
+    def fire_timers(self, clock_ms: int) -> None:
+        """Step through the timers that are due by `clock_ms`, each as of its due time."""
         while self.state is not None and self._due_ms <= clock_ms:
             due = self._due_ms
-            self._step(due, self._clock.place_of(due, self._order))
+            self._step(due, self._clock.position_of(due, self._order))
 
     def published_rows(self) -> list[int]:
-        """The rows whose words are told or kept."""
-        rows = [one.note for one in self.told if isinstance(one.note, int)]
-        if self._keeps is not None:
-            rows.append(self._keeps)
+        """The rows whose note is published now or stored for later."""
+        rows = [alert.note for alert in self.unrendered if isinstance(alert.note, int)]
+        if self._stored_row is not None:
+            rows.append(self._stored_row)
         return rows
 
     def record(self, notes: dict[int, bytes]) -> bytes | None:
@@ -295,19 +298,19 @@ class _TrackedCustomer:
         state = self.state
         if state is None:
             return None
-        if self._keeps is not None:
-            state = msgspec.structs.replace(state, note=notes[self._keeps])
+        if self._stored_row is not None:
+            state = msgspec.structs.replace(state, note=notes[self._stored_row])
         return pack(state, self._due_ms)
 
     @property
-    def _keeps(self) -> int | None:
-        """The row whose words a timer may tell later."""
+    def _stored_row(self) -> int | None:
+        """The row whose note a timer may publish later."""
         state = self.state
-        return self._kept if state is not None and (state.live or not state.seq) else None
+        return self._newest_row if state is not None and (state.live or not state.seq) else None
 
     def _score(self, row: int) -> AlertScore:
         ranked, point = self._ranked, self._ranked.points[row]
-        answer = self._book.detraction(point)
+        response = self._tracker.detractor_response(point)
         return AlertScore(
             point.at_ms,
             float(ranked.scores.probability[row]),
@@ -317,35 +320,38 @@ class _TrackedCustomer:
             self._silent[row],
             point.eligible,
             point.oldest_new_ms,
-            "" if answer is None else answer.code,
-            answer is not None and answer.fresh,
+            "" if response is None else response.code,
+            response is not None and response.fresh,
             isinstance(ranked.scores, CombinedScores) and bool(ranked.scores.billing[row]),
         )
 
     def _step(
         self,
         now_ms: int,
-        place: LogPosition,
+        position: LogPosition,
         score: AlertScore | None = None,
         row: int = -1,
-        handling: AlertAction | None = None,
+        action: AlertAction | None = None,
         churned: bool = False,
-        forgotten: str = "",
+        deleted: str = "",
     ) -> None:
-        book = self._book
+        tracker = self._tracker
         self.state, events, self._due_ms = step(
             self.state,
             score,
-            book.settings,
+            tracker.settings,
             now_ms,
             customer=self._customer,
-            handling=handling,
+            handling=action,
             churned=churned,
-            forgotten=forgotten,
-            silent_feed=book.silent_feed,
+            forgotten=deleted,
+            silent_feed=tracker.silent_feed,
         )
         for event in events:
-            note = row if event.note is None else event.note if self._kept is None else self._kept
-            self.told.append(_UnrenderedAlert(place, self._name, event, note))
+            note = row if event.note is None else event.note if self._newest_row is None else self._newest_row
+            self.unrendered.append(_UnrenderedAlert(position, self._name, event, note))
         if row >= 0:
-            self._kept = row
+            self._newest_row = row
+
+
+__all__ = ["AlertChanges", "AlertOutput", "AlertTracker", "RankedBatch"]

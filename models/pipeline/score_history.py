@@ -1,4 +1,4 @@
-"""The score book of a partition: the values of the scores that readers are told of, and the scores told before them."""
+"""The scores to publish of one partition, each with the customer's newest published scores as its history."""
 
 from __future__ import annotations
 
@@ -15,44 +15,43 @@ from models.outputs.records import (
     history_json,
 )
 from models.outputs.score_batch import ScorePayload
-from models.pipeline.partition import FoldEffects
+from models.pipeline.effects import FoldEffects
 from models.profile.keys import StateStore, history_key
 
-HISTORIES_KEPT: Final = 20_000  # between batches, some 1.2 KB each: whoever is told of again soon needs no reading
-
+HISTORIES_KEPT: Final = 20_000  # between batches, about 1.2 KB each: the next score of the customer needs no read
 
 Histories = dict[bytes, bytes | None]
-"""By their keys, as they are to be stored."""
+"""Encoded histories by their keys, as they are to be stored."""
 
 
 class ScoreRecord(NamedTuple):
-    """One value for `churn-scores`; None for a customer of whom nothing is kept any more."""
+    """One record for `churn-scores`; the value is None for a customer whose records are removed."""
 
     customer: bytes
     value: bytes | None
 
 
 class ScoreBatch(NamedTuple):
-    """A batch of the book.
+    """The scores of a batch before their values are rendered.
 
     Attributes:
-        customers: Of whom something is told, in order; False: that nothing is kept of them any more.
-        tellings: What says the values of the others.
+        customers: The customers in order of their records; False: the customer's records are removed.
+        payloads: All that rendering the values takes.
         histories: To store.
     """
 
     customers: list[tuple[bytes, bool]]
-    tellings: list[ScorePayload]
+    payloads: list[ScorePayload]
     histories: Histories
 
-    def told(self, values: list[bytes]) -> list[ScoreRecord]:
-        """With the values, one for each score of `tellings`."""
-        said = iter(values)
-        return [ScoreRecord(customer, next(said) if known else None) for customer, known in self.customers]
+    def records(self, values: list[bytes]) -> list[ScoreRecord]:
+        """The records, given the rendered values of `payloads` in order."""
+        remaining = iter(values)
+        return [ScoreRecord(customer, next(remaining) if known else None) for customer, known in self.customers]
 
 
 class _History(NamedTuple):
-    """Scores told of a customer, as they are stored and as they are told."""
+    """The published scores of a customer, as stored and as JSON text."""
 
     record: bytes
     text: bytes
@@ -62,13 +61,13 @@ _NONE: Final = _History(b"", history_json(b""))
 
 
 class ScoreHistory:
-    """Tells a partition's scores, batch after batch.
+    """Prepares the scores that a partition publishes, batch after batch.
 
-    The newest customers' histories are kept between batches. The caller commits what `to_records` says before the next batch
-    or throws this object away, so what is kept is never ahead of the store.
+    The newest customers' histories are kept between batches. The caller commits what a batch returns before the next
+    batch, or discards this object, so that what is kept is never ahead of the store.
 
     Args:
-        context: What all values of the partition have in common (`Partition.context`).
+        context: What all values of the partition have in common (`PartitionFold.context`).
         store: Where histories are read from.
     """
 
@@ -77,48 +76,48 @@ class ScoreHistory:
         self._kept: dict[bytes, _History] = {}
 
     def to_records(self, effects: FoldEffects) -> tuple[list[ScoreRecord], Histories]:
-        """The values of a batch in order, and the histories to store with its changes."""
-        pages = self.prepare(effects)
-        values = [value for telling in pages.tellings for value in telling.values()]
-        return pages.told(values), pages.histories
+        """The records of a batch in order, and the histories to store with its changes."""
+        batch = self.prepare(effects)
+        values = [value for payload in batch.payloads for value in payload.values()]
+        return batch.records(values), batch.histories
 
     def prepare(self, effects: FoldEffects) -> ScoreBatch:
-        """Of a batch all but the values, which are dear and can be said elsewhere."""
-        rows, points = effects.told, effects.points
-        if not rows and not effects.forgotten:
+        """Everything of a batch but the values, which are expensive and can be rendered in another process."""
+        rows, points = effects.published_rows, effects.points
+        if not rows and not effects.deleted:
             return ScoreBatch([], [], {})
         keys = [history_key(points[row].key) for row in rows]
         histories = self._take(keys)
         customers: list[tuple[bytes, bool]] = []
-        gone = deque(effects.forgotten)
+        deleted = deque(effects.deleted)
 
-        def forget() -> None:
-            key = gone.popleft().key
+        def remove_next() -> None:
+            key = deleted.popleft().key
             histories[history_key(key)] = _NONE
             customers.append((key[1:], False))
 
         scores, trust = effects.scores, effects.trust
         batch = ScoredBatch(self._context, points, effects.x, effects.m, scores, trust, effects.value_forecasts, rows)
-        told = []
+        published = []
         probabilities, percentiles = scores.probability[rows].tolist(), effects.percentile[rows].tolist()
         for row, key, probability, percentile in zip(rows, keys, probabilities, percentiles, strict=True):
             point = points[row]
-            while gone and gone[0].place < point.place:
-                forget()
+            while deleted and deleted[0].position < point.position:
+                remove_next()
             record, text = histories[key]
             text = append_history_text(text, len(record) == HISTORY_BYTES, point.at_ms, probability)
             histories[key] = _History(append_history(record, point.at_ms, probability), text)
             alert = effects.alert_after.get(row)
-            told.append(batch.told(row, percentile, effects.band[row], text, effects.previous[row], alert))
+            published.append(batch.told(row, percentile, effects.band[row], text, effects.previous[row], alert))
             customers.append((point.key[1:], True))
-        while gone:
-            forget()
+        while deleted:
+            remove_next()
         self._keep(histories)
-        tellings = ScorePayload.of(batch, scores.model, told)
-        return ScoreBatch(customers, tellings, {key: history.record or None for key, history in histories.items()})
+        payloads = ScorePayload.of(batch, scores.model, published)
+        return ScoreBatch(customers, payloads, {key: history.record or None for key, history in histories.items()})
 
     def _take(self, keys: list[bytes]) -> dict[bytes, _History]:
-        """The histories of these keys; what is taken is no longer kept."""
+        """The histories of these keys, which are then no longer kept."""
         wanted = dict.fromkeys(keys)
         missing = [key for key in wanted if key not in self._kept]
         read = {
@@ -135,5 +134,8 @@ class ScoreHistory:
 
 
 def to_records(context: OutputContext, effects: FoldEffects, store: StateStore) -> tuple[list[ScoreRecord], Histories]:
-    """What a new `ScoreHistory` says of a batch."""
+    """The records of one batch and the histories to store, from a new `ScoreHistory`."""
     return ScoreHistory(context, store).to_records(effects)
+
+
+__all__ = ["HISTORIES_KEPT", "Histories", "ScoreBatch", "ScoreHistory", "ScoreRecord", "to_records"]

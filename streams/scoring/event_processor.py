@@ -29,8 +29,9 @@ from models.learning.model import Model
 from models.learning.model_snapshot import SnapshotError
 from models.learning.scorer import Scorer
 from models.outputs.records import alert_headers
+from models.pipeline.effects import OffsetEvent
 from models.pipeline.metric_records import metric_records
-from models.pipeline.partition import OffsetEvent, PartitionFold
+from models.pipeline.partition import PartitionFold
 from models.pipeline.score_history import ScoreHistory
 from models.profile.schema import ProfileError
 from streams.engine import batch_metrics as outcomes
@@ -443,11 +444,11 @@ class _Fold:
             Output(shared.alerts, number, a.customer, a.value, alert_headers(a.event, a.customer.decode()))
             for a in found.alerts
         ]
-        if defer and len(found.told) >= shared.deferred_min:
+        if defer and len(found.published_rows) >= shared.deferred_min:
             deferred = ExplainJob(pages, shared.scores, number, shared.scores_compression)
         else:
-            values = [value for telling in pages.tellings for value in telling.values()]
-            outputs += [Output(shared.scores, number, customer, value) for customer, value in pages.told(values)]
+            values = [value for telling in pages.payloads for value in telling.values()]
+            outputs += [Output(shared.scores, number, customer, value) for customer, value in pages.records(values)]
         outputs += [Output(shared.labels, 0, e.customer.encode(), label_value(e)) for e in found.examples]
         outputs += [Output(shared.metrics, number, key, value) for key, value in metric_records(number, found.changes)]
         outputs += [

@@ -70,9 +70,9 @@ class ExplainJob:
 
 def _questions(pages: ScoreBatch, compression: str | None) -> list[ExplainRequest]:
     found, customers, begin = [], pages.customers, 0
-    for at in range(0, max(len(pages.tellings), 1), TELLINGS_MAX):
-        tellings = pages.tellings[at : at + TELLINGS_MAX]
-        if at + TELLINGS_MAX < len(pages.tellings):
+    for at in range(0, max(len(pages.payloads), 1), TELLINGS_MAX):
+        tellings = pages.payloads[at : at + TELLINGS_MAX]
+        if at + TELLINGS_MAX < len(pages.payloads):
             wanted, end = sum(len(telling.scores) for telling in tellings), begin
             while wanted:
                 wanted -= customers[end][1]

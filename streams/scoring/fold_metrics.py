@@ -6,7 +6,7 @@ from collections import Counter
 from typing import Final
 
 from models.alerts.policy import OPEN, STATES
-from models.pipeline.partition import FoldEffects
+from models.pipeline.effects import FoldEffects
 from streams.engine.batch_metrics import APPLIED, DUPLICATE, BatchMetrics, Key
 
 # Why a score at or above `enter` told nobody: the state of the customer's alert, or that there is none.
@@ -22,8 +22,8 @@ def count_fold(tally: BatchMetrics, found: FoldEffects, events: int) -> None:
     counts["events", DUPLICATE] += found.duplicates
     for trigger, number in Counter([point.trigger for point in found.points]).items():
         counts["scores", trigger] += number
-    counts["scores_told",] += len(found.told)
-    tally.causes = [offset for row in found.told if (offset := found.points[row].offset) >= 0]
+    counts["scores_told",] += len(found.published_rows)
+    tally.causes = [offset for row in found.published_rows if (offset := found.points[row].offset) >= 0]
     for alert in found.alerts:
         counts["alerts", alert.event.type, alert.event.severity] += 1
     tally.alerted = [

@@ -20,8 +20,9 @@ from models.labels.codec import label_value, read_label
 from models.learning.combined_scores import score_both
 from models.learning.model import Model
 from models.outputs.records import alert_headers
+from models.pipeline.effects import FoldEffects, OffsetEvent
 from models.pipeline.metric_records import PREFIXES, metric_records
-from models.pipeline.partition import FoldEffects, OffsetEvent, PartitionFold
+from models.pipeline.partition import PartitionFold
 from models.pipeline.score_history import to_records
 from models.profile.mergeable import DAY_MS
 from models.profile.schema import PREFIX_BYTES

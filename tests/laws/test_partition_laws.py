@@ -23,7 +23,8 @@ from models.features.scoring_point import SNAPSHOT
 from models.labels.training_example import TrainingExample
 from models.learning.feature_space import FeatureSpace
 from models.learning.model import Model
-from models.pipeline.partition import FEATURE_COUNT, FoldEffects, OffsetEvent, PartitionFold
+from models.pipeline.effects import FoldEffects, OffsetEvent
+from models.pipeline.partition import PartitionFold
 from models.profile.keys import order_hash
 from models.profile.mergeable import DAY_MS, HOUR_MS
 from models.profile.schema import copy, decode, read_due_ms
@@ -93,7 +94,7 @@ def taught() -> Any:
     model = Model(FeatureSpace(NAMES, RELATIVE, CATALOGUE))
     rng = np.random.default_rng(5)
     for i in range(150):
-        x = np.where(rng.random(FEATURE_COUNT) < 0.2, np.nan, rng.normal(size=FEATURE_COUNT))
+        x = np.where(rng.random(len(NAMES)) < 0.2, np.nan, rng.normal(size=len(NAMES)))
         model.learn(x, np.where(RELATIVE, 0.1, np.nan), bool(rng.random() < 0.3), 20_000 + i // 20, 0.3)
     return model.scorer()
 
@@ -355,7 +356,7 @@ class Listener:
     def learn(
         self, x: Any, m: Any, y: bool, release_day: int, probability: float, members: Any, involuntary: Any
     ) -> None:
-        assert len(x) == len(m) == FEATURE_COUNT
+        assert len(x) == len(m) == len(NAMES)
         self.lessons.append((release_day, probability))
 
     def scorer(self) -> StubScorer:

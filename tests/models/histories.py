@@ -14,7 +14,8 @@ from models.definition.churn_definition import ChurnDefinition
 from models.definition.goals import Goal, Goals
 from models.events.event import Event, decode
 from models.events.taxonomy import MEANINGS
-from models.pipeline.partition import FoldEffects, OffsetEvent, PartitionFold
+from models.pipeline.effects import FoldEffects, OffsetEvent
+from models.pipeline.partition import PartitionFold
 from models.profile.apply import apply
 from models.profile.mergeable import DAY_MS
 from models.profile.schema import Profile
@@ -150,8 +151,8 @@ class World:
             )
         self.examples += effects.examples
         self.alerts += effects.alerts
-        told = [(p.place, p.key, p.at_ms) for p in map(effects.points.__getitem__, effects.told)]
-        told += [(place, key, 0) for place, key in effects.forgotten]
+        told = [(p.position, p.key, p.at_ms) for p in map(effects.points.__getitem__, effects.published_rows)]
+        told += [(place, key, 0) for place, key in effects.deleted]
         self.told += [(key, at_ms) for _, key, at_ms in sorted(told)]
         self.duplicates += effects.duplicates
         self.censored += effects.censored

@@ -10,7 +10,7 @@ from typing import Any
 
 from models.definition.churn_definition import ChurnDefinition
 from models.events.event import Event, decode
-from models.pipeline.partition import OffsetEvent
+from models.pipeline.effects import OffsetEvent
 from streams.engine import position
 from streams.kafka.partitioner import partition_of
 from streams.scoring.dead_letters import MISROUTED, PROCESSING_ERROR, DeadLetter

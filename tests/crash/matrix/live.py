@@ -13,7 +13,7 @@ import msgspec
 import orjson
 
 from models.duration import rfc3339
-from models.pipeline.partition import OffsetEvent
+from models.pipeline.effects import OffsetEvent
 from models.simulation import SimulatedEvent
 from streams.engine import position
 from tests.crash.matrix.harm import YEAR_MS, Sending

@@ -6,7 +6,7 @@ import os
 import time
 from typing import Any
 
-import models.pipeline.partition
+import models.pipeline.event_applier
 from streams.cli.main import main
 from streams.devbroker.embedded_broker import die_with_parent
 from streams.engine.transactions import FencedProducer
@@ -15,21 +15,21 @@ from streams.scoring.event_processor import EventProcessor
 
 def poison() -> None:
     """Let the application of an event raise, as a fault of ours would, wherever `properties.poison` is set."""
-    apply = models.pipeline.partition.apply
+    apply = models.pipeline.event_applier.apply
 
     def raising(profile: Any, event: Any, *rest: Any) -> bool:
         if "poison" in event.properties:
             raise ZeroDivisionError("poisoned")
         return apply(profile, event, *rest)
 
-    models.pipeline.partition.apply = raising
+    models.pipeline.event_applier.apply = raising
 
 
 def sabotage(how: str) -> None:
     """Faults that the matrix must see, or its zeros mean nothing."""
     if how == "loses":  # one event in a hundred is taken for a duplicate
-        apply = models.pipeline.partition.apply
-        models.pipeline.partition.apply = lambda profile, event, *rest: (
+        apply = models.pipeline.event_applier.apply
+        models.pipeline.event_applier.apply = lambda profile, event, *rest: (
             bool(event.id_hash % 100) and apply(profile, event, *rest)
         )
     elif how == "doubles":  # the first output of a transaction is written twice

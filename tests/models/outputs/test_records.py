@@ -39,7 +39,7 @@ from models.outputs.records import (
     unpack_history,
 )
 from models.outputs.score_batch import ScorePayload
-from models.pipeline.partition import FoldEffects
+from models.pipeline.effects import FoldEffects
 from models.profile.apply import apply
 from models.profile.mergeable import DAY_MS
 from models.profile.schema import ProcessingState, Profile

@@ -7,7 +7,8 @@ import msgspec
 from models.backtesting.backtest import MemoryStore
 from models.events.event import Event, decode
 from models.outputs.score_batch import CHUNK_ROWS, ScorePayload
-from models.pipeline.partition import OffsetEvent, PartitionFold
+from models.pipeline.effects import OffsetEvent
+from models.pipeline.partition import PartitionFold
 from models.pipeline.score_history import ScoreHistory
 from models.simulation import Simulation, SimulationSettings
 from tests.models.pipeline.test_score_history import CHURN, SCORER
@@ -21,9 +22,9 @@ def test_a_telling_that_was_written_and_read_says_the_same_values() -> None:
     partition = PartitionFold(CHURN, store, SCORER)
     effects = partition.process(entries)
     pages = ScoreHistory(partition.context, store).prepare(effects)
-    assert len(pages.tellings) > 1
-    assert max(len(telling.scores) for telling in pages.tellings) == CHUNK_ROWS
-    travelled = msgspec.msgpack.decode(msgspec.msgpack.encode(pages.tellings), type=list[ScorePayload])
-    said = pages.told([value for telling in travelled for value in telling.values()])
+    assert len(pages.payloads) > 1
+    assert max(len(telling.scores) for telling in pages.payloads) == CHUNK_ROWS
+    travelled = msgspec.msgpack.decode(msgspec.msgpack.encode(pages.payloads), type=list[ScorePayload])
+    said = pages.records([value for telling in travelled for value in telling.values()])
     assert said == ScoreHistory(partition.context, store).to_records(effects)[0]
-    assert [one.customer for one in said] == [effects.points[row].key[1:] for row in effects.told]
+    assert [one.customer for one in said] == [effects.points[row].key[1:] for row in effects.published_rows]

@@ -16,7 +16,8 @@ from models.learning.feature_space import FeatureSpace
 from models.learning.model import Model
 from models.outputs.records import HISTORY
 from models.pipeline import score_history as scorebook
-from models.pipeline.partition import OffsetEvent, PartitionFold
+from models.pipeline.effects import OffsetEvent
+from models.pipeline.partition import PartitionFold
 from models.pipeline.score_history import ScoreHistory, ScoreRecord
 from models.profile.mergeable import DAY_MS
 from models.simulation import Simulation, SimulationSettings
@@ -92,7 +93,7 @@ def test_a_score_is_told_when_it_is_decisive_changes_the_band_or_is_a_day_after_
     store = MemoryStore()
     effects = PartitionFold(CHURN, store, SCORER).process(entries)
     last: dict[bytes, tuple[int, int]] = {}
-    told_rows = set(effects.told)
+    told_rows = set(effects.published_rows)
     assert 0 < len(told_rows) < len(effects.points)
     for row, (point, band) in enumerate(zip(effects.points, effects.band, strict=True)):
         when, before = last.get(point.key, (0, 0))

@@ -13,7 +13,8 @@ from models.backtesting.backtest import MemoryStore
 from models.definition.churn_definition import ChurnDefinition
 from models.events.event import decode
 from models.learning.model import Model
-from models.pipeline.partition import OffsetEvent, PartitionFold
+from models.pipeline.effects import OffsetEvent
+from models.pipeline.partition import PartitionFold
 from models.profile.keys import SUMS, VALUE_FORECAST
 from models.profile.mergeable import DAY_MS
 from streams.engine.contract import BatchEffects

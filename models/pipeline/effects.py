@@ -1,0 +1,59 @@
+"""What the fold takes in for one batch, and everything that the batch causes."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from models.alerts.policy import AlertState
+from models.events.event import Event
+from models.features.scoring_point import ScoringPoint
+from models.labels.training_example import TrainingExample
+from models.pipeline.alert_tracker import AlertOutput
+from models.pipeline.batch import DeletedCustomer
+from models.pipeline.ranking import BatchScores
+from models.value.forecast_state import DailyForecasts
+from models.value.purchase_aggregates import CellSnapshot
+
+Floats = NDArray[np.float64]
+
+
+class OffsetEvent(NamedTuple):
+    """A decoded event and its offset in the partition."""
+
+    offset: int
+    event: Event
+
+
+class FoldEffects(msgspec.Struct):
+    """Everything that one call of `PartitionFold.process` causes. Nothing takes effect until the caller commits it.
+
+    Rows of the arrays are rows of `points`; `published_rows` are the rows whose scores are published.
+    """
+
+    changes: dict[bytes, bytes | None]
+    alerts: list[AlertOutput]
+    examples: list[TrainingExample]
+    points: list[ScoringPoint]
+    x: Floats
+    m: Floats
+    scores: BatchScores
+    percentile: Floats
+    band: list[int]
+    previous: list[float | None]
+    published_rows: list[int]
+    alert_after: dict[int, AlertState]
+    deleted: list[DeletedCustomer]
+    model: str
+    trust: float
+    value_forecasts: DailyForecasts
+    counted: list[CellSnapshot]
+    duplicates: int
+    censored: int
+    state: bytes
+
+
+__all__ = ["FoldEffects", "OffsetEvent"]

@@ -1,0 +1,163 @@
+"""Applies one event to one customer, and captures a scoring point where the log demands a score."""
+
+from __future__ import annotations
+
+from models.alerts.policy import action_of
+from models.definition.churn_definition import ChurnDefinition
+from models.definition.goals import Goals
+from models.events.event import Event
+from models.events.taxonomy import LIGHT_EFFECTS, MEANINGS, UNKNOWN, Meaning
+from models.experience.aggregates import goal_additions
+from models.features.scoring_point import DECISIVE, EVENT, event_position
+from models.labels.labeller import Labeller
+from models.pipeline.batch import CustomerAction, FoldBatch, WorkingCustomer
+from models.pipeline.deadlines import Deadlines
+from models.pipeline.effects import OffsetEvent
+from models.profile.apply import apply, is_new_event
+from models.profile.keys import snapshot_key
+from models.profile.schema import NEVER_MS, VISITOR
+from models.retention.accounts import EFFECTS, RetentionAccounts
+from models.value.bg_nbd import PurchaseHistory
+from models.value.gamma_gamma import SpendHistory
+from models.value.purchase_counts import ORDER, PurchaseDelta
+
+
+class EventApplier:
+    """Applies events in log order; see `apply`."""
+
+    def __init__(
+        self,
+        definition: ChurnDefinition,
+        labeller: Labeller,
+        goals: Goals,
+        accounts: RetentionAccounts,
+        deadlines: Deadlines,
+    ) -> None:
+        self._labeller, self._goals, self._accounts, self._deadlines = labeller, goals, accounts, deadlines
+        self._score_every_ms = definition.score_every_ms
+
+    def apply(self, batch: FoldBatch, customer: WorkingCustomer, entry: OffsetEvent, index: int, clock_ms: int) -> None:
+        """Apply an event: the profile, the accounting, labels, deadlines, and a scoring point if one is due.
+
+        Args:
+            batch: Collects what the event causes.
+            customer: Whose event it is; all deadlines up to `clock_ms` are handled.
+            entry: The event.
+            index: Of the event in the batch.
+            clock_ms: The partition's clock, this event included.
+        """
+        event = entry.event
+        meaning = MEANINGS.get(event.name, UNKNOWN)
+        effect = meaning.effect
+        if effect == "alert":
+            self._handle_alert(batch, customer, event, index, clock_ms)
+        elif effect == "deletion":
+            self._delete(batch, customer, index, clock_ms)
+        elif self._fold(batch, customer, event, meaning, index, clock_ms):
+            if effect in EFFECTS:
+                self._accounts.event(index, customer.key, event, effect, clock_ms)
+            self._follow_up(batch, customer, entry, meaning, index, clock_ms)
+        else:
+            batch.duplicates += 1
+
+    def _fold(
+        self,
+        batch: FoldBatch,
+        customer: WorkingCustomer,
+        event: Event,
+        meaning: Meaning,
+        index: int,
+        clock_ms: int,
+    ) -> bool:
+        """Fold an event into the profile, purchases and goals; whether it was no duplicate."""
+        profile, effect = customer.profile, meaning.effect
+        customer.changed = True
+        customer.profile_view = None
+        if customer.shared and effect not in LIGHT_EFFECTS:
+            customer.unshare()
+        is_order = effect == ORDER
+        if is_order:
+            history, spend = PurchaseHistory.of(profile.commerce), SpendHistory.of(profile.commerce)
+        moves_goals = bool(self._goals) and self._goals.concern(profile, event, effect)
+        contributions = self._goals.contributions(profile) if moves_goals else ()
+        if not apply(profile, event, meaning):
+            return False
+        if is_order:
+            after = PurchaseHistory.of(profile.commerce), SpendHistory.of(profile.commerce)
+            batch.purchases.append(PurchaseDelta(clock_ms, history, after[0], spend, after[1]))
+        if moves_goals:
+            if event.name in self._goals.watched:
+                customer.unshare()
+                self._goals.note(profile, event)
+            added = goal_additions(clock_ms, contributions, self._goals.contributions(profile))
+            batch.goal_increments += [(event_position(index), increment) for increment in added]
+        return True
+
+    def _follow_up(
+        self,
+        batch: FoldBatch,
+        customer: WorkingCustomer,
+        entry: OffsetEvent,
+        meaning: Meaning,
+        index: int,
+        clock_ms: int,
+    ) -> None:
+        """What follows from a folded event: labels, deadlines, a score."""
+        event, profile, processing = entry.event, customer.profile, customer.processing
+        at, labeller = event.time_ms, self._labeller
+        if at < processing.oldest_new_ms:
+            processing.oldest_new_ms = at
+        engaged = meaning.engaged and not event.automated
+        if (engaged and labeller.watches_activity) or event.name in labeller.watched:
+            churned = labeller.match(profile, processing, event, engaged)
+            if churned and not labeller.can_churn(profile, profile.newest_ms):
+                batch.actions.append(CustomerAction(customer.key, event_position(index), clock_ms))
+        # a customer who was scored for being silent, and is back, is scored at once
+        came_back = engaged and processing.silence_step > 0 and at == profile.engaged_ms
+        if customer.flags & VISITOR and not event.anonymous:
+            customer.flags &= ~VISITOR
+        moved = self._move_deadlines(customer, engaged and at == profile.engaged_ms, clock_ms)
+        if meaning.decisive or came_back or at - processing.scored_ms >= self._score_every_ms:
+            at_ms, trigger = max(at, profile.newest_ms), DECISIVE if meaning.decisive else EVENT
+            point = batch.capture(customer, at_ms, trigger, event_position(index), clock_ms)
+            point.offset, point.id_hash, point.event_ms = entry.offset, event.id_hash, at
+            point.eligible = labeller.can_churn(profile, max(at_ms, clock_ms))
+        if moved:
+            customer.due_ms = self._deadlines.next_due_ms(processing)
+
+    def _move_deadlines(self, customer: WorkingCustomer, newest_activity: bool, clock_ms: int) -> bool:
+        """Schedule the deadlines that an event moves; whether it moved any."""
+        processing, moved = customer.processing, False
+        if processing.next_snapshot_ms == NEVER_MS:  # a new customer, or one who had no deadline left
+            self._deadlines.schedule_snapshot(customer, clock_ms)
+            self._deadlines.schedule_silence(customer, clock_ms)
+            moved = True
+        # the first silence deadline is near, so it stays where it is and moves only when it falls due
+        if newest_activity and (processing.silence_step or processing.next_silence_ms == NEVER_MS):
+            processing.silence_step = 0
+            self._deadlines.schedule_silence(customer, clock_ms)
+            moved = True
+        return moved
+
+    def _handle_alert(
+        self, batch: FoldBatch, customer: WorkingCustomer, event: Event, index: int, clock_ms: int
+    ) -> None:
+        """A person's action on an alert passes the duplicate guard and changes nothing else of the profile."""
+        if customer.profile.first_ms == NEVER_MS:
+            return  # an unknown customer, and an action creates none
+        if event.id_hash and not is_new_event(customer.profile, event.id_hash, event.time_ms):
+            batch.duplicates += 1
+            return
+        customer.changed |= bool(event.id_hash)
+        batch.actions.append(CustomerAction(customer.key, event_position(index), clock_ms, action_of(event)))
+
+    def _delete(self, batch: FoldBatch, customer: WorkingCustomer, index: int, clock_ms: int) -> None:
+        """A deletion request: pending labels never mature, and an alert ends without a cooldown."""
+        if customer.profile.first_ms == NEVER_MS:
+            return
+        batch.dropped_snapshots += [snapshot_key(customer.key, p.snapshot_ms) for p in customer.processing.pending]
+        batch.alerted.add(customer.key)
+        batch.delete(customer, event_position(index), clock_ms, "deleted")
+
+
+__all__ = ["EventApplier"]

@@ -1,0 +1,46 @@
+"""A bounded cache of encoded profile records, in front of the partition's store."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from models.profile.keys import StateStore
+
+CACHE_RECORDS: Final = 50_000  # about 1 KB each
+
+
+class RecordCache:
+    """Keeps the newest `CACHE_RECORDS` records between batches.
+
+    The caller commits the effects of a batch before the next one, or discards the fold together with its cache, so the
+    cache is never ahead of the store.
+    """
+
+    def __init__(self, store: StateStore) -> None:
+        self._store = store
+        self._records: dict[bytes, bytes] = {}
+
+    def load(self, keys: Iterable[bytes]) -> list[bytes | None]:
+        """The records under these keys in order, None where there is none."""
+        cache = self._records
+        records = [cache.get(key) for key in keys]
+        missing = [(i, key) for i, (key, record) in enumerate(zip(keys, records, strict=True)) if record is None]
+        for (i, _), record in zip(missing, self._store.get_many([key for _, key in missing]), strict=True):
+            records[i] = record
+        return records
+
+    def update(self, records: Mapping[bytes, bytes], deleted: Iterable[bytes]) -> None:
+        """Take in the records that a batch wrote, drop those that it deleted, and evict the oldest beyond the bound."""
+        cache = self._records
+        for key in itertools.chain(records, deleted):
+            cache.pop(key, None)
+        cache.update(records)
+        excess = len(cache) - CACHE_RECORDS
+        if excess > 0:
+            for key in list(itertools.islice(cache, excess)):
+                del cache[key]
+
+
+__all__ = ["CACHE_RECORDS", "RecordCache"]
