@@ -33,8 +33,8 @@ lint: $(STAMP)  ## style and types
 unit: $(STAMP)  ## tests without a broker
 	$(BIN)/python -m pytest -n auto --dist loadfile tests/models tests/streams tests/tools tests/ops tests/benchmarks tests/security
 
-laws: $(STAMP)  ## properties
-	$(BIN)/python -m pytest -n auto tests/laws
+laws: $(STAMP)  ## properties; the installed wheel; the documentation site
+	$(BIN)/python -m pytest -n auto --dist loadfile tests/laws tests/packaging
 
 broker-test: $(STAMP)  ## tests against real Apache Kafka, which they start and stop
 	$(BIN)/python -m pytest -n 2 --dist loadfile tests/broker
