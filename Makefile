@@ -7,7 +7,7 @@ DATA ?= ../shared/data
 FIGURES ?= .data/figures
 LOG ?= $(DATA)/oulad-2013j.jsonl.gz
 
-.PHONY: help debian-tools install test lint unit laws broker-test crash-test browser-test crash demo bench bench-full bench-check bench-latency bench-recovery bench-growth bench-console bench-model quality screenshots audit docs lock clean
+.PHONY: help debian-tools install test lint lint-style lint-format lint-types lint-layers unit laws broker-test crash-test browser-test crash demo bench bench-full bench-check bench-latency bench-recovery bench-growth bench-console bench-model quality screenshots audit docs lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -25,10 +25,19 @@ demo: $(STAMP)  ## everything on this machine: alerts as they come, until Ctrl-C
 
 test: lint unit laws broker-test crash-test browser-test  ## everything that has to hold before a change lands
 
-lint: $(STAMP)  ## style and types
+lint: lint-style lint-format lint-types lint-layers  ## style, format, types, layers; .pre-commit-config.yaml has the same four
+
+lint-style: $(STAMP)
 	$(BIN)/ruff check .
+
+lint-format: $(STAMP)
 	$(BIN)/ruff format --check .
+
+lint-types: $(STAMP)
 	$(BIN)/mypy
+
+lint-layers: $(STAMP)
+	$(BIN)/lint-imports --no-cache
 
 unit: $(STAMP)  ## tests without a broker
 	$(BIN)/python -m pytest -n auto --dist loadfile tests/models tests/streams tests/tools tests/ops tests/benchmarks tests/security
