@@ -207,8 +207,11 @@ def example(one: Example, number: int) -> dict[str, Any]:
 
 @cache
 def bought(family: str) -> list[tuple[str, str, str, str]]:
-    """A row for each event of a family's story: its name, the features that it moves, their reasons, and what readers
-    of alerts and scores are told besides. What any event of the customer's hand moves is called activity."""
+    """A row for each event of a family's story.
+
+    Each row has the event's name, the features that it moves, their reasons, and what else alerts and scores show.
+    What any event that the customer caused moves is called activity.
+    """
     [story] = [story for name, _, story in FAMILIES if name == family]
     profile = _life()
     found: list[tuple[str, str, str, str]] = []
