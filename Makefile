@@ -7,7 +7,7 @@ DATA ?= ../shared/data
 FIGURES ?= .data/figures
 LOG ?= $(DATA)/oulad-2013j.jsonl.gz
 
-.PHONY: help debian-tools install test lint lint-style lint-format lint-types lint-layers unit laws broker-test crash-test browser-test crash demo bench bench-full bench-check bench-latency bench-recovery bench-growth bench-console bench-model quality screenshots audit docs lock clean
+.PHONY: help debian-tools install test lint lint-style lint-format lint-types lint-layers unit laws broker-test crash-test browser-test crash demo bench bench-full bench-check bench-latency bench-recovery bench-growth bench-console bench-model quality screenshots audit docs site lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -110,6 +110,11 @@ screenshots: $(STAMP)  ## pictures of the console, in docs/images (needs Chromiu
 
 docs: $(STAMP)  ## rewrite the generated parts of the documentation
 	$(BIN)/python -m tools.docs
+
+site: $(STAMP)  ## the documentation as web pages, in .data/site; a dead link or a page outside the navigation fails it
+	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going --builder html \
+	  --doctree-dir .data/doctrees docs .data/site
+	@echo "open .data/site/index.html"
 
 lock:  ## rewrite requirements.lock, and its part that containers need (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
