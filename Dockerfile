@@ -1,10 +1,10 @@
-# One image for every role: docker-compose.yml names the command. Build: docker build -t churn-signals .
+# One image for all roles; docker-compose.yml sets the command. Build: docker build -t churn-signals .
 FROM python:3.11-slim AS build
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /src
 RUN python -m venv /opt/churn-signals
-# Dependencies first: this layer is made again only when the lock changes. Its pins are those of requirements.lock,
-# without what tests, pictures and the embedded Kafka need.
+# Install dependencies first, so that this layer is rebuilt only when the lock file changes. The pins are those of
+# requirements.lock, without extras for tests, plots and the embedded Kafka.
 COPY requirements-run.lock ./
 RUN /opt/churn-signals/bin/pip install --require-hashes --requirement requirements-run.lock
 COPY pyproject.toml README.md LICENSE ./
@@ -24,7 +24,7 @@ ENV PATH=/opt/churn-signals/bin:$PATH \
 USER 10001
 WORKDIR /data
 VOLUME /data
-# The exec form: SIGTERM reaches the program, which commits what it has and leaves within 10 s.
+# Exec form, so that SIGTERM reaches the program. It commits its work and exits within 10 s.
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["churn-signals"]
 CMD ["--help"]

@@ -1,4 +1,4 @@
-# churn-signals: every command makes its own environment under .venv first.
+# Every target that needs it creates the environment in .venv first.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -9,10 +9,10 @@ LOG ?= $(DATA)/oulad-2013j.jsonl.gz
 
 .PHONY: help debian-tools install test lint lint-style lint-format lint-types lint-layers unit laws broker-test crash-test browser-test crash demo bench bench-full bench-check bench-latency bench-recovery bench-growth bench-console bench-model quality screenshots audit docs site lock clean
 
-help:  ## this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+help:  ## list all targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
 
-install: $(STAMP)  ## an environment under .venv, from the lock file
+install: $(STAMP)  ## create the environment in .venv from the lock file
 
 $(STAMP): requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -20,12 +20,12 @@ $(STAMP): requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $(STAMP)
 
-demo: $(STAMP)  ## everything on this machine: alerts as they come, until Ctrl-C; a log instead of the simulator: DATA=FILE
+demo: $(STAMP)  ## run all components with simulated customers, until Ctrl-C (DATA=FILE: your log, CONFIG=FILE: your definition)
 	@$(BIN)/churn-signals demo $(if $(CONFIG),--config "$(CONFIG)") $(if $(filter command,$(origin DATA)),"$(DATA)")
 
-test: lint unit laws broker-test crash-test browser-test  ## everything that has to hold before a change lands
+test: lint unit laws broker-test crash-test browser-test  ## run all checks that must pass before a change is merged
 
-lint: lint-style lint-format lint-types lint-layers  ## style, format, types, layers; .pre-commit-config.yaml has the same four
+lint: lint-style lint-format lint-types lint-layers  ## check style, format, types and layers, as the pre-commit hooks do
 
 lint-style: $(STAMP)
 	$(BIN)/ruff check .
@@ -39,84 +39,84 @@ lint-types: $(STAMP)
 lint-layers: $(STAMP)
 	$(BIN)/lint-imports --no-cache
 
-unit: $(STAMP)  ## tests without a broker
+unit: $(STAMP)  ## run unit tests without a broker
 	$(BIN)/python -m pytest -n auto --dist loadfile tests/models tests/streams tests/tools tests/ops tests/benchmarks tests/security
 
-laws: $(STAMP)  ## properties; the installed wheel; the documentation site
+laws: $(STAMP)  ## run property tests, and tests of the installed wheel and the documentation site
 	$(BIN)/python -m pytest -n auto --dist loadfile tests/laws tests/packaging
 
-broker-test: $(STAMP)  ## tests against real Apache Kafka, which they start and stop
+broker-test: $(STAMP)  ## run tests against a real Apache Kafka, which they start and stop
 	$(BIN)/python -m pytest -n 2 --dist loadfile tests/broker
 
-crash-test: $(STAMP)  ## kill, pause and outage against an oracle; the fault matrix in short
+crash-test: $(STAMP)  ## run engine fault tests and a short fault matrix, checked by an oracle
 	$(BIN)/python -m pytest -n 2 --dist loadfile tests/crash
 
-browser-test: $(STAMP)  ## the console in headless Chromium, against Kafka, a worker and a trainer; skipped without (debian-tools)
+browser-test: $(STAMP)  ## test the console in headless Chromium; skipped without Chromium (make debian-tools)
 	$(BIN)/python -m pytest -rfs tests/browser
 
-crash: $(STAMP)  ## the fault matrix: lost, double, extra and the longest outage, whatever breaks (ROWS=1,3 SEEDS=20 SEED=1 JSON=OUT)
+crash: $(STAMP)  ## run the fault matrix: lost, duplicate and extra records, longest outage (ROWS=1,3 SEEDS=20 SEED=1 JSON=OUT)
 	@$(BIN)/python -m tests.crash.matrix $(if $(ROWS),--rows $(ROWS)) $(if $(SEEDS),--seeds $(SEEDS)) \
 	  $(if $(SEED),--seed $(SEED)) $(if $(JSON),--json $(JSON))
 
-bench: $(STAMP)  ## events a second on a real Kafka, beside what else one could use (QUIX=a python with quixstreams)
+bench: $(STAMP)  ## measure throughput on a real Kafka, compared with alternatives (QUIX=PYTHON with quixstreams)
 	$(BIN)/python -m benchmarks.throughput $(if $(QUIX),--quix $(QUIX))
 
-bench-full: $(STAMP)  ## bench with two workers, the trainer, other inputs (DATA=folder) besides; latency, recovery, growth
+bench-full: $(STAMP)  ## run bench plus two workers, trainer, other inputs (DATA=DIR), latency, recovery, growth and sizing
 	@mkdir -p $(FIGURES); failed=0; \
 	$(BIN)/python -m benchmarks.throughput --full $(if $(wildcard $(LOG)),--log $(LOG)) $(if $(QUIX),--quix $(QUIX)) \
 	  --json $(FIGURES)/throughput.json || failed=1; \
-	$(if $(wildcard $(LOG)),,echo "no real log: $(LOG) is not there";) \
+	$(if $(wildcard $(LOG)),,echo "skipping the real log: $(LOG) does not exist";) \
 	$(BIN)/python -m benchmarks.latency --json $(FIGURES)/latency.json || failed=1; \
 	$(BIN)/python -m benchmarks.recovery --json $(FIGURES)/recovery.json || failed=1; \
 	$(BIN)/python -m benchmarks.growth --json $(FIGURES)/growth.json || failed=1; \
 	$(BIN)/python -m benchmarks.sizing $(FIGURES)/throughput.json $(FIGURES)/growth.json $(FIGURES)/recovery.json || failed=1; \
 	exit $$failed
 
-bench-check: $(STAMP)  ## bench beside the committed baseline: what moved by more than 10 %
+bench-check: $(STAMP)  ## compare bench with the committed baseline: changes of more than 10%
 	$(BIN)/python -m benchmarks.check $(if $(QUIX),--quix $(QUIX))
 
-bench-latency: $(STAMP)  ## from an event to its score and its alert, at 10, 50 and 90 % of what a worker keeps up with
+bench-latency: $(STAMP)  ## measure latency from event to score and alert at 10%, 50% and 90% of the sustained rate
 	$(BIN)/python -m benchmarks.latency
 
-bench-recovery: $(STAMP)  ## seconds until 1,000,000 customers are recovered, from nothing and with the local store
+bench-recovery: $(STAMP)  ## measure recovery of 1,000,000 customers, from an empty disk and with the local store
 	$(BIN)/python -m benchmarks.recovery
 
-bench-growth: $(STAMP)  ## events a second and memory with 10,000 to 1,000,000 customers and 4 to 64 partitions; size of a profile
+bench-growth: $(STAMP)  ## measure throughput and memory for 10,000 to 1,000,000 customers and 4 to 64 partitions; profile size
 	$(BIN)/python -m benchmarks.growth
 
-bench-console: $(STAMP)  ## the console at 100,000 customers and 10,000 open alerts: seconds to the first page, memory
+bench-console: $(STAMP)  ## measure the console at 100,000 customers and 10,000 open alerts: first page, memory
 	$(BIN)/python -m benchmarks.console
 
-bench-model: $(STAMP)  ## microseconds an event by stage, from a real log where there is one (DATA=folder), else simulated
+bench-model: $(STAMP)  ## measure microseconds per event by stage, on a real log if available (DATA=DIR), otherwise simulated
 	$(BIN)/python -m benchmarks.model $(DATA)/oulad-2013j.jsonl.gz
 
-quality: $(STAMP)  ## quality on simulated customers beside the truth
+quality: $(STAMP)  ## evaluate model quality on simulated customers with known hazards
 	$(BIN)/python -m benchmarks.quality.simulated
 	$(BIN)/python -m benchmarks.quality.involuntary
 
-audit: $(STAMP)  ## known vulnerabilities of every pinned package (3: nobody answered, which says nothing)
+audit: $(STAMP)  ## check pinned packages for known vulnerabilities (exit code 3: not audited)
 	@$(BIN)/python -m tests.security.audit
 
-debian-tools:  ## promtool, and a browser for tests, from Debian's packages; tests without theirs are skipped
+debian-tools:  ## install promtool and a browser from Debian packages; tests that need them are skipped otherwise
 	apt-get update -q && apt-get install -y -q --no-install-recommends prometheus chromium chromium-driver
 
 .PHONY: node-tools
-node-tools:  ## KafkaJS, with which tests run the JavaScript of docs/alerts.md; npm from Debian's packages if there is none
+node-tools:  ## install KafkaJS for the JavaScript tests of docs/alerts.md, and npm from Debian packages if missing
 	command -v npm >/dev/null || { apt-get update -q && apt-get install -y -q --no-install-recommends nodejs npm; }
 	cd tests/javascript && npm ci
 
-screenshots: $(STAMP)  ## pictures of the console, in docs/images (needs Chromium: debian-tools)
+screenshots: $(STAMP)  ## take screenshots of the console for docs/images (needs Chromium: make debian-tools)
 	$(BIN)/python -m tests.browser.screenshots
 
-docs: $(STAMP)  ## rewrite the generated parts of the documentation
+docs: $(STAMP)  ## regenerate the generated parts of the documentation
 	$(BIN)/python -m tools.docs
 
-site: $(STAMP)  ## the documentation as web pages, in .data/site; a dead link or a page outside the navigation fails it
+site: $(STAMP)  ## build the documentation site in .data/site, offline; warnings are errors
 	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going --builder html \
 	  --doctree-dir .data/doctrees docs .data/site
 	@echo "open .data/site/index.html"
 
-lock:  ## rewrite requirements.lock, and its part that containers need (needs uv)
+lock:  ## update requirements.lock and requirements-run.lock (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
 	  --all-extras --no-header --output-file requirements.lock pyproject.toml
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \

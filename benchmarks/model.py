@@ -46,7 +46,7 @@ from models.pipeline import partition as fold
 from models.profile.mergeable import DAY_MS
 from models.profile.schema import decode as decode_profile
 from models.profile.schema import encode_body
-from streams.runtime.gc_tuning import collect_seldom
+from streams.runtime.gc_tuning import collect_rarely
 
 HERE = Path(__file__).parent
 BATCH = 500  # rows, of the separate scoring measurement
@@ -86,9 +86,9 @@ def lines_of(path: str | None, limit: int | None) -> tuple[list[bytes], str]:
 
 def simulated() -> Iterator[bytes]:
     """Events of simulated customers, as lines."""
-    from models.simulation import Settings, Simulation
+    from models.simulation import Simulation, SimulationSettings
 
-    for event in Simulation(Settings(customers=2_000, days=240, seed=1)).events():
+    for event in Simulation(SimulationSettings(customers=2_000, days=240, seed=1)).events():
         yield event.value
 
 
@@ -96,18 +96,18 @@ def measure(lines: list[bytes], definition: ChurnDefinition) -> dict[str, Any]:
     """Runs the log once; see the module's docstring."""
     watch = Stopwatch()
     usual_thresholds = gc.get_threshold()
-    collect_seldom()  # as a worker does
+    collect_rarely()  # as a worker does
     model = Model(FeatureSpace(NAMES, RELATIVE, CATALOGUE))
     compute = fold.compute
     fold.compute = watch.around("features", fold.compute)
     model.learn = watch.around("learn", model.learn)  # type: ignore[method-assign]
     watch.around("score", lambda: None)
     store, examples, points = MemoryStore(), [], 0
-    alert_book = fold.AlertBook
-    watched = type("AlertBook", (alert_book,), {"turn": watch.around("alerts", alert_book.turn)})
-    fold.AlertBook = watched  # type: ignore[misc, assignment]
+    alert_book = fold.AlertTracker
+    watched = type("AlertTracker", (alert_book,), {"apply_batch": watch.around("alerts", alert_book.apply_batch)})
+    fold.AlertTracker = watched  # type: ignore[misc, assignment]
     loads_s = dropped_s = decode_s = process_s = 0.0
-    part = fold.Partition(definition, store, _TimedScorer(model.scorer(), watch))
+    part = fold.PartitionFold(definition, store, _TimedScorer(model.scorer(), watch))
     try:
         for at in range(0, len(lines), BATCH_EVENTS):
             raw = lines[at : at + BATCH_EVENTS]
@@ -123,7 +123,7 @@ def measure(lines: list[bytes], definition: ChurnDefinition) -> dict[str, Any]:
             start = time.perf_counter()
             decoded = [decode(line, (), None) for line in raw]
             decode_s += time.perf_counter() - start
-            batch = [fold.Entry(at + i, event) for i, event in enumerate(decoded) if isinstance(event, Event)]
+            batch = [fold.OffsetEvent(at + i, event) for i, event in enumerate(decoded) if isinstance(event, Event)]
             start = time.perf_counter()
             effects = part.process(batch)
             process_s += time.perf_counter() - start
@@ -136,7 +136,7 @@ def measure(lines: list[bytes], definition: ChurnDefinition) -> dict[str, Any]:
                 examples += effects.examples
                 part.scorer = _TimedScorer(model.scorer(), watch)
     finally:
-        fold.compute, fold.AlertBook = compute, alert_book  # type: ignore[misc]
+        fold.compute, fold.AlertTracker = compute, alert_book  # type: ignore[misc]
         gc.set_threshold(*usual_thresholds)
         gc.unfreeze()
     inner_s = sum(watch.seconds[stage] for stage in ("features", "score", "alerts"))
@@ -196,7 +196,7 @@ class _TimedScorer:
         return found
 
 
-def _score_rows(model: Model, examples: list[fold.Example]) -> float:
+def _score_rows(model: Model, examples: list[fold.TrainingExample]) -> float:
     rows = examples[:BATCH]
     if not rows:
         return float("nan")  # nothing matured in so few events

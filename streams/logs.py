@@ -77,10 +77,10 @@ def configure(settings: Settings, role: str | None = None, secrets: Iterable[str
     """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(formatter(settings, terminal=sys.stderr.isatty(), secrets=secrets))
-    handler.addFilter(Discreet())
+    handler.addFilter(RedactingFilter())
     debugging = settings.log_level == "DEBUG"
     if not debugging:
-        handler.addFilter(Seldom())
+        handler.addFilter(RateLimitFilter())
     root = logging.getLogger()
     for before in list(root.handlers):
         root.removeHandler(before)
@@ -118,7 +118,7 @@ def exit_now(code: int) -> None:
     os._exit(code)
 
 
-def left_behind(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+def handle_orphaned_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     """A loop's handler of what nobody waits for any more: of Kafka's errors the owner has told what they mean.
 
     A fenced producer leaves futures behind, a zombie's consumer the commit of an offset in a group that went on.
@@ -129,12 +129,12 @@ def left_behind(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> Non
         loop.default_exception_handler(context)
 
 
-def told(error: BaseException) -> str:
+def safe_error_text(error: BaseException) -> str:
     """An exception as a log may name it: its text only if that cannot quote an event.
 
-    >>> told(ValueError("could not convert string to float: 'anna@example.org'"))
+    >>> safe_error_text(ValueError("could not convert string to float: 'anna@example.org'"))
     'ValueError (its text is left out, as it may quote an event)'
-    >>> told(FileNotFoundError(2, "No such file or directory", "churn.toml"))
+    >>> safe_error_text(FileNotFoundError(2, "No such file or directory", "churn.toml"))
     "FileNotFoundError: [Errno 2] No such file or directory: 'churn.toml'"
     """
     kind = type(error)
@@ -143,17 +143,17 @@ def told(error: BaseException) -> str:
     return f"{kind.__name__} ({WITHHELD})"
 
 
-def place_of(error: BaseException) -> str:
+def error_location(error: BaseException) -> str:
     """Where it was raised: file and line, innermost.
 
-    >>> place_of(ValueError("never raised"))
+    >>> error_location(ValueError("never raised"))
     'nowhere'
     """
     frames = traceback.extract_tb(error.__traceback__)
     return f"{'/'.join(frames[-1].filename.split('/')[-2:])}:{frames[-1].lineno}" if frames else "nowhere"
 
 
-class Discreet(logging.Filter):
+class RedactingFilter(logging.Filter):
     """Exceptions in a line say their name, and their text only if it cannot quote an event."""
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -165,25 +165,25 @@ class Discreet(logging.Filter):
                 if not hasattr(record, name):
                     setattr(record, name, value)
         if arguments and errors:
-            record.args = tuple(_Told(one) if isinstance(one, BaseException) else one for one in arguments)
+            record.args = tuple(_SafeError(one) if isinstance(one, BaseException) else one for one in arguments)
         return True
 
 
-class _Told:
+class _SafeError:
     """An exception among a line's arguments."""
 
     def __init__(self, error: BaseException) -> None:
         self._error = error
 
     def __str__(self) -> str:
-        words = told(self._error)
+        words = safe_error_text(self._error)
         return words.removeprefix(f"{type(self._error).__name__}: ")
 
     def __repr__(self) -> str:
-        return told(self._error)
+        return safe_error_text(self._error)
 
 
-class Seldom(logging.Filter):
+class RateLimitFilter(logging.Filter):
     """Lets through what aiokafka repeats once in ten seconds, a line of anybody else twenty times; then says how often
     it was said in between."""
 
@@ -257,7 +257,7 @@ def _traced(error: BaseException) -> Iterator[str]:
         yield "\nfrom which came:\n"
     yield "Traceback (most recent call last):"
     yield "".join(traceback.format_tb(error.__traceback__)).rstrip("\n")
-    yield told(error)
+    yield safe_error_text(error)
 
 
 def _uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

@@ -11,9 +11,9 @@ from aiokafka import AIOKafkaProducer
 
 from benchmarks.throughput import world
 from models.backtesting.backtest import MemoryStore
-from streams.kafka.model_reader import Snapshot
+from streams.kafka.model_reader import PublishedSnapshot
 from streams.kafka.partitioner import partition_of
-from streams.scoring.event_processor import EventProcessor, Shared
+from streams.scoring.event_processor import EventProcessor, ProcessorContext
 from streams.settings import Settings
 from streams.topics import ALERTS, SCORES, name_of
 
@@ -55,8 +55,8 @@ class _Store(MemoryStore):
 
 def samples(model: bytes, customers: int = SAMPLES, events: int = _EVENTS) -> list[Sample]:
     """Scores and alerts that a worker's own processor publishes for simulated customers."""
-    shared = Shared(Settings(), world.definition(), 1)
-    shared.on_snapshot(Snapshot(model, 0))
+    shared = ProcessorContext(Settings(), world.definition(), 1)
+    shared.on_snapshot(PublishedSnapshot(model, 0))
     store = _Store()
     processor = EventProcessor(shared, 0, store, None)
     scores: dict[bytes, bytes] = {}

@@ -11,12 +11,12 @@ import orjson
 
 from benchmarks.throughput import world
 from models.backtesting.backtest import MemoryStore
-from models.definition.duration import rfc3339
+from models.duration import rfc3339
 from models.profile.keys import OF_PARTITION, PROFILE
 from models.profile.mergeable import DAY_MS
-from streams.kafka.model_reader import Snapshot
+from streams.kafka.model_reader import PublishedSnapshot
 from streams.kafka.partitioner import partition_of
-from streams.scoring.event_processor import EventProcessor, Shared
+from streams.scoring.event_processor import EventProcessor, ProcessorContext
 from streams.settings import Settings
 
 SAMPLES = 2_000
@@ -81,8 +81,8 @@ def name_of(number: int) -> bytes:
 
 def folded(events: Sequence[tuple[bytes, bytes]], model: bytes) -> tuple[MemoryStore, bytes, int]:
     """What a worker's only partition would hold after these events, its state, and the newest event's time."""
-    shared = Shared(Settings(), world.definition(), 1)
-    shared.on_snapshot(Snapshot(model, 0))
+    shared = ProcessorContext(Settings(), world.definition(), 1)
+    shared.on_snapshot(PublishedSnapshot(model, 0))
     store, state = MemoryStore(), b""
     processor = EventProcessor(shared, 0, _Due(store), None)
     records = [Read(offset, key, value, 0) for offset, (key, value) in enumerate(events)]
@@ -119,9 +119,9 @@ def dealt(population: Population, customers: int, partitions: int, size: int) ->
     homes: list[list[int]] = [[] for _ in range(partitions)]
     for number in range(customers):
         homes[partition_of(name_of(number), partitions)].append(number)
-    dice = random.Random(_SEED)
+    rng = random.Random(_SEED)
     for here in homes:
-        dice.shuffle(here)
+        rng.shuffle(here)
 
     def transactions(here: list[int]) -> Iterator[Changes]:
         changes: Changes = dict(population.shared)
@@ -136,18 +136,18 @@ def dealt(population: Population, customers: int, partitions: int, size: int) ->
 
 def events(population: Population, customers: int, count: int) -> list[tuple[bytes, bytes]]:
     """The next events of so many customers in order: two a day of each, so more customers have fewer each."""
-    dice = random.Random(_SEED)
+    rng = random.Random(_SEED)
     span_ms = int(count / (customers * _EVENTS_A_DAY) * DAY_MS)
     planned: list[tuple[int, int]] = []
     while len(planned) < count:
-        at_ms, customer = dice.randrange(span_ms), dice.randrange(customers)
-        visit = range(dice.randint(1, _MOST_IN_VISIT))
+        at_ms, customer = rng.randrange(span_ms), rng.randrange(customers)
+        visit = range(rng.randint(1, _MOST_IN_VISIT))
         planned += [(at_ms + step * _BETWEEN_MS, customer) for step in visit]
     planned = sorted(planned[:count])
     found = []
     for number, (at_ms, customer) in enumerate(planned):
         name = name_of(customer)
-        body = population.bodies[dice.randrange(len(population.bodies))]
+        body = population.bodies[rng.randrange(len(population.bodies))]
         moment = rfc3339(population.newest_ms + 1 + at_ms)
         told = body | {"messageId": f"g{number}", "userId": name.decode(), "timestamp": moment}
         found.append((name, orjson.dumps(told)))

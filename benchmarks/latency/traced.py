@@ -15,7 +15,7 @@ from aiokafka import AIOKafkaProducer
 
 from benchmarks.latency.stages import Fetched, Transaction
 from streams.engine import faust_app as faust_private
-from streams.engine.partition_runner import Partition
+from streams.engine.partition_runner import PartitionRunner
 from streams.engine.transactions import FencedProducer
 from streams.scoring.event_processor import EventProcessor
 
@@ -25,7 +25,7 @@ def install(out: TextIO) -> None:
     started: dict[int, float] = {}
     delivered: dict[AIOKafkaProducer, float] = {}
     committed: dict[FencedProducer, float] = {}
-    fetch, process, commit = faust_private._Thread._drain, EventProcessor.process, Partition._commit
+    fetch, process, commit = faust_private._Thread._drain, EventProcessor.process, PartitionRunner._commit
     end, fenced_commit = AIOKafkaProducer.commit_transaction, FencedProducer.commit
 
     async def fetched(*args: Any) -> Any:
@@ -60,7 +60,7 @@ def install(out: TextIO) -> None:
         (EventProcessor, "process", processed),
         (AIOKafkaProducer, "commit_transaction", ended),
         (FencedProducer, "commit", fenced_committed),
-        (Partition, "_commit", whole),
+        (PartitionRunner, "_commit", whole),
     ):
         setattr(owner, name, traced)
 

@@ -23,13 +23,13 @@ import numpy as np
 from models.backtesting.backtest import Backtest
 from models.definition.churn_definition import ChurnDefinition
 from models.definition.competing_risks import INVOLUNTARY, VOLUNTARY, Horizons, by_payment
-from models.definition.duration import DAY_MS
+from models.duration import DAY_MS
 from models.events.event import Event, decode
 from models.features.catalogue import CATALOGUE, NAMES, RELATIVE
 from models.learning.feature_space import FeatureSpace
 from models.learning.model import Model
 from models.metrics.classification import auc, ece, log_loss
-from models.simulation import Settings, Simulation, true_probabilities
+from models.simulation import Simulation, SimulationSettings, true_probabilities
 from streams.kafka.partitioner import partition_of
 
 HORIZONS = Horizons(30 * DAY_MS, 14 * DAY_MS)
@@ -52,7 +52,9 @@ horizon = "{HORIZONS.involuntary_ms // DAY_MS}d"
 def judge(customers: int, days: int, seed: int, mix: Mapping[str, float] | None = None) -> dict[str, Any]:
     """Simulates, replays and compares with the truth; see the module's docstring."""
     kinds = {} if mix is None else {"mix": mix}
-    simulation = Simulation(Settings(customers=customers, days=days, seed=seed, shops=0.0, **kinds), record=True)  # type: ignore[arg-type]
+    simulation = Simulation(
+        SimulationSettings(customers=customers, days=days, seed=seed, shops=0.0, **kinds), record=True
+    )  # type: ignore[arg-type]
     run = Backtest(ChurnDefinition.parse(CHURN), Model(FeatureSpace(NAMES, RELATIVE, CATALOGUE)), 4, partition_of)
     events = (decode(event.value, (), None) for event in simulation.events())
     for _ in run.run(event for event in events if isinstance(event, Event)):

@@ -24,7 +24,7 @@ from models.features.catalogue import CATALOGUE, NAMES, RELATIVE
 from models.learning.feature_space import FeatureSpace
 from models.learning.model import Model
 from models.metrics.classification import auc, ece, lift
-from models.simulation import Settings, Simulation, true_probabilities
+from models.simulation import Simulation, SimulationSettings, true_probabilities
 from streams.kafka.partitioner import partition_of
 
 SETTLED_LABELS = 20_000
@@ -48,7 +48,7 @@ def judge(customers: int, days: int, seed: int, settled: int = SETTLED_LABELS) -
 
     `auc_gap` is over the snapshots after the first `settled` releases, None where there are none.
     """
-    simulation = Simulation(Settings(customers=customers, days=days, seed=seed, shops=0.0), record=True)
+    simulation = Simulation(SimulationSettings(customers=customers, days=days, seed=seed, shops=0.0), record=True)
     run = Backtest(ChurnDefinition.parse(CHURN), Model(FeatureSpace(NAMES, RELATIVE, CATALOGUE)), 4, partition_of)
     events = (decode(event.value, (), None) for event in simulation.events())
     for _ in run.run(event for event in events if isinstance(event, Event)):

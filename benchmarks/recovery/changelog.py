@@ -10,7 +10,7 @@ from itertools import islice
 from benchmarks.throughput import world
 from models.events.event import Event, decode
 from models.learning.scorer import Scorer
-from models.pipeline.partition import Entry, Partition
+from models.pipeline.partition import OffsetEvent, PartitionFold
 from models.profile.keys import PROFILE, profile_key
 from streams.engine.position import POSITION_KEY, encode
 from streams.engine.transactions import FencedProducer
@@ -39,12 +39,12 @@ class _Values(dict[bytes, bytes | None]):
 def sample_profiles(scorer: Scorer, customers: int = SAMPLES, events: int = _SAMPLE_EVENTS) -> list[bytes]:
     """Encoded profiles of simulated customers with some twenty events each, as the fold writes them."""
     values = _Values()
-    fold = Partition(world.definition(), values, scorer)
+    fold = PartitionFold(world.definition(), values, scorer)
     entries = []
     for offset, (_, value) in enumerate(islice(world.endless(customers), events)):
         event = decode(value, (), None)
         if isinstance(event, Event):
-            entries.append(Entry(offset, event))
+            entries.append(OffsetEvent(offset, event))
     for first in range(0, len(entries), _TRANSACTION_RECORDS):
         values.update(fold.process(entries[first : first + _TRANSACTION_RECORDS], 0).changes)
     return [value for key, value in values.items() if value is not None and key[:1] == PROFILE]
@@ -64,9 +64,9 @@ def rounds(keys: Sequence[bytes], profiles: Sequence[bytes], records: int) -> It
 
     Each turn is in an order of its own, as events are: keys in their order would make what sorts them look cheap.
     """
-    dice, order = random.Random(_SEED), list(enumerate(keys))
+    rng, order = random.Random(_SEED), list(enumerate(keys))
     for turn in range(records):
-        dice.shuffle(order)
+        rng.shuffle(order)
         for first in range(0, len(order), _TRANSACTION_RECORDS):
             chunk = order[first : first + _TRANSACTION_RECORDS]
             yield {key: profiles[(number + turn) % len(profiles)] for number, key in chunk}

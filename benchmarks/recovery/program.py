@@ -18,7 +18,7 @@ import uvloop
 
 from streams.engine.recovery import recover
 from streams.engine.store import PartitionStore
-from streams.runtime.gc_tuning import collect_seldom
+from streams.runtime.gc_tuning import collect_rarely
 from streams.settings import Settings
 from streams.topics import CHANGELOG, name_of
 
@@ -47,5 +47,5 @@ async def run(address: str, group: str, data_dir: str, partitions: int) -> dict[
 
 if __name__ == "__main__":
     uvloop.install()
-    collect_seldom()
+    collect_rarely()
     print(json.dumps(asyncio.run(run(sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])))))

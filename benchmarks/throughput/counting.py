@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 import orjson
 
-from streams.engine.contract import Effects, Record, Store
+from streams.engine.contract import BatchEffects, Record, StateStore
 from streams.engine.worker import Worker, run_until_signal
 from streams.logs import configure, exit_now
-from streams.runtime.gc_tuning import collect_seldom
+from streams.runtime.gc_tuning import collect_rarely
 from streams.settings import Settings
 
 # First byte of the store's keys: one that the store keeps no deadlines for.
@@ -22,10 +22,10 @@ class Counting:
 
     newest_event_ms: int | None = None
 
-    def __init__(self, partition: int, store: Store, state: bytes | None) -> None:
+    def __init__(self, partition: int, store: StateStore, state: bytes | None) -> None:
         self._store = store
 
-    def process(self, records: Sequence[Record], now_ms: int | None) -> Effects:
+    def process(self, records: Sequence[Record], now_ms: int | None) -> BatchEffects:
         """Totals of the batch's customers, added to those that are stored."""
         totals: dict[bytes, list[float]] = {}
         for record in records:
@@ -33,7 +33,7 @@ class Counting:
             total = totals.setdefault(_TOTALS + event["userId"].encode(), [0, 0.0])
             total[0] += 1
             total[1] += event.get("properties", {}).get("revenue", 0.0)
-        effects = Effects()
+        effects = BatchEffects()
         for (key, (count, spent)), stored in zip(totals.items(), self._store.get_many(list(totals)), strict=True):
             before = orjson.loads(stored) if stored is not None else (0, 0.0)
             effects.changes[key] = orjson.dumps((before[0] + count, before[1] + spent))
@@ -50,7 +50,7 @@ class Counting:
 def main() -> int:
     settings = Settings.from_environment()
     configure(settings)
-    collect_seldom()  # as the product's worker does
+    collect_rarely()  # as the product's worker does
 
     async def work(stop: asyncio.Event) -> None:
         await Worker(settings, Counting).run(stop)

@@ -19,14 +19,14 @@ from models.events.event import Event, decode
 from models.features.catalogue import CATALOGUE, NAMES, RELATIVE
 from models.learning.feature_space import FeatureSpace
 from models.learning.model import Model
-from models.simulation import Settings, Simulation
+from models.simulation import Simulation, SimulationSettings
 from streams.kafka.partitioner import partition_of
 
 CONFIG = Path(__file__).with_name("churn.toml")
 CUSTOMERS = 10_000
 SEED = 1
 # The model is learned from other customers than those of the benchmark: some 2,000 labels, in a few seconds.
-_LESSON = Settings(customers=1_000, days=20, seed=SEED + 1)
+_LESSON = SimulationSettings(customers=1_000, days=20, seed=SEED + 1)
 _PARTITIONS = 4
 
 
@@ -68,7 +68,7 @@ def uniform(count: int, customers: int = CUSTOMERS) -> Input:
 
 def endless(customers: int = CUSTOMERS) -> Iterator[tuple[bytes, bytes]]:
     """The events of `uniform`, without an end to speak of."""
-    simulation = Simulation(Settings(customers=customers, days=20_000, seed=SEED))
+    simulation = Simulation(SimulationSettings(customers=customers, days=20_000, seed=SEED))
     return ((event.customer.encode(), event.value) for event in simulation.events())
 
 

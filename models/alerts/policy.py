@@ -31,8 +31,8 @@ from numpy.typing import NDArray
 
 from models.definition.churn_definition import ChurnDefinition
 from models.definition.competing_risks import SUCCESS, route_of
-from models.definition.duration import DAY_MS, HOUR_MS, parse_duration
 from models.definition.threshold import Threshold
+from models.duration import DAY_MS, HOUR_MS, parse_duration
 from models.events.coercion import time_ms
 from models.events.event import Event
 from models.profile.schema import NEVER_MS
@@ -142,7 +142,7 @@ class AlertScore(msgspec.Struct, gc=False, frozen=True):
     """A payment that fails is what threatens most; see `models.definition.competing_risks`."""
 
 
-class Handling(msgspec.Struct, gc=False, frozen=True):
+class AlertAction(msgspec.Struct, gc=False, frozen=True):
     """What a person did with an alert; without an id (None) it means the customer's current one."""
 
     kind: str
@@ -212,7 +212,7 @@ def step(
     now_ms: int,
     *,
     customer: str,
-    handling: Handling | None = None,
+    handling: AlertAction | None = None,
     churned: bool = False,
     forgotten: str = "",
     silent_feed: Callable[[int], bool] = never_silent,
@@ -235,7 +235,7 @@ def step(
     """
     if state is None and (score is None or churned):
         return None, [], NEVER_MS
-    walk = _Walk(state, settings, now_ms, customer, silent_feed)
+    walk = _AlertStateMachine(state, settings, now_ms, customer, silent_feed)
     walk.timers()
     if handling is not None:
         walk.handle(handling)
@@ -260,7 +260,7 @@ def due_ms(state: AlertState | None, settings: AlertSettings) -> int:
     return due
 
 
-class _Walk:
+class _AlertStateMachine:
     """One step: a copy of the state, moved; the events it caused."""
 
     def __init__(
@@ -365,7 +365,7 @@ class _Walk:
         elif not dwell:
             self._dwelt(state)
 
-    def handle(self, handling: Handling) -> None:
+    def handle(self, handling: AlertAction) -> None:
         state = self.state
         if state is None or not state.live or handling.alert_id not in (None, state.alert_id):
             return
@@ -472,7 +472,7 @@ _HANDLING: Final[dict[str, str]] = {
 }
 
 
-def handling_of(event: Event) -> Handling | None:
+def action_of(event: Event) -> AlertAction | None:
     """What an event says that somebody did with an alert: `alert_id`, and for a snooze `until`; None for others."""
     kind = _HANDLING.get(event.name)
     if kind is None:
@@ -480,7 +480,7 @@ def handling_of(event: Event) -> Handling | None:
     said = event.properties.get("alert_id")
     if said is not None and not isinstance(said, str):
         said = ""  # the id of no alert
-    return Handling(kind, said, time_ms(event.properties.get("until")))
+    return AlertAction(kind, said, time_ms(event.properties.get("until")))
 
 
 _ENCODER: Final = msgspec.msgpack.Encoder()
@@ -497,4 +497,4 @@ def unpack(record: bytes | None) -> AlertState | None:
     return None if record is None else _DECODER.decode(memoryview(record)[8:])
 
 
-__all__ = ["BANDS", "STATES", "TYPES", "AlertEvent", "AlertScore", "AlertSettings", "AlertState", "Handling", "step"]
+__all__ = ["BANDS", "STATES", "TYPES", "AlertAction", "AlertEvent", "AlertScore", "AlertSettings", "AlertState", "step"]

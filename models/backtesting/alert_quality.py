@@ -16,9 +16,9 @@ import numpy as np
 
 from models.definition.churn_definition import ChurnDefinition
 from models.definition.competing_risks import ROUTES
-from models.definition.duration import DAY_MS
-from models.labels.training_example import Example
-from models.pipeline.alert_tracker import Alert
+from models.duration import DAY_MS
+from models.labels.training_example import TrainingExample
+from models.pipeline.alert_tracker import AlertOutput
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +59,8 @@ class AlertQuality:
 
 
 def judge(
-    alerts: Iterable[Alert],
-    examples: Sequence[Example],
+    alerts: Iterable[AlertOutput],
+    examples: Sequence[TrainingExample],
     definition: ChurnDefinition,
     start_ms: int | None = None,
     to_ms: int | None = None,
@@ -123,15 +123,15 @@ def _route(count: Counter[str]) -> RouteQuality:
     return RouteQuality(count["opened"], count["judged"], count["lost"], count["lost_by_payment"])
 
 
-def _by_customer(examples: Sequence[Example]) -> dict[str, list[Example]]:
+def _by_customer(examples: Sequence[TrainingExample]) -> dict[str, list[TrainingExample]]:
     """In order of their snapshots."""
-    found: dict[str, list[Example]] = {}
+    found: dict[str, list[TrainingExample]] = {}
     for e in sorted(examples, key=lambda e: e.snapshot_ms):
         found.setdefault(e.customer, []).append(e)
     return found
 
 
-def _near(examples: list[Example], at_ms: int, within_ms: int) -> Example | None:
+def _near(examples: list[TrainingExample], at_ms: int, within_ms: int) -> TrainingExample | None:
     """The newest at or before a time, or else the first after it, within a period."""
     place = bisect_right(examples, at_ms, key=lambda e: e.snapshot_ms)
     if place and examples[place - 1].snapshot_ms >= at_ms - within_ms:

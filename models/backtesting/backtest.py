@@ -14,17 +14,17 @@ import numpy as np
 
 from models.definition.churn_definition import ChurnDefinition
 from models.events.event import Event
-from models.labels.training_example import Example
-from models.pipeline.alert_tracker import Alert
-from models.pipeline.partition import Effects, Entry, Partition
+from models.labels.training_example import TrainingExample
+from models.pipeline.alert_tracker import AlertOutput
+from models.pipeline.partition import FoldEffects, OffsetEvent, PartitionFold
 from models.profile.keys import TIMED, order_hash, profile_key
 from models.profile.mergeable import DAY_MS
-from models.profile.schema import NEVER_MS, due_ms
+from models.profile.schema import NEVER_MS, read_due_ms
 
 BATCH_EVENTS: Final = 5_000  # as a worker's largest batch
 
 
-class Learner(Protocol):
+class OnlineLearner(Protocol):
     """What a backtest needs of a model; see `models.learning.model`."""
 
     def learn(
@@ -70,7 +70,7 @@ class MemoryStore:
                 continue
             self.records[key] = data
             if key[:1] in TIMED:
-                self._move(key, due_ms(data))
+                self._move(key, read_due_ms(data))
 
     def _move(self, key: bytes, due: int) -> None:
         before = self._due_of.get(key, NEVER_MS)
@@ -99,25 +99,25 @@ class Backtest:
     def __init__(
         self,
         definition: ChurnDefinition,
-        learner: Learner,
+        learner: OnlineLearner,
         partitions: int,
         partition_of: Callable[[bytes, int], int],
     ) -> None:
         self.learner = learner
         self.stores = [MemoryStore() for _ in range(partitions)]
         scorer = learner.scorer()
-        self.partitions = [Partition(definition, store, scorer) for store in self.stores]
-        self.examples: list[Example] = []
-        self.alerts: list[Alert] = []
+        self.partitions = [PartitionFold(definition, store, scorer) for store in self.stores]
+        self.examples: list[TrainingExample] = []
+        self.alerts: list[AlertOutput] = []
         self.events = self.duplicates = self.points = self.censored = 0
-        self.on_effects: Callable[[int, Effects], None] | None = None
+        self.on_effects: Callable[[int, FoldEffects], None] | None = None
         self._partition_of = partition_of
         self._homes: dict[str, int] = {}
 
     def run(self, events: Iterable[Event]) -> Iterator[int]:
         """Feeds the log; yields the number of events so far after each day."""
         day, offset = None, 0
-        waiting: list[list[Entry]] = [[] for _ in self.partitions]
+        waiting: list[list[OffsetEvent]] = [[] for _ in self.partitions]
         for event in events:
             today = event.time_ms // DAY_MS
             if day is None or today > day:
@@ -126,7 +126,7 @@ class Backtest:
                     yield offset
                 day = today
             queue = waiting[self._home(event.customer)]
-            queue.append(Entry(offset, event))
+            queue.append(OffsetEvent(offset, event))
             offset += 1
         self._end_day(waiting)
         yield offset
@@ -137,8 +137,8 @@ class Backtest:
             home = self._homes[customer] = self._partition_of(customer.encode(), len(self.partitions))
         return home
 
-    def _end_day(self, waiting: list[list[Entry]]) -> None:
-        released: list[Example] = []
+    def _end_day(self, waiting: list[list[OffsetEvent]]) -> None:
+        released: list[TrainingExample] = []
         for number, (partition, store) in enumerate(zip(self.partitions, self.stores, strict=True)):
             entries = waiting[number]
             for start in range(0, len(entries), BATCH_EVENTS):
@@ -156,7 +156,7 @@ class Backtest:
             entries.clear()
         self._learn(released)
 
-    def _learn(self, released: list[Example]) -> None:
+    def _learn(self, released: list[TrainingExample]) -> None:
         if not released:
             return
         released.sort(key=lambda e: (e.release_ms, order_hash(profile_key(e.customer), e.snapshot_ms)))

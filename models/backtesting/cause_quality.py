@@ -6,18 +6,21 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from models.backtesting.report import CauseQuality, Quality
+from models.backtesting.report import CauseQuality, PredictionQuality
 from models.definition.churn_definition import ChurnDefinition
 from models.definition.competing_risks import INVOLUNTARY, VOLUNTARY
-from models.definition.duration import DAY_MS
-from models.labels.training_example import Example
+from models.duration import DAY_MS
+from models.labels.training_example import TrainingExample
 from models.learning.combined_scores import HIGHEST
 
 TOGETHER = "together"
 
 
 def judge_causes(
-    examples: Sequence[Example], definition: ChurnDefinition, start_ms: int | None = None, to_ms: int | None = None
+    examples: Sequence[TrainingExample],
+    definition: ChurnDefinition,
+    start_ms: int | None = None,
+    to_ms: int | None = None,
 ) -> tuple[CauseQuality, ...]:
     """Voluntary, involuntary and together, over the examples with start_ms <= snapshot_ms < to_ms; nothing without a
     label of losses by payment."""
@@ -32,7 +35,7 @@ def judge_causes(
     ]
     at, label, said, other, other_said = np.array(rows, dtype=np.float64).reshape(-1, 5).T
     return (
-        CauseQuality(VOLUNTARY, definition.horizon_ms / DAY_MS, Quality.of(label, said, at)),
-        CauseQuality(INVOLUNTARY, second.horizon_ms / DAY_MS, Quality.of(other, other_said, at)),
-        CauseQuality(TOGETHER, None, Quality.of(label + other, np.minimum(said + other_said, HIGHEST), at)),
+        CauseQuality(VOLUNTARY, definition.horizon_ms / DAY_MS, PredictionQuality.of(label, said, at)),
+        CauseQuality(INVOLUNTARY, second.horizon_ms / DAY_MS, PredictionQuality.of(other, other_said, at)),
+        CauseQuality(TOGETHER, None, PredictionQuality.of(label + other, np.minimum(said + other_said, HIGHEST), at)),
     )

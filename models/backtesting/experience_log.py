@@ -14,7 +14,7 @@ from models.events.event import Event
 from models.experience.aggregates import Sums
 
 
-class _Untaught:
+class _FrozenLearner:
     """A learner that learns nothing."""
 
     def __init__(self, scorer: Any) -> None:
@@ -36,7 +36,7 @@ class ExperienceLog:
     """
 
     def __init__(self, definition: ChurnDefinition, scorer: Any) -> None:
-        self.run = Backtest(definition, _Untaught(scorer), 1, lambda key, partitions: 0)
+        self.run = Backtest(definition, _FrozenLearner(scorer), 1, lambda key, partitions: 0)
 
     def read(self, events: Iterable[Event]) -> Iterator[int]:
         """Takes the events; yields how many there were after each day."""

@@ -1,6 +1,6 @@
 """What a backtest found: the examples of a window judged, beside the prior, a constant, and what was counted.
 
-`evaluate` builds a `Report` from arrays of matured examples; `Report.to_json` is its stable, machine-readable form.
+`evaluate` builds a `BacktestReport` from arrays of matured examples; `BacktestReport.to_json` is its stable, machine-readable form.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.backtesting.alert_quality import AlertQuality
-from models.definition.duration import DAY_MS, rfc3339
+from models.duration import DAY_MS, rfc3339
 from models.metrics.classification import (
     CLIP,
     FEWEST_OF_A_CLASS,
@@ -40,7 +40,7 @@ FEWEST_PERIODS = 6  # a line of fewer points shows no course
 PERIODS_MS = (91 * DAY_MS, 28 * DAY_MS, 14 * DAY_MS, 7 * DAY_MS)
 
 
-class Matured(Protocol):
+class MaturedExample(Protocol):
     """A matured example as the fold emits it."""
 
     @property
@@ -60,7 +60,7 @@ class Matured(Protocol):
 
 
 @dataclass(frozen=True)
-class Examples:
+class ExampleColumns:
     """Matured examples as columns (n,): what was said when, and what came of it."""
 
     customer: npt.NDArray[np.object_]
@@ -72,7 +72,7 @@ class Examples:
     churned_ms: Integers  # time of the churn that made the label 1; 0 for none or unknown
 
     @classmethod
-    def of(cls, rows: Iterable[Matured]) -> Examples:
+    def of(cls, rows: Iterable[MaturedExample]) -> ExampleColumns:
         """From example records, in any order."""
         found = list(rows)
         customer = np.empty(len(found), dtype=object)
@@ -90,13 +90,13 @@ class Examples:
     def __len__(self) -> int:
         return len(self.label)
 
-    def where(self, rows: npt.NDArray[np.bool_]) -> Examples:
+    def where(self, rows: npt.NDArray[np.bool_]) -> ExampleColumns:
         """The chosen rows."""
-        return Examples(**{name: getattr(self, name)[rows] for name in self.__dataclass_fields__})
+        return ExampleColumns(**{name: getattr(self, name)[rows] for name in self.__dataclass_fields__})
 
 
 @dataclass(frozen=True, slots=True)
-class Quality:
+class PredictionQuality:
     """One answerer's figures over the window; None where undefined."""
 
     n: int
@@ -111,7 +111,7 @@ class Quality:
     lift: float | None
 
     @classmethod
-    def of(cls, label: npt.ArrayLike, probability: npt.ArrayLike, snapshot_ms: npt.ArrayLike) -> Quality:
+    def of(cls, label: npt.ArrayLike, probability: npt.ArrayLike, snapshot_ms: npt.ArrayLike) -> PredictionQuality:
         y, p = np.asarray(label), np.asarray(probability, dtype=np.float64)
         return cls(
             n=len(y),
@@ -133,7 +133,7 @@ class CauseQuality:
 
     cause: str
     horizon_days: float | None  # None: each cause within its own
-    quality: Quality
+    quality: PredictionQuality
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +172,7 @@ class FeatureWeight:
 
 
 @dataclass(frozen=True, slots=True)
-class Counts:
+class InputCounts:
     """What went in, and what became of it."""
 
     events: int = 0
@@ -185,7 +185,7 @@ class Counts:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class BacktestReport:
     """Everything that the tables, the plot and the JSON of a backtest show."""
 
     definition: str  # hash
@@ -194,9 +194,9 @@ class Report:
     to_ms: int  # exclusive
     released_before: int  # labels known when the window began
     released_before_rate: float | None
-    model: Quality
-    prior: Quality
-    constant: Quality | None  # answering `released_before_rate`; None if nothing had been released
+    model: PredictionQuality
+    prior: PredictionQuality
+    constant: PredictionQuality | None  # answering `released_before_rate`; None if nothing had been released
     constant_in_hindsight_log_loss: float | None  # no honest answerer can know this rate
     top: AtThreshold | None  # flagging the tenth with the highest probabilities
     early_warning: EarlyWarning | None
@@ -205,7 +205,7 @@ class Report:
     period_ms: int
     periods: tuple[Period, ...]
     features: tuple[FeatureWeight, ...]
-    counts: Counts
+    counts: InputCounts
     alerts: AlertQuality | None = None
     causes: tuple[CauseQuality, ...] = ()  # where losses by payment have a label of their own
 
@@ -222,17 +222,17 @@ class Report:
 
 
 def evaluate(
-    examples: Examples,
+    examples: ExampleColumns,
     start_ms: int | None = None,
     to_ms: int | None = None,
     *,
     features: Sequence[FeatureWeight] = (),
-    counts: Counts | None = None,
+    counts: InputCounts | None = None,
     definition: str = "",
     model_version: str = "",
     alerts: AlertQuality | None = None,
     causes: Sequence[CauseQuality] = (),
-) -> Report:
+) -> BacktestReport:
     """Judge the examples with start_ms <= snapshot_ms < to_ms; without bounds, all of them.
 
     The constant is the share of churners among the labels released by `start_ms`, whatever their snapshot: the best
@@ -245,10 +245,10 @@ def evaluate(
     rate = float(known.mean()) if len(known) else None
     window = examples.where((at >= start) & (at < to))
     y, p = window.label, window.probability
-    model = Quality.of(y, p, window.snapshot_ms)
+    model = PredictionQuality.of(y, p, window.snapshot_ms)
     threshold = float(np.quantile(p, 1 - TOP_SHARE, method="higher")) if len(p) else None
     period_ms = _period_ms(start, to)
-    return Report(
+    return BacktestReport(
         definition=definition,
         model_version=model_version,
         start_ms=start,
@@ -256,8 +256,8 @@ def evaluate(
         released_before=len(known),
         released_before_rate=rate,
         model=model,
-        prior=Quality.of(y, window.prior, window.snapshot_ms),
-        constant=Quality.of(y, np.full(len(y), rate), window.snapshot_ms) if rate is not None else None,
+        prior=PredictionQuality.of(y, window.prior, window.snapshot_ms),
+        constant=PredictionQuality.of(y, np.full(len(y), rate), window.snapshot_ms) if rate is not None else None,
         constant_in_hindsight_log_loss=log_loss(y, np.full(len(y), y.mean())) if len(y) else None,
         top=at_threshold(y, p, threshold) if threshold is not None else None,
         early_warning=_early_warning(examples.where(at < to), start, threshold) if threshold is not None else None,
@@ -266,13 +266,13 @@ def evaluate(
         period_ms=period_ms,
         periods=_periods(window, start, period_ms, rate),
         features=tuple(sorted(features, key=lambda one: (-abs(one.weight), one.name))),
-        counts=counts if counts is not None else Counts(examples=len(examples)),
+        counts=counts if counts is not None else InputCounts(examples=len(examples)),
         alerts=alerts,
         causes=tuple(causes),
     )
 
 
-def _early_warning(examples: Examples, start_ms: int, threshold: float) -> EarlyWarning:
+def _early_warning(examples: ExampleColumns, start_ms: int, threshold: float) -> EarlyWarning:
     """Over the churns since `start_ms`. Consecutive snapshots with label 1 speak of one churn, the earliest of them:
     a silence that goes on is one silence."""
     order = np.lexsort((examples.snapshot_ms, examples.customer.astype(str)))
@@ -310,7 +310,7 @@ def _period_ms(start_ms: int, to_ms: int) -> int:
     return next((span for span in PERIODS_MS if to_ms - start_ms >= FEWEST_PERIODS * span), PERIODS_MS[-1])
 
 
-def _periods(window: Examples, start_ms: int, period_ms: int, rate: float | None) -> tuple[Period, ...]:
+def _periods(window: ExampleColumns, start_ms: int, period_ms: int, rate: float | None) -> tuple[Period, ...]:
     number = (window.snapshot_ms - start_ms) // period_ms
     periods = []
     for one in np.unique(number).tolist():

@@ -10,8 +10,8 @@ from models.events.taxonomy import MEANINGS, UNKNOWN
 from models.profile.apply import apply
 from models.profile.keys import profile_key
 from models.profile.schema import Profile
-from models.retention.accounts import EFFECTS, Accounts
-from models.retention.activity_flows import Standing
+from models.retention.accounts import EFFECTS, RetentionAccounts
+from models.retention.activity_flows import ActivityView
 from models.retention.aggregates import Sums, add, is_sums, read_block
 
 COUNT_EVERY: Final = 5_000  # events whose moves are kept meanwhile, some 1 KB each
@@ -24,7 +24,7 @@ class RetentionLog:
         self._profiles: dict[str, Profile] = {}
         self._records: dict[bytes, bytes | None] = {}
         self._events = 0
-        self._accounts = Accounts(self._load, new=True)
+        self._accounts = RetentionAccounts(self._load, new=True)
 
     def add(self, event: Event) -> None:
         """Takes one event."""
@@ -34,7 +34,7 @@ class RetentionLog:
         profile = self._profiles.get(event.customer)
         if profile is None:
             profile = self._profiles[event.customer] = Profile()
-        before = Standing.of(profile)
+        before = ActivityView.of(profile)
         if not apply(profile, event, row):
             return
         key = profile_key(event.customer)

@@ -19,9 +19,9 @@ from typing import Any, ClassVar, Literal, TypeAlias, get_args
 
 from models.definition import competing_risks as causes
 from models.definition.competing_risks import Involuntary
-from models.definition.duration import DAY_MS, HOUR_MS, format_duration
 from models.definition.goals import GOALS_MAX, Goal
-from models.definition.predicate import Scalar, Where, fits
+from models.definition.predicate import Scalar, Where
+from models.definition.predicate import matches as properties_match
 from models.definition.threshold import Threshold
 from models.definition.toml_table import (
     DefinitionError,
@@ -36,7 +36,8 @@ from models.definition.toml_table import (
 )
 from models.definition.value_settings import DEFAULTS, ValueSettings
 from models.definition.value_settings import KEYS as VALUE_KEYS
-from models.definition.value_settings import read as read_value
+from models.definition.value_settings import read_value_settings as read_value
+from models.duration import DAY_MS, HOUR_MS, format_duration
 
 __all__ = [
     "ALERT_KEYS",
@@ -105,7 +106,7 @@ def matches(definition: Definition, event_name: str, properties: Mapping[str, An
         return event_name in definition.not_performed or definition.any_activity
     if event_name != definition.event:
         return False
-    return fits(definition.where, properties)
+    return properties_match(definition.where, properties)
 
 
 @dataclass(frozen=True)

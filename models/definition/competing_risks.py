@@ -27,7 +27,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from models.definition.duration import DAY_MS
+from models.duration import DAY_MS
 
 Floats = NDArray[np.float64]
 

@@ -15,8 +15,8 @@ from typing import Final
 
 import msgspec
 
-from models.definition.duration import rfc3339
-from models.definition.predicate import Where, fits
+from models.definition.predicate import Where, matches
+from models.duration import rfc3339
 from models.events.event import Event
 from models.profile import sections as parts
 from models.profile.mergeable import DAY_MS, HOUR_MS, reach
@@ -100,7 +100,7 @@ class Goals:
     def _fitting(self, event: Event) -> list[int]:
         """Keys of the goals that an event reaches."""
         name, properties = event.name, event.properties
-        return [key for goal, key, _ in self._keyed if goal.event == name and fits(goal.where, properties)]
+        return [key for goal, key, _ in self._keyed if goal.event == name and matches(goal.where, properties)]
 
     def note(self, profile: Profile, event: Event) -> bool:
         """Whether the event reached a goal, which is remembered then."""
@@ -171,10 +171,10 @@ def bin_of(took_ms: int) -> int:
     return bisect_right(BIN_ENDS, took_ms)
 
 
-def median_days(counts: dict[int, int]) -> float | None:
+def median_days_to_goal(counts: dict[int, int]) -> float | None:
     """The median of a histogram by bins, in days: evenly within its bin; None of nobody.
 
-    >>> median_days({}), round(median_days({bin_of(DAY_MS): 1, bin_of(9 * DAY_MS): 2}), 1)
+    >>> median_days_to_goal({}), round(median_days_to_goal({bin_of(DAY_MS): 1, bin_of(9 * DAY_MS): 2}), 1)
     (None, 9.4)
     """
     half, passed = sum(counts.values()) / 2, 0

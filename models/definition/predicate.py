@@ -10,10 +10,10 @@ Where: TypeAlias = tuple[tuple[str, tuple[Scalar, ...]], ...]
 """Property and its allowed values, in order of names."""
 
 
-def fits(where: Where, properties: Mapping[str, Any]) -> bool:
+def matches(where: Where, properties: Mapping[str, Any]) -> bool:
     """Whether each property has one of its allowed values. Types are compared strictly: "1" is not 1, true is not 1.
 
-    >>> fits((("plan", ("pro", 1)),), {"plan": "pro"}), fits((("plan", ("pro", 1)),), {"plan": True})
+    >>> matches((("plan", ("pro", 1)),), {"plan": "pro"}), matches((("plan", ("pro", 1)),), {"plan": True})
     (True, False)
     """
     for key, allowed in where:

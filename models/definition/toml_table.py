@@ -12,7 +12,7 @@ import tomllib
 from collections.abc import Iterable
 from typing import Any
 
-from models.definition.duration import format_duration, parse_duration
+from models.duration import format_duration, parse_duration
 
 
 class DefinitionError(ValueError):

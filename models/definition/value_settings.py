@@ -54,7 +54,7 @@ class ValueSettings:
 DEFAULTS: Final = ValueSettings()
 
 
-def read(table: Table) -> ValueSettings:
+def read_value_settings(table: Table) -> ValueSettings:
     """Raises DefinitionError."""
     default = DEFAULTS
     return ValueSettings(

@@ -47,10 +47,10 @@ _EPOCH_ORDINAL: Final = _EPOCH.toordinal()
 _UNITS: Final = Decimal(1)
 
 
-def number(value: object) -> float | None:
+def as_number(value: object) -> float | None:
     """Read a finite number from a JSON number or a numeric string; a boolean is not a number.
 
-    >>> number("12.50"), number(3), number(True), number("1_000"), number("nan"), number(10**400)
+    >>> as_number("12.50"), as_number(3), as_number(True), as_number("1_000"), as_number("nan"), as_number(10**400)
     (12.5, 3.0, None, None, None, None)
     """
     if type(value) is float:
@@ -82,7 +82,7 @@ def minor_units(amount: object, currency: object = None) -> int | None:
         decimals = CURRENCY_DECIMALS.get(
             currency if len(currency) == 3 and currency.isupper() else currency[:8].strip().upper(), 2
         )
-    value = number(amount)
+    value = as_number(amount)
     if value is None:
         return None
     scaled = value * 10.0**decimals
@@ -111,7 +111,7 @@ def text(value: object, limit: int) -> str | None:
     if isinstance(value, str):
         result = value[: 4 * limit + 64].strip()[:limit].rstrip()
     elif isinstance(value, int | float) and not isinstance(value, bool):
-        figure = number(value)
+        figure = as_number(value)
         if figure is None or (isinstance(value, int) and value.bit_length() > 64):
             return None
         result = (str(value) if isinstance(value, int) or not figure.is_integer() else f"{figure:.0f}")[:limit]
@@ -178,7 +178,7 @@ def _of_text(value: str) -> int | None:
 
 
 def _of_epoch(value: object) -> int | None:
-    figure = number(value)
+    figure = as_number(value)
     if figure is None:
         return None
     if MIN_TIME_MS <= figure < MAX_TIME_MS:
@@ -188,4 +188,4 @@ def _of_epoch(value: object) -> int | None:
     return None
 
 
-__all__ = ["MAX_TIME_MS", "MIN_TIME_MS", "minor_units", "moment_ms", "number", "text", "time_ms"]
+__all__ = ["MAX_TIME_MS", "MIN_TIME_MS", "as_number", "minor_units", "moment_ms", "text", "time_ms"]

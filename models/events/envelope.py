@@ -21,7 +21,7 @@ from models.events.coercion import moment_ms
 from models.events.rejection import MAX_DEPTH, MAX_EVENT_BYTES, Rejected, reject
 
 
-class Context(msgspec.Struct, gc=False):
+class CallContext(msgspec.Struct, gc=False):
     """The one member of `context` that is read."""
 
     active: Any = None
@@ -45,7 +45,7 @@ class Call(msgspec.Struct, gc=False):
     receivedAt: Moment = None
     properties: dict[str, Any] | None = None
     traits: dict[str, Any] | None = None
-    context: Context | None = None
+    context: CallContext | None = None
     groupId: Id = None
     previousId: Id = None
     # CloudEvents, structured: `specversion` makes it one
@@ -62,7 +62,7 @@ _CALL: Final = msgspec.json.Decoder(Call)
 _FIELDS: Final = msgspec.json.Decoder(dict[str, Raw])
 _ANY: Final = msgspec.json.Decoder()
 _OBJECT: Final[msgspec.json.Decoder[Any]] = msgspec.json.Decoder(dict[str, Any])
-_CONTEXT: Final[msgspec.json.Decoder[Any]] = msgspec.json.Decoder(Context)
+_CONTEXT: Final[msgspec.json.Decoder[Any]] = msgspec.json.Decoder(CallContext)
 _STEPS: Final = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")  # 1 and -1 as signed bytes
 _NOT_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
 _LIST: Final = ord("[")  # as an int: a search by memchr, five times as fast as for b"["

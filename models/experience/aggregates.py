@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from models.experience.context import Circumstances
+from models.experience.context import ExperienceContext
 from models.experience.indices import nps_group
 from models.profile.apply_feedback import BARRIERS
 from models.profile.keys import EXPERIENCE
@@ -37,7 +37,7 @@ Pair = tuple[int, int]
 """Labels and those of churn; of a mean its answers and their sum; of a time to value customers and their minutes."""
 
 
-class Block(NamedTuple):
+class ExperienceBlock(NamedTuple):
     """Which part of the sums: labels of a plan and a month (since 1970), or times to value of a plan."""
 
     kind: str
@@ -50,16 +50,16 @@ class Block(NamedTuple):
         return EXPERIENCE + _KINDS[self.kind] + bytes((self.month % MONTHS_KEPT,)) + self.plan.encode()
 
 
-class Addition(NamedTuple):
+class SumIncrement(NamedTuple):
     """What something adds to one series of a block, at a time of the partition's clock."""
 
     clock_ms: int
-    block: Block
+    block: ExperienceBlock
     series: str
     amount: Pair
 
 
-class SumsValue(msgspec.Struct, frozen=True):
+class ExperienceSums(msgspec.Struct, frozen=True):
     """A value of `churn-metrics`: one block of one partition. Readers add those of all partitions."""
 
     partition: int
@@ -69,7 +69,7 @@ class SumsValue(msgspec.Struct, frozen=True):
     sums: dict[str, Pair]
 
 
-Sums = dict[Block, dict[str, Pair]]
+Sums = dict[ExperienceBlock, dict[str, Pair]]
 Load = Callable[[Sequence[bytes]], list[bytes | None]]
 
 
@@ -94,7 +94,7 @@ def band_of(score: int) -> int:
     return min(max(-(-score * BOXES // 1000), 1), BOXES)
 
 
-def of_label(found: Circumstances, label: int) -> list[tuple[str, Pair]]:
+def of_label(found: ExperienceContext, label: int) -> list[tuple[str, Pair]]:
     """What a matured label adds to the series of its block."""
     stage, one = stage_of(found.tenure_days), (1, label)
     names = [f"{stage}/all"]
@@ -126,7 +126,7 @@ class _Open(msgspec.Struct, array_like=True):
     added: dict[str, dict[str, Pair]] = {}  # by the block's name
 
 
-class ExperienceBook:
+class ExperienceAggregates:
     """A partition's sums, from batch to batch.
 
     Args:
@@ -137,7 +137,7 @@ class ExperienceBook:
         self._load = load
         self._open: _Open | None = None
 
-    def turn(self, additions: Iterable[Addition], clock_ms: int) -> dict[bytes, bytes | None]:
+    def apply_batch(self, additions: Iterable[SumIncrement], clock_ms: int) -> dict[bytes, bytes | None]:
         """What a batch changes in the store.
 
         Args:
@@ -207,26 +207,26 @@ class ExperienceBook:
             changes[block.key] = _encode((block.month, left))
 
 
-def add(sums: Sums, block: Block, amounts: dict[str, Pair]) -> None:
+def add(sums: Sums, block: ExperienceBlock, amounts: dict[str, Pair]) -> None:
     """Adds a block."""
     mine = sums.setdefault(block, {})
     for series, amount in amounts.items():
         mine[series] = _plus(mine.get(series, (0, 0)), amount)
 
 
-def label_block(plan: str, snapshot_ms: int) -> Block:
+def label_block(plan: str, snapshot_ms: int) -> ExperienceBlock:
     """Where a label counts."""
-    return Block(LABELS, month_of(snapshot_ms // DAY_MS), plan)
+    return ExperienceBlock(LABELS, month_of(snapshot_ms // DAY_MS), plan)
 
 
 def goal_additions(
     clock_ms: int, before: Sequence[tuple[str, str, int, int]], after: Sequence[tuple[str, str, int, int]]
-) -> list[Addition]:
+) -> list[SumIncrement]:
     """What changes when a customer's times to value were `before` and are `after` (`models.definition.goals`)."""
     if before == after:
         return []
     return [
-        Addition(clock_ms, Block(GOALS, 0, plan), f"{label}/{place}", (sign, sign * minutes))
+        SumIncrement(clock_ms, ExperienceBlock(GOALS, 0, plan), f"{label}/{place}", (sign, sign * minutes))
         for sign, told in ((-1, before), (1, after))
         for plan, label, place, minutes in told
     ]
@@ -236,13 +236,13 @@ def _plus(a: Any, b: Any) -> Pair:
     return a[0] + b[0], a[1] + b[1]
 
 
-def _name(block: Block) -> str:
+def _name(block: ExperienceBlock) -> str:
     return f"{block.kind} {block.month} {block.plan}"
 
 
-def _named(name: str) -> Block:
+def _named(name: str) -> ExperienceBlock:
     kind, month, plan = name.split(" ", 2)
-    return Block(kind, int(month), plan)
+    return ExperienceBlock(kind, int(month), plan)
 
 
 # Published ------------------------------------------------------------------------------------------------------------
@@ -254,7 +254,7 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode_open = msgspec.msgpack.Decoder(_Open).decode
 _decode_block = msgspec.msgpack.Decoder(tuple[int, dict[str, Pair]]).decode
 _encode_value = msgspec.json.Encoder().encode
-_decode_value = msgspec.json.Decoder(SumsValue).decode
+_decode_value = msgspec.json.Decoder(ExperienceSums).decode
 _PLACE: Final = len(EXPERIENCE) + 1
 _KIND_OF: Final = {code: kind for kind, code in _KINDS.items()}
 
@@ -267,7 +267,7 @@ def is_block(key: bytes) -> bool:
 def metric_key(partition: int, key: bytes) -> bytes:
     """The key under which a block is published.
 
-    >>> metric_key(3, Block("labels", 648, "pro").key), metric_key(3, Block("goals", 0, "").key)
+    >>> metric_key(3, ExperienceBlock("labels", 648, "pro").key), metric_key(3, ExperienceBlock("goals", 0, "").key)
     (b'experience/3/labels/0/pro', b'experience/3/goals/')
     """
     plan = key[_PLACE + 1 :].decode().replace("%", "%25").replace("/", "%2F")
@@ -279,21 +279,32 @@ def metric_value(partition: int, key: bytes, record: bytes) -> bytes:
     """A block as other programs read it."""
     block, sums = _read(key, record)
     month = block.month if block.kind == LABELS else None
-    return _encode_value(SumsValue(partition, block.kind, block.plan, month, sums))
+    return _encode_value(ExperienceSums(partition, block.kind, block.plan, month, sums))
 
 
-def read_metric(value: bytes) -> tuple[Block, dict[str, Pair]]:
+def read_metric(value: bytes) -> tuple[ExperienceBlock, dict[str, Pair]]:
     """The block of a published value."""
     told = _decode_value(value)
-    return Block(told.kind, told.month or 0, told.plan), told.sums
+    return ExperienceBlock(told.kind, told.month or 0, told.plan), told.sums
 
 
-def _read(key: bytes, record: bytes) -> tuple[Block, dict[str, Pair]]:
+def _read(key: bytes, record: bytes) -> tuple[ExperienceBlock, dict[str, Pair]]:
     month, sums = _decode_block(record)
-    return Block(_KIND_OF[key[1:2]], month, key[_PLACE + 1 :].decode()), sums
+    return ExperienceBlock(_KIND_OF[key[1:2]], month, key[_PLACE + 1 :].decode()), sums
 
 
 __all__ = [
-    "GOALS", "LABELS", "METRIC_PREFIX", "Addition", "Block", "ExperienceBook", "Sums", "SumsValue", "add",
-    "is_block", "metric_key", "metric_value", "read_metric",
+    "GOALS",
+    "LABELS",
+    "METRIC_PREFIX",
+    "ExperienceAggregates",
+    "ExperienceBlock",
+    "ExperienceSums",
+    "SumIncrement",
+    "Sums",
+    "add",
+    "is_block",
+    "metric_key",
+    "metric_value",
+    "read_metric",
 ]  # fmt: skip

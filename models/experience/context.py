@@ -7,15 +7,15 @@ from typing import Final
 import msgspec
 
 from models.definition.goals import Goals
-from models.features.scoring_point import Point
-from models.outputs.customer_facts import BARRIER_DAYS
+from models.experience.barriers import BARRIER_DAYS
+from models.features.scoring_point import ScoringPoint
 from models.profile.mergeable import DAY_MS
 from models.profile.schema import StampedNumber
 
 UNKNOWN: Final = -1
 
 
-class Circumstances(msgspec.Struct, array_like=True, gc=False, frozen=True):
+class ExperienceContext(msgspec.Struct, array_like=True, gc=False, frozen=True):
     """As of the snapshot; answers are per mille of their scale, the newest of each kind."""
 
     plan: str
@@ -29,20 +29,22 @@ class Circumstances(msgspec.Struct, array_like=True, gc=False, frozen=True):
     """Label of each declared goal, and how the customer stood to it (`models.definition.goals`)."""
 
 
-def circumstances(point: Point, goals: Goals) -> Circumstances:
+def experience_context(point: ScoringPoint, goals: Goals) -> ExperienceContext:
     """Of the customer at a scoring point."""
-    portrait, at_ms = point.portrait, point.at_ms
-    identity, voice = portrait.identity, portrait.voice
+    profile_view, at_ms = point.profile_view, point.at_ms
+    identity, feedback = profile_view.identity, profile_view.feedback
     plan = identity.plan[2] if identity is not None and identity.plan is not None else ""
-    tenure = max(at_ms - portrait.first_ms, 0) // DAY_MS
-    standing = goals.standing(portrait.journey, portrait.first_ms) if goals else []
-    if voice is None:
-        return Circumstances(plan, tenure, goals=standing)
+    tenure = max(at_ms - profile_view.first_ms, 0) // DAY_MS
+    standing = goals.standing(profile_view.journey, profile_view.first_ms) if goals else []
+    if feedback is None:
+        return ExperienceContext(plan, tenure, goals=standing)
     named, floor = 0, at_ms - BARRIER_DAYS * DAY_MS
-    for when, _, index in voice.tags:
+    for when, _, index in feedback.tags:
         if when > floor:
             named |= 1 << index
-    return Circumstances(plan, tenure, _newest(voice.csat), _newest(voice.nps), _newest(voice.ces), named, standing)
+    return ExperienceContext(
+        plan, tenure, _newest(feedback.csat), _newest(feedback.nps), _newest(feedback.ces), named, standing
+    )
 
 
 def _newest(answers: list[StampedNumber]) -> int:

@@ -10,13 +10,13 @@ from typing import Final
 
 import msgspec
 
-from models.definition.duration import rfc3339
+from models.duration import rfc3339
+from models.experience.barriers import BARRIER_DAYS, recent_barriers
 from models.features.catalogue import NAMES
-from models.outputs.customer_facts import BARRIER_DAYS, barriers
 from models.profile.apply_feedback import BARRIERS, SHRINK, USUAL
 from models.profile.mergeable import DAY_MS
-from models.profile.schema import Rated, StampedNumber, Voice
-from models.profile.snapshot import Portrait
+from models.profile.schema import Feedback, Rated, StampedNumber
+from models.profile.view import ProfileView
 
 PROMOTER, PASSIVE = 900, 700  # per mille from which an NPS answer is one: 9 and 10, 7 and 8 of 10 (Reichheld 2003)
 DETRACTED: Final = 500  # per mille below which a CSAT answer is a detractor's: 1 and 2 of 5
@@ -77,7 +77,7 @@ class Barrier(msgspec.Struct, gc=False, frozen=True):
     last: str
 
 
-class Cx(msgspec.Struct, gc=False, frozen=True):
+class CxIndex(msgspec.Struct, gc=False, frozen=True):
     """The CX index, 0 to 100: the weighted mean of those parts that are known; `known` is their share of the weights.
 
     A part that is not known is missing and never reads as good.
@@ -103,35 +103,35 @@ class Experience(msgspec.Struct, gc=False, frozen=True):
     touchpoints: list[AnswersAt]
     surveys: list[AnswersAt]
     barriers: list[Barrier]
-    cx: Cx | None
+    cx: CxIndex | None
 
 
-def experience(portrait: Portrait, values: Sequence[float], at_ms: int) -> Experience | None:
+def experience_indices(profile_view: ProfileView, values: Sequence[float], at_ms: int) -> Experience | None:
     """The figures of a customer as of a time.
 
     Args:
-        portrait: Who they were then.
+        profile_view: Who they were then.
         values: The features of that time, each in its unit, NaN for missing.
     """
-    voice = portrait.voice
-    if voice is None:
+    feedback = profile_view.feedback
+    if feedback is None:
         return None
     return Experience(
-        csat_of(voice),
-        nps_of(voice.nps),
-        ces_of(voice.ces),
-        sum(voice.asked),
-        answer_rate(voice),
-        _answers(voice.touchpoints),
-        _answers(voice.surveys),
-        _barriers(portrait, voice, at_ms),
-        cx_of(voice, values),
+        csat_of(feedback),
+        nps_of(feedback.nps),
+        ces_of(feedback.ces),
+        sum(feedback.asked),
+        answer_rate(feedback),
+        _answers(feedback.touchpoints),
+        _answers(feedback.surveys),
+        _barriers(profile_view, feedback, at_ms),
+        cx_of(feedback, values),
     )
 
 
-def csat_of(voice: Voice) -> Csat | None:
+def csat_of(feedback: Feedback) -> Csat | None:
     """None without an answer."""
-    kept, count, total = voice.csat, voice.csat_count, voice.csat_sum
+    kept, count, total = feedback.csat, feedback.csat_count, feedback.csat_sum
     if not kept or not count:
         return None
     last, before = kept[-1][2], kept[:-1]
@@ -141,7 +141,7 @@ def csat_of(voice: Voice) -> Csat | None:
         last / _PER_MILLE,
         round(total / count / _PER_MILLE, DIGITS),
         round(shrunk(total, count) / _PER_MILLE, DIGITS),
-        round(voice.csat_top / voice.csat_boxed, DIGITS) if voice.csat_boxed else None,
+        round(feedback.csat_top / feedback.csat_boxed, DIGITS) if feedback.csat_boxed else None,
         None if trend is None else round(trend, DIGITS),
     )
 
@@ -177,27 +177,29 @@ def ces_of(answers: Sequence[StampedNumber]) -> Ces | None:
     return Ces(answers[-1][2] / _PER_MILLE, round(mean, DIGITS))
 
 
-def answer_rate(voice: Voice) -> float | None:
+def answer_rate(feedback: Feedback) -> float | None:
     """Responses among surveys sent, by kind; a response to what nobody sent does not count. None if none was sent.
 
-    >>> answer_rate(Voice(asked=[0, 4, 0, 0], answered=[3, 1, 0, 0]))
+    >>> answer_rate(Feedback(asked=[0, 4, 0, 0], answered=[3, 1, 0, 0]))
     0.25
     """
-    sent = sum(voice.asked)
+    sent = sum(feedback.asked)
     if not sent:
         return None
-    answered = sum([min(pair) for pair in zip(voice.asked, voice.answered, strict=False)])
+    answered = sum([min(pair) for pair in zip(feedback.asked, feedback.answered, strict=False)])
     return round(answered / sent, DIGITS)
 
 
-def cx_of(voice: Voice, values: Sequence[float]) -> Cx | None:
+def cx_of(feedback: Feedback, values: Sequence[float]) -> CxIndex | None:
     """None where neither satisfaction nor effort nor waiting is known: counts of trouble alone are no experience."""
     solve, reopened, errors, events = values[_SOLVE], values[_REOPENED], values[_ERRORS], values[_EVENTS]
     parts: dict[str, float | None] = {
-        "satisfaction": shrunk(voice.csat_sum, voice.csat_count) / 10 if voice.csat_count else None,
-        "effort": shrunk(sum([score for _, _, score in voice.ces]), len(voice.ces)) / 10 if voice.ces else None,
+        "satisfaction": shrunk(feedback.csat_sum, feedback.csat_count) / 10 if feedback.csat_count else None,
+        "effort": shrunk(sum([score for _, _, score in feedback.ces]), len(feedback.ces)) / 10
+        if feedback.ces
+        else None,
         "waiting": _halved("waiting", solve) if solve == solve else None,
-        "reopened": _halved("reopened", reopened) if voice.ticket_ms else None,
+        "reopened": _halved("reopened", reopened) if feedback.ticket_ms else None,
         "errors": _halved("errors", errors) if events or errors else None,
     }
     if parts["satisfaction"] is parts["effort"] is parts["waiting"] is None:
@@ -206,14 +208,14 @@ def cx_of(voice: Voice, values: Sequence[float]) -> Cx | None:
     weight = sum([WEIGHTS[name] for name in known])
     index = sum([WEIGHTS[name] * part for name, part in known.items()]) / weight
     told = {name: None if part is None else round(part, 1) for name, part in parts.items()}
-    return Cx(round(index, 1), weight / sum(WEIGHTS.values()), **told)
+    return CxIndex(round(index, 1), weight / sum(WEIGHTS.values()), **told)
 
 
-def _barriers(portrait: Portrait, voice: Voice, at_ms: int) -> list[Barrier]:
+def _barriers(profile_view: ProfileView, feedback: Feedback, at_ms: int) -> list[Barrier]:
     """Those that were named lately, most often named first."""
-    floor, named = at_ms - BARRIER_DAYS * DAY_MS, voice.tags
+    floor, named = at_ms - BARRIER_DAYS * DAY_MS, feedback.tags
     found = []
-    for tag in barriers(portrait, at_ms):
+    for tag in recent_barriers(profile_view, at_ms):
         times = [when for when, _, index in named if BARRIERS[index] == tag and when > floor]
         found.append(Barrier(tag, len(times), rfc3339(times[-1])))
     return found
@@ -232,4 +234,4 @@ def _answers(rated: Sequence[Rated]) -> list[AnswersAt]:
     return found
 
 
-__all__ = ["AnswersAt", "Barrier", "Ces", "Csat", "Cx", "Experience", "Nps", "experience"]
+__all__ = ["AnswersAt", "Barrier", "Ces", "Csat", "CxIndex", "Experience", "Nps", "experience_indices"]

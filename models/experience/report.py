@@ -7,8 +7,18 @@ from typing import Any, Final
 
 import msgspec
 
-from models.definition.goals import IN_TIME, LATE, NOT_YET, median_days
-from models.experience.aggregates import BOXES, GOALS, LABELS, NONE, NPS_GROUPS, STAGE_NAMES, Block, Pair, Sums
+from models.definition.goals import IN_TIME, LATE, NOT_YET, median_days_to_goal
+from models.experience.aggregates import (
+    BOXES,
+    GOALS,
+    LABELS,
+    NONE,
+    NPS_GROUPS,
+    STAGE_NAMES,
+    ExperienceBlock,
+    Pair,
+    Sums,
+)
 from models.profile.apply_feedback import BARRIERS, TOP_BOXES
 from models.retention.report import month_name
 
@@ -63,7 +73,7 @@ class GoalRow(msgspec.Struct, frozen=True):
     mean_days: float | None
 
 
-class Figures(msgspec.Struct, frozen=True):
+class ExperienceFigures(msgspec.Struct, frozen=True):
     """Of some customers."""
 
     all: Churn
@@ -74,20 +84,20 @@ class Figures(msgspec.Struct, frozen=True):
     goals: list[GoalRow]
 
 
-class Report(msgspec.Struct, frozen=True):
+class ExperienceReport(msgspec.Struct, frozen=True):
     """What is known; months are those of snapshots whose labels have matured."""
 
     months: list[tuple[int, Churn, Satisfaction]]
-    whole: Figures
-    by: dict[str, Figures]
+    whole: ExperienceFigures
+    by: dict[str, ExperienceFigures]
 
 
-def build(sums: Sums, by: str | None = None) -> Report | None:
+def build(sums: Sums, by: str | None = None) -> ExperienceReport | None:
     """The report of all partitions' sums, None where nothing was counted. `by` is one of `BY` or nothing."""
     if not any(sums.values()):
         return None
     months = sorted({block.month for block, series in sums.items() if block.kind == LABELS and series})
-    groups: dict[str, Figures] = {}
+    groups: dict[str, ExperienceFigures] = {}
     if by == "plan":
         for plan in sorted({block.plan for block in sums}):
             groups[plan] = _figures(sums, lambda block, plan=plan: block.plan == plan)  # type: ignore[misc]
@@ -100,13 +110,13 @@ def build(sums: Sums, by: str | None = None) -> Report | None:
     for month in months:
         series = _series(sums, lambda block, month=month: block.month == month, None)  # type: ignore[misc]
         told.append((month, _churn(series.get("all")), _satisfaction(series)))
-    return Report(told, _figures(sums), groups)
+    return ExperienceReport(told, _figures(sums), groups)
 
 
 def times_to_value(sums: Sums) -> dict[str, tuple[int, float | None]]:
     """By the goal's label: customers who reached it, and their median in days."""
     found = sorted(_bins(sums, _any).items())
-    return {goal: (sum(times.bins.values()), median_days(times.bins)) for goal, times in found}
+    return {goal: (sum(times.bins.values()), median_days_to_goal(times.bins)) for goal, times in found}
 
 
 def name_of(label: str) -> str:
@@ -118,7 +128,7 @@ def name_of(label: str) -> str:
     return label.rpartition("@")[0]
 
 
-def as_data(report: Report) -> dict[str, Any]:
+def as_data(report: ExperienceReport) -> dict[str, Any]:
     """For programs: every number, and the shares that follow from them."""
     return {
         "months": [
@@ -130,14 +140,14 @@ def as_data(report: Report) -> dict[str, Any]:
     }
 
 
-Keep = Callable[[Block], bool]
+Keep = Callable[[ExperienceBlock], bool]
 
 
-def _any(_: Block) -> bool:
+def _any(_: ExperienceBlock) -> bool:
     return True
 
 
-def _figures(sums: Sums, keep: Keep = _any, stage: int | None = None) -> Figures:
+def _figures(sums: Sums, keep: Keep = _any, stage: int | None = None) -> ExperienceFigures:
     series = _series(sums, keep, stage)
     boxes = {str(box): series.get(f"csat/{box}") for box in (*range(1, BOXES + 1), NONE)}
     groups = {group: series.get(f"nps/{group}") for group in (*NPS_GROUPS, NONE)}
@@ -146,7 +156,7 @@ def _figures(sums: Sums, keep: Keep = _any, stage: int | None = None) -> Figures
     named.sort(key=lambda row: (-row[1].labels, row[0]))
     times = _bins(sums, keep) if stage is None else {}
     goals = sorted({name.split("/")[1] for name in series if name.startswith("goal/")} | times.keys())
-    return Figures(
+    return ExperienceFigures(
         _churn(series.get("all")),
         _satisfaction(series),
         {box: _churn(pair) for box, pair in boxes.items()},
@@ -222,7 +232,7 @@ def _goal(goal: str, series: Mapping[str, Pair], times: _Times) -> GoalRow:
         Churn(reached, late[1] + in_time[1]),
         Churn(*not_yet),
         customers,
-        median_days(times.bins),
+        median_days_to_goal(times.bins),
         times.minutes / MINUTES_A_DAY / customers if customers else None,
     )
 
@@ -235,7 +245,7 @@ def _told(churn: Churn) -> dict[str, Any]:
     return {"labels": churn.labels, "churned": churn.churned, "churn": churn.churn}
 
 
-def _data(figures: Figures) -> dict[str, Any]:
+def _data(figures: ExperienceFigures) -> dict[str, Any]:
     def rows(named: Mapping[str, Churn]) -> dict[str, Any]:
         return {name: _told(churn) for name, churn in named.items()}
 

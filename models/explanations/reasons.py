@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from models.explanations.sentences import natural, tell
+from models.explanations.sentences import natural, render
 from models.features.catalogue import FEATURES, NAMES
 
 Floats = NDArray[np.float64]
@@ -183,7 +183,7 @@ def _reason(code: int, total: float, row: list[float], values: list[float], peer
         if values[i] != values[i]:
             continue  # counted as LOW_EVIDENCE
         looked += 1
-        found = tell(i, values, peers, raising)
+        found = render(i, values, peers, raising)
         if told is None:
             told, least = found, 0.5 * loud
         elif told.baseline is None and found.baseline is not None:
@@ -193,7 +193,9 @@ def _reason(code: int, total: float, row: list[float], values: list[float], peer
             break
     if told is None:  # what is missing speaks
         sign = 1.0 if raising else -1.0
-        told = tell(max(range(len(row)), key=lambda i: row[i] * sign if values[i] != values[i] else 0.0), values, peers)
+        told = render(
+            max(range(len(row)), key=lambda i: row[i] * sign if values[i] != values[i] else 0.0), values, peers
+        )
     sentence, feature, value, baseline, _ = told
     return Reason(CODES[code], sentence, feature, value, baseline, total)
 
@@ -219,7 +221,7 @@ def with_reason(
     raising = [reason for reason in found.raising if reason.code != code and reason.contribution]
     mine = [reason for reason in found.raising if reason.code == code]
     if not mine:  # what the model makes of it is part of the rest, or protects
-        sentence, feature, value, baseline, _ = tell(index, values, peers)
+        sentence, feature, value, baseline, _ = render(index, values, peers)
         mine = [Reason(code, sentence, feature, value, baseline, 0.0)]
     elif not first:
         return found

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from models.explanations.wording import NAN, STANDS_FOR, WORDINGS, Facts, Wording, figure, flag, percent
+from models.explanations.wording import NAN, STANDS_FOR, WORDINGS, FeatureLookup, Wording, figure, flag, percent
 from models.features.catalogue import FEATURES, NAMES, Feature
 
 Floats = NDArray[np.float64]
@@ -62,7 +62,7 @@ _READS: Final = tuple(tuple(_INDEX[name] for name in w.reads) for w in _BY_INDEX
 _TOLD_BY: Final = tuple(_INDEX.get(STANDS_FOR.get(name, name), i) for i, name in enumerate(NAMES))
 
 
-class Told(NamedTuple):
+class RenderedReason(NamedTuple):
     """A feature in words, and the figures that the words are about."""
 
     sentence: str
@@ -72,7 +72,9 @@ class Told(NamedTuple):
     own: bool = False  # the baseline is the customer's
 
 
-def tell(index: int, values: Sequence[float], peers: Sequence[float] | Floats, raising: bool = True) -> Told:
+def render(
+    index: int, values: Sequence[float], peers: Sequence[float] | Floats, raising: bool = True
+) -> RenderedReason:
     """One feature of one customer in plain words.
 
     Compared with the customer's own baseline, or else with where customers stand now, whichever speaks for the
@@ -89,7 +91,7 @@ def tell(index: int, values: Sequence[float], peers: Sequence[float] | Floats, r
     if value != value:
         told_by, value = index, values[index]
     if value != value:
-        return Told(f"not known: {FEATURES[told_by].sentence}", NAMES[told_by], None, None)
+        return RenderedReason(f"not known: {FEATURES[told_by].sentence}", NAMES[told_by], None, None)
     # one and the same NaN, which equals itself where it is looked up
     read = tuple([v if (v := values[i]) == v else NAN for i in reads]) if (reads := _READS[told_by]) else ()
     peer = NAN
@@ -100,17 +102,17 @@ def tell(index: int, values: Sequence[float], peers: Sequence[float] | Floats, r
 
 
 @lru_cache(maxsize=REMEMBERED)
-def _told(told_by: int, value: float, read: tuple[float, ...], peer: float, raising: bool) -> Told:
-    """What `tell` says: a function of what the wording reads, and customers often say the same."""
+def _told(told_by: int, value: float, read: tuple[float, ...], peer: float, raising: bool) -> RenderedReason:
+    """What `render` says: a function of what the wording reads, and customers often say the same."""
     name = NAMES[told_by]
     say, own_of, show, usual, worse, _, compare, reads = _BY_INDEX[told_by]
-    facts = Facts(dict(zip(reads, read, strict=True)))
+    facts = FeatureLookup(dict(zip(reads, read, strict=True)))
     side = worse if raising else -worse
     if own_of is not None:
         own = own_of(facts)
         if own == own and (not side or side * (value - own) > SAME * abs(own)):
             said = compare(facts, value) if compare is not None else f"{say(facts, value)}; {usual} {show(own)}"
-            return Told(said, name, value, round(own, DIGITS), True)
+            return RenderedReason(said, name, value, round(own, DIGITS), True)
     if peer == peer and (not side or side * (value - peer) > SAME * abs(peer)):
-        return Told(f"{say(facts, value)}; the average customer now {show(peer)}", name, value, peer)
-    return Told(say(facts, value), name, value, None)
+        return RenderedReason(f"{say(facts, value)}; the average customer now {show(peer)}", name, value, peer)
+    return RenderedReason(say(facts, value), name, value, None)

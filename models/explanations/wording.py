@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 NAN: Final = float("nan")
 
 
-class Facts:
+class FeatureLookup:
     """What one wording may read of a customer, by name, in natural units; NaN for what is missing or not in the
     catalogue."""
 
@@ -74,8 +74,8 @@ def percent(value: float) -> str:
 
 # Wordings ----------------------------------------------------------------------------------------------------------
 
-Say = Callable[[Facts, float], str]
-Own = Callable[[Facts], float]
+Say = Callable[[FeatureLookup, float], str]
+Own = Callable[[FeatureLookup], float]
 
 
 class Wording(NamedTuple):
@@ -94,7 +94,7 @@ class Wording(NamedTuple):
 def _pace(total: str, window: float) -> Own:
     """The customer's own mean of the last 90 days (or of the life, if shorter) for a window of so many days."""
 
-    def own(f: Facts) -> float:
+    def own(f: FeatureLookup) -> float:
         life = min(90.0, f("tenure_days"))
         return f(total) * window / life if life >= 2 * window else NAN
 
@@ -102,7 +102,7 @@ def _pace(total: str, window: float) -> Own:
 
 
 def _share_of_days(window: float) -> Own:
-    def own(f: Facts) -> float:
+    def own(f: FeatureLookup) -> float:
         life = min(90.0, f("tenure_days"))
         return min(window, f("active_days_90") * window / life) if life >= 2 * window else NAN
 
@@ -138,16 +138,16 @@ def _plain(words: str, worse: int = 0, *, peers: bool = False) -> Wording:
     return Wording(lambda f, v: f"{count(v, noun)} {rest}", worse=worse, peers=peers)
 
 
-def _gap(f: Facts, name: str) -> str:
+def _gap(f: FeatureLookup, name: str) -> str:
     gap = f(name)
     return "the usual gap" if isnan(gap) else f"the usual gap of {days(gap)}"
 
 
-def _overdue(f: Facts, v: float) -> str:
+def _overdue(f: FeatureLookup, v: float) -> str:
     return f"away {figure(v)} times {_gap(f, 'gap_mean_days')}" if v > 1.05 else f"within {_gap(f, 'gap_mean_days')}"
 
 
-def _order_overdue(f: Facts, v: float) -> str:
+def _order_overdue(f: FeatureLookup, v: float) -> str:
     usual = _gap(f, "order_gap_days")
     return f"last order {figure(v)} times {usual} ago" if v > 1.05 else f"last order within {usual}"
 
@@ -156,20 +156,20 @@ def _pace_ratio(short: str, long: str) -> Say:
     return lambda f, v: f"activity of {short} at {percent(exp(v))} of the pace of {long}"
 
 
-def _streak_broken(f: Facts, v: float) -> str:
+def _streak_broken(f: FeatureLookup, v: float) -> str:
     length = f("streak_days")
     run = "a long run of active days" if isnan(length) else f"a run of {count(length, 'active day')}"
     return f"{run} has ended" if v > 0.5 else "no long run has just ended"
 
 
-def _breadth(f: Facts, v: float) -> str:
+def _breadth(f: FeatureLookup, v: float) -> str:
     return f"used {figure(v)} of the {count(v + f('breadth_drop'), 'feature')} of 90 days"
 
 
 def _ahead(what: str, past: str, furthest: float = 90.0) -> Say:
     """A date ahead or behind; at the bound of its transform it may be as far as it will."""
 
-    def say(f: Facts, v: float) -> str:
+    def say(f: FeatureLookup, v: float) -> str:
         if v < 0:
             return f"{what} {past} {days(-v)} ago"
         return f"{what} in {days(v)}{' or more' if v >= furthest else ''}"
@@ -177,7 +177,7 @@ def _ahead(what: str, past: str, furthest: float = 90.0) -> Say:
     return say
 
 
-def _rate(f: Facts, v: float) -> str:
+def _rate(f: FeatureLookup, v: float) -> str:
     return f"tickets of 30 days at {percent(exp(v))} of the usual rate"
 
 

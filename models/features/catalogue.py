@@ -17,8 +17,8 @@ from models.features import commerce as money
 from models.features import engagement as habits
 from models.features import feedback as opinions
 from models.features import section_values as readings
-from models.features.columns import Columns
-from models.features.row_buffer import Gathered
+from models.features.columns import ProfileColumns
+from models.features.row_buffer import RowBuffer
 from models.profile.schema import Profile
 
 Floats = NDArray[np.float64]
@@ -44,7 +44,7 @@ class Feature(NamedTuple):
     reason: str
     relative: bool
     missing: str
-    compute: Callable[[Columns], Floats]
+    compute: Callable[[ProfileColumns], Floats]
     transform: str
 
 
@@ -282,15 +282,15 @@ def features(profiles: Sequence[Profile], now_ms: Sequence[int]) -> Floats:
         float64 of shape (n, number of features), C-contiguous, NaN where a value cannot be known. A row's bits do not
         depend on the other rows.
     """
-    gathered = Gathered()
+    gathered = RowBuffer()
     for profile, now in zip(profiles, now_ms, strict=True):
         gathered.add(profile, now)
     return compute(gathered)
 
 
-def compute(gathered: Gathered) -> Floats:
+def compute(gathered: RowBuffer) -> Floats:
     """The catalogue's values for rows that were gathered one by one; see `features`."""
-    columns = Columns([], [], gathered)
+    columns = ProfileColumns([], [], gathered)
     by_feature = np.empty((len(FEATURES), columns.n))
     with np.errstate(invalid="ignore", divide="ignore"):
         for row, feature in zip(by_feature, FEATURES, strict=True):

@@ -19,7 +19,7 @@ from models.events.taxonomy import COUNTER_INDEX
 from models.features import section_values as readings
 from models.features.active_days import ActiveDays
 from models.features.ring_bins import Ring
-from models.features.row_buffer import PLAIN, Gathered
+from models.features.row_buffer import PLAIN, RowBuffer
 from models.profile.mergeable import BIN_BYTES, CARRY, DAY_BINS, DAY_MS, HOUR_BINS, HOUR_MS
 from models.profile.schema import NEVER_MS, Profile
 
@@ -48,17 +48,17 @@ def _asked(names: Sequence[str]) -> NDArray[np.bool_]:
 _ASKED: Final = {(True, True): _asked([ENGAGED]), (True, False): _asked([ENGAGED]), (False, True): _asked(COUNTED)}
 
 
-class Columns:
+class ProfileColumns:
     """Profiles and the times (epoch ms) as of which they are looked at; no time may lie before the profile's newest.
 
     >>> from models.profile.schema import Profile
-    >>> Columns([Profile()], [86_400_000]).count("engaged", days=7).tolist()
+    >>> ProfileColumns([Profile()], [86_400_000]).count("engaged", days=7).tolist()
     [0.0]
     """
 
-    def __init__(self, profiles: Sequence[Profile], now_ms: Sequence[int], gathered: Gathered | None = None) -> None:
+    def __init__(self, profiles: Sequence[Profile], now_ms: Sequence[int], gathered: RowBuffer | None = None) -> None:
         if gathered is None:
-            gathered = Gathered()
+            gathered = RowBuffer()
             for profile, now in zip(profiles, now_ms, strict=True):
                 gathered.add(profile, now)
         self._gathered = gathered

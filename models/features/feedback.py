@@ -6,62 +6,62 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.features import section_values as readings
-from models.features.columns import Columns
+from models.features.columns import ProfileColumns
 from models.features.engagement import tenure
 from models.profile.mergeable import DAY_MS
 
 Floats = NDArray[np.float64]
 
 
-def tickets_open(c: Columns) -> Floats:
+def tickets_open(c: ProfileColumns) -> Floats:
     return np.maximum(c.total("ticket") + c.total("ticket_reopened") - c.total("ticket_solved"), 0.0)
 
 
-def ticket_rate(c: Columns) -> Floats:
+def ticket_rate(c: ProfileColumns) -> Floats:
     """Tickets of 30 days against the customer's own monthly rate."""
     own = c.total("ticket") / np.maximum(tenure(c) / 30.0, 1.0)
     return np.log((c.count("ticket", days=30) + 0.5) / (own + 0.5))
 
 
-def barriers(c: Columns) -> Floats:
+def barriers(c: ProfileColumns) -> Floats:
     out = np.zeros(c.n)
-    for i, part in c.parts_at("voice"):
+    for i, part in c.parts_at("feedback"):
         floor = c.now_list[i] - 90 * DAY_MS
         out[i] = sum(stamp[0] > floor for stamp in part.tags)
     return out
 
 
-def time_to_solve(c: Columns) -> Floats:
-    return c.part("voice", readings.SOLVE_HOURS)
+def time_to_solve(c: ProfileColumns) -> Floats:
+    return c.part("feedback", readings.SOLVE_HOURS)
 
 
-def csat_mean(c: Columns) -> Floats:
-    return c.part("voice", readings.CSAT_MEAN)
+def csat_mean(c: ProfileColumns) -> Floats:
+    return c.part("feedback", readings.CSAT_MEAN)
 
 
-def csat_last(c: Columns) -> Floats:
-    return c.part("voice", readings.CSAT_LAST)
+def csat_last(c: ProfileColumns) -> Floats:
+    return c.part("feedback", readings.CSAT_LAST)
 
 
-def csat_trend(c: Columns) -> Floats:
-    return c.part("voice", readings.CSAT_TREND)
+def csat_trend(c: ProfileColumns) -> Floats:
+    return c.part("feedback", readings.CSAT_TREND)
 
 
-def nps_last(c: Columns) -> Floats:
-    return c.part("voice", readings.NPS_LAST)
+def nps_last(c: ProfileColumns) -> Floats:
+    return c.part("feedback", readings.NPS_LAST)
 
 
-def ces_last(c: Columns) -> Floats:
-    return c.part("voice", readings.CES_LAST)
+def ces_last(c: ProfileColumns) -> Floats:
+    return c.part("feedback", readings.CES_LAST)
 
 
-def days_since_survey(c: Columns) -> Floats:
-    return c.days_since(c.part("voice", readings.ANSWERED_MS))
+def days_since_survey(c: ProfileColumns) -> Floats:
+    return c.days_since(c.part("feedback", readings.ANSWERED_MS))
 
 
-def no_answer(c: Columns) -> Floats:
-    return c.part("voice", readings.NO_ANSWER, 1.0)
+def no_answer(c: ProfileColumns) -> Floats:
+    return c.part("feedback", readings.NO_ANSWER, 1.0)
 
 
-def sentiment(c: Columns) -> Floats:
-    return c.part("voice", readings.SENTIMENT) / 1000
+def sentiment(c: ProfileColumns) -> Floats:
+    return c.part("feedback", readings.SENTIMENT) / 1000

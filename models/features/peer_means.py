@@ -18,10 +18,10 @@ Floats = NDArray[np.float64]
 _AT_ONCE: Final = 256  # rows; what is known between them stays in the processor's cache
 
 
-class Population:
+class PeerMeans:
     """Decayed means of d features; a missing value leaves its feature's mean as it was.
 
-    >>> population = Population(2, half_life_ms=1000)
+    >>> population = PeerMeans(2, half_life_ms=1000)
     >>> population.update(np.array([1.0, 5.0]), 1000)
     >>> population.update(np.array([4.0, np.nan]), 2000)
     >>> population.mean().tolist()

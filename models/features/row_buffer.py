@@ -13,11 +13,11 @@ from models.features.section_values import READERS
 from models.profile.schema import NEVER_MS, Profile
 from models.profile.subscription import STARTED
 
-PLAIN: Final = 9  # numbers of a row in `Gathered.plain`
+PLAIN: Final = 9  # numbers of a row in `RowBuffer.plain`
 _PLAIN: Final = Struct(f"={PLAIN}q")
 
 
-class Part:
+class SectionColumn:
     """One kind of part of a profile: which rows have it, and what it says, read once for all rows that it was seen in.
 
     Attributes:
@@ -47,7 +47,7 @@ class Part:
         self.places.append(len(parts) - 1)
 
 
-class Gathered:
+class RowBuffer:
     """Rows in the order in which they were added.
 
     Attributes:
@@ -73,7 +73,7 @@ class Gathered:
         self.totalled: list[int] = []
         self.totals: list[int] = []
         self.used: list[int] = []
-        self.parts = {name: Part(name) for name in READERS}
+        self.parts = {name: SectionColumn(name) for name in READERS}
 
     def add(self, profile: Profile, now_ms: int) -> None:
         """Takes a row: the profile as it is now, looked at as of `now_ms`."""
@@ -110,8 +110,8 @@ class Gathered:
             self.parts["commerce"].add(row, p.commerce)
         if p.payments is not None:
             self.parts["payments"].add(row, p.payments)
-        if p.voice is not None:
-            self.parts["voice"].add(row, p.voice)
+        if p.feedback is not None:
+            self.parts["feedback"].add(row, p.feedback)
         self.plain += _PLAIN.pack(
             now_ms,
             p.newest_ms,

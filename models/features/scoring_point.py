@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 
 from models.profile.schema import NEVER_MS
-from models.profile.snapshot import Portrait
+from models.profile.view import ProfileView
 
 # What made a point
 EVENT: Final = "event"
@@ -15,20 +15,20 @@ DECISIVE: Final = "decisive"
 SNAPSHOT: Final = "snapshot"
 SILENCE: Final = "silence"
 
-Place = tuple[int, int, int]
+LogPosition = tuple[int, int, int]
 """Where something stands in a batch: events by their place, deadlines before the event that moved the clock past them,
 by due time and then by hash."""
 
 
-class Point(msgspec.Struct, gc=False):
+class ScoringPoint(msgspec.Struct, gc=False):
     """A scoring point. Its features and its score stand in the same row of the batch's arrays."""
 
     key: bytes
     at_ms: int
     trigger: str
-    portrait: Portrait
+    profile_view: ProfileView
     """Who the customer was then."""
-    place: Place
+    place: LogPosition
     clock_ms: int
     """The partition's clock: of a deadline, its due time."""
     offset: int = -1
@@ -38,7 +38,7 @@ class Point(msgspec.Struct, gc=False):
     """The event's own time, that of a deadline its due time."""
     eligible: bool = True
     """The customer can still churn."""
-    due_to_tell: bool = False
+    due_to_publish: bool = False
     """Told whatever comes of it: by a decisive event, or after a day."""
     oldest_new_ms: int = NEVER_MS
     """Earliest of the events since the score before."""
@@ -46,11 +46,11 @@ class Point(msgspec.Struct, gc=False):
     """No score of this customer is remembered."""
 
 
-def event_place(place: int) -> Place:
+def event_position(place: int) -> LogPosition:
     """Of the event at this place of a batch."""
     return 2 * place + 1, 0, 0
 
 
-def deadline_place(raised_at: int, due_ms: int, order: int) -> Place:
-    """Of a deadline that the event at place `raised_at` moved the clock past."""
-    return 2 * raised_at, due_ms, order
+def deadline_position(raised_by: int, due_ms: int, order: int) -> LogPosition:
+    """Of a deadline that the event at place `raised_by` moved the clock past."""
+    return 2 * raised_by, due_ms, order

@@ -10,7 +10,7 @@ from math import nan
 from typing import Any, Final
 
 from models.profile.apply_feedback import SHRINK, USUAL
-from models.profile.schema import Commerce, Identity, Journey, Payments, Subscription, Voice
+from models.profile.schema import Commerce, Feedback, Identity, Journey, Payments, Subscription
 from models.profile.subscription import SubscriptionState
 
 # Places of the numbers, in the order of the functions below
@@ -75,7 +75,7 @@ def of_payments(p: Payments) -> tuple[float, ...]:
     return float(p.failed_ms > p.settled_ms) if known else nan, p.card_expires[2] if p.card_expires else nan
 
 
-def of_voice(v: Voice) -> tuple[float, ...]:
+def of_feedback(v: Feedback) -> tuple[float, ...]:
     csat, nps, ces = v.csat, v.nps, v.ces
     weight, middle = SHRINK, USUAL
     before = csat[:-1]
@@ -101,7 +101,7 @@ READERS: Final[dict[str, tuple[int, Callable[[Any], tuple[float, ...]]]]] = {
     "commerce": (6, of_commerce),
     "subscription": (8, of_subscription),
     "payments": (2, of_payments),
-    "voice": (9, of_voice),
+    "feedback": (9, of_feedback),
     "identity": (2, of_identity),
 }
 """By part: how many numbers, and what reads them."""

@@ -7,10 +7,10 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from models.definition.duration import rfc3339
+from models.duration import rfc3339
 from models.events.coercion import moment_ms
 from models.features.catalogue import CATALOGUE, NAMES
-from models.labels.training_example import Example, Second
+from models.labels.training_example import InvoluntaryLabel, TrainingExample
 
 
 class LabelError(ValueError):
@@ -21,13 +21,13 @@ class LabelError(ValueError):
 _Named: Any = msgspec.defstruct("_Named", [(name, float | None) for name in NAMES], gc=False)
 
 
-class _Second(msgspec.Struct, gc=False):
+class _InvoluntaryRecord(msgspec.Struct, gc=False):
     label: int
     churned_time: str | None
     probability: float | None
 
 
-class _Label(msgspec.Struct, gc=False):
+class _LabelRecord(msgspec.Struct, gc=False):
     customer: str
     snapshot_time: str
     release_time: str
@@ -41,18 +41,18 @@ class _Label(msgspec.Struct, gc=False):
     catalogue: str
     model: str
     definition: str
-    involuntary: _Second | None = None  # earlier releases did not know of it
+    involuntary: _InvoluntaryRecord | None = None  # earlier releases did not know of it
 
 
 _ENCODER = msgspec.json.Encoder()
-_DECODER = msgspec.json.Decoder(_Label)
+_DECODER = msgspec.json.Decoder(_LabelRecord)
 
 
-def label_value(example: Example) -> bytes:
+def label_value(example: TrainingExample) -> bytes:
     """The example as JSON. Missing values are null; every other number reads back to the same bits."""
     second = example.involuntary
     return _ENCODER.encode(
-        _Label(
+        _LabelRecord(
             example.customer,
             rfc3339(example.snapshot_ms),
             rfc3339(example.release_ms),
@@ -66,12 +66,12 @@ def label_value(example: Example) -> bytes:
             CATALOGUE,
             example.model,
             example.definition,
-            None if second is None else _Second(second.label, _time(second.churned_ms), second.probability),
+            None if second is None else _InvoluntaryRecord(second.label, _time(second.churned_ms), second.probability),
         )
     )
 
 
-def read_label(value: bytes) -> Example:
+def read_label(value: bytes) -> TrainingExample:
     """What `label_value` wrote, also under an earlier catalogue: a feature that it did not know is missing.
 
     Raises LabelError for anything else.
@@ -84,7 +84,7 @@ def read_label(value: bytes) -> Example:
         ) from (None)
     if found.label not in (0, 1) or not 0.0 <= found.probability <= 1.0:
         raise LabelError(f"a training example has label {found.label} and probability {found.probability}")
-    return Example(
+    return TrainingExample(
         found.customer,
         _moment("snapshot_time", found.snapshot_time),
         _moment("release_time", found.release_time),
@@ -101,12 +101,12 @@ def read_label(value: bytes) -> Example:
     )
 
 
-def _second(found: _Second) -> Second:
+def _second(found: _InvoluntaryRecord) -> InvoluntaryLabel:
     probability = found.probability
     if found.label not in (0, 1) or not (probability is None or 0.0 <= probability <= 1.0):
         raise LabelError(f"a training example has the involuntary label {found.label} and probability {probability}")
     churned_ms = 0 if found.churned_time is None else _moment("involuntary.churned_time", found.churned_time)
-    return Second(found.label, probability, churned_ms)
+    return InvoluntaryLabel(found.label, probability, churned_ms)
 
 
 def _time(at_ms: int) -> str | None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from typing import Any, Final
 
-from models.definition.duration import DAY_MS, HOUR_MS
+from models.duration import DAY_MS, HOUR_MS
 
 HALF_LIFE_MS: Final = 7 * DAY_MS  # a nightly or weekly lull is remembered until it comes again
 LEAST_MS: Final = 6 * HOUR_MS  # shorter gaps make no alert's reason
@@ -23,16 +23,16 @@ GAPS_KEPT: Final = 16
 LABEL_SHARE: Final = 0.1  # of a label's horizon: shorter gaps leave the label what it is
 
 
-class Feed:
+class FeedOutages:
     """Gaps of one partition.
 
-    >>> feed = Feed()
+    >>> feed = FeedOutages()
     >>> for day in range(1, 60):  # every day 50 events, and then nothing for 8 hours
-    ...     feed.heard(day * DAY_MS, 50)
-    ...     feed.passed(day * DAY_MS + 8 * HOUR_MS)
-    >>> feed.heard(61 * DAY_MS, 1)
-    >>> feed.passed(64 * DAY_MS)
-    >>> feed.heard(68 * DAY_MS, 200)
+    ...     feed.record_activity(day * DAY_MS, 50)
+    ...     feed.record_gap(day * DAY_MS + 8 * HOUR_MS)
+    >>> feed.record_activity(61 * DAY_MS, 1)
+    >>> feed.record_gap(64 * DAY_MS)
+    >>> feed.record_activity(68 * DAY_MS, 200)
     >>> feed.silent(61 * DAY_MS + 12 * HOUR_MS), feed.silent(63 * DAY_MS), feed.silent(68 * DAY_MS)
     (False, True, False)
     """
@@ -47,14 +47,14 @@ class Feed:
         self._gaps: list[tuple[int, int, int]] = []  # begin, when it became unusual, end
         self._open: tuple[int, int] | None = None  # the silence that lasts: begin, when it becomes unusual
 
-    def heard(self, newest_ms: int, events: int) -> None:
+    def record_activity(self, newest_ms: int, events: int) -> None:
         """So many events came without a gap; the newest is of this time, and nothing came after it so far."""
         self.newest_ms = newest_ms
         self._since += events
         limit = self._as_of(newest_ms)[2]
         self._open = None if limit is None or not newest_ms else (newest_ms, newest_ms + int(limit))
 
-    def passed(self, after_ms: int) -> None:
+    def record_gap(self, after_ms: int) -> None:
         """The next event comes at least `NOTED_MS` after the newest one."""
         before_ms = self.newest_ms
         count, usual, limit = self._as_of(before_ms)
@@ -73,7 +73,7 @@ class Feed:
         # when it comes back, customers need as long again before what they did not do means anything
         return any(at_ms <= end + (end - begin) for begin, _, end in self._known(at_ms))
 
-    def broke(self, from_ms: int, to_ms: int, at_ms: int) -> bool:
+    def is_censored(self, from_ms: int, to_ms: int, at_ms: int) -> bool:
         """Whether a label over (from, to] cannot be known, looked at as of `at_ms`: a gap hides too much of it."""
         spans = [(begin, end) for begin, _, end in self._known(at_ms)]
         if self._open is not None and at_ms > self._open[1]:

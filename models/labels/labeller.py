@@ -8,16 +8,16 @@ from models.definition.churn_definition import ChurnDefinition, EventDefinition,
 from models.events.event import Event
 from models.profile.apply import SubscriptionState
 from models.profile.mergeable import DAY_MS
-from models.profile.schema import NEVER_MS, Path, Pending, Profile
+from models.profile.schema import NEVER_MS, PendingSnapshot, ProcessingState, Profile
 
 UNSUBSCRIBED_WINDOW_MS: Final = 90 * DAY_MS  # who never subscribed is at risk only so long after the last event
 
 
-class Release(NamedTuple):
+class MaturedLabel(NamedTuple):
     """A snapshot whose label is known."""
 
     key: bytes
-    pending: Pending
+    pending: PendingSnapshot
     labels: dict[str, int]  # by definition
     label: int
     churned_ms: int  # when the label became 1, 0 for never
@@ -25,7 +25,7 @@ class Release(NamedTuple):
     lost_ms: int = 0  # when that became 1, 0 for never
 
 
-class Labels:
+class Labeller:
     """The rules of one churn definition."""
 
     def __init__(self, definition: ChurnDefinition) -> None:
@@ -57,7 +57,7 @@ class Labels:
             for d in self._definitions
         ]
 
-    def match(self, profile: Profile, path: Path, event: Event, engaged: bool) -> bool:
+    def match(self, profile: Profile, path: ProcessingState, event: Event, engaged: bool) -> bool:
         """Notes for each definition that its event came: at the latest ever, and first after each snapshot.
 
         Returns whether the event is churn by a definition of either label.
@@ -112,7 +112,7 @@ class Labels:
         """Whether any primary definition can still come true of the customer."""
         return bool(self.eligible(profile, at_ms) & self.primary_mask)
 
-    def release(self, key: bytes, pending: Pending) -> Release:
+    def release(self, key: bytes, pending: PendingSnapshot) -> MaturedLabel:
         """What came of a snapshot, once horizon and grace are over.
 
         With a label of losses by payment a customer is lost once, by what came first; an event that answers both is a
@@ -139,9 +139,9 @@ class Labels:
             if self._lost_mask >> i & 1:
                 firsts[by_payment] = min(firsts[by_payment], when)
         if not pending.eligible & self.involuntary_mask:
-            return Release(key, pending, labels, int(churned > 0), churned)
+            return MaturedLabel(key, pending, labels, int(churned > 0), churned)
         if firsts[1] <= firsts[0]:
             churned = 0
         else:
             by_payment_ms = 0
-        return Release(key, pending, labels, int(churned > 0), churned, int(by_payment_ms > 0), by_payment_ms)
+        return MaturedLabel(key, pending, labels, int(churned > 0), churned, int(by_payment_ms > 0), by_payment_ms)

@@ -10,18 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.definition.goals import Goals
-from models.experience.context import Circumstances, circumstances
-from models.features.scoring_point import SNAPSHOT, Point
-from models.labels.labeller import Release
-from models.learning.combined_scores import Risks
-from models.profile.keys import Store, snapshot_key
+from models.experience.context import ExperienceContext, experience_context
+from models.features.scoring_point import SNAPSHOT, ScoringPoint
+from models.labels.labeller import MaturedLabel
+from models.learning.combined_scores import CombinedScores
+from models.profile.keys import StateStore, snapshot_key
 from models.profile.schema import ProfileError
 
 Floats = NDArray[np.float64]
 Changes = dict[bytes, bytes | None]
 
 
-class Second(msgspec.Struct, gc=False, frozen=True):
+class InvoluntaryLabel(msgspec.Struct, gc=False, frozen=True):
     """The second label of an example: lost by payment or not, and what had been said of it."""
 
     label: int
@@ -29,7 +29,7 @@ class Second(msgspec.Struct, gc=False, frozen=True):
     churned_ms: int = 0
 
 
-class Example(msgspec.Struct, gc=False):
+class TrainingExample(msgspec.Struct, gc=False):
     """A matured training example: what was known at the snapshot, and what came of it."""
 
     customer: str
@@ -44,8 +44,10 @@ class Example(msgspec.Struct, gc=False):
     model: str
     definition: str
     churned_ms: int = 0  # time of the event that made the label 1, 0 for none
-    involuntary: Second | None = None  # the label of losses by payment, where the definition of churn has one
-    circumstances: Circumstances | None = None  # None: frozen by a release that did not note them; not published
+    involuntary: InvoluntaryLabel | None = None  # the label of losses by payment, where the definition of churn has one
+    experience_context: ExperienceContext | None = (
+        None  # None: frozen by a release that did not note them; not published
+    )
 
     @property
     def lost_ms(self) -> int:
@@ -53,7 +55,7 @@ class Example(msgspec.Struct, gc=False):
         return self.churned_ms or (0 if self.involuntary is None else self.involuntary.churned_ms)
 
 
-class Scores(Protocol):
+class ScoreRows(Protocol):
     """What a scorer says of n rows; see `models.learning.scorer`."""
 
     @property
@@ -61,22 +63,28 @@ class Scores(Protocol):
     def members(self, rows: Any = ...) -> Floats: ...
 
 
-class _Frozen(msgspec.Struct, array_like=True, gc=False):
+class _FrozenSnapshot(msgspec.Struct, array_like=True, gc=False):
     features: bytes
     population: bytes
     probability: float
     members: tuple[float, float, float]
     model: str
     involuntary: float | None = None  # probability of a loss by payment, where it has a label of its own
-    circumstances: Circumstances | None = None
+    experience_context: ExperienceContext | None = None
 
 
 _ENCODER: Final = msgspec.msgpack.Encoder()
-_DECODER: Final = msgspec.msgpack.Decoder(_Frozen)
+_DECODER: Final = msgspec.msgpack.Decoder(_FrozenSnapshot)
 
 
 def freeze(
-    points: Sequence[Point], x: Floats, m: Floats, scores: Scores | Risks, model: str, goals: Goals, changes: Changes
+    points: Sequence[ScoringPoint],
+    x: Floats,
+    m: Floats,
+    scores: ScoreRows | CombinedScores,
+    model: str,
+    goals: Goals,
+    changes: Changes,
 ) -> None:
     """Adds a record for every snapshot among the points.
 
@@ -92,7 +100,7 @@ def freeze(
     if not rows:
         return
     second = None
-    if isinstance(scores, Risks):
+    if isinstance(scores, CombinedScores):
         second, scores = scores.involuntary.probability, scores.voluntary
     # what lies in one array is one text of bytes too, cut into rows
     width = x.itemsize * x.shape[1]
@@ -102,13 +110,15 @@ def freeze(
     for i, probability, each in zip(rows, probabilities, members, strict=True):
         point, end = points[i], at + width
         lost = None if second is None else float(second[i])
-        found = circumstances(point, goals)
-        frozen = _Frozen(features[at:end], levels[at:end], probability, each, model, lost, found)
+        found = experience_context(point, goals)
+        frozen = _FrozenSnapshot(features[at:end], levels[at:end], probability, each, model, lost, found)
         changes[snapshot_key(point.key, point.at_ms)] = encode(frozen)
         at = end
 
 
-def mature(released: Sequence[Release], store: Store, changes: Changes, wait_ms: int, definition: str) -> list[Example]:
+def build_examples(
+    released: Sequence[MaturedLabel], store: StateStore, changes: Changes, wait_ms: int, definition: str
+) -> list[TrainingExample]:
     """The examples of released labels, in their order; their frozen records are removed.
 
     Raises ProfileError if one is missing: the store lost it.
@@ -126,10 +136,10 @@ def mature(released: Sequence[Release], store: Store, changes: Changes, wait_ms:
             )
         frozen = _DECODER.decode(data)
         lost = release.involuntary
-        second = None if lost is None else Second(lost, frozen.involuntary, release.lost_ms)
+        second = None if lost is None else InvoluntaryLabel(lost, frozen.involuntary, release.lost_ms)
         snapshot_ms = release.pending.snapshot_ms
         examples.append(
-            Example(
+            TrainingExample(
                 release.key[1:].decode(),
                 snapshot_ms,
                 snapshot_ms + wait_ms,
@@ -143,7 +153,7 @@ def mature(released: Sequence[Release], store: Store, changes: Changes, wait_ms:
                 definition,
                 release.churned_ms,
                 second,
-                frozen.circumstances,
+                frozen.experience_context,
             )
         )
     return examples

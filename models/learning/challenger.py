@@ -12,7 +12,7 @@ from river.utils import VectorDict
 
 from models.learning.bayesian_logistic import logit
 from models.learning.feature_space import FeatureSpace
-from models.learning.linear_predictor import Linear
+from models.learning.linear_predictor import LinearPredictor
 from models.learning.scaler import CLIP
 
 LEARNING_RATE = 0.002
@@ -115,14 +115,14 @@ class Challenger:
         columns = self._varied.nonzero()[0]
         self._live = (columns, tuple(self.space.value_names[i] for i in columns.tolist()))
 
-    def linear(self) -> Linear:
+    def linear(self) -> LinearPredictor:
         """The pipeline as weights on scaled values."""
         names = self.space.value_names
         scaler, classifier = self.pipeline["scale"], self.pipeline["classify"]
         weights = classifier.weights
         variance = np.array([scaler.vars.get(name, 0.0) for name in names])
         variance[variance <= 0.0] = np.inf
-        return Linear(
+        return LinearPredictor(
             centre=np.array([scaler.means.get(name, 0.0) for name in names]),
             inverse=1.0 / np.sqrt(variance),
             weight=np.array([float(weights.get(name, 0.0)) for name in names]),

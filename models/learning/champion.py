@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from models.learning.bayesian_logistic import BIAS, BayesianLogisticRegression
 from models.learning.feature_space import FeatureSpace
-from models.learning.linear_predictor import Linear
+from models.learning.linear_predictor import LinearPredictor
 from models.learning.scaler import Scaler
 
 
@@ -52,14 +52,14 @@ class Champion:
         inputs = self.space.inputs(self.scaler.transform(values))
         return dict(zip(self.space.input_names, inputs.tolist(), strict=True))
 
-    def linear(self) -> Linear:
+    def linear(self) -> LinearPredictor:
         """The classifier as weights on scaled values."""
         full = np.zeros(len(self.space.input_names))
         full[self._active] = self.classifier.weights[2:]
         size = len(self.space.value_names)
         hinge = np.zeros(size)
         hinge[: self.space.size] = full[size:]
-        return Linear(
+        return LinearPredictor(
             centre=self.scaler.mean.copy(),
             inverse=self.scaler.inverse_sd(),
             weight=full[:size] * self.space.value_scale,

@@ -46,7 +46,7 @@ def log_loss(p: float, y: bool) -> float:
 
 
 @dataclass(frozen=True)
-class Switch:
+class ChampionSwitch:
     """One change of who answers: when, to whom, and the losses that decided it."""
 
     labels: int
@@ -56,7 +56,7 @@ class Switch:
     challenger: float
 
 
-class Contest:
+class ChampionSelector:
     """Prequential log loss of each member, decayed by day of release, and who answers (Gama et al. 2013).
 
     The champion answers unless it is clearly beaten: the challenger takes over with a lead of 3 standard errors of the
@@ -65,7 +65,7 @@ class Contest:
 
     Examples
     --------
-    >>> contest = Contest()
+    >>> contest = ChampionSelector()
     >>> for i in range(4000):
     ...     contest.judge(i % 2 == 0, i // 100, 0.5, 0.7 if i % 2 == 0 else 0.3, 0.5, 0.5)
     >>> contest.answering, contest.switches[0].labels
@@ -76,7 +76,7 @@ class Contest:
 
     def __init__(self) -> None:
         self.answering = MEMBERS[0]
-        self.switches: list[Switch] = []
+        self.switches: list[ChampionSwitch] = []
         self._labels = 0
         self._since_labels = 0
         self._since_days = 0
@@ -132,7 +132,9 @@ class Contest:
     def _switch(self, day: int) -> None:
         self.answering = MEMBERS[1 - MEMBERS.index(self.answering)]
         losses = self.losses
-        self.switches.append(Switch(self._labels, day, self.answering, losses["champion"], losses["challenger"]))
+        self.switches.append(
+            ChampionSwitch(self._labels, day, self.answering, losses["champion"], losses["challenger"])
+        )
         del self.switches[:-SWITCHES_KEPT]
         self._since_labels = self._since_days = 0
 
@@ -149,11 +151,11 @@ class Contest:
         }
 
     @classmethod
-    def restore(cls, state: Mapping[str, Any]) -> Contest:
+    def restore(cls, state: Mapping[str, Any]) -> ChampionSelector:
         """The contest that `state` was taken from."""
         contest = cls()
         contest.answering = state["answering"]
-        contest.switches = [Switch(**switch) for switch in state["switches"]]
+        contest.switches = [ChampionSwitch(**switch) for switch in state["switches"]]
         contest._labels, contest._since_labels, contest._since_days, contest._day = state["counts"]
         contest._weight, contest._sums = state["weight"], list(state["sums"])
         contest._today, contest._totals = list(state["today"]), list(state["totals"])

@@ -23,7 +23,7 @@ HIGHEST = float(sigmoids(np.array([LOG_ODDS_LIMIT]))[0])
 
 
 @dataclass(frozen=True)
-class Risks:
+class CombinedScores:
     """As `Scores`, of a customer being lost by either cause; each row has the same bits in any batch.
 
     Attributes:
@@ -40,7 +40,7 @@ class Risks:
     _shares: tuple[Floats, Floats]
 
     @classmethod
-    def of(cls, voluntary: Scores, involuntary: Scores, horizons: Horizons) -> Risks:
+    def of(cls, voluntary: Scores, involuntary: Scores, horizons: Horizons) -> CombinedScores:
         """Both causes' scores of the same n customers."""
         p, q = voluntary.probability, involuntary.probability
         total = p + q
@@ -80,7 +80,7 @@ class Risks:
         return left
 
 
-def score_both(scorer: Any, x: Floats, m: Floats, horizons: Horizons) -> Risks:
+def score_both(scorer: Any, x: Floats, m: Floats, horizons: Horizons) -> CombinedScores:
     """Scores of both causes, of raw features (n, d) against population means (n, d); see `Scorer.score`."""
     second: Scorer = scorer.involuntary
-    return Risks.of(scorer.score(x, m), second.score(x, m), horizons)
+    return CombinedScores.of(scorer.score(x, m), second.score(x, m), horizons)

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from models.learning.bayesian_logistic import sigmoid
 from models.learning.champion import Champion
 from models.learning.feature_space import FeatureSpace
-from models.learning.prior import Prior, Term, trust
-from models.learning.quality_log import Journal
+from models.learning.prior import Prior, PriorTerm, trust
+from models.learning.quality_log import QualityLog
 from models.learning.scorer import Scorer
 
 Floats = NDArray[np.float64]
@@ -35,8 +35,8 @@ BASE_RATE: Final = 0.003
 """Share of customers believed to be lost by a payment within its horizon before anything is known."""
 
 TERMS: Final = (
-    Term("dunning_open", centre=0.0, scale=1.0, weight=4.0),
-    Term("card_expires_in_days", centre=30.0, scale=-15.0, weight=0.7),
+    PriorTerm("dunning_open", centre=0.0, scale=1.0, weight=4.0),
+    PriorTerm("card_expires_in_days", centre=30.0, scale=-15.0, weight=0.7),
 )
 """Before labels: a payment that is open, and a card that ends before the month does."""
 
@@ -45,13 +45,13 @@ LABELS_A_LOSS: Final = 10
 lost, a thousand labels have said little."""
 
 
-class Head:
+class InvoluntaryModel:
     """A champion and a prior on the columns of payments.
 
     Examples
     --------
     >>> space = FeatureSpace(("recency_days", "dunning_open"), (True, False), "c0ffee")
-    >>> head, level = Head(space), np.array([2.0, np.nan])
+    >>> head, level = InvoluntaryModel(space), np.array([2.0, np.nan])
     >>> for i in range(3000):
     ...     open_ = float(i % 10 == 0)
     ...     head.learn(np.array([1.0, open_]), level, i % 30 == 0, i // 100)
@@ -64,7 +64,7 @@ class Head:
         self.space = space
         self.champion = Champion(space)
         self.prior = Prior(space, TERMS, BASE_RATE)
-        self.journal = Journal()
+        self.journal = QualityLog()
         self.labels = 0
         self.positives = 0
         known = np.array([name in FEATURES for name in space.names], dtype=bool)
@@ -106,7 +106,7 @@ class Head:
     @classmethod
     def restore(
         cls, space: FeatureSpace, scoring: Mapping[str, Any], training: Mapping[str, Any] | None = None
-    ) -> Head:
+    ) -> InvoluntaryModel:
         """The head that the states were taken from."""
         head = cls(space)
         head.positives = scoring["positives"]
@@ -114,5 +114,5 @@ class Head:
         head.champion = Champion.restore(space, scoring["champion"], champion)
         head.prior.base, head.prior.variance = scoring["prior"]["base"], scoring["prior"]["variance"]
         if training is not None:
-            head.journal, head.labels = Journal.restore(training["journal"]), training["labels"]
+            head.journal, head.labels = QualityLog.restore(training["journal"]), training["labels"]
         return head

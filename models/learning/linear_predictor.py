@@ -13,7 +13,7 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Linear:
+class LinearPredictor:
     """``log-odds = bias + sum(weight * z + hinge * max(z, 0))`` with ``z = clip((value - centre) * inverse, -4, 4)``.
 
     Champion, challenger and prior all have this form, so that one vectorised product scores any of them, and what each
@@ -39,9 +39,9 @@ class Linear:
         """Values that can change the log-odds."""
         return (self.inverse != 0.0) & ((self.weight != 0.0) | (self.hinge != 0.0))
 
-    def take(self, columns: NDArray[np.intp], share: float = 1.0) -> Linear:
+    def take(self, columns: NDArray[np.intp], share: float = 1.0) -> LinearPredictor:
         """Only some of the values, with weights and bias multiplied by `share`."""
-        return Linear(
+        return LinearPredictor(
             self.centre[columns],
             self.inverse[columns],
             self.weight[columns] * share,

@@ -15,19 +15,19 @@ from numpy.typing import NDArray
 from models.learning.bayesian_logistic import sigmoid
 from models.learning.challenger import Challenger
 from models.learning.champion import Champion
-from models.learning.champion_challenger import Contest, Switch
+from models.learning.champion_challenger import ChampionSelector, ChampionSwitch
 from models.learning.feature_space import FeatureSpace
-from models.learning.involuntary_model import Head
+from models.learning.involuntary_model import InvoluntaryModel
+from models.learning.model_snapshot import SnapshotError, pack, unpack
 from models.learning.prior import Prior, trust
-from models.learning.quality_log import Journal
+from models.learning.quality_log import QualityLog
 from models.learning.scorer import Scorer, Scores
-from models.learning.snapshot import SnapshotError, pack, unpack
 
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Quality:
+class PrequentialQuality:
     """How good the model has been on labels it had not seen: decayed prequential log losses and counts."""
 
     champion: float
@@ -38,10 +38,10 @@ class Quality:
     labels: int
     positives: int
     trust: float
-    switches: tuple[Switch, ...]
+    switches: tuple[ChampionSwitch, ...]
 
 
-class Lesson(Protocol):
+class InvoluntaryTarget(Protocol):
     """A label of losses by payment, and the probability that had been given to it; None: unknown."""
 
     @property
@@ -70,7 +70,7 @@ class ModelScorer(Scorer):
     @cached_property
     def involuntary(self) -> Scorer:
         """Of losses by payment; its prior answers until there are labels."""
-        return self._second if self._second is not None else Head(self.space).scorer(self.version)
+        return self._second if self._second is not None else InvoluntaryModel(self.space).scorer(self.version)
 
 
 class Model:
@@ -104,11 +104,11 @@ class Model:
         self.champion = Champion(space)
         self.challenger = Challenger(space)
         self.prior = Prior(space)
-        self.contest = Contest()
-        self.journal = Journal()
+        self.contest = ChampionSelector()
+        self.journal = QualityLog()
         self.labels = 0
         self.positives = 0
-        self.involuntary: Head | None = None  # from the first label of a loss by payment on
+        self.involuntary: InvoluntaryModel | None = None  # from the first label of a loss by payment on
         self._scorer: ModelScorer | None = None
 
     def learn(
@@ -119,7 +119,7 @@ class Model:
         release_day: int,
         probability: float | None = None,
         members: Sequence[float] | None = None,
-        involuntary: Lesson | None = None,
+        involuntary: InvoluntaryTarget | None = None,
     ) -> None:
         """Learn one matured label.
 
@@ -155,7 +155,7 @@ class Model:
         self.positives += label
         if involuntary is not None:
             if self.involuntary is None:
-                self.involuntary = Head(self.space)
+                self.involuntary = InvoluntaryModel(self.space)
             self.involuntary.learn(x, m, bool(involuntary.label), release_day, involuntary.probability)
         self._scorer = None
 
@@ -175,9 +175,9 @@ class Model:
         return f"{self.labels}-{xxhash.xxh3_64_hexdigest(orjson.dumps(self._scoring_state()))[:10]}"
 
     @property
-    def quality(self) -> Quality:
+    def quality(self) -> PrequentialQuality:
         """How good it has been lately."""
-        return Quality(
+        return PrequentialQuality(
             **self.contest.losses,
             answering=self.contest.answering,
             labels=self.labels,
@@ -212,8 +212,8 @@ class Model:
         parts = unpack(value, space)
         try:
             model = cls._from_scoring(space, parts["scoring"], parts["training"])
-            model.contest = Contest.restore(parts["training"]["contest"])
-            model.journal = Journal.restore(parts["training"].get("journal"))
+            model.contest = ChampionSelector.restore(parts["training"]["contest"])
+            model.journal = QualityLog.restore(parts["training"].get("journal"))
             model.positives = parts["training"]["positives"]
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise SnapshotError(f"not a model snapshot: {type(error).__name__}: {error}") from error
@@ -269,7 +269,7 @@ class Model:
         model.prior = Prior.restore(space, scoring["prior"])
         if "involuntary" in scoring:
             second = None if training is None else training["involuntary"]
-            model.involuntary = Head.restore(space, scoring["involuntary"], second)
+            model.involuntary = InvoluntaryModel.restore(space, scoring["involuntary"], second)
         return model
 
     def _view(self, version: str) -> ModelScorer:

@@ -15,7 +15,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from models.definition.duration import HOUR_MS
+from models.duration import HOUR_MS
 from models.learning.prior import BASE_RATE, BASE_VARIANCE
 
 Floats = NDArray[np.float64]
@@ -45,10 +45,10 @@ def _bins(probability: Floats) -> NDArray[np.intp]:
     return np.minimum(np.maximum(found, 0.0), BINS - 1.0).astype(np.intp)
 
 
-class Percentiles:
+class PercentileRanks:
     """Decayed histogram of probabilities, bins even in log-odds, on top of `PRIOR_CUSTOMERS` of the prior's.
 
-    >>> seen = Percentiles(half_life_ms=10 * HOUR_MS)
+    >>> seen = PercentileRanks(half_life_ms=10 * HOUR_MS)
     >>> hours = [0, 0, 0, 0, 3_600_000]
     >>> percentile, base = seen.ranks(np.array([0.1, 0.2, 0.3, 0.4, 0.5]), hours)
     >>> percentile.round(2).tolist(), base.round(2).tolist()

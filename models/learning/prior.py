@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from models.learning.bayesian_logistic import sigmoid
 from models.learning.feature_space import FeatureSpace
-from models.learning.linear_predictor import Linear
+from models.learning.linear_predictor import LinearPredictor
 from models.learning.scaler import CLIP
 
 BASE_RATE = 0.1
@@ -34,7 +34,7 @@ in the odds nine times of ten."""
 
 
 @dataclass(frozen=True)
-class Term:
+class PriorTerm:
     """One sentence of the prior: `weight` log-odds for each `scale` that the feature lies above `centre`."""
 
     feature: str
@@ -44,8 +44,8 @@ class Term:
 
 
 TERMS = (
-    Term("overdue_ratio", centre=0.7, scale=0.5, weight=0.5),
-    Term("recency_days", centre=2.0, scale=1.2, weight=0.5),
+    PriorTerm("overdue_ratio", centre=0.7, scale=0.5, weight=0.5),
+    PriorTerm("recency_days", centre=2.0, scale=1.2, weight=0.5),
 )
 """Recency against the customer's own rhythm. Both features are log1p: a gap as long as usual is log 2 = 0.7; 2.0 are
 6 days. Terms whose feature is not in the catalogue are left out."""
@@ -70,7 +70,7 @@ class Prior:
     0.49
     """
 
-    def __init__(self, space: FeatureSpace, terms: tuple[Term, ...] = TERMS, base_rate: float = BASE_RATE) -> None:
+    def __init__(self, space: FeatureSpace, terms: tuple[PriorTerm, ...] = TERMS, base_rate: float = BASE_RATE) -> None:
         self.space = space
         self.terms = tuple(term for term in terms if term.feature in space.names)
         self._columns = [space.names.index(term.feature) for term in self.terms]
@@ -101,13 +101,13 @@ class Prior:
         self.variance /= d
         return log_odds
 
-    def linear(self) -> Linear:
+    def linear(self) -> LinearPredictor:
         """The prior as weights on values."""
         size = len(self.space.value_names)
         centre, inverse, weight = np.zeros(size), np.zeros(size), np.zeros(size)
         for term, column in zip(self.terms, self._columns, strict=True):
             centre[column], inverse[column], weight[column] = term.centre, 1.0 / term.scale, term.weight
-        return Linear(centre, inverse, weight, np.zeros(size), self.base)
+        return LinearPredictor(centre, inverse, weight, np.zeros(size), self.base)
 
     def state(self) -> dict[str, Any]:
         """As data. The terms belong to the program, not to the snapshot."""

@@ -15,7 +15,7 @@ UNDEFINED = -1.0
 """In the state, which holds numbers only: no AUC yet, because one class has not been seen."""
 
 
-class Day(NamedTuple):
+class QualityDay(NamedTuple):
     """One day on which labels were released.
 
     Attributes
@@ -39,12 +39,12 @@ class Day(NamedTuple):
     ece: float | None
 
 
-class Journal:
+class QualityLog:
     """Judges each answer when its label is released, and keeps a row a day.
 
     Examples
     --------
-    >>> journal = Journal()
+    >>> journal = QualityLog()
     >>> for i in range(400):
     ...     journal.judge(i % 4 == 0, day=i // 100, answer=0.6 if i % 4 == 0 else 0.2, prior=0.25)
     >>> [(row.day, row.labels, row.positives, round(row.log_loss, 3), row.auc) for row in journal.days()][-1]
@@ -55,7 +55,7 @@ class Journal:
 
     def __init__(self) -> None:
         self.quality = Prequential()
-        self._ended: list[Day] = []
+        self._ended: list[QualityDay] = []
         self._day = -1
         self._labels = self._positives = 0
         self._weight = self._answer = self._prior = 0.0
@@ -78,12 +78,12 @@ class Journal:
         if 0.0 <= answer <= 1.0:  # a frozen one may come from anywhere; log loss has punished it already
             self.quality.update(answer, int(y))
 
-    def days(self) -> list[Day]:
+    def days(self) -> list[QualityDay]:
         """A row for each day, oldest first, the last one as it is so far."""
         return [*self._ended, self._today()][-DAYS_KEPT:] if self._labels else []
 
-    def _today(self) -> Day:
-        return Day(
+    def _today(self) -> QualityDay:
+        return QualityDay(
             self._day,
             self._labels,
             self._positives,
@@ -103,14 +103,14 @@ class Journal:
         }
 
     @classmethod
-    def restore(cls, state: Mapping[str, Any] | None) -> Journal:
+    def restore(cls, state: Mapping[str, Any] | None) -> QualityLog:
         """The journal that `state` was taken from; an empty one for a snapshot from before there were journals."""
         journal = cls()
         if state is None:
             return journal
         journal.quality = Prequential.from_state(state["quality"])
         journal._ended = [
-            Day(*counts, *losses, *(None if one == UNDEFINED else one for one in undefined))
+            QualityDay(*counts, *losses, *(None if one == UNDEFINED else one for one in undefined))
             for *row, auc, ece in state["days"]
             for counts, losses, undefined in [(row[:3], row[3:], (auc, ece))]
         ]

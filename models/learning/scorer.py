@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from models.learning.bayesian_logistic import COHORT, LOG_ODDS_LIMIT
 from models.learning.champion import Champion
 from models.learning.feature_space import FeatureSpace
-from models.learning.linear_predictor import Linear
+from models.learning.linear_predictor import LinearPredictor
 from models.learning.prior import LOG_ODDS_VARIANCE, Prior, trust
 from models.learning.scaler import standardise
 
@@ -90,10 +90,10 @@ class Scores:
         return [(self._scorer.space.names[i], float(parts[i])) for i in loudest if parts[i] != 0.0]
 
 
-class Member(Protocol):
+class LinearMember(Protocol):
     """Whatever has weights on scaled values."""
 
-    def linear(self) -> Linear: ...
+    def linear(self) -> LinearPredictor: ...
 
 
 class Scorer:
@@ -113,7 +113,7 @@ class Scorer:
         self,
         space: FeatureSpace,
         champion: Champion,
-        challenger: Member,
+        challenger: LinearMember,
         prior: Prior,
         answering: str,
         labels: int,

@@ -7,14 +7,13 @@ from typing import Final
 
 import msgspec
 
-from models.definition.duration import DAY_MS, rfc3339
-from models.profile.apply import BARRIERS, SubscriptionState
+from models.duration import DAY_MS, rfc3339
+from models.profile.apply import SubscriptionState
 from models.profile.mergeable import DAY_BINS
 from models.profile.schema import NEVER_MS
-from models.profile.snapshot import Portrait
+from models.profile.view import ProfileView
 
 STRIP_DAYS: Final = 90
-BARRIER_DAYS: Final = 90
 
 _NO_SUBSCRIPTION: Final = SubscriptionState(None)
 _EMPTY_STRIP: Final = b"[" + b",".join([b"0"] * STRIP_DAYS) + b"]"
@@ -41,9 +40,9 @@ class Activity(msgspec.Struct, gc=False, frozen=True):
     counts: msgspec.Raw
 
 
-def stage(portrait: Portrait, at_ms: int) -> str:
+def stage(profile_view: ProfileView, at_ms: int) -> str:
     """Where in the customer's life: churned, cancelling, paused, trial, onboarding, active or lapsed."""
-    part = portrait.subscription
+    part = profile_view.subscription
     state = _NO_SUBSCRIPTION if part is None else SubscriptionState(part)
     if state.started and not state.active:
         return "churned"
@@ -53,15 +52,15 @@ def stage(portrait: Portrait, at_ms: int) -> str:
         return "paused"
     if part is not None and part.trial_end is not None and part.trial_end[2] > at_ms:
         return "trial"
-    journey = portrait.journey
+    journey = profile_view.journey
     if journey is not None and journey.steps and journey.onboarded_ms == NEVER_MS:
         return "onboarding"
-    return "active" if at_ms - portrait.engaged_ms <= STRIP_DAYS * DAY_MS else "lapsed"
+    return "active" if at_ms - profile_view.engaged_ms <= STRIP_DAYS * DAY_MS else "lapsed"
 
 
-def customer_facts(customer: str, portrait: Portrait, at_ms: int) -> CustomerFacts:
+def customer_facts(customer: str, profile_view: ProfileView, at_ms: int) -> CustomerFacts:
     """The customer as of a time."""
-    identity = portrait.identity
+    identity = profile_view.identity
     account = segment = plan = None
     if identity is not None:
         if identity.account is not None:
@@ -70,30 +69,20 @@ def customer_facts(customer: str, portrait: Portrait, at_ms: int) -> CustomerFac
             segment = identity.segment[2]
         if identity.plan is not None:
             plan = identity.plan[2]
-    tenure = max(at_ms - portrait.first_ms, 0) / DAY_MS
-    return CustomerFacts(customer, account, segment, plan, stage(portrait, at_ms), round(tenure, 2))
+    tenure = max(at_ms - profile_view.first_ms, 0) / DAY_MS
+    return CustomerFacts(customer, account, segment, plan, stage(profile_view, at_ms), round(tenure, 2))
 
 
-def barriers(portrait: Portrait, at_ms: int) -> list[str]:
-    """Barriers named in the last 90 days, most often named first."""
-    voice = portrait.voice
-    if voice is None or not voice.tags:
-        return []
-    floor = at_ms - BARRIER_DAYS * DAY_MS
-    named = [index for when, _, index in voice.tags if when > floor]
-    return [BARRIERS[index] for index in sorted(set(named), key=lambda index: (-named.count(index), index))]
-
-
-def activity(portrait: Portrait, at_ms: int) -> Activity:
+def activity(profile_view: ProfileView, at_ms: int) -> Activity:
     """The strip that ends on the day of `at_ms`, which must not lie before the profile's newest event."""
-    today, newest = at_ms // DAY_MS, portrait.newest_ms // DAY_MS
-    row = portrait.days
+    today, newest = at_ms // DAY_MS, profile_view.newest_ms // DAY_MS
+    row = profile_view.days
     ahead = today - newest
     if not row or ahead >= STRIP_DAYS:
         return Activity(_date(today), msgspec.Raw(_EMPTY_STRIP))
     start = (newest + 1) % DAY_BINS
     strip = (row[start:] + row[:start] + bytes(ahead))[-STRIP_DAYS:]
-    carry = portrait.carry
+    carry = profile_view.carry
     if carry:
         high = (carry[start:] + carry[:start] + bytes(ahead))[-STRIP_DAYS:]
         return Activity(_date(today), msgspec.Raw(_encode([low + 256 * n for low, n in zip(strip, high, strict=True)])))

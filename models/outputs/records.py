@@ -15,22 +15,23 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from models.alerts.detractor_rule import FEATURE_OF, Detraction
+from models.alerts.detractor_rule import FEATURE_OF, DetractorResponse
 from models.alerts.policy import BANDS, STATES, AlertEvent, AlertState
 from models.definition.competing_risks import Horizons, route_of
-from models.definition.duration import DAY_MS, rfc3339
 from models.definition.goals import GoalFacts, Goals
-from models.experience.indices import Experience, experience
+from models.duration import DAY_MS, rfc3339
+from models.experience.barriers import recent_barriers
+from models.experience.indices import Experience, experience_indices
 from models.explanations.reasons import Explanation, Reason, evidence, explain, playbook, with_reason
 from models.explanations.sentences import natural
 from models.features.catalogue import CATALOGUE, NAMES
-from models.features.scoring_point import Point
-from models.learning.combined_scores import Risks
-from models.outputs.customer_facts import Activity, CustomerFacts, activity, barriers, customer_facts
+from models.features.scoring_point import ScoringPoint
+from models.learning.combined_scores import CombinedScores
+from models.outputs.customer_facts import Activity, CustomerFacts, activity, customer_facts
 from models.profile.dunning import PaymentFacts, payment_facts
-from models.profile.snapshot import Portrait
-from models.value.clv import Value, worth
-from models.value.forecast_state import Outlook, Outlooks
+from models.profile.view import ProfileView
+from models.value.clv import CustomerValue, customer_value
+from models.value.forecast_state import DailyForecasts, ValueForecast
 
 Floats = NDArray[np.float64]
 
@@ -56,7 +57,7 @@ class Lineage(NamedTuple):
     partition: int | None
 
 
-class Context(NamedTuple):
+class OutputContext(NamedTuple):
     """What all outputs of a partition have in common."""
 
     definition: str  # hash of what a label means
@@ -76,35 +77,35 @@ class Context(NamedTuple):
 # Score history -----------------------------------------------------------------------------------------------------
 
 
-def remember(history: bytes, at_ms: int, probability: float) -> bytes:
+def append_history(history: bytes, at_ms: int, probability: float) -> bytes:
     """The history with one more score, 8 bytes each; the oldest beyond `HISTORY` is dropped.
 
-    >>> recall(remember(remember(b"", 5_000, 0.25), 7_999, 1 / 3))
+    >>> unpack_history(append_history(append_history(b"", 5_000, 0.25), 7_999, 1 / 3))
     [(5, 250000), (7, 333333)]
     """
     return history[-_ENTRY.size * (HISTORY - 1) :] + _ENTRY.pack(at_ms // 1000, round(probability * 1e6))
 
 
-def recall(history: bytes) -> list[tuple[int, int]]:
+def unpack_history(history: bytes) -> list[tuple[int, int]]:
     """(seconds since the epoch, probability in millionths), oldest first."""
     return list(_ENTRY.iter_unpack(history))
 
 
-def spelled(history: bytes) -> bytes:
+def history_json(history: bytes) -> bytes:
     """The history as JSON.
 
-    >>> spelled(remember(remember(b"", 5_000, 0.25), 7_999, 1 / 3)), spelled(b"")
+    >>> history_json(append_history(append_history(b"", 5_000, 0.25), 7_999, 1 / 3)), history_json(b"")
     (b'[[5,250000],[7,333333]]', b'[]')
     """
-    return _encode(recall(history))
+    return _encode(unpack_history(history))
 
 
-def remember_text(text: bytes, full: bool, at_ms: int, probability: float) -> bytes:
-    """What `spelled` says after `remember`, from what it said before; `full`: of a history of `HISTORY` scores.
+def append_history_text(text: bytes, full: bool, at_ms: int, probability: float) -> bytes:
+    """What `history_json` says after `append_history`, from what it said before; `full`: of a history of `HISTORY` scores.
 
-    >>> remember_text(remember_text(b"[]", False, 5_000, 0.25), False, 7_999, 1 / 3)
+    >>> append_history_text(append_history_text(b"[]", False, 5_000, 0.25), False, 7_999, 1 / 3)
     b'[[5,250000],[7,333333]]'
-    >>> remember_text(b"[[5,250000],[7,333333]]", True, 9_000, 0.5)
+    >>> append_history_text(b"[[5,250000],[7,333333]]", True, 9_000, 0.5)
     b'[[7,333333],[9,500000]]'
     """
     entry = b"[%d,%d]]" % (at_ms // 1000, round(probability * 1e6))
@@ -126,7 +127,7 @@ class _Lineage(msgspec.Struct, gc=False):
     config: str
 
 
-class AlertOfScore(msgspec.Struct, gc=False):
+class CurrentAlert(msgspec.Struct, gc=False):
     """The current alert as scores carry it."""
 
     id: str
@@ -144,18 +145,18 @@ _Contributions: Any = msgspec.defstruct(
 )
 
 
-class Cause(msgspec.Struct, gc=False):
+class CauseProbability(msgspec.Struct, gc=False):
     """The probability of being lost by one cause within its horizon."""
 
     probability: float
     horizon_days: float
 
 
-class Causes(msgspec.Struct, gc=False):
+class CauseProbabilities(msgspec.Struct, gc=False):
     """Both, where losses by payment have a label of their own."""
 
-    voluntary: Cause
-    involuntary: Cause
+    voluntary: CauseProbability
+    involuntary: CauseProbability
 
 
 class _ScoreValue(msgspec.Struct, gc=False):
@@ -180,13 +181,13 @@ class _ScoreValue(msgspec.Struct, gc=False):
     features: Any
     history: msgspec.Raw
     activity: Activity
-    alert: AlertOfScore | None
-    value: Value
+    alert: CurrentAlert | None
+    value: CustomerValue
     barriers: list[str]
     experience: Experience | None
     goals: list[GoalFacts]
     route: str
-    risks: Causes | None
+    risks: CauseProbabilities | None
     payments: PaymentFacts | None
     lineage: _Lineage
 
@@ -218,7 +219,7 @@ class _Timing(msgspec.Struct, gc=False):
 
 
 class _Note(msgspec.Struct, gc=False):
-    risks: Causes | None
+    risks: CauseProbabilities | None
     payments: PaymentFacts | None
     customer: CustomerFacts
     score: _ScoreOfAlert
@@ -226,7 +227,7 @@ class _Note(msgspec.Struct, gc=False):
     protective: list[Reason]
     barriers: list[str]
     experience: Experience | None
-    value: Value
+    value: CustomerValue
     action: _Action
     timing: _Timing
     lineage: _Lineage
@@ -247,28 +248,28 @@ class _AlertHead(msgspec.Struct, gc=False):
     route: str
 
 
-class ToldScore(msgspec.Struct, array_like=True, gc=False):
+class PublishedScore(msgspec.Struct, array_like=True, gc=False):
     """What is told of a score beside its features and its explanation."""
 
     key: bytes
     at_ms: int
     trigger: str
     offset: int
-    portrait: Portrait
+    profile_view: ProfileView
     probability: float
     percentile: float
     band: int
     previous: float | None
     history: bytes
-    alert: AlertOfScore | None
-    outlook: int  # place among those of the batch, `ScoredBatch.outlooks`
+    alert: CurrentAlert | None
+    value_forecast: int  # place among those of the batch, `ScoredBatch.value_forecasts`
     goals: list[GoalFacts]
     route: str
-    causes: Causes | None
+    causes: CauseProbabilities | None
     ci90: tuple[float, float] | None
 
 
-class Weighed(NamedTuple):
+class ScoreContributions(NamedTuple):
     """n scores, and what features added to them."""
 
     x: Floats
@@ -317,24 +318,24 @@ class ScoredBatch:
 
     def __init__(
         self,
-        context: Context,
-        points: Sequence[Point],
+        context: OutputContext,
+        points: Sequence[ScoringPoint],
         x: Floats,
         m: Floats,
         scores: Any,
         trust: float,
-        outlooks: Outlooks,
+        value_forecasts: DailyForecasts,
         rows: Sequence[int] | None = None,
     ) -> None:
         self._chosen = chosen = list(range(len(points)) if rows is None else rows)
         self.context = context
-        self._points, self._outlooks = points, outlooks
+        self._points, self._value_forecasts = points, value_forecasts
         self._days: dict[int, int] = {}  # places of their outlooks
-        self.outlooks: list[bytes] = []
-        """What scores that were told point to (`models.value.forecast_state.Outlook.data`)."""
+        self.value_forecasts: list[bytes] = []
+        """What scores that were told point to (`models.value.forecast_state.ValueForecast.data`)."""
         self._place = {row: i for i, row in enumerate(chosen)}
         self._scores = scores
-        self._both = scores if isinstance(scores, Risks) else None
+        self._both = scores if isinstance(scores, CombinedScores) else None
         self._probability = scores.probability
         self._x, self._m, self._trust = x[chosen], m[chosen], trust
         self._horizon_days = context.horizon_ms / DAY_MS
@@ -343,10 +344,10 @@ class ScoredBatch:
     def _explained(self) -> Explained:
         return self.weighed().explained()
 
-    def weighed(self) -> Weighed:
+    def weighed(self) -> ScoreContributions:
         """All that explaining the chosen rows needs."""
         chosen, scores = self._chosen, self._scores
-        return Weighed(
+        return ScoreContributions(
             self._x, self._m, scores.contributions(chosen), scores.bias(chosen), scores.log_odds[chosen], self._trust
         )
 
@@ -373,31 +374,31 @@ class ScoredBatch:
         previous: float | None = None,
         alert: AlertState | None = None,
         ci90: tuple[float, float] | None = None,
-    ) -> ToldScore:
+    ) -> PublishedScore:
         """What the `churn-scores` value of point `row` says beside features and explanation.
 
         Args:
             percentile, band: Where the probability stands, see `models.learning.percentile_rank` and `AlertSettings.band`.
-            history: The newest scores told, this one included, as JSON; see `spelled`.
+            history: The newest scores told, this one included, as JSON; see `history_json`.
             previous: Probability of the score before.
             alert: The customer's alert after this score.
             ci90: `self.ci90(row)` where it is wanted.
         """
         point, probability = self._points[row], float(self._probability[row])
-        return ToldScore(
+        return PublishedScore(
             point.key,
             point.at_ms,
             point.trigger,
             point.offset,
-            point.portrait,
+            point.profile_view,
             probability,
             percentile,
             band,
             previous,
             history,
-            alert_of_score(alert),
-            self._outlook(point.clock_ms),
-            self.context.goals.facts(point.portrait.journey, point.portrait.first_ms),
+            current_alert(alert),
+            self._value_forecast(point.clock_ms),
+            self.context.goals.facts(point.profile_view.journey, point.profile_view.first_ms),
             self._route(row),
             self._causes(row),
             ci90,
@@ -410,7 +411,7 @@ class ScoredBatch:
         band: int,
         previous: float | None = None,
         event_ms: int | None = None,
-        answer: Detraction | None = None,
+        answer: DetractorResponse | None = None,
     ) -> bytes:
         """What alerts say of point `row`: kept as `AlertState.note`, so that a reminder weeks later needs no score.
 
@@ -419,7 +420,7 @@ class ScoredBatch:
             answer: A detractor's answer that stands: a reason in any case, and the first if it made the point.
         """
         i, point, explained = self._place[row], self._points[row], self._explained
-        found, at, portrait = explained.found[i], point.at_ms, point.portrait
+        found, at, profile_view = explained.found[i], point.at_ms, point.profile_view
         if answer is not None:
             index = NAMES.index(FEATURE_OF[answer.code])
             found = with_reason(found, answer.code, index, explained.values[i], natural(self._m[[i]])[0], answer.fresh)
@@ -441,13 +442,13 @@ class ScoredBatch:
         return _encode(
             _Note(
                 self._causes(row),
-                payment_facts(portrait.dunning, at),
-                customer_facts(point.key[1:].decode(), portrait, at),
+                payment_facts(profile_view.dunning, at),
+                customer_facts(point.key[1:].decode(), profile_view, at),
                 score,
                 found.raising,
                 found.protective,
-                barriers(portrait, at),
-                experience(portrait, explained.values[i], at),
+                recent_barriers(profile_view, at),
+                experience_indices(profile_view, explained.values[i], at),
                 self._worth(point, probability),
                 _Action(playbook(found), None),
                 _Timing(rfc3339(at if event_ms is None else event_ms), rfc3339(at), point.trigger),
@@ -455,31 +456,31 @@ class ScoredBatch:
             )
         )
 
-    def _outlook(self, clock_ms: int) -> int:
+    def _value_forecast(self, clock_ms: int) -> int:
         day = clock_ms // DAY_MS
         place = self._days.get(day)
         if place is None:
-            data = self._outlooks.at(clock_ms).data
-            if data not in self.outlooks:
-                self.outlooks.append(data)
-            place = self._days[day] = self.outlooks.index(data)
+            data = self._value_forecasts.at(clock_ms).data
+            if data not in self.value_forecasts:
+                self.value_forecasts.append(data)
+            place = self._days[day] = self.value_forecasts.index(data)
         return place
 
-    def _worth(self, point: Point, probability: float) -> Value:
-        outlook = self._outlooks.at(point.clock_ms)
-        return worth(point.portrait, probability, self.context.horizon_ms, point.at_ms, outlook)
+    def _worth(self, point: ScoringPoint, probability: float) -> CustomerValue:
+        value_forecast = self._value_forecasts.at(point.clock_ms)
+        return customer_value(point.profile_view, probability, self.context.horizon_ms, point.at_ms, value_forecast)
 
     def _route(self, row: int) -> str:
         """Who takes it up; without a label of losses by payment always those who see to customers."""
         return route_of(self._both is not None and bool(self._both.billing[row]))
 
-    def _causes(self, row: int) -> Causes | None:
+    def _causes(self, row: int) -> CauseProbabilities | None:
         both, horizons = self._both, self.context.horizons
         if both is None or horizons is None:
             return None
-        return Causes(
-            Cause(float(both.voluntary.probability[row]), horizons.voluntary_ms / DAY_MS),
-            Cause(float(both.involuntary.probability[row]), horizons.involuntary_ms / DAY_MS),
+        return CauseProbabilities(
+            CauseProbability(float(both.voluntary.probability[row]), horizons.voluntary_ms / DAY_MS),
+            CauseProbability(float(both.involuntary.probability[row]), horizons.involuntary_ms / DAY_MS),
         )
 
 
@@ -487,12 +488,14 @@ def _lineage(context: Lineage, offset: int) -> _Lineage:
     return _Lineage(context.topic, context.partition, offset if offset >= 0 else None, CATALOGUE, context.config)
 
 
-def score_value(context: Lineage, model: str, told: ToldScore, explained: Explained, i: int, outlook: Outlook) -> bytes:
+def score_value(
+    context: Lineage, model: str, told: PublishedScore, explained: Explained, i: int, value_forecast: ValueForecast
+) -> bytes:
     """The `churn-scores` value of a score, which stands in row `i` of what was explained."""
-    found, at, portrait, values = explained.found[i], told.at_ms, told.portrait, explained.values[i]
+    found, at, profile_view, values = explained.found[i], told.at_ms, told.profile_view, explained.values[i]
     return _encode(
         _ScoreValue(
-            customer_facts(told.key[1:].decode(), portrait, at),
+            customer_facts(told.key[1:].decode(), profile_view, at),
             rfc3339(at),
             told.trigger,
             told.probability,
@@ -512,25 +515,25 @@ def score_value(context: Lineage, model: str, told: ToldScore, explained: Explai
             _Contributions(*[c or _ZERO for c in explained.contributions[i]]),
             _Features(*values),
             msgspec.Raw(told.history),
-            activity(portrait, at),
+            activity(profile_view, at),
             told.alert,
-            worth(portrait, told.probability, context.horizon_ms, at, outlook),
-            barriers(portrait, at),
-            experience(portrait, values, at),
+            customer_value(profile_view, told.probability, context.horizon_ms, at, value_forecast),
+            recent_barriers(profile_view, at),
+            experience_indices(profile_view, values, at),
             told.goals,
             told.route,
             told.causes,
-            payment_facts(portrait.dunning, at),
+            payment_facts(profile_view.dunning, at),
             _lineage(context, told.offset),
         )
     )
 
 
-def alert_of_score(alert: AlertState | None) -> AlertOfScore | None:
+def current_alert(alert: AlertState | None) -> CurrentAlert | None:
     """The current alert as scores carry it; None while nobody has been told."""
     if alert is None or not alert.seq:
         return None
-    return AlertOfScore(
+    return CurrentAlert(
         alert.alert_id, STATES[alert.phase], alert.seq, BANDS[alert.band], rfc3339(alert.since_ms)
     )  # fmt: skip
 
@@ -576,13 +579,13 @@ def alert_headers(event: AlertEvent, customer: str) -> list[tuple[str, bytes]]:
 
 
 __all__ = [
-    "Context",
+    "OutputContext",
     "ScoredBatch",
     "alert_headers",
-    "alert_of_score",
     "alert_value",
-    "recall",
-    "remember",
-    "remember_text",
-    "spelled",
+    "append_history",
+    "append_history_text",
+    "current_alert",
+    "history_json",
+    "unpack_history",
 ]

@@ -8,13 +8,13 @@ import msgspec
 import numpy as np
 
 from models.features.catalogue import NAMES
-from models.outputs.records import Floats, Lineage, ScoredBatch, ToldScore, Weighed, score_value
-from models.value.forecast_state import read
+from models.outputs.records import Floats, Lineage, PublishedScore, ScoreContributions, ScoredBatch, score_value
+from models.value.forecast_state import read_forecast
 
 CHUNK_ROWS: Final = 128  # explained together; some hundred numbers of each are objects meanwhile, and fit into a cache
 
 
-class Telling(msgspec.Struct, array_like=True, gc=False):
+class ScorePayload(msgspec.Struct, array_like=True, gc=False):
     """n scores in order, as many as are explained together.
 
     Arrays are the bytes of float64, row after row: (n, d) features, levels and contributions, (n,) bias and log-odds.
@@ -23,8 +23,8 @@ class Telling(msgspec.Struct, array_like=True, gc=False):
     context: Lineage
     model: str
     trust: float
-    outlooks: list[bytes]
-    scores: list[ToldScore]
+    value_forecasts: list[bytes]
+    scores: list[PublishedScore]
     x: bytes
     m: bytes
     contributions: bytes
@@ -32,13 +32,13 @@ class Telling(msgspec.Struct, array_like=True, gc=False):
     log_odds: bytes
 
     @classmethod
-    def of(cls, batch: ScoredBatch, model: str, scores: list[ToldScore]) -> list[Telling]:
+    def of(cls, batch: ScoredBatch, model: str, scores: list[PublishedScore]) -> list[ScorePayload]:
         """Of all rows of a batch."""
         weighed, found = batch.weighed(), []
         for start in range(0, len(scores), CHUNK_ROWS):
             rows = slice(start, start + CHUNK_ROWS)
             arrays = [each[rows].tobytes() for each in weighed[:5]]
-            found.append(cls(batch.context.lineage, model, weighed.trust, batch.outlooks, scores[rows], *arrays))
+            found.append(cls(batch.context.lineage, model, weighed.trust, batch.value_forecasts, scores[rows], *arrays))
         return found
 
     def values(self) -> list[bytes]:
@@ -46,10 +46,12 @@ class Telling(msgspec.Struct, array_like=True, gc=False):
         x, m, contributions = (
             _array(each).reshape(len(self.scores), len(NAMES)) for each in (self.x, self.m, self.contributions)
         )
-        explained = Weighed(x, m, contributions, _array(self.bias), _array(self.log_odds), self.trust).explained()
-        outlooks = [read(each) for each in self.outlooks]
+        explained = ScoreContributions(
+            x, m, contributions, _array(self.bias), _array(self.log_odds), self.trust
+        ).explained()
+        value_forecasts = [read_forecast(each) for each in self.value_forecasts]
         return [
-            score_value(self.context, self.model, told, explained, i, outlooks[told.outlook])
+            score_value(self.context, self.model, told, explained, i, value_forecasts[told.value_forecast])
             for i, told in enumerate(self.scores)
         ]
 

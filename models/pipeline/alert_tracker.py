@@ -15,13 +15,13 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from models.alerts.detractor_rule import Detraction, detraction, kinds_of
+from models.alerts.detractor_rule import DetractorResponse, detraction, kinds_of
 from models.alerts.policy import (
+    AlertAction,
     AlertEvent,
     AlertScore,
     AlertSettings,
     AlertState,
-    Handling,
     cause_of,
     due_ms,
     pack,
@@ -30,17 +30,17 @@ from models.alerts.policy import (
 )
 from models.definition.churn_definition import ChurnDefinition
 from models.explanations.reasons import silent
-from models.features.scoring_point import DECISIVE, Place, Point, deadline_place
-from models.labels.feed_outages import Feed
-from models.learning.combined_scores import Risks
-from models.outputs.records import Context, ScoredBatch, alert_value
-from models.profile.keys import Store, alert_key, order_hash
-from models.value.forecast_state import Outlooks
+from models.features.scoring_point import DECISIVE, LogPosition, ScoringPoint, deadline_position
+from models.labels.feed_outages import FeedOutages
+from models.learning.combined_scores import CombinedScores
+from models.outputs.records import OutputContext, ScoredBatch, alert_value
+from models.profile.keys import StateStore, alert_key, order_hash
+from models.value.forecast_state import DailyForecasts
 
 Floats = NDArray[np.float64]
 
 
-class Alert(NamedTuple):
+class AlertOutput(NamedTuple):
     """One change of an alert, as it is told."""
 
     customer: bytes
@@ -48,32 +48,32 @@ class Alert(NamedTuple):
     value: bytes
 
 
-class Act(NamedTuple):
+class CustomerAction(NamedTuple):
     """What happened to a customer besides being scored: it was handled by somebody, churned, or was forgotten."""
 
     key: bytes
-    place: Place
+    place: LogPosition
     clock_ms: int
-    handling: Handling | None = None
+    handling: AlertAction | None = None
     forgotten: str = ""
     """Why nothing is kept of the customer any more: the resolution of an alert that stands."""
 
 
-class Clock(NamedTuple):
+class BatchClock(NamedTuple):
     """How the partition's clock moved in a batch: its value after each move, and the place of the event that did it."""
 
     raises: list[int]
-    raised_at: list[int]
+    raised_by: list[int]
 
-    def place_of(self, at_ms: int, order: int) -> Place:
+    def place_of(self, at_ms: int, order: int) -> LogPosition:
         """Where a deadline stands that the clock passed in this batch."""
-        return deadline_place(self.raised_at[bisect_left(self.raises, at_ms)], at_ms, order)
+        return deadline_position(self.raised_by[bisect_left(self.raises, at_ms)], at_ms, order)
 
 
-class Ranked(NamedTuple):
+class RankedBatch(NamedTuple):
     """A batch's points in order, scored and ranked; arrays are (n,), x and m (n, d)."""
 
-    points: Sequence[Point]
+    points: Sequence[ScoringPoint]
     x: Floats
     m: Floats
     scores: Any
@@ -81,13 +81,13 @@ class Ranked(NamedTuple):
     base: Floats
     band: Sequence[int]
     previous: Sequence[float | None]
-    outlooks: Outlooks
+    value_forecasts: DailyForecasts
 
 
-class Turned(NamedTuple):
+class AlertChanges(NamedTuple):
     """What a batch does to alerts."""
 
-    alerts: list[Alert]
+    alerts: list[AlertOutput]
     changes: dict[bytes, bytes | None]
     standing: dict[bytes, bool]
     """Of customers whose alerts were looked at: whether there is one now. Keys are those of profiles."""
@@ -97,14 +97,14 @@ class Turned(NamedTuple):
     """Rows that are the first since a change of the alert was told."""
 
 
-class _Moment(NamedTuple):
-    place: Place
+class _TimelineEntry(NamedTuple):
+    place: LogPosition
     clock_ms: int
     row: int  # of a point, -1 for an act
-    act: Act | None
+    act: CustomerAction | None
 
 
-class AlertBook:
+class AlertTracker:
     """Steps the alerts of a partition's customers.
 
     Args:
@@ -114,21 +114,23 @@ class AlertBook:
         feed: Whether silence is everybody's.
     """
 
-    def __init__(self, definition: ChurnDefinition, context: Context, store: Store, feed: Feed) -> None:
+    def __init__(
+        self, definition: ChurnDefinition, context: OutputContext, store: StateStore, feed: FeedOutages
+    ) -> None:
         self.settings = AlertSettings.of(definition)
         self._detractors = kinds_of(self.settings.detractor)
         self.silent_feed = feed.silent
         self._context, self._store = context, store
 
-    def turn(
+    def apply_batch(
         self,
-        ranked: Ranked,
+        ranked: RankedBatch,
         trust: float,
-        acts: Sequence[Act],
+        actions: Sequence[CustomerAction],
         alerted: set[bytes],
         due: Iterable[bytes],
-        clock: Clock,
-    ) -> Turned:
+        clock: BatchClock,
+    ) -> AlertChanges:
         """Goes through a batch.
 
         Args:
@@ -142,23 +144,23 @@ class AlertBook:
         rows = self._rows(ranked, alerted)
         for key in sorted(due):
             rows.setdefault(key, [])
-        turned = Turned([], {}, {}, {}, set())
+        turned = AlertChanges([], {}, {}, {}, set())
         if not rows:
             return turned
-        moments = _moments(ranked.points, rows, acts)
+        moments = _moments(ranked.points, rows, actions)
         keys = list(rows)
         stored = dict(zip(keys, self._store.get_many([alert_key(key) for key in keys]), strict=True))
         silent = _silent(ranked, [row for found in rows.values() for row in found])
         walks = []
         for key in keys:
-            walk = _Customer(self, key, unpack(stored[key]), ranked, silent, clock)
+            walk = _TrackedCustomer(self, key, unpack(stored[key]), ranked, silent, clock)
             for moment in moments[key]:
                 walk.meet(moment, turned)
             walk.ring(clock.raises[-1])
             turned.standing[key] = walk.state is not None
             walks.append(walk)
         # what is told is written together, once it is known of which rows: reasons and intervals are dear
-        notes = self._notes(ranked, trust, sorted({row for walk in walks for row in walk.rows_told()}))
+        notes = self._notes(ranked, trust, sorted({row for walk in walks for row in walk.published_rows()}))
         for walk in walks:
             if (record := walk.record(notes)) != stored[walk.key]:
                 turned.changes[alert_key(walk.key)] = record
@@ -167,14 +169,14 @@ class AlertBook:
         turned.alerts.extend(one.alert(notes) for one in told)
         return turned
 
-    def detraction(self, point: Point) -> Detraction | None:
+    def detraction(self, point: ScoringPoint) -> DetractorResponse | None:
         """The detractor's answer that stands there, if the policy asks for it."""
         return detraction(point, self._detractors, self.settings.expire_ms) if self._detractors else None
 
-    def _notes(self, ranked: Ranked, trust: float, rows: list[int]) -> dict[int, bytes]:
+    def _notes(self, ranked: RankedBatch, trust: float, rows: list[int]) -> dict[int, bytes]:
         """What alerts say of these rows."""
-        points, x, m, scores, outlooks = ranked.points, ranked.x, ranked.m, ranked.scores, ranked.outlooks
-        batch = ScoredBatch(self._context, points, x, m, scores, trust, outlooks, rows)
+        points, x, m, scores, value_forecasts = ranked.points, ranked.x, ranked.m, ranked.scores, ranked.value_forecasts
+        batch = ScoredBatch(self._context, points, x, m, scores, trust, value_forecasts, rows)
         return {
             row: batch.note(
                 row,
@@ -187,7 +189,7 @@ class AlertBook:
             for row in rows
         }
 
-    def _rows(self, ranked: Ranked, alerted: set[bytes]) -> dict[bytes, list[int]]:
+    def _rows(self, ranked: RankedBatch, alerted: set[bytes]) -> dict[bytes, list[int]]:
         """The rows of every customer who has an alert or a score that asks for one."""
         asking = {point.key for point, band in zip(ranked.points, ranked.band, strict=True) if band}
         if self._detractors:
@@ -200,56 +202,58 @@ class AlertBook:
         return rows
 
 
-def _moments(points: Sequence[Point], rows: dict[bytes, list[int]], acts: Sequence[Act]) -> dict[bytes, list[_Moment]]:
+def _moments(
+    points: Sequence[ScoringPoint], rows: dict[bytes, list[int]], actions: Sequence[CustomerAction]
+) -> dict[bytes, list[_TimelineEntry]]:
     """Of each customer, what happened in the order of the log; at one place churning comes before being scored."""
     moments = {
-        key: [_Moment(points[row].place, points[row].clock_ms, row, None) for row in found]
+        key: [_TimelineEntry(points[row].place, points[row].clock_ms, row, None) for row in found]
         for key, found in rows.items()
     }
-    for act in acts:
+    for act in actions:
         if act.key in moments:
-            moments[act.key].append(_Moment(act.place, act.clock_ms, -1, act))
+            moments[act.key].append(_TimelineEntry(act.place, act.clock_ms, -1, act))
     for found in moments.values():
         found.sort(key=lambda moment: (moment.place, moment.row))
     return moments
 
 
-def _silent(ranked: Ranked, rows: list[int]) -> dict[int, bool]:
+def _silent(ranked: RankedBatch, rows: list[int]) -> dict[int, bool]:
     """Of rows, whether the main reason is silence."""
     if not rows:
         return {}
     return dict(zip(rows, silent(ranked.scores.contributions(rows), ranked.x[rows]), strict=True))
 
 
-class _Told(NamedTuple):
+class _UnrenderedAlert(NamedTuple):
     """A change of an alert whose words are still to be written: those of a row, or those that were kept."""
 
-    place: Place
+    place: LogPosition
     customer: bytes
     event: AlertEvent
     note: int | bytes
 
-    def alert(self, notes: dict[int, bytes]) -> Alert:
+    def alert(self, notes: dict[int, bytes]) -> AlertOutput:
         note = notes[self.note] if isinstance(self.note, int) else self.note
         event = msgspec.structs.replace(self.event, note=None)
-        return Alert(self.customer, event, alert_value(event, note))
+        return AlertOutput(self.customer, event, alert_value(event, note))
 
 
-class _Customer:
+class _TrackedCustomer:
     """A customer whose alert is stepped through a batch."""
 
     def __init__(
         self,
-        book: AlertBook,
+        book: AlertTracker,
         key: bytes,
         state: AlertState | None,
-        ranked: Ranked,
+        ranked: RankedBatch,
         silent: dict[int, bool],
-        clock: Clock,
+        clock: BatchClock,
     ) -> None:
         self.key = key
         self.state = state
-        self.told: list[_Told] = []
+        self.told: list[_UnrenderedAlert] = []
         self._book, self._ranked, self._silent, self._clock = book, ranked, silent, clock
         self._name = key[1:]
         self._order = order_hash(alert_key(key))
@@ -257,7 +261,7 @@ class _Customer:
         self._due_ms = due_ms(state, book.settings)
         self._kept: int | None = None  # the row that the state's note is to speak of
 
-    def meet(self, moment: _Moment, turned: Turned) -> None:
+    def meet(self, moment: _TimelineEntry, turned: AlertChanges) -> None:
         """One thing that happened, after what had fallen due until then."""
         self.ring(moment.clock_ms)
         if moment.act is None:
@@ -279,7 +283,7 @@ class _Customer:
             due = self._due_ms
             self._step(due, self._clock.place_of(due, self._order))
 
-    def rows_told(self) -> list[int]:
+    def published_rows(self) -> list[int]:
         """The rows whose words are told or kept."""
         rows = [one.note for one in self.told if isinstance(one.note, int)]
         if self._keeps is not None:
@@ -315,16 +319,16 @@ class _Customer:
             point.oldest_new_ms,
             "" if answer is None else answer.code,
             answer is not None and answer.fresh,
-            isinstance(ranked.scores, Risks) and bool(ranked.scores.billing[row]),
+            isinstance(ranked.scores, CombinedScores) and bool(ranked.scores.billing[row]),
         )
 
     def _step(
         self,
         now_ms: int,
-        place: Place,
+        place: LogPosition,
         score: AlertScore | None = None,
         row: int = -1,
-        handling: Handling | None = None,
+        handling: AlertAction | None = None,
         churned: bool = False,
         forgotten: str = "",
     ) -> None:
@@ -342,6 +346,6 @@ class _Customer:
         )
         for event in events:
             note = row if event.note is None else event.note if self._kept is None else self._kept
-            self.told.append(_Told(place, self._name, event, note))
+            self.told.append(_UnrenderedAlert(place, self._name, event, note))
         if row >= 0:
             self._kept = row

@@ -11,7 +11,7 @@ PREFIXES = (retention_sums.METRIC_PREFIX, experience_sums.METRIC_PREFIX)
 """Of the keys in `churn-metrics`."""
 
 
-def published(partition: int, changes: Mapping[bytes, bytes | None]) -> Iterator[tuple[bytes, bytes | None]]:
+def metric_records(partition: int, changes: Mapping[bytes, bytes | None]) -> Iterator[tuple[bytes, bytes | None]]:
     """Keys and values for `churn-metrics`, of those of the store's changes that are blocks of sums."""
     for key, record in changes.items():
         if retention_sums.is_sums(key):

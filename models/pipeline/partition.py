@@ -1,6 +1,6 @@
 """The fold over one partition: events in; profiles, scores, alerts and training examples out.
 
-`Partition.process` is all that a worker and a backtest share, and all that either does to a customer. In order:
+`PartitionFold.process` is all that a worker and a backtest share, and all that either does to a customer. In order:
 
 1. Before an event is applied, every deadline up to the partition's clock is handled as of its due time, in the order
    (due time, hash of the key): labels are released, snapshots taken, silent customers looked at, and
@@ -31,52 +31,61 @@ import numpy as np
 from numpy.typing import NDArray
 from xxhash import xxh3_64_intdigest
 
-from models.alerts.policy import AlertState, handling_of
+from models.alerts.policy import AlertState, action_of
 from models.definition.churn_definition import ChurnDefinition
 from models.definition.competing_risks import Horizons
 from models.definition.goals import Goals
 from models.events.event import Event
 from models.events.taxonomy import LIGHT_EFFECTS, MEANINGS, UNKNOWN
-from models.experience.aggregates import Addition, ExperienceBook, goal_additions, label_block, of_label
+from models.experience.aggregates import ExperienceAggregates, SumIncrement, goal_additions, label_block, of_label
 from models.features.catalogue import FEATURES
 from models.features.catalogue import compute as compute
-from models.features.peer_means import Population
-from models.features.row_buffer import Gathered
-from models.features.scoring_point import DECISIVE, EVENT, SILENCE, SNAPSHOT, Place, Point, event_place
-from models.labels.feed_outages import NOTED_MS, Feed
-from models.labels.labeller import Labels, Release
-from models.labels.training_example import Example, freeze, mature
+from models.features.peer_means import PeerMeans
+from models.features.row_buffer import RowBuffer
+from models.features.scoring_point import DECISIVE, EVENT, SILENCE, SNAPSHOT, LogPosition, ScoringPoint, event_position
+from models.labels.feed_outages import NOTED_MS, FeedOutages
+from models.labels.labeller import Labeller, MaturedLabel
+from models.labels.training_example import TrainingExample, build_examples, freeze
 from models.learning.combined_scores import score_both
-from models.learning.percentile_rank import Percentiles
-from models.outputs.records import Context
-from models.pipeline.alert_tracker import Act, Alert, AlertBook, Clock, Ranked
+from models.learning.percentile_rank import PercentileRanks
+from models.outputs.records import OutputContext
+from models.pipeline.alert_tracker import AlertOutput, AlertTracker, BatchClock, CustomerAction, RankedBatch
 from models.profile import schema as profiles
-from models.profile.apply import _admit, apply
-from models.profile.keys import ALERT, Store, order_hash, snapshot_key
+from models.profile.apply import apply, is_new_event
+from models.profile.keys import ALERT, StateStore, order_hash, snapshot_key
 from models.profile.mergeable import DAY_MS
-from models.profile.schema import ALERTED, BAND_MASK, NEVER_MS, UNSCORED, VISITOR, Path, Pending, Profile
-from models.profile.snapshot import Portrait
-from models.retention.accounts import EFFECTS, Accounts
-from models.retention.activity_flows import NOBODY, Standing
-from models.value.bg_nbd import Occasions
-from models.value.forecast_state import OutlookBook, Outlooks
-from models.value.gamma_gamma import Spent
-from models.value.purchase_aggregates import Counted
-from models.value.purchase_counts import ORDER, Bought
+from models.profile.schema import (
+    ALERTED,
+    BAND_MASK,
+    NEVER_MS,
+    UNSCORED,
+    VISITOR,
+    PendingSnapshot,
+    ProcessingState,
+    Profile,
+)
+from models.profile.view import ProfileView
+from models.retention.accounts import EFFECTS, RetentionAccounts
+from models.retention.activity_flows import NO_ACTIVITY, ActivityView
+from models.value.bg_nbd import PurchaseHistory
+from models.value.forecast_state import DailyForecasts, ForecastState
+from models.value.gamma_gamma import SpendHistory
+from models.value.purchase_aggregates import CellSnapshot
+from models.value.purchase_counts import ORDER, PurchaseDelta
 
 Floats = NDArray[np.float64]
 
 STATE_VERSION: Final = 2
 SILENCE_STEPS: Final = 3  # looks at a silent customer, after 2, 4 and 8 usual gaps; snapshots look besides
 SILENCE_MIN_MS: Final = 2 * DAY_MS  # a weekend off is no silence
-TELL_EVERY_MS: Final = DAY_MS  # a score that changes no band is told so often; a value has 4 KB
+PUBLISH_EVERY_MS: Final = DAY_MS  # a score that changes no band is told so often; a value has 4 KB
 FEATURE_COUNT: Final = len(FEATURES)
 CACHE_RECORDS: Final = 50_000  # kept between batches, some 1 KB each
 
 _NINETY_DAYS: Final = (1 << 90) - 1
 
 
-class Scorer(Protocol):
+class RiskScorer(Protocol):
     """An immutable view of a model; see `models.learning.scorer`."""
 
     @property
@@ -86,30 +95,30 @@ class Scorer(Protocol):
     def score(self, x: Floats, m: Floats) -> Any: ...
 
 
-class Entry(NamedTuple):
+class OffsetEvent(NamedTuple):
     """One decoded event and where it stood."""
 
     offset: int
     event: Event
 
 
-class Forgotten(NamedTuple):
+class DeletedCustomer(NamedTuple):
     """A customer of whom nothing is kept any more; whoever comes under this id later begins anew."""
 
-    place: Place
+    place: LogPosition
     key: bytes
 
 
-class Effects(msgspec.Struct):
+class FoldEffects(msgspec.Struct):
     """Everything that one call of `process` causes; nothing of it has happened until the caller commits it.
 
     Rows of the arrays are those of `points`; `told` has the rows of the scores that readers are to be told.
     """
 
     changes: dict[bytes, bytes | None]
-    alerts: list[Alert]
-    examples: list[Example]
-    points: list[Point]
+    alerts: list[AlertOutput]
+    examples: list[TrainingExample]
+    points: list[ScoringPoint]
     x: Floats
     m: Floats
     scores: Any
@@ -118,17 +127,17 @@ class Effects(msgspec.Struct):
     previous: list[float | None]
     told: list[int]
     alert_after: dict[int, AlertState]
-    forgotten: list[Forgotten]
+    forgotten: list[DeletedCustomer]
     model: str
     trust: float
-    outlooks: Outlooks
-    counted: list[Counted]
+    value_forecasts: DailyForecasts
+    counted: list[CellSnapshot]
     duplicates: int
     censored: int
     state: bytes
 
 
-class _State(msgspec.Struct, array_like=True):
+class _FoldState(msgspec.Struct, array_like=True):
     version: int = STATE_VERSION
     definition: str = ""
     clock_ms: int = 0
@@ -145,9 +154,9 @@ class _Customer:
         "due_ms",
         "key",
         "path",
-        "portrait",
         "probability",
         "profile",
+        "profile_view",
         "shared",
         "standing",
         "touched",
@@ -162,12 +171,12 @@ class _Customer:
         self.probability = probability
         self.standing = standing
         self.touched = False  # the record is written
-        self.portrait: Portrait | None = None  # as long as nothing changed since it was taken
-        self.counted = Standing.of(profile)  # as the retention accounting has them so far
+        self.profile_view: ProfileView | None = None  # as long as nothing changed since it was taken
+        self.counted = ActivityView.of(profile)  # as the retention accounting has them so far
         self.shared = False  # parts of the profile are shared with what was taken of it
 
 
-class _Written(NamedTuple):
+class _EncodedProfile(NamedTuple):
     """A profile that changed, all but what is known after scoring."""
 
     key: bytes
@@ -178,17 +187,17 @@ class _Written(NamedTuple):
 
 
 _ENCODER = msgspec.msgpack.Encoder()
-_STATE_DECODER = msgspec.msgpack.Decoder(_State)
+_STATE_DECODER = msgspec.msgpack.Decoder(_FoldState)
 
 
-class Partition:
+class PartitionFold:
     """One partition's customers; see the module's docstring.
 
     Args:
         definition: What churn means.
-        store: Where encoded records are read from; the caller writes `Effects.changes` to it after commit.
+        store: Where encoded records are read from; the caller writes `FoldEffects.changes` to it after commit.
         scorer: The model to score with; may be replaced between calls.
-        state: What the last committed `Effects.state` was, None for a new partition.
+        state: What the last committed `FoldEffects.state` was, None for a new partition.
 
     Attributes:
         stage_ended: Told as stages of a batch end (read, apply, score, decide), for who has a clock.
@@ -197,8 +206,8 @@ class Partition:
     def __init__(
         self,
         definition: ChurnDefinition,
-        store: Store,
-        scorer: Scorer,
+        store: StateStore,
+        scorer: RiskScorer,
         state: bytes | None = None,
         *,
         topic: str | None = None,
@@ -207,23 +216,23 @@ class Partition:
         self.definition = definition
         self.store = store
         self.scorer = scorer
-        self.population = Population(FEATURE_COUNT, definition.population_half_life_ms)
-        self.percentiles = Percentiles(definition.snapshot_every_ms)  # in which everybody was seen once
-        self.feed = Feed()
+        self.population = PeerMeans(FEATURE_COUNT, definition.population_half_life_ms)
+        self.percentiles = PercentileRanks(definition.snapshot_every_ms)  # in which everybody was seen once
+        self.feed = FeedOutages()
         self.clock_ms = 0
         second = definition.involuntary
         horizons = None if second is None else Horizons(definition.horizon_ms, second.horizon_ms)
         self._goals = Goals(definition.goals)
         hashes = definition.label_hash, definition.hash
-        self.context = Context(*hashes, definition.horizon_ms, topic, number, horizons, self._goals)
-        self.alerts = AlertBook(definition, self.context, store, self.feed)
+        self.context = OutputContext(*hashes, definition.horizon_ms, topic, number, horizons, self._goals)
+        self.alerts = AlertTracker(definition, self.context, store, self.feed)
         if state is not None:
             self._restore(state)
-        self.accounts = Accounts(store.get_many, new=not self.clock_ms)
+        self.accounts = RetentionAccounts(store.get_many, new=not self.clock_ms)
         begun_day = self.clock_ms // DAY_MS + 1 if self.clock_ms else 0
-        self.outlook = OutlookBook(definition.value, store.get_many, begun_day)
-        self.experience = ExperienceBook(store.get_many)
-        self._labels = Labels(definition)
+        self.value_forecast = ForecastState(definition.value, store.get_many, begun_day)
+        self.experience = ExperienceAggregates(store.get_many)
+        self._labels = Labeller(definition)
         self._new_matched = [0] * len(definition.definitions)
         self._wait_ms = definition.release_after_ms
         self._score_every_ms = definition.score_every_ms
@@ -252,30 +261,30 @@ class Partition:
         self.feed.restore(state.feed)
 
     def _begin(self) -> None:
-        self._points: list[Point] = []
-        self._rows = Gathered()
-        self._released: list[tuple[Place, Release]] = []
-        self._acts: list[Act] = []
+        self._points: list[ScoringPoint] = []
+        self._rows = RowBuffer()
+        self._released: list[tuple[LogPosition, MaturedLabel]] = []
+        self._actions: list[CustomerAction] = []
         self._alerted: set[bytes] = set()
-        self._clock = Clock([], [])
-        self._written: list[_Written] = []
+        self._clock = BatchClock([], [])
+        self._written: list[_EncodedProfile] = []
         self._before: dict[bytes, tuple[float, int]] = {}  # probability and band, of those who are scored in this batch
-        self._forgotten: list[Forgotten] = []
+        self._forgotten: list[DeletedCustomer] = []
         self._dropped: list[bytes] = []  # pending snapshots of those who were deleted
-        self._orders: list[Bought] = []
+        self._orders: list[PurchaseDelta] = []
         self._duplicates = self._censored = 0
-        self._reached: list[tuple[Place, Addition]] = []
+        self._reached: list[tuple[LogPosition, SumIncrement]] = []
         self.accounts.begin()
 
     # 1 and 2: apply in order ---------------------------------------------------------------------------------------
 
-    def process(self, entries: Sequence[Entry], until_ms: int = 0, *, settle: bool = True) -> Effects:
+    def process(self, entries: Sequence[OffsetEvent], until_ms: int = 0, *, settle: bool = True) -> FoldEffects:
         """Folds a batch of events in, in order.
 
         Args:
             entries: Events of this partition in the order of their offsets.
             until_ms: In live running, the wall clock up to which deadlines are due without any event; 0 in a replay.
-            settle: The blocks of the accounting are brought up to date; see `models.retention.accounts.Accounts.finish`.
+            settle: The blocks of the accounting are brought up to date; see `models.retention.accounts.RetentionAccounts.finish`.
         """
         self._begin()
         places, clocks = self._run_clock(entries, until_ms)
@@ -304,33 +313,33 @@ class Partition:
         self.stage_ended("apply")
         return self._finish(ringing, settle)
 
-    def _run_clock(self, entries: Sequence[Entry], until_ms: int) -> tuple[dict[str, list[int]], list[int]]:
+    def _run_clock(self, entries: Sequence[OffsetEvent], until_ms: int) -> tuple[dict[str, list[int]], list[int]]:
         """Moves the clock over a batch; returns each customer's places in it, and the clock at each place."""
         places: dict[str, list[int]] = {}
         clock, clocks, feed, heard = self.clock_ms, [], self.feed, 0
         newest = feed.newest_ms
-        raises, raised_at = self._clock
+        raises, raised_by = self._clock
         for place, (_, event) in enumerate(entries):
             at, customer = event.time_ms, event.customer
             if at > newest and MEANINGS.get(event.name, UNKNOWN).engaged and not event.automated:
                 if at - newest >= NOTED_MS:
-                    feed.heard(newest, place - heard)
-                    feed.passed(at)
+                    feed.record_activity(newest, place - heard)
+                    feed.record_gap(at)
                     heard = place
                 newest = at
             if at > clock:
                 clock = at
                 raises.append(clock)
-                raised_at.append(place)
+                raised_by.append(place)
             clocks.append(clock)
             if (mine := places.get(customer)) is None:
                 places[customer] = [place]
             else:
                 mine.append(place)
-        feed.heard(newest, len(entries) - heard)
+        feed.record_activity(newest, len(entries) - heard)
         self.clock_ms = end = max(clock, until_ms)
         raises.append(end)
-        raised_at.append(len(entries))
+        raised_by.append(len(entries))
         return places, clocks
 
     def _load(self, keys: Iterable[bytes]) -> list[bytes | None]:
@@ -353,12 +362,12 @@ class Partition:
         return customer
 
     def _nobody(self) -> Profile:
-        return Profile(path=Path(), matched=self._new_matched[:])
+        return Profile(path=ProcessingState(), matched=self._new_matched[:])
 
     def _leave(self, customer: _Customer) -> None:
         """Encodes a customer's profile while all of it is in the processor's cache, and lets go of it."""
         self._written.append(
-            _Written(
+            _EncodedProfile(
                 customer.key,
                 customer.due_ms,
                 customer.probability,
@@ -367,7 +376,7 @@ class Partition:
             )
         )
 
-    def _apply(self, customer: _Customer, entry: Entry, place: int, clock_ms: int) -> None:
+    def _apply(self, customer: _Customer, entry: OffsetEvent, place: int, clock_ms: int) -> None:
         offset, event = entry
         profile, path = customer.profile, customer.path
         row = MEANINGS.get(event.name, UNKNOWN)
@@ -379,21 +388,21 @@ class Partition:
             self._delete(customer, place, clock_ms)
             return
         customer.touched = True
-        customer.portrait = None
+        customer.profile_view = None
         if customer.shared and effect not in LIGHT_EFFECTS:
             customer.shared = False
             profiles.copy_parts(profile)
         buying = effect == ORDER
         if buying:
-            occasions, spent = Occasions.of(profile.commerce), Spent.of(profile.commerce)
+            occasions, spent = PurchaseHistory.of(profile.commerce), SpendHistory.of(profile.commerce)
         moves = bool(self._goals) and self._goals.concern(profile, event, effect)
         took = self._goals.contributions(profile) if moves else ()
         if not apply(profile, event, row):
             self._duplicates += 1
             return
         if buying:
-            now, all_spent = Occasions.of(profile.commerce), Spent.of(profile.commerce)
-            self._orders.append(Bought(clock_ms, occasions, now, spent, all_spent))
+            now, all_spent = PurchaseHistory.of(profile.commerce), SpendHistory.of(profile.commerce)
+            self._orders.append(PurchaseDelta(clock_ms, occasions, now, spent, all_spent))
         if moves:
             self._reach(customer, event, place, clock_ms, took)
         if effect in EFFECTS:
@@ -404,7 +413,7 @@ class Partition:
         engaged = row.engaged and not event.automated
         watched = (engaged and labels.watches_activity) or event.name in labels.watched
         if watched and labels.match(profile, path, event, engaged) and not labels.can_churn(profile, profile.newest_ms):
-            self._acts.append(Act(customer.key, event_place(place), clock_ms, None))
+            self._actions.append(CustomerAction(customer.key, event_position(place), clock_ms, None))
         moved = False
         # who was looked at for being silent and is not: that is said at once
         came_back = engaged and path.silence_step > 0 and at == profile.engaged_ms
@@ -421,7 +430,7 @@ class Partition:
             moved = True
         if row.decisive or came_back or at - path.scored_ms >= self._score_every_ms:
             at_ms = max(at, profile.newest_ms)
-            point = self._capture(customer, at_ms, DECISIVE if row.decisive else EVENT, event_place(place), clock_ms)
+            point = self._capture(customer, at_ms, DECISIVE if row.decisive else EVENT, event_position(place), clock_ms)
             point.offset, point.id_hash, point.event_ms = offset, event.id_hash, at
             point.eligible = labels.can_churn(profile, max(at_ms, clock_ms))
         if moved:
@@ -436,17 +445,17 @@ class Partition:
                 profiles.copy_parts(profile)
             self._goals.note(profile, event)
         additions = goal_additions(clock_ms, before, self._goals.contributions(profile))
-        self._reached += [(event_place(place), addition) for addition in additions]
+        self._reached += [(event_position(place), addition) for addition in additions]
 
     def _handle(self, customer: _Customer, event: Event, place: int, clock_ms: int) -> None:
         """What people do about an alert goes through the duplicate guard, and changes nothing else of the profile."""
         if customer.profile.first_ms == NEVER_MS:
             return  # nobody whom we know, and nobody to come into being by it
-        if event.id_hash and not _admit(customer.profile, event.id_hash, event.time_ms):
+        if event.id_hash and not is_new_event(customer.profile, event.id_hash, event.time_ms):
             self._duplicates += 1
             return
         customer.touched |= bool(event.id_hash)
-        self._acts.append(Act(customer.key, event_place(place), clock_ms, handling_of(event)))
+        self._actions.append(CustomerAction(customer.key, event_position(place), clock_ms, action_of(event)))
 
     def _delete(self, customer: _Customer, place: int, clock_ms: int) -> None:
         """The customer asked for it: pending labels are never released, and an alert ends without a cooldown."""
@@ -454,34 +463,36 @@ class Partition:
             return
         self._dropped += [snapshot_key(customer.key, pending.snapshot_ms) for pending in customer.path.pending]
         self._alerted.add(customer.key)
-        self._forget(customer, event_place(place), clock_ms, "deleted")
+        self._forget(customer, event_position(place), clock_ms, "deleted")
 
-    def _forget(self, customer: _Customer, place: Place, clock_ms: int, why: str) -> None:
+    def _forget(self, customer: _Customer, place: LogPosition, clock_ms: int, why: str) -> None:
         """Nothing is kept, an alert neither; who is forgotten with time has one only if late events made it."""
-        self._forgotten.append(Forgotten(place, customer.key))
-        self._acts.append(Act(customer.key, place, clock_ms, forgotten=why))
+        self._forgotten.append(DeletedCustomer(place, customer.key))
+        self._actions.append(CustomerAction(customer.key, place, clock_ms, forgotten=why))
         self.accounts.forgotten(customer.key, customer.counted, customer.profile, clock_ms)
-        customer.counted = NOBODY
+        customer.counted = NO_ACTIVITY
         customer.profile = profile = self._nobody()
         assert profile.path is not None
         customer.path = profile.path
         customer.due_ms, customer.probability, customer.standing = NEVER_MS, UNSCORED, VISITOR
-        customer.portrait, customer.shared, customer.touched = None, False, False
+        customer.profile_view, customer.shared, customer.touched = None, False, False
 
-    def _capture(self, customer: _Customer, at_ms: int, trigger: str, place: Place, clock_ms: int) -> Point:
-        path, portrait = customer.path, customer.portrait
-        if portrait is None:
-            portrait = customer.portrait = Portrait.of(customer.profile)
+    def _capture(
+        self, customer: _Customer, at_ms: int, trigger: str, place: LogPosition, clock_ms: int
+    ) -> ScoringPoint:
+        path, profile_view = customer.path, customer.profile_view
+        if profile_view is None:
+            profile_view = customer.profile_view = ProfileView.of(customer.profile)
             customer.shared = True
             self._before.setdefault(customer.key, (customer.probability, customer.standing & BAND_MASK))
-        point = Point(customer.key, at_ms, trigger, portrait, place, clock_ms, event_ms=at_ms)
+        point = ScoringPoint(customer.key, at_ms, trigger, profile_view, place, clock_ms, event_ms=at_ms)
         point.first = not path.scored_ms
         if at_ms > path.scored_ms:
             path.scored_ms = at_ms
         point.oldest_new_ms, path.oldest_new_ms = path.oldest_new_ms, NEVER_MS
-        if trigger == DECISIVE or at_ms - path.told_ms >= TELL_EVERY_MS:
-            point.due_to_tell = True
-            path.told_ms = at_ms
+        if trigger == DECISIVE or at_ms - path.published_ms >= PUBLISH_EVERY_MS:
+            point.due_to_publish = True
+            path.published_ms = at_ms
         self._rows.add(customer.profile, at_ms)
         self._points.append(point)
         return point
@@ -494,7 +505,7 @@ class Partition:
         phase = xxh3_64_intdigest(key) % every
         return (at_ms - phase) // every * every + every + phase
 
-    def _silence_due(self, profile: Profile, path: Path) -> int:
+    def _silence_due(self, profile: Profile, path: ProcessingState) -> int:
         """When a customer who does nothing more is next looked at, by the customer's own rhythm.
 
         The usual gap here is the span of the active days of the last 90 divided by their number.
@@ -525,7 +536,7 @@ class Partition:
             at = due
         customer.due_ms = at
 
-    def _handle_deadline(self, customer: _Customer, path: Path, at_ms: int, place: Place) -> None:
+    def _handle_deadline(self, customer: _Customer, path: ProcessingState, at_ms: int, place: LogPosition) -> None:
         profile = customer.profile
         while path.pending and path.pending[0].snapshot_ms + self._wait_ms <= at_ms:
             self._released.append((place, self._labels.release(customer.key, path.pending.pop(0))))
@@ -534,10 +545,12 @@ class Partition:
         if path.next_snapshot_ms <= at_ms:
             eligible = self._labels.eligible(profile, at_ms)
             if not eligible & self._labels.primary_mask:
-                self._acts.append(Act(customer.key, place, at_ms, None))  # silent for so long that this is churn itself
+                self._actions.append(
+                    CustomerAction(customer.key, place, at_ms, None)
+                )  # silent for so long that this is churn itself
             else:
                 self._capture(customer, at_ms, SNAPSHOT, place, at_ms)
-                path.pending.append(Pending(at_ms, eligible, [NEVER_MS] * len(self._new_matched)))
+                path.pending.append(PendingSnapshot(at_ms, eligible, [NEVER_MS] * len(self._new_matched)))
             path.next_snapshot_ms = at_ms + self.definition.snapshot_every_ms if eligible else NEVER_MS
         if path.next_silence_ms <= at_ms:
             due = self._silence_due(profile, path)
@@ -556,7 +569,7 @@ class Partition:
 
     # 3 to 5: score, alert, release -----------------------------------------------------------------------------------
 
-    def _finish(self, ringing: set[bytes], settle: bool) -> Effects:
+    def _finish(self, ringing: set[bytes], settle: bool) -> FoldEffects:
         order = _in_order([point.place for point in self._points])
         points = [self._points[i] for i in order.tolist()]
         x = compute(self._rows)[order] if points else np.empty((0, FEATURE_COUNT))
@@ -571,9 +584,11 @@ class Partition:
         previous, told = self._compare(points, probability, band)
         self.stage_ended("score")
         counted = self.accounts.finish(settle=settle) if self.clock_ms else {}
-        outlooks, expected = self.outlook.turn(self.accounts.lives, self._orders, bool(self.clock_ms))
-        ranked = Ranked(points, x, m, scores, percentile, base, band, previous, outlooks)
-        turned = self.alerts.turn(ranked, scorer.trust, self._acts, self._alerted, ringing, self._clock)
+        value_forecasts, expected = self.value_forecast.apply_batch(
+            self.accounts.life_tables, self._orders, bool(self.clock_ms)
+        )
+        ranked = RankedBatch(points, x, m, scores, percentile, base, band, previous, value_forecasts)
+        turned = self.alerts.apply_batch(ranked, scorer.trust, self._actions, self._alerted, ringing, self._clock)
         self.stage_ended("decide")
         changes: dict[bytes, bytes | None] = {}
         freeze(points, x, m, scores, scorer.version, self._goals, changes)
@@ -588,9 +603,9 @@ class Partition:
         changes.update(turned.changes)
         changes.update(counted)
         changes.update(expected)
-        changes.update(self.experience.turn(self._additions(matured), self.clock_ms))
+        changes.update(self.experience.apply_batch(self._additions(matured), self.clock_ms))
         self._remember(records, gone)
-        state = _State(
+        state = _FoldState(
             STATE_VERSION,
             self.definition.state_hash,
             self.clock_ms,
@@ -598,7 +613,7 @@ class Partition:
             self.percentiles.state(),
             self.feed.state(),
         )
-        return Effects(
+        return FoldEffects(
             changes,
             turned.alerts,
             examples,
@@ -614,22 +629,22 @@ class Partition:
             self._forgotten,
             scorer.version,
             scorer.trust,
-            outlooks,
-            self.outlook.counted,
+            value_forecasts,
+            self.value_forecast.counted,
             self._duplicates,
             self._censored,
             _ENCODER.encode(state),
         )
 
     def _compare(
-        self, points: list[Point], probability: list[float], band: list[int]
+        self, points: list[ScoringPoint], probability: list[float], band: list[int]
     ) -> tuple[list[float | None], set[int]]:
         """Of each point the probability before, and the rows that are told by time or by a change of band."""
         before, previous, told = self._before, [], set()
         for row, (point, p, b) in enumerate(zip(points, probability, band, strict=True)):
             last, last_band = (UNSCORED, 0) if point.first else before[point.key]
             previous.append(None if last == UNSCORED else last)
-            if point.due_to_tell or b != last_band:
+            if point.due_to_publish or b != last_band:
                 told.add(row)
             before[point.key] = p, b
         return previous, told
@@ -655,24 +670,28 @@ class Partition:
                 records[key] = head + record[profiles.PREFIX_BYTES :]
         return records
 
-    def _additions(self, matured: Sequence[tuple[Place, Example]]) -> list[Addition]:
+    def _additions(self, matured: Sequence[tuple[LogPosition, TrainingExample]]) -> list[SumIncrement]:
         """What matured labels and goals add to the sums of experience, in the order of the log."""
         found = self._reached
         for place, example in matured:
-            said = example.circumstances
+            said = example.experience_context
             if said is not None:
                 block = label_block(said.plan, example.snapshot_ms)
-                found += [(place, Addition(example.release_ms, block, *one)) for one in of_label(said, example.label)]
+                found += [
+                    (place, SumIncrement(example.release_ms, block, *one)) for one in of_label(said, example.label)
+                ]
         found.sort(key=itemgetter(0))
         return [addition for _, addition in found]
 
-    def _mature(self, changes: dict[bytes, bytes | None]) -> tuple[list[Example], list[tuple[Place, Example]]]:
+    def _mature(
+        self, changes: dict[bytes, bytes | None]
+    ) -> tuple[list[TrainingExample], list[tuple[LogPosition, TrainingExample]]]:
         """The training examples of all released labels, and where they stand in the log; those that the feed's silence
         hides are dropped."""
         order = _in_order([place for place, _ in self._released])
         released = [self._released[i][1] for i in order.tolist()]
-        examples = mature(released, self.store, changes, self._wait_ms, self.definition.label_hash)
-        horizon_ms, broke = self.definition.longest_horizon_ms, self.feed.broke
+        examples = build_examples(released, self.store, changes, self._wait_ms, self.definition.label_hash)
+        horizon_ms, broke = self.definition.longest_horizon_ms, self.feed.is_censored
         known = [
             (self._released[i][0], e)
             for i, e in zip(order.tolist(), examples, strict=True)
@@ -701,7 +720,7 @@ def _nobody_listens(stage: str) -> None:
     pass
 
 
-def _due_ms(path: Path, wait_ms: int) -> int:
+def _due_ms(path: ProcessingState, wait_ms: int) -> int:
     due = path.next_snapshot_ms
     if path.next_silence_ms < due:
         due = path.next_silence_ms
@@ -710,12 +729,12 @@ def _due_ms(path: Path, wait_ms: int) -> int:
     return due
 
 
-def _rests(path: Path) -> bool:
+def _rests(path: ProcessingState) -> bool:
     """No snapshot will be taken and no label is awaited until there is another event."""
     return path.next_snapshot_ms == NEVER_MS and not path.pending
 
 
-def _in_order(places: list[Place]) -> NDArray[np.intp]:
+def _in_order(places: list[LogPosition]) -> NDArray[np.intp]:
     """The order of places in the log: events where they stand, deadlines before the event that moved the clock past
     them, by due time and then by hash."""
     step, due, order = np.fromiter(itertools.chain.from_iterable(places), np.uint64, 3 * len(places)).reshape(-1, 3).T

@@ -6,10 +6,17 @@ import itertools
 from collections import deque
 from typing import Final, NamedTuple
 
-from models.outputs.records import HISTORY_BYTES, Context, ScoredBatch, remember, remember_text, spelled
-from models.outputs.score_batch import Telling
-from models.pipeline.partition import Effects
-from models.profile.keys import Store, history_key
+from models.outputs.records import (
+    HISTORY_BYTES,
+    OutputContext,
+    ScoredBatch,
+    append_history,
+    append_history_text,
+    history_json,
+)
+from models.outputs.score_batch import ScorePayload
+from models.pipeline.partition import FoldEffects
+from models.profile.keys import StateStore, history_key
 
 HISTORIES_KEPT: Final = 20_000  # between batches, some 1.2 KB each: whoever is told of again soon needs no reading
 
@@ -18,14 +25,14 @@ Histories = dict[bytes, bytes | None]
 """By their keys, as they are to be stored."""
 
 
-class Told(NamedTuple):
+class ScoreRecord(NamedTuple):
     """One value for `churn-scores`; None for a customer of whom nothing is kept any more."""
 
     customer: bytes
     value: bytes | None
 
 
-class Pages(NamedTuple):
+class ScoreBatch(NamedTuple):
     """A batch of the book.
 
     Attributes:
@@ -35,13 +42,13 @@ class Pages(NamedTuple):
     """
 
     customers: list[tuple[bytes, bool]]
-    tellings: list[Telling]
+    tellings: list[ScorePayload]
     histories: Histories
 
-    def told(self, values: list[bytes]) -> list[Told]:
+    def told(self, values: list[bytes]) -> list[ScoreRecord]:
         """With the values, one for each score of `tellings`."""
         said = iter(values)
-        return [Told(customer, next(said) if known else None) for customer, known in self.customers]
+        return [ScoreRecord(customer, next(said) if known else None) for customer, known in self.customers]
 
 
 class _History(NamedTuple):
@@ -51,13 +58,13 @@ class _History(NamedTuple):
     text: bytes
 
 
-_NONE: Final = _History(b"", spelled(b""))
+_NONE: Final = _History(b"", history_json(b""))
 
 
-class ScoreBook:
+class ScoreHistory:
     """Tells a partition's scores, batch after batch.
 
-    The newest customers' histories are kept between batches. The caller commits what `tell` says before the next batch
+    The newest customers' histories are kept between batches. The caller commits what `to_records` says before the next batch
     or throws this object away, so what is kept is never ahead of the store.
 
     Args:
@@ -65,21 +72,21 @@ class ScoreBook:
         store: Where histories are read from.
     """
 
-    def __init__(self, context: Context, store: Store) -> None:
+    def __init__(self, context: OutputContext, store: StateStore) -> None:
         self._context, self._store = context, store
         self._kept: dict[bytes, _History] = {}
 
-    def tell(self, effects: Effects) -> tuple[list[Told], Histories]:
+    def to_records(self, effects: FoldEffects) -> tuple[list[ScoreRecord], Histories]:
         """The values of a batch in order, and the histories to store with its changes."""
         pages = self.prepare(effects)
         values = [value for telling in pages.tellings for value in telling.values()]
         return pages.told(values), pages.histories
 
-    def prepare(self, effects: Effects) -> Pages:
+    def prepare(self, effects: FoldEffects) -> ScoreBatch:
         """Of a batch all but the values, which are dear and can be said elsewhere."""
         rows, points = effects.told, effects.points
         if not rows and not effects.forgotten:
-            return Pages([], [], {})
+            return ScoreBatch([], [], {})
         keys = [history_key(points[row].key) for row in rows]
         histories = self._take(keys)
         customers: list[tuple[bytes, bool]] = []
@@ -91,7 +98,7 @@ class ScoreBook:
             customers.append((key[1:], False))
 
         scores, trust = effects.scores, effects.trust
-        batch = ScoredBatch(self._context, points, effects.x, effects.m, scores, trust, effects.outlooks, rows)
+        batch = ScoredBatch(self._context, points, effects.x, effects.m, scores, trust, effects.value_forecasts, rows)
         told = []
         probabilities, percentiles = scores.probability[rows].tolist(), effects.percentile[rows].tolist()
         for row, key, probability, percentile in zip(rows, keys, probabilities, percentiles, strict=True):
@@ -99,23 +106,23 @@ class ScoreBook:
             while gone and gone[0].place < point.place:
                 forget()
             record, text = histories[key]
-            text = remember_text(text, len(record) == HISTORY_BYTES, point.at_ms, probability)
-            histories[key] = _History(remember(record, point.at_ms, probability), text)
+            text = append_history_text(text, len(record) == HISTORY_BYTES, point.at_ms, probability)
+            histories[key] = _History(append_history(record, point.at_ms, probability), text)
             alert = effects.alert_after.get(row)
             told.append(batch.told(row, percentile, effects.band[row], text, effects.previous[row], alert))
             customers.append((point.key[1:], True))
         while gone:
             forget()
         self._keep(histories)
-        tellings = Telling.of(batch, scores.model, told)
-        return Pages(customers, tellings, {key: history.record or None for key, history in histories.items()})
+        tellings = ScorePayload.of(batch, scores.model, told)
+        return ScoreBatch(customers, tellings, {key: history.record or None for key, history in histories.items()})
 
     def _take(self, keys: list[bytes]) -> dict[bytes, _History]:
         """The histories of these keys; what is taken is no longer kept."""
         wanted = dict.fromkeys(keys)
         missing = [key for key in wanted if key not in self._kept]
         read = {
-            key: _History(record, spelled(record)) if record else _NONE
+            key: _History(record, history_json(record)) if record else _NONE
             for key, record in zip(missing, self._store.get_many(missing), strict=True)
         }
         return {key: read[key] if key in read else self._kept.pop(key) for key in wanted}
@@ -127,6 +134,6 @@ class ScoreBook:
             del kept[key]
 
 
-def tell(context: Context, effects: Effects, store: Store) -> tuple[list[Told], Histories]:
-    """What a new `ScoreBook` says of a batch."""
-    return ScoreBook(context, store).tell(effects)
+def to_records(context: OutputContext, effects: FoldEffects, store: StateStore) -> tuple[list[ScoreRecord], Histories]:
+    """What a new `ScoreHistory` says of a batch."""
+    return ScoreHistory(context, store).to_records(effects)

@@ -13,11 +13,11 @@ from typing import Final
 from models.events.event import Event
 from models.events.taxonomy import MEANINGS, UNKNOWN, Meaning
 from models.profile import apply_billing as billing
-from models.profile import apply_feedback as voice
+from models.profile import apply_feedback as feedback
 from models.profile import apply_journey as journey
 from models.profile.apply_feedback import BARRIERS
 from models.profile.mergeable import HOUR_MS, bins_add, days_add, days_add_newest
-from models.profile.schema import GUARD_HOURS, GUARD_IDS, Path, Profile, advance
+from models.profile.schema import GUARD_HOURS, GUARD_IDS, ProcessingState, Profile, advance
 from models.profile.subscription import SubscriptionState
 
 __all__ = ["BARRIERS", "SubscriptionState", "apply"]
@@ -40,9 +40,9 @@ def apply(profile: Profile, event: Event, row: Meaning | None = None) -> bool:
                 profile.guard[key] = at // 60_000
         else:  # what makes room is dropped before time moves on, and counts as forgotten
             if key:
-                _admit(profile, key, at)
+                is_new_event(profile, key, at)
             advance(profile, at)
-    elif key and not _admit(profile, key, at):
+    elif key and not is_new_event(profile, key, at):
         return False
     if at < profile.first_ms:
         profile.first_ms = at
@@ -75,7 +75,7 @@ def apply(profile: Profile, event: Event, row: Meaning | None = None) -> bool:
     return True
 
 
-def _admit(profile: Profile, key: int, at: int) -> bool:
+def is_new_event(profile: Profile, key: int, at: int) -> bool:
     """The duplicate guard: False if this id was seen within the window. Remembers the newest `GUARD_IDS` ids.
 
     An event older than the window cannot be told from a duplicate, and counts.
@@ -96,7 +96,7 @@ def _admit(profile: Profile, key: int, at: int) -> bool:
         _, oldest = order.pop(0)
         del guard[oldest]
         if profile.path is None:
-            profile.path = Path()
+            profile.path = ProcessingState()
         profile.path.forgotten += 1
     return True
 
@@ -120,14 +120,14 @@ _EFFECTS: Final[dict[str, Callable[[Profile, Event], None]]] = {
     "payment_failed": billing.payment_failed,
     "card": billing.card,
     "renewal_due": billing.renewal_due,
-    "tagged": voice.tagged,
-    "ticket_solved": voice.ticket_solved,
-    "survey": voice.survey,
-    "survey_sent": voice.survey_sent,
-    "review": voice.review,
-    "mention": voice.mention,
+    "tagged": feedback.tagged,
+    "ticket_solved": feedback.ticket_solved,
+    "survey": feedback.survey,
+    "survey_sent": feedback.survey_sent,
+    "review": feedback.review,
+    "mention": feedback.mention,
     "clicked": journey.clicked,
-    "unsubscribed": journey.unsubscribed,
+    "unsubscribed": journey.email_unsubscribed,
     "resubscribed": journey.resubscribed,
     "traits": journey.traits,
     "consent": journey.consent,

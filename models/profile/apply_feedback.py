@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from models.events.coercion import number, text, time_ms
+from models.events.coercion import as_number, text, time_ms
 from models.events.event import Event
 from models.profile import sections as parts
 from models.profile.mergeable import DAY_MS, HOUR_MS, bins_add, keep_last, newest, rate
@@ -28,11 +28,11 @@ def tags(profile: Profile, event: Event, named: Sequence[Any]) -> None:
     for tag in named[:8]:
         index = _BARRIER_INDEX.get(tag) if tag.__class__ is str else None
         if index is not None:
-            keep_last(parts.voice(profile).tags, (event.time_ms, event.id_hash, index), TAGS_KEPT)
+            keep_last(parts.feedback(profile).tags, (event.time_ms, event.id_hash, index), TAGS_KEPT)
 
 
 def tagged(profile: Profile, event: Event) -> None:
-    part = parts.voice(profile)
+    part = parts.feedback(profile)
     part.ticket_ms = max(part.ticket_ms, event.time_ms)
     named = event.properties.get("tags")
     if isinstance(named, list):
@@ -40,12 +40,12 @@ def tagged(profile: Profile, event: Event) -> None:
 
 
 def ticket_solved(profile: Profile, event: Event) -> None:
-    seconds = number(event.properties.get("resolution_seconds"))
+    seconds = as_number(event.properties.get("resolution_seconds"))
     opened = time_ms(event.properties.get("created_at"))
     if seconds is None and opened is not None:
         seconds = (event.time_ms - opened) / 1000
     if seconds is not None and 0 <= seconds <= 366 * 86_400:
-        part = parts.voice(profile)
+        part = parts.feedback(profile)
         part.solve_ms_sum += round(seconds * 1000)
         part.solved_timed += 1
 
@@ -74,9 +74,9 @@ def _tally(counts: list[int], kind: str) -> None:
 
 def survey(profile: Profile, event: Event) -> None:
     properties = event.properties
-    kind, score = str(properties.get("kind")), number(properties.get("score"))
-    scale = number(properties.get("scale_max")) or _SCALES.get(kind)
-    part = parts.voice(profile)
+    kind, score = str(properties.get("kind")), as_number(properties.get("score"))
+    scale = as_number(properties.get("scale_max")) or _SCALES.get(kind)
+    part = parts.feedback(profile)
     if score is not None and scale and 0 <= score <= scale and kind in _SCALES:
         entry = (event.time_ms, event.id_hash, round(1000 * (score / scale)))  # the largest double times 1000 is inf
         keep_last(getattr(part, kind), entry, RESPONSES_KEPT)
@@ -96,15 +96,15 @@ def survey(profile: Profile, event: Event) -> None:
 
 
 def survey_sent(profile: Profile, event: Event) -> None:
-    part = parts.voice(profile)
+    part = parts.feedback(profile)
     part.surveys_sent += 1
     _tally(part.asked, str(event.properties.get("kind")))
 
 
 def _opinion(profile: Profile, event: Event, counter: int) -> None:
     properties = event.properties
-    rating, scale = number(properties.get("rating")), number(properties.get("scale_max")) or 5.0
-    feeling = number(properties.get("sentiment"))  # -1..1
+    rating, scale = as_number(properties.get("rating")), as_number(properties.get("scale_max")) or 5.0
+    feeling = as_number(properties.get("sentiment"))  # -1..1
     if feeling is None and rating is not None and 0 <= rating <= scale and scale > 1:
         feeling = 2 * rating / scale - 1
     if feeling is None:
@@ -112,7 +112,7 @@ def _opinion(profile: Profile, event: Event, counter: int) -> None:
     if feeling is None:
         return
     feeling = min(1.0, max(-1.0, feeling))
-    part = parts.voice(profile)
+    part = parts.feedback(profile)
     part.sentiment = newest(part.sentiment, (event.time_ms, event.id_hash, round(1000 * feeling)))
     if feeling < -0.1:
         at = event.time_ms

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from zlib import crc32
 
-from models.events.coercion import number, text, time_ms
+from models.events.coercion import as_number, text, time_ms
 from models.events.event import Event
 from models.profile import sections as parts
 from models.profile.apply_billing import card
@@ -33,7 +33,7 @@ def feature(profile: Profile, event: Event) -> None:
 
 
 def session_ended(profile: Profile, event: Event) -> None:
-    seconds = number(event.properties.get("duration") or event.properties.get("duration_seconds"))
+    seconds = as_number(event.properties.get("duration") or event.properties.get("duration_seconds"))
     if seconds is not None and 0 <= seconds <= 86_400:
         journey = parts.journey(profile)
         journey.session_s_sum += round(seconds)
@@ -44,7 +44,7 @@ def goal(profile: Profile, event: Event) -> None:
     journey = parts.journey(profile)
     journey.first_goal_ms = min(journey.first_goal_ms, event.time_ms)
     journey.last_goal_ms = max(journey.last_goal_ms, event.time_ms)
-    value = number(event.properties.get("score", event.properties.get("value")))
+    value = as_number(event.properties.get("score", event.properties.get("value")))
     if value is not None and 0 <= value <= 1e9:
         keep_last(journey.goal_values, (event.time_ms, event.id_hash, round(1000 * value)), GOALS_KEPT)
 
@@ -67,7 +67,7 @@ def onboarding_step(profile: Profile, event: Event) -> None:
     step = event.properties.get("step") or event.properties.get("name")
     if step is not None:
         journey.steps = keep_smallest(journey.steps, feature_key(str(step)[:128]), STEPS_TRACKED)
-    total = number(event.properties.get("steps_total") or event.properties.get("total"))
+    total = as_number(event.properties.get("steps_total") or event.properties.get("total"))
     if total is not None and 0 < total <= 1000:
         journey.steps_total = max(journey.steps_total, int(total))
 
@@ -90,7 +90,7 @@ def _set_subscribed(profile: Profile, event: Event, value: int) -> None:
     part.subscribed = newest(part.subscribed, (event.time_ms, event.id_hash, value))
 
 
-def unsubscribed(profile: Profile, event: Event) -> None:
+def email_unsubscribed(profile: Profile, event: Event) -> None:
     _set_subscribed(profile, event, 0)
 
 

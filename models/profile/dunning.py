@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from models.definition.duration import rfc3339
+from models.duration import rfc3339
 from models.events.taxonomy import COUNTER_INDEX
 from models.profile.mergeable import DAY_BINS, DAY_MS
 from models.profile.schema import Profile
@@ -20,7 +20,7 @@ RECOVERED: Final = COUNTER_INDEX["payment_recovered"]
 
 
 class Dunning(msgspec.Struct, gc=False, frozen=True):
-    """What a portrait keeps of payments."""
+    """What a profile_view keeps of payments."""
 
     newest_ms: int  # the present that the bins are relative to
     settled_ms: int

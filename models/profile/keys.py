@@ -13,17 +13,17 @@ SNAPSHOT: Final = b"s"
 HISTORY: Final = b"h"
 CONTRACT: Final = b"r"
 SUMS: Final = b"m"
-OUTLOOK: Final = b"v"
+VALUE_FORECAST: Final = b"v"
 """First byte of what worth is expected by (`models.value.forecast_state`); alone, how long subscriptions have lasted."""
 EXPERIENCE: Final = b"e"
 """First byte of the sums of satisfaction, barriers and goals (`models.experience.aggregates`); alone, those of a day."""
-OF_PARTITION: Final = (SUMS, OUTLOOK, EXPERIENCE)
+OF_PARTITION: Final = (SUMS, VALUE_FORECAST, EXPERIENCE)
 """First bytes of the keys whose records are the partition's and no customer's."""
 TIMED: Final = (PROFILE, ALERT)
 """First bytes of the keys whose records start with the time they are due: 8 bytes, big endian."""
 
 
-class Store(Protocol):
+class StateStore(Protocol):
     """RocksDB under a worker, a dict in a backtest."""
 
     def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:

@@ -4,10 +4,10 @@ Two kinds of fields, told apart by the type they stand in:
 
 `Profile`      free of order: the same events in any order (within the lateness that the bins cover) give the same
                bytes, and `merge` of two halves gives what the whole would have given. Rules per field: `MERGE_RULES`.
-`Path`         what depends on the way: when the customer was last scored, pending training snapshots, the alert. Its
+`ProcessingState`         what depends on the way: when the customer was last scored, pending training snapshots, the alert. Its
                rules stand with the fold (`models.pipeline.partition`) that moves it.
 
-Encoded: a head of `PREFIX_BYTES`, see `Head`, then msgpack of the fields as an array (the body). The head starts with
+Encoded: a head of `PREFIX_BYTES`, see `RecordHead`, then msgpack of the fields as an array (the body). The head starts with
 the time the record is next due, big endian, so that an index of deadlines is rebuilt without decoding; it ends with
 what is known only after the body is encoded and scored.
 """
@@ -106,7 +106,7 @@ class Payments(msgspec.Struct, array_like=True, gc=False):
     card_expires: StampedNumber | None = None
 
 
-class Voice(msgspec.Struct, array_like=True, gc=False):
+class Feedback(msgspec.Struct, array_like=True, gc=False):
     """What the customer said: tickets, surveys, reviews. Scores are per mille of the scale."""
 
     ticket_ms: int = 0
@@ -122,7 +122,7 @@ class Voice(msgspec.Struct, array_like=True, gc=False):
     sentiment: StampedNumber | None = None
     csat_top: int = 0  # answers in the two best boxes of their scale,
     csat_boxed: int = 0  # of so many
-    asked: list[int] = []  # surveys sent, by kind: see voice.KINDS
+    asked: list[int] = []  # surveys sent, by kind: see feedback.KINDS
     answered: list[int] = []  # responses, by kind
     touchpoints: list[Rated] = []
     surveys: list[Rated] = []
@@ -156,7 +156,7 @@ class Journey(msgspec.Struct, array_like=True, gc=False):
     reached: list[Reached] = []  # declared goals, in order of their keys
 
 
-class Pending(msgspec.Struct, array_like=True, gc=False):
+class PendingSnapshot(msgspec.Struct, array_like=True, gc=False):
     """A training snapshot whose label is not yet known.
 
     `since` has, for each churn definition, the earliest matching event after the snapshot (NEVER_MS: none yet).
@@ -167,20 +167,20 @@ class Pending(msgspec.Struct, array_like=True, gc=False):
     since: list[int]
 
 
-class Path(msgspec.Struct, array_like=True, gc=False):
+class ProcessingState(msgspec.Struct, array_like=True, gc=False):
     """What depends on the order in which things happened; moved only by the fold."""
 
     scored_ms: int = 0
-    told_ms: int = 0  # newest score that was told because it was time to
+    published_ms: int = 0  # newest score that was told because it was time to
     next_snapshot_ms: int = NEVER_MS
     next_silence_ms: int = NEVER_MS
     silence_step: int = 0
-    pending: list[Pending] = []
+    pending: list[PendingSnapshot] = []
     oldest_new_ms: int = NEVER_MS  # earliest of the events since the newest score
     forgotten: int = 0  # ids that the duplicate guard had to drop within its window
 
 
-class Head(NamedTuple):
+class RecordHead(NamedTuple):
     """What stands in front of an encoded profile."""
 
     due_ms: int
@@ -208,20 +208,20 @@ class Profile(msgspec.Struct, array_like=True, dict=True):
     commerce: Commerce | None = None
     subscription: Subscription | None = None
     payments: Payments | None = None
-    voice: Voice | None = None
+    feedback: Feedback | None = None
     identity: Identity | None = None
     journey: Journey | None = None
-    path: Path | None = None
+    path: ProcessingState | None = None
 
 
 _ENCODER = msgspec.msgpack.Encoder()
 _HEAD: Final = Struct(">QBdB")
 _DECODER = msgspec.msgpack.Decoder(Profile)
 
-_PARTS: Final = ("commerce", "subscription", "payments", "voice", "identity", "journey")
+_PARTS: Final = ("commerce", "subscription", "payments", "feedback", "identity", "journey")
 _LISTS: Final[dict[str, tuple[str, ...]]] = {
     name: tuple(field.name for field in msgspec.structs.fields(part) if field.default_factory is list)  # type: ignore[arg-type]
-    for name, part in zip(_PARTS, (Commerce, Subscription, Payments, Voice, Identity, Journey), strict=True)
+    for name, part in zip(_PARTS, (Commerce, Subscription, Payments, Feedback, Identity, Journey), strict=True)
 }
 
 
@@ -235,17 +235,17 @@ def encode(profile: Profile, due_ms: int = NEVER_MS, probability: float = UNSCOR
 
 
 def encode_head(due_ms: int, probability: float, standing: int) -> bytes:
-    """What stands before the body; see `Head`."""
+    """What stands before the body; see `RecordHead`."""
     return _HEAD.pack(due_ms, FORMAT_VERSION, probability, standing)
 
 
 read_head = _HEAD.unpack_from
-"""The four values of a `Head`, of an encoded profile that has one."""
+"""The four values of a `RecordHead`, of an encoded profile that has one."""
 
 
-def decode_head(data: bytes) -> Head:
+def decode_head(data: bytes) -> RecordHead:
     """What stands before the body of an encoded profile, at least `PREFIX_BYTES` long."""
-    return Head(*_HEAD.unpack_from(data))
+    return RecordHead(*_HEAD.unpack_from(data))
 
 
 encode_body = _ENCODER.encode
@@ -284,7 +284,7 @@ def decode_body(data: bytes | memoryview) -> Profile:
         raise ProfileError(f"a profile is damaged ({error}): restore the store from the changelog") from None
 
 
-def due_ms(data: bytes) -> int:
+def read_due_ms(data: bytes) -> int:
     """The time at which an encoded profile is next due, without decoding it."""
     return int.from_bytes(data[:8], "big")
 
@@ -342,7 +342,7 @@ MERGE_RULES: Final[dict[type, dict[str, str]]] = {
     Profile: {
         "first_ms": "min", "newest_ms": "max", "engaged_ms": "max", "first_engaged_ms": "min", "days": "days",
         "older_days": "sum", "bins": "bins", "totals": "sums", "guard": "guard", "used": "used", "matched": "maxima",
-        "commerce": "part", "subscription": "part", "payments": "part", "voice": "part", "identity": "part",
+        "commerce": "part", "subscription": "part", "payments": "part", "feedback": "part", "identity": "part",
         "journey": "part", "path": "path",
     },
     Commerce: {
@@ -353,7 +353,7 @@ MERGE_RULES: Final[dict[type, dict[str, str]]] = {
         "log": "last:12", "mrr": "newest", "period_end": "newest", "trial_end": "newest", "renewal_due": "newest",
     },
     Payments: {"settled_ms": "max", "failed_ms": "max", "card_expires": "newest"},
-    Voice: {
+    Feedback: {
         "ticket_ms": "max", "solve_ms_sum": "sum", "solved_timed": "sum", "csat": "last:8", "nps": "last:8",
         "ces": "last:8", "csat_sum": "sum", "csat_count": "sum", "surveys_sent": "sum", "tags": "last:16",
         "sentiment": "newest", "csat_top": "sum", "csat_boxed": "sum", "asked": "tallies",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from models.profile.schema import Commerce, Identity, Journey, Payments, Profile, Subscription, Voice
+from models.profile.schema import Commerce, Feedback, Identity, Journey, Payments, Profile, Subscription
 
 
 def commerce(profile: Profile) -> Commerce:
@@ -29,11 +29,11 @@ def payments(profile: Profile) -> Payments:
     return part
 
 
-def voice(profile: Profile) -> Voice:
+def feedback(profile: Profile) -> Feedback:
     """What the customer said."""
-    part = profile.voice
+    part = profile.feedback
     if part is None:
-        part = profile.voice = Voice()
+        part = profile.feedback = Feedback()
     return part
 
 

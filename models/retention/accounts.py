@@ -21,10 +21,10 @@ from models.events.coercion import text
 from models.events.event import Event
 from models.profile.keys import SUMS, contract_key
 from models.profile.schema import Profile
-from models.retention.activity_flows import Standing, move
-from models.retention.aggregates import Groups, Parts, Sums, changed_blocks, put, read_parts, write_parts
-from models.retention.life_table import Life
-from models.retention.subscription_flows import Change, Spell, change_of, forgotten, revise
+from models.retention.activity_flows import ActivityView, move
+from models.retention.aggregates import Parts, SegmentRegistry, Sums, changed_blocks, put, read_parts, write_parts
+from models.retention.life_table import LifetimeMove
+from models.retention.subscription_flows import Change, SubscriptionSpell, change_of, forgotten, revise
 
 SUBSCRIPTION: Final = "subscription"
 EFFECTS: Final = frozenset({SUBSCRIPTION, "traits", "signed_up"})
@@ -37,7 +37,7 @@ PENDING_BLOCKS: Final = 256  # of which something may be pending, some 100 bytes
 Load = Callable[[Sequence[bytes]], list[bytes | None]]
 
 
-class Accounts:
+class RetentionAccounts:
     """Made anew with its partition; what a batch changes is not kept here but returned.
 
     Args:
@@ -49,7 +49,7 @@ class Accounts:
     def __init__(self, load: Load, *, new: bool) -> None:
         self._load = load
         self._new = new
-        self._groups: Groups | None = None
+        self._groups: SegmentRegistry | None = None
         self._parts: Parts | None = None
         self.begin()
 
@@ -57,10 +57,10 @@ class Accounts:
         """A new batch."""
         self._sums = Sums(int)
         self._named: list[tuple[int, str, str]] = []
-        self._moves: list[tuple[Standing, Standing]] = []
+        self._moves: list[tuple[ActivityView, ActivityView]] = []
         self._changes: dict[bytes, list[Change]] = {}
         self._clocks: dict[bytes, list[int]] = {}  # the partition's at each change
-        self.lives: list[Life] = []
+        self.life_tables: list[LifetimeMove] = []
         """What `finish` has changed of first subscriptions, in no order."""
         self._sources: dict[bytes, list[str]] = {}  # of each life of a customer; who is forgotten begins another
 
@@ -71,7 +71,7 @@ class Accounts:
             place: Of the event in the batch; batches are worked on customer by customer.
             key: The customer's profile key.
             effect: The event's, one of `EFFECTS`.
-            clock_ms: The partition's clock, for who asks for `lives`.
+            clock_ms: The partition's clock, for who asks for `life_tables`.
         """
         properties = event.properties
         plan, source = text(properties.get("plan"), 64), text(properties.get("source"), 64)
@@ -81,9 +81,9 @@ class Accounts:
             self._changes.setdefault(key, []).append(change_of(event))
             self._clocks.setdefault(key, []).append(clock_ms)
 
-    def moved(self, key: bytes, before: Standing, profile: Profile) -> None:
+    def moved(self, key: bytes, before: ActivityView, profile: Profile) -> None:
         """What a batch made of a customer who stood as `before`."""
-        after = Standing.of(profile)
+        after = ActivityView.of(profile)
         if after != before:
             self._moves.append((before, after))
             if before.source != after.source and profile.subscription is not None:
@@ -91,7 +91,7 @@ class Accounts:
         if key in self._changes:
             self._sources.setdefault(key, [""])[-1] = after.source
 
-    def forgotten(self, key: bytes, before: Standing, profile: Profile, at_ms: int) -> None:
+    def forgotten(self, key: bytes, before: ActivityView, profile: Profile, at_ms: int) -> None:
         """Nothing is kept of a customer any more: what was counted stays, a subscription that runs has ended then."""
         if profile.subscription is not None:
             self._changes.setdefault(key, []).append(forgotten(at_ms))
@@ -101,12 +101,12 @@ class Accounts:
             self._sources[key].append("")
 
     @property
-    def groups(self) -> Groups | None:
+    def groups(self) -> SegmentRegistry | None:
         """The segments that are told apart, None where nothing is counted."""
         if self._groups is None:
             [record] = self._load([GROUPS_KEY])
             if record is not None or self._new:
-                self._groups = Groups.read(record)
+                self._groups = SegmentRegistry.read(record)
         return self._groups
 
     def count(self) -> None:
@@ -147,11 +147,11 @@ class Accounts:
         changes: dict[bytes, bytes | None] = {}
         keys = [contract_key(key) for key in self._changes]
         for key, name, record in zip(self._changes, keys, self._load(keys), strict=True):
-            spells: list[tuple[int, Spell, Spell]] = []
+            spells: list[tuple[int, SubscriptionSpell, SubscriptionSpell]] = []
             revised = revise(sums, groups, record, self._changes[key], self._sources[key], spells)
             for number, before, after in spells:
                 before, after = (replace(spell, plan=groups.plan(spell.plan)) for spell in (before, after))
-                self.lives.append(Life(self._clocks[key][number], before, after))
+                self.life_tables.append(LifetimeMove(self._clocks[key][number], before, after))
             if revised is not None or record is not None:
                 changes[name] = revised
         changes.update(self._settle() if settle or len(self._pending()) > PENDING_BLOCKS else self._postpone())

@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 
 from models.profile.mergeable import BITMAP_BYTES, BITMAP_DAYS, DAY_MS
 from models.profile.schema import NEVER_MS, Profile
-from models.retention.aggregates import NUMBER, Groups, Sums, cohort, first_day, month_of
+from models.retention.aggregates import NUMBER, SegmentRegistry, Sums, cohort, first_day, month_of
 
 WINDOW_DAYS: Final = 30
 AGE_MAX_DAYS: Final = 366
@@ -40,7 +40,7 @@ _FIRST, _ACTIVE, _BOTH, _ROLLING, _ROLLING_BOTH, _MONTH, _MONTH_BOTH, _AGE, _LAS
 _new: Final = tuple.__new__
 
 
-class Standing(NamedTuple):
+class ActivityView(NamedTuple):
     """What the sums ask of a profile."""
 
     days: bytes
@@ -51,7 +51,7 @@ class Standing(NamedTuple):
     source: str
 
     @classmethod
-    def of(cls, profile: Profile) -> Standing:
+    def of(cls, profile: Profile) -> ActivityView:
         """As the profile is now; what is changed in it later is not seen."""
         identity = profile.identity
         plan = source = ""
@@ -64,10 +64,10 @@ class Standing(NamedTuple):
         return _new(cls, now)  # every customer of every batch is looked at twice: without the constructor's arguments
 
 
-NOBODY: Final = Standing(bytes(BITMAP_BYTES), 0, NEVER_MS, 0, "", "")
+NO_ACTIVITY: Final = ActivityView(bytes(BITMAP_BYTES), 0, NEVER_MS, 0, "", "")
 
 
-def move(sums: Sums, groups: Groups, before: Standing, after: Standing) -> None:
+def move(sums: Sums, groups: SegmentRegistry, before: ActivityView, after: ActivityView) -> None:
     """A customer stood as `before` and stands as `after`, who was active on the same days and more."""
     if after.first_ms == NEVER_MS:
         return

@@ -99,7 +99,7 @@ def first_day(month: int) -> int:
     return date(1970 + month // 12, month % 12 + 1, 1).toordinal() - EPOCH_DAY
 
 
-class Block(NamedTuple):
+class RetentionBlock(NamedTuple):
     """Which part of the sums a record holds."""
 
     scale: str
@@ -112,7 +112,7 @@ class Block(NamedTuple):
         return sums_key(self.scale, self.number, self.group)
 
     @classmethod
-    def of(cls, key: bytes) -> Block:
+    def of(cls, key: bytes) -> RetentionBlock:
         """The block under a store key that begins with `models.profile.keys.SUMS`."""
         return cls(chr(key[1]), int.from_bytes(key[2:4], "big"), key[4:].decode())
 
@@ -173,7 +173,7 @@ def changed_blocks(parts: Parts, load: Callable[[list[bytes]], Iterable[bytes | 
 
 def read_block(key: bytes, record: bytes) -> dict[tuple[str, int, int], int]:
     """The sums in a store's record."""
-    block = Block.of(key)
+    block = RetentionBlock.of(key)
     first = block.number * BLOCK
     return {(block.group, place // BLOCK, first + place % BLOCK): amount for place, amount in _decode(record).items()}
 
@@ -183,7 +183,7 @@ def is_sums(key: bytes) -> bool:
     return key[:1] == SUMS and len(key) > 4
 
 
-class SumsValue(msgspec.Struct, frozen=True):
+class RetentionSums(msgspec.Struct, frozen=True):
     """A value of `churn-metrics`: one block of one partition. Readers add those of all partitions.
 
     `plan` and `source` name a segment, `cohort` the month in which its customers began; the others are null. `sums`
@@ -201,7 +201,7 @@ class SumsValue(msgspec.Struct, frozen=True):
 
 _SCALE_NAMES: Final = {DAY: "day", MONTH: "month", AGE: "age"}
 _encode_value = msgspec.json.Encoder().encode
-_decode_value = msgspec.json.Decoder(SumsValue).decode
+_decode_value = msgspec.json.Decoder(RetentionSums).decode
 
 
 METRIC_PREFIX: Final = b"retention/"
@@ -211,23 +211,23 @@ METRIC_PREFIX: Final = b"retention/"
 def metric_key(partition: int, key: bytes) -> bytes:
     """The key under which a block is published.
 
-    >>> metric_key(3, Block("d", 620, Segment("pro", "ads").group).key)
+    >>> metric_key(3, RetentionBlock("d", 620, Segment("pro", "ads").group).key)
     b'retention/3/day/620/spro/ads'
     """
-    block = Block.of(key)
+    block = RetentionBlock.of(key)
     group = block.group.replace("%", "%25").replace("/", "%2F").replace(_END, "/")
     return f"retention/{partition}/{_SCALE_NAMES[block.scale]}/{block.number}/{group}".encode()
 
 
 def metric_value(partition: int, key: bytes, record: bytes) -> bytes:
     """A block as other programs read it."""
-    block = Block.of(key)
+    block = RetentionBlock.of(key)
     segment = segment_of(block.group)
     sums: dict[str, list[int]] = {}
     for place, amount in _decode(record).items():
         sums.setdefault(NAMES[place // BLOCK], [0] * BLOCK)[place % BLOCK] = amount
     return _encode_value(
-        SumsValue(
+        RetentionSums(
             partition,
             None if segment is None else segment.plan,
             None if segment is None else segment.source,
@@ -252,7 +252,7 @@ def read_metric(value: bytes) -> dict[tuple[str, int, int], int]:
     }
 
 
-class Groups:
+class SegmentRegistry:
     """The plans and sources that a partition tells apart: the first that the log names, all others are one.
 
     A name's place follows from the log alone, and never changes: what a customer was counted under is what they are
@@ -293,7 +293,7 @@ class Groups:
         return msgspec.msgpack.encode([list(self._plans), list(self._sources)])
 
     @classmethod
-    def read(cls, record: bytes | None) -> Groups:
+    def read(cls, record: bytes | None) -> SegmentRegistry:
         """From what `record` returned, None for a new partition."""
         if record is None:
             groups = cls()

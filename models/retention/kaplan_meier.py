@@ -15,7 +15,7 @@ import msgspec
 Z_95: Final = 1.959963984540054
 
 
-class Age(msgspec.Struct, frozen=True):
+class SurvivalAge(msgspec.Struct, frozen=True):
     """What is known at an age (days since the start) at which somebody's subscription ended."""
 
     days: int
@@ -31,7 +31,7 @@ class Age(msgspec.Struct, frozen=True):
     """Share lost so far to each cause (Aalen-Johansen); with the survival they add up to 1."""
 
 
-def kaplan_meier(ended: Sequence[Mapping[int, int]], running: Mapping[int, int]) -> list[Age]:
+def kaplan_meier(ended: Sequence[Mapping[int, int]], running: Mapping[int, int]) -> list[SurvivalAge]:
     """The survival curve, at each age with an end.
 
     Kaplan and Meier (1958): S(t) = product over ages a <= t of 1 - d(a) / n(a). Greenwood (1926):
@@ -60,7 +60,7 @@ def kaplan_meier(ended: Sequence[Mapping[int, int]], running: Mapping[int, int])
         lost = [share + survival * count / at_risk for share, count in zip(lost, now, strict=True)]
         survival *= 1 - deaths / at_risk
         greenwood += deaths / (at_risk * (at_risk - deaths)) if deaths < at_risk else math.inf
-        rows.append(Age(age, at_risk, now, survival, *_band(survival, greenwood), lost[:]))
+        rows.append(SurvivalAge(age, at_risk, now, survival, *_band(survival, greenwood), lost[:]))
         at_risk -= deaths
     return rows
 
@@ -72,6 +72,6 @@ def _band(survival: float, greenwood: float) -> tuple[float, float]:
     return survival**spread, survival ** (1 / spread)
 
 
-def median_days(rows: Sequence[Age]) -> int | None:
+def median_days(rows: Sequence[SurvivalAge]) -> int | None:
     """The age by which half have ended, None while more than half last."""
     return next((row.days for row in rows if row.survival <= 0.5), None)

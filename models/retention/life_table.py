@@ -15,7 +15,7 @@ from functools import cached_property
 from typing import Any, Final, NamedTuple
 
 from models.profile.mergeable import DAY_MS
-from models.retention.subscription_flows import Spell
+from models.retention.subscription_flows import SubscriptionSpell
 
 PERIOD_DAYS: Final = 30
 PERIODS_MAX: Final = 120  # of 30 days; what is older is counted as that old
@@ -25,19 +25,19 @@ Place = tuple[str, int, int]
 """Plan; RUNNING or ENDED; the period since 1970 of the start, or the periods that it lasted."""
 
 
-class Life(NamedTuple):
+class LifetimeMove(NamedTuple):
     """What a customer's first subscription was, and what a change made of it."""
 
     clock_ms: int
     """The partition's clock when the change was applied."""
-    before: Spell
-    after: Spell
+    before: SubscriptionSpell
+    after: SubscriptionSpell
 
 
-class Lives:
+class LifeTable:
     """The numbers as they stood at the beginning of a day; not changed once made.
 
-    >>> lives = Lives({}).with_moves({("pro", RUNNING, 660): 2}, 19_830)
+    >>> lives = LifeTable({}).with_moves({("pro", RUNNING, 660): 2}, 19_830)
     >>> lives.with_moves({("pro", RUNNING, 660): -1, ("pro", ENDED, 1): 1}, 19_850).counts
     {('pro', 0, 660): 1, ('pro', 1, 1): 1}
     """
@@ -45,14 +45,14 @@ class Lives:
     def __init__(self, counts: Mapping[Place, int]) -> None:
         self.counts = dict(counts)
 
-    def with_moves(self, moves: Mapping[Place, int], day: int) -> Lives:
+    def with_moves(self, moves: Mapping[Place, int], day: int) -> LifeTable:
         """After the changes of a day."""
         oldest = day // PERIOD_DAYS - PERIODS_MAX
         found: defaultdict[Place, int] = defaultdict(int)
         for counts in (self.counts, moves):
             for (plan, kind, at), number in counts.items():
                 found[plan, kind, max(at, oldest) if kind == RUNNING else at] += number
-        return Lives({place: number for place, number in sorted(found.items()) if number})
+        return LifeTable({place: number for place, number in sorted(found.items()) if number})
 
     @cached_property
     def data(self) -> list[Any]:
@@ -60,24 +60,24 @@ class Lives:
         return _data(self.counts)
 
     @classmethod
-    def read(cls, data: list[Any]) -> Lives:
+    def read(cls, data: list[Any]) -> LifeTable:
         """From what `data` was."""
         return cls(_read(data))
 
 
-class Days(NamedTuple):
+class DailyLifeTables(NamedTuple):
     """The numbers of a batch's days."""
 
     first: list[int]
     """The days from which on each of the following holds."""
-    lives: list[Lives]
+    life_tables: list[LifeTable]
 
     def place(self, clock_ms: int) -> int:
         """Which of them holds as of the beginning of the day that a clock shows."""
         return bisect_right(self.first, clock_ms // DAY_MS) - 1
 
 
-class Lifetimes:
+class LifeTableBuilder:
     """A partition's numbers, from day to day.
 
     Subscriptions that began before `since_day` are not counted: of a partition that is older than these numbers nobody
@@ -86,13 +86,13 @@ class Lifetimes:
 
     def __init__(self, since_day: int = 0) -> None:
         self.since_day = since_day
-        self._before, self._day = Lives({}), 0  # as of the beginning of the day of the newest change
+        self._before, self._day = LifeTable({}), 0  # as of the beginning of the day of the newest change
         self._open: dict[Place, int] = {}  # changes of that day, which count from the next one on
         self._after = self._before
 
-    def turn(self, changes: Iterable[Life]) -> Days:
+    def apply_batch(self, changes: Iterable[LifetimeMove]) -> DailyLifeTables:
         """Takes in a batch's changes, in any order; answers for the days in it and after it."""
-        days = Days([-1, self._day + 1], [self._before, self._after])
+        days = DailyLifeTables([-1, self._day + 1], [self._before, self._after])
         by_day: dict[int, dict[Place, int]] = {}
         for change in changes:
             moves = by_day.setdefault(change.clock_ms // DAY_MS, {})
@@ -107,13 +107,13 @@ class Lifetimes:
             else:
                 self._open = {at: self._open.get(at, 0) + moves.get(at, 0) for at in self._open.keys() | moves.keys()}
                 days.first.pop()
-                days.lives.pop()
+                days.life_tables.pop()
             self._after = self._before.with_moves(self._open, self._day)
             days.first.append(self._day + 1)
-            days.lives.append(self._after)
+            days.life_tables.append(self._after)
         return days
 
-    def _place(self, spell: Spell) -> Place | None:
+    def _place(self, spell: SubscriptionSpell) -> Place | None:
         if spell.start < self.since_day or spell.start < 0:
             return None
         if spell.end < 0:
@@ -127,7 +127,7 @@ class Lifetimes:
     def restore(self, state: list[Any]) -> None:
         """Continues from what `state` returned."""
         self.since_day, self._day, before, open_ = state
-        self._before, self._open = Lives.read(before), _read(open_)
+        self._before, self._open = LifeTable.read(before), _read(open_)
         self._after = self._before.with_moves(self._open, self._day)
 
 

@@ -12,13 +12,13 @@ import msgspec
 
 from models.retention.activity_flows import AGE_MAX_DAYS, WINDOW_DAYS
 from models.retention.aggregates import FLOWS, NUMBER, first_day, month_of, segment_of
-from models.retention.kaplan_meier import Age, kaplan_meier
+from models.retention.kaplan_meier import SurvivalAge, kaplan_meier
 from models.retention.subscription_flows import CAUSES
 
 WINDOWS: Final = ("day", "rolling", "month")
 
 
-class Use(msgspec.Struct, frozen=True):
+class ActivityCounts(msgspec.Struct, frozen=True):
     """Customers by what they did in a period and before it."""
 
     at: int
@@ -144,7 +144,7 @@ class CohortRow(msgspec.Struct, frozen=True):
     mrr: list[int]
 
 
-class Series:
+class SumSeries:
     """The sums of some groups, by name and index.
 
     Args:
@@ -182,7 +182,7 @@ class Series:
         days = [day for name in ("active", "changes") for day, count in self.counts(name).items() if count]
         return max(days, default=None)
 
-    def use(self, window: str, at: int) -> Use:
+    def use(self, window: str, at: int) -> ActivityCounts:
         """Of a day, the 30 days up to one, or a month."""
         if window == "month":
             active, before, both = (
@@ -198,13 +198,13 @@ class Series:
             active, before, both = self.at("active", at), self.at("active", at - 1), self.at("active_both", at)
             days = range(at, at + 1)
         new = sum(self.at("first", day) for day in days)
-        return Use(at, active, new, both, active - new - both, before - both, before)
+        return ActivityCounts(at, active, new, both, active - new - both, before - both, before)
 
     def revenue(self, window: str, at: int) -> Revenue:
         """Since the day before, since 30 days before, or since the end of the month before."""
         return Revenue(at, *(self.level(f"{window}_{name}+", at) for name in FLOWS))
 
-    def survival(self, day: int) -> list[Age]:
+    def survival(self, day: int) -> list[SurvivalAge]:
         """How long subscriptions last, seen on a day."""
         ended = [self.counts(f"ended_{cause}") for cause in CAUSES]
         running = {max(day - began, 0): count for began, count in self.counts("running_since").items()}
@@ -229,8 +229,8 @@ def of_segment(by: str, name: str) -> Callable[[str], bool]:
 
 def ages(sums: Mapping[tuple[str, int, int], int], day: int, month: int | None = None) -> list[AgeShare]:
     """Retention by age, of all customers or of those who began in a month, seen on a day."""
-    everybody = Series(sums, lambda group: group[0] == "s")
-    cohorts = Series(sums, lambda group: group[0] == "c" and (month is None or group[1:] == str(month)))
+    everybody = SumSeries(sums, lambda group: group[0] == "s")
+    cohorts = SumSeries(sums, lambda group: group[0] == "c" and (month is None or group[1:] == str(month)))
     first = {on: n for on, n in everybody.counts("first").items() if n and month in (None, month_of(on))}
     if not first:
         return []
@@ -248,13 +248,13 @@ def ages(sums: Mapping[tuple[str, int, int], int], day: int, month: int | None =
 
 def cohorts(sums: Mapping[tuple[str, int, int], int], day: int) -> list[CohortRow]:
     """A row for each month in which anybody was first active, or first subscribed."""
-    everybody = Series(sums, lambda group: group[0] == "s")
+    everybody = SumSeries(sums, lambda group: group[0] == "s")
     first: dict[int, int] = defaultdict(int)
     for on, count in everybody.counts("first").items():
         first[month_of(on)] += count
     now, rows = month_of(day), []
     for month in sorted({int(group[1:]) for group, _, _ in sums if group[0] == "c"}):
-        own = Series(sums, f"c{month}".__eq__)
+        own = SumSeries(sums, f"c{month}".__eq__)
         span = range(month, now + 1)
         row = CohortRow(
             month,

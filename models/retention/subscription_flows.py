@@ -24,7 +24,7 @@ from models.profile.mergeable import DAY_MS
 from models.profile.schema import ProfileError
 from models.profile.subscription import CANCELLED, CHANGES, PAUSED, RESUMED, STARTED
 from models.retention.activity_flows import WINDOW_DAYS
-from models.retention.aggregates import FLOW_SERIES, FLOWS, NUMBER, Groups, Sums, cohort, month_of
+from models.retention.aggregates import FLOW_SERIES, FLOWS, NUMBER, SegmentRegistry, Sums, cohort, month_of
 
 FORMAT_VERSION: Final = 1
 CHANGES_KEPT: Final = 16  # with monthly renewals more than a year
@@ -52,7 +52,7 @@ Change = tuple[int, int, int, int, str, int]
 """(time ms, id hash, kind, mrr in minor units or -1, plan or "", cause of an end)"""
 
 
-class Terms(msgspec.Struct, array_like=True, frozen=True, gc=False):
+class SubscriptionTerms(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """Where a subscription stands."""
 
     started: bool = False
@@ -69,7 +69,7 @@ class Terms(msgspec.Struct, array_like=True, frozen=True, gc=False):
         """What it brings in a month, in minor units: a subscription that is paused brings nothing."""
         return self.price if self.running and not self.paused else 0
 
-    def after(self, change: Change) -> Terms:
+    def after(self, change: Change) -> SubscriptionTerms:
         """The rules of `models.profile.subscription.SubscriptionState`, and what was said of price and plan."""
         _, _, kind, price, plan, cause = change
         running, paused = self.running, self.paused
@@ -79,7 +79,7 @@ class Terms(msgspec.Struct, array_like=True, frozen=True, gc=False):
             running = True
         if kind in (PAUSED, RESUMED):
             paused = kind == PAUSED and running
-        return Terms(
+        return SubscriptionTerms(
             True,
             running,
             paused,
@@ -89,7 +89,7 @@ class Terms(msgspec.Struct, array_like=True, frozen=True, gc=False):
         )
 
 
-class Spell(msgspec.Struct, array_like=True, frozen=True, gc=False):
+class SubscriptionSpell(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """The first time from a start to an end, in days since 1970; -1 for not yet."""
 
     start: int = -1
@@ -97,23 +97,23 @@ class Spell(msgspec.Struct, array_like=True, frozen=True, gc=False):
     plan: str = ""
     cause: int = UNSTATED
 
-    def after(self, day: int, terms: Terms) -> Spell:
+    def after(self, day: int, terms: SubscriptionTerms) -> SubscriptionSpell:
         """Seen once more, at the terms after a change on a day."""
         if self.start < 0:
-            return Spell(day, -1, terms.plan) if terms.running else self
+            return SubscriptionSpell(day, -1, terms.plan) if terms.running else self
         if self.end < 0 and not terms.running:
-            return Spell(self.start, day, self.plan, terms.cause)
+            return SubscriptionSpell(self.start, day, self.plan, terms.cause)
         return self
 
 
-class Contract(msgspec.Struct, array_like=True, gc=False):
+class SubscriptionRecord(msgspec.Struct, array_like=True, gc=False):
     """What is kept of a customer's subscription."""
 
     version: int = FORMAT_VERSION
     source: str = ""
     settled: tuple[int, int] = _NOTHING  # time and id of the newest change that is no longer kept
-    base: Terms = Terms()
-    spell: Spell = Spell()
+    base: SubscriptionTerms = SubscriptionTerms()
+    spell: SubscriptionSpell = SubscriptionSpell()
     changes: list[Change] = []
 
     def add(self, change: Change) -> bool:
@@ -134,9 +134,9 @@ class Contract(msgspec.Struct, array_like=True, gc=False):
             self.spell = self.spell.after(change[0] // DAY_MS, self.base)
         return settled
 
-    def course(self) -> Course:
+    def course(self) -> SubscriptionTimeline:
         """Where the subscription stood when, as far as changes that are kept make it."""
-        days: dict[int, Terms] = {}
+        days: dict[int, SubscriptionTerms] = {}
         terms, spell = self.base, self.spell
         for change in self.changes:
             day = change[0] // DAY_MS
@@ -147,7 +147,7 @@ class Contract(msgspec.Struct, array_like=True, gc=False):
             if terms != before:
                 steps.append((day, terms))
             before = terms
-        return Course(self.base, tuple(steps), spell)
+        return SubscriptionTimeline(self.base, tuple(steps), spell)
 
 
 def forgotten(at_ms: int) -> Change:
@@ -155,12 +155,12 @@ def forgotten(at_ms: int) -> Change:
     return at_ms, 0, _FORGOTTEN, -1, "", UNSTATED
 
 
-class Course(NamedTuple):
+class SubscriptionTimeline(NamedTuple):
     """The terms at first, those at the end of each day on which they became others, and the first spell."""
 
-    base: Terms
-    steps: tuple[tuple[int, Terms], ...]
-    spell: Spell
+    base: SubscriptionTerms
+    steps: tuple[tuple[int, SubscriptionTerms], ...]
+    spell: SubscriptionSpell
 
 
 def change_of(event: Event) -> Change:
@@ -179,7 +179,7 @@ Flow = dict[tuple[int, str], int]
 """What lies between two moments: (place in FLOWS, plan) -> number."""
 
 
-def flow(before: Terms, after: Terms, first_time: bool) -> Flow:
+def flow(before: SubscriptionTerms, after: SubscriptionTerms, first_time: bool) -> Flow:
     """What lies between two moments of one subscription. `first_time`: it had never run at the first of them."""
     if before.running:
         found = {(_START, before.plan): 1, (_START + 1, before.plan): before.mrr}
@@ -195,7 +195,7 @@ def flow(before: Terms, after: Terms, first_time: bool) -> Flow:
     return {}
 
 
-class Part(NamedTuple):
+class FlowContribution(NamedTuple):
     """A number that a customer adds to a sum."""
 
     plan: str | None
@@ -207,10 +207,10 @@ class Part(NamedTuple):
 
 
 @lru_cache(maxsize=4096)  # most subscriptions begin like others, and are renewed as they were
-def parts(course: Course) -> tuple[Part, ...]:
+def parts(course: SubscriptionTimeline) -> tuple[FlowContribution, ...]:
     """What a subscription adds to all sums."""
     base, days, spell = course
-    found: list[Part] = []
+    found: list[FlowContribution] = []
     months = tuple({month_of(day): terms for day, terms in days}.items())
     first_month = month_of(spell.start) if spell.start >= 0 else -1
     for name, steps, width, first in (
@@ -221,18 +221,20 @@ def parts(course: Course) -> tuple[Part, ...]:
         found += _flows(FLOW_SERIES[name], base, steps, width, first)
     if spell.start >= 0:
         if spell.end < 0:
-            found.append(Part(spell.plan, _RUNNING, spell.start, 1))
+            found.append(FlowContribution(spell.plan, _RUNNING, spell.start, 1))
         else:
-            found.append(Part(spell.plan, _ENDED + spell.cause, spell.end - spell.start, 1))
+            found.append(FlowContribution(spell.plan, _ENDED + spell.cause, spell.end - spell.start, 1))
         before = base
         for month, terms in months:
-            found.append(Part(None, _CUSTOMERS, month, terms.running - before.running))
-            found.append(Part(None, _MRR, month, terms.mrr - before.mrr))
+            found.append(FlowContribution(None, _CUSTOMERS, month, terms.running - before.running))
+            found.append(FlowContribution(None, _MRR, month, terms.mrr - before.mrr))
             before = terms
     return tuple(part for part in found if part.amount)
 
 
-def _flows(series: int, base: Terms, steps: tuple[tuple[int, Terms], ...], width: int, first: int) -> Iterator[Part]:
+def _flows(
+    series: int, base: SubscriptionTerms, steps: tuple[tuple[int, SubscriptionTerms], ...], width: int, first: int
+) -> Iterator[FlowContribution]:
     """Each number of a window at the indexes at which it changes, by how much."""
     at = [index for index, _ in steps]
     terms = [base, *(each for _, each in steps)]
@@ -243,11 +245,11 @@ def _flows(series: int, base: Terms, steps: tuple[tuple[int, Terms], ...], width
         after = flow(earlier, now, not 0 <= first <= moment - width)
         for name in before.keys() | after.keys():
             place, plan = name
-            yield Part(plan, series + place, moment, after.get(name, 0) - before.get(name, 0))
+            yield FlowContribution(plan, series + place, moment, after.get(name, 0) - before.get(name, 0))
         before = after
 
 
-def contribute(sums: Sums, groups: Groups, course: Course, source: str, sign: int) -> None:
+def contribute(sums: Sums, groups: SegmentRegistry, course: SubscriptionTimeline, source: str, sign: int) -> None:
     """Adds a subscription's part to all sums, or takes it away."""
     began = cohort(month_of(course.spell.start)) if course.spell.start >= 0 else ""
     for plan, series, index, amount in parts(course):
@@ -256,14 +258,14 @@ def contribute(sums: Sums, groups: Groups, course: Course, source: str, sign: in
 
 
 _ENCODER: Final = msgspec.msgpack.Encoder()
-_DECODER: Final = msgspec.msgpack.Decoder(Contract)
+_DECODER: Final = msgspec.msgpack.Decoder(SubscriptionRecord)
 encode = _ENCODER.encode
 
 
-def decode(record: bytes | None) -> Contract:
+def decode(record: bytes | None) -> SubscriptionRecord:
     """Reads what `encode` wrote, None for who never had one. Raises ProfileError for what is no such thing."""
     if record is None:
-        return Contract()
+        return SubscriptionRecord()
     try:
         version = msgspec.msgpack.decode(record)[0]
         if version != FORMAT_VERSION:
@@ -278,11 +280,11 @@ def decode(record: bytes | None) -> Contract:
 
 def revise(
     sums: Sums,
-    groups: Groups,
+    groups: SegmentRegistry,
     record: bytes | None,
     changes: Iterable[Change],
     sources: Sequence[str],
-    spells: list[tuple[int, Spell, Spell]],
+    spells: list[tuple[int, SubscriptionSpell, SubscriptionSpell]],
 ) -> bytes | None:
     """Takes changes of a customer's subscription into the sums; what is kept of it from now on.
 
@@ -292,8 +294,8 @@ def revise(
         sources: Where the customer came from, as it is known after them; one more for each time they were forgotten.
         spells: Is given the first spell before and after each change that moved it, with the change's number.
     """
-    contract, lives = decode(record), iter(sources)
-    source = next(lives)
+    contract, life_tables = decode(record), iter(sources)
+    source = next(life_tables)
     course, old_source = contract.course(), contract.source
     if contract.settled == _NOTHING:  # else what is settled could not follow to another source
         contract.source = source
@@ -309,12 +311,14 @@ def revise(
         if course.spell != before:
             spells.append((number, before, course.spell))
         if change[2] == _FORGOTTEN:
-            contract = Contract(source=next(lives))
+            contract = SubscriptionRecord(source=next(life_tables))
             course = contract.course()
     return encode(contract) if contract.changes else None
 
 
-def _take(sums: Sums, groups: Groups, contract: Contract, course: Course, change: Change) -> Course:
+def _take(
+    sums: Sums, groups: SegmentRegistry, contract: SubscriptionRecord, course: SubscriptionTimeline, change: Change
+) -> SubscriptionTimeline:
     accepted = contract.add(change)
     sums[groups.of("", ""), _CHANGES if accepted else _TOO_LATE, change[0] // DAY_MS] += 1
     if not accepted:
@@ -326,4 +330,4 @@ def _take(sums: Sums, groups: Groups, contract: Contract, course: Course, change
     return contract.course() if contract.settle() else now
 
 
-__all__ = ["CAUSES", "CHANGES_KEPT", "Contract", "change_of", "forgotten", "revise"]
+__all__ = ["CAUSES", "CHANGES_KEPT", "SubscriptionRecord", "change_of", "forgotten", "revise"]

@@ -8,10 +8,10 @@ simulation begins with the shorter one, and memory holds the customers who are t
     hazard       the exact probability of having left, given the state now
     population   what is fixed about a customer; who is new
     day          one day's drafts
-    usage, billing, voice    what the day shows, by families of events
+    usage, billing, feedback    what the day shows, by families of events
     simulator    puts the days together
 
->>> simulation = Simulation(Settings(customers=200, days=60), record=True)
+>>> simulation = Simulation(SimulationSettings(customers=200, days=60), record=True)
 >>> events = list(simulation.events())
 >>> len(events), len(simulation.traces)
 (22448, 226)
@@ -21,13 +21,13 @@ simulation begins with the shorter one, and memory holds the customers who are t
 """
 
 from models.simulation.hazard import Trace, true_probabilities, true_probability
-from models.simulation.simulator import Hazard, Settings, SimulatedEvent, Simulation, traces
+from models.simulation.simulator import Hazard, SimulatedEvent, Simulation, SimulationSettings, traces
 
 __all__ = [
     "Hazard",
-    "Settings",
     "SimulatedEvent",
     "Simulation",
+    "SimulationSettings",
     "Trace",
     "traces",
     "true_probabilities",

@@ -6,12 +6,12 @@ import numpy as np
 import numpy.typing as npt
 
 from models.simulation.customer import BILLING_DAYS, EXPIRING, LEAVING, UNPAID
-from models.simulation.day import Day, body, track
+from models.simulation.day import SimulatedDay, body, track
 from models.simulation.hazard import renews_on
 from models.simulation.population import PLANS
 
 
-def payments(day: Day) -> None:
+def payments(day: SimulatedDay) -> None:
     """Renewals in the first seconds of a period; dunning every third day or so; recovery; a changed card."""
     people = day.people
     unpaid, was_unpaid = UNPAID[people["state"]], UNPAID[people["before"]]
@@ -40,27 +40,27 @@ def payments(day: Day) -> None:
     day.add(changed, [card] * len(changed), 3000)
 
 
-def _days_to_period_end(day: Day, row: int) -> int:
+def _days_to_period_end(day: SimulatedDay, row: int) -> int:
     return BILLING_DAYS - (day.number - int(day.people["anchor"][row])) % BILLING_DAYS
 
 
-def _period_end(day: Day, row: int) -> str:
+def _period_end(day: SimulatedDay, row: int) -> str:
     return day.date_time(_days_to_period_end(day, row))
 
 
-def _paid(day: Day, row: int, event: str, card_days: int) -> str:
+def _paid(day: SimulatedDay, row: int, event: str, card_days: int) -> str:
     """A payment that went through. Only a card that expires before the next one says something."""
     expires = _period_end(day, row) if EXPIRING[day.people["state"][row]] else day.date_time(card_days)
     amount = PLANS[day.people["plan"][row]][1]
     return track(event, {"amount": amount, "currency": "USD", "card_expires": expires})
 
 
-def _failed(day: Day, row: int) -> str:
+def _failed(day: SimulatedDay, row: int) -> str:
     attempt, amount = int(day.people["attempt"][row]), PLANS[day.people["plan"][row]][1]
     return track("Payment Failed", {"amount": amount, "currency": "USD", "attempt": attempt, "code": "card_declined"})
 
 
-def subscriptions(day: Day) -> None:
+def subscriptions(day: SimulatedDay) -> None:
     """Changes of plan, ends that are scheduled and withdrawn, and the yearly talk with businesses."""
     people, mood = day.people, day.rates["mood"]
     subscribed = people["subscriber"] & (people["anchor"] <= day.number)
@@ -85,17 +85,17 @@ def subscriptions(day: Day) -> None:
     day.add(met, [track("Meeting Held")] * len(met))
 
 
-def cancellations(day: Day, left: npt.NDArray[np.bool_]) -> None:
+def cancellations(day: SimulatedDay, left: npt.NDArray[np.bool_]) -> None:
     """The last event of the subscribers among those who leave today (n,); the others just fall silent."""
     rows = np.flatnonzero(left & day.people["subscriber"])
     day.add(rows, [_cancelled(day, row) for row in rows.tolist()], day.people["end_ms"][rows])
     day.people["end_ms"][rows] += 1  # a customer is there until the end, and this event is the end
 
 
-def _cancelled(day: Day, row: int) -> str:
+def _cancelled(day: SimulatedDay, row: int) -> str:
     """Dunning gave up, a dispute, or the customer's wish."""
     if UNPAID[day.people["state"][row]]:
-        reason: dict[str, Any] = {"reason": "payment_disputed" if day.dice.random() < 0.08 else "payment_failed"}
+        reason: dict[str, Any] = {"reason": "payment_disputed" if day.rng.random() < 0.08 else "payment_failed"}
     else:
         reason = {"reason": "cancellation_requested", "feedback": day.barrier(row)}
     return track("Subscription Cancelled", {**day.price(row), **reason})

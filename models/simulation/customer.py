@@ -18,7 +18,7 @@ BILLING_DAYS: Final = 30
 
 
 @dataclass(frozen=True)
-class State:
+class HiddenState:
     """One hidden state of one kind of customer. Rates are per customer and day."""
 
     kind: str
@@ -47,61 +47,61 @@ class State:
 # change in a customer's behaviour is seen for most of that time.
 STATES: Final = (
     # Silent fading: less and less, then gone.
-    State("fading", "engaged", 0.00033, {"waning": 1 / 150}, starts=0.75),
-    State(
+    HiddenState("fading", "engaged", 0.00033, {"waning": 1 / 150}, starts=0.75),
+    HiddenState(
         "fading", "waning", 0.002, {"engaged": 1 / 200, "dormant": 1 / 70}, starts=0.25,
         activity=0.25, depth=0.3, breadth=0.4, opens=0.12,
     ),
-    State(
+    HiddenState(
         "fading", "dormant", 0.012, {"waning": 1 / 400, "leaving": 1 / 400},
         activity=0.08, depth=0.1, breadth=0.25, opens=0.03, mood=0.5,
     ),
-    State(
+    HiddenState(
         "fading", "leaving", 0.11, {"dormant": 0.03}, leaving=True,
         activity=0.1, depth=0.1, breadth=0.35, opens=0.05, mood=0.5,
     ),
     # Sudden stop: steady, then a fortnight of danger with few signs: errors, an export.
-    State("sudden", "steady", 0.00028, {"shocked": 1 / 1100}, starts=1.0),
-    State(
+    HiddenState("sudden", "steady", 0.00028, {"shocked": 1 / 1100}, starts=1.0),
+    HiddenState(
         "sudden", "shocked", 0.04, {"steady": 1 / 30},
         activity=0.4, depth=0.6, mood=0.5, opens=0.2, exports=0.5, errors=0.4,
     ),
     # Payment failure: a card expires, a renewal fails, dunning, then recovery or an involuntary end.
-    State("payment", "paying", 0.00034, {"expiring": 1 / 200}, renewal={"failed": 0.004}, starts=1.0),
-    State("payment", "expiring", 0.0003, {"paying": 1 / 45}, renewal={"failed": 0.6, "paying": 0.2}),
-    State("payment", "failed", 0.025, {"paying": 0.025}, activity=0.9, unpaid=True),
+    HiddenState("payment", "paying", 0.00034, {"expiring": 1 / 200}, renewal={"failed": 0.004}, starts=1.0),
+    HiddenState("payment", "expiring", 0.0003, {"paying": 1 / 45}, renewal={"failed": 0.6, "paying": 0.2}),
+    HiddenState("payment", "failed", 0.025, {"paying": 0.025}, activity=0.9, unpaid=True),
     # Bad support: tickets, reopened ones, low scores, then angry.
-    State("support", "content", 0.00031, {"troubled": 1 / 180}, starts=0.75),
-    State(
+    HiddenState("support", "content", 0.00031, {"troubled": 1 / 180}, starts=0.75),
+    HiddenState(
         "support", "troubled", 0.003, {"content": 1 / 200, "fed_up": 1 / 80}, starts=0.25,
         activity=0.6, depth=0.6, tickets=0.5, reopens=0.45, errors=0.2,
         mood=0.5, opens=0.35, speaks=0.006, refers=0.0002,
     ),
-    State(
+    HiddenState(
         "support", "fed_up", 0.013, {"content": 1 / 400, "leaving": 1 / 400},
         activity=0.25, depth=0.4, breadth=0.5, tickets=0.4, reopens=0.6, errors=0.2,
         mood=0.2, opens=0.15, speaks=0.02, refers=0.0,
     ),
-    State(
+    HiddenState(
         "support", "leaving", 0.11, {"fed_up": 0.03}, leaving=True,
         activity=0.4, depth=0.4, breadth=0.5, tickets=0.1, reopens=0.5, mood=0.2, opens=0.1, speaks=0.02, refers=0.0,
     ),
     # Happy: loyal, recommends, is sometimes away; its cards fail too, and are mended soon.
-    State(
+    HiddenState(
         "happy", "loyal", 0.00057, {"away": 1 / 200}, renewal={"failed": 0.01}, starts=1.0,
         activity=1.2, depth=1.3, mood=0.93, opens=0.75, speaks=0.004, refers=0.03,
     ),
-    State("happy", "away", 0.0003, {"loyal": 1 / 9}, activity=0.4, mood=0.9, opens=0.4),
-    State("happy", "failed", 0.008, {"loyal": 0.25}, mood=0.9, unpaid=True),
+    HiddenState("happy", "away", 0.0003, {"loyal": 1 / 9}, activity=0.4, mood=0.9, opens=0.4),
+    HiddenState("happy", "failed", 0.008, {"loyal": 0.25}, mood=0.9, unpaid=True),
     # Automated: programs go on calling when the people have long stopped.
-    State("automated", "used", 0.00031, {"deserted": 1 / 550}, starts=0.75),
-    State(
+    HiddenState("automated", "used", 0.00031, {"deserted": 1 / 550}, starts=0.75),
+    HiddenState(
         "automated", "deserted", 0.012, {"used": 1 / 400}, starts=0.25,
         activity=0.1, depth=0.1, breadth=0.4, opens=0.05, mood=0.6,
     ),
     # Seasonal: quiet by the calendar, which is no danger; lapsing is.
-    State("seasonal", "following", 0.00031, {"lapsing": 1 / 550}, starts=0.75),
-    State(
+    HiddenState("seasonal", "following", 0.00031, {"lapsing": 1 / 550}, starts=0.75),
+    HiddenState(
         "seasonal", "lapsing", 0.012, {"following": 1 / 400}, starts=0.25,
         activity=0.1, depth=0.1, breadth=0.5, opens=0.05, mood=0.6,
     ),
@@ -145,10 +145,10 @@ def column(field: str) -> Floats:
     return np.array([getattr(state, field) for state in STATES], dtype=float)
 
 
-def number(kind: str, name: str) -> int:
+def column_number(kind: str, name: str) -> int:
     """The state's number, its place in `STATES`.
 
-    >>> number("fading", "dormant")
+    >>> column_number("fading", "dormant")
     2
     """
     return next(n for n, state in enumerate(STATES) if (state.kind, state.name) == (kind, name))
@@ -160,7 +160,7 @@ def _transitions(renewal: bool) -> Floats:
     for row, state in enumerate(STATES):
         targets = state.renewal if renewal and state.renewal else state.to
         for name, probability in targets.items():
-            matrix[row, number(state.kind, name)] = probability
+            matrix[row, column_number(state.kind, name)] = probability
         matrix[row, row] = 1 - matrix[row].sum()
     return matrix
 

@@ -37,11 +37,11 @@ def track(event: str, properties: dict[str, Any] | None = None, **fields: Any) -
     return body("track", event=event, properties=properties or {}, **fields)
 
 
-class Day:
+class SimulatedDay:
     """One simulated day: who is there, the dice, and the drafts so far (row of the customer, time of day, body)."""
 
-    def __init__(self, number: int, calendar: Calendar, people: People, dice: np.random.Generator) -> None:
-        self.number, self.calendar, self.people, self.dice = number, calendar, people, dice
+    def __init__(self, number: int, calendar: Calendar, people: People, rng: np.random.Generator) -> None:
+        self.number, self.calendar, self.people, self.rng = number, calendar, people, rng
         self.today = np.arange(len(people))
         seasonal = (people["kind"] == KINDS.index("seasonal")).astype(int)
         self.quiet: Floats = calendar.activity(number)[people["segment"], seasonal]  # factor on what people do today
@@ -52,7 +52,7 @@ class Day:
 
     def some(self, probability: Floats | float, among: npt.NDArray[np.bool_] | None = None) -> Rows:
         """Rows of those to whom something happens that has this probability (n,) today."""
-        hit = self.dice.random(len(self.people)) < probability
+        hit = self.rng.random(len(self.people)) < probability
         return np.flatnonzero(hit if among is None else hit & among)
 
     def add(self, rows: Rows, bodies: Sequence[str], times_ms: npt.ArrayLike | None = None) -> None:
@@ -64,7 +64,7 @@ class Day:
 
     def awake(self, n: int) -> npt.NDArray[np.int64]:
         """Times of day in ms between 07:00 and 22:00, most around 14:30."""
-        hours = 7 + 7.5 * (self.dice.random(n) + self.dice.random(n))
+        hours = 7 + 7.5 * (self.rng.random(n) + self.rng.random(n))
         return (hours * 3_600_000).astype(np.int64)
 
     def ordered(self) -> tuple[list[int], list[int], list[str]]:
@@ -81,7 +81,7 @@ class Day:
 
     def barrier(self, row: int) -> str:
         """One of the things that stand in this customer's way."""
-        u = self.dice.random()
+        u = self.rng.random()
         return BARRIERS[KINDS[self.people["kind"][row]]][sum(u >= share for share in _BARRIER_SHARES)]
 
     def price(self, row: int) -> dict[str, Any]:

@@ -66,38 +66,38 @@ NEWEST_DAYS: Final = 31
 
 
 def newcomers(
-    day: int, first_number: int, customers: int, shops: float, mix: Mapping[str, float], dice: np.random.Generator
+    day: int, first_number: int, customers: int, shops: float, mix: Mapping[str, float], rng: np.random.Generator
 ) -> People:
     """The day's new customers; on day 0 those who were there before, long enough to be found in any state.
 
     `customers` is the number at the start, `shops` the share without a subscription, `mix` the weight of each kind.
     """
     start = day == 0
-    n = customers if start else int(dice.poisson(customers * ARRIVALS_A_DAY))
+    n = customers if start else int(rng.poisson(customers * ARRIVALS_A_DAY))
     new = np.zeros(n, PERSON)
     new["number"] = first_number + np.arange(n)
     weights = np.cumsum([mix.get(kind, 0.0) for kind in KINDS])
-    new["kind"] = draw(np.tile(weights / weights[-1], (n, 1)), dice.random(n))
-    new["state"] = draw(np.cumsum((SETTLED if start else BEGIN)[new["kind"]], axis=1), dice.random(n))
+    new["kind"] = draw(np.tile(weights / weights[-1], (n, 1)), rng.random(n))
+    new["state"] = draw(np.cumsum((SETTLED if start else BEGIN)[new["kind"]], axis=1), rng.random(n))
     bound = np.isin(new["kind"], [KINDS.index(kind) for kind in SUBSCRIBERS_ONLY])
-    new["subscriber"] = bound | (dice.random(n) >= shops)
+    new["subscriber"] = bound | (rng.random(n) >= shops)
     owes_nothing = ~new["subscriber"] & UNPAID[new["state"]]
     new["state"][owes_nothing] = np.argmax(BEGIN, axis=1)[new["kind"][owes_nothing]]
     new["before"] = new["state"]
     if start:
-        new["signed_up"] = new["anchor"] = -dice.integers(NEWEST_DAYS, OLDEST_DAYS, n)
+        new["signed_up"] = new["anchor"] = -rng.integers(NEWEST_DAYS, OLDEST_DAYS, n)
         new["steps"] = len(STEPS)
     else:
         new["signed_up"] = day
-        new["anchor"] = day + TRIAL_DAYS * (dice.random(n) < TRIALS)
-        new["begin_ms"] = (dice.random(n) * LATEST_SIGN_UP * DAY_MS).astype(np.int64)
+        new["anchor"] = day + TRIAL_DAYS * (rng.random(n) < TRIALS)
+        new["begin_ms"] = (rng.random(n) * LATEST_SIGN_UP * DAY_MS).astype(np.int64)
     shares, rates = np.array(RHYTHMS).T
-    own_rhythm = rates[draw(np.tile(shares, (n, 1)), dice.random(n))]
-    new["rate"] = np.clip(own_rhythm * np.exp(0.2 * dice.standard_normal(n)), 0.03, 0.95)
-    new["depth"] = 0.9 * np.exp(0.3 * dice.standard_normal(n))
-    new["features"] = dice.integers(3, len(FEATURES) + 1, n)
-    new["segment"] = dice.random(n) < BUSINESSES
-    new["source"] = dice.integers(0, len(SOURCES), n)
-    new["plan"] = np.minimum(dice.geometric(0.5, n) - 1 + new["segment"], len(PLANS) - 1)
+    own_rhythm = rates[draw(np.tile(shares, (n, 1)), rng.random(n))]
+    new["rate"] = np.clip(own_rhythm * np.exp(0.2 * rng.standard_normal(n)), 0.03, 0.95)
+    new["depth"] = 0.9 * np.exp(0.3 * rng.standard_normal(n))
+    new["features"] = rng.integers(3, len(FEATURES) + 1, n)
+    new["segment"] = rng.random(n) < BUSINESSES
+    new["source"] = rng.integers(0, len(SOURCES), n)
+    new["plan"] = np.minimum(rng.geometric(0.5, n) - 1 + new["segment"], len(PLANS) - 1)
     new["mails"] = True
     return new

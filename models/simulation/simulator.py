@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.events.coercion import MAX_TIME_MS, MIN_TIME_MS
-from models.simulation import billing, usage, voice
+from models.simulation import billing, feedback, usage
 from models.simulation.calendar import DAY_MS, Calendar
 from models.simulation.customer import (
     BILLING_DAYS,
@@ -22,14 +22,14 @@ from models.simulation.customer import (
     Floats,
     draw,
 )
-from models.simulation.day import Day
+from models.simulation.day import SimulatedDay
 from models.simulation.hazard import Trace, leave_probability, renews_on
 from models.simulation.population import PERSON, People, newcomers
 
 DEFAULT_START_MS: Final = 1_704_067_200_000
 """2024-01-01 00:00 UTC: fixed, so that two runs of the same command give the same file."""
 
-FAMILIES: Final[tuple[Callable[[Day], None], ...]] = (
+FAMILIES: Final[tuple[Callable[[SimulatedDay], None], ...]] = (
     usage.arrivals,
     usage.conversions,
     usage.onboarding,
@@ -38,8 +38,8 @@ FAMILIES: Final[tuple[Callable[[Day], None], ...]] = (
     usage.errands,
     billing.payments,
     billing.subscriptions,
-    voice.support,
-    voice.opinions,
+    feedback.support,
+    feedback.opinions,
     usage.mails,
     usage.referrals,
 )
@@ -71,7 +71,7 @@ class Hazard(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Settings:
+class SimulationSettings:
     """What is simulated: `customers` at the start, about as many arrive later as leave; `mix` weighs their kinds.
 
     `shops` is the share without a subscription: these leave by falling silent, all others with `Subscription
@@ -104,7 +104,7 @@ class Settings:
 class Simulation:
     """Runs once, day by day. With `record`, `traces` holds what was hidden of every customer so far."""
 
-    def __init__(self, settings: Settings, *, record: bool = False) -> None:
+    def __init__(self, settings: SimulationSettings, *, record: bool = False) -> None:
         self.settings = settings
         self.calendar = Calendar(settings.start_ms)
         self.day = 0  # the day that is drawn next
@@ -125,7 +125,7 @@ class Simulation:
         drafts what the day shows. 3. Who leaves does so; nothing happens after it. 4. Who left is forgotten.
         """
         left = self._live()
-        day = Day(self.day, self.calendar, self._people, self._dice(_SHOWN))
+        day = SimulatedDay(self.day, self.calendar, self._people, self._rng(_SHOWN))
         for family in FAMILIES:
             family(day)
         billing.cancellations(day, left)
@@ -146,7 +146,7 @@ class Simulation:
         people = self._people
         if not len(people):
             return []
-        states = self._stepped(people, self._hidden_dice(people))
+        states = self._stepped(people, self._hidden_rng(people))
         phase = np.where(people["subscriber"] & (people["anchor"] <= self.day), people["anchor"] % BILLING_DAYS, -1)
         phase = np.where(people["anchor"] > self.day, people["anchor"], phase)  # in a trial: renews much later
         _, first, back = np.unique(np.stack([states, phase, people["subscriber"]]), True, True, axis=1)
@@ -166,12 +166,12 @@ class Simulation:
             for number, state, *rest in zip(*(column.tolist() for column in columns), strict=True)
         ]
 
-    def _dice(self, purpose: int) -> np.random.Generator:
+    def _rng(self, purpose: int) -> np.random.Generator:
         return np.random.default_rng([self.settings.seed, self.day, purpose])
 
-    def _hidden_dice(self, people: People) -> Floats:
+    def _hidden_rng(self, people: People) -> Floats:
         """Two uniform numbers (n, 2) per customer, the same whoever else is there."""
-        drawn: Floats = self._dice(_HIDDEN).random((self._customers, 2))[people["number"]]
+        drawn: Floats = self._rng(_HIDDEN).random((self._customers, 2))[people["number"]]
         return drawn
 
     def _stepped(self, people: People, hidden: Floats) -> npt.NDArray[np.int64]:
@@ -182,14 +182,14 @@ class Simulation:
 
     def _live(self) -> npt.NDArray[np.bool_]:
         """One hidden day; says who leaves on it (n,) and notes when."""
-        settings, people, dice = self.settings, self._people, self._dice(_NEW)
-        hidden = self._hidden_dice(people)
+        settings, people, rng = self.settings, self._people, self._rng(_NEW)
+        hidden = self._hidden_rng(people)
         people["before"], people["begin_ms"] = people["state"], 0
         people["state"] = self._stepped(people, hidden)
-        new = newcomers(self.day, self._customers, settings.customers, settings.shops, settings.mix, dice)
+        new = newcomers(self.day, self._customers, settings.customers, settings.shops, settings.mix, rng)
         self._customers += len(new)
         people = self._people = np.concatenate([people, new])
-        uniform = np.concatenate([hidden[:, _LEAVES], dice.random(len(new))])
+        uniform = np.concatenate([hidden[:, _LEAVES], rng.random(len(new))])
         hazard = (HAZARD * self.calendar.hazard(self.day))[people["state"]]
         left_ms = people["begin_ms"] + DAY_MS * np.log1p(-uniform) / np.log1p(-hazard)
         left: npt.NDArray[np.bool_] = left_ms < DAY_MS
@@ -202,7 +202,7 @@ class Simulation:
         self._people = self._people[~left]
         self.day += 1
 
-    def _write(self, day: Day) -> list[SimulatedEvent]:
+    def _write(self, day: SimulatedDay) -> list[SimulatedEvent]:
         midnight_ms = self.settings.start_ms + self.day * DAY_MS
         date, stem = self.calendar.date(self.day), f'{{"messageId":"m{self.settings.seed}-'
         names = [_id(number) for number in day.people["number"].tolist()]
@@ -247,7 +247,7 @@ def _id(number: int) -> str:
     return f"c{number:06d}"
 
 
-def traces(settings: Settings) -> dict[str, Trace]:
+def traces(settings: SimulationSettings) -> dict[str, Trace]:
     """What is hidden of every customer of a simulation, by customer id, without drawing the events."""
     simulation = Simulation(settings, record=True)
     while simulation.day < settings.days:

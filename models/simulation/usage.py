@@ -6,7 +6,7 @@ import numpy as np
 
 from models.simulation.calendar import DAY_MS
 from models.simulation.customer import BILLING_DAYS, KINDS, draw
-from models.simulation.day import Day, body, track
+from models.simulation.day import SimulatedDay, body, track
 from models.simulation.population import FEATURES, PLANS, SEGMENTS, SOURCES, STEPS, TRIAL_DAYS
 
 ACCOUNT_SIZE: Final = 4
@@ -24,7 +24,7 @@ _MAIL: Final = {
 }
 
 
-def arrivals(day: Day) -> None:
+def arrivals(day: SimulatedDay) -> None:
     """Sign-up on the first day; those who were there before the start are introduced in its first hour."""
     first = day.number == 0
     people = day.people
@@ -49,12 +49,12 @@ def arrivals(day: Day) -> None:
         day.add(np.full(len(steps), row), steps, begin + 250 * np.arange(len(steps)))
 
 
-def _started(day: Day, row: int) -> str:
+def _started(day: SimulatedDay, row: int) -> str:
     period = BILLING_DAYS - (day.number - int(day.people["anchor"][row])) % BILLING_DAYS
     return track("Subscription Started", {**day.price(row), "period_end": day.date_time(period)})
 
 
-def conversions(day: Day) -> None:
+def conversions(day: SimulatedDay) -> None:
     """The end of a trial is the start of the subscription, for those who are still there."""
     people = day.people
     begins = people["subscriber"] & (people["anchor"] == day.number) & (people["signed_up"] < day.number)
@@ -62,7 +62,7 @@ def conversions(day: Day) -> None:
     day.add(rows, [_started(day, row) for row in rows.tolist()], 1000)
 
 
-def onboarding(day: Day) -> None:
+def onboarding(day: SimulatedDay) -> None:
     """The first steps of a new customer, in the first weeks, slower for those who lose interest."""
     people = day.people
     new = (people["signed_up"] >= 0) & (people["steps"] < len(STEPS)) & (day.number - people["signed_up"] < 45)
@@ -73,62 +73,62 @@ def onboarding(day: Day) -> None:
     people["steps"][rows] += 1
 
 
-def sessions(day: Day) -> None:
+def sessions(day: SimulatedDay) -> None:
     """Visits: a session's start, then features, pages, goals; in a shop mostly pages, and orders."""
-    people, dice = day.people, day.dice
+    people, rng = day.people, day.rng
     rows = day.some(np.minimum(people["rate"] * day.quiet * day.rates["activity"], 0.97))
     starts = day.awake(len(rows))
     day.add(rows, [_SESSION] * len(rows), starts)
-    deeper = dice.poisson((people["depth"] * day.rates["depth"])[rows])
+    deeper = rng.poisson((people["depth"] * day.rates["depth"])[rows])
     rows, starts = np.repeat(rows, deeper), np.repeat(starts, deeper)
     breadth = np.maximum(people["features"] * day.rates["breadth"], 1)[rows]
-    feature = (dice.random(len(rows)) * breadth).astype(np.int64)
-    page = (dice.random(len(rows)) * len(PAGES)).astype(np.int64)
+    feature = (rng.random(len(rows)) * breadth).astype(np.int64)
+    page = (rng.random(len(rows)) * len(PAGES)).astype(np.int64)
     shares = np.where(people["subscriber"][rows][:, None], (0.7, 0.95, 1.0, 1.0), (0.1, 0.7, 0.72, 1.0))
-    what = draw(shares, dice.random(len(rows)))
+    what = draw(shares, rng.random(len(rows)))
     bodies = [
         _USED[f] if w == 0 else _SEEN[p] if w == 1 else _GOAL if w == 2 else ""
         for w, f, p in zip(what.tolist(), feature.tolist(), page.tolist(), strict=True)
     ]
     for i in np.flatnonzero(what == 3).tolist():
-        revenue = round(float(12 * np.exp(0.8 * dice.standard_normal())) + 3, 2)
+        revenue = round(float(12 * np.exp(0.8 * rng.standard_normal())) + 3, 2)
         bodies[i] = track("Order Completed", {"revenue": revenue, "currency": "USD"})
-    day.add(rows, bodies, starts + (dice.random(len(rows)) * 2_400_000).astype(np.int64) + 1)
+    day.add(rows, bodies, starts + (rng.random(len(rows)) * 2_400_000).astype(np.int64) + 1)
 
 
-def programs(day: Day) -> None:
+def programs(day: SimulatedDay) -> None:
     """Automated customers' programs call around the clock, in whatever state the people are."""
-    counts = day.dice.poisson(3.0, len(day.people)) * (day.people["kind"] == KINDS.index("automated"))
+    counts = day.rng.poisson(3.0, len(day.people)) * (day.people["kind"] == KINDS.index("automated"))
     rows = np.repeat(day.today, counts)
-    day.add(rows, [_CALLED] * len(rows), (day.dice.random(len(rows)) * DAY_MS).astype(np.int64))
+    day.add(rows, [_CALLED] * len(rows), (day.rng.random(len(rows)) * DAY_MS).astype(np.int64))
 
 
-def errands(day: Day) -> None:
+def errands(day: SimulatedDay) -> None:
     """Who thinks of leaving takes the data out; errors are what some leave for."""
     for rate, inside in (("exports", _EXPORT), ("errors", _ERROR)):
         rows = day.some(day.rates[rate] * day.quiet)
         day.add(rows, [inside] * len(rows))
 
 
-def mails(day: Day) -> None:
+def mails(day: SimulatedDay) -> None:
     """One mail a week, each customer on its own weekday; opened, clicked, or the last one."""
-    people, dice = day.people, day.dice
+    people, rng = day.people, day.rng
     sent = np.flatnonzero(((people["number"] + day.number) % 7 == 0) & people["mails"])
     day.add(sent, [_MAIL["Sent"]] * len(sent), 21_600_000)
-    opened = sent[dice.random(len(sent)) < day.rates["opens"][sent]]
-    at = 23_400_000 + (dice.random(len(opened)) * 36_000_000).astype(np.int64)
+    opened = sent[rng.random(len(sent)) < day.rates["opens"][sent]]
+    at = 23_400_000 + (rng.random(len(opened)) * 36_000_000).astype(np.int64)
     day.add(opened, [_MAIL["Opened"]] * len(opened), at)
-    clicked = dice.random(len(opened)) < 0.25
+    clicked = rng.random(len(opened)) < 0.25
     day.add(opened[clicked], [_MAIL["Clicked"]] * int(clicked.sum()), at[clicked] + 20_000)
-    annoyed = dice.random(len(sent)) < np.where(day.rates["opens"][sent] < 0.35, 0.02, 0.002)
+    annoyed = rng.random(len(sent)) < np.where(day.rates["opens"][sent] < 0.35, 0.02, 0.002)
     day.add(sent[annoyed], [_MAIL["Unsubscribed"]] * int(annoyed.sum()), 61_200_000)
     people["mails"][sent[annoyed]] = False
 
 
-def referrals(day: Day) -> None:
+def referrals(day: SimulatedDay) -> None:
     """Recommendations; one in four brings somebody."""
     rows = day.some(day.rates["refers"] * day.quiet)
     at = day.awake(len(rows))
     day.add(rows, [track("Referral Sent")] * len(rows), at)
-    converted = day.dice.random(len(rows)) < 0.25
+    converted = day.rng.random(len(rows)) < 0.25
     day.add(rows[converted], [track("Referral Converted")] * int(converted.sum()), at[converted] + 3_600_000)

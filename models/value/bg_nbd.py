@@ -36,7 +36,7 @@ Cell = tuple[int, int, int]
 """Fortnight of the first purchase, of the last one, class of x."""
 
 
-class Occasions(NamedTuple):
+class PurchaseHistory(NamedTuple):
     """What BG/NBD knows of a customer; days since the epoch."""
 
     repeats: int
@@ -44,7 +44,7 @@ class Occasions(NamedTuple):
     last_day: int
 
     @classmethod
-    def of(cls, commerce: Commerce | None) -> Occasions | None:
+    def of(cls, commerce: Commerce | None) -> PurchaseHistory | None:
         """Of a profile's purchases, None while there are none."""
         if commerce is None or not commerce.orders:
             return None
@@ -55,7 +55,7 @@ class Occasions(NamedTuple):
     def cell(self) -> Cell:
         """Where the customer is counted.
 
-        >>> Occasions(6, 0, 100).cell
+        >>> PurchaseHistory(6, 0, 100).cell
         (0, 7, 5)
         """
         return self.first_day // PERIOD_DAYS, self.last_day // PERIOD_DAYS, bisect_right(REPEAT_CLASSES, self.repeats)
@@ -65,8 +65,8 @@ class PurchaseCells:
     """Customers counted by what they bought; whole numbers, so that any order and any split gives the same.
 
     >>> cells = PurchaseCells()
-    >>> cells.move(None, Occasions(0, 100, 100))
-    >>> cells.move(Occasions(0, 100, 100), Occasions(1, 100, 130))
+    >>> cells.move(None, PurchaseHistory(0, 100, 100))
+    >>> cells.move(PurchaseHistory(0, 100, 100), PurchaseHistory(1, 100, 130))
     >>> cells.sums
     {(7, 9, 1): [1, 1, 100, 130]}
     """
@@ -89,7 +89,7 @@ class PurchaseCells:
         sums = np.stack([np.bincount(at.ravel(), what) for what in (None, repeats, first, last)], 1).astype(np.int64)
         return cls({(a, b, c): sum_ for (a, b, c), sum_ in zip(each.tolist(), sums.tolist(), strict=True)})
 
-    def move(self, before: Occasions | None, after: Occasions | None) -> None:
+    def move(self, before: PurchaseHistory | None, after: PurchaseHistory | None) -> None:
         """A customer's purchases were `before` and are `after`."""
         if before == after:
             return
@@ -207,4 +207,4 @@ def fit(cohort: Cohort, start: BgNbd = _ANYWHERE) -> BgNbd:
     return BgNbd(*largest(lambda found: BgNbd(*found).log_likelihood(cohort), customers, (start, _ANYWHERE), "BG/NBD"))
 
 
-__all__ = ["BgNbd", "Cell", "Cohort", "NoEstimate", "Occasions", "PurchaseCells", "fit"]
+__all__ = ["BgNbd", "Cell", "Cohort", "NoEstimate", "PurchaseCells", "PurchaseHistory", "fit"]

@@ -9,16 +9,16 @@ import msgspec
 
 from models.profile.mergeable import DAY_MS
 from models.profile.schema import Commerce
-from models.profile.snapshot import Portrait
 from models.profile.subscription import SubscriptionState
+from models.profile.view import ProfileView
 from models.retention.life_table import PERIOD_DAYS
-from models.value.forecast_state import Outlook
+from models.value.forecast_state import ValueForecast
 
 MONTH_MS: Final = PERIOD_DAYS * DAY_MS
 ALIVE_MIN: Final = 1e-6  # who is as good as gone has nothing at risk
 
 
-class Purchases(msgspec.Struct, gc=False, frozen=True):
+class PurchaseValue(msgspec.Struct, gc=False, frozen=True):
     """What a customer without a subscription will buy."""
 
     alive: float
@@ -29,7 +29,7 @@ class Purchases(msgspec.Struct, gc=False, frozen=True):
     """Expected of one."""
 
 
-class Value(msgspec.Struct, gc=False, frozen=True):
+class CustomerValue(msgspec.Struct, gc=False, frozen=True):
     """In the currency's units; None where nothing is known."""
 
     mrr: float | None
@@ -37,14 +37,16 @@ class Value(msgspec.Struct, gc=False, frozen=True):
     clv_at_risk: float | None
     revenue_at_risk: float | None
     basis: str | None  # "subscription": the price; "orders": revenue a month so far
-    purchases: Purchases | None = None
+    purchases: PurchaseValue | None = None
     """What will be bought, where there is no subscription."""
 
 
-NOTHING: Final = Value(None, None, None, None, None)
+NOTHING: Final = CustomerValue(None, None, None, None, None)
 
 
-def worth(portrait: Portrait, probability: float, horizon_ms: int, at_ms: int, outlook: Outlook) -> Value:
+def customer_value(
+    profile_view: ProfileView, probability: float, horizon_ms: int, at_ms: int, value_forecast: ValueForecast
+) -> CustomerValue:
     """A customer's value as of a time.
 
     revenue_at_risk = probability x mrr x horizon / 30 d. clv = monthly margin x sum over months k of S(k) d^k (Gupta
@@ -53,20 +55,20 @@ def worth(portrait: Portrait, probability: float, horizon_ms: int, at_ms: int, o
     more if the customer were sure to stay over the horizon. A subscription that has ended is worth nothing. Without
     one, see `_of_orders`.
     """
-    subscription, commerce = portrait.subscription, portrait.commerce
+    subscription, commerce = profile_view.subscription, profile_view.commerce
     horizon = horizon_ms / MONTH_MS
     if subscription is None or subscription.mrr is None:
-        return NOTHING if commerce is None else _of_orders(commerce, probability * horizon, at_ms, outlook)
+        return NOTHING if commerce is None else _of_orders(commerce, probability * horizon, at_ms, value_forecast)
     state = SubscriptionState(subscription)
     mrr = subscription.mrr[2] / 100.0
     if state.started and not state.active:
-        return Value(round(mrr, 2), 0.0, 0.0, 0.0, "subscription")
-    age = max(at_ms - (state.since_ms or portrait.first_ms), 0) // MONTH_MS
-    near, sure = _within(probability, horizon, outlook), _within(0.0, horizon, outlook)
-    later = outlook.survival.lasting(_plan(portrait), age, horizon)
-    margin = mrr * outlook.settings.margin
+        return CustomerValue(round(mrr, 2), 0.0, 0.0, 0.0, "subscription")
+    age = max(at_ms - (state.since_ms or profile_view.first_ms), 0) // MONTH_MS
+    near, sure = _within(probability, horizon, value_forecast), _within(0.0, horizon, value_forecast)
+    later = value_forecast.survival.lasting(_plan(profile_view), age, horizon)
+    margin = mrr * value_forecast.settings.margin
     clv = margin * (near + (1.0 - probability) * later)
-    return Value(
+    return CustomerValue(
         round(mrr, 2),
         round(clv, 2),
         round(margin * (sure - near + probability * later), 2),
@@ -75,27 +77,27 @@ def worth(portrait: Portrait, probability: float, horizon_ms: int, at_ms: int, o
     )
 
 
-def _of_orders(commerce: Commerce, months_at_risk: float, at_ms: int, outlook: Outlook) -> Value:
+def _of_orders(commerce: Commerce, months_at_risk: float, at_ms: int, value_forecast: ValueForecast) -> CustomerValue:
     """Where revenue is orders: mrr is what they brought a month so far; clv = margin x expected value of a purchase
     (Gamma-Gamma) x expected purchases, discounted (BG/NBD), which P(alive) scales: the rest is at risk."""
-    ahead = outlook.buying.ahead(commerce, at_ms)
+    ahead = value_forecast.buying.ahead(commerce, at_ms)
     if ahead is None:
         return NOTHING
     mrr = commerce.revenue / 100.0 / max((at_ms - commerce.first_ms) / MONTH_MS, 1.0)
-    clv = outlook.settings.margin * ahead.order_value * ahead.purchases
-    return Value(
+    clv = value_forecast.settings.margin * ahead.order_value * ahead.purchases
+    return CustomerValue(
         round(mrr, 2),
         round(clv, 2),
         round(clv * (1.0 / max(ahead.alive, ALIVE_MIN) - 1.0), 2),
         round(mrr * months_at_risk, 2),
         "orders",
-        Purchases(round(ahead.alive, 4), round(ahead.purchases, 3), round(ahead.order_value, 2)),
+        PurchaseValue(round(ahead.alive, 4), round(ahead.purchases, 3), round(ahead.order_value, 2)),
     )
 
 
-def _within(probability: float, horizon: float, outlook: Outlook) -> float:
+def _within(probability: float, horizon: float, value_forecast: ValueForecast) -> float:
     """Sum of (1 - p)^(k / horizon) d^k over the months k before the horizon; 1 for one of a month or less."""
-    settings = outlook.settings
+    settings = value_forecast.settings
     months = min(math.ceil(horizon), settings.months)
     if months == 1:
         return 1.0
@@ -103,6 +105,6 @@ def _within(probability: float, horizon: float, outlook: Outlook) -> float:
     return math.fsum(kept**k for k in range(months))
 
 
-def _plan(portrait: Portrait) -> str:
-    identity = portrait.identity
+def _plan(profile_view: ProfileView) -> str:
+    identity = profile_view.identity
     return identity.plan[2] if identity is not None and identity.plan is not None else ""

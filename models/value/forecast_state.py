@@ -9,14 +9,14 @@ from typing import Any, Final
 import msgspec
 
 from models.definition.value_settings import ValueSettings
-from models.profile.keys import OUTLOOK
+from models.profile.keys import VALUE_FORECAST
 from models.profile.mergeable import DAY_MS
 from models.retention.accounts import Load
-from models.retention.life_table import PERIOD_DAYS, Days, Life, Lifetimes, Lives
-from models.value.purchase_aggregates import Counted
-from models.value.purchase_counts import NOTHING, Bought, Learned, PurchaseBook, at_day
-from models.value.purchase_value import Buying
-from models.value.survival import Survival
+from models.retention.life_table import PERIOD_DAYS, DailyLifeTables, LifeTable, LifeTableBuilder, LifetimeMove
+from models.value.purchase_aggregates import CellSnapshot
+from models.value.purchase_counts import NOTHING, FittedParameters, PurchaseCounter, PurchaseDelta, at_day
+from models.value.purchase_value import PurchaseValueModel
+from models.value.survival import SubscriptionSurvival
 
 READ_KEPT: Final = 64  # of so many days and partitions what was worked out stays
 
@@ -24,68 +24,79 @@ READ_KEPT: Final = 64  # of so many days and partitions what was worked out stay
 class _Numbers(msgspec.Struct, array_like=True):
     settings: ValueSettings
     period: int
-    lives: list[Any]
-    learned: Learned
+    life_tables: list[Any]
+    learned: FittedParameters
 
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(_Numbers).decode
 
 
-class Outlook:
+class ValueForecast:
     """As of the beginning of a day.
 
-    >>> Outlook(ValueSettings(churn=0.1)).survival.hazards("pro")[0]
+    >>> ValueForecast(ValueSettings(churn=0.1)).survival.hazards("pro")[0]
     0.1
     """
 
     def __init__(
-        self, settings: ValueSettings, lives: Lives | None = None, period: int = 0, learned: Learned = NOTHING
+        self,
+        settings: ValueSettings,
+        life_tables: LifeTable | None = None,
+        period: int = 0,
+        learned: FittedParameters = NOTHING,
     ) -> None:
-        self.settings, self.lives, self.period, self.learned = settings, lives or Lives({}), period, learned
-        self.survival = Survival(self.lives, period, settings)
-        self.buying = Buying(settings, learned.purchases, learned.order_value)
+        self.settings, self.life_tables, self.period, self.learned = (
+            settings,
+            life_tables or LifeTable({}),
+            period,
+            learned,
+        )
+        self.survival = SubscriptionSurvival(self.life_tables, period, settings)
+        self.buying = PurchaseValueModel(settings, learned.purchases, learned.order_value)
 
     @cached_property
     def data(self) -> bytes:
-        """For another process, which expects the same of what `read` makes of it."""
-        return _encode(_Numbers(self.settings, self.period, self.lives.data, self.learned))
+        """For another process, which expects the same of what `read_forecast` makes of it."""
+        return _encode(_Numbers(self.settings, self.period, self.life_tables.data, self.learned))
 
 
 @lru_cache(maxsize=READ_KEPT)
-def read(data: bytes) -> Outlook:
-    """What `Outlook.data` was taken from."""
+def read_forecast(data: bytes) -> ValueForecast:
+    """What `ValueForecast.data` was taken from."""
     numbers = _decode(data)
-    return Outlook(numbers.settings, Lives.read(numbers.lives), numbers.period, numbers.learned)
+    return ValueForecast(numbers.settings, LifeTable.read(numbers.life_tables), numbers.period, numbers.learned)
 
 
-class Outlooks:
+class DailyForecasts:
     """Those of a batch's days, made when they are asked for.
 
     Args:
         newest: What the batch before read last, which is often what this one reads.
     """
 
-    def __init__(self, settings: ValueSettings, days: Days, learned: Sequence[Learned], newest: Outlook) -> None:
+    def __init__(
+        self, settings: ValueSettings, days: DailyLifeTables, learned: Sequence[FittedParameters], newest: ValueForecast
+    ) -> None:
         self._settings, self._days, self._learned = settings, days, learned
-        self._made: dict[tuple[int, int, int], Outlook] = {}
+        self._made: dict[tuple[int, int, int], ValueForecast] = {}
         self.newest = newest
 
-    def at(self, clock_ms: int) -> Outlook:
+    def at(self, clock_ms: int) -> ValueForecast:
         """Of the day that the partition's clock showed."""
         place, period = self._days.place(clock_ms), clock_ms // DAY_MS // PERIOD_DAYS
         learned = at_day(self._learned, clock_ms // DAY_MS)
         key = place, period, learned.from_day
         found = self._made.get(key)
         if found is None:
-            found, lives = self.newest, self._days.lives[place]
-            if found.lives is not lives or found.period != period or found.learned != learned:
-                found = self.newest = Outlook(self._settings, lives, period, learned)
+            found, life_tables = self.newest, self._days.life_tables[place]
+            if found.life_tables is not life_tables or found.period != period or found.learned != learned:
+                found = self.newest = ValueForecast(self._settings, life_tables, period, learned)
             self._made[key] = found
         return found
 
 
-class OutlookBook:
+class ForecastState:
     """A partition's, from batch to batch; its numbers stand in a record of the partition's store.
 
     Args:
@@ -96,21 +107,21 @@ class OutlookBook:
 
     def __init__(self, settings: ValueSettings, load: Load, since_day: int) -> None:
         self._settings, self._load = settings, load
-        self._purchases = PurchaseBook(load, since_day)
+        self._purchases = PurchaseCounter(load, since_day)
         self._since_day = since_day
-        self._lifetimes: Lifetimes | None = None
+        self._lifetimes: LifeTableBuilder | None = None
         self._new = True
-        self._newest = Outlook(settings)
-        self._last: Outlooks | None = None
+        self._newest = ValueForecast(settings)
+        self._last: DailyForecasts | None = None
 
     @property
-    def counted(self) -> list[Counted]:
+    def counted(self) -> list[CellSnapshot]:
         """Cells that the newest batch learned from, to be published."""
         return self._purchases.counted
 
-    def turn(
-        self, lives: Sequence[Life], orders: Sequence[Bought], begun: bool
-    ) -> tuple[Outlooks, dict[bytes, bytes | None]]:
+    def apply_batch(
+        self, life_tables: Sequence[LifetimeMove], orders: Sequence[PurchaseDelta], begun: bool
+    ) -> tuple[DailyForecasts, dict[bytes, bytes | None]]:
         """Takes in what a batch changed of subscriptions and purchases; what that changes in the store.
 
         Args:
@@ -120,17 +131,17 @@ class OutlookBook:
         """
         book = self._lifetimes
         if book is None:
-            book = self._lifetimes = Lifetimes(self._since_day)
-            [record] = self._load([OUTLOOK])
+            book = self._lifetimes = LifeTableBuilder(self._since_day)
+            [record] = self._load([VALUE_FORECAST])
             if record is not None:
                 book.restore(msgspec.msgpack.decode(record))
             self._new = record is None  # the first record says from when on there are numbers
-        days = book.turn(lives)
+        days = book.apply_batch(life_tables)
         if self._last is not None:
             self._newest = self._last.newest
-        learned, changes = self._purchases.turn(orders, begun)
-        self._last = Outlooks(self._settings, days, learned, self._newest)
-        if begun and (lives or self._new):
+        learned, changes = self._purchases.apply_batch(orders, begun)
+        self._last = DailyForecasts(self._settings, days, learned, self._newest)
+        if begun and (life_tables or self._new):
             self._new = False
-            changes[OUTLOOK] = msgspec.msgpack.encode(book.state())
+            changes[VALUE_FORECAST] = msgspec.msgpack.encode(book.state())
         return self._last, changes

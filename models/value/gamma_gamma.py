@@ -32,14 +32,14 @@ Cell = tuple[int, int]
 """Class of x (the first x of each is that of `REPEAT_CLASSES`), quarter octave of m in minor units."""
 
 
-class Spent(NamedTuple):
+class SpendHistory(NamedTuple):
     """What Gamma-Gamma knows of a customer: purchases of known value, and what they cost together in minor units."""
 
     purchases: int
     revenue: int
 
     @classmethod
-    def of(cls, commerce: Commerce | None) -> Spent | None:
+    def of(cls, commerce: Commerce | None) -> SpendHistory | None:
         """Of a profile's purchases, None while none said its value; orders of one day are one purchase."""
         if commerce is None or not commerce.valued or commerce.revenue <= 0:
             return None
@@ -50,7 +50,7 @@ class Spent(NamedTuple):
     def cell(self) -> Cell:
         """Where the customer is counted.
 
-        >>> Spent(2, 3000).cell
+        >>> SpendHistory(2, 3000).cell
         (2, 42)
         """
         x, revenue = self
@@ -61,8 +61,8 @@ class SpendingCells:
     """Customers counted by what they spent; whole numbers, so that any order and any split gives the same.
 
     >>> cells = SpendingCells()
-    >>> cells.move(None, Spent(1, 1200))
-    >>> cells.move(Spent(1, 1200), Spent(2, 3000))
+    >>> cells.move(None, SpendHistory(1, 1200))
+    >>> cells.move(SpendHistory(1, 1200), SpendHistory(2, 3000))
     >>> cells.sums
     {(2, 42): [1, 2, 3000]}
     """
@@ -71,7 +71,7 @@ class SpendingCells:
         self.sums: dict[Cell, list[int]] = {cell: list(sum_) for cell, sum_ in (sums or {}).items()}
         """Of each cell: customers, sum of x, sum of revenue."""
 
-    def move(self, before: Spent | None, after: Spent | None) -> None:
+    def move(self, before: SpendHistory | None, after: SpendHistory | None) -> None:
         """A customer's spending was `before` and is `after`."""
         if before == after:
             return

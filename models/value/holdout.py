@@ -15,8 +15,17 @@ from models.events.event import Event
 from models.profile.apply import apply
 from models.profile.mergeable import DAY_MS
 from models.profile.schema import Profile
-from models.value.bg_nbd import REPEAT_CLASSES, WEEK_DAYS, BgNbd, Cohort, NoEstimate, Occasions, PurchaseCells, fit
-from models.value.gamma_gamma import CENTS, SpendingCells, Spent
+from models.value.bg_nbd import (
+    REPEAT_CLASSES,
+    WEEK_DAYS,
+    BgNbd,
+    Cohort,
+    NoEstimate,
+    PurchaseCells,
+    PurchaseHistory,
+    fit,
+)
+from models.value.gamma_gamma import CENTS, SpendHistory, SpendingCells
 from models.value.gamma_gamma import fit as fit_values
 from models.value.repurchase_backtest import class_name
 
@@ -116,7 +125,7 @@ class PurchaseLog:
         self.last_day = 0
         self._profiles: dict[str, Profile] = {}
         self._after: dict[str, Profile] = {}  # what came later, for its duplicates and its money
-        self._known: dict[Occasions, float] = {}
+        self._known: dict[PurchaseHistory, float] = {}
         self._days: dict[str, set[int]] = defaultdict(set)
         self._later: dict[str, set[int]] = defaultdict(set)
 
@@ -130,15 +139,15 @@ class PurchaseLog:
         profile = profiles.get(event.customer)
         if profile is None:
             profile = profiles[event.customer] = Profile()
-        before, spent = Occasions.of(profile.commerce), Spent.of(profile.commerce)
+        before, spent = PurchaseHistory.of(profile.commerce), SpendHistory.of(profile.commerce)
         if not apply(profile, event):
             return
         self._days[event.customer].add(day)
         if day > self.until_day:
             self._later[event.customer].add(day)
             return
-        self.cells.move(before, Occasions.of(profile.commerce))
-        self.spending.move(spent, Spent.of(profile.commerce))
+        self.cells.move(before, PurchaseHistory.of(profile.commerce))
+        self.spending.move(spent, SpendHistory.of(profile.commerce))
 
     def forecast(self) -> Forecast:
         """Fits to the cells, and foretells every whole week that there is after them.
@@ -182,7 +191,7 @@ class PurchaseLog:
     def weeks_ahead(self) -> Iterator[WeekAhead]:
         """Each whole week after `until_day`, foretold from what came before it, with parameters learned anew: as a
         stream does it. Raises NoEstimate as `forecast`."""
-        occasions = {customer: Occasions.of(profile.commerce) for customer, profile in self._profiles.items()}
+        occasions = {customer: PurchaseHistory.of(profile.commerce) for customer, profile in self._profiles.items()}
         cells = PurchaseCells(self.cells.sums)
         by_week: dict[int, list[tuple[int, str]]] = defaultdict(list)
         for customer, days in self._later.items():
@@ -198,7 +207,11 @@ class PurchaseLog:
             yield WeekAhead(day + 1, float(cohort.n @ model.forecast(cohort, 1.0)), known)
             for later, customer in coming:
                 before = occasions.get(customer)
-                after = Occasions(0, later, later) if before is None else Occasions(before[0] + 1, before[1], later)
+                after = (
+                    PurchaseHistory(0, later, later)
+                    if before is None
+                    else PurchaseHistory(before[0] + 1, before[1], later)
+                )
                 cells.move(before, after)
                 occasions[customer] = after
 
@@ -213,7 +226,7 @@ class PurchaseLog:
         foretold: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])  # purchases, revenue
         came: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
         for customer, profile in self._profiles.items():
-            occasions, spent = Occasions.of(profile.commerce), Spent.of(profile.commerce)
+            occasions, spent = PurchaseHistory.of(profile.commerce), SpendHistory.of(profile.commerce)
             assert occasions is not None  # a profile here began with a purchase
             name = class_name(bisect_right(REPEAT_CLASSES, occasions.repeats))
             if spent is not None:
@@ -222,7 +235,7 @@ class PurchaseLog:
                 foretold[name][0] += bought
                 foretold[name][1] += bought * value
             later = self._after.get(customer)
-            if later is not None and (spent := Spent.of(later.commerce)) is not None:
+            if later is not None and (spent := SpendHistory.of(later.commerce)) is not None:
                 came[name][0] += spent.purchases
                 came[name][1] += spent.revenue / CENTS
         known = [
@@ -243,7 +256,7 @@ class PurchaseLog:
             actual=sum(revenue for _, revenue in came.values()),
         )
 
-    def _foretold(self, model: BgNbd, occasions: Occasions, weeks: int) -> float:
+    def _foretold(self, model: BgNbd, occasions: PurchaseHistory, weeks: int) -> float:
         """Purchases of a customer in all weeks; many are alike."""
         if occasions not in self._known:
             repeats, first, last = occasions
@@ -254,7 +267,7 @@ class PurchaseLog:
     def _classes(self, model: BgNbd, bought: dict[str, int], weeks: int) -> list[RepeatClass]:
         by_class: dict[int, list[str]] = defaultdict(list)
         for customer, profile in self._profiles.items():
-            occasions = Occasions.of(profile.commerce)
+            occasions = PurchaseHistory.of(profile.commerce)
             assert occasions is not None  # a profile here began with a purchase
             by_class[bisect_right(REPEAT_CLASSES, occasions.repeats)].append(customer)
         found = []

@@ -36,7 +36,7 @@ class CellsValue(msgspec.Struct, frozen=True):
     cells: list[list[int]]
 
 
-class Counted(NamedTuple):
+class CellSnapshot(NamedTuple):
     """A partition's cells when it learned from them."""
 
     day: int
@@ -61,7 +61,7 @@ class Counted(NamedTuple):
         return found
 
 
-class Expected(msgspec.Struct, frozen=True):
+class ExpectedPurchases(msgspec.Struct, frozen=True):
     """Customers by how often they have bought again; means of each."""
 
     repeats: str
@@ -87,7 +87,7 @@ class PurchaseStanding(msgspec.Struct, frozen=True):
     predicted: float
     order_value: dict[str, float] | None
     """Gamma-Gamma's p, q and gamma, and the mean of all; None where values were not said often enough."""
-    classes: list[Expected]
+    classes: list[ExpectedPurchases]
 
 
 def standing(values: Iterable[bytes]) -> PurchaseStanding | None:
@@ -118,7 +118,7 @@ def standing(values: Iterable[bytes]) -> PurchaseStanding | None:
             float(cohort.n @ each) / number
             for each in (model.alive(cohort), model.forecast(cohort, AHEAD_WEEKS), model.returns(cohort, AHEAD_WEEKS))
         ]
-        classes.append(Expected(class_name(kind), number, *shares))
+        classes.append(ExpectedPurchases(class_name(kind), number, *shares))
     return PurchaseStanding(
         *model,
         day=day,

@@ -14,16 +14,16 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from models.profile.keys import OUTLOOK
+from models.profile.keys import VALUE_FORECAST
 from models.profile.mergeable import DAY_MS
 from models.retention.accounts import Load
-from models.value.bg_nbd import PERIOD_DAYS, REPEAT_CLASSES, BgNbd, Cell, Occasions, PurchaseCells
+from models.value.bg_nbd import PERIOD_DAYS, REPEAT_CLASSES, BgNbd, Cell, PurchaseCells, PurchaseHistory
 from models.value.bg_nbd import fit as fit_purchases
 from models.value.gamma_gamma import Cell as ValueCell
-from models.value.gamma_gamma import GammaGamma, SpendingCells, Spent
+from models.value.gamma_gamma import GammaGamma, SpendHistory, SpendingCells
 from models.value.gamma_gamma import fit as fit_values
 from models.value.mle import NoEstimate
-from models.value.purchase_aggregates import Counted
+from models.value.purchase_aggregates import CellSnapshot
 
 ORDER: Final = "order_completed"
 """The effect of events that the book wants to see; see `models.events.taxonomy`."""
@@ -34,23 +34,23 @@ AGAIN_MIN: Final = 50  # who bought again; the same
 HISTORY_MIN_DAYS: Final = 84  # before it nobody can be told gone from slow: on seven weeks of CDNOW a and b go to 0
 B_MIN: Final = 0.01  # below it everybody leaves at once or never, which no log says: it is too short
 
-_HEAD: Final = OUTLOOK + b"h"
-_BLOCK: Final = OUTLOOK + b"b"
-_VALUES: Final = OUTLOOK + b"p"
+_HEAD: Final = VALUE_FORECAST + b"h"
+_BLOCK: Final = VALUE_FORECAST + b"b"
+_VALUES: Final = VALUE_FORECAST + b"p"
 
 
-class Bought(NamedTuple):
+class PurchaseDelta(NamedTuple):
     """What an order made of a customer."""
 
     clock_ms: int
     """The partition's clock when it was applied."""
-    before: Occasions | None
-    after: Occasions | None
-    spent_before: Spent | None
-    spent: Spent | None
+    before: PurchaseHistory | None
+    after: PurchaseHistory | None
+    spent_before: SpendHistory | None
+    spent: SpendHistory | None
 
 
-class Learned(NamedTuple):
+class FittedParameters(NamedTuple):
     """Parameters, None where too little is known."""
 
     from_day: int
@@ -58,7 +58,7 @@ class Learned(NamedTuple):
     order_value: GammaGamma | None
 
 
-NOTHING: Final = Learned(-1, None, None)
+NOTHING: Final = FittedParameters(-1, None, None)
 
 
 class _Head(msgspec.Struct, array_like=True):
@@ -78,7 +78,7 @@ _read_values = msgspec.msgpack.Decoder(dict[int, list[int]]).decode
 _encode = msgspec.msgpack.Encoder().encode
 
 
-class PurchaseBook:
+class PurchaseCounter:
     """A partition's, from batch to batch.
 
     Args:
@@ -89,10 +89,12 @@ class PurchaseBook:
     def __init__(self, load: Load, since_day: int) -> None:
         self._load, self._since_day = load, since_day
         self._head: _Head | None = None
-        self.counted: list[Counted] = []
+        self.counted: list[CellSnapshot] = []
         """What the newest batch learned from, to be published."""
 
-    def turn(self, orders: Sequence[Bought], begun: bool) -> tuple[list[Learned], dict[bytes, bytes | None]]:
+    def apply_batch(
+        self, orders: Sequence[PurchaseDelta], begun: bool
+    ) -> tuple[list[FittedParameters], dict[bytes, bytes | None]]:
         """Takes in a batch's orders, those of each customer in order.
 
         Args:
@@ -125,7 +127,7 @@ class PurchaseBook:
             changes.write()
         return learned, changes.records
 
-    def _count(self, head: _Head, changes: _Changes, orders: Iterable[Bought]) -> None:
+    def _count(self, head: _Head, changes: _Changes, orders: Iterable[PurchaseDelta]) -> None:
         oldest = max(head.line * LINE_DAYS // PERIOD_DAYS - FORTNIGHTS_KEPT, 0)
         for order in orders:
             before, after = (self._counted(head, oldest, one) for one in (order.before, order.after))
@@ -135,10 +137,10 @@ class PurchaseBook:
                 if one is not None and (head.first < 0 or one.cell[0] < head.first):
                     head.first = one.cell[0]
 
-    def _counted(self, head: _Head, oldest: int, one: Occasions | None) -> Occasions | None:
+    def _counted(self, head: _Head, oldest: int, one: PurchaseHistory | None) -> PurchaseHistory | None:
         return None if one is None or one.first_day < head.since_day or one.cell[0] < oldest else one
 
-    def _learn(self, head: _Head, changes: _Changes, line: int, day: int) -> Learned:
+    def _learn(self, head: _Head, changes: _Changes, line: int, day: int) -> FittedParameters:
         """From all that was counted before a line; what is too old is let go."""
         today = line * LINE_DAYS
         oldest = today // PERIOD_DAYS - FORTNIGHTS_KEPT
@@ -149,8 +151,8 @@ class PurchaseBook:
             head.first = max(head.first, oldest)
         cells = changes.all_cells(range(max(head.first, 0), today // PERIOD_DAYS + 1)) if head.first >= 0 else {}
         purchases, values = PurchaseCells(cells), SpendingCells(changes.all_values())
-        self.counted.append(Counted(today - 1, purchases, values, gone))
-        return Learned(day + 1, _purchases(purchases, today - 1), _values(values))
+        self.counted.append(CellSnapshot(today - 1, purchases, values, gone))
+        return FittedParameters(day + 1, _purchases(purchases, today - 1), _values(values))
 
 
 class _Changes:
@@ -164,14 +166,14 @@ class _Changes:
         self._spent: set[int] = set()
         self.records: dict[bytes, bytes | None] = {}
 
-    def move(self, before: Occasions | None, after: Occasions | None) -> None:
+    def move(self, before: PurchaseHistory | None, after: PurchaseHistory | None) -> None:
         for one, side in ((before, (before, None)), (after, (None, after))):
             if one is not None:
                 self._moved.add(one.cell[0])
                 [block] = self._blocks([one.cell[0]])
                 block.move(*side)
 
-    def spend(self, before: Spent | None, after: Spent | None) -> None:
+    def spend(self, before: SpendHistory | None, after: SpendHistory | None) -> None:
         for one, side in ((before, (before, None)), (after, (None, after))):
             if one is not None:
                 self._spent.add(one.cell[0])
@@ -223,8 +225,8 @@ def _values_key(kind: int) -> bytes:
     return _VALUES + bytes([kind])
 
 
-def _by_line(orders: Sequence[Bought]) -> list[tuple[int, list[Bought]]]:
-    lines: dict[int, list[Bought]] = {}
+def _by_line(orders: Sequence[PurchaseDelta]) -> list[tuple[int, list[PurchaseDelta]]]:
+    lines: dict[int, list[PurchaseDelta]] = {}
     for order in orders:
         lines.setdefault(order.clock_ms // DAY_MS // LINE_DAYS, []).append(order)
     return sorted(lines.items())
@@ -253,15 +255,17 @@ def _values(cells: SpendingCells) -> GammaGamma | None:
         return None
 
 
-def _learned(stored: tuple[int, list[float], list[float]]) -> Learned:
+def _learned(stored: tuple[int, list[float], list[float]]) -> FittedParameters:
     day, purchases, order_value = stored
-    return Learned(day, BgNbd(*purchases) if purchases else None, GammaGamma(*order_value) if order_value else None)
+    return FittedParameters(
+        day, BgNbd(*purchases) if purchases else None, GammaGamma(*order_value) if order_value else None
+    )
 
 
-def _stored(learned: Learned) -> tuple[int, list[float], list[float]]:
+def _stored(learned: FittedParameters) -> tuple[int, list[float], list[float]]:
     return learned.from_day, list(learned.purchases or ()), list(learned.order_value or ())
 
 
-def at_day(learned: Sequence[Learned], day: int) -> Learned:
+def at_day(learned: Sequence[FittedParameters], day: int) -> FittedParameters:
     """What holds on a day."""
     return learned[bisect_right([one.from_day for one in learned], day) - 1]

@@ -12,8 +12,8 @@ from models.definition.value_settings import ValueSettings
 from models.profile.mergeable import DAY_MS
 from models.profile.schema import Commerce
 from models.retention.life_table import PERIOD_DAYS
-from models.value.bg_nbd import WEEK_DAYS, BgNbd, Cohort, Occasions
-from models.value.gamma_gamma import CENTS, GammaGamma, Spent
+from models.value.bg_nbd import WEEK_DAYS, BgNbd, Cohort, PurchaseHistory
+from models.value.gamma_gamma import CENTS, GammaGamma, SpendHistory
 
 Floats = NDArray[np.float64]
 
@@ -23,7 +23,7 @@ STEP_MONTHS: Final = 3  # purchases of a quarter are discounted together, as if 
 KNOWN_MAX: Final = 4_096  # answers kept, some 0.2 KB each
 
 
-class Ahead(NamedTuple):
+class PurchaseForecast(NamedTuple):
     """What a customer will buy."""
 
     alive: float
@@ -34,7 +34,7 @@ class Ahead(NamedTuple):
     """Expected of one, in the currency's units."""
 
 
-class Buying:
+class PurchaseValueModel:
     """With the parameters of a day.
 
     Args:
@@ -58,16 +58,16 @@ class Buying:
         middles = (ends[1:] + ends[:-1]) / 2
         return ends * (PERIOD_DAYS / WEEK_DAYS), self._settings.monthly**middles
 
-    def ahead(self, commerce: Commerce, at_ms: int) -> Ahead | None:
+    def ahead(self, commerce: Commerce, at_ms: int) -> PurchaseForecast | None:
         """Of a customer's purchases as of a time, None while none said its value."""
-        occasions, spent = Occasions.of(commerce), Spent.of(commerce)
+        occasions, spent = PurchaseHistory.of(commerce), SpendHistory.of(commerce)
         if occasions is None or spent is None:
             return None
         first, last = occasions.first_day, occasions.last_day
         alive, bought = self._bought(occasions.repeats, last - first, max(at_ms // DAY_MS, last) - first)
         mean = spent.revenue / spent.purchases / CENTS
         value = mean if self.order_value is None else float(self.order_value.expected(spent.purchases, mean))
-        return Ahead(alive, bought, value)
+        return PurchaseForecast(alive, bought, value)
 
     def _bought(self, repeats: int, span_days: int, age_days: int) -> tuple[float, float]:
         """P(alive) and discounted purchases; the same customer is told of several times a day."""

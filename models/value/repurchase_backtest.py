@@ -25,7 +25,7 @@ ECE_BINS: Final = 15
 WEEK: Final = int(WEEK_DAYS)
 
 
-class Judged(NamedTuple):
+class ScoredForecast(NamedTuple):
     """Forecasts of one week, when their outcome is known; arrays are (customers,)."""
 
     repeats: Floats
@@ -62,7 +62,7 @@ class ReturnReport(msgspec.Struct, frozen=True):
         return self.log_loss_calibrated < self.log_loss
 
 
-def check(days: Mapping[str, Sequence[int]], from_day: int, last_day: int) -> Iterator[Judged]:
+def backtest_repurchases(days: Mapping[str, Sequence[int]], from_day: int, last_day: int) -> Iterator[ScoredForecast]:
     """Each week's forecasts from `from_day` on whose outcomes are known on `last_day`; learns from earlier ones too.
 
     Args:
@@ -75,7 +75,7 @@ def check(days: Mapping[str, Sequence[int]], from_day: int, last_day: int) -> It
     order = np.argsort(flat, kind="stable")
     flat, who = flat[order], who[order]
     calibration, model = ReturnCalibration(), None
-    waiting: list[tuple[int, Judged]] = []
+    waiting: list[tuple[int, ScoredForecast]] = []
     offset = (from_day - int(flat[0])) % WEEK  # so that one of the weeks begins on `from_day`
     for start in range(int(flat[0]) + offset + WEEK * BEGIN_WEEKS, last_day + 2 - WEEK * AHEAD_WEEKS, WEEK):
         while waiting and waiting[0][0] + WEEK * AHEAD_WEEKS <= start:
@@ -90,7 +90,7 @@ def check(days: Mapping[str, Sequence[int]], from_day: int, last_day: int) -> It
         foretold = model.returns(cohort, AHEAD_WEEKS)
         later = who[known : int(np.searchsorted(flat, start + WEEK * AHEAD_WEEKS))]
         came = np.bincount(later, minlength=len(days))[customers] > 0
-        judged = Judged(cohort.x, foretold, calibration.calibrated(cohort.x, foretold), came)
+        judged = ScoredForecast(cohort.x, foretold, calibration.calibrated(cohort.x, foretold), came)
         waiting.append((start, judged))
         if start >= from_day:
             yield judged
@@ -114,7 +114,7 @@ def _as_of(flat: Ints, who: Ints, start: int, number: int) -> tuple[NDArray[np.i
     return customers, Cohort(np.ones(len(x)), x, t_x, age), cells
 
 
-def report(weeks: Sequence[Judged]) -> ReturnReport | None:
+def report(weeks: Sequence[ScoredForecast]) -> ReturnReport | None:
     """Of all weeks together, None of none."""
     if not weeks:
         return None
@@ -159,4 +159,4 @@ def class_name(number: int) -> str:
     return str(first) if first == last else f"{first}-{last}"
 
 
-__all__ = ["AHEAD_WEEKS", "ReturnReport", "check", "class_name", "report"]
+__all__ = ["AHEAD_WEEKS", "ReturnReport", "backtest_repurchases", "class_name", "report"]

@@ -16,7 +16,7 @@ from typing import Final
 
 from models.definition.value_settings import ValueSettings
 from models.profile.mergeable import DAY_MS
-from models.retention.life_table import ENDED, PERIOD_DAYS, Lives, Place
+from models.retention.life_table import ENDED, PERIOD_DAYS, LifeTable, Place
 
 MONTH_MS: Final = PERIOD_DAYS * DAY_MS
 AGES: Final = 36  # of 30 days; who is older has the hazard of all who are
@@ -30,7 +30,7 @@ Table = tuple[list[float], list[float]]
 """By age: subscriptions that ended, and those at risk."""
 
 
-class Survival:
+class SubscriptionSurvival:
     """What a partition's subscriptions let expect on a day.
 
     Args:
@@ -39,8 +39,8 @@ class Survival:
         settings: Discount, months ahead, and the churn to expect before any was seen.
     """
 
-    def __init__(self, lives: Lives, period: int, settings: ValueSettings) -> None:
-        self._lives, self._period, self._settings = lives, period, settings
+    def __init__(self, life_tables: LifeTable, period: int, settings: ValueSettings) -> None:
+        self._lives, self._period, self._settings = life_tables, period, settings
         self._hazards: dict[str, list[float]] = {}
         self._logs: dict[str, list[float]] = {}  # of survival, at each age
         self._lasting: dict[tuple[str, int, float], float] = {}

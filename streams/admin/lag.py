@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from streams.admin.lag_rules import SAMPLES, Sample, Verdict, verdict
+from streams.admin.lag_rules import SAMPLES, LagSample, Verdict, verdict
 from streams.errors import ChurnSignalsError
 from streams.settings import Settings
 
@@ -58,10 +58,10 @@ class PartitionLag:
     rebalancing: bool = False
 
     @property
-    def sample(self) -> Sample:
+    def sample(self) -> LagSample:
         """What the rules need of it."""
         alive = self.owner is not None or self.rebalancing
-        return Sample(self.at_ms, self.committed, self.first, self.end, alive)
+        return LagSample(self.at_ms, self.committed, self.first, self.end, alive)
 
     @property
     def next(self) -> int:
@@ -109,7 +109,7 @@ async def watch(settings: Settings, window_s: float, stop: asyncio.Event) -> Asy
         stop: set when nobody wants to know any more.
     """
     gap_s = window_s / (SAMPLES - 1) / _LOOKS_A_SAMPLE
-    samples: dict[tuple[str, int], deque[Sample]] = {}
+    samples: dict[tuple[str, int], deque[LagSample]] = {}
     async with looking(settings) as groups:
         looks = [await groups.look()]
         while True:
@@ -128,7 +128,7 @@ async def watch(settings: Settings, window_s: float, stop: asyncio.Event) -> Asy
 
 
 @asynccontextmanager
-async def looking(settings: Settings) -> AsyncIterator[Groups]:
+async def looking(settings: Settings) -> AsyncIterator[ConsumerGroups]:
     """The groups of workers and trainers, with connections that last as long as the `with`. Raises as `measure`."""
     from aiokafka.admin import AIOKafkaAdminClient
 
@@ -143,12 +143,12 @@ async def looking(settings: Settings) -> AsyncIterator[Groups]:
     await admin.start()
     try:
         async with consuming(settings) as consumer:
-            yield Groups(admin, consumer, watched)
+            yield ConsumerGroups(admin, consumer, watched)
     finally:
         await admin.close()
 
 
-class Groups:
+class ConsumerGroups:
     """Consumer groups, each with the partitions of its input."""
 
     def __init__(self, admin: Any, consumer: Any, watched: list[tuple[str, list[Any]]]) -> None:

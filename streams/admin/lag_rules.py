@@ -34,7 +34,7 @@ class Verdict(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class LagSample:
     """One partition at one moment.
 
     Attributes:
@@ -66,7 +66,7 @@ class Sample:
         return self.position is None or self.first <= self.position <= self.end
 
 
-def verdict(samples: Sequence[Sample], least: int = SAMPLES) -> Verdict:
+def verdict(samples: Sequence[LagSample], least: int = SAMPLES) -> Verdict:
     """What the samples of one partition say, oldest first. In this order:
 
     1. Fewer than `least` samples: UNKNOWN.
@@ -81,7 +81,7 @@ def verdict(samples: Sequence[Sample], least: int = SAMPLES) -> Verdict:
     9. Else OK, however large the lag is: it shrinks.
 
     >>> def window(*positions, end=100, alive=True):
-    ...     return [Sample(1_000 * n, position, 0, end + n, alive) for n, position in enumerate(positions)]
+    ...     return [LagSample(1_000 * n, position, 0, end + n, alive) for n, position in enumerate(positions)]
     >>> [str(verdict(window(*positions), least=3)) for positions in ((5, 5, 5), (5, 6, 7), (5, 9, 20), (50, 5, 6))]
     ['STALL', 'WARN', 'OK', 'REWIND']
     >>> str(verdict(window(5, 5, 5, alive=False), least=3)), str(verdict(window(5, 5, 5)))
@@ -107,7 +107,7 @@ def verdict(samples: Sequence[Sample], least: int = SAMPLES) -> Verdict:
     return Verdict.OK if shrinks else Verdict.WARN
 
 
-def _is_abandoned(samples: Sequence[Sample]) -> bool:
+def _is_abandoned(samples: Sequence[LagSample]) -> bool:
     """Whether the last sign of an owner is longer ago than the signs before it reach back."""
     signs = [sample.at_ms for sample in samples if sample.alive]
     return not signs or samples[-1].at_ms - signs[-1] > signs[-1] - samples[0].at_ms

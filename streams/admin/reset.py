@@ -24,7 +24,7 @@ class GroupAlive(ChurnSignalsError):
 
 
 @dataclass(frozen=True)
-class Plan:
+class ResetPlan:
     """What would be cleared.
 
     Attributes:
@@ -42,7 +42,7 @@ class Plan:
     stores: Sequence[Path]
 
 
-async def plan_of(settings: Settings) -> Plan:
+async def plan_reset(settings: Settings) -> ResetPlan:
     """Look at the group; changes nothing.
 
     Raises:
@@ -61,7 +61,7 @@ async def plan_of(settings: Settings) -> Plan:
         async with consuming(settings) as consumer:
             spans = await spans_of(consumer, topic_partitions(changelog, found[changelog].partitions))
             records = sum(end - first for first, end in spans.values())
-    return Plan(
+    return ResetPlan(
         settings.kafka_group_id,
         partitions,
         changelog,
@@ -71,7 +71,7 @@ async def plan_of(settings: Settings) -> Plan:
     )
 
 
-async def clear(settings: Settings, plan: Plan) -> None:
+async def clear(settings: Settings, plan: ResetPlan) -> None:
     """Do it, in an order that leaves no half state behind:
 
     1. The group must still have no members.
@@ -109,7 +109,7 @@ async def _check_stopped(settings: Settings, partitions: int) -> None:
         )
 
 
-async def _commit_first(settings: Settings, plan: Plan) -> None:
+async def _commit_first(settings: Settings, plan: ResetPlan) -> None:
     consumer = AIOKafkaConsumer(**settings.connection(), group_id=plan.group, enable_auto_commit=False)
     await consumer.start()
     try:

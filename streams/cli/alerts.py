@@ -22,7 +22,7 @@ ROUTES = ("billing", "success")
 LAST = 20
 
 
-class Choice(NamedTuple):
+class AlertFilter(NamedTuple):
     """Which alerts to show; None: no matter."""
 
     band: str | None = None
@@ -32,7 +32,7 @@ class Choice(NamedTuple):
     def takes(self, value: Mapping[str, Any]) -> bool:
         """Whether a change of an alert is among them.
 
-        >>> [Choice("high").takes({"severity": band, "state": "open"}) for band in BANDS]
+        >>> [AlertFilter("high").takes({"severity": band, "state": "open"}) for band in BANDS]
         [False, False, True, True]
         """
         severity = value.get("severity")
@@ -82,7 +82,7 @@ def alerts(
         raise click.UsageError("--headers needs --format json.")
     if last is None and since is None:
         last = 0 if follow else LAST
-    show = _Lines(Choice(band, states, route), form == "json", headers)
+    show = _Lines(AlertFilter(band, states, route), form == "json", headers)
     ask(_show(Settings.from_environment(), show, since, last, follow))
     if not show.shown and not follow and form == "text":
         click.echo("no alerts" + (" of this kind" if band or states or route or since is not None else ""))
@@ -128,7 +128,7 @@ async def changes(
         if last is None:
             there = topic_reader.merged(consumer, spans)
         else:
-            there = _each(await topic_reader.newest(consumer, spans, last, wanted))
+            there = _each(await topic_reader.newest_record(consumer, spans, last, wanted))
         async for record in there:
             if stop is not None and stop.is_set():
                 return
@@ -148,7 +148,7 @@ async def _each(records: list[Any]) -> AsyncIterator[Any]:
 class _Lines:
     """Prints changes of alerts; what is none is named on standard error, once each, and passed over."""
 
-    def __init__(self, choice: Choice, as_json: bool, headers: bool) -> None:
+    def __init__(self, choice: AlertFilter, as_json: bool, headers: bool) -> None:
         self.shown = 0
         self._choice, self._as_json, self._headers = choice, as_json, headers
         self._console = console()
@@ -176,9 +176,9 @@ class _Lines:
         self.shown += 1
 
     def _print(self, value: dict[str, Any]) -> None:
-        from streams.rendering.alerts import render
+        from streams.rendering.alerts import render_alert
 
-        text = render(value)
+        text = render_alert(value)
         if self.shown:
             self._console.print()
         self._console.print(text)

@@ -17,9 +17,9 @@ from streams.errors import ChurnSignalsError, ConfigurationError
 
 if TYPE_CHECKING:
     from models.backtesting.backtest import Backtest
-    from models.backtesting.report import FeatureWeight, Report
+    from models.backtesting.report import BacktestReport, FeatureWeight
     from models.events.event import Event
-    from models.labels.training_example import Example
+    from models.labels.training_example import TrainingExample
     from models.learning.model import Model
 
 PARTITIONS = 4
@@ -79,7 +79,7 @@ def backtest(
 
     from models.backtesting.alert_quality import judge
     from models.backtesting.cause_quality import judge_causes
-    from models.backtesting.report import Examples, evaluate
+    from models.backtesting.report import ExampleColumns, evaluate
     from streams.rendering import backtest as tables
 
     definition = read_definition(config)
@@ -93,7 +93,7 @@ def backtest(
     if not run.events:
         raise ChurnSignalsError(f"{file} has no valid event{_first_reason(rejected)}.")
     result = evaluate(
-        Examples.of(run.examples),
+        ExampleColumns.of(run.examples),
         start_ms,
         to_ms,
         features=telling_features(model)[:SHOWN_FEATURES],
@@ -116,7 +116,7 @@ def backtest(
         write_plot(result, plot_path)
     # a file or a pipe has no width of its own: wide enough that no table is cut
     screen = Console()
-    tables.show(result, screen if screen.is_terminal else Console(width=WIDTH_PIPED))
+    tables.print_backtest(result, screen if screen.is_terminal else Console(width=WIDTH_PIPED))
 
 
 def replay(file: str, definition: Any, partitions: int) -> tuple[Backtest, Model, Counter[str]]:
@@ -174,10 +174,10 @@ def telling_features(model: Model) -> list[FeatureWeight]:
 
 
 def _counts(run: Backtest, rejected: Counter[str]) -> Any:
-    from models.backtesting.report import Counts
+    from models.backtesting.report import InputCounts
 
     records = [key for store in run.stores for key in store.records]
-    return Counts(
+    return InputCounts(
         events=run.events,
         duplicates=run.duplicates,
         rejected=dict(sorted(rejected.items())),
@@ -188,12 +188,12 @@ def _counts(run: Backtest, rejected: Counter[str]) -> Any:
     )
 
 
-def write_examples(path: Path, examples: list[Example]) -> None:
+def write_examples(path: Path, examples: list[TrainingExample]) -> None:
     """One JSON object a line: customer, snapshot_time, release_time, probability, label, features (null: missing)."""
     import numpy as np
     import orjson
 
-    from models.definition.duration import rfc3339
+    from models.duration import rfc3339
     from models.features.catalogue import NAMES
 
     with _output(path) as out:
@@ -226,7 +226,7 @@ def _output(path: Path) -> Iterator[IO[bytes]]:
         raise ChurnSignalsError(f"{path} cannot be written: {error.strerror or error}.") from None
 
 
-def _write_json(path: Path, result: Report) -> None:
+def _write_json(path: Path, result: BacktestReport) -> None:
     import orjson
 
     with _output(path) as out:

@@ -35,7 +35,7 @@ def customer(customer_id: str, as_json: bool) -> None:
             " anonymousId), and churn-signals lag shows whether workers are behind."
         )
     document = orjson.loads(score)
-    alert = current_alert(document, None if change is None else Change.of(change))
+    alert = current_alert(document, None if change is None else AlertStatus.of(change))
     if as_json:
         click.echo(score if alert == document["alert"] else orjson.dumps({**document, "alert": alert}))
         return
@@ -69,7 +69,7 @@ async def _newest(settings: Settings, customer_id: str) -> tuple[bytes | None, b
     return values[0], values[1]
 
 
-class Change(msgspec.Struct):
+class AlertStatus(msgspec.Struct):
     """Of a `churn-alerts` value, what says how an alert stands."""
 
     alert_id: str
@@ -81,7 +81,7 @@ class Change(msgspec.Struct):
     resolution: str | None
 
     @classmethod
-    def of(cls, value: bytes) -> Change | None:
+    def of(cls, value: bytes) -> AlertStatus | None:
         """None if the value is no alert that this version knows."""
         try:
             return msgspec.json.decode(value, type=cls)
@@ -89,7 +89,7 @@ class Change(msgspec.Struct):
             return None
 
 
-def current_alert(score: dict[str, Any], change: Change | None) -> dict[str, Any] | None:
+def current_alert(score: dict[str, Any], change: AlertStatus | None) -> dict[str, Any] | None:
     """The alert as the newer of the two knows it, in the shape that scores have.
 
     Of the same alert the higher seq is newer. Another alert than the score's (or one where the score knows of none) is
@@ -142,13 +142,13 @@ def print_page(page: Any, score: dict[str, Any], times: customer_experience.Time
     )
     before = "" if score["previous"] is None else f", before that {_percent(score['previous'])}"
     page.print(f"scored {score['scored_at']} for: {score['trigger']}{before}")
-    for line in customer_payments.lines(score):
+    for line in customer_payments.payment_lines(score):
         page.print(Text(plain(line)))
     _print_worth(page, score)
     alert = score["alert"]
     if alert is not None:
         page.print(f"alert {alert['id']}: {alert['state']}, {alert['severity']}, since {alert['since']}")
-    experience = list(customer_experience.lines(score.get("experience")))
+    experience = list(customer_experience.experience_lines(score.get("experience")))
     for line in (*experience, *customer_experience.goal_lines(score.get("goals") or [], times or {})):
         page.print(Text(line))
     if score["barriers"] and not score.get("experience"):

@@ -41,11 +41,11 @@ def demo(file: Path | None, config: Path, customers: int, seed: int, days_per_se
     goes through at full speed; then event time runs a day a second, and everything that is seen happens live. With
     CHURN_KAFKA_BOOTSTRAP_SERVERS set, that cluster is used instead of one on this machine.
     """
-    from streams.demo.place import Place
-    from streams.demo.show import Options, show
-    from streams.demo.source import Log, Simulated
+    from streams.demo.runner import Options, run_demo
+    from streams.demo.source import LogSource, SimulatedSource
+    from streams.demo.workspace import Workspace
 
     definition = read_definition(config)
-    source = Log(file) if file is not None else Simulated(customers, seed)
-    with Place(data_dir) as place:
-        show(place, Options(source, definition, config, days_per_second))
+    source = LogSource(file) if file is not None else SimulatedSource(customers, seed)
+    with Workspace(data_dir) as place:
+        run_demo(place, Options(source, definition, config, days_per_second))

@@ -16,7 +16,7 @@ from streams.settings import Settings
 from streams.topics import DEAD_LETTERS, name_of
 
 if TYPE_CHECKING:
-    from streams.cli.replay import Plan
+    from streams.cli.replay import ReplayPlan
     from streams.scoring.dead_letters import DeadLetter
 
 
@@ -95,10 +95,10 @@ def replay(where: tuple[str, ...], reason: str | None, every: bool, dry_run: boo
         raise click.UsageError("say which: PARTITION@OFFSET as dlq ls lists them, or --reason REASON, or --all.")
     if not (yes or dry_run or sys.stdin.isatty()):
         raise click.UsageError("there is nobody to ask: add --yes to send, or --dry-run to see what would be sent.")
-    from streams.cli.replay import plan_of
+    from streams.cli.replay import plan_replay
 
     settings = Settings.from_environment()
-    plan = ask(plan_of(settings, [_place(text) for text in where], reason))
+    plan = ask(plan_replay(settings, [_place(text) for text in where], reason))
     _print_plan(plan)
     if plan.letters and not dry_run:
         if not yes:
@@ -108,7 +108,7 @@ def replay(where: tuple[str, ...], reason: str | None, every: bool, dry_run: boo
         raise ChurnSignalsError("not all of the letters that were named can be sent: churn-signals dlq show says more.")
 
 
-def _replay(settings: Settings, plan: Plan) -> int:
+def _replay(settings: Settings, plan: ReplayPlan) -> int:
     from streams.cli.replay import send_again
 
     with ProgressBar("replaying", len(plan.letters)) as bar:
@@ -125,7 +125,7 @@ def _replay(settings: Settings, plan: Plan) -> int:
     return sent
 
 
-def _print_plan(plan: Plan) -> None:
+def _print_plan(plan: ReplayPlan) -> None:
     from rich.table import Table
 
     rows = [(count, f"to send: refused as {reason}") for reason, count in Counter(plan.letters.values()).most_common()]
@@ -218,6 +218,6 @@ def _readable(value: bytes | None) -> str:
 
 
 def _time(letter: DeadLetter) -> str:
-    from models.definition.duration import rfc3339
+    from models.duration import rfc3339
 
     return rfc3339(letter.timestamp_ms)

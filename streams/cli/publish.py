@@ -44,25 +44,25 @@ def publish(file: str, rate: float | None) -> None:
         def show(sent: int) -> None:
             bar.advance_to(lines.position, f"{sent:,} events")
 
-        async def sending() -> tuple[Sent, bool]:
+        async def sending() -> tuple[PublishResult, bool]:
             with stopping() as stop:
-                sent = await send(settings, (line for line in lines if line), rate=rate, show=show, stop=stop)
+                sent = await publish_events(settings, (line for line in lines if line), rate=rate, show=show, stop=stop)
                 return sent, stop.is_set()
 
         sent, stopped = ask(sending())
     if stopped:
-        raise ChurnSignalsError(f"stopped after {told(sent, settings)}; the rest of {file} was not sent.")
-    click.echo(told(sent, settings))
+        raise ChurnSignalsError(f"stopped after {publish_summary(sent, settings)}; the rest of {file} was not sent.")
+    click.echo(publish_summary(sent, settings))
 
 
-class Sent(NamedTuple):
+class PublishResult(NamedTuple):
     """What Kafka has acknowledged, and how many of it the workers will reject, by reason."""
 
     events: int
     rejected: Counter[str]
 
 
-async def send(
+async def publish_events(
     settings: Settings,
     values: Iterable[bytes],
     *,
@@ -70,7 +70,7 @@ async def send(
     days_per_second: float | None = None,
     show: Callable[[int], None] | None = None,
     stop: asyncio.Event | None = None,
-) -> Sent:
+) -> PublishResult:
     """Send events in their order, as fast as Kafka takes them or as they are paced; all are acknowledged at the end.
 
     Args:
@@ -99,7 +99,7 @@ async def send(
             if show is not None and time.monotonic() - shown_s > _SHOW_S:
                 shown_s = time.monotonic()
                 show(publisher.sent)
-    return Sent(publisher.sent, publisher.rejected)
+    return PublishResult(publisher.sent, publisher.rejected)
 
 
 class Publisher:
@@ -202,7 +202,7 @@ async def _sleep(seconds: float, stop: asyncio.Event | None) -> None:
         await asyncio.wait_for(stop.wait(), seconds)
 
 
-def told(sent: Sent, settings: Settings) -> str:
+def publish_summary(sent: PublishResult, settings: Settings) -> str:
     """What was sent, in one line."""
     text = f"{sent.events:,} events sent to {settings.topic_events}"
     if not sent.rejected:

@@ -53,7 +53,7 @@ def purchases(file: str | None, until_ms: int | None, refit: bool, as_json: bool
 
     if plot_path is not None:
         _check(plot_path)
-    log = read(file, until_ms // DAY_MS - 1)
+    log = read_purchases(file, until_ms // DAY_MS - 1)
     try:
         found = log.forecast()
         ahead = _ahead(log, len(found.weeks)) if refit else []
@@ -112,7 +112,7 @@ async def read_cells(settings: Settings) -> list[bytes]:
     return [value for value in newest.values() if value is not None]
 
 
-def read(file: str, until_day: int) -> PurchaseLog:
+def read_purchases(file: str, until_day: int) -> PurchaseLog:
     """The purchases of a file. Raises as `InputFile` does."""
     from models.value.holdout import PurchaseLog
 
@@ -132,11 +132,11 @@ def _ahead(log: PurchaseLog, weeks: int) -> list[WeekAhead]:
 
 
 def _returns(log: PurchaseLog, weeks: int) -> ReturnReport | None:
-    from models.value.repurchase_backtest import check, report
+    from models.value.repurchase_backtest import backtest_repurchases, report
 
     judged = []
     with ProgressBar("who comes back", weeks) as bar:
-        for week in check(log.days, log.until_day + 1, log.last_day):
+        for week in backtest_repurchases(log.days, log.until_day + 1, log.last_day):
             judged.append(week)
             bar.advance_to(len(judged))
     return report(judged)

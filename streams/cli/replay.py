@@ -32,7 +32,7 @@ Place = tuple[int, int]
 """Partition and offset of a dead letter."""
 
 
-class Again(NamedTuple):
+class ReplayRecord(NamedTuple):
     """The record that goes to the events topic."""
 
     partition: int
@@ -43,7 +43,7 @@ class Again(NamedTuple):
 
 
 @dataclass
-class Plan:
+class ReplayPlan:
     """What to send, and why not the rest.
 
     Attributes:
@@ -57,14 +57,14 @@ class Plan:
     left: Counter[str] = field(default_factory=Counter)
 
 
-async def plan_of(settings: Settings, places: Sequence[Place], reason: str | None) -> Plan:
+async def plan_replay(settings: Settings, places: Sequence[Place], reason: str | None) -> ReplayPlan:
     """Look at the letters that were named, or at all, or at those with a reason.
 
     Raises:
         BrokerUnreachable, TopicMismatch: Kafka does not answer, or not as declared.
         ChurnSignalsError: there is no letter where one was named.
     """
-    target, plan = await _Target.of(settings), Plan(list(dict.fromkeys(places)))
+    target, plan = await _Target.of(settings), ReplayPlan(list(dict.fromkeys(places)))
     came_back: dict[bytes, Place] = {}  # the newest letter of those that were replayed, by which letter they were
     async for letter in _letters(settings, plan.places):
         place = letter.partition, letter.offset
@@ -85,7 +85,7 @@ async def plan_of(settings: Settings, places: Sequence[Place], reason: str | Non
 
 
 async def send_again(
-    settings: Settings, plan: Plan, show: Callable[[int], None], stop: asyncio.Event | None = None
+    settings: Settings, plan: ReplayPlan, show: Callable[[int], None], stop: asyncio.Event | None = None
 ) -> int:
     """Send what the plan says; returns how many events Kafka has acknowledged.
 
@@ -127,7 +127,7 @@ class _Target(NamedTuple):
         events = (await verify_topics(settings))[name_of(EVENTS, settings)]
         return cls(name_of(DEAD_LETTERS, settings), events.partitions, events.limit_bytes)
 
-    def again(self, letter: DeadLetter) -> Again | str:
+    def again(self, letter: DeadLetter) -> ReplayRecord | str:
         """The event as it was before it was refused, keyed by its customer; or why it would be refused again.
 
         A forwarded event loses its mark, because it goes where it belongs now, and gets its first record's timestamp
@@ -148,7 +148,7 @@ class _Target(NamedTuple):
         texts = sum(len(name.encode()) + len(value or b"") for name, value in headers)
         if len(key) + len(letter.value) + texts + MARK_BYTES > self.limit_bytes:
             return "with its headers it is larger than the events topic takes"
-        return Again(partition_of(key, self.partitions), key, letter.value, headers, timestamp_ms)
+        return ReplayRecord(partition_of(key, self.partitions), key, letter.value, headers, timestamp_ms)
 
 
 async def _letters(settings: Settings, places: Sequence[Place]) -> AsyncIterator[DeadLetter]:

@@ -26,12 +26,12 @@ def reset(yes: bool) -> None:
     was counted first, those of that time would stay: delete the metrics topic too (churn-signals topics create makes it
     anew), or give the new run one of its own (CHURN_TOPIC_METRICS).
     """
-    from streams.admin.reset import clear, plan_of
+    from streams.admin.reset import clear, plan_reset
 
     if not (yes or sys.stdin.isatty()):
         raise click.UsageError("there is nobody to ask: add --yes to clear.")
     settings = Settings.from_environment()
-    plan = ask(plan_of(settings))
+    plan = ask(plan_reset(settings))
     what = f"the changelog {plan.changelog} ({plan.records:,} offsets) and {len(plan.stores)} local stores"
     if not yes:
         click.confirm(f"Clear the group {plan.group}: {what}?", abort=True)

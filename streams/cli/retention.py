@@ -38,7 +38,7 @@ def retention(file: str | None, by: str | None, cohort: str | None, as_json: boo
     from streams.rendering import retention_plot
 
     if plot_path is not None:
-        retention_plot.check(plot_path)
+        retention_plot.check_retention_plot(plot_path)
     report = build(read_file(file) if file is not None else ask(read_sums(Settings.from_environment())), by)
     if report is None:
         where = file or "the metrics topic"

@@ -16,13 +16,13 @@ import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from models.simulation import Hazard, Settings, Simulation
+from models.simulation import Hazard, Simulation, SimulationSettings
 from models.simulation.calendar import DAY_MS
 from streams.cli.ask import ask, stopping
 
 if TYPE_CHECKING:
     from models.simulation import SimulatedEvent
-    from streams.cli.publish import Sent
+    from streams.cli.publish import PublishResult
 
 _GZIP_LEVEL: Final = 4
 """Three times faster than gzip's usual 6, for files that are a tenth larger."""
@@ -121,7 +121,7 @@ def simulate(
     """
     start_ms = (start - _EPOCH).days * DAY_MS
     try:
-        settings = Settings(customers=customers, days=days, start_ms=start_ms, seed=seed, shops=shops)
+        settings = SimulationSettings(customers=customers, days=days, start_ms=start_ms, seed=seed, shops=shops)
     except ValueError as error:
         raise click.UsageError(f"{error}.") from error
     _check_target(to_topic, out, speed, rate, start + timedelta(days=days))
@@ -177,17 +177,17 @@ def _days(
 
 def _send(every_day: Iterator[list[SimulatedEvent]], speed: float | None, rate: float | None) -> str:
     """Into the topic, until all is sent or Ctrl-C; what was sent, in words."""
-    from streams.cli.publish import send, told
+    from streams.cli.publish import publish_events, publish_summary
     from streams.settings import Settings as Process
 
     process = Process.from_environment()
 
-    async def sending() -> Sent:
+    async def sending() -> PublishResult:
         values = (event.value for drawn in every_day for event in drawn)
         with stopping() as stop:
-            return await send(process, values, rate=rate, days_per_second=speed, stop=stop)
+            return await publish_events(process, values, rate=rate, days_per_second=speed, stop=stop)
 
-    return told(ask(sending()), process)
+    return publish_summary(ask(sending()), process)
 
 
 def _name(error: OSError, out: str) -> str:

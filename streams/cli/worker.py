@@ -30,23 +30,23 @@ def worker(config: Path | None) -> None:
     from streams.logs import configure, exit_now
     from streams.monitoring.monitor import monitored
     from streams.runtime.cpu_affinity import Affinity
-    from streams.runtime.gc_tuning import collect_seldom
-    from streams.scoring.event_processor import Shared
-    from streams.scoring.explain_process import Explainer, explains_elsewhere
+    from streams.runtime.gc_tuning import collect_rarely
+    from streams.scoring.event_processor import ProcessorContext
+    from streams.scoring.explain_process import Explainer, renders_in_process
     from streams.settings import Settings
     from streams.topics import EVENTS, name_of, verify_topics
 
     settings = Settings.from_environment()
     definition = read_definition(config or Path(settings.config))
     configure(settings, "worker")
-    collect_seldom()
+    collect_rarely()
 
     async def work(stop: asyncio.Event) -> None:
         with monitored(settings, "worker", stop) as monitor:
             found = await verify_topics(settings)
             events = found[name_of(EVENTS, settings)]
-            shared = Shared(settings, definition, events.partitions, events.limit_bytes)
-            explainer = Explainer() if explains_elsewhere(settings) else None
+            shared = ProcessorContext(settings, definition, events.partitions, events.limit_bytes)
+            explainer = Explainer() if renders_in_process(settings) else None
             beside = (explainer.run_on, explainer.cpu_s) if explainer is not None else (_nobody,)
             affinity = Affinity(settings, *beside)
             affinity.begin()

@@ -17,13 +17,13 @@ from aiokafka.errors import KafkaError
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from models.alerts.policy import BANDS
-from models.definition.duration import DAY_MS
+from models.duration import DAY_MS
 from models.experience.indices import WEIGHTS
-from streams.console import charts, insight
-from streams.console.guard import Guard
-from streams.console.handling import EVENT_NAMES, SNOOZE_DAYS, publish_handling
-from streams.console.reading import Reading
-from streams.console.store import PAGE_ROWS, Choice, Store
+from streams.console import charts, model_insights
+from streams.console.actions import EVENT_NAMES, SNOOZE_DAYS, publish_action
+from streams.console.database import PAGE_ROWS, AlertQuery, ConsoleDatabase
+from streams.console.security import ConsoleSecurity
+from streams.console.topic_follower import TopicFollower
 from streams.errors import ChurnSignalsError
 from streams.kafka.topic_reader import read_one
 from streams.settings import Settings
@@ -77,14 +77,14 @@ def age(seconds: float) -> str:
 class Console:
     """One console: what it remembers, who may ask, and its pages."""
 
-    def __init__(self, settings: Settings, guard: Guard, directory: Path) -> None:
-        self.store = Store(directory)
-        self.reading = Reading(settings, self.store, self._changed)
+    def __init__(self, settings: Settings, guard: ConsoleSecurity, directory: Path) -> None:
+        self.store = ConsoleDatabase(directory)
+        self.reading = TopicFollower(settings, self.store, self._changed)
         self._settings = settings
         self._guard = guard
         self._listeners: dict[asyncio.Event, set[str]] = {}
         self._pending: dict[str, tuple[str, int, float]] = {}  # alert: what was asked, at which seq, until when
-        self._telling: tuple[int, list[insight.Telling], str] = (0, [], "")
+        self._influence: tuple[int, list[model_insights.FeatureInfluence], str] = (0, [], "")
         self._stopping = asyncio.Event()
         self._templates = Environment(
             loader=FileSystemLoader(HERE / "templates"),
@@ -136,7 +136,7 @@ class Console:
 
     async def alerts(self, request: web.Request) -> web.Response:
         query = request.query
-        choice = Choice(
+        choice = AlertQuery(
             query.get("band", ""), query.get("reason", ""), query.get("segment", ""), query.get("state", ""),
             _figure(query.get("least", "")), query.get("customer", ""), query.get("route", ""),
             query.get("sort", "worth"), _page(query),
@@ -184,20 +184,20 @@ class Console:
         at = [(second - first) / ((last - first) or 1) for second, _ in score["history"]]
         return self._page(
             request, "customer.html", score=score, changes=changes, alert=alert, at=at,
-            risks=[ppm / 1e6 for _, ppm in score["history"]], without=insight.without(score),
+            risks=[ppm / 1e6 for _, ppm in score["history"]], without=model_insights.counterfactuals(score),
             days=len(score["activity"]["counts"]), times=self.reading.times_to_value() if score.get("goals") else {},
         )  # fmt: skip
 
     async def model(self, request: web.Request) -> web.Response:
         snapshot, quality = self.reading.snapshot, self.reading.quality
-        if snapshot is not None and self._telling[0] != snapshot[1]:
-            telling = await asyncio.to_thread(insight.most_telling, snapshot[0])
-            self._telling = (snapshot[1], telling, insight.snapshot_version(snapshot[0]))
+        if snapshot is not None and self._influence[0] != snapshot[1]:
+            influences = await asyncio.to_thread(model_insights.most_influential, snapshot[0])
+            self._influence = (snapshot[1], influences, model_insights.snapshot_version(snapshot[0]))
         age_s = None if snapshot is None else time.time() - snapshot[1] / 1000
         days = quality.get("days", []) if quality else []
         return self._page(
-            request, "model.html", quality=quality, days=days[-180:], telling=self._telling[1],
-            version=self._telling[2], age_s=age_s, day_ms=DAY_MS,
+            request, "model.html", quality=quality, days=days[-180:], telling=self._influence[1],
+            version=self._influence[2], age_s=age_s, day_ms=DAY_MS,
         )  # fmt: skip
 
     async def pipeline(self, request: web.Request) -> web.Response:
@@ -242,7 +242,7 @@ class Console:
         if kind == "snooze" and days not in SNOOZE_DAYS:
             raise web.HTTPBadRequest(text="This is no length of a snooze.\n")
         try:
-            await publish_handling(self._settings, kind, alert, days)
+            await publish_action(self._settings, kind, alert, days)
         except (ChurnSignalsError, KafkaError) as failure:
             raise web.HTTPServiceUnavailable(text=f"Nothing was published: {failure}\n") from failure
         while len(self._pending) >= _PENDING_KEPT:
@@ -326,7 +326,7 @@ async def serve(settings: Settings, host: str, port: int, ready: Any, stop: asyn
         SettingsError: the address needs a token.
         ChurnSignalsError: the address is taken.
     """
-    guard = Guard(host, settings.console_token, settings.console_hosts)
+    guard = ConsoleSecurity(host, settings.console_token, settings.console_hosts)
     with TemporaryDirectory(prefix="churn-console-") as directory:
         runner = web.AppRunner(Console(settings, guard, Path(directory)).app(), access_log=None, shutdown_timeout=2.0)
         await runner.setup()

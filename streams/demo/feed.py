@@ -35,10 +35,10 @@ class Sink(Protocol):
         """Put one record on its way."""
 
 
-class Pace:
+class EventClock:
     """The clock of event time, `days_per_second` of it.
 
-    >>> pace = Pace(2.0)
+    >>> pace = EventClock(2.0)
     >>> pace.start(0)
     >>> pace.advance(0.25), pace.advance(3600.0)
     (43200000.0, 129600000.0)
@@ -58,7 +58,7 @@ class Pace:
         return self.now_ms
 
 
-class Feed:
+class DemoFeed:
     """Nothing is skipped: when the worker cannot keep up, event time waits for it.
 
     Args:
@@ -72,7 +72,7 @@ class Feed:
         self.sent = 0
         self.time_ms: int | None = None
         self._source = source
-        self._pace = Pace(days_per_second)
+        self._pace = EventClock(days_per_second)
         self._applied = applied
         self._looked_s = 0.0
 

@@ -12,10 +12,10 @@ from rich.live import Live
 from rich.text import Text
 
 from streams.cli.ask import console as standard_output
-from streams.demo.feed import Feed, Phase
-from streams.demo.tally import Shown, Tally
+from streams.demo.alert_counts import AlertCounts, Shown
+from streams.demo.feed import DemoFeed, Phase
 from streams.demo.watch import Watch
-from streams.rendering.alerts import render
+from streams.rendering.alerts import render_alert
 
 # An alert is six to ten lines, which are read in four seconds.
 ALERT_EVERY_S = 4.0
@@ -60,14 +60,14 @@ class Screen:
         else:
             self.say(text)
 
-    def refresh(self, feed: Feed, watch: Watch, tally: Tally, now_s: float | None = None) -> None:
+    def refresh(self, feed: DemoFeed, watch: Watch, tally: AlertCounts, now_s: float | None = None) -> None:
         """Show the figures, and the next alert when there was time to read the last one."""
         now_s = time.monotonic() if now_s is None else now_s
         if now_s - self._alert_s >= ALERT_EVERY_S and (shown := tally.take()) is not None:
             self._alert_s = now_s
             self._show(shown)
         for ended in tally.take_came_true():
-            self._print(render(ended))
+            self._print(render_alert(ended))
         segments = figures(feed, watch, tally)
         if self._live is not None:
             self._live.update(_bottom([*segments, "Ctrl-C ends"], self._console.width), refresh=True)
@@ -76,7 +76,7 @@ class Screen:
             self.say(_BETWEEN.join(segments))
 
     def _show(self, shown: Shown) -> None:
-        text = render(shown.alert)
+        text = render_alert(shown.alert)
         if shown.others:
             text.append(f"\n(and {shown.others:,} more meanwhile)", style="dim")
         self._print(text)
@@ -86,7 +86,7 @@ class Screen:
         self._console.print(text)
 
 
-def figures(feed: Feed, watch: Watch, tally: Tally) -> list[str]:
+def figures(feed: DemoFeed, watch: Watch, tally: AlertCounts) -> list[str]:
     """The state of affairs, most important first."""
     return [
         _when(feed),
@@ -97,7 +97,7 @@ def figures(feed: Feed, watch: Watch, tally: Tally) -> list[str]:
     ]
 
 
-def _when(feed: Feed) -> str:
+def _when(feed: DemoFeed) -> str:
     if feed.time_ms is None:
         return "no events yet"
     day = datetime.fromtimestamp(feed.time_ms / 1000, UTC).date().isoformat()

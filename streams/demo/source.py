@@ -22,7 +22,7 @@ FILE_HISTORY_SHARE = 0.25
 FILE_HISTORY_EVENTS = 160_000
 
 
-class Item(NamedTuple):
+class FeedItem(NamedTuple):
     """One record to send. What is no valid event has no key, and the time of the one before it."""
 
     time_ms: int
@@ -36,34 +36,36 @@ class Source(Protocol):
     what: str
     history: str
 
-    def items(self) -> Iterator[Item]:
+    def items(self) -> Iterator[FeedItem]:
         """All of them, once."""
 
-    def in_history(self, item: Item, sent: int) -> bool:
+    def in_history(self, item: FeedItem, sent: int) -> bool:
         """Whether this item, with `sent` before it, still belongs to what is sent as fast as possible."""
 
 
-class Simulated:
+class SimulatedSource:
     """Seeded customers with known hazards, from 2000 to this day."""
 
     history = "60 days"
 
     def __init__(self, customers: int, seed: int) -> None:
-        from models.simulation import Settings, Simulation
+        from models.simulation import Simulation, SimulationSettings
 
         days = int((time.time() * 1000 - SIMULATED_FROM_MS) // DAY_MS)
-        self._simulation = Simulation(Settings(customers=customers, days=days, seed=seed, start_ms=SIMULATED_FROM_MS))
+        self._simulation = Simulation(
+            SimulationSettings(customers=customers, days=days, seed=seed, start_ms=SIMULATED_FROM_MS)
+        )
         self.what = f"{customers:,} simulated customers (seed {seed}), from 2000-01-01 on"
 
-    def items(self) -> Iterator[Item]:
+    def items(self) -> Iterator[FeedItem]:
         for event in self._simulation.events():
-            yield Item(event.time_ms, event.customer, event.value)
+            yield FeedItem(event.time_ms, event.customer, event.value)
 
-    def in_history(self, item: Item, sent: int) -> bool:
+    def in_history(self, item: FeedItem, sent: int) -> bool:
         return item.time_ms < SIMULATED_FROM_MS + SIMULATED_HISTORY_MS
 
 
-class Log:
+class LogSource:
     """A file of events (JSON lines, plain or gzipped), ordered by time. Raises as `InputFile`."""
 
     history = f"a quarter of it, at most {FILE_HISTORY_EVENTS:,} events"
@@ -72,7 +74,7 @@ class Log:
         self._lines = InputFile(path)
         self.what = f"the log {path}"
 
-    def items(self) -> Iterator[Item]:
+    def items(self) -> Iterator[FeedItem]:
         now_ms, time_ms = int(time.time() * 1000), 0
         with self._lines as lines:
             for line in lines:
@@ -81,9 +83,9 @@ class Log:
                 event = decode(line, (), now_ms)
                 if isinstance(event, Event):
                     time_ms = event.time_ms
-                    yield Item(time_ms, event.customer, line)
+                    yield FeedItem(time_ms, event.customer, line)
                 else:
-                    yield Item(time_ms, None, line)
+                    yield FeedItem(time_ms, None, line)
 
-    def in_history(self, item: Item, sent: int) -> bool:
+    def in_history(self, item: FeedItem, sent: int) -> bool:
         return sent < FILE_HISTORY_EVENTS and self._lines.position < FILE_HISTORY_SHARE * self._lines.size

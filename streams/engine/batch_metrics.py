@@ -21,7 +21,7 @@ Key = tuple[str, ...]
 
 
 @dataclass(slots=True)
-class Tally:
+class BatchMetrics:
     """What one batch came to, or many.
 
     Attributes:
@@ -43,7 +43,7 @@ class Tally:
     label_delay_ms: int | None = None
     drift: float | None = None
 
-    def add(self, batch: Tally) -> None:
+    def add(self, batch: BatchMetrics) -> None:
         """Take in what a batch came to; times of single events and alerts are for the histograms, and not kept."""
         self.counts.update(batch.counts)
         self.due, self.due_since_ms = batch.due, batch.due_since_ms
@@ -54,7 +54,7 @@ class Tally:
 class Stopwatch:
     """Seconds by stage: one look at the clock where one stage ends and the next begins.
 
-    >>> tally, ticks = Tally(), iter((10.0, 10.5, 12.5))
+    >>> tally, ticks = BatchMetrics(), iter((10.0, 10.5, 12.5))
     >>> watch = Stopwatch(tally, ticks.__next__)
     >>> watch("decode"); watch("apply")
     >>> [tally.counts["stage_seconds", stage] for stage in ("decode", "apply")]
@@ -63,7 +63,7 @@ class Stopwatch:
 
     __slots__ = ("_clock", "_counts", "_since")
 
-    def __init__(self, tally: Tally, clock: Callable[[], float] = time.perf_counter) -> None:
+    def __init__(self, tally: BatchMetrics, clock: Callable[[], float] = time.perf_counter) -> None:
         self._counts: Any = tally.counts
         self._clock = clock
         self._since = clock()

@@ -24,7 +24,7 @@ _POLL_MS = 20
 _SEND_S = 0.001
 
 
-class Piece(NamedTuple):
+class ChangelogChunk(NamedTuple):
     """Some of a changelog.
 
     Attributes:
@@ -38,8 +38,8 @@ class Piece(NamedTuple):
     next_offset: int | None
 
 
-def new_consumer(settings: Settings) -> AIOKafkaConsumer:
-    """A consumer without a group for `forward` and `newest`: reads committed, one partition after the other."""
+def changelog_consumer(settings: Settings) -> AIOKafkaConsumer:
+    """A consumer without a group for `forward` and `newest_by_key`: reads committed, one partition after the other."""
     return AIOKafkaConsumer(
         **settings.connection(),
         isolation_level="read_committed",
@@ -51,7 +51,9 @@ def new_consumer(settings: Settings) -> AIOKafkaConsumer:
     )
 
 
-async def forward(consumer: AIOKafkaConsumer, tp: TopicPartition, start: int, end: int) -> AsyncIterator[Piece]:
+async def forward(
+    consumer: AIOKafkaConsumer, tp: TopicPartition, start: int, end: int
+) -> AsyncIterator[ChangelogChunk]:
     """What lies between two offsets, in order.
 
     The end is reached when the consumer's *position* is there: the last offset may be a marker, which is never
@@ -66,10 +68,12 @@ async def forward(consumer: AIOKafkaConsumer, tp: TopicPartition, start: int, en
         if position >= end:
             consumer.pause(tp)  # before anything is awaited: nothing more is asked for
         changes = {record.key: record.value for record in records}
-        yield Piece(max(0, end - position), changes, records[-1].offset + 1 if records else None)
+        yield ChangelogChunk(max(0, end - position), changes, records[-1].offset + 1 if records else None)
 
 
-async def newest(consumer: AIOKafkaConsumer, tp: TopicPartition, first: int, end: int) -> AsyncIterator[Piece]:
+async def newest_by_key(
+    consumer: AIOKafkaConsumer, tp: TopicPartition, first: int, end: int
+) -> AsyncIterator[ChangelogChunk]:
     """Every key with its newest value, exactly once.
 
     Pieces are read from the end of the partition to its start, and what was seen in a newer one is left out: what
@@ -98,10 +102,10 @@ async def newest(consumer: AIOKafkaConsumer, tp: TopicPartition, first: int, end
         fresh = {key: value for key, value in piece.changes.items() if key not in seen}
         seen.update(fresh)
         await asyncio.sleep(_SEND_S)
-        yield Piece(end - first, fresh, piece.next_offset)
+        yield ChangelogChunk(end - first, fresh, piece.next_offset)
 
 
-async def _piece(consumer: AIOKafkaConsumer, tp: TopicPartition, start: int, end: int) -> tuple[Piece, int]:
+async def _piece(consumer: AIOKafkaConsumer, tp: TopicPartition, start: int, end: int) -> tuple[ChangelogChunk, int]:
     """All between two offsets, and its bytes; offsets are left to go if these were far too many."""
     changes: dict[bytes, bytes | None] = {}
     position, size, next_offset = start, 0, None
@@ -112,7 +116,7 @@ async def _piece(consumer: AIOKafkaConsumer, tp: TopicPartition, start: int, end
             changes.update([(record.key, record.value) for record in records])
             size += sum([len(record.value or b"") + len(record.key) for record in records])
             next_offset = records[-1].offset + 1
-    return Piece(max(0, end - position), changes, next_offset), size
+    return ChangelogChunk(max(0, end - position), changes, next_offset), size
 
 
 async def _fetched(consumer: AIOKafkaConsumer, tp: TopicPartition) -> list[Any]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
-from streams.engine.batch_metrics import Tally
+from streams.engine.batch_metrics import BatchMetrics
 from streams.engine.record_batch import EncodedBatch
 
 Headers = Sequence[tuple[str, bytes]]
@@ -56,7 +56,7 @@ class Deferred(Protocol):
 
     @property
     def to(self) -> tuple[str, int]:
-        """Topic and partition; `Effects.outputs` has none for it."""
+        """Topic and partition; `BatchEffects.outputs` has none for it."""
 
     @property
     def count(self) -> int:
@@ -71,7 +71,7 @@ class Deferred(Protocol):
 
 
 @dataclass(slots=True)
-class Effects:
+class BatchEffects:
     """Everything that a batch causes; it becomes visible together with the position, or not at all.
 
     Attributes:
@@ -88,11 +88,11 @@ class Effects:
     changes: dict[bytes, bytes | None] = field(default_factory=dict)
     state: bytes = b""
     consumed: int | None = None
-    tally: Tally = field(default_factory=Tally)
+    tally: BatchMetrics = field(default_factory=BatchMetrics)
     deferred: Deferred | None = None
 
 
-class Store(Protocol):
+class StateStore(Protocol):
     """What a processor may read: the partition's committed state."""
 
     def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
@@ -115,7 +115,7 @@ class Processor(Protocol):
     records when nobody answers.
     """
 
-    def process(self, records: Sequence[Record], now_ms: int | None) -> Effects:
+    def process(self, records: Sequence[Record], now_ms: int | None) -> BatchEffects:
         """Pure CPU, synchronous. `now_ms` is wall time when the input is live and read to its end, else None.
 
         `records` may be empty: then a deadline fell due in live running. An exception stops the worker.
@@ -128,7 +128,7 @@ class Processor(Protocol):
         """The effects of the last `process` are durable and in the store."""
 
 
-ProcessorFactory = Callable[[int, Store, bytes | None], Processor]
+ProcessorFactory = Callable[[int, StateStore, bytes | None], Processor]
 """(partition, store, state of the last committed effects or None) -> a processor."""
 
 

@@ -13,7 +13,7 @@ _T = TypeVar("_T")
 THREAD: Final = "computing"
 
 
-class Turns:
+class ComputeSlot:
     """Whose turn it is, in the order of asking (`async with`), and the thread that computes.
 
     A batch is computed in some 10 ms, a backlog's in 400; its transaction waits for the broker three times. Were both

@@ -35,7 +35,7 @@ from streams.engine.contract import Batch
 from streams.engine.ownership import Ownership
 from streams.errors import ConfigurationError, InputLost
 from streams.kafka import aiokafka_internals as private
-from streams.logs import get_logger, left_behind
+from streams.logs import get_logger, handle_orphaned_error
 from streams.settings import Settings
 
 log = get_logger(__name__)
@@ -130,7 +130,7 @@ class _Thread(driver.AIOKafkaConsumerThread):
 
     def _create_worker_consumer(self, transport: Any) -> AIOKafkaConsumer:
         settings: Settings = self.app.settings
-        self.thread_loop.set_exception_handler(left_behind)
+        self.thread_loop.set_exception_handler(handle_orphaned_error)
         return AIOKafkaConsumer(
             **settings.connection(),
             client_id=settings.client_id("worker"),

@@ -8,7 +8,7 @@ from typing import Final
 
 from prometheus_client.samples import Exemplar
 
-from streams.engine.batch_metrics import Tally
+from streams.engine.batch_metrics import BatchMetrics
 
 # A transaction takes some 10 ms, a full batch some 0.5 s, an outage after a crash some 15 s; above an hour is a replay.
 BUCKETS_S: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0)
@@ -66,7 +66,7 @@ class Latency:
         self.to_score = Histogram()
         self.to_alert = Histogram()
 
-    def observe(self, tally: Tally, partition: int, visible_ms: float, live: bool) -> None:
+    def observe(self, tally: BatchMetrics, partition: int, visible_ms: float, live: bool) -> None:
         """A batch was committed."""
         at_s, causes, alerted = visible_ms / 1000, tally.causes, tally.alerted
         if causes:

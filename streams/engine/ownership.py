@@ -17,8 +17,8 @@ from aiokafka.errors import KafkaError
 
 from streams.engine import batch_metrics as tally
 from streams.engine.contract import Batch, ProcessorFactory
-from streams.engine.executor import Turns
-from streams.engine.partition_runner import Inputs, Partition, Progress
+from streams.engine.executor import ComputeSlot
+from streams.engine.partition_runner import Inputs, PartitionRunner, Progress
 from streams.engine.recovery import recover
 from streams.engine.store import PartitionStore, StoreDamaged
 from streams.engine.store_directories import UNHELD_MS, open_stores, set_aside
@@ -58,7 +58,7 @@ class GroupInputs(Inputs, Protocol):
 
 
 @dataclass(frozen=True)
-class Names:
+class PartitionNames:
     """Topics and role that a group of owners works with."""
 
     role: str
@@ -95,10 +95,12 @@ class Ownership:
     nothing of it is seen, and the partition is taken over anew.
     """
 
-    def __init__(self, settings: Settings, names: Names, factory: ProcessorFactory, inputs: GroupInputs) -> None:
+    def __init__(
+        self, settings: Settings, names: PartitionNames, factory: ProcessorFactory, inputs: GroupInputs
+    ) -> None:
         self.settings = settings
         self.names = names
-        self.owned: dict[int, Partition] = {}
+        self.owned: dict[int, PartitionRunner] = {}
         self.wanted: set[int] = set()
         self.recovering: dict[int, tuple[int, int]] = {}
         self.taking_since: dict[int, float] = {}
@@ -109,7 +111,7 @@ class Ownership:
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._factory = factory
         self._inputs = inputs
-        self._turns = Turns()
+        self._turns = ComputeSlot()
         self.explainer: Explainer | None = None
         self._running: dict[int, asyncio.Task[None]] = {}
         self._losses: dict[int, int] = {}
@@ -281,7 +283,7 @@ class Ownership:
                     self._input_lost(number, recovered.next_offset, first, end)
                     lost = max(0, first - recovered.next_offset)
                     recovered = msgspec.structs.replace(recovered, next_offset=first)
-                self.owned[number] = Partition(
+                self.owned[number] = PartitionRunner(
                     number,
                     changelog=self.names.changelog,
                     clock=self.settings.clock,

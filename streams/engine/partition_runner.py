@@ -11,14 +11,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from streams.engine.batch_metrics import Stopwatch, Tally
-from streams.engine.contract import Batch, Deferred, Effects, Processor, ProcessorFactory, Record
-from streams.engine.executor import Turns
+from streams.engine.batch_metrics import BatchMetrics, Stopwatch
+from streams.engine.contract import Batch, BatchEffects, Deferred, Processor, ProcessorFactory, Record
+from streams.engine.executor import ComputeSlot
 from streams.engine.latency import Latency
 from streams.engine.position import POSITION_KEY, Position, encode
 from streams.engine.record_batch import EncodedBatch
-from streams.engine.store import Counts, PartitionStore
-from streams.engine.transactions import FencedProducer, Late
+from streams.engine.store import PartitionStore, StoreCounts
+from streams.engine.transactions import DeferredBatches, FencedProducer
 from streams.errors import ChurnSignalsError
 from streams.failpoints import FAILPOINT, failpoint
 from streams.logs import get_logger
@@ -90,13 +90,13 @@ class Progress:
     records: int = 0
     transactions: int = 0
     outputs: int = 0
-    tally: Tally = field(default_factory=Tally)
+    tally: BatchMetrics = field(default_factory=BatchMetrics)
     latency: Latency = field(default_factory=Latency)
     newest_record_ms: int | None = None
     newest_event_ms: int | None = None
     lost_input: int = 0
     takeover_s: float = 0.0
-    counts: Counts | None = None
+    counts: StoreCounts | None = None
 
     @property
     def lag(self) -> int:
@@ -108,7 +108,7 @@ class Progress:
 class _Computed:
     """What came of records: so many of them consumed, and the offset to go on from."""
 
-    effects: Effects
+    effects: BatchEffects
     consumed: int
     next_offset: int
 
@@ -118,7 +118,7 @@ class _Computed:
         return bool(self.consumed or self.effects.outputs or self.effects.changes)
 
 
-class Partition:
+class PartitionRunner:
     """One partition under our ownership, from takeover until revocation or failure.
 
     The steps of a batch, in the order that makes it exact:
@@ -147,7 +147,7 @@ class Partition:
         first_offset: int,
         factory: ProcessorFactory,
         inputs: Inputs,
-        turns: Turns,
+        turns: ComputeSlot,
         explainer: Explainer | None = None,
     ) -> None:
         self.number = number
@@ -165,7 +165,7 @@ class Partition:
         self._birth = recovered.birth if recovered is not None else os.urandom(_BIRTH_BYTES)
         self._processor: Processor = factory(number, store, recovered.state if recovered is not None else None)
         self._unsettled_until_ms: Callable[[], int | None] = getattr(self._processor, "unsettled_until_ms", _never)
-        self._again: Callable[[Sequence[Record], int | None], Effects] = getattr(
+        self._again: Callable[[Sequence[Record], int | None], BatchEffects] = getattr(
             self._processor, "again", self._processor.process
         )
         self._waiting: deque[Batch] = deque()
@@ -344,7 +344,7 @@ class Partition:
         return computed
 
     @staticmethod
-    async def _explained(explainer: Explainer, deferred: Deferred, tally: Tally) -> list[EncodedBatch]:
+    async def _explained(explainer: Explainer, deferred: Deferred, tally: BatchMetrics) -> list[EncodedBatch]:
         """What was left to another process, while which other partitions compute, and the rest is sent."""
         watch = Stopwatch(tally)
         found = deferred.batches(await explainer.ask(deferred.questions))
@@ -369,7 +369,7 @@ class Partition:
         else:
             assert self._explainer is not None
             async with self._explainer.places:
-                late = Late(*deferred.to, self._explained(self._explainer, deferred, tally))
+                late = DeferredBatches(*deferred.to, self._explained(self._explainer, deferred, tally))
                 changelog_offset = await self.producer.commit(effects.outputs, self._changelog, changes, late)
         watch("transaction")
         visible_ms = time.time() * 1000

@@ -68,7 +68,7 @@ def encode_batches(records: Sequence[KeyValue], compression: str | None) -> list
     return batches
 
 
-class Sending:
+class PreencodedBatch:
     """An encoded batch as aiokafka's producer takes it (`aiokafka.producer.message_accumulator.BatchBuilder`).
 
     Args:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from streams.engine import position as position_record
-from streams.engine.changelog_reader import forward, new_consumer, newest
+from streams.engine.changelog_reader import changelog_consumer, forward, newest_by_key
 from streams.engine.contract import Changes
 from streams.engine.position import POSITION_KEY, Position
 from streams.engine.store import PartitionStore, StoreDamaged
@@ -48,7 +48,7 @@ async def recover(
     Raises:
         ChurnSignalsError: the store cannot be written, or a position is from a later version.
     """
-    consumer = new_consumer(settings)
+    consumer = changelog_consumer(settings)
     try:
         await consumer.start()
         run = _Recovery(consumer, topic, stores, progress)
@@ -123,7 +123,7 @@ class _Recovery:
         self._begin(starts)
         for number, first in starts.items():
             tp, store, end = self.tps[number], self.stores[number], None
-            async for piece in newest(self.consumer, tp, first, self.end[tp]):
+            async for piece in newest_by_key(self.consumer, tp, first, self.end[tp]):
                 store.load(piece.changes)
                 end = piece.next_offset if end is None else end  # of the newest piece, which comes first
                 self._passed(number, piece.to_go)

@@ -40,7 +40,7 @@ _MOST_FILES = 1_000
 _DUES_KEPT = 50_000
 
 
-class Counts(msgspec.Struct, array_like=True):
+class StoreCounts(msgspec.Struct, array_like=True):
     """How much the store holds."""
 
     profiles: int = 0
@@ -58,7 +58,7 @@ class Meta(msgspec.Struct, array_like=True):
 
     changelog_offset: int
     written_ms: int
-    counts: Counts | None = None
+    counts: StoreCounts | None = None
 
 
 class StoreInUse(ChurnSignalsError):
@@ -85,7 +85,7 @@ class PartitionStore:
     """
 
     _loading: bool
-    _counts: Counts | None
+    _counts: StoreCounts | None
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -154,7 +154,7 @@ class PartitionStore:
             self._seen_due.clear()
 
     @property
-    def counts(self) -> Counts:
+    def counts(self) -> StoreCounts:
         """How much it holds, always the same object; counted once in a store that does not say so."""
         if self._counts is None:
             meta = self.meta
@@ -259,7 +259,7 @@ class PartitionStore:
         batch.delete(_META)
         self._commit(batch)
         self._guarded(lambda: self._db.set_options(_WHILE_LOADING))
-        self._loading, self._counts = True, Counts()
+        self._loading, self._counts = True, StoreCounts()
         self._seen_due.clear()
 
     def _old_due(self, keys: list[bytes]) -> dict[bytes, bytes | None]:
@@ -281,9 +281,9 @@ class PartitionStore:
         if gone:  # one that came and went within the batch was never here
             counts.pending -= sum(value is not None for value in self.get_many(gone))
 
-    def _count(self) -> Counts:
+    def _count(self) -> StoreCounts:
         """By a walk over the keys, half a second a million."""
-        return Counts(*(self._count_of(_DATA + first) for first in (PROFILE, SNAPSHOT)))
+        return StoreCounts(*(self._count_of(_DATA + first) for first in (PROFILE, SNAPSHOT)))
 
     def _count_of(self, prefix: bytes) -> int:
         count = 0

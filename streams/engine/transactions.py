@@ -13,7 +13,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import IllegalOperation, KafkaError, MessageSizeTooLargeError, ProducerFenced
 
 from streams.engine.contract import Changes, Headers, Output
-from streams.engine.record_batch import BATCH_BYTES, EncodedBatch, Sending
+from streams.engine.record_batch import BATCH_BYTES, EncodedBatch, PreencodedBatch
 from streams.errors import ConfigurationError, Fenced, OwnershipLost
 from streams.failpoints import FAILPOINT, failpoint
 from streams.kafka.aiokafka_internals import announce, back_off_reconnects, create_batch, discard_producer, failure_of
@@ -38,7 +38,7 @@ _AHEAD_MAX_MS = 3_600_000
 _Record = tuple[bytes | None, bytes | None, Headers, int | None]
 
 
-class Late(NamedTuple):
+class DeferredBatches(NamedTuple):
     """Batches for one partition that are still being encoded while all else is sent."""
 
     topic: str
@@ -109,7 +109,7 @@ class FencedProducer:
         outputs: Sequence[Output],
         changelog: tuple[str, int] | None = None,
         changes: Changes | None = None,
-        late: Late | None = None,
+        late: DeferredBatches | None = None,
     ) -> int:
         """Write everything in one transaction; returns the changelog's next offset (0 without changes).
 
@@ -181,7 +181,7 @@ class FencedProducer:
         if (failure := failure_of(self._producer)) is not None:
             raise failure
         now_ms = int(time.time() * 1000)
-        return [await self._submit(Sending(batch, now_ms), batch.topic, batch.partition) for batch in batches]
+        return [await self._submit(PreencodedBatch(batch, now_ms), batch.topic, batch.partition) for batch in batches]
 
     async def _submit(self, batch: Any, topic: str, partition: int) -> _Delivery:
         count = batch.record_count()

@@ -12,11 +12,11 @@ from aiokafka.errors import KafkaError
 
 from streams.engine.contract import Batch, ProcessorFactory
 from streams.engine.faust_app import BatchSchema, EngineApp
-from streams.engine.ownership import Names, Ownership
+from streams.engine.ownership import Ownership, PartitionNames
 from streams.errors import ChurnSignalsError
 from streams.health import Check
-from streams.kafka.model_reader import ModelReader, Snapshot
-from streams.logs import get_logger, left_behind
+from streams.kafka.model_reader import ModelReader, PublishedSnapshot
+from streams.logs import get_logger, handle_orphaned_error
 from streams.scoring.explain_process import Explainer
 from streams.settings import Settings
 from streams.topics import CHANGELOG, EVENTS, name_of, verify_topics
@@ -41,7 +41,7 @@ class Worker:
         self,
         settings: Settings,
         factory: ProcessorFactory,
-        on_snapshot: Callable[[Snapshot], None] | None = None,
+        on_snapshot: Callable[[PublishedSnapshot], None] | None = None,
         explainer: Explainer | None = None,
     ) -> None:
         self.settings = settings
@@ -50,7 +50,7 @@ class Worker:
         self.crashed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.app = EngineApp(settings, on_crash=self._crash)
         events = self.app.topic(name_of(EVENTS, settings), schema=BatchSchema())
-        names = Names("worker", name_of(EVENTS, settings), name_of(CHANGELOG, settings))
+        names = PartitionNames("worker", name_of(EVENTS, settings), name_of(CHANGELOG, settings))
         self.ownership = self.app.ownership = Ownership(settings, names, factory, self.app.consumer)
         self.ownership.explainer = explainer
 
@@ -124,7 +124,7 @@ def run_until_signal(main: Callable[[asyncio.Event], Awaitable[None]]) -> int:
     async def guarded() -> int:
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
-        loop.set_exception_handler(left_behind)
+        loop.set_exception_handler(handle_orphaned_error)
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stop.set)
         try:

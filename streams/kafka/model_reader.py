@@ -23,7 +23,7 @@ _RETRY_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Snapshot:
+class PublishedSnapshot:
     """A published model.
 
     Attributes:
@@ -46,14 +46,14 @@ class ModelReader:
             exception ends the reader (a snapshot that this program cannot read must not be scored with).
     """
 
-    def __init__(self, settings: Settings, on_snapshot: Callable[[Snapshot], None]) -> None:
+    def __init__(self, settings: Settings, on_snapshot: Callable[[PublishedSnapshot], None]) -> None:
         self._settings = settings
         self._on_snapshot = on_snapshot
         self._key = settings.model_name.encode()
         self._tp = TopicPartition(name_of(MODEL, settings), 0)
         self._consumer: AIOKafkaConsumer | None = None
 
-    async def read_to_end(self) -> Snapshot | None:
+    async def read_to_end(self) -> PublishedSnapshot | None:
         """The newest snapshot there is, None if there is none; reports it to the callback."""
         consumer = self._consumer = AIOKafkaConsumer(
             **self._settings.connection(),
@@ -66,7 +66,7 @@ class ModelReader:
         consumer.assign([self._tp])
         await consumer.seek_to_beginning(self._tp)
         end = (await consumer.end_offsets([self._tp]))[self._tp]
-        newest: Snapshot | None = None
+        newest: PublishedSnapshot | None = None
         while await consumer.position(self._tp) < end:
             newest = await self._poll() or newest
         if newest is not None:
@@ -93,11 +93,11 @@ class ModelReader:
             with contextlib.suppress(KafkaError):
                 await self._consumer.stop()
 
-    async def _poll(self) -> Snapshot | None:
+    async def _poll(self) -> PublishedSnapshot | None:
         assert self._consumer is not None
         newest = None
         for record in (await self._consumer.getmany(timeout_ms=_POLL_MS)).get(self._tp, ()):
             if record.key == self._key and record.value is not None:
                 offset = dict(record.headers).get(LABELS_OFFSET_HEADER, b"0")
-                newest = Snapshot(record.value, int(offset), record.timestamp)
+                newest = PublishedSnapshot(record.value, int(offset), record.timestamp)
         return newest

@@ -88,7 +88,7 @@ async def first_records(consumer: AIOKafkaConsumer, spans: Mapping[TopicPartitio
     return found
 
 
-async def newest(
+async def newest_record(
     consumer: AIOKafkaConsumer,
     spans: Mapping[TopicPartition, Span],
     count: int,

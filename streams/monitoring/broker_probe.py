@@ -26,7 +26,7 @@ Positions = Callable[[], Mapping[int, int | None]]
 """Partition -> the next offset to apply, None where that is not known."""
 
 
-class BrokerWatch:
+class BrokerProbe:
     """Runs beside the HTTP server, so that it knows also while the main loop stands still.
 
     Args:

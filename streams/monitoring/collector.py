@@ -62,8 +62,8 @@ def _add(family: Any, metric: Metric, labels: tuple[str, ...], value: float | Hi
         family.add_metric(labels, value)
 
 
-def build() -> tuple[str, ...]:
-    """The values of the labels of `build`: versions of this program, of Python and of what it stands on."""
+def build_registry() -> tuple[str, ...]:
+    """The values of the labels of `build_registry`: versions of this program, of Python and of what it stands on."""
     ours, *others = map(version, ("churn-signals", "faust-streaming", "aiokafka", "river", "rocksdict"))
     return (ours, platform.python_version(), *others)
 

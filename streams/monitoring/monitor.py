@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
 from streams.health import Health, Pulse
-from streams.monitoring.broker_probe import BrokerWatch
-from streams.monitoring.collector import Metrics, build, of_process
+from streams.monitoring.broker_probe import BrokerProbe
+from streams.monitoring.collector import Metrics, build_registry, of_process
 from streams.monitoring.http_server import HttpServer
 from streams.monitoring.notify_metrics import of_notifier
 from streams.monitoring.trainer_metrics import of_trainer
@@ -23,7 +23,7 @@ from streams.topics import ALERTS, EVENTS, LABELS, name_of
 if TYPE_CHECKING:
     from streams.engine.worker import Worker
     from streams.notify.notifier import Notifier
-    from streams.scoring.event_processor import Shared
+    from streams.scoring.event_processor import ProcessorContext
     from streams.training.learner import ModelLearner
     from streams.training.trainer import TrainerLoop
 
@@ -34,11 +34,11 @@ class Monitor:
     def __init__(self, settings: Settings, role: str, stop: asyncio.Event) -> None:
         self.health = Health(role, stop)
         topic = name_of({"worker": EVENTS, "notify": ALERTS}.get(role, LABELS), settings)
-        self.broker = BrokerWatch(settings, topic, self._positions)
+        self.broker = BrokerProbe(settings, topic, self._positions)
         main = asyncio.get_running_loop()
         self.health.pulses.append(Pulse("main loop", lambda: main))
         self.health.readiness.append(self.broker.checks)
-        versions, data = build(), Path(settings.data_dir)
+        versions, data = build_registry(), Path(settings.data_dir)
         self._sources = [lambda: of_process(self.health, versions, data)]
         self._worker: Worker | None = None
         self._trainer: TrainerLoop | None = None
@@ -56,7 +56,7 @@ class Monitor:
         wanted = sorted(self._worker.ownership.wanted)
         return {number: owned[number].position if number in owned else None for number in wanted}
 
-    def watch_worker(self, worker: Worker, shared: Shared) -> None:
+    def watch_worker(self, worker: Worker, shared: ProcessorContext) -> None:
         """It is about to run."""
         self._worker = worker
         self.health.pulses.append(Pulse("consumer's thread", lambda: worker.app.consumer.thread_loop))

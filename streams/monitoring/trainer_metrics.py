@@ -6,13 +6,13 @@ import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from streams.monitoring.broker_probe import BrokerWatch
+    from streams.monitoring.broker_probe import BrokerProbe
     from streams.monitoring.collector import Samples
     from streams.training.learner import ModelLearner
     from streams.training.trainer import TrainerLoop
 
 
-def of_trainer(loop: TrainerLoop, learner: ModelLearner, watch: BrokerWatch) -> Samples:
+def of_trainer(loop: TrainerLoop, learner: ModelLearner, watch: BrokerProbe) -> Samples:
     """Everything of a trainer."""
     yield "leading", (), float(loop.leading)
     if not loop.leading:

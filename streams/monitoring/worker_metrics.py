@@ -12,19 +12,19 @@ from streams.monitoring.metric_catalogue import zeros
 
 if TYPE_CHECKING:
     from streams.engine.ownership import Ownership
-    from streams.engine.partition_runner import Partition, Progress
+    from streams.engine.partition_runner import PartitionRunner, Progress
     from streams.engine.worker import Worker
-    from streams.kafka.model_reader import Snapshot
-    from streams.monitoring.broker_probe import BrokerWatch
+    from streams.kafka.model_reader import PublishedSnapshot
+    from streams.monitoring.broker_probe import BrokerProbe
     from streams.monitoring.collector import Samples
 
 _ZEROS: Final = dict.fromkeys(zeros(), 0.0)
 
-Model = Callable[[], tuple[str, "Snapshot | None"]]
+Model = Callable[[], tuple[str, "PublishedSnapshot | None"]]
 """The version of the model that scores, and the snapshot that it is from; None as long as the prior alone answers."""
 
 
-def of_worker(worker: Worker, watch: BrokerWatch, model: Model) -> Samples:
+def of_worker(worker: Worker, watch: BrokerProbe, model: Model) -> Samples:
     """Everything of a worker."""
     ownership = worker.ownership
     status = ownership.status()
@@ -43,7 +43,7 @@ def of_worker(worker: Worker, watch: BrokerWatch, model: Model) -> Samples:
             yield from _owned(number, ownership.owned[number], watch)
 
 
-def _model(version: str, snapshot: Snapshot | None) -> Samples:
+def _model(version: str, snapshot: PublishedSnapshot | None) -> Samples:
     yield "model", (version,), 1.0
     yield "model_snapshot_timestamp_seconds", (), 0 if snapshot is None else snapshot.written_ms / 1000
     yield "model_labels_offset", (), 0 if snapshot is None else snapshot.labels_offset
@@ -86,7 +86,7 @@ def _applied(label: tuple[str], progress: Progress) -> Samples:
         yield "event_time_skew_seconds", label, (record_ms - event_ms) / 1000
 
 
-def _owned(number: int, partition: Partition, watch: BrokerWatch) -> Samples:
+def _owned(number: int, partition: PartitionRunner, watch: BrokerProbe) -> Samples:
     label, progress = (str(number),), partition.progress
     yield "position", label, progress.position
     yield "recovery_seconds", label, progress.takeover_s

@@ -18,11 +18,11 @@ _STAYS: Final = "".join(map(chr, range(0x21, 0x7F))).replace('"', "").replace("%
 _TYPE_PREFIX: Final = "churn.alert."
 
 
-class Unreadable(ValueError):
+class UnreadableAlert(ValueError):
     """A record that is no alert event; the message says why and quotes nothing of it."""
 
 
-class AlertEvent(NamedTuple):
+class AlertRecord(NamedTuple):
     """One change of an alert.
 
     Attributes:
@@ -38,20 +38,20 @@ class AlertEvent(NamedTuple):
     body: bytes
 
     @classmethod
-    def of(cls, record: Record) -> AlertEvent:
-        """Raises `Unreadable`."""
+    def of(cls, record: Record) -> AlertRecord:
+        """Raises `UnreadableAlert`."""
         texts = {name: (text or b"").decode("utf-8", "replace") for name, text in record.headers}
         found = texts.get("ce_id", "")
         if not texts.get("ce_type", "").startswith(_TYPE_PREFIX):
-            raise Unreadable(f"its header ce_type does not begin with {_TYPE_PREFIX}")
+            raise UnreadableAlert(f"its header ce_type does not begin with {_TYPE_PREFIX}")
         if _ID.fullmatch(found) is None:
-            raise Unreadable("its header ce_id is missing, or not 1 to 128 letters, digits, - and _")
+            raise UnreadableAlert("its header ce_id is missing, or not 1 to 128 letters, digits, - and _")
         try:
             value = orjson.loads(record.value or b"")
         except orjson.JSONDecodeError:
-            raise Unreadable("its value is no JSON") from None
+            raise UnreadableAlert("its value is no JSON") from None
         if not isinstance(value, dict):
-            raise Unreadable("its value is no JSON object")
+            raise UnreadableAlert("its value is no JSON object")
         attributes = {
             name.replace("_", "-", 1): encoded(text) for name, text in texts.items() if _ATTRIBUTE.fullmatch(name)
         }

@@ -10,8 +10,7 @@ from typing import Any
 
 from streams.engine.contract import Output, Record
 from streams.logs import get_logger
-from streams.notify.alert_event import AlertEvent, Unreadable
-from streams.notify.body import BodyError
+from streams.notify.alert_event import AlertRecord, UnreadableAlert
 from streams.notify.outcomes import (
     ATTEMPTS,
     BAD_BODY,
@@ -23,8 +22,9 @@ from streams.notify.outcomes import (
     SKIPPED,
     UNREADABLE,
 )
-from streams.notify.routes import Pace, Route
-from streams.notify.sender import Outcome, Sender
+from streams.notify.routes import RetryPolicy, Route
+from streams.notify.sender import AttemptOutcome, Sender
+from streams.notify.template import TemplateError
 from streams.scoring.dead_letters import ROUTE, dead_letter
 
 log = get_logger(__name__)
@@ -53,7 +53,7 @@ class Delivery:
         sender: Sender,
         topic: str,
         bury: Callable[[Output], Awaitable[None]],
-        dice: random.Random | None = None,
+        rng: random.Random | None = None,
     ) -> None:
         self.route = route
         self.ends = dict.fromkeys(ENDS, 0)
@@ -61,7 +61,7 @@ class Delivery:
         self.request_s = 0.0
         self.closing = False
         self._sender, self._topic, self._bury = sender, topic, bury
-        self._dice = dice or random.Random()
+        self._rng = rng or random.Random()
         self._slots = asyncio.Semaphore(route.pace.concurrency)
         self._busy: set[asyncio.Task[Any]] = set()
         self._not_before_s = 0.0
@@ -69,15 +69,15 @@ class Delivery:
     async def deliver(self, record: Any) -> bool:
         """Until it is delivered, not wanted or a dead letter; false if it was left alone because this closes."""
         try:
-            event = AlertEvent.of(record)
-        except Unreadable as why:
+            event = AlertRecord.of(record)
+        except UnreadableAlert as why:
             return await self._give_up(record, UNREADABLE, f"this is no alert event: {why}")
         if not self.route.filter.takes(event.value, int(time.time() * 1000)):
             self.ends[SKIPPED] += 1
             return True
         try:
             body = self.route.body.render(event.value) if self.route.body is not None else None
-        except BodyError as why:
+        except TemplateError as why:
             return await self._give_up(record, BAD_BODY, str(why))
         tries = 0
         while not self.closing:
@@ -94,7 +94,7 @@ class Delivery:
             if outcome.wait_s:
                 self._not_before_s = max(self._not_before_s, time.monotonic() + outcome.wait_s)
             if not self.closing:
-                await asyncio.sleep(back_off_s(tries, self.route.pace, self._dice))
+                await asyncio.sleep(back_off_s(tries, self.route.pace, self._rng))
         return False
 
     async def settle(self, tasks: list[asyncio.Task[bool]], timeout_s: float) -> None:
@@ -112,7 +112,7 @@ class Delivery:
         finally:
             self.closing = False
 
-    async def _attempt(self, event: AlertEvent, body: bytes | None) -> Outcome:
+    async def _attempt(self, event: AlertRecord, body: bytes | None) -> AttemptOutcome:
         async with self._slots:
             while (left_s := self._not_before_s - time.monotonic()) > 0:
                 await asyncio.sleep(left_s)  # the receiver asked for it, whoever is next
@@ -156,12 +156,12 @@ def undelivered(topic: str, record: Record, route: str, reason: str, message: st
     return letter._replace(headers=[*letter.headers, (ROUTE, route.encode())], timestamp_ms=None)
 
 
-def back_off_s(tries: int, pace: Pace, dice: random.Random) -> float:
+def back_off_s(tries: int, pace: RetryPolicy, rng: random.Random) -> float:
     """How long to wait after so many tries: twice as long each time up to the longest, the half of it by chance.
 
-    >>> pace = Pace(first_wait_s=1.0, longest_wait_s=60.0)
+    >>> pace = RetryPolicy(first_wait_s=1.0, longest_wait_s=60.0)
     >>> [round(back_off_s(tries, pace, random.Random(1)), 2) for tries in (1, 2, 3, 20)]
     [0.57, 1.13, 2.27, 34.03]
     """
     longest_s = min(pace.longest_wait_s, pace.first_wait_s * 2 ** min(tries - 1, 40))
-    return dice.uniform(longest_s / 2, longest_s)
+    return rng.uniform(longest_s / 2, longest_s)

@@ -15,8 +15,8 @@ from streams.engine.transactions import is_lasting
 from streams.errors import ConfigurationError
 from streams.health import Check
 from streams.logs import get_logger
-from streams.notify.courier import Courier
 from streams.notify.delivery import Delivery
+from streams.notify.route_consumer import RouteConsumer
 from streams.notify.routes import Route
 from streams.notify.sender import Sender, new_session
 from streams.settings import Settings
@@ -31,7 +31,7 @@ class Notifier:
     """Delivers to every route, each at its own pace: one that is away holds up none of the others."""
 
     def __init__(self, settings: Settings, routes: Sequence[Route]) -> None:
-        self.couriers: list[Courier] = []
+        self.couriers: list[RouteConsumer] = []
         self._settings, self._routes = settings, routes
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -47,7 +47,7 @@ class Notifier:
             for route in self._routes:
                 session = await stack.enter_async_context(new_session(route))
                 delivery = Delivery(route, Sender(route, session), name_of(UNDELIVERED, self._settings), letters.bury)
-                self.couriers.append(Courier(self._settings, delivery))
+                self.couriers.append(RouteConsumer(self._settings, delivery))
             tasks = [asyncio.create_task(courier.run(stop)) for courier in self.couriers]
             try:
                 done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)

@@ -25,7 +25,7 @@ _POLL_MS: Final = 500
 _BATCH: Final = 100
 
 
-class Again(NamedTuple):
+class Redelivery(NamedTuple):
     """An alert event as it stood in its own topic."""
 
     topic: str
@@ -37,7 +37,7 @@ class Again(NamedTuple):
     headers: Headers
 
     @classmethod
-    def of(cls, record: Any) -> Again:
+    def of(cls, record: Any) -> Redelivery:
         """From its dead letter. Raises ValueError if that has no place: somebody else wrote it."""
         said = {name: (value or b"").decode("utf-8", "replace") for name, value in record.headers}
         letter = DeadLetter.of(record)
@@ -98,7 +98,7 @@ async def _partition(
 async def _once(delivery: Delivery, record: Any, stop: asyncio.Event) -> bool:
     """Whether it came to an end before we were told to stop."""
     try:
-        event = Again.of(record)
+        event = Redelivery.of(record)
     except ValueError:
         return True  # not one of ours: it stays where it is
     work = asyncio.ensure_future(delivery.deliver(event))

@@ -12,13 +12,13 @@ from urllib.parse import urlsplit
 
 from models.alerts.policy import BANDS, TYPES
 from models.definition.competing_risks import ROUTES
-from models.definition.duration import DAY_MS, MINUTE_MS, SECOND_MS, format_duration
 from models.definition.toml_table import DefinitionError, Table, read_toml, wrong
+from models.duration import DAY_MS, MINUTE_MS, SECOND_MS, format_duration
 from models.explanations.reasons import CODES
 from streams.errors import ConfigurationError
-from streams.notify.body import ESCAPES, SAMPLE, Body, BodyError
 from streams.notify.filter import Filter
 from streams.notify.signature import key_of
+from streams.notify.template import ESCAPES, SAMPLE, BodyTemplate, TemplateError
 from streams.settings import MASK, PREFIX
 
 KEYS: Final = (
@@ -47,7 +47,7 @@ _TAKEN: Final = re.compile(
 
 
 @dataclass(frozen=True)
-class Pace:
+class RetryPolicy:
     """How often and how fast a route is tried."""
 
     tries: int = TRIES
@@ -73,9 +73,9 @@ class Route:
     keys: tuple[bytes, ...] = field(default=(), repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     filter: Filter = field(default_factory=Filter)
-    pace: Pace = field(default_factory=Pace)
+    pace: RetryPolicy = field(default_factory=RetryPolicy)
     start: str = STARTS[0]
-    body: Body | None = field(default=None, repr=False)
+    body: BodyTemplate | None = field(default=None, repr=False)
     secrets: tuple[str, ...] = field(default=(), repr=False)
 
     @property
@@ -209,13 +209,13 @@ class _Reader:
             self._one_of("route", ROUTES),
         )
 
-    def _pace(self) -> Pace:
+    def _pace(self) -> RetryPolicy:
         table = self._table
         first_ms = self._wait("first_wait", FIRST_WAIT_MS, WAIT_MAX_MS)
         longest_ms = self._wait("longest_wait", max(first_ms, LONGEST_WAIT_MS), WAIT_MAX_MS)
         if longest_ms < first_ms:
             raise wrong(table.at("longest_wait"), format_duration(longest_ms), "it must not be below first_wait")
-        return Pace(
+        return RetryPolicy(
             table.integer("tries", TRIES, 1, TRIES_MAX),
             first_ms / 1000,
             longest_ms / 1000,
@@ -223,7 +223,7 @@ class _Reader:
             table.integer("concurrency", CONCURRENCY, 1, CONCURRENCY_MAX),
         )
 
-    def _body(self, table: Table) -> Body | None:
+    def _body(self, table: Table) -> BodyTemplate | None:
         escape = self._one_of("escape", tuple(ESCAPES))
         if "body" not in table.values:
             if escape is not None:
@@ -233,9 +233,9 @@ class _Reader:
         if not isinstance(shape, dict):
             raise wrong(table.at("body"), shape, "it must be a table, the JSON object to post")
         try:
-            body = Body(shape, escape or "slack")
+            body = BodyTemplate(shape, escape or "slack")
             body.render(SAMPLE)
-        except BodyError as error:
+        except TemplateError as error:
             raise DefinitionError(f"{table.at('body')}: {error}.") from None
         return body
 

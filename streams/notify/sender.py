@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 import aiohttp
 
-from streams.notify.alert_event import AlertEvent
+from streams.notify.alert_event import AlertRecord
 from streams.notify.outcomes import DELIVERED, FAILED, REDIRECTED, REFUSED
 from streams.notify.routes import Route
 from streams.notify.signature import sign
@@ -24,7 +24,7 @@ RETRY_AFTER_MAX_S: Final = 3600.0
 _LATER: Final = frozenset((408, 425, 429))
 
 
-class Outcome(NamedTuple):
+class AttemptOutcome(NamedTuple):
     """What came of an attempt.
 
     Attributes:
@@ -50,7 +50,7 @@ class Sender:
     def __init__(self, route: Route, session: aiohttp.ClientSession, clock: Callable[[], float] = time.time) -> None:
         self._route, self._session, self._clock = route, session, clock
 
-    async def send(self, event: AlertEvent, body: bytes | None) -> Outcome:
+    async def send(self, event: AlertRecord, body: bytes | None) -> AttemptOutcome:
         """Post the event, or a body of the route's own, which is no CloudEvent any more."""
         content, at_s = event.body if body is None else body, int(self._clock())
         headers = {
@@ -69,20 +69,20 @@ class Sender:
                 said = await _beginning(answer)
                 return self._meaning(answer.status, answer.headers.get("Retry-After", ""), said)
         except TimeoutError:
-            return Outcome(FAILED, f"no answer within {self._route.pace.timeout_s:g} s")
+            return AttemptOutcome(FAILED, f"no answer within {self._route.pace.timeout_s:g} s")
         except (aiohttp.ClientError, OSError, ValueError) as failure:
             # Only its kind: the text may hold the address, which may be a secret.
-            return Outcome(FAILED, f"{type(failure).__name__}: no answer")
+            return AttemptOutcome(FAILED, f"{type(failure).__name__}: no answer")
 
-    def _meaning(self, status: int, retry_after: str, said: str) -> Outcome:
+    def _meaning(self, status: int, retry_after: str, said: str) -> AttemptOutcome:
         why = f"status {status}{f': {said}' if said else ''}"
         if 200 <= status < 300:
-            return Outcome(DELIVERED, why)
+            return AttemptOutcome(DELIVERED, why)
         if 300 <= status < 400:
-            return Outcome(REDIRECTED, f"status {status}: redirects are not followed, give the new address")
+            return AttemptOutcome(REDIRECTED, f"status {status}: redirects are not followed, give the new address")
         if 400 <= status < 500 and status not in _LATER:
-            return Outcome(REFUSED, why)
-        return Outcome(FAILED, why, wait_of(retry_after, self._clock()))
+            return AttemptOutcome(REFUSED, why)
+        return AttemptOutcome(FAILED, why, wait_of(retry_after, self._clock()))
 
 
 def new_session(route: Route) -> aiohttp.ClientSession:

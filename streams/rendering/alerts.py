@@ -72,7 +72,7 @@ class _Action(msgspec.Struct):
     playbook: str
 
 
-class Alert(msgspec.Struct):
+class AlertView(msgspec.Struct):
     """Of a `churn-alerts` value, what is shown (docs/schemas/alert.schema.json has the rest)."""
 
     alert_id: str
@@ -93,16 +93,16 @@ class Alert(msgspec.Struct):
     risks: _Causes | None = None
 
 
-def read(value: Mapping[str, Any]) -> Alert:
+def read_alert(value: Mapping[str, Any]) -> AlertView:
     """The alert in a decoded value.
 
     Raises:
         msgspec.ValidationError: it is no alert; the message says what is missing or wrong.
     """
-    return msgspec.convert(value, Alert)
+    return msgspec.convert(value, AlertView)
 
 
-def render(value: Mapping[str, Any]) -> Text:
+def render_alert(value: Mapping[str, Any]) -> Text:
     """One change of an alert (the decoded `churn-alerts` value) as a few lines, the last without a line end.
 
     Styles are the text's own: a console that is no terminal prints it plain. What events said is text, never markup
@@ -113,7 +113,7 @@ def render(value: Mapping[str, Any]) -> Text:
     """
     from rich.text import Text
 
-    alert = read(value)
+    alert = read_alert(value)
     style = _BAND_STYLES.get(alert.severity, "")
     text = Text()
     text.append(f"{_moment(alert.time)}  ", "dim")
@@ -173,7 +173,7 @@ def _causes(risks: _Causes) -> str:
     return ", ".join(f"{how} {percent(one.probability)} within {one.horizon_days:g} days" for how, one in said)
 
 
-def _change(alert: Alert) -> str:
+def _change(alert: AlertView) -> str:
     """What an end, or what somebody did, means."""
     said = ""
     if alert.resolution is not None:

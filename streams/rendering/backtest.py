@@ -1,4 +1,4 @@
-"""The tables of a report: built once, shown on a terminal by `show` and on a page by `streams.rendering.backtest_plot`."""
+"""The tables of a report: built once, shown on a terminal by `print_backtest` and on a page by `streams.rendering.backtest_plot`."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from models.backtesting.alert_quality import AlertQuality
-from models.backtesting.report import Counts, FeatureWeight, Quality, Report
-from models.definition.duration import DAY_MS, rfc3339
+from models.backtesting.report import BacktestReport, FeatureWeight, InputCounts, PredictionQuality
+from models.duration import DAY_MS, rfc3339
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -35,13 +35,13 @@ class TableText:
     note: str = ""
 
 
-def tables(report: Report) -> tuple[TableText, ...]:
+def tables(report: BacktestReport) -> tuple[TableText, ...]:
     """Quality (by cause too), reliability, course over time, telling features; those without rows are left out."""
     found = (_quality(report), _causes(report), _reliability(report), _periods(report), _features(report.features))
     return tuple(table for table in found if table.rows)
 
 
-def headline(report: Report) -> str:
+def headline(report: BacktestReport) -> str:
     """One sentence: how many probabilities, of when, and how many customers really left."""
     first, last = _day(report.start_ms), _day(report.to_ms - 1)
     if not report.model.n:
@@ -53,7 +53,7 @@ def headline(report: Report) -> str:
     )
 
 
-def footnotes(report: Report) -> tuple[str, ...]:
+def footnotes(report: BacktestReport) -> tuple[str, ...]:
     """Sentences below the tables: the warnings' lead, and what went in."""
     notes = []
     warning, top = report.early_warning, report.top
@@ -72,7 +72,7 @@ def footnotes(report: Report) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def show(report: Report, console: Console) -> None:
+def print_backtest(report: BacktestReport, console: Console) -> None:
     """Print the report for a person."""
     from rich import box
     from rich.padding import Padding
@@ -109,10 +109,10 @@ _CAUSES = {"voluntary": "by what they do", "involuntary": "by a payment that fai
 _STYLES = {"too high": "yellow", "too low": "yellow", "raises": "red", "lowers": "green"}
 
 
-def _quality(report: Report) -> TableText:
-    answerers: list[Quality | None] = [report.model, report.prior, report.constant]
+def _quality(report: BacktestReport) -> TableText:
+    answerers: list[PredictionQuality | None] = [report.model, report.prior, report.constant]
 
-    def figure(answerer: Quality | None, name: str, digits: int) -> str:
+    def figure(answerer: PredictionQuality | None, name: str, digits: int) -> str:
         return _number(getattr(answerer, name) if answerer is not None else None, digits)
 
     rows = tuple(
@@ -130,7 +130,7 @@ def _quality(report: Report) -> TableText:
     return TableText("Quality", columns, rows if report.model.n else (), note)
 
 
-def _causes(report: Report) -> TableText:
+def _causes(report: BacktestReport) -> TableText:
     rows = tuple(
         (
             _CAUSES[one.cause] + ("" if one.horizon_days is None else f", {one.horizon_days:g} d"),
@@ -156,7 +156,7 @@ def _causes(report: Report) -> TableText:
     return TableText("By cause", columns, rows, note)
 
 
-def _reliability(report: Report) -> TableText:
+def _reliability(report: BacktestReport) -> TableText:
     def verdict(low: float, said: float, high: float) -> str:
         return "too low" if said < low else "too high" if said > high else "fits"
 
@@ -180,7 +180,7 @@ def _reliability(report: Report) -> TableText:
     return TableText("Reliability: what was said, and what came", columns, rows, note)
 
 
-def _periods(report: Report) -> TableText:
+def _periods(report: BacktestReport) -> TableText:
     rows = tuple(
         (
             _day(p.start_ms),
@@ -214,7 +214,7 @@ def _features(features: tuple[FeatureWeight, ...]) -> TableText:
     return TableText("Most telling features", columns, rows, note)
 
 
-def _lead(report: Report) -> str:
+def _lead(report: BacktestReport) -> str:
     warning = report.early_warning
     assert warning is not None
     found = f"Of {warning.churned:,} churns of scored customers, {warning.warned:,} came after such a flag"
@@ -246,7 +246,7 @@ def _alerts(alerts: AlertQuality) -> str:
     return f"{found}."
 
 
-def _went_in(counts: Counts) -> str:
+def _went_in(counts: InputCounts) -> str:
     rejected = sum(counts.rejected.values())
     reasons = ", ".join(f"{reason} {n:,}" for reason, n in sorted(counts.rejected.items()) if n)
     parts: list[tuple[int, Callable[[int], str]]] = [

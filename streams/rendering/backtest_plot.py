@@ -15,8 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from models.backtesting.report import Report
-from models.definition.duration import DAY_MS
+from models.backtesting.report import BacktestReport
+from models.duration import DAY_MS
 from streams.errors import ConfigurationError
 from streams.rendering.backtest import TableText, footnotes, headline, tables
 
@@ -53,7 +53,7 @@ def check_plot_path(path: Path) -> None:
         ) from None
 
 
-def write_plot(report: Report, path: Path) -> None:
+def write_plot(report: BacktestReport, path: Path) -> None:
     """Write the picture (.png) or the page (.html). Raises ConfigurationError as `check_plot_path` does."""
     check_plot_path(path)
     content = png(report) if path.suffix.lower() == ".png" else page(report).encode()
@@ -63,7 +63,7 @@ def write_plot(report: Report, path: Path) -> None:
         raise ConfigurationError(f"--plot {path} cannot be written: {error.strerror or error}.") from None
 
 
-def png(report: Report) -> bytes:
+def png(report: BacktestReport) -> bytes:
     """Calibration on the left, quality over time on the right."""
     with style("png"):
         figure = new_figure(13.0, 7.4)
@@ -73,7 +73,7 @@ def png(report: Report) -> bytes:
         return saved(figure, "png")
 
 
-def page(report: Report) -> str:
+def page(report: BacktestReport) -> str:
     """A page with both pictures and all tables: no script, no outside address, light and dark."""
     pictures = (
         (
@@ -101,7 +101,7 @@ def page(report: Report) -> str:
 # --- the two pictures ---------------------------------------------------------------------------------------------
 
 
-def _calibration(report: Report, figure: Any) -> None:
+def _calibration(report: BacktestReport, figure: Any) -> None:
     """What was said against what came, on axes even in log-odds; below, how often each was said."""
     top, below = figure.subplots(2, 1, sharex=True, height_ratios=(3.4, 1), gridspec_kw={"hspace": 0.08})
     top.set_title(f"Reliability: {report.model.n:,} examples, {report.model.positives:,} churned", loc="left")
@@ -139,7 +139,7 @@ def _calibration(report: Report, figure: Any) -> None:
     below.grid(visible=False, axis="x")
 
 
-def _course(report: Report, figure: Any) -> None:
+def _course(report: BacktestReport, figure: Any) -> None:
     """AUC, log loss and rates by time of the snapshot, with a constant and the prior to compare with."""
     ranking, loss, rates = figure.subplots(3, 1, sharex=True, gridspec_kw={"hspace": 0.16})
     days = report.period_ms // DAY_MS
@@ -197,7 +197,7 @@ def _log_odds(share: float, low: float, high: float) -> float:
     return min(max(math.log(share / (1 - share)), low), high)
 
 
-def _limits(report: Report) -> tuple[float, float]:
+def _limits(report: BacktestReport) -> tuple[float, float]:
     """Ends of both axes, in log-odds: where nearly all probabilities and all visible rates lie."""
     total, seen, core = report.model.n, 0, []
     for cell in report.histogram:  # the cells between the 0.1 and 99.9 percent of all examples
@@ -289,7 +289,12 @@ def saved(figure: Any, kind: str) -> bytes:
 
 
 def _svg(
-    report: Report, name: str, draw: Callable[[Report, Any], None], width: float, height: float, description: str
+    report: BacktestReport,
+    name: str,
+    draw: Callable[[BacktestReport, Any], None],
+    width: float,
+    height: float,
+    description: str,
 ) -> str:
     """A picture as an element of the page: colours become the page's variables, fonts the page's."""
     with style(name):

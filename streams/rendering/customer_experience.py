@@ -10,7 +10,7 @@ from streams.cli.ask import plain
 PARTS: Final = ("satisfaction", "effort", "waiting", "reopened", "errors")
 
 
-def lines(found: dict[str, Any] | None) -> Iterator[str]:
+def experience_lines(found: dict[str, Any] | None) -> Iterator[str]:
     """Of a score's `experience`; none where nothing was ever said, or an earlier release wrote the score."""
     if found is None:
         return

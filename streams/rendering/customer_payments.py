@@ -8,7 +8,7 @@ from typing import Any
 from streams.rendering.alerts import percent
 
 
-def lines(score: Mapping[str, Any]) -> Iterator[str]:
+def payment_lines(score: Mapping[str, Any]) -> Iterator[str]:
     """What a `churn-scores` value says; nothing of what it does not know.
 
     >>> cause = {"probability": 0.31, "horizon_days": 14.0}
@@ -16,7 +16,7 @@ def lines(score: Mapping[str, Any]) -> Iterator[str]:
     >>> paid["card_expires_in_days"] = -2.5
     >>> score = {"route": "billing", "payments": paid}
     >>> score["risks"] = {"voluntary": cause | {"probability": 0.02, "horizon_days": 30.0}, "involuntary": cause}
-    >>> print(*lines(score), sep="\\n")
+    >>> print(*payment_lines(score), sep="\\n")
     by what they do 2.0 % within 30 days, by a payment that fails 31 % within 14 days: for billing
     a payment is open since 2024-03-05 (6 days); 3 failed so far, 1 recovered (33 %); the card expired 2 days ago
     """

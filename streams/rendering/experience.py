@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Final
 
 from models.experience.aggregates import NONE
-from models.experience.report import Churn, GoalRow, Report, Satisfaction, name_of
+from models.experience.report import Churn, ExperienceReport, GoalRow, Satisfaction, name_of
 from models.retention.report import month_name
 from streams.cli.ask import plain
 from streams.rendering.retention import UNKNOWN
@@ -18,7 +18,7 @@ MONTHS_SHOWN: Final = 6
 _SATISFACTION: Final = ("CSAT", "top-2", "answers", "NPS", "promoters", "detractors", "answers", "CES", "answers")
 
 
-def print_report(page: Console, report: Report) -> None:
+def print_report(page: Console, report: ExperienceReport) -> None:
     """Everybody's figures."""
     whole = report.whole
     page.print(
@@ -37,7 +37,7 @@ def print_report(page: Console, report: Report) -> None:
         _goals(page, "\nGoals", [(_goal_name(row, whole.goals), row) for row in whole.goals])
 
 
-def print_groups(page: Console, report: Report, by: str) -> None:
+def print_groups(page: Console, report: ExperienceReport, by: str) -> None:
     """A row for each plan or stage of tenure."""
     named = [(plain(name) or UNKNOWN, figures) for name, figures in report.by.items()]
     named.append(("all", report.whole))

@@ -130,7 +130,7 @@ def _amount(value: float | None) -> str:
 
 def date_of(day: int) -> str:
     """A day since 1970 as a date."""
-    from models.definition.duration import rfc3339
+    from models.duration import rfc3339
     from models.profile.mergeable import DAY_MS
 
     return rfc3339(day * DAY_MS)[:10]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from models.retention.kaplan_meier import Age, median_days
-from models.retention.rates import Revenue, Use
-from models.retention.report import Report, date_of, month_name
+from models.retention.kaplan_meier import SurvivalAge, median_days
+from models.retention.rates import ActivityCounts, Revenue
+from models.retention.report import RetentionReport, date_of, month_name
 from streams.cli.ask import plain
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ SPANS_SHOWN: Final = (7, 30, 60, 90, 180, 365, 730)  # days of survival
 UNKNOWN: Final = "(unknown)"
 
 
-def print_report(page: Console, report: Report) -> None:
+def print_report(page: Console, report: RetentionReport) -> None:
     """Everybody's figures."""
     whole, day = report.whole, report.day
     page.print(f"Retention on {date_of(day)} (UTC); that day, its month and its last 30 days may still be running.")
@@ -39,7 +39,7 @@ def print_report(page: Console, report: Report) -> None:
         page.print(f"\n{report.too_late:,} changes of subscriptions came too late to be counted.")
 
 
-def print_segments(page: Console, report: Report, by: str) -> None:
+def print_segments(page: Console, report: RetentionReport, by: str) -> None:
     """A row for each plan or source: the 30 days up to the day."""
     page.print(f"The 30 days up to {date_of(report.day)}, by {by}; {UNKNOWN} is whoever never said.")
     named = [(plain(name) or UNKNOWN, figures) for name, figures in report.by.items()]
@@ -51,7 +51,7 @@ def print_segments(page: Console, report: Report, by: str) -> None:
         _table(page, "\nSubscriptions: revenue a month", _REVENUE, rows)
 
 
-def print_cohorts(page: Console, report: Report) -> None:
+def print_cohorts(page: Console, report: RetentionReport) -> None:
     """Those who began in a month, and the share of them in each month after it."""
     page.print(f"Customers by the month in which they began, on {date_of(report.day)}; the newest is still running.")
     rows = [(month_name(row.month), row.active, row.first_active) for row in report.cohorts if row.first_active]
@@ -63,7 +63,7 @@ def print_cohorts(page: Console, report: Report) -> None:
         _triangle(page, "\nTheir revenue a month (minor units), against that of the first", rows)
 
 
-def survival_at(rows: Sequence[Age], days: int) -> Age | None:
+def survival_at(rows: Sequence[SurvivalAge], days: int) -> SurvivalAge | None:
     """The curve at an age: that of the newest end up to it."""
     return next((row for row in reversed(rows) if row.days <= days), None)
 
@@ -118,7 +118,7 @@ _AGES: Final[tuple[_Column, ...]] = (
 )
 
 
-def _periods(rows: dict[str, list[Any]], day: int) -> list[tuple[str, Use | Revenue]]:
+def _periods(rows: dict[str, list[Any]], day: int) -> list[tuple[str, ActivityCounts | Revenue]]:
     return [
         *((date_of(row.at), row) for row in rows["day"][-DAYS_SHOWN:]),
         (f"30 days to {date_of(day)}", rows["rolling"][-1]),
@@ -138,7 +138,7 @@ def _table(page: Console, title: str, columns: Sequence[_Column], rows: Iterable
     page.print(table)
 
 
-def _print_survival(page: Console, rows: Sequence[Age]) -> None:
+def _print_survival(page: Console, rows: Sequence[SurvivalAge]) -> None:
     columns: tuple[_Column, ...] = (
         ("at risk", _count("at_risk")),
         ("last so long", _share("survival")),

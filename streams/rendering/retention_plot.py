@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Final
 
-from models.retention.report import Report, month_name
+from models.retention.report import RetentionReport, month_name
 from streams.errors import ConfigurationError
 from streams.rendering import backtest_plot as plot
 
@@ -17,14 +17,14 @@ _CAUSES: Final = (
 )
 
 
-def check(path: Path) -> None:
+def check_retention_plot(path: Path) -> None:
     """Raises ConfigurationError, before any work is done, if the name or the installation allows no picture."""
     if path.suffix.lower() != ".png":
         raise ConfigurationError(f"--plot {path} must end in .png.")
     plot.check_plot_path(path)
 
 
-def png(report: Report) -> bytes:
+def png(report: RetentionReport) -> bytes:
     """Survival on the left, cohorts on the right; the same report gives the same bytes."""
     with plot.style("retention"):
         figure = plot.new_figure(13.0, 5.4)
@@ -34,7 +34,7 @@ def png(report: Report) -> bytes:
         return plot.saved(figure, "png")
 
 
-def _survival(report: Report, axes: Any) -> None:
+def _survival(report: RetentionReport, axes: Any) -> None:
     rows = report.whole.survival
     axes.set_title("How long subscriptions last, with 95 % confidence", loc="left")
     axes.set_xlabel("days since the start")
@@ -59,7 +59,7 @@ def _survival(report: Report, axes: Any) -> None:
     axes.legend(loc="center right")
 
 
-def _cohorts(report: Report, axes: Any) -> None:
+def _cohorts(report: RetentionReport, axes: Any) -> None:
     """Each cell: the share of those first active in a month who were active so many months later."""
     rows = [row for row in report.cohorts if row.first_active][-COHORTS_SHOWN:]
     axes.set_title("Active in a month, of those first active in another (%)", loc="left")

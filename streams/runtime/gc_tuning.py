@@ -11,7 +11,7 @@ from typing import Final
 THRESHOLDS: Final = (100_000, 20, 100)
 
 
-def collect_seldom() -> None:
+def collect_rarely() -> None:
     """Leaves what is loaded by now out of every collection, and collects seldom from here on; for a process's start."""
     gc.collect()
     gc.freeze()

@@ -26,22 +26,22 @@ from models.features.scoring_point import SNAPSHOT
 from models.labels.codec import label_value
 from models.learning.feature_space import FeatureSpace
 from models.learning.model import Model
+from models.learning.model_snapshot import SnapshotError
 from models.learning.scorer import Scorer
-from models.learning.snapshot import SnapshotError
 from models.outputs.records import alert_headers
-from models.pipeline.metric_records import published
-from models.pipeline.partition import Entry, Partition
-from models.pipeline.score_history import ScoreBook
+from models.pipeline.metric_records import metric_records
+from models.pipeline.partition import OffsetEvent, PartitionFold
+from models.pipeline.score_history import ScoreHistory
 from models.profile.schema import ProfileError
 from streams.engine import batch_metrics as outcomes
-from streams.engine.batch_metrics import Stopwatch, Tally, timestamps
-from streams.engine.contract import Effects, Output, Processor, Record, Store
+from streams.engine.batch_metrics import BatchMetrics, Stopwatch, timestamps
+from streams.engine.contract import BatchEffects, Output, Processor, Record, StateStore
 from streams.errors import ChurnSignalsError, ConfigurationError, FormatMismatch
-from streams.kafka.model_reader import Snapshot
+from streams.kafka.model_reader import PublishedSnapshot
 from streams.kafka.partitioner import partition_of
-from streams.logs import get_logger, place_of
+from streams.logs import error_location, get_logger
 from streams.scoring.dead_letters import MISROUTED, PROCESSING_ERROR, dead_letter
-from streams.scoring.explain_protocol import Asking
+from streams.scoring.explain_protocol import ExplainJob
 from streams.scoring.fold_metrics import count_fold
 from streams.settings import Settings, variable
 from streams.topics import ALERTS, DEAD_LETTERS, EVENTS, LABELS, METRICS, SCORES, name_of
@@ -94,7 +94,7 @@ def _never() -> bool:
     return False
 
 
-class Shared:
+class ProcessorContext:
     """What the partitions of a worker have in common, the newest model's scorer among it.
 
     Args:
@@ -132,9 +132,9 @@ class Shared:
         self.explained_elsewhere: Callable[[], bool] = _never
         self.deferred_min = DEFERRED_MIN
         self.scorer: Scorer = Model(SPACE).scorer()  # answers until there is a snapshot
-        self.snapshot: Snapshot | None = None
+        self.snapshot: PublishedSnapshot | None = None
 
-    def on_snapshot(self, snapshot: Snapshot) -> None:
+    def on_snapshot(self, snapshot: PublishedSnapshot) -> None:
         """Score with this model from the next batch on.
 
         Raises:
@@ -147,43 +147,43 @@ class Shared:
         self.snapshot = snapshot
         log.info("scoring with model %s, labels before %d", self.scorer.version, snapshot.labels_offset)
 
-    def factory(self, partition: int, store: Store, state: bytes | None) -> Processor:
+    def factory(self, partition: int, store: StateStore, state: bytes | None) -> Processor:
         """The processor of one partition."""
         return EventProcessor(self, partition, store, state)
 
 
-class _Ours(NamedTuple):
+class _Accepted(NamedTuple):
     """The events to apply, and the place of the record of each in the batch."""
 
-    entries: list[Entry]
+    entries: list[OffsetEvent]
     places: list[int]
 
 
-class _Leaving(NamedTuple):
+class _Routed(NamedTuple):
     place: int
     output: Output
     outcome: str
     reason: str = ""  # of a dead letter
 
 
-class _Read(NamedTuple):
+class _DecodedBatch(NamedTuple):
     """Records that were read: the offset of the first, and how many they are."""
 
     offset: int
     size: int
-    ours: _Ours
-    leaving: list[_Leaving]
+    ours: _Accepted
+    leaving: list[_Routed]
 
-    def rest(self, offset: int, consumed: int) -> _Read:
+    def rest(self, offset: int, consumed: int) -> _DecodedBatch:
         """What is left when so many were applied, the next one's offset being this."""
         (entries, places), leaving = self.ours, self.leaving
         here, there = bisect_left(places, consumed), bisect_left(leaving, consumed, key=_place_of)
-        ours = _Ours(entries[here:], [place - consumed for place in places[here:]])
-        later = [_Leaving(one.place - consumed, *one[1:]) for one in leaving[there:]]
-        return _Read(offset, self.size - consumed, ours, later)
+        ours = _Accepted(entries[here:], [place - consumed for place in places[here:]])
+        later = [_Routed(one.place - consumed, *one[1:]) for one in leaving[there:]]
+        return _DecodedBatch(offset, self.size - consumed, ours, later)
 
 
-def _place_of(one: _Leaving) -> int:
+def _place_of(one: _Routed) -> int:
     return one.place
 
 
@@ -194,13 +194,13 @@ class EventProcessor:
         shared: with the worker's other partitions.
         partition: its number.
         store: the partition's committed state.
-        state: what `Effects.state` last was, None for a new partition.
+        state: what `BatchEffects.state` last was, None for a new partition.
 
     Raises:
         ConfigurationError: the state was made under another definition of churn.
     """
 
-    def __init__(self, shared: Shared, partition: int, store: Store, state: bytes | None) -> None:
+    def __init__(self, shared: ProcessorContext, partition: int, store: StateStore, state: bytes | None) -> None:
         self.newest_event_ms: int | None = None
         self._shared = shared
         self._partition = partition
@@ -209,25 +209,25 @@ class EventProcessor:
         self._homes: dict[str, int] = {}
         self._errors_in_a_row = 0
         self._settle_at_ms = 0
-        self._ahead: _Read | None = None  # what the last transaction left of its batch
+        self._ahead: _DecodedBatch | None = None  # what the last transaction left of its batch
         self._fold = self._fresh()
 
-    def process(self, records: Sequence[Record], now_ms: int | None) -> Effects:
+    def process(self, records: Sequence[Record], now_ms: int | None) -> BatchEffects:
         """Decode, refuse, forward, apply, score, tell; see `streams.engine.contract.Processor`."""
         return self._process(records, now_ms, defer=self._shared.explained_elsewhere())
 
-    def again(self, records: Sequence[Record], now_ms: int | None) -> Effects:
+    def again(self, records: Sequence[Record], now_ms: int | None) -> BatchEffects:
         """The same from where the last commit ended, and nothing is left to others."""
         self._fold = self._fresh()
         self._settle_at_ms = 0  # what was to be told is told now
         return self._process(records, now_ms, defer=False)
 
-    def _process(self, records: Sequence[Record], now_ms: int | None, *, defer: bool) -> Effects:
-        tally = Tally()
+    def _process(self, records: Sequence[Record], now_ms: int | None, *, defer: bool) -> BatchEffects:
+        tally = BatchMetrics()
         watch = Stopwatch(tally)
         read = self._ahead
         if read is None or not records or (read.offset, read.size) != (records[0].offset, len(records)):
-            read = _Read(records[0].offset if records else 0, len(records), *self._read(records))
+            read = _DecodedBatch(records[0].offset if records else 0, len(records), *self._read(records))
         ours, leaving = read.ours, list(read.leaving)
         watch("decode")
         count, until_ms = self._within_reach(ours.entries, now_ms or 0, tally)
@@ -275,9 +275,9 @@ class EventProcessor:
 
     # Decode, refuse, forward -----------------------------------------------------------------------------------------
 
-    def _read(self, records: Sequence[Record]) -> tuple[_Ours, list[_Leaving]]:
-        ours = entries, places = _Ours([], [])
-        leaving: list[_Leaving] = []
+    def _read(self, records: Sequence[Record]) -> tuple[_Accepted, list[_Routed]]:
+        ours = entries, places = _Accepted([], [])
+        leaving: list[_Routed] = []
         received_ms = self._shared.wall_ms()
         homes, here = self._homes, self._partition
         for place, record in enumerate(records):
@@ -287,15 +287,15 @@ class EventProcessor:
             event = decode(record.value, headers, timestamp_ms, received_ms)
             if isinstance(event, Rejected):
                 dead = self._dead(record, event.reason, event.message, "Rejected")
-                leaving.append(_Leaving(place, dead, outcomes.REJECTED, event.reason))
+                leaving.append(_Routed(place, dead, outcomes.REJECTED, event.reason))
             elif homes.get(event.customer) == here or (home := self._home(event)) == here:
-                entries.append(Entry(record.offset, event))
+                entries.append(OffsetEvent(record.offset, event))
                 places.append(place)
             elif mark is None and _size(record) <= self._shared.forward_bytes:
-                leaving.append(_Leaving(place, self._forwarded(record, home), outcomes.FORWARDED))
+                leaving.append(_Routed(place, self._forwarded(record, home), outcomes.FORWARDED))
             else:
-                dead = self._dead(record, MISROUTED, _astray(mark, home), "Misrouted")
-                leaving.append(_Leaving(place, dead, outcomes.REJECTED, MISROUTED))
+                dead = self._dead(record, MISROUTED, _wrong_partition(mark, home), "Misrouted")
+                leaving.append(_Routed(place, dead, outcomes.REJECTED, MISROUTED))
         return ours, leaving
 
     def _home(self, event: Event) -> int:
@@ -317,7 +317,7 @@ class EventProcessor:
 
     # Bounds ----------------------------------------------------------------------------------------------------------
 
-    def _within_reach(self, entries: Sequence[Entry], until_ms: int, tally: Tally) -> tuple[int, int]:
+    def _within_reach(self, entries: Sequence[OffsetEvent], until_ms: int, tally: BatchMetrics) -> tuple[int, int]:
         """How many events to apply, and up to which time, so that a transaction looks at `DUE_MAX` deadlines or so.
 
         Deadlines up to a time are handled before the first event of that time or later, so a transaction may end there
@@ -346,7 +346,9 @@ class EventProcessor:
         """The fold as of the last commit: what an exception left half done is forgotten."""
         return _Fold(self._shared, self._partition, self._store, self._committed)
 
-    def _isolate(self, entries: Sequence[Entry], error: Exception, tally: Tally) -> tuple[int, Effects, Exception]:
+    def _isolate(
+        self, entries: Sequence[OffsetEvent], error: Exception, tally: BatchMetrics
+    ) -> tuple[int, BatchEffects, Exception]:
         """Find the first record that cannot be applied; returns its place and the effects of all before it.
 
         Raises:
@@ -370,7 +372,7 @@ class EventProcessor:
         if self._errors_in_a_row > ERRORS_IN_A_ROW_MAX:
             raise ChurnSignalsError(
                 f"{self._shared.events}/{self._partition}: {self._errors_in_a_row} events in a row cannot be applied,"
-                f" the last at offset {entries[good].offset}: {type(error).__name__} in {place_of(error)}"
+                f" the last at offset {entries[good].offset}: {type(error).__name__} in {error_location(error)}"
                 " (its dead letters say more)",
                 topic=self._shared.events,
                 partition=self._partition,
@@ -379,7 +381,7 @@ class EventProcessor:
         self._fold = self._fresh()
         return good, self._fold.apply(entries[:good], 0, tally), error
 
-    def _refused(self, place: int, records: Sequence[Record], error: Exception) -> _Leaving:
+    def _refused(self, place: int, records: Sequence[Record], error: Exception) -> _Routed:
         record, kind = records[place], type(error)
         # What the error says may quote the event: it stands in the dead letter, beside the event itself.
         log.error(
@@ -388,26 +390,28 @@ class EventProcessor:
             record.partition,
             record.offset,
             kind.__name__,
-            place_of(error),
+            error_location(error),
             topic=record.topic,
             partition=record.partition,
             offset=record.offset,
         )
         name = f"{kind.__module__}.{kind.__qualname__}".removeprefix("builtins.")
         dead = self._dead(record, PROCESSING_ERROR, str(error), name)
-        return _Leaving(place, dead, outcomes.FAILED, PROCESSING_ERROR)
+        return _Routed(place, dead, outcomes.FAILED, PROCESSING_ERROR)
 
 
 class _Fold:
     """The pure part: the customers of one partition, as of a state."""
 
-    def __init__(self, shared: Shared, number: int, store: Store, state: bytes | None) -> None:
+    def __init__(self, shared: ProcessorContext, number: int, store: StateStore, state: bytes | None) -> None:
         before = None if state is None else _read_state(state, shared.definition, number)
         self.newest_event_ms = None if before is None else before.newest_event_ms
         self._shared, self._number = shared, number
         inner = None if before is None else before.partition
-        self._partition = Partition(shared.definition, store, shared.scorer, inner, topic=shared.events, number=number)
-        self._book = ScoreBook(self._partition.context, store)
+        self._partition = PartitionFold(
+            shared.definition, store, shared.scorer, inner, topic=shared.events, number=number
+        )
+        self._book = ScoreHistory(self._partition.context, store)
 
     @property
     def clock_ms(self) -> int:
@@ -421,14 +425,14 @@ class _Fold:
 
     def apply(
         self,
-        entries: Sequence[Entry],
+        entries: Sequence[OffsetEvent],
         until_ms: int,
-        tally: Tally | None = None,
+        tally: BatchMetrics | None = None,
         watch: Stopwatch | None = None,
         *,
         settle: bool = True,
         defer: bool = False,
-    ) -> Effects:
+    ) -> BatchEffects:
         shared, number = self._shared, self._number
         self._partition.scorer = shared.scorer
         if watch is not None:
@@ -440,12 +444,12 @@ class _Fold:
             for a in found.alerts
         ]
         if defer and len(found.told) >= shared.deferred_min:
-            deferred = Asking(pages, shared.scores, number, shared.scores_compression)
+            deferred = ExplainJob(pages, shared.scores, number, shared.scores_compression)
         else:
             values = [value for telling in pages.tellings for value in telling.values()]
             outputs += [Output(shared.scores, number, customer, value) for customer, value in pages.told(values)]
         outputs += [Output(shared.labels, 0, e.customer.encode(), label_value(e)) for e in found.examples]
-        outputs += [Output(shared.metrics, number, key, value) for key, value in published(number, found.changes)]
+        outputs += [Output(shared.metrics, number, key, value) for key, value in metric_records(number, found.changes)]
         outputs += [
             Output(shared.metrics, number, *record) for counted in found.counted for record in counted.records(number)
         ]
@@ -457,7 +461,7 @@ class _Fold:
             count_fold(tally, found, len(entries))
             if tally.counts["scores", SNAPSHOT]:  # what moves the population's level
                 tally.drift = shared.scorer.drift(found.m[-1])
-        return Effects(
+        return BatchEffects(
             outputs, changes={**found.changes, **pages.histories}, state=_encode_state(state), deferred=deferred
         )
 
@@ -490,7 +494,7 @@ def _size(record: Record) -> int:
     return len(record.value or b"") + len(record.key or b"") + texts
 
 
-def _astray(mark: bytes | None, home: int) -> str:
+def _wrong_partition(mark: bytes | None, home: int) -> str:
     if mark is None:
         return f"belongs to partition {home} and is too large to be forwarded: key it by its customer's id."
     where = mark.decode("ascii", "replace")

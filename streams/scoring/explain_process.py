@@ -2,7 +2,7 @@
 
     worker ── a batch's scores as data ──► this process ── their records ──► worker, which sends them in the transaction
 
-What is asked is a function (`streams.scoring.explain_protocol.Question.answer`), so nothing depends on who answers. If the process is
+What is asked is a function (`streams.scoring.explain_protocol.ExplainRequest.answer`), so nothing depends on who answers. If the process is
 gone or says nothing, the worker does it itself and starts another one. It ends when its input does, so also with a
 worker that was killed.
 """
@@ -66,7 +66,7 @@ _COMMAND: Final = (sys.executable, "-P", "-m", "streams.scoring.explain_process"
 _GREETING: Final = f"{release('churn-signals')} {CATALOGUE}".encode()
 
 
-def explains_elsewhere(settings: Settings) -> bool:
+def renders_in_process(settings: Settings) -> bool:
     """Whether a worker is to have such a process."""
     if settings.explain_process == "auto":
         return several()
@@ -102,7 +102,7 @@ class Explainer:
         return self.ready
 
     async def ask(self, questions: Sequence[bytes]) -> list[bytes]:
-        """The answers to questions (`streams.scoring.explain_protocol.Question`).
+        """The answers to questions (`streams.scoring.explain_protocol.ExplainRequest`).
 
         Raises:
             ExplainerLost: there is no answer; the process is ended, another one is started by and by.

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import msgspec
 
-from models.outputs.score_batch import Telling
-from models.pipeline.score_history import Pages
+from models.outputs.score_batch import ScorePayload
+from models.pipeline.score_history import ScoreBatch
 from streams.engine.record_batch import EncodedBatch, encode_batches
 from streams.errors import ChurnSignalsError
 
@@ -19,7 +19,7 @@ class ExplainerLost(ChurnSignalsError):
     """The process has ended, says nothing or cannot say it: who asked does it without."""
 
 
-class Question(msgspec.Struct, array_like=True):
+class ExplainRequest(msgspec.Struct, array_like=True):
     """Scores of a batch, in order.
 
     Attributes:
@@ -30,7 +30,7 @@ class Question(msgspec.Struct, array_like=True):
 
     compression: str | None
     customers: list[tuple[bytes, bool]]
-    tellings: list[Telling]
+    tellings: list[ScorePayload]
 
     def answer(self) -> bytes:
         """Batches of records. A function of this and nothing else."""
@@ -41,14 +41,14 @@ class Question(msgspec.Struct, array_like=True):
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode_answer = msgspec.msgpack.Decoder(list[tuple[int, bytes]]).decode
-read = msgspec.msgpack.Decoder(Question).decode
+read = msgspec.msgpack.Decoder(ExplainRequest).decode
 """A question that was written."""
 
 
-class Asking:
+class ExplainJob:
     """The scores of a batch that readers are told of; see `streams.engine.contract.Deferred`."""
 
-    def __init__(self, pages: Pages, topic: str, number: int, compression: str | None) -> None:
+    def __init__(self, pages: ScoreBatch, topic: str, number: int, compression: str | None) -> None:
         self.to = topic, number
         self.count = len(pages.customers)
         self.questions = [_encode(each) for each in _questions(pages, compression)]
@@ -68,7 +68,7 @@ class Asking:
         return [EncodedBatch(*self.to, count, data) for count, data in found]
 
 
-def _questions(pages: Pages, compression: str | None) -> list[Question]:
+def _questions(pages: ScoreBatch, compression: str | None) -> list[ExplainRequest]:
     found, customers, begin = [], pages.customers, 0
     for at in range(0, max(len(pages.tellings), 1), TELLINGS_MAX):
         tellings = pages.tellings[at : at + TELLINGS_MAX]
@@ -79,6 +79,6 @@ def _questions(pages: Pages, compression: str | None) -> list[Question]:
                 end += 1
         else:
             end = len(customers)
-        found.append(Question(compression, customers[begin:end], tellings))
+        found.append(ExplainRequest(compression, customers[begin:end], tellings))
         begin = end
     return found

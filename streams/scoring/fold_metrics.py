@@ -6,8 +6,8 @@ from collections import Counter
 from typing import Final
 
 from models.alerts.policy import OPEN, STATES
-from models.pipeline.partition import Effects
-from streams.engine.batch_metrics import APPLIED, DUPLICATE, Key, Tally
+from models.pipeline.partition import FoldEffects
+from streams.engine.batch_metrics import APPLIED, DUPLICATE, BatchMetrics, Key
 
 # Why a score at or above `enter` told nobody: the state of the customer's alert, or that there is none.
 DWELL, COOLDOWN, NOT_ELIGIBLE = "dwell", "cooldown", "not_eligible"
@@ -15,7 +15,7 @@ SUPPRESSED: Final = (DWELL, "open", "acknowledged", "snoozed", COOLDOWN, NOT_ELI
 CENSORED: Final = "censored"
 
 
-def count_fold(tally: Tally, found: Effects, events: int) -> None:
+def count_fold(tally: BatchMetrics, found: FoldEffects, events: int) -> None:
     """What the fold over so many events says of itself."""
     counts = tally.counts
     counts["events", APPLIED] += events - found.duplicates
@@ -39,7 +39,7 @@ def count_fold(tally: Tally, found: Effects, events: int) -> None:
     counts["labels_matured", CENSORED] += found.censored
 
 
-def _count_suppressed(counts: Counter[Key], found: Effects) -> None:
+def _count_suppressed(counts: Counter[Key], found: FoldEffects) -> None:
     told = {b"c" + alert.customer for alert in found.alerts}
     for row, band in enumerate(found.band):
         if not band or found.points[row].key in told:

@@ -10,7 +10,7 @@ import orjson
 
 from models.labels.codec import LabelError, read_label
 from models.learning.model import Model
-from models.learning.snapshot import SnapshotError
+from models.learning.model_snapshot import SnapshotError
 from models.profile.mergeable import DAY_MS
 from streams.engine.contract import Output
 from streams.errors import ConfigurationError

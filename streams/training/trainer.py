@@ -19,7 +19,7 @@ from streams.failpoints import FAILPOINT, failpoint
 from streams.health import Check
 from streams.kafka import aiokafka_internals as private
 from streams.kafka.group_consumer import group_consumer
-from streams.kafka.model_reader import LABELS_OFFSET_HEADER, ModelReader, Snapshot
+from streams.kafka.model_reader import LABELS_OFFSET_HEADER, ModelReader, PublishedSnapshot
 from streams.logs import get_logger
 from streams.settings import Settings
 from streams.topics import LABELS, MODEL, name_of, verify_topics
@@ -162,7 +162,7 @@ class TrainerLoop:
         self.learned_offset, self.learned_ms = labels[-1].offset + 1, labels[-1].timestamp
 
     async def _restore(self, consumer: AIOKafkaConsumer) -> None:
-        found: list[Snapshot] = []
+        found: list[PublishedSnapshot] = []
         reader = ModelReader(self.settings, found.append)
         try:
             newest = await reader.read_to_end()

@@ -20,9 +20,9 @@ from models.labels.codec import label_value, read_label
 from models.learning.combined_scores import score_both
 from models.learning.model import Model
 from models.outputs.records import alert_headers
-from models.pipeline.metric_records import PREFIXES, published
-from models.pipeline.partition import Effects, Entry, Partition
-from models.pipeline.score_history import tell
+from models.pipeline.metric_records import PREFIXES, metric_records
+from models.pipeline.partition import FoldEffects, OffsetEvent, PartitionFold
+from models.pipeline.score_history import to_records
 from models.profile.mergeable import DAY_MS
 from models.profile.schema import PREFIX_BYTES
 from models.retention.accounts import PENDING_KEY
@@ -77,7 +77,7 @@ class Fold(NamedTuple):
     scores: list[tuple[bytes, bytes | None]]
     alerts: list[tuple[bytes, bytes, tuple[tuple[str, bytes], ...]]]
     labels: list[bytes]
-    effects: list[Effects]
+    effects: list[FoldEffects]
 
 
 class Earlier(NamedTuple):
@@ -92,9 +92,9 @@ def offline(
     definition: ChurnDefinition,
     topic: str,
     number: int,
-    entries: Sequence[Entry],
+    entries: Sequence[OffsetEvent],
     snapshot: bytes,
-    cuts: Sequence[tuple[Sequence[Entry], int]] = (),
+    cuts: Sequence[tuple[Sequence[OffsetEvent], int]] = (),
     earlier: Earlier | None = None,
 ) -> Fold:
     """The same fold by the backtest's store, a day at a time, as a backtest cuts it; or as `cuts` says, each with the
@@ -105,12 +105,12 @@ def offline(
         state = earlier.state
         entries = [entry for entry in entries if entry.offset >= earlier.next_offset]
     scorer = Model.restore_scorer(snapshot, SPACE)
-    partition = Partition(definition, store, scorer, state, topic=topic, number=number)
+    partition = PartitionFold(definition, store, scorer, state, topic=topic, number=number)
     fold = Fold(store.records, [], [], [], [])
     parts = cuts or [(day, 0) for day in _days(entries)]
     for part, until_ms in parts:
         effects = partition.process(part, until_ms)
-        told, histories = tell(partition.context, effects, store)
+        told, histories = to_records(partition.context, effects, store)
         store.apply({**effects.changes, **histories})
         fold.scores.extend((one.customer, one.value) for one in told)
         fold.alerts.extend(
@@ -121,8 +121,8 @@ def offline(
     return fold
 
 
-def _days(entries: Sequence[Entry]) -> list[list[Entry]]:
-    days: dict[int, list[Entry]] = defaultdict(list)
+def _days(entries: Sequence[OffsetEvent]) -> list[list[OffsetEvent]]:
+    days: dict[int, list[OffsetEvent]] = defaultdict(list)
     newest = 0
     for entry in entries:  # by the partition's clock: events may be late
         newest = max(newest, entry.event.time_ms // DAY_MS)
@@ -150,14 +150,14 @@ async def read(run: Run, topic: str) -> list[Any]:
         await consumer.stop()
 
 
-async def entries_of(run: Run) -> dict[int, list[Entry]]:
+async def entries_of(run: Run) -> dict[int, list[OffsetEvent]]:
     """What each partition has to apply, in its order; that is what stands at home in the events topic."""
     count = run.settings.partitions
-    found: dict[int, list[Entry]] = {number: [] for number in range(count)}
+    found: dict[int, list[OffsetEvent]] = {number: [] for number in range(count)}
     for record in await read(run, name_of(EVENTS, run.settings)):
         event = decode(record.value, record.headers, None)
         if isinstance(event, Event) and partition_of(event.customer.encode(), count) == record.partition:
-            found[record.partition].append(Entry(record.offset, event))
+            found[record.partition].append(OffsetEvent(record.offset, event))
     return found
 
 
@@ -229,7 +229,7 @@ async def equal(run: Run, definition: ChurnDefinition, snapshot: bytes) -> dict[
         assert found.alerts[number] == fold.alerts
         assert found.records[number].keys() == fold.records.keys()
         assert found.records[number] == fold.records
-        sums = dict(published(number, fold.records))
+        sums = dict(metric_records(number, fold.records))
         assert found.sums[number] == sums
         assert {key.partition(b"/")[0] for key in sums} == {b"retention", b"experience"}
     assert Counter(found.labels) == Counter(label for fold in folds.values() for label in fold.labels)

@@ -13,8 +13,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from models.simulation import Settings as Population
-from models.simulation import Simulation
+from models.simulation import Simulation, SimulationSettings
 from streams.cli import customer as customer_module
 from streams.cli import lag as lag_module
 from streams.topics import SCORES, TOPICS, name_of
@@ -47,7 +46,7 @@ def test_a_file_becomes_scores_dead_letters_and_a_page_about_a_customer(
 ) -> None:
     """A first session: topics, a packed file with four bad lines, a worker, and what one can ask meanwhile."""
     run = new_run(partitions=2, config=str(ROOT / "churn.toml"))
-    events = [event.value for event in Simulation(Population(customers=20, days=20, seed=4)).events()]
+    events = [event.value for event in Simulation(SimulationSettings(customers=20, days=20, seed=4)).events()]
     file = tmp_path / "events.jsonl.gz"
     file.write_bytes(gzip.compress(b"\n".join(events[:100] + REJECTED + events[100:]) + b"\n"))
 

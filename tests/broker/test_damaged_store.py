@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from streams.engine.contract import DUE_PREFIX_BYTES, Effects, Record, Store
+from streams.engine.contract import DUE_PREFIX_BYTES, BatchEffects, Record, StateStore
 from streams.engine.position import POSITION_KEY, encode
 from streams.engine.store import PartitionStore
 from streams.engine.worker import Worker
@@ -65,13 +65,13 @@ class Keeping:
 
     newest_event_ms = None
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: StateStore) -> None:
         self.store = store
 
-    def process(self, records: Sequence[Record], now_ms: int | None) -> Effects:
+    def process(self, records: Sequence[Record], now_ms: int | None) -> BatchEffects:
         keys = [b"x" + (record.key or b"") for record in records]
         self.store.get_many(keys)
-        return Effects(changes={key: r.value for key, r in zip(keys, records, strict=True)}, state=b"s")
+        return BatchEffects(changes={key: r.value for key, r in zip(keys, records, strict=True)}, state=b"s")
 
     def next_due_ms(self) -> int | None:
         return None

@@ -150,5 +150,5 @@ def test_sending_needs_a_choice_and_a_yes(new_run: Callable[..., Run]) -> None:
 def test_an_event_too_large_for_its_new_header_is_not_sent() -> None:
     """Setup: a topic whose limit was lowered after the event came."""
     letter = DeadLetter(0, 1, OLD_MS, b"k", GOOD, (), "a", "", "", "")
-    assert isinstance(_Target("dlq", 4, 2_000).again(letter), replay.Again)
+    assert isinstance(_Target("dlq", 4, 2_000).again(letter), replay.ReplayRecord)
     assert "larger than the events topic takes" in str(_Target("dlq", 4, 1_000).again(letter))

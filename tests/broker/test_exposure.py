@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 import pytest
 
-from streams.cli.publish import send
+from streams.cli.publish import publish_events
 from streams.devbroker.embedded_broker import EmbeddedBroker
 from streams.topics import ALERTS, EVENTS, SCORES, name_of
 from tests.broker.asked import ask, ready
@@ -63,8 +63,8 @@ async def alarmed(run: Run) -> str:
     named = [json.loads(record.value or b"") for record in feed()]
     values = [*named, *({**call, "userId": EVIL, "messageId": f"e{n}"} for n, call in enumerate(named[:8]))]
     values.sort(key=lambda call: call["timestamp"])
-    await send(run.settings, [orjson.dumps(call) for call in values])
-    await send(run.settings, [b'{"type":"page","userId":"' + MARKER.encode() + b'","timestamp":"then"}'])
+    await publish_events(run.settings, [orjson.dumps(call) for call in values])
+    await publish_events(run.settings, [b'{"type":"page","userId":"' + MARKER.encode() + b'","timestamp":"then"}'])
     told = await until("alerts of both", lambda: opened(run))
     return str(next(alert["alert_id"] for alert in told if alert["customer"]["id"] == EVIL))
 

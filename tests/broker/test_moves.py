@@ -1,4 +1,4 @@
-"""docs/operating.md, "Moves", made: each leaves every customer served, and every output that of the fold offline."""
+"""docs/operating.md, "Procedures": each leaves every customer served and every output equal to the offline fold."""
 
 from __future__ import annotations
 
@@ -15,9 +15,8 @@ from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
 
 from models.definition.churn_definition import ChurnDefinition
 from models.learning.model import Model
-from models.simulation import Settings as Population
-from models.simulation import Simulation
-from streams.cli.publish import send
+from models.simulation import Simulation, SimulationSettings
+from streams.cli.publish import publish_events
 from streams.scoring.event_processor import SPACE
 from streams.settings import Settings, variable
 from streams.topics import CHANGELOG, EVENTS, METRICS, SCORES, find_topics, name_of
@@ -35,7 +34,9 @@ START_S = 120
 
 
 def values() -> list[bytes]:
-    return [e.value for e in itertools.islice(Simulation(Population(customers=40, days=40, seed=5)).events(), 1_200)]
+    return [
+        e.value for e in itertools.islice(Simulation(SimulationSettings(customers=40, days=40, seed=5)).events(), 1_200)
+    ]
 
 
 async def ended(run: Run, name: str) -> tuple[int, str]:
@@ -71,11 +72,11 @@ def test_upgrade_rescale_lost_disk_another_definition_and_a_replay(new_run: Call
         log = values()
         quarter = len(log) // 4
         run.start("old", program=PRODUCT)
-        await send(run.settings, log[:quarter])
+        await publish_events(run.settings, log[:quarter])
         await run.took_over("old")
         run.start("new", program=PRODUCT)  # rescaling, and an upgrade: one comes, the other goes
         await run.took_over("new")
-        await send(run.settings, log[quarter : 2 * quarter])
+        await publish_events(run.settings, log[quarter : 2 * quarter])
         assert run.stop("old") == 0
         await exact(run)
 
@@ -83,7 +84,7 @@ def test_upgrade_rescale_lost_disk_another_definition_and_a_replay(new_run: Call
         assert list(run.settings.store_dir.iterdir())
         shutil.rmtree(run.settings.data_dir)  # a lost disk
         run.start("back", program=PRODUCT)
-        await send(run.settings, log[2 * quarter : 3 * quarter])
+        await publish_events(run.settings, log[2 * quarter : 3 * quarter])
         await exact(run)
 
         assert run.stop("back") == 0
@@ -96,10 +97,10 @@ def test_upgrade_rescale_lost_disk_another_definition_and_a_replay(new_run: Call
         assert await everything(run) == before, "nothing was changed"
 
         run.start("again", program=PRODUCT)
-        await send(run.settings, log[3 * quarter :])
+        await publish_events(run.settings, log[3 * quarter :])
         await exact(run)
 
-        given = dict(pair.split("=") for pair in re.findall(r"CHURN_\w+=\S+", _section("Replay from the beginning")))
+        given = dict(pair.split("=") for pair in re.findall(r"CHURN_\w+=\S+", _section("Replaying from the beginning")))
         fields = {name: given[variable(name)] for name in vars(Settings()) if variable(name) in given}
         replay = new_run()
         replay.settings = dataclasses.replace(run.settings, **_own(run, fields))
@@ -123,7 +124,7 @@ def test_more_partitions_are_refused_and_the_page_has_the_way_out(new_run: Calla
     async def body(run: Run) -> None:
         log = values()[:600]
         run.start("before", program=PRODUCT)
-        await send(run.settings, log)
+        await publish_events(run.settings, log)
         await exact(run)
         assert run.stop("before") == 0
         customers = {key for _, key, _ in await run.read(name_of(SCORES, run.settings))}

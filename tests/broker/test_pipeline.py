@@ -24,7 +24,7 @@ from aiokafka import AIOKafkaProducer
 
 from models.backtesting.backtest import Backtest
 from models.definition.churn_definition import ChurnDefinition
-from models.definition.duration import rfc3339
+from models.duration import rfc3339
 from models.events.event import Event, decode
 from models.experience import aggregates as experience_sums
 from models.experience import report as experience_report
@@ -33,8 +33,7 @@ from models.learning.model import Model
 from models.profile.mergeable import DAY_MS
 from models.retention.aggregates import Sums, add, is_sums, read_block
 from models.retention.report import as_data, build
-from models.simulation import Settings as Population
-from models.simulation import Simulation
+from models.simulation import Simulation, SimulationSettings
 from streams.kafka.model_reader import LABELS_OFFSET_HEADER, ModelReader
 from streams.kafka.partitioner import partition_of
 from streams.scoring.dead_letters import DeadLetter
@@ -92,7 +91,7 @@ def lines_of(log: str) -> tuple[bytes, ...]:
         with gzip.open(REAL_LOG, "rb") as file:
             lines = [line.rstrip(b"\n") for line in itertools.islice(file, 60_000)]
     else:
-        simulation = Simulation(Population(customers=80, days=60, seed=7))
+        simulation = Simulation(SimulationSettings(customers=80, days=60, seed=7))
         lines = [event.value for event in itertools.islice(simulation.events(), 8_000)]
     found: list[bytes] = []
     for number, line in enumerate(lines):
@@ -110,7 +109,7 @@ def lines_of(log: str) -> tuple[bytes, ...]:
 def snapshot() -> bytes:
     """A model that has learned from other customers."""
     model = Model(SPACE)
-    simulation = Simulation(Population(customers=60, days=40, seed=8))
+    simulation = Simulation(SimulationSettings(customers=60, days=40, seed=8))
     run = Backtest(ChurnDefinition.parse(CHURN), model, 1, partition_of)
     for _ in run.run(event for e in simulation.events() if isinstance(event := decode(e.value, (), None), Event)):
         pass
@@ -149,7 +148,7 @@ class Feed:
         self.given += 1
 
     async def publish(self) -> None:
-        self._dice, topic = random.Random(3), name_of(EVENTS, self.run.settings)
+        self._rng, topic = random.Random(3), name_of(EVENTS, self.run.settings)
         connection = self.run.settings.connection()
         async with AIOKafkaProducer(**connection, linger_ms=5, enable_idempotence=True) as producer:
             while self.sent < len(self.lines):
@@ -172,7 +171,7 @@ class Feed:
             home, self.astray = 1 - home, self.astray + 1
         await producer.send(topic, line, key=event.customer.encode(), partition=home)
         if number % 100 == 3:
-            value, key = BROKEN[len(self.broken) % len(BROKEN)], self._dice.choice((None, b"\xfe key", b"u"))
+            value, key = BROKEN[len(self.broken) % len(BROKEN)], self._rng.choice((None, b"\xfe key", b"u"))
             key = key or (b"u" if value is None else key)  # aiokafka sends no record without both
             headers = [("trace", b"\x00\xff"), ("n", b"%d" % number)]
             self.broken.append((key, value, tuple(headers)))
@@ -222,8 +221,10 @@ def test_all_equals_the_fold_offline_while_workers_come_go_and_die(
         assert killed, "it was never there"
         assert "the worker explains it itself" in run.log_of("w0")
         await feed.verdict()
-        lives = Counter(customer for fold in folds.values() for customer, value in fold.scores if value is None)
-        assert lives.total() > sum(DELETION.encode() in line for line in feed.lines) > 5, "others had just been silent"
+        life_tables = Counter(customer for fold in folds.values() for customer, value in fold.scores if value is None)
+        assert life_tables.total() > sum(DELETION.encode() in line for line in feed.lines) > 5, (
+            "others had just been silent"
+        )
         await _retention(run, folds)
         await _experience(run, folds)
         labels = [read_label(label) for fold in folds.values() for label in fold.labels]

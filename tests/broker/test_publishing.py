@@ -10,9 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from models.simulation import Settings as Population
-from models.simulation import Simulation
-from streams.cli.publish import send
+from models.simulation import Simulation, SimulationSettings
+from streams.cli.publish import publish_events
 from streams.errors import ChurnSignalsError
 from streams.kafka.partitioner import partition_of
 from streams.topics import create_topics
@@ -23,7 +22,7 @@ from tests.crash.harness import Run
 def test_a_rate_is_kept(new_run: Callable[..., Run], tmp_path: Path) -> None:
     run = new_run(partitions=2)
     call(run, "topics", "create")
-    events = [event.value for event in Simulation(Population(customers=20, days=5, seed=4)).events()][:150]
+    events = [event.value for event in Simulation(SimulationSettings(customers=20, days=5, seed=4)).events()][:150]
     file = tmp_path / "events.jsonl"
     file.write_bytes(b"\n".join(events))
     started = time.monotonic()
@@ -98,7 +97,7 @@ def test_a_record_that_the_topic_refuses_is_an_error_and_not_a_silence(new_run: 
     async def body() -> None:
         await create_topics(run.settings)
         with pytest.raises(ChurnSignalsError, match="took no more after some 1 events: MessageSizeTooLarge"):
-            await send(run.settings, [good, large, good])
+            await publish_events(run.settings, [good, large, good])
 
     asyncio.run(body())
 

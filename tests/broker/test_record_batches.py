@@ -10,7 +10,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from streams.engine.contract import Output
 from streams.engine.record_batch import EncodedBatch, KeyValue, encode_batches
-from streams.engine.transactions import FencedProducer, Late
+from streams.engine.transactions import DeferredBatches, FencedProducer
 from streams.scoring.explain_protocol import ExplainerLost
 from tests.crash.harness import Run, scenario
 
@@ -40,7 +40,7 @@ def test_a_topic_that_packs_anew_takes_them_and_they_are_read_as_they_were(new_r
             await admin.create_topics([NewTopic(topic, 1, 1, topic_configs={"compression.type": compression})])
             batches = [EncodedBatch(topic, 0, count, data) for count, data in encode_batches(records, "zstd")]
             assert len(batches) > 2
-            await producer.commit([], late=Late(topic, 0, _encoded(batches)))
+            await producer.commit([], late=DeferredBatches(topic, 0, _encoded(batches)))
             assert await run.read(topic) == [(0, key, value) for key, value in records]
         await producer.close()
         await admin.close()
@@ -60,7 +60,7 @@ def test_a_transaction_whose_last_part_is_lost_leaves_nothing_and_the_next_one_g
         for value, late in ((b"first", _lost()), (b"second", _encoded([EncodedBatch(scores, 0, count, data)]))):
             try:
                 offset = await producer.commit(
-                    [Output(alerts, 0, b"k", value)], (alerts, 1), {b"k": value}, Late(scores, 0, late)
+                    [Output(alerts, 0, b"k", value)], (alerts, 1), {b"k": value}, DeferredBatches(scores, 0, late)
                 )
             except ExplainerLost:
                 assert value == b"first"

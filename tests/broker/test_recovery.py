@@ -51,15 +51,15 @@ def test_of_many_pieces_the_newest_value_of_each_key_is_kept(
     monkeypatch.setattr(changelog_reader, "_FIRST_OFFSETS", 3)
 
     async def body(run: Run) -> None:
-        log, dice = Log(run), random.Random(7)
+        log, rng = Log(run), random.Random(7)
         values: dict[bytes, bytes | None] = {}
         for turn in range(60):
-            bulk = turn < 10 if large == "further back" else dice.random() < 0.1
+            bulk = turn < 10 if large == "further back" else rng.random() < 0.1
             changes: dict[bytes, bytes | None] = {}
-            for _ in range(dice.randrange(1, 12)):
-                key = b"c%d" % dice.randrange(50)
-                gone = dice.random() < 0.2
-                changes[key] = None if gone else timed(dice.randrange(1_000), os.urandom(3_000 if bulk else 10))
+            for _ in range(rng.randrange(1, 12)):
+                key = b"c%d" % rng.randrange(50)
+                gone = rng.random() < 0.2
+                changes[key] = None if gone else timed(rng.randrange(1_000), os.urandom(3_000 if bulk else 10))
             values.update(changes)
             if turn == 59:
                 await log.abort({key: timed(1, b"aborted") for key in values})

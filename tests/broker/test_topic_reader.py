@@ -10,7 +10,16 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from streams.engine.contract import Output
 from streams.engine.transactions import FencedProducer
 from streams.kafka import topic_reader
-from streams.kafka.topic_reader import consuming, first_records, follow, merged, newest, newest_of, read_one, spans_of
+from streams.kafka.topic_reader import (
+    consuming,
+    first_records,
+    follow,
+    merged,
+    newest_of,
+    newest_record,
+    read_one,
+    spans_of,
+)
 from streams.topics import ALERTS, name_of
 from tests.crash.harness import Run, scenario
 
@@ -52,7 +61,7 @@ def test_records_are_found_from_either_end(new_run: Callable[..., Run], monkeypa
             all_of_it = [int(record.value) async for record in merged(consumer, spans)]
             assert all_of_it == list(range(60))
             for count in (0, 1, 20, 200):
-                found = await newest(consumer, spans, count, lambda record: int(record.value) % 3 == 0)
+                found = await newest_record(consumer, spans, count, lambda record: int(record.value) % 3 == 0)
                 assert [int(record.value) for record in found] == (list(range(0, 60, 3))[-count:] if count else [])
             # offset 2 of either partition is a marker: records 0 and 1, 2 come before it
             begin = {tp: (start + 2, end) for tp, (start, end) in spans.items()}

@@ -11,7 +11,7 @@ import pytest
 from aiokafka import AIOKafkaProducer
 
 from streams.engine.contract import Output
-from streams.kafka.model_reader import ModelReader, Snapshot
+from streams.kafka.model_reader import ModelReader, PublishedSnapshot
 from streams.topics import LABELS, METRICS, name_of
 from streams.training.trainer import TrainerLoop
 from tests.crash.harness import Run, scenario
@@ -43,7 +43,7 @@ async def teach(run: Run, first: int, count: int) -> None:
             await producer.send(name_of(LABELS, run.settings), b"%d" % number, key=b"customer")
 
 
-async def newest(run: Run) -> Snapshot | None:
+async def newest(run: Run) -> PublishedSnapshot | None:
     reader = ModelReader(run.settings, lambda snapshot: None)
     try:
         return await reader.read_to_end()
@@ -51,7 +51,7 @@ async def newest(run: Run) -> Snapshot | None:
         await reader.stop()
 
 
-async def published(run: Run, labels: int) -> Snapshot:
+async def published(run: Run, labels: int) -> PublishedSnapshot:
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
         snapshot = await newest(run)

@@ -10,11 +10,11 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from aiokafka.structs import TopicPartition
 
-from streams.engine.contract import NEVER_DUE_MS, Effects, Output, Record, Store
+from streams.engine.contract import NEVER_DUE_MS, BatchEffects, Output, Record, StateStore
 from streams.engine.transactions import FencedProducer
 from streams.engine.worker import Worker
 from streams.errors import InputLost
-from streams.kafka.model_reader import Snapshot
+from streams.kafka.model_reader import PublishedSnapshot
 from streams.topics import ALERTS, EVENTS, MODEL, create_topics, name_of
 from tests.broker.in_process import send, until, with_worker
 from tests.crash.harness import Run, scenario
@@ -25,13 +25,13 @@ NEVER = NEVER_DUE_MS.to_bytes(8, "big")
 class Alarm:
     """Each event sets its customer's deadline (its value is the delay in ms); at a deadline an output says so."""
 
-    def __init__(self, run: Run, partition: int, store: Store, state: bytes | None) -> None:
+    def __init__(self, run: Run, partition: int, store: StateStore, state: bytes | None) -> None:
         self.run, self.partition, self.store = run, partition, store
         self.newest_event_ms: int | None = None
         self.most = 1_000_000
 
-    def process(self, records: Sequence[Record], now_ms: int | None) -> Effects:
-        effects = Effects(state=b"s", consumed=min(self.most, len(records)))
+    def process(self, records: Sequence[Record], now_ms: int | None) -> BatchEffects:
+        effects = BatchEffects(state=b"s", consumed=min(self.most, len(records)))
         for record in records[: self.most]:
             self.newest_event_ms = record.timestamp
             due_ms = record.timestamp + int(record.value or b"0")
@@ -84,7 +84,7 @@ def test_a_restart_goes_on_watching_a_silent_feed(new_run: Callable[..., Run]) -
         now_ms = int(time.time() * 1000)
         await send(run, (b"a", b"6000", now_ms))
 
-        def factory(number: int, store: Store, state: bytes | None) -> Alarm:
+        def factory(number: int, store: StateStore, state: bytes | None) -> Alarm:
             return Alarm(run, number, store, state)
 
         async def outputs_are(count: int) -> None:
@@ -128,7 +128,7 @@ def test_a_processor_that_takes_part_of_a_batch_gets_the_rest(new_run: Callable[
     async def body(run: Run) -> None:
         await send(run, *[(b"k%d" % number, b"0", 1_000) for number in range(10)])
 
-        def factory(number: int, store: Store, state: bytes | None) -> Alarm:
+        def factory(number: int, store: StateStore, state: bytes | None) -> Alarm:
             alarm = Alarm(run, number, store, state)
             alarm.most = 3
             return alarm
@@ -204,7 +204,7 @@ def test_events_that_retention_deleted_are_said_and_need_a_confirmation(new_run:
     async def body(run: Run) -> None:
         await send(run, (b"a", b"0", 1_000), (b"b", b"0", 1_000))
 
-        def factory(number: int, store: Store, state: bytes | None) -> Alarm:
+        def factory(number: int, store: StateStore, state: bytes | None) -> Alarm:
             return Alarm(run, number, store, state)
 
         async def saw(count: int) -> None:
@@ -234,7 +234,7 @@ def test_an_input_that_was_created_anew_is_not_taken_for_the_old_one(new_run: Ca
     async def body(run: Run) -> None:
         await send(run, *[(b"a", b"0", 1_000)] * 5)
 
-        def factory(number: int, store: Store, state: bytes | None) -> Alarm:
+        def factory(number: int, store: StateStore, state: bytes | None) -> Alarm:
             return Alarm(run, number, store, state)
 
         async def five() -> bool:
@@ -267,10 +267,10 @@ def test_the_newest_model_is_read_before_the_first_event_and_followed(new_run: C
 
         await publish(b"old")
         await publish(b"newer")
-        found: list[Snapshot] = []
+        found: list[PublishedSnapshot] = []
         seen_at_first: list[int] = []
 
-        def factory(number: int, store: Store, state: bytes | None) -> Alarm:
+        def factory(number: int, store: StateStore, state: bytes | None) -> Alarm:
             seen_at_first.append(len(found))
             return Alarm(run, number, store, state)
 

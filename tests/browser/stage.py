@@ -17,8 +17,8 @@ from aiokafka.errors import KafkaError
 from models.outputs.records import alert_headers
 from models.profile.mergeable import DAY_MS
 from streams.admin.lag import measure
-from streams.cli.publish import send
-from streams.demo.source import SIMULATED_FROM_MS, SIMULATED_HISTORY_MS, Simulated
+from streams.cli.publish import publish_events
+from streams.demo.source import SIMULATED_FROM_MS, SIMULATED_HISTORY_MS, SimulatedSource
 from streams.devbroker.embedded_broker import EmbeddedBroker
 from streams.engine.contract import Output
 from streams.engine.transactions import FencedProducer
@@ -89,11 +89,11 @@ class Stage:
         await create_topics(settings)
         for role, options in (("worker", ""), ("trainer", ""), ("console", " --port 0")):
             self.run.start(role, program=PROGRAM, PRODUCT_ROLE=role + options)
-        simulated = Simulated(self._customers, seed=1).items()
+        simulated = SimulatedSource(self._customers, seed=1).items()
         items = list(itertools.takewhile(lambda item: item.time_ms < _END_MS, simulated))
         history = [item.value for item in items if item.time_ms < _HISTORY_END_MS]
         for values in ([*BROKEN, *history], [item.value for item in items[len(history) :]]):
-            await send(settings, values)
+            await publish_events(settings, values)
             await self._applied()
         self.address = await self._console_address()
         for path, sign in _READ.items():

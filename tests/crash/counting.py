@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import orjson
 
-from streams.engine.contract import NEVER_DUE_MS, Effects, Output, Record, Store
+from streams.engine.contract import NEVER_DUE_MS, BatchEffects, Output, Record, StateStore
 from streams.engine.worker import Worker, run_until_signal
 from streams.logs import configure, exit_now
 from streams.settings import Settings
@@ -20,16 +20,16 @@ class CountingProcessor:
 
     newest_event_ms: int | None = None
 
-    def __init__(self, settings: Settings, partition: int, store: Store, state: bytes | None) -> None:
+    def __init__(self, settings: Settings, partition: int, store: StateStore, state: bytes | None) -> None:
         self.settings, self.partition, self.store = settings, partition, store
         self.seen = orjson.loads(state)["seen"] if state else 0
 
-    def process(self, records: Sequence[Record], now_ms: int | None) -> Effects:
+    def process(self, records: Sequence[Record], now_ms: int | None) -> BatchEffects:
         groups: dict[bytes, list[Record]] = {}
         for record in records:
             groups.setdefault(b"c" + (record.key or b""), []).append(record)
         profiles = self.store.get_many(list(groups))
-        effects = Effects()
+        effects = BatchEffects()
         for (key, events), stored in zip(groups.items(), profiles, strict=True):
             profile = orjson.loads(stored[8:]) if stored is not None else {"count": 0, "sum": 0}
             for event in events:
@@ -55,7 +55,7 @@ def main() -> int:
     configure(settings)
 
     async def work(stop: asyncio.Event) -> None:
-        def factory(partition: int, store: Store, state: bytes | None) -> CountingProcessor:
+        def factory(partition: int, store: StateStore, state: bytes | None) -> CountingProcessor:
             return CountingProcessor(settings, partition, store, state)
 
         await Worker(settings, factory).run(stop)

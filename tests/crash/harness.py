@@ -114,7 +114,7 @@ class Run:
 
     async def publish(self, events: int, *, per_second: float, seed: int = 1) -> None:
         """Numbered events of random customers, in order, at a rate, until that is enough."""
-        dice = random.Random(seed)
+        rng = random.Random(seed)
         producer = AIOKafkaProducer(
             **self.settings.connection(), enable_idempotence=True, linger_ms=5, request_timeout_ms=60_000
         )
@@ -123,7 +123,7 @@ class Run:
         for number in range(events):
             if self._enough:
                 break
-            key, n = b"customer-%d" % dice.randrange(CUSTOMERS), dice.randrange(1000)
+            key, n = b"customer-%d" % rng.randrange(CUSTOMERS), rng.randrange(1000)
             await producer.send(name_of(EVENTS, self.settings), orjson.dumps({"n": n}), key=key)
             self.oracle.add(key, n)
             ahead_s = number / per_second - (time.monotonic() - started)

@@ -18,12 +18,12 @@ def test_kill_9_of_the_only_worker_loses_and_doubles_nothing(new_run: Callable[.
     """Rule: effects and position become visible together, so a restart continues exactly (four kills in flight)."""
 
     async def body(run: Run) -> None:
-        dice = random.Random(7)
+        rng = random.Random(7)
         publishing = asyncio.create_task(run.publish(60_000, per_second=RATE))
         run.start("w0", CHURN_KAFKA_GROUP_INSTANCE_ID="w0")
         await run.progress(200)
         for life in range(1, 5):
-            await asyncio.sleep(dice.uniform(0.3, 1.2))
+            await asyncio.sleep(rng.uniform(0.3, 1.2))
             assert not publishing.done(), "killed after the work: the test proved nothing"
             run.kill(f"w{life - 1}")
             # Static membership: the restart is the same member and waits for no session timeout.

@@ -19,8 +19,8 @@ from streams.engine.contract import Output
 from streams.engine.record_batch import EncodedBatch
 from streams.scoring import explain_process as module
 from streams.scoring.event_processor import EventProcessor
-from streams.scoring.explain_process import Explainer, ExplainerLost, explains_elsewhere
-from streams.scoring.explain_protocol import Question, read
+from streams.scoring.explain_process import Explainer, ExplainerLost, renders_in_process
+from streams.scoring.explain_protocol import ExplainRequest, read
 from streams.settings import Settings
 from tests.streams.engine.test_record_batch import records_of, sent
 from tests.streams.scoring.test_event_processor import Record, Store, record, shared
@@ -118,7 +118,7 @@ def test_many_questions_at_once_do_not_block_each_other(monkeypatch: pytest.Monk
         once = await explainer.ask(effects.deferred.questions)
         [question] = effects.deferred.questions
         asked = read(question)
-        many = write(Question(None, asked.customers * 400, asked.tellings * 400))
+        many = write(ExplainRequest(None, asked.customers * 400, asked.tellings * 400))
         assert len(many) > 4_000_000
         answers = await explainer.ask([many, many])
         assert all(len(each) > 4_000_000 for each in answers)
@@ -258,11 +258,11 @@ def test_it_runs_where_the_worker_leaves_processors_to_it() -> None:
 
 def test_auto_asks_for_a_second_core(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0}, raising=False)
-    assert not explains_elsewhere(Settings())
-    assert explains_elsewhere(Settings(explain_process="on"))
+    assert not renders_in_process(Settings())
+    assert renders_in_process(Settings(explain_process="on"))
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1}, raising=False)
-    assert explains_elsewhere(Settings())
-    assert not explains_elsewhere(Settings(explain_process="off"))
+    assert renders_in_process(Settings())
+    assert not renders_in_process(Settings(explain_process="off"))
 
 
 def test_again_computes_the_same_from_the_last_commit(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,17 +15,17 @@ def test_an_owner_that_is_fenced_in_mid_flow_drops_everything_and_recovers(new_r
     """Rule: after a loss the partition is recovered and sought; batches fetched before that are not applied."""
 
     async def body(run: Run) -> None:
-        dice = random.Random(3)
+        rng = random.Random(3)
         # Small fetches: always some under way.
         publishing = asyncio.create_task(run.publish(20_000, per_second=2_000))
         run.start("w0")
         await run.progress(500)
         fenced = 0
         while not publishing.done():
-            identity = f"{run.settings.kafka_group_id}/worker/{name_of(EVENTS, run.settings)}/{dice.randrange(4)}"
+            identity = f"{run.settings.kafka_group_id}/worker/{name_of(EVENTS, run.settings)}/{rng.randrange(4)}"
             await (await FencedProducer.open(run.settings, identity)).close()
             fenced += 1
-            await asyncio.sleep(dice.uniform(0.1, 0.5))
+            await asyncio.sleep(rng.uniform(0.1, 0.5))
         await run.verdict()
         assert fenced >= 10
         assert run.log_of("w0").count("is fenced") >= 10, run.log_of("w0")

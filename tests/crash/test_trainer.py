@@ -12,7 +12,7 @@ from pathlib import Path
 import orjson
 from aiokafka import AIOKafkaProducer
 
-from streams.kafka.model_reader import ModelReader, Snapshot
+from streams.kafka.model_reader import ModelReader, PublishedSnapshot
 from streams.topics import LABELS, MODEL, name_of
 from tests.crash.harness import Run, scenario
 
@@ -26,7 +26,7 @@ async def teach(run: Run, labels: int, *, per_second: float) -> None:
             await asyncio.sleep(10 / per_second if number % 10 == 0 else 0)
 
 
-async def newest(run: Run) -> Snapshot | None:
+async def newest(run: Run) -> PublishedSnapshot | None:
     reader = ModelReader(run.settings, lambda snapshot: None)
     try:
         return await reader.read_to_end()
@@ -34,7 +34,7 @@ async def newest(run: Run) -> Snapshot | None:
         await reader.stop()
 
 
-async def learned(run: Run, labels: int) -> Snapshot:
+async def learned(run: Run, labels: int) -> PublishedSnapshot:
     deadline = time.monotonic() + 40
     while time.monotonic() < deadline:
         snapshot = await newest(run)
@@ -60,7 +60,7 @@ def test_a_trainer_that_is_killed_continues_exactly(new_run: Callable[..., Run])
     """Rule: kill -9 at random times, and in the middle of publishing; every snapshot is a prefix of the labels."""
 
     async def body(run: Run) -> None:
-        dice = random.Random(11)
+        rng = random.Random(11)
         teaching = asyncio.create_task(teach(run, 2_500, per_second=170))
         for life in range(4):
             failpoint = {"CHURN_FAILPOINT": "mid-snapshot:5"} if life % 2 else {}
@@ -70,7 +70,7 @@ def test_a_trainer_that_is_killed_continues_exactly(new_run: Callable[..., Run])
             if failpoint:
                 assert await asyncio.to_thread(trainer.wait, 20) == -9
             else:
-                await asyncio.sleep(dice.uniform(0, 0.5))
+                await asyncio.sleep(rng.uniform(0, 0.5))
                 run.kill(f"t{life}")
         assert not teaching.done(), "killed after the work: the test proved nothing"
         run.start("last", program=TRAINER, CHURN_KAFKA_GROUP_INSTANCE_ID="t")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from streams.scoring.event_processor import EventProcessor, Shared
+from streams.scoring.event_processor import EventProcessor, ProcessorContext
 from tests.streams.scoring.test_event_processor import Record, Store, of, run
 
 BATCH = 400
@@ -19,7 +19,7 @@ class Published(NamedTuple):
     told: int
 
 
-def published(both: Shared, number: int, values: Sequence[bytes], prefix: bytes) -> Published:
+def published(both: ProcessorContext, number: int, values: Sequence[bytes], prefix: bytes) -> Published:
     """Of an input that holds these values; keys that begin so."""
     store, newest, told = Store(), dict[bytes, bytes | None](), 0
     records: list[Any] = [Record(offset, value, partition=number) for offset, value in enumerate(values)]

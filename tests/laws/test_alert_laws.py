@@ -14,18 +14,18 @@ from models.alerts.policy import (
     REMINDERS_MAX,
     STATES,
     TYPES,
+    AlertAction,
     AlertEvent,
     AlertScore,
     AlertSettings,
     AlertState,
-    Handling,
     due_ms,
     pack,
     step,
     unpack,
 )
-from models.definition.duration import DAY_MS, HOUR_MS
 from models.definition.threshold import Threshold
+from models.duration import DAY_MS, HOUR_MS
 from models.profile.schema import NEVER_MS
 
 START = 1_600_000_000_000
@@ -40,7 +40,7 @@ class Moment(NamedTuple):
 
     wait_ms: int
     score: AlertScore | None = None
-    handling: Handling | None = None
+    handling: AlertAction | None = None
     churned: bool = False
 
 
@@ -87,7 +87,7 @@ def moments(draw: Any) -> list[Moment]:
             found.append(Moment(wait, score))
         elif kind == "h":
             until = at + draw(waits)
-            handling = Handling(draw(st.sampled_from(["acknowledge", "snooze", "dismiss"])), None, until)
+            handling = AlertAction(draw(st.sampled_from(["acknowledge", "snooze", "dismiss"])), None, until)
             found.append(Moment(wait, handling=handling))
         else:
             found.append(Moment(wait, churned=kind == "c"))

@@ -9,7 +9,7 @@ import orjson
 import pytest
 from click.testing import CliRunner, Result
 
-from models.definition.duration import DAY_MS
+from models.duration import DAY_MS
 from models.events.coercion import time_ms
 from models.features.catalogue import NAMES
 from streams.cli.main import main

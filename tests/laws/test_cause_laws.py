@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 from models.definition.churn_definition import ChurnDefinition
 from models.definition.competing_risks import Horizons, by_payment
-from models.definition.duration import HOUR_MS, rfc3339
+from models.duration import HOUR_MS, rfc3339
 from models.events.taxonomy import MEANINGS
-from models.learning.combined_scores import HIGHEST, Risks
+from models.learning.combined_scores import HIGHEST, CombinedScores
 from models.profile.dunning import payment_facts
 from models.profile.mergeable import DAY_MS
-from models.profile.snapshot import Portrait
+from models.profile.view import ProfileView
 from tests.models.histories import START_MS, Answers, World, event, profile_of
 
 LAW = settings(max_examples=60, deadline=None)
@@ -86,9 +86,9 @@ def test_probabilities_add_up_and_so_do_contributions(
     """Rule: for any two heads; together is at least each, and below 1."""
     horizons = Horizons(by_choice * DAY_MS, by_card * DAY_MS)
     p, q = np.array(rows).T.copy()
-    dice = np.random.default_rng(len(rows))
-    heads = [Answers(one, dice.normal(size=(len(one), 7))) for one in (p, q)]
-    both = Risks.of(heads[0], heads[1], horizons)  # type: ignore[arg-type]
+    rng = np.random.default_rng(len(rows))
+    heads = [Answers(one, rng.normal(size=(len(one), 7))) for one in (p, q)]
+    both = CombinedScores.of(heads[0], heads[1], horizons)  # type: ignore[arg-type]
     assert both.probability == pytest.approx(np.minimum(p + q, HIGHEST))
     assert (both.probability >= np.maximum(p, q) - 1e-6).all()
     assert (both.probability < 1).all()
@@ -104,14 +104,14 @@ PAID = st.tuples(st.integers(0, 80 * 24), st.sampled_from(["Payment Failed", "Pa
 
 @LAW
 @given(st.lists(PAID, max_size=12, unique_by=lambda one: one[0]), st.randoms(use_true_random=False))
-def test_payments_are_known_in_whatever_order_they_come(paid: list[tuple[int, str]], dice: random.Random) -> None:
+def test_payments_are_known_in_whatever_order_they_come(paid: list[tuple[int, str]], rng: random.Random) -> None:
     """Rule: dunning began with the first failure of a later day than the last payment that settled; events in any order
     give the same."""
     events = [event(name, START_MS + hour * HOUR_MS) for hour, name in sorted(paid)]
     shuffled = events[:]
-    dice.shuffle(shuffled)
+    rng.shuffle(shuffled)
     at_ms = START_MS + 81 * DAY_MS
-    found = [payment_facts(Portrait.of(profile_of(each)).dunning, at_ms) for each in (events, shuffled)]
+    found = [payment_facts(ProfileView.of(profile_of(each)).dunning, at_ms) for each in (events, shuffled)]
     assert found[0] == found[1]
     if not paid:
         assert found[0] is None

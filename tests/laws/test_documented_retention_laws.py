@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from models.retention import report as retention_report
-from models.retention.rates import Series, month_of
+from models.retention.rates import SumSeries, month_of
 from models.retention.report import as_data, build
 from streams.cli.main import main
 from streams.cli.retention import read_file
@@ -67,7 +67,7 @@ def test_programs_get_every_figure(log: Path) -> None:
     report = build(sums, "source")
     assert report is not None
     assert found == orjson.loads(orjson.dumps(as_data(report)))
-    series = Series(sums, lambda group: group[0] == "s")
+    series = SumSeries(sums, lambda group: group[0] == "s")
     month = series.revenue("month", month_of(report.day))
     told = found["subscriptions"]["month"][-1]
     assert (told["start"], told["net_retention"], told["churn"]) == (month.start, month.net_retention, month.churn)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.definition.duration import WEEK_MS
+from models.duration import WEEK_MS
 from models.metrics.classification import (
     auc,
     auc_within_week,

@@ -11,7 +11,7 @@ import msgspec
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from models.events.coercion import MAX_MINOR_UNITS, MAX_TIME_MS, MIN_TIME_MS, minor_units, number, text, time_ms
+from models.events.coercion import MAX_MINOR_UNITS, MAX_TIME_MS, MIN_TIME_MS, as_number, minor_units, text, time_ms
 from models.events.envelope import is_deep
 from models.events.event import MAX_ID_BYTES, MAX_NAME_CHARS, Event, Rejected, decode
 from models.events.rejection import MAX_DEPTH, MAX_PROPERTIES, REASONS
@@ -209,7 +209,7 @@ def far_down(frames: int, value: bytes) -> Any:
 @given(values | st.floats() | st.binary() | st.integers(-(10**500), 10**500), values, st.integers(0, 50))
 def test_readers_never_raise_and_are_bounded(value: Any, currency: Any, limit: int) -> None:
     """A reader gives a bounded result or nothing, whatever it is given."""
-    figure = number(value)
+    figure = as_number(value)
     assert figure is None or figure - figure == 0
     units = minor_units(value, currency)
     assert units is None or (type(units) is int and abs(units) <= MAX_MINOR_UNITS)

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from models.experience.aggregates import (
     GOALS,
     LABELS,
-    Addition,
-    Block,
-    ExperienceBook,
+    ExperienceAggregates,
+    ExperienceBlock,
+    SumIncrement,
     Sums,
     add,
     goal_additions,
@@ -28,53 +28,55 @@ from tests.models.histories import GOALS as DECLARED
 from tests.models.histories import START_MS, event, shaken
 
 HOUR_MS = 3_600_000
-blocks = st.builds(Block, st.just(LABELS), st.integers(640, 655), st.sampled_from(["", "pro", "a b"])) | st.builds(
-    Block, st.just(GOALS), st.just(0), st.sampled_from(["", "pro"])
-)
+blocks = st.builds(
+    ExperienceBlock, st.just(LABELS), st.integers(640, 655), st.sampled_from(["", "pro", "a b"])
+) | st.builds(ExperienceBlock, st.just(GOALS), st.just(0), st.sampled_from(["", "pro"]))
 amounts = st.tuples(st.integers(-2, 2), st.integers(-2, 2))
 series = st.sampled_from(["0/all", "1/csat/3", "report@00000001/7"])
 
 
 @st.composite
-def logs(draw: st.DrawFn) -> list[Addition]:
+def logs(draw: st.DrawFn) -> list[SumIncrement]:
     """Additions in the order of the log: the partition's clock never goes back."""
     clock, found = START_MS, []
     for _ in range(draw(st.integers(0, 25))):
         clock += draw(st.sampled_from([0, HOUR_MS, 7 * HOUR_MS, DAY_MS, 40 * DAY_MS]))
-        found.append(Addition(clock, draw(blocks), draw(series), draw(amounts)))
+        found.append(SumIncrement(clock, draw(blocks), draw(series), draw(amounts)))
     return found
 
 
-def run(log: list[Addition], cuts: set[int], end_ms: int) -> tuple[dict[bytes, bytes], dict[bytes, list[bytes]], Sums]:
+def run(
+    log: list[SumIncrement], cuts: set[int], end_ms: int
+) -> tuple[dict[bytes, bytes], dict[bytes, list[bytes]], Sums]:
     """In batches, each by a book made anew: the records, every version of each block, and the whole."""
     records: dict[bytes, bytes] = {}
     versions: dict[bytes, list[bytes]] = {}
     edges = [0, *sorted(cut for cut in cuts if 0 < cut < len(log)), len(log)]
     for start, stop in pairwise(edges):
-        book = ExperienceBook(lambda keys: [records.get(key) for key in keys])
+        book = ExperienceAggregates(lambda keys: [records.get(key) for key in keys])
         clock = end_ms if stop == len(log) else log[stop - 1].clock_ms
-        for key, value in book.turn(log[start:stop], clock).items():
+        for key, value in book.apply_batch(log[start:stop], clock).items():
             assert value is not None
             records[key] = value
             if is_block(key):
                 versions.setdefault(key, []).append(value)
-    book = ExperienceBook(lambda keys: [records.get(key) for key in keys])
+    book = ExperienceAggregates(lambda keys: [records.get(key) for key in keys])
     return records, versions, book.whole(records.items())
 
 
-def plain(sums: Sums) -> dict[tuple[Block, str], tuple[int, int]]:
+def plain(sums: Sums) -> dict[tuple[ExperienceBlock, str], tuple[int, int]]:
     return {(block, name): pair for block, found in sums.items() for name, pair in found.items() if pair != (0, 0)}
 
 
 @settings(max_examples=200, deadline=None)
 @given(logs(), st.sets(st.integers(0, 25)), st.integers(0, 3))
 def test_batches_change_nothing_and_a_block_is_told_at_most_once_a_day(
-    log: list[Addition], cuts: set[int], days: int
+    log: list[SumIncrement], cuts: set[int], days: int
 ) -> None:
     end_ms = (log[-1].clock_ms if log else START_MS) + days * DAY_MS
     records, versions, whole = run(log, cuts, end_ms)
     assert (records, whole) == (run(log, set(), end_ms)[0], run(log, set(), end_ms)[2])
-    expected: Counter[tuple[Block, str, int]] = Counter()
+    expected: Counter[tuple[ExperienceBlock, str, int]] = Counter()
     for one in log:
         expected[one.block, one.series, 0] += one.amount[0]
         expected[one.block, one.series, 1] += one.amount[1]

@@ -10,7 +10,7 @@ from models.events.event import Event, decode
 from models.experience.aggregates import METRIC_PREFIX, Sums, add, is_block, metric_key, metric_value, read_metric
 from models.experience.report import as_data, build
 from models.profile.keys import EXPERIENCE
-from models.simulation import Settings, Simulation
+from models.simulation import Simulation, SimulationSettings
 from streams.kafka.partitioner import partition_of
 from tests.laws.published import published
 from tests.streams.scoring.test_event_processor import CHURN, break_on, shared
@@ -23,7 +23,7 @@ def test_the_topic_s_newest_records_are_the_figures_of_a_file(monkeypatch: pytes
     """Setup: two partitions, every batch by a processor made anew, events that cannot be applied among them, and those
     of the other partition. Rule: the newest record of a key is the store's block; with the day that is not over they
     are what a file of the partition's events gives; and a block is told once a day at most."""
-    values = [event.value for event in Simulation(Settings(customers=60, days=40, seed=5)).events()]
+    values = [event.value for event in Simulation(SimulationSettings(customers=60, days=40, seed=5)).events()]
     events = [event for value in values if isinstance(event := decode(value, (), None), Event)]
     both = shared(DECLARED)
     for number in (0, 1):

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from models.learning.bayesian_logistic import BayesianLogisticRegression
-from models.learning.champion_challenger import Contest
+from models.learning.champion_challenger import ChampionSelector
 from models.learning.model import Model
 from models.learning.prior import trust
 from models.learning.scaler import CLIP, Scaler
@@ -171,12 +171,12 @@ def test_the_classifier_takes_any_dictionary(lessons: list[tuple[dict[str, float
 @settings(max_examples=200, deadline=None)
 @given(judged=st.lists(st.tuples(st.booleans(), *[HOSTILE] * 4), max_size=30))
 def test_the_contest_survives_any_probability(judged: list[tuple[bool, float, float, float, float]]) -> None:
-    contest = Contest()
+    contest = ChampionSelector()
     for day, (y, *probabilities) in enumerate(judged):
         contest.judge(y, day, *probabilities)
     if judged:
         assert all(0.0 <= loss <= 17.0 for loss in contest.losses.values())
-    assert Contest.restore(contest.state()).state() == contest.state()
+    assert ChampionSelector.restore(contest.state()).state() == contest.state()
 
 
 @given(labels=st.integers(0, 10**12), more=st.integers(1, 10**6))

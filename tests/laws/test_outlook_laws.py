@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from models.events.event import Event
-from models.pipeline.score_history import tell
+from models.pipeline.score_history import to_records
 from models.profile.mergeable import DAY_MS
-from models.value import forecast_state as outlook
-from models.value.forecast_state import Outlooks
+from models.value import forecast_state as value_forecast
+from models.value.forecast_state import DailyForecasts
 from models.value.purchase_value import USUAL
 from tests.models.histories import World, event
 
@@ -22,15 +22,15 @@ LINE_MS = 28 * DAY_MS * 714  # a line of four weeks, in 2024
 
 def log() -> list[Event]:
     """Of 260 who buy and 120 who subscribe to a plan that lasts or to one that does not, over 90 days."""
-    dice, found = np.random.default_rng(2), []
+    rng, found = np.random.default_rng(2), []
     for customer in range(260):
-        day, rate = int(dice.integers(0, 20)), dice.gamma(1.0, 0.08)
+        day, rate = int(rng.integers(0, 20)), rng.gamma(1.0, 0.08)
         while day < 90:
             at = LINE_MS + day * DAY_MS + customer * 1000
-            found.append(event("Order Completed", at, f"b{customer}", revenue=float(dice.integers(5, 90))))
-            day += 1 + int(dice.exponential(1 / max(rate, 1e-2)))
+            found.append(event("Order Completed", at, f"b{customer}", revenue=float(rng.integers(5, 90))))
+            day += 1 + int(rng.exponential(1 / max(rate, 1e-2)))
     for customer in range(120):
-        plan, day = ("lasting", "brief")[customer % 2], int(dice.integers(0, 40))
+        plan, day = ("lasting", "brief")[customer % 2], int(rng.integers(0, 40))
         at = LINE_MS + day * DAY_MS + customer
         found.append(event("Subscription Started", at, f"s{customer}", mrr=50, plan=plan))
         if plan == "brief":
@@ -48,7 +48,7 @@ class Run(NamedTuple):
     """Every value of `churn-scores` in order, and what the last batch read."""
 
     told: list[tuple[bytes, bytes | None]]
-    outlooks: Outlooks
+    value_forecasts: DailyForecasts
 
 
 def run(size: int) -> Run:
@@ -56,11 +56,11 @@ def run(size: int) -> Run:
     world, found = World(), []
     for start in range(0, len(LOG), size):
         effects = world.feed(*LOG[start : start + size])
-        values, histories = tell(world.partition.context, effects, world.store)
+        values, histories = to_records(world.partition.context, effects, world.store)
         world.store.apply(histories)
         found += [(one.customer, one.value) for one in values]
         world.restart()
-    return Run(found, effects.outlooks)
+    return Run(found, effects.value_forecasts)
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +70,7 @@ def whole() -> Run:
 
 def test_every_example_in_a_docstring_is_true() -> None:
     """Rule: the figures in the docstrings are those that the code gives."""
-    found = doctest.testmod(outlook)
+    found = doctest.testmod(value_forecast)
     assert found.attempted
     assert not found.failed
 
@@ -95,7 +95,7 @@ def test_what_is_learned_holds_from_the_day_after_the_line_on(whole: Run, days: 
     after four weeks, rhythms after twelve."""
     line = LINE_MS + days * DAY_MS
     first = min(one.time_ms for one in LOG if one.name == "Order Completed" and one.time_ms >= line)
-    before, after = (whole.outlooks.at(day).buying for day in (first, first + DAY_MS))
+    before, after = (whole.value_forecasts.at(day).buying for day in (first, first + DAY_MS))
     assert before.purchases == USUAL
     assert (after.purchases != USUAL) is rhythm
     assert (before.order_value is None) is not rhythm

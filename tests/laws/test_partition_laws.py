@@ -20,13 +20,13 @@ from models.backtesting.backtest import Backtest, MemoryStore
 from models.events.event import Event
 from models.features.catalogue import CATALOGUE, NAMES, RELATIVE, features
 from models.features.scoring_point import SNAPSHOT
-from models.labels.training_example import Example
+from models.labels.training_example import TrainingExample
 from models.learning.feature_space import FeatureSpace
 from models.learning.model import Model
-from models.pipeline.partition import FEATURE_COUNT, Effects, Entry, Partition
+from models.pipeline.partition import FEATURE_COUNT, FoldEffects, OffsetEvent, PartitionFold
 from models.profile.keys import order_hash
 from models.profile.mergeable import DAY_MS, HOUR_MS
-from models.profile.schema import copy, decode, due_ms
+from models.profile.schema import copy, decode, read_due_ms
 from tests.models.histories import StubScorer, World, definition, event, odd_event, shaken, simulated
 
 CHURN = """
@@ -71,19 +71,19 @@ DELETION = "User Deletion Requested"
 @cache
 def a_log(seed: int) -> tuple[Event, ...]:
     """Some 1,500 events of a dozen customers over a month, as a topic would hold them."""
-    dice = random.Random(seed)
+    rng = random.Random(seed)
     customers = [f"c{i}" for i in range(12)]
     events = simulated(customers=9, days=28, seed=seed, shops=0.3)
     start = events[0].time_ms
-    events += [odd_event(dice, start + dice.randrange(28 * DAY_MS), dice.choice(customers)) for _ in range(250)]
+    events += [odd_event(rng, start + rng.randrange(28 * DAY_MS), rng.choice(customers)) for _ in range(250)]
     events += [event("page", start + (3 + 9 * i) * DAY_MS, f"v{i}", id_hash=900 + i) for i in range(3)]
     events = [msgspec.structs.replace(e, anonymous=True) if e.customer in VISITORS else e for e in events]
     idle = start + 12 * DAY_MS
     events = [e for e in events if not idle < e.time_ms < idle + 3 * DAY_MS]  # nobody does anything for three days
     events = shaken(events, HOUR_MS, seed)
     for _ in range(40):
-        at = dice.randrange(len(events))
-        events.insert(min(len(events), at + dice.randrange(60)), events[at])
+        at = rng.randrange(len(events))
+        events.insert(min(len(events), at + rng.randrange(60)), events[at])
     return tuple(events)
 
 
@@ -91,10 +91,10 @@ def a_log(seed: int) -> tuple[Event, ...]:
 def taught() -> Any:
     """A real model that has learned a little."""
     model = Model(FeatureSpace(NAMES, RELATIVE, CATALOGUE))
-    dice = np.random.default_rng(5)
+    rng = np.random.default_rng(5)
     for i in range(150):
-        x = np.where(dice.random(FEATURE_COUNT) < 0.2, np.nan, dice.normal(size=FEATURE_COUNT))
-        model.learn(x, np.where(RELATIVE, 0.1, np.nan), bool(dice.random() < 0.3), 20_000 + i // 20, 0.3)
+        x = np.where(rng.random(FEATURE_COUNT) < 0.2, np.nan, rng.normal(size=FEATURE_COUNT))
+        model.learn(x, np.where(RELATIVE, 0.1, np.nan), bool(rng.random() < 0.3), 20_000 + i // 20, 0.3)
     return model.scorer()
 
 
@@ -108,11 +108,11 @@ def world_of(scorer: str = "stub") -> World:
 
 def in_batches(events: tuple[Event, ...], cuts: list[int], scorer: str = "stub", restart: float = 0.0) -> World:
     """The log in batches that end at these places; restarted after a share of them."""
-    world, dice = world_of(scorer), random.Random(len(cuts))
+    world, rng = world_of(scorer), random.Random(len(cuts))
     edges = [0, *sorted({cut % len(events) for cut in cuts}), len(events)]
     for start, stop in pairwise(edges):
         world.feed(*events[start:stop])
-        if dice.random() < restart:
+        if rng.random() < restart:
             world.restart()
     return world
 
@@ -186,8 +186,8 @@ def test_a_batch_that_was_not_committed_never_happened(seed, cut, length):
     events = a_log(seed)
     cut %= len(events)
     world = in_batches(events[:cut], []) if cut else world_of()
-    zombie = Partition(world.definition, world.store, world.scorer, world.state)
-    zombie.process([Entry(cut + i, e) for i, e in enumerate(events[cut : cut + length])])
+    zombie = PartitionFold(world.definition, world.store, world.scorer, world.state)
+    zombie.process([OffsetEvent(cut + i, e) for i, e in enumerate(events[cut : cut + length])])
     world.restart()
     world.feed(*events[cut:])
     assert everything(world) == everything(at_once(seed, "stub"))
@@ -197,7 +197,7 @@ def test_what_a_batch_hands_out_does_not_change_afterwards():
     """Effects are the caller's: later batches move no record, no feature, no example of earlier ones."""
     events, world, handed = a_log(2), world_of(), []
     for start in range(0, len(events), 150):
-        effects: Effects = world.feed(*events[start : start + 150])
+        effects: FoldEffects = world.feed(*events[start : start + 150])
         handed.append(
             (effects, effects.x.tobytes(), effects.m.tobytes(), repr(effects.examples), dict(effects.changes))
         )
@@ -223,11 +223,11 @@ def test_partitions_are_independent(seed, count):
     events = a_log(seed)
     home = {c: order_hash(c.encode(), count) % count for c in {e.customer for e in events}}
     worlds = [world_of() for _ in range(count)]
-    dice = random.Random(seed)
+    rng = random.Random(seed)
     queues = [[e for e in events if home[e.customer] == n] for n in range(count)]
     while any(queues):
-        n = dice.choice([n for n in range(count) if queues[n]])
-        take = dice.randrange(1, 200)
+        n = rng.choice([n for n in range(count) if queues[n]])
+        take = rng.randrange(1, 200)
         worlds[n].feed(*queues[n][:take])
         del queues[n][:take]
     for n, world in enumerate(worlds):
@@ -306,7 +306,9 @@ def test_the_due_time_of_every_record_lies_ahead(seed):
     rebuilt = MemoryStore()
     rebuilt.apply(world.store.records)
     assert rebuilt.due(2**62, 10**6) == world.store.due(2**62, 10**6)
-    assert all(due_ms(data) > world.partition.clock_ms for key, data in world.store.records.items() if key[:1] == b"c")
+    assert all(
+        read_due_ms(data) > world.partition.clock_ms for key, data in world.store.records.items() if key[:1] == b"c"
+    )
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
@@ -367,7 +369,7 @@ def test_a_backtest_equals_its_partitions(seed, count):
     events = sorted(a_log(seed), key=lambda e: e.time_ms)
     listener = Listener()
     run = backtest(events, count, listener)
-    expected: list[Example] = []
+    expected: list[TrainingExample] = []
     for n in range(count):
         alone = world_of()
         alone.feed(*(e for e in events if order_hash(e.customer.encode()) % count == n))

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from models.events.event import Event
 from models.features.catalogue import FEATURES, features
-from models.features.columns import Columns
+from models.features.columns import ProfileColumns
 from models.profile import schema as profiles
 from models.profile.apply import apply
 from models.profile.mergeable import DAY_MS, HOUR_MS, bins_canonical
@@ -27,9 +27,9 @@ from models.profile.schema import (
     advance,
     copy,
     decode,
-    due_ms,
     encode,
     merge,
+    read_due_ms,
 )
 from tests.models.histories import START_MS, odd_event, odd_history, profile_of, shaken
 
@@ -73,10 +73,10 @@ def test_busy_customers_too(seed, length):
 @given(histories, st.integers(1, 4), seeds)
 def test_merged_parts_equal_the_whole_whatever_their_order(events, count, seed):
     """Commutative, associative, and equal to applying everything."""
-    dice = random.Random(seed)
+    rng = random.Random(seed)
     parts: list[list[Event]] = [[] for _ in range(count)]
     for event in events:
-        dice.choice(parts).append(event)
+        rng.choice(parts).append(event)
     halves = [profile_of(part) for part in parts]
     left = halves[0]
     for half in halves[1:]:
@@ -162,7 +162,7 @@ def test_what_is_encoded_is_read_back(events, due):
     read = decode(data)
     assert read == profile
     assert encode(read, due) == data
-    assert due_ms(data) == due
+    assert read_due_ms(data) == due
 
 
 @settings(max_examples=60, deadline=None)
@@ -180,9 +180,9 @@ def test_a_restart_in_between_changes_nothing(first, second):
 @given(st.binary(max_size=400), seeds)
 def test_bytes_that_are_no_profile_are_refused(garbage, seed):
     """Random bytes, and random bytes spliced into a good profile: read, or refused with our own error."""
-    dice = random.Random(seed)
+    rng = random.Random(seed)
     good = encode(profile_of(odd_history(seed, 20)))
-    at = dice.randrange(9, len(good))
+    at = rng.randrange(9, len(good))
     for data in (garbage, good[:9] + garbage, good[:at] + garbage + good[at + len(garbage) :]):
         with suppress(profiles.ProfileError):
             assert isinstance(decode(data), Profile)
@@ -207,13 +207,13 @@ def test_time_may_pass_in_any_steps(events, steps):
 @given(seeds, st.sampled_from([HOUR_MS, DAY_MS, 30 * DAY_MS, 3000 * DAY_MS]))
 def test_a_profile_is_bounded_after_10000_events_of_any_kind(seed, span_ms):
     """Below 18 KiB with every counter, list, set and guard full; no history makes it grow for ever."""
-    dice = random.Random(seed)
+    rng = random.Random(seed)
     profile = Profile()
-    events = [odd_event(dice, START_MS + i * span_ms // 2500) for i in range(2500)]
+    events = [odd_event(rng, START_MS + i * span_ms // 2500) for i in range(2500)]
     for round_ in range(4):
         for event in events:
             event.time_ms += span_ms * (round_ > 0)
-            event.id_hash = dice.getrandbits(64)
+            event.id_hash = rng.getrandbits(64)
             apply(profile, event)
     assert len(encode(profile)) < PROFILE_MAX_BYTES
 
@@ -249,14 +249,14 @@ def test_every_feature_is_bounded_and_missing_only_by_its_rule(events, idle):
 @given(seeds, st.sampled_from([1, 3, 17, 500]), idles)
 def test_a_row_has_the_same_bits_in_any_batch(seed, size, idle):
     """Whoever else is scored with a customer, and whichever row it is."""
-    dice = random.Random(seed)
-    crowd = [profile_of(odd_history(dice.randrange(2**30), dice.choice((1, 5, 40)))) for _ in range(min(size, 60))]
+    rng = random.Random(seed)
+    crowd = [profile_of(odd_history(rng.randrange(2**30), rng.choice((1, 5, 40)))) for _ in range(min(size, 60))]
     crowd = (crowd * (size // len(crowd) + 1))[:size]
-    now = [p.newest_ms + dice.randrange(idle + 1) for p in crowd]
+    now = [p.newest_ms + rng.randrange(idle + 1) for p in crowd]
     x = features(crowd, now)
-    for row in {0, size - 1, dice.randrange(size)}:
+    for row in {0, size - 1, rng.randrange(size)}:
         assert features([crowd[row]], [now[row]]).tobytes() == x[row].tobytes()
-    order = dice.sample(range(size), size)
+    order = rng.sample(range(size), size)
     assert features([crowd[i] for i in order], [now[i] for i in order]).tobytes() == x[order].tobytes()
 
 
@@ -285,9 +285,9 @@ def test_looking_later_is_the_same_as_moving_the_present(events, idle):
     moved.bins = bins_canonical(moved.bins)
     for days in (1, 7, 30, 90):
         for counter in ("engaged", "ticket"):
-            lazy, eager = (Columns([p], [now]).count(counter, days=days)[0] for p in (profile, moved))
+            lazy, eager = (ProfileColumns([p], [now]).count(counter, days=days)[0] for p in (profile, moved))
             assert lazy == eager
-        assert Columns([profile], [now]).active_days(days) == Columns([moved], [now]).active_days(days)
+        assert ProfileColumns([profile], [now]).active_days(days) == ProfileColumns([moved], [now]).active_days(days)
 
 
 def test_frozen_values_do_not_alias_the_batch():

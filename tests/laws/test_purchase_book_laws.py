@@ -12,17 +12,17 @@ from hypothesis import strategies as st
 
 from models.profile.mergeable import DAY_MS
 from models.value import purchase_counts as purchase_book
-from models.value.bg_nbd import BgNbd, Occasions, PurchaseCells, fit
-from models.value.gamma_gamma import SpendingCells, Spent
+from models.value.bg_nbd import BgNbd, PurchaseCells, PurchaseHistory, fit
+from models.value.gamma_gamma import SpendHistory, SpendingCells
 from models.value.gamma_gamma import fit as fit_values
 from models.value.purchase_counts import (
     AGAIN_MIN,
     FORTNIGHTS_KEPT,
     LINE_DAYS,
     NOTHING,
-    Bought,
-    Learned,
-    PurchaseBook,
+    FittedParameters,
+    PurchaseCounter,
+    PurchaseDelta,
     at_day,
 )
 
@@ -40,10 +40,10 @@ class World:
         self.restart()
 
     def restart(self) -> None:
-        self.book = PurchaseBook(lambda keys: [self.records.get(key) for key in keys], self.since_day)
+        self.book = PurchaseCounter(lambda keys: [self.records.get(key) for key in keys], self.since_day)
 
-    def feed(self, orders: list[Bought]) -> list[Learned]:
-        learned, changes = self.book.turn(orders, True)
+    def feed(self, orders: list[PurchaseDelta]) -> list[FittedParameters]:
+        learned, changes = self.book.apply_batch(orders, True)
         for key, value in changes.items():
             if value is None:
                 self.records.pop(key, None)
@@ -56,22 +56,22 @@ WHOSE: dict[int, int] = {}
 """Of an order the customer."""
 
 
-def shop(customers: int, days: int, seed: int) -> list[Bought]:
+def shop(customers: int, days: int, seed: int) -> list[PurchaseDelta]:
     """Orders of customers drawn from BG/NBD, in order of time; the clock is their day."""
-    dice, found = np.random.default_rng(seed), []
-    rates, leaves = dice.gamma(0.6, 1 / 20, customers), dice.beta(0.8, 3.0, customers)
+    rng, found = np.random.default_rng(seed), []
+    rates, leaves = rng.gamma(0.6, 1 / 20, customers), rng.beta(0.8, 3.0, customers)
     for customer, (rate, p) in enumerate(zip(rates.tolist(), leaves.tolist(), strict=True)):
-        day = first = int(dice.integers(0, 56))
-        occasions, spent, nu = None, None, dice.gamma(4, 1 / 15)
+        day = first = int(rng.integers(0, 56))
+        occasions, spent, nu = None, None, rng.gamma(4, 1 / 15)
         while True:
-            now = Occasions(0 if occasions is None else occasions.repeats + 1, START + first, START + day)
-            money = (0 if spent is None else spent.revenue) + int(100 * dice.gamma(6, 1 / nu)) + 1
-            total = Spent(now.repeats + 1, money)
-            found.append(Bought((START + day) * DAY_MS, occasions, now, spent, total))
+            now = PurchaseHistory(0 if occasions is None else occasions.repeats + 1, START + first, START + day)
+            money = (0 if spent is None else spent.revenue) + int(100 * rng.gamma(6, 1 / nu)) + 1
+            total = SpendHistory(now.repeats + 1, money)
+            found.append(PurchaseDelta((START + day) * DAY_MS, occasions, now, spent, total))
             WHOSE[id(found[-1])] = customer
             occasions, spent = now, total
-            day += 1 + int(dice.exponential(1 / max(rate, 1e-4)))
-            if day >= days or dice.random() < p:
+            day += 1 + int(rng.exponential(1 / max(rate, 1e-4)))
+            if day >= days or rng.random() < p:
                 break
     return sorted(found, key=lambda order: order.clock_ms)
 
@@ -96,7 +96,7 @@ def test_what_is_learned_is_what_a_fit_to_all_before_the_line_gives() -> None:
         assert one.order_value == fit_values(values.spenders())
 
 
-def by_line(orders: list[Bought]) -> list[tuple[int, list[Bought]]]:
+def by_line(orders: list[PurchaseDelta]) -> list[tuple[int, list[PurchaseDelta]]]:
     return [(k, list(g)) for k, g in itertools.groupby(orders, key=lambda o: o.clock_ms // DAY_MS // LINE_DAYS)]
 
 
@@ -121,17 +121,17 @@ def test_with_too_few_customers_nothing_is_learned() -> None:
     few = World().feed(shop(AGAIN_MIN, 100, 2))
     assert all((one.purchases, one.order_value) == (None, None) for one in few)
     assert len(few) > 2
-    assert PurchaseBook(lambda keys: [None] * len(keys), 0).turn([], False) == ([NOTHING], {})
+    assert PurchaseCounter(lambda keys: [None] * len(keys), 0).apply_batch([], False) == ([NOTHING], {})
 
 
 def test_who_first_bought_long_ago_is_let_go() -> None:
     """Rule: blocks older than five years go, and what their customers do later is not counted."""
     world = World()
-    old, later = Occasions(0, START, START), START + 14 * (FORTNIGHTS_KEPT + 3)
-    world.feed([Bought(START * DAY_MS, None, old, None, None)])
+    old, later = PurchaseHistory(0, START, START), START + 14 * (FORTNIGHTS_KEPT + 3)
+    world.feed([PurchaseDelta(START * DAY_MS, None, old, None, None)])
     assert sum(key[:2] == b"vb" for key in world.records) == 1
-    world.feed([Bought(later * DAY_MS, None, Occasions(0, later, later), None, None)])
-    world.feed([Bought((later + 1) * DAY_MS, old, Occasions(1, START, later + 1), None, None)])
+    world.feed([PurchaseDelta(later * DAY_MS, None, PurchaseHistory(0, later, later), None, None)])
+    world.feed([PurchaseDelta((later + 1) * DAY_MS, old, PurchaseHistory(1, START, later + 1), None, None)])
     assert [int.from_bytes(key[2:], "big") for key in world.records if key[:2] == b"vb"] == [later // 14]
 
 
@@ -141,21 +141,21 @@ def test_of_an_older_partition_only_new_customers_are_counted() -> None:
     world.feed([])
     world.since_day = 0  # the record says it
     world.restart()
-    known, new = Occasions(3, START - 9, START - 1), Occasions(0, START + 1, START + 1)
-    world.feed([Bought((START + 1) * DAY_MS, known, known._replace(repeats=4, last_day=START + 1), None, None)])
-    world.feed([Bought((START + 1) * DAY_MS, None, new, None, Spent(1, 500))])
+    known, new = PurchaseHistory(3, START - 9, START - 1), PurchaseHistory(0, START + 1, START + 1)
+    world.feed([PurchaseDelta((START + 1) * DAY_MS, known, known._replace(repeats=4, last_day=START + 1), None, None)])
+    world.feed([PurchaseDelta((START + 1) * DAY_MS, None, new, None, SpendHistory(1, 500))])
     assert len([key for key in world.records if key[:2] == b"vb"]) == 1
 
 
 def test_learned_parameters_are_stored_exactly() -> None:
     """Rule: whoever takes the partition over scores with the same bits."""
     model = BgNbd(0.1, 1 / 3, 2 / 3, 1e-7)
-    stored = purchase_book._stored(Learned(5, model, None))
-    assert purchase_book._learned(stored) == Learned(5, model, None)
+    stored = purchase_book._stored(FittedParameters(5, model, None))
+    assert purchase_book._learned(stored) == FittedParameters(5, model, None)
 
 
 @pytest.mark.parametrize(("day", "expected"), [(0, -1), (9, -1), (10, 10), (11, 10), (50, 20)])
 def test_parameters_hold_from_their_day_on(day: int, expected: int) -> None:
     """Rule: the newest that is not of a later day."""
-    learned = [NOTHING, Learned(10, None, None), Learned(20, None, None)]
+    learned = [NOTHING, FittedParameters(10, None, None), FittedParameters(20, None, None)]
     assert at_day(learned, day).from_day == expected

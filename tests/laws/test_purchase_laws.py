@@ -11,7 +11,7 @@ from models.events.event import Event
 from models.profile.apply import apply
 from models.profile.mergeable import DAY_MS
 from models.profile.schema import Profile
-from models.value.bg_nbd import Occasions, PurchaseCells
+from models.value.bg_nbd import PurchaseCells, PurchaseHistory
 
 Order = tuple[str, int]
 orders = st.lists(st.tuples(st.sampled_from("abcd"), st.integers(0, 60)), max_size=40)
@@ -21,24 +21,24 @@ def counted(log: list[Order]) -> PurchaseCells:
     """The cells after a log, event by event."""
     cells, profiles = PurchaseCells(), defaultdict(Profile)
     for customer, day in log:
-        before = Occasions.of(profiles[customer].commerce)
+        before = PurchaseHistory.of(profiles[customer].commerce)
         event = Event(customer, "Order Completed", (20_000 + day) * DAY_MS, 0, {"revenue": 5}, False, False)
         assert apply(profiles[customer], event)
-        cells.move(before, Occasions.of(profiles[customer].commerce))
+        cells.move(before, PurchaseHistory.of(profiles[customer].commerce))
     return cells
 
 
 @given(orders, st.randoms(use_true_random=False))
-def test_any_order_gives_the_cells_of_a_batch(log: list[Order], dice) -> None:  # type: ignore[no-untyped-def]
+def test_any_order_gives_the_cells_of_a_batch(log: list[Order], rng) -> None:  # type: ignore[no-untyped-def]
     """Rule: whatever the order of arrival, cells are those counted from all days of every customer at once."""
     shuffled = log[:]
-    dice.shuffle(shuffled)
+    rng.shuffle(shuffled)
     days = defaultdict(set)
     for customer, day in log:
         days[customer].add(20_000 + day)
     batch = PurchaseCells()
     for bought in days.values():
-        batch.move(None, Occasions(len(bought) - 1, min(bought), max(bought)))
+        batch.move(None, PurchaseHistory(len(bought) - 1, min(bought), max(bought)))
     assert counted(shuffled).sums == counted(log).sums == batch.sums
     assert batch.customers == len(days)
 

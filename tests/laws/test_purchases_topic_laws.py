@@ -27,17 +27,17 @@ FIRST_DAY = LINE_DAYS * 714
 
 def orders() -> list[bytes]:
     """Of 250 customers over four months, in order of time."""
-    dice, found = np.random.default_rng(4), []
+    rng, found = np.random.default_rng(4), []
     for customer in range(250):
-        day, rate = int(dice.integers(0, 40)), dice.gamma(1.0, 0.05)
+        day, rate = int(rng.integers(0, 40)), rng.gamma(1.0, 0.05)
         while day < 100:
             date = str(np.datetime64("1970-01-01") + FIRST_DAY + day)
             order = {"type": "track", "event": "Order Completed", "userId": f"c{customer}"}
             order |= {"messageId": f"{customer}-{day}", "timestamp": date + "T12:00:00Z"}
-            value = {"revenue": round(float(dice.gamma(6, 5)) + 0.01, 2), "currency": "EUR"}
+            value = {"revenue": round(float(rng.gamma(6, 5)) + 0.01, 2), "currency": "EUR"}
             found.append((day, json.dumps(order | {"properties": value}).encode()))
-            day += 1 + int(dice.exponential(1 / max(rate, 1e-3)))
-            if dice.random() < 0.15:
+            day += 1 + int(rng.exponential(1 / max(rate, 1e-3)))
+            if rng.random() < 0.15:
                 break
     return [value for _, value in sorted(found, key=lambda pair: pair[0])]
 

@@ -31,7 +31,7 @@ from models.retention.aggregates import (
     read_metric,
     read_parts,
 )
-from models.retention.rates import WINDOWS, Series, ages, cohorts, of_segment, segments
+from models.retention.rates import WINDOWS, SumSeries, ages, cohorts, of_segment, segments
 from models.retention.subscription_flows import CAUSES, CHANGES_MAX
 from models.retention.subscription_flows import decode as decode_contract
 from tests.models.histories import START_MS, World, event, shaken, simulated
@@ -86,7 +86,7 @@ def customers() -> tuple[Event, ...]:
 def check_use(sums: Sums, events: Sequence[Event]) -> None:
     days = active_days(events)
     first, last = min(days["day"]), max(days["day"])
-    series = Series(sums, lambda group: group[0] == "s")
+    series = SumSeries(sums, lambda group: group[0] == "s")
     for window in WINDOWS:
         batch = use(days, window)
         span = range(month_of(first), month_of(last) + 1) if window == "month" else range(first, last + 1)
@@ -101,7 +101,7 @@ def check_use(sums: Sums, events: Sequence[Event]) -> None:
 def check_revenue(sums: Sums, events: Sequence[Event], every: int = 1) -> None:
     days = [one.time_ms // DAY_MS for one in events]
     first, last = min(days), max(days) + 35
-    series = Series(sums, lambda group: group[0] == "s")
+    series = SumSeries(sums, lambda group: group[0] == "s")
     for window in WINDOWS:
         span = range(month_of(first), month_of(last) + 1) if window == "month" else range(first, last + 1, every)
         batch = revenue(events, window, span)
@@ -124,12 +124,12 @@ def course_at(course: Sequence[tuple[int, bool, int, str, str]], at: int, window
 
 def check_survival(sums: Sums, events: Sequence[Event]) -> None:
     today = max(one.time_ms for one in events) // DAY_MS
-    lives = lifetimes(events, today)
+    life_tables = lifetimes(events, today)
     survival, variance, lost = 1.0, 0.0, dict.fromkeys(CAUSES, 0.0)
-    rows = iter(Series(sums).survival(today))
-    for age in sorted({days for days, cause in lives if cause}):
-        at_risk = sum(days >= age for days, _ in lives)
-        ended = {cause: sum(one == (age, cause) for one in lives) for cause in CAUSES}
+    rows = iter(SumSeries(sums).survival(today))
+    for age in sorted({days for days, cause in life_tables if cause}):
+        at_risk = sum(days >= age for days, _ in life_tables)
+        ended = {cause: sum(one == (age, cause) for one in life_tables) for cause in CAUSES}
         row = next(rows)
         assert (row.days, row.at_risk, row.ended) == (age, at_risk, list(ended.values()))
         for cause, count in ended.items():
@@ -196,7 +196,7 @@ def test_partitions_add_up() -> None:
 def test_plans_and_sources_add_up_to_all() -> None:
     """Rule: every customer is in one plan and one source, so that their figures add up."""
     sums = counted(customers())
-    whole = Series(sums, lambda group: group[0] == "s")
+    whole = SumSeries(sums, lambda group: group[0] == "s")
     day = whole.newest_day
     assert day is not None
     for by in ("plan", "source"):
@@ -204,7 +204,7 @@ def test_plans_and_sources_add_up_to_all() -> None:
         assert len(names) > 2
         for window in WINDOWS:
             at = month_of(day) if window == "month" else day
-            parts = [Series(sums, of_segment(by, name)) for name in names]
+            parts = [SumSeries(sums, of_segment(by, name)) for name in names]
             for figure in ("start", "start_mrr", "new", "lost_voluntary", "up", "down"):
                 own = [getattr(part.revenue(window, at), figure) for part in parts]
                 assert sum(own) == getattr(whole.revenue(window, at), figure)
@@ -219,11 +219,11 @@ def test_a_customer_counts_under_the_source_that_was_said_last() -> None:
     assert {
         segment
         for segment in segments(sums, "source")
-        if Series(sums, of_segment("source", segment)).use("day", START_DAY).active
+        if SumSeries(sums, of_segment("source", segment)).use("day", START_DAY).active
     } == {"ads"}
     here = {key: amount for key, amount in told(sums).items() if key[0].endswith("\0") and key[0] != "s\0"}
     assert here == {}
-    assert Series(sums, of_segment("source", "ads")).revenue("day", START_DAY + 20).start == 1
+    assert SumSeries(sums, of_segment("source", "ads")).revenue("day", START_DAY + 20).start == 1
 
 
 def test_a_change_before_all_that_is_kept_is_counted_as_too_late() -> None:
@@ -232,12 +232,14 @@ def test_a_change_before_all_that_is_kept_is_counted_as_too_late() -> None:
     changes = [event("Subscription Renewed", START_MS + day * DAY_MS, mrr=day) for day in days]
     settled = counted(changes)
     late = counted([*changes, event("Subscription Started", START_MS, mrr=100)])
-    assert Series(late).at("too_late", START_DAY) == 1
+    assert SumSeries(late).at("too_late", START_DAY) == 1
     day = START_DAY + 100
-    assert Series(late).revenue("day", day) == Series(settled).revenue("day", day)
+    assert SumSeries(late).revenue("day", day) == SumSeries(settled).revenue("day", day)
     check_revenue(settled, changes)
     daily = [event("Subscription Renewed", START_MS + day * DAY_MS, mrr=day) for day in range(3 * CHANGES_MAX)]
-    assert Series(counted(daily)).revenue("day", START_DAY + 3 * CHANGES_MAX).start_mrr == 100 * (3 * CHANGES_MAX - 1)
+    assert SumSeries(counted(daily)).revenue("day", START_DAY + 3 * CHANGES_MAX).start_mrr == 100 * (
+        3 * CHANGES_MAX - 1
+    )
 
 
 def test_who_is_deleted_has_ended_their_subscription_and_is_not_kept() -> None:
@@ -248,7 +250,7 @@ def test_who_is_deleted_has_ended_their_subscription_and_is_not_kept() -> None:
     assert contract_key(b"cc1") in world.store.records
     world.feed(event("User Deletion Requested", START_MS + 2 * DAY_MS), event("page", START_MS + 3 * DAY_MS))
     assert contract_key(b"cc1") not in world.store.records
-    series = Series(stored(world))
+    series = SumSeries(stored(world))
     row = series.revenue("day", START_DAY + 2)
     assert (row.start, row.lost_unstated, row.lost_unstated_mrr, row.end) == (1, 1, 2000, 0)
     assert [series.use("day", START_DAY + day).new for day in range(4)] == [2, 0, 0, 1]
@@ -319,9 +321,9 @@ def test_segments_are_bounded() -> None:
         + [event("identify", START_MS, name, plan=name) for name in names]
     )
     assert len(segments(sums, "plan")) <= NAMES_MAX + 1
-    others = Series(sums, of_segment("plan", OTHER)).use("day", START_DAY)
+    others = SumSeries(sums, of_segment("plan", OTHER)).use("day", START_DAY)
     assert others.active > NAMES_MAX
-    assert Series(sums, lambda group: group[0] == "s").use("day", START_DAY).active == len(names)
+    assert SumSeries(sums, lambda group: group[0] == "s").use("day", START_DAY).active == len(names)
 
 
 def test_cohorts_follow_their_customers() -> None:

@@ -9,7 +9,7 @@ from models.backtesting.retention_log import RetentionLog
 from models.events.event import Event, decode
 from models.retention.aggregates import METRIC_PREFIX, Sums, add, is_sums, metric_key, metric_value, read_metric
 from models.retention.report import as_data, build
-from models.simulation import Settings, Simulation
+from models.simulation import Simulation, SimulationSettings
 from tests.laws.published import published
 from tests.streams.scoring.test_event_processor import break_on, shared
 
@@ -19,7 +19,7 @@ BROKEN = "Ticket Reopened"
 def test_the_topic_s_newest_records_are_the_figures_of_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
     """Setup: two partitions, every batch by a processor made anew, events that cannot be applied among them, and those
     of the other partition. Rule: the newest record of a key is the store's block; all add up to what a file gives."""
-    values = [event.value for event in Simulation(Settings(customers=40, days=40, seed=5)).events()]
+    values = [event.value for event in Simulation(SimulationSettings(customers=40, days=40, seed=5)).events()]
     events = [event for value in values if isinstance(event := decode(value, (), None), Event)]
     assert sum(event.name == BROKEN for event in events) > 3
     break_on(monkeypatch, BROKEN)

@@ -6,13 +6,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.events.event import Event, decode
-from models.simulation import Settings, Simulation, Trace, traces, true_probabilities, true_probability
+from models.simulation import Simulation, SimulationSettings, Trace, traces, true_probabilities, true_probability
 from models.simulation.calendar import DAY_MS
 from models.simulation.customer import KINDS, STATES, STEP, STEP_AT_RENEWAL
 from models.simulation.hazard import renews_on
 
 some_settings = st.builds(
-    Settings,
+    SimulationSettings,
     customers=st.integers(1, 30),
     days=st.integers(1, 35),
     start_ms=st.integers(7_400, 45_000).map(lambda day: day * DAY_MS),
@@ -72,7 +72,7 @@ def test_many_at_once_equal_one_by_one(pairs, horizon):
 
 def _monte_carlo(trace: Trace, time_ms: int, horizon_days: int, paths: int) -> float:
     """Share of paths that left, drawn step by step from the table of states, in ordinary weeks."""
-    dice = np.random.default_rng(9)
+    rng = np.random.default_rng(9)
     day, in_day = divmod(time_ms, DAY_MS)
     state, left = np.full(paths, trace.states[0]), np.zeros(paths, bool)
     hazard = np.array([s.hazard for s in STATES])
@@ -80,10 +80,10 @@ def _monte_carlo(trace: Trace, time_ms: int, horizon_days: int, paths: int) -> f
         if ahead:
             matrix = STEP_AT_RENEWAL if renews_on(np.array(trace.anchor), day + ahead) else STEP
             state = np.minimum(
-                (dice.random(paths)[:, None] >= matrix[state].cumsum(axis=1)).sum(axis=1), len(STATES) - 1
+                (rng.random(paths)[:, None] >= matrix[state].cumsum(axis=1)).sum(axis=1), len(STATES) - 1
             )
         share = 1 - in_day / DAY_MS if ahead == 0 else in_day / DAY_MS if ahead == horizon_days else 1
-        left |= dice.random(paths) < 1 - (1 - hazard[state]) ** share
+        left |= rng.random(paths) < 1 - (1 - hazard[state]) ** share
     return float(left.mean())
 
 
@@ -98,11 +98,11 @@ def test_the_true_probability_is_what_random_paths_come_to(state):
 @pytest.mark.parametrize("cause", [None, "voluntary", "involuntary"])
 def test_as_many_leave_as_the_truth_says(cause):
     """Outcomes of one customer each: 30 days from a moment of its own, within four standard errors of the sum."""
-    world = Settings(customers=4000, days=120, seed=4)
-    dice = np.random.default_rng(1)
+    world = SimulationSettings(customers=4000, days=120, seed=4)
+    rng = np.random.default_rng(1)
     there = []
     for trace in traces(world).values():
-        time_ms = max(trace.since_ms, world.start_ms + int(dice.integers(0, 80 * DAY_MS)))
+        time_ms = max(trace.since_ms, world.start_ms + int(rng.integers(0, 80 * DAY_MS)))
         if (trace.left_ms is None or trace.left_ms > time_ms) and time_ms < world.start_ms + 90 * DAY_MS:
             there.append((trace, time_ms))
     p = true_probabilities([trace for trace, _ in there], [time_ms for _, time_ms in there], 30, cause)

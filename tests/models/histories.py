@@ -14,11 +14,11 @@ from models.definition.churn_definition import ChurnDefinition
 from models.definition.goals import Goal, Goals
 from models.events.event import Event, decode
 from models.events.taxonomy import MEANINGS
-from models.pipeline.partition import Effects, Entry, Partition
+from models.pipeline.partition import FoldEffects, OffsetEvent, PartitionFold
 from models.profile.apply import apply
 from models.profile.mergeable import DAY_MS
 from models.profile.schema import Profile
-from models.simulation import Settings, Simulation
+from models.simulation import Simulation, SimulationSettings
 
 MINUTE_MS = 60_000
 START_MS = 20_000 * DAY_MS  # midnight, in 2024
@@ -127,7 +127,7 @@ class World:
         self.definition = churn or definition()
         self.store = MemoryStore()
         self.scorer = scorer or StubScorer()
-        self.partition = Partition(self.definition, self.store, self.scorer)
+        self.partition = PartitionFold(self.definition, self.store, self.scorer)
         self.state: bytes | None = None
         self.points: list[tuple[Any, ...]] = []
         self.examples: list[Any] = []
@@ -136,9 +136,9 @@ class World:
         self.duplicates = self.censored = 0
         self._offset = 0
 
-    def feed(self, *events: Event, until_ms: int = 0, settle: bool = True) -> Effects:
+    def feed(self, *events: Event, until_ms: int = 0, settle: bool = True) -> FoldEffects:
         """One batch."""
-        entries = [Entry(self._offset + i, each) for i, each in enumerate(events)]
+        entries = [OffsetEvent(self._offset + i, each) for i, each in enumerate(events)]
         self._offset += len(events)
         effects = self.partition.process(entries, until_ms, settle=settle)
         self.store.apply(effects.changes)
@@ -159,7 +159,7 @@ class World:
 
     def restart(self) -> None:
         """Another process goes on from what was committed."""
-        self.partition = Partition(self.definition, self.store, self.scorer, self.state)
+        self.partition = PartitionFold(self.definition, self.store, self.scorer, self.state)
 
     def times(self, trigger: str, customer: str = "c1") -> list[int]:
         """When this customer was scored for this reason."""
@@ -169,7 +169,7 @@ class World:
 def simulated(customers: int = 40, days: int = 60, seed: int = 1, **settings: Any) -> list[Event]:
     """A realistic log, in order of time."""
     found = []
-    for each in Simulation(Settings(customers=customers, days=days, seed=seed, **settings)).events():
+    for each in Simulation(SimulationSettings(customers=customers, days=days, seed=seed, **settings)).events():
         decoded = decode(each.value, [], None)
         assert isinstance(decoded, Event)
         found.append(decoded)
@@ -178,8 +178,8 @@ def simulated(customers: int = 40, days: int = 60, seed: int = 1, **settings: An
 
 def shaken(events: Sequence[Event], lateness_ms: int, seed: int = 1) -> list[Event]:
     """The same events, each up to `lateness_ms` late."""
-    dice = random.Random(seed)
-    return sorted(events, key=lambda e: (e.time_ms + dice.randrange(lateness_ms + 1), dice.random()))
+    rng = random.Random(seed)
+    return sorted(events, key=lambda e: (e.time_ms + rng.randrange(lateness_ms + 1), rng.random()))
 
 
 VALUES: tuple[Any, ...] = (
@@ -200,17 +200,17 @@ PROPERTIES = (
 KINDS: tuple[Any, ...] = ("csat", "nps", "ces", "other", [], {}, 3)
 
 
-def odd_event(dice: random.Random, at_ms: int, customer: str = "c1") -> Event:
+def odd_event(rng: random.Random, at_ms: int, customer: str = "c1") -> Event:
     """Any name with any properties of any type; every fifth without an id."""
-    names = dice.sample(PROPERTIES, dice.randrange(12))
-    properties = {name: dice.choice(VALUES) for name in names}
-    if dice.random() < 0.5:
-        properties |= {"kind": dice.choice(KINDS), "score": dice.randrange(8), "granted": dice.random() < 0.5}
-    id_hash = 0 if dice.random() < 0.2 else dice.getrandbits(64) or 1
-    return Event(customer, dice.choice(NAMES), at_ms, id_hash, properties, dice.random() < 0.1, False)
+    names = rng.sample(PROPERTIES, rng.randrange(12))
+    properties = {name: rng.choice(VALUES) for name in names}
+    if rng.random() < 0.5:
+        properties |= {"kind": rng.choice(KINDS), "score": rng.randrange(8), "granted": rng.random() < 0.5}
+    id_hash = 0 if rng.random() < 0.2 else rng.getrandbits(64) or 1
+    return Event(customer, rng.choice(NAMES), at_ms, id_hash, properties, rng.random() < 0.1, False)
 
 
 def odd_history(seed: int, length: int, span_ms: int = 40 * DAY_MS, start_ms: int = START_MS) -> list[Event]:
     """A history of odd events over a span."""
-    dice = random.Random(seed)
-    return sorted((odd_event(dice, start_ms + dice.randrange(span_ms)) for _ in range(length)), key=lambda e: e.time_ms)
+    rng = random.Random(seed)
+    return sorted((odd_event(rng, start_ms + rng.randrange(span_ms)) for _ in range(length)), key=lambda e: e.time_ms)

@@ -20,7 +20,7 @@ import yaml
 from prometheus_client import CollectorRegistry
 
 from streams.cli.main import main
-from streams.console.guard import _OPEN_PATHS, Guard
+from streams.console.security import _OPEN_PATHS, ConsoleSecurity
 from streams.console.server import Console
 from streams.health import Health
 from streams.monitoring.http_server import HttpServer
@@ -77,7 +77,7 @@ def _paths_of(command: str) -> set[str]:
 
         async def routes() -> set[str]:
             with tempfile.TemporaryDirectory() as directory:
-                console = Console(Settings(), Guard("0.0.0.0", "t" * 16), Path(directory))
+                console = Console(Settings(), ConsoleSecurity("0.0.0.0", "t" * 16), Path(directory))
                 paths = {resource.canonical for resource in console.app().router.resources()}
                 console.store.close()
                 return {path for path in paths if path.startswith(_OPEN_PATHS)}

@@ -35,13 +35,13 @@ def test_every_metric_of_a_rule_exists() -> None:
         assert named <= SERIES, rule["alert"]
 
 
-def test_the_dashboard_answers_four_questions_with_metrics_that_exist() -> None:
+def test_dashboard_has_four_rows_with_metrics_that_exist() -> None:
     """Rule: no panel is empty for good."""
     assert [panel["title"] for panel in PANELS if panel["type"] == "row"] == [
-        "Are customers served?",
-        "Where is it stuck?",
-        "Is the input sane?",
-        "Is the model good?",
+        "Service",
+        "Bottlenecks",
+        "Input quality",
+        "Model quality",
     ]
     assert all("churn_signals_" in query for query in QUERIES)
     assert set(re.findall(r"churn_signals_\w+", " ".join(QUERIES))) <= SERIES
@@ -59,15 +59,15 @@ def test_the_dashboard_s_queries_are_ones(tmp_path: Path) -> None:
 
 
 def test_every_rule_links_to_its_section_and_there_is_no_other() -> None:
-    """Rule: meaning, first look, first move, how it ends."""
+    """Rule: each runbook has meaning, check, action and resolution."""
     page = (DOCS / "operating.md").read_text(encoding="utf-8")
-    text = page.split("\n## When a rule fires\n")[1].split("\n## ")[0]
+    text = page.split("\n## Runbooks\n")[1].split("\n## ")[0]
     sections = dict(re.findall(r"^### (\w+)\n(.*?)(?=^### |\Z)", text, re.DOTALL | re.MULTILINE))
     assert list(sections) == [rule["alert"] for rule in RULES]
     for rule in RULES:
         assert rule["annotations"]["runbook"] == f"docs/operating.md#{rule['alert'].lower()}"
         assert rule["labels"]["severity"] in ("warning", "critical")
-        for word in ("Meaning", "First look", "First move", "How it ends"):
+        for word in ("Meaning", "Check", "Action", "Resolves when"):
             assert f"- **{word}**:" in sections[rule["alert"]], (rule["alert"], word)
 
 

@@ -1,4 +1,4 @@
-"""Claim 9: the console shows itself to whom it is meant for, runs nothing it shows, and changes nothing unasked."""
+"""Claim 9: the console requires a token beyond loopback and changes nothing on GET."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Claim 8: of a customer who asked to be deleted nothing is kept, and readers of scores are told so."""
+"""Claim 8: deletion requests remove customer data."""
 
 from __future__ import annotations
 

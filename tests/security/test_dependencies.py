@@ -1,4 +1,4 @@
-"""Claim 5: dependencies are pinned by hash, bounded, under permissive licences, and audited without silence."""
+"""Claim 5: dependencies are pinned, bounded and audited."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Claim 6: what an event may cost is limited, in size, depth and number of properties, and so is a profile."""
+"""Claim 6: event size and complexity are limited."""
 
 from __future__ import annotations
 

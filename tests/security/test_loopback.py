@@ -1,4 +1,4 @@
-"""Claim 3: whatever listens, listens on loopback unless it is told otherwise."""
+"""Claim 3: servers listen on loopback by default."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Claim 1: nothing that is read from a topic is ever run."""
+"""Claim 1: data from topics is never executed."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from models.definition.churn_definition import ChurnDefinition
 from models.events.event import Rejected, decode
 from models.labels.codec import LabelError, read_label
 from models.learning.model import Model
-from models.learning.snapshot import SnapshotError
+from models.learning.model_snapshot import SnapshotError
 from models.profile.schema import ProfileError
 from streams.engine import faust_app as faust_private
 from streams.engine import position
 from streams.errors import ChurnSignalsError, ConfigurationError
-from streams.kafka.model_reader import LABELS_OFFSET_HEADER, ModelReader, Snapshot
-from streams.scoring.event_processor import SPACE, EventProcessor, Shared
+from streams.kafka.model_reader import LABELS_OFFSET_HEADER, ModelReader, PublishedSnapshot
+from streams.scoring.event_processor import SPACE, EventProcessor, ProcessorContext
 from streams.settings import Settings
 from streams.training.learner import ModelLearner
 from tests.security.sources import trees, unsafe
@@ -48,8 +48,8 @@ def bomb(request: pytest.FixtureRequest, target: Path) -> bytes:
     return pickle.dumps(Bomb(target), protocol=request.param)
 
 
-def shared() -> Shared:
-    return Shared(Settings(), ChurnDefinition.parse(CHURN), 2)
+def shared() -> ProcessorContext:
+    return ProcessorContext(Settings(), ChurnDefinition.parse(CHURN), 2)
 
 
 def as_profile(value: bytes) -> Any:
@@ -75,7 +75,7 @@ REFUSED = (SnapshotError, LabelError, ProfileError, ChurnSignalsError, ValueErro
 READERS: dict[str, Callable[[bytes], Any]] = {
     "model, trainer": lambda value: Model.restore(value, SPACE),
     "model, worker": lambda value: Model.restore_scorer(value, SPACE),
-    "model, worker's reader": lambda value: shared().on_snapshot(Snapshot(value, 0)),
+    "model, worker's reader": lambda value: shared().on_snapshot(PublishedSnapshot(value, 0)),
     "model, learner": lambda value: ModelLearner(Settings()).restore(value),
     "labels": read_label,
     "changelog, position": position.decode,

@@ -1,4 +1,4 @@
-"""Claim 2: a secret is shown nowhere: not by `config`, in logs, in errors, nor by anything that prints settings."""
+"""Claim 2: secrets are never displayed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Claim 7: over TLS the broker has to prove who it is."""
+"""Claim 7: TLS verifies the broker's identity."""
 
 from __future__ import annotations
 

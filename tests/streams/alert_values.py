@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from models.alerts.policy import AlertEvent, AlertScore, AlertSettings, Handling, step
+from models.alerts.policy import AlertAction, AlertEvent, AlertScore, AlertSettings, step
 from models.definition.churn_definition import ChurnDefinition
-from models.definition.duration import DAY_MS, rfc3339
+from models.duration import DAY_MS, rfc3339
 from models.outputs.records import alert_value
-from streams.notify.body import SAMPLE
+from streams.notify.template import SAMPLE
 
 START_MS = 1_709_596_800_000  # 2024-03-05
 POLICY = AlertSettings.of(
@@ -56,10 +56,10 @@ def note(customer: str, probability: float = 0.7234, **changes: Any) -> dict[str
 
 def life(customer: str, **changes: Any) -> list[tuple[AlertEvent, bytes]]:
     """An alert that is opened, acknowledged, snoozed, and resolved because the customer recovered: event and value."""
-    steps: list[tuple[int, float | None, Handling | None]] = [
+    steps: list[tuple[int, float | None, AlertAction | None]] = [
         (0, 0.7234, None),
-        (1, None, Handling("acknowledge")),
-        (2, None, Handling("snooze", None, START_MS + 9 * DAY_MS)),
+        (1, None, AlertAction("acknowledge")),
+        (2, None, AlertAction("snooze", None, START_MS + 9 * DAY_MS)),
         (3, 0.05, None),
     ]
     state, told = None, []

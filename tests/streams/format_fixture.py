@@ -15,12 +15,11 @@ import orjson
 from models.backtesting.backtest import MemoryStore
 from models.definition.churn_definition import ChurnDefinition
 from models.learning.model import Model
-from models.simulation import Settings as Population
-from models.simulation import SimulatedEvent, Simulation
+from models.simulation import SimulatedEvent, Simulation, SimulationSettings
 from streams.engine.position import POSITION_KEY, encode
-from streams.kafka.model_reader import Snapshot
+from streams.kafka.model_reader import PublishedSnapshot
 from streams.kafka.partitioner import partition_of
-from streams.scoring.event_processor import SPACE, EventProcessor, Shared
+from streams.scoring.event_processor import SPACE, EventProcessor, ProcessorContext
 from streams.settings import Settings
 
 FOLDER = Path(__file__).parents[1] / "formats"
@@ -77,7 +76,7 @@ def read(name: str) -> Fixture:
 
 def simulation() -> Iterator[SimulatedEvent]:
     """What the fixtures' customers do, also after the fixtures' end."""
-    return Simulation(Population(customers=40, days=60, seed=3)).events()
+    return Simulation(SimulationSettings(customers=40, days=60, seed=3)).events()
 
 
 def written() -> Fixture:
@@ -91,8 +90,8 @@ def written() -> Fixture:
         events.append(Sent(offsets[number], e.value, number, e.time_ms, key=e.customer.encode()))
         offsets[number] += 1
     model = Model(SPACE)
-    shared = Shared(Settings(), definition, PARTITIONS)
-    shared.on_snapshot(Snapshot(model.snapshot(), 0))
+    shared = ProcessorContext(Settings(), definition, PARTITIONS)
+    shared.on_snapshot(PublishedSnapshot(model.snapshot(), 0))
     for number in range(PARTITIONS):
         store = MemoryStore()
         processor = EventProcessor(shared, number, store, None)

@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry
 
 from streams.errors import ConfigurationError
 from streams.health import SILENT_MAX_S, Check, Health, Pulse
-from streams.monitoring.broker_probe import BrokerWatch
+from streams.monitoring.broker_probe import BrokerProbe
 from streams.monitoring.http_server import HttpServer, directory_of
 from streams.settings import Settings
 
@@ -62,7 +62,7 @@ def test_a_loop_that_stands_still_for_long_is_dead_and_a_busy_one_is_not() -> No
 def test_brokers_that_stop_answering_are_unreachable_after_ten_seconds() -> None:
     """Rule: an election is no outage."""
     now = [0.0]
-    watch = BrokerWatch(Settings(), "events", lambda: {0: None}, lambda: now[0])
+    watch = BrokerProbe(Settings(), "events", lambda: {0: None}, lambda: now[0])
     assert not watch.checks()[0].ok
     watch.answered({0: (3, 3)})
     now[0] = 9.0

@@ -15,7 +15,7 @@ import pytest
 
 from streams import logs
 from streams.errors import InputLost
-from streams.logs import FIELDS, OWN_REPEATS, Discreet, Seldom, formatter, get_logger
+from streams.logs import FIELDS, OWN_REPEATS, RateLimitFilter, RedactingFilter, formatter, get_logger
 from streams.settings import MASK, Settings
 from tests.paths import ROOT
 
@@ -75,7 +75,7 @@ def test_the_examples_in_the_docstrings_hold() -> None:
 
 def test_what_the_client_repeats_is_said_once_in_ten_seconds() -> None:
     """Rule: the first at once, the next after ten seconds with the number in between; a hundred a second are one."""
-    seldom = Seldom()
+    seldom = RateLimitFilter()
     said = [
         made.getMessage()
         for made in (record(1_000 + n / 100, "aiokafka", n % 3, "refused") for n in range(2_001))
@@ -90,7 +90,7 @@ def test_what_the_client_repeats_is_said_once_in_ten_seconds() -> None:
 
 def test_our_own_words_are_left_out_only_in_a_flood() -> None:
     """Rule: twenty of a kind in ten seconds are written, whatever record they are about; another kind has its own."""
-    seldom = Seldom()
+    seldom = RateLimitFilter()
     assert [seldom.filter(record(1_000, "streams.scoring.event_processor", n, "lost")) for n in range(100)].count(
         True
     ) == OWN_REPEATS
@@ -103,7 +103,7 @@ def test_our_own_words_are_left_out_only_in_a_flood() -> None:
 
 def test_what_a_library_never_says_twice_does_not_fill_the_memory() -> None:
     """Rule: a library that writes its values into the words is no leak."""
-    seldom = Seldom()
+    seldom = RateLimitFilter()
     for n in range(5_000):
         seldom.filter(logging.LogRecord("faust", logging.INFO, "file", 1, f"number {n}", (), None))
     assert len(seldom._said) <= 1_000
@@ -210,4 +210,4 @@ def test_lines_about_a_record_or_a_partition_say_which() -> None:
 
 
 def test_discretion_never_drops_a_line() -> None:
-    assert Discreet().filter(record(0, "streams.x", ValueError("a"), 1))
+    assert RedactingFilter().filter(record(0, "streams.x", ValueError("a"), 1))

@@ -1,8 +1,8 @@
-"""Writes what the program knows best into the documentation: settings, topics, commands, schemas, alerts.
+"""Generates documentation from the code: settings, topics, commands, schemas, metrics, examples.
 
-`python -m tools.docs` rewrites the blocks between ``<!-- generated: NAME -->`` and ``<!-- end: NAME -->``; the tests
-fail while a page is not what this would write. All other words of a page are written by hand and stay. A contract that
-machines read, docs/asyncapi.yaml, is written as a whole.
+`python -m tools.docs` rewrites the blocks between ``<!-- generated: NAME -->`` and ``<!-- end: NAME -->`` in docs/*.md.
+The rest of a page is written by hand and stays unchanged. docs/asyncapi.yaml is generated as a whole. The tests fail
+while a generated block or file is stale.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from tools.docs import (
     catalogue,
     commands,
     customers,
+    event_effects,
+    experience,
     metrics,
-    publishing,
     schemas,
     settings,
     topics,
-    voices,
 )
 from tools.docs.markdown import rewritten
 
@@ -30,16 +30,16 @@ DOCS: Final = Path(__file__).parents[2] / "docs"
 
 PAGES: Final[dict[str, dict[str, Callable[[], str]]]] = {
     "features.md": {"features": catalogue.features},
-    "events.md": {"families": catalogue.families, "bought": publishing.families},
+    "events.md": {"families": catalogue.families, "effects": event_effects.families},
     "customers.md": {
         "page": customers.page,
-        "told": customers.told,
-        "speaks": customers.speaks,
-        "worths": customers.worths,
-        "voice": voices.events,
-        "voice-page": voices.page,
-        "voice-parts": voices.parts,
-        "goals": voices.goals,
+        "facts": customers.facts,
+        "reasons": customers.reasons,
+        "value": customers.value,
+        "experience-events": experience.events,
+        "experience-page": experience.page,
+        "cx-index": experience.cx_index,
+        "goals": experience.goals,
     },
     "settings.md": {"settings": settings.settings},
     "topics.md": {
@@ -53,17 +53,17 @@ PAGES: Final[dict[str, dict[str, Callable[[], str]]]] = {
         "resolutions": alerts.resolutions,
         "fields": lambda: schemas.fields("alert"),
         "example": alerts.example,
-        "life": alerts.life,
-        "answers": alerts.answers,
+        "lifecycle": alerts.lifecycle,
+        "responses": alerts.responses,
         "playbooks": alerts.playbooks,
     },
     "operating.md": {"metrics": metrics.metrics},
 }
-FILES: Final[dict[str, Callable[[], str]]] = {"asyncapi.yaml": asyncapi.text}  # generated as a whole
+FILES: Final[dict[str, Callable[[], str]]] = {"asyncapi.yaml": asyncapi.text}  # no hand-written part
 
 
 def main(docs: Path = DOCS) -> int:
-    """Rewrites the pages and files that are stale and names them."""
+    """Rewrite the stale pages and files, and print their names."""
     for name, blocks in PAGES.items():
         old = (docs / name).read_text(encoding="utf-8")
         _write(docs / name, old, rewritten(old, blocks))

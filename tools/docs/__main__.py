@@ -1,4 +1,4 @@
-"""`python -m tools.docs`: rewrites the generated parts of the documentation."""
+"""`python -m tools.docs`: regenerate the generated parts of the documentation."""
 
 import sys
 

@@ -1,7 +1,7 @@
-"""Alerts for those who read them: what there is, and a real one, made by the very functions that workers call.
+"""Alert types, resolutions and playbooks, and an example alert made by the functions that workers call.
 
-The customers are simulated from a fixed seed, so that the page changes only when the program does. Numbers are shown
-with four digits, as a reader wants them and because last bits may differ between processors.
+The customers are simulated from a fixed seed, so that the page changes only when the code does. Numbers are rounded to
+four significant digits, because the last bits can differ between CPUs.
 """
 
 from __future__ import annotations
@@ -15,86 +15,87 @@ from typing import Any, Final
 from models.alerts.policy import STATES, TYPES
 from models.backtesting.backtest import Backtest
 from models.definition.churn_definition import ChurnDefinition
-from models.definition.duration import DAY_MS, HOUR_MS, rfc3339
+from models.duration import DAY_MS, HOUR_MS, rfc3339
 from models.events.coercion import moment_ms
 from models.events.event import Event, decode
 from models.explanations.reasons import CODES, PLAYBOOKS
 from models.features.catalogue import CATALOGUE, FEATURES, NAMES, RELATIVE
 from models.learning.feature_space import FeatureSpace
 from models.learning.model import Model
-from models.pipeline.alert_tracker import Alert
-from models.pipeline.partition import Partition
-from models.simulation import Settings as Simulated
-from models.simulation import Simulation
+from models.pipeline.alert_tracker import AlertOutput
+from models.pipeline.partition import PartitionFold
+from models.simulation import Simulation, SimulationSettings
 from streams.kafka.partitioner import partition_of
 from streams.settings import Settings
 from tools.docs.markdown import code, table
 
 CHURN_TOML: Final = Path(__file__).parents[2] / "churn.toml"
 CUSTOMERS: Final = 120
-DAYS: Final = 75  # snapshot, horizon and grace are 32 days: half of it with a model that has learned
+DAYS: Final = 75  # horizon and grace take 32 days: the model has labels for the second half
 DIGITS: Final = 4
 WIDTH: Final = 112
 
-_TYPES: Final = {
-    "opened": ("somebody is at risk", "take it up, or acknowledge it"),
-    "escalated": ("the risk reached a higher band than was told before", "look again, even if acknowledged"),
-    "acknowledged": ("a person took it up: no more reminders", "nothing"),
-    "snoozed": ("a person wants to hear nothing until `snoozed_until`", "nothing until then"),
-    "reminded": ("it is still open and nobody said anything, or a snooze ended", "take it up, or dismiss it"),
-    "resolved": ("the risk is gone, or a person dismissed it", "close it"),
-    "retracted": ("events that arrived late show that there was no reason", "close it; it is no success"),
-    "expired": ("the customer has churned, was deleted, or was not scored for too long", "close it; it is no success"),
-}
-RESOLUTIONS: Final = {  # of an end, its state and why
+_TYPES: Final = {  # by type: when it is published, what the recipient should do
+    "opened": ("a customer is at risk", "take up the alert, or acknowledge it"),
+    "escalated": ("the risk reached a higher band than any published before", "review it again, even if acknowledged"),
+    "acknowledged": ("a person took up the alert: no more reminders", "nothing"),
+    "snoozed": ("a person snoozed the alert until `snoozed_until`", "nothing until then"),
+    "reminded": ("the alert is still open without a response, or a snooze ended", "take it up, or dismiss it"),
+    "resolved": ("the risk is gone, or a person dismissed the alert", "close it"),
+    "retracted": ("late events show that the alert had no reason", "close it; do not count it as a success"),
+    "expired": (
+        "the customer churned, was deleted, or was not scored for too long", "close it; do not count it as a success",
+    ),
+}  # fmt: skip
+RESOLUTIONS: Final = {  # by resolution: final state and cause
     "recovered": ("resolved", "the probability fell below `alerts.exit`"),
-    "dismissed": ("resolved", "a person dismissed it"),
+    "dismissed": ("resolved", "a person dismissed the alert"),
     "late_evidence": (
         "retracted",
-        "what lowered the probability had happened before the alert, and only arrived later",
+        "the probability fell because of events that happened before the alert and arrived after it",
     ),
-    "churned": ("expired", "the customer has left: there is nobody to win over"),
-    "not_scored": ("expired", "no score for `alerts.expire`"),
-    "deleted": ("expired", "the customer asked to be deleted: delete what you keep of them"),
+    "churned": ("expired", "the customer churned"),
+    "not_scored": ("expired", "the customer was not scored for `alerts.expire`"),
+    "deleted": ("expired", "the customer was deleted on request: delete what you store about them"),
 }
 
 
 def types() -> str:
-    """What each type of event says."""
+    """Table of alert types."""
     rows = [(f"`churn.alert.{kind}.v1`", code(kind), *_TYPES[kind]) for kind in TYPES]
     return table(("`ce_type`", "`type`", "when", "what to do"), rows)
 
 
 def resolutions() -> str:
-    """Why an alert ended."""
-    ended = [(state, name, why) for name, (state, why) in RESOLUTIONS.items()]
-    ended.sort(key=lambda row: STATES.index(row[0]))
-    return table(("state", "`resolution`", "why"), [(code(state), code(name), why) for state, name, why in ended])
+    """Table of resolutions, in the order of the states."""
+    rows = [(state, name, cause) for name, (state, cause) in RESOLUTIONS.items()]
+    rows.sort(key=lambda row: STATES.index(row[0]))
+    return table(("state", "`resolution`", "cause"), [(code(state), code(name), cause) for state, name, cause in rows])
 
 
 def playbooks() -> str:
-    """Which reason calls for which procedure, and the features that speak under it."""
+    """Table of reasons with their playbook and features."""
     rows = []
     for reason in CODES:
-        spoken = ", ".join(code(f.name) for f in FEATURES if f.reason == reason)
-        rows.append((code(reason), code(PLAYBOOKS.get(reason, "learn_more")), spoken))
+        names = ", ".join(code(f.name) for f in FEATURES if f.reason == reason)
+        rows.append((code(reason), code(PLAYBOOKS.get(reason, "learn_more")), names))
     return table(("reason", "playbook", "features"), rows)
 
 
 def example() -> str:
-    """The value of an alert that opened, the one with the most reasons."""
-    return f"```json\n{pretty(shown(json.loads(opening().value)))}\n```"
+    """Value of the example alert as JSON."""
+    return f"```json\n{pretty(abridged(json.loads(opened_alert().value)))}\n```"
 
 
-def answers() -> str:
-    """What people may publish about that alert."""
-    value = json.loads(opening().value)
-    opened = moment_ms(value["time"])
-    assert opened is not None
-    at = (opened // DAY_MS + 1) * DAY_MS + 8 * HOUR_MS  # the next morning
-    said: tuple[tuple[str, dict[str, Any]], ...] = (
+def responses() -> str:
+    """Example events that respond to the example alert."""
+    value = json.loads(opened_alert().value)
+    opened_ms = moment_ms(value["time"])
+    assert opened_ms is not None
+    at_ms = (opened_ms // DAY_MS + 1) * DAY_MS + 8 * HOUR_MS  # the next morning
+    details: tuple[tuple[str, dict[str, Any]], ...] = (
         ("Alert Acknowledged", {"alert_id": value["alert_id"]}),
-        ("Alert Snoozed", {"alert_id": value["alert_id"], "until": rfc3339(at + 7 * DAY_MS)}),
+        ("Alert Snoozed", {"alert_id": value["alert_id"], "until": rfc3339(at_ms + 7 * DAY_MS)}),
         ("Alert Dismissed", {}),
     )
     events = [
@@ -103,33 +104,33 @@ def answers() -> str:
             "event": name,
             "userId": value["customer"]["id"],
             "messageId": f"desk-{number}",
-            "timestamp": rfc3339(at),
+            "timestamp": rfc3339(at_ms),
             "properties": properties,
         }
-        for number, (name, properties) in enumerate(said, 1)
+        for number, (name, properties) in enumerate(details, 1)
     ]
     return "\n\n".join(f"```json\n{pretty(event)}\n```" for event in events)
 
 
-def opening() -> Alert:
-    """The alert that opened with the most reasons."""
+def opened_alert() -> AlertOutput:
+    """The example alert: the `opened` event with the most reasons."""
 
-    def reasons(told: Alert) -> int:
-        value = json.loads(told.value)
+    def reasons(alert: AlertOutput) -> int:
+        value = json.loads(alert.value)
         return len(value["reasons"]) + len(value["protective"])
 
-    return max((t for t in told() if t.event.type == "opened"), key=reasons)
+    return max((alert for alert in alert_events() if alert.event.type == "opened"), key=reasons)
 
 
-def life() -> str:
-    """All that was told of one alert, the one with the most kinds of events."""
-    stories: dict[str, list[Alert]] = {}
-    for t in told():
-        stories.setdefault(t.event.alert_id, []).append(t)
-    story = max(stories.values(), key=lambda events: (len({t.event.type for t in events}), events[-1].event.type))
+def lifecycle() -> str:
+    """Table of all events of one alert, the one with the most types of events."""
+    by_alert: dict[str, list[AlertOutput]] = {}
+    for alert in alert_events():
+        by_alert.setdefault(alert.event.alert_id, []).append(alert)
+    longest = max(by_alert.values(), key=lambda found: (len({one.event.type for one in found}), found[-1].event.type))
     rows = []
-    for t in story:
-        value = shown(json.loads(t.value))
+    for alert in longest:
+        value = abridged(json.loads(alert.value))
         score, reason = value["score"], value["reasons"][0]
         rows.append(
             (
@@ -151,13 +152,13 @@ def life() -> str:
 
 
 @cache
-def told() -> tuple[Alert, ...]:
+def alert_events() -> tuple[AlertOutput, ...]:
     """Every alert event of the simulated customers, in order."""
     definition = ChurnDefinition.parse(CHURN_TOML.read_text(encoding="utf-8"))
     run = Backtest(definition, Model(FeatureSpace(NAMES, RELATIVE, CATALOGUE)), 1, partition_of)
     topic, scorer = Settings().topic_events, run.partitions[0].scorer
-    run.partitions = [Partition(definition, run.stores[0], scorer, topic=topic, number=0)]
-    found: list[Alert] = []
+    run.partitions = [PartitionFold(definition, run.stores[0], scorer, topic=topic, number=0)]
+    found: list[AlertOutput] = []
     run.on_effects = lambda _, effects: found.extend(effects.alerts)
     for _ in run.run(_events()):
         pass
@@ -165,26 +166,26 @@ def told() -> tuple[Alert, ...]:
 
 
 def _events() -> Iterator[Event]:
-    for simulated in Simulation(Simulated(customers=CUSTOMERS, days=DAYS)).events():
+    for simulated in Simulation(SimulationSettings(customers=CUSTOMERS, days=DAYS)).events():
         event = decode(simulated.value, [], None)
         assert isinstance(event, Event)
         yield event
 
 
-# How values are shown ------------------------------------------------------------------------------------------------
+# Formatting ----------------------------------------------------------------------------------------------------------
 
 
-def shown(value: dict[str, Any]) -> dict[str, Any]:
-    """A value as the page has it: four digits, and the model's checksum left out."""
+def abridged(value: dict[str, Any]) -> dict[str, Any]:
+    """Round the numbers of an alert and drop the checksum of its model version."""
     found: dict[str, Any] = rounded(value)
-    found["score"]["model"] = version(found["score"]["model"])
+    found["score"]["model"] = version_without_checksum(found["score"]["model"])
     return found
 
 
-def version(model: str) -> str:
-    """A model's version without its checksum, which may differ between processors.
+def version_without_checksum(model: str) -> str:
+    """Drop the checksum of a model version, which can differ between CPUs.
 
-    >>> version("12-5f3a"), version("0")
+    >>> version_without_checksum("12-5f3a"), version_without_checksum("0")
     ('12-...', '0')
     """
     labels, _, checksum = model.partition("-")
@@ -192,7 +193,7 @@ def version(model: str) -> str:
 
 
 def rounded(value: Any) -> Any:
-    """With four digits, at any depth."""
+    """Round all floats to four significant digits, at any depth."""
     if isinstance(value, dict):
         return {name: rounded(inner) for name, inner in value.items()}
     if isinstance(value, list):
@@ -201,7 +202,7 @@ def rounded(value: Any) -> Any:
 
 
 def pretty(value: Any, indent: int = 0) -> str:
-    """JSON in which everything that fits stands on one line.
+    """Format as JSON, with each value that fits on one line.
 
     >>> print(pretty({"a": [1, 2], "b": {"c": None}}))
     {"a": [1, 2], "b": {"c": null}}

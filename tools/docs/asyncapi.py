@@ -1,4 +1,4 @@
-"""docs/asyncapi.yaml: the contract with other teams' programs as AsyncAPI 3.0, from the declarations of the topics."""
+"""Generates docs/asyncapi.yaml, an AsyncAPI 3.0 document, from the declarations of topics, messages and operations."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from tools.docs.operations import OPERATIONS, ROLES, Operation
 from tools.docs.samples import samples
 
 HEAD: Final = "# Generated: change streams/topics.py or tools/docs, then run `make docs`.\n"
-BINDING: Final = "0.5.0"  # the newest of Kafka's that AsyncAPI 3.0.0 knows
+BINDING: Final = "0.5.0"  # the newest Kafka binding that AsyncAPI 3.0.0 supports
 WIDTH: Final = 120
 _NUMBER: Final = re.compile(r"-?[0-9]+")
 SECURITY: Final = {"PLAIN": "plain", "SCRAM-SHA-256": "scramSha256", "SCRAM-SHA-512": "scramSha512"}
 
 
 def text() -> str:
-    """The file.
+    """Render the document as YAML.
 
     Raises:
-        ConfigurationError: there is nothing to write YAML with.
+        ConfigurationError: PyYAML is not installed.
     """
     try:
         import yaml
@@ -37,17 +37,17 @@ def text() -> str:
         def ignore_aliases(self, data: Any) -> bool:
             return True
 
-    def said(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
-        # `12e4` is a text in YAML 1.1, which PyYAML writes, and a number in 1.2, which others read.
+    def represent_text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
+        # PyYAML writes YAML 1.1, in which `12e4` is a string. Parsers of YAML 1.2 read it as a number unless quoted.
         style = '"' if re.match(r"[-+.0-9]", value) else None
         return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
 
-    Dumper.add_representer(str, said)
+    Dumper.add_representer(str, represent_text)
     return HEAD + yaml.dump(document(), Dumper=Dumper, sort_keys=False, allow_unicode=True, width=WIDTH)
 
 
 def document(settings: Settings | None = None) -> dict[str, Any]:
-    """The contract as data, under these settings or the defaults."""
+    """Build the document for these settings, or for the defaults."""
     settings = settings or Settings()
     return {
         "asyncapi": "3.0.0",
@@ -55,10 +55,11 @@ def document(settings: Settings | None = None) -> dict[str, Any]:
             "title": "churn-signals",
             "version": version("churn-signals"),
             "description": (
-                "Events in, churn scores and alerts out, exactly once. Names, groups and counts are the defaults;"
-                " x-named-by is the setting that changes a name. Readers set isolation.level=read_committed; what else"
-                " they must do: topics.md. Who sends or receives stands in an operation's tag. The payloads are JSON"
-                " Schema 2020-12; a reader that knows draft 07 only checks a little less and refuses nothing more."
+                "churn-signals consumes customer events and publishes churn scores and alerts exactly once. Topic"
+                " names, consumer groups and partition counts are the defaults; x-named-by is the setting that changes"
+                " a name. Consumers set isolation.level=read_committed; topics.md has all consumer requirements. The"
+                " tag of an operation is the role that performs it. Payloads use JSON Schema 2020-12. A draft 07"
+                " validator checks slightly less and rejects no valid record."
             ),
             "license": {"name": "Apache-2.0", "url": "https://www.apache.org/licenses/LICENSE-2.0"},
             "tags": [{"name": name, "description": sentence} for name, sentence in ROLES.items()],
@@ -75,7 +76,7 @@ def document(settings: Settings | None = None) -> dict[str, Any]:
 
 
 def channel(topic: Topic) -> str:
-    """A topic's name in the contract, whatever it is called on the broker.
+    """Name of a topic in the document, independent of its name on the broker.
 
     >>> channel(CHANGELOG)
     'changelog'
@@ -128,7 +129,7 @@ def _schemes() -> dict[str, Any]:
     }
     found["certificate"] = {
         "type": "X509",
-        "description": f"Mutual TLS, where the brokers ask for it: {variable('kafka_ssl_certfile')}.",
+        "description": f"Mutual TLS, if the brokers require it: {variable('kafka_ssl_certfile')}.",
     }
     return found
 
@@ -150,28 +151,28 @@ def _channel(topic: Topic, settings: Settings) -> dict[str, Any]:
     return {
         "address": name_of(topic, settings),
         "title": name_of(topic, settings),
-        "description": _said(topic),
+        "description": _description(topic),
         "messages": {message.name: _ref("components", "messages", message.name)},
         "bindings": _kafka(**binding, topicConfiguration=configuration),
         "x-named-by": named_by,
     }
 
 
-def _said(topic: Topic) -> str:
-    said = f"{topic.value[0].upper()}{topic.value[1:]}. Partitions: {topic.partitions.value}."
+def _description(topic: Topic) -> str:
+    text = f"{topic.value[0].upper()}{topic.value[1:]}. Partitions: {topic.partitions.value}."
     if topic.limit == "input":
-        said += f" max.message.bytes: that of the events topic + {DEAD_LETTER_HEADROOM_BYTES:,}, at least."
-    return said + f" Replicas: {variable('kafka_replication_factor')}."
+        text += f" max.message.bytes: at least that of the events topic + {DEAD_LETTER_HEADROOM_BYTES:,}."
+    return text + f" Replicas: {variable('kafka_replication_factor')}."
 
 
 def _operation(operation: Operation, settings: Settings) -> dict[str, Any]:
-    at, message = channel(operation.topic), MESSAGES[operation.topic.role]
+    address, message = channel(operation.topic), MESSAGES[operation.topic.role]
     found: dict[str, Any] = {
         "action": operation.action,
-        "channel": _ref("channels", at),
+        "channel": _ref("channels", address),
         "summary": operation.summary,
         "tags": [{"name": operation.role}],
-        "messages": [_ref("channels", at, "messages", message.name)],
+        "messages": [_ref("channels", address, "messages", message.name)],
     }
     if operation.group is not None:
         found["bindings"] = _kafka(groupId=operation.group(settings))

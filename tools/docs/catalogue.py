@@ -1,4 +1,4 @@
-"""What the model sees of a customer, and what each event's name means, as tables."""
+"""Tables of the feature catalogue and of the event names."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from models.events.taxonomy import COUNTERS, MEANINGS
 from models.features.catalogue import FEATURES
 from tools.docs.markdown import table
 
-_TRANSFORMS: Final = {"log": "log(1 + x), x to 10,000", "share": "0 to 1", "flag": "0 or 1"}
+_TRANSFORMS: Final = {"log": "log(1 + x), x up to 10,000", "share": "0 to 1", "flag": "0 or 1"}
 
 
 def features() -> str:
-    """The catalogue, in its order."""
+    """Table of features, in the order of the catalogue."""
     rows = [
         (
             f"`{f.name}`",
@@ -25,11 +25,11 @@ def features() -> str:
         )
         for f in FEATURES
     ]
-    return table(("feature", "what it says", "unit", "as the model sees it", "missing", "relative", "reason"), rows)
+    return table(("feature", "meaning", "unit", "model input", "missing", "relative", "reason"), rows)
 
 
 def families() -> str:
-    """The table of event names, by family."""
+    """Table of event names, by family."""
     rows = [
         (
             row.family,

@@ -1,4 +1,4 @@
-"""Every command with its arguments and options, as the command line itself declares them."""
+"""Reference of commands, arguments and options, from the declarations of the command line."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _KINDS: Final = {"IntRange": "integer", "Int": "integer", "FloatRange": "number"
 
 
 def walk(command: click.Command = main, name: str = PROGRAM) -> Iterator[tuple[str, click.Command]]:
-    """Every command that does something, with all the words of its name, in the order of --help."""
+    """Yield every command that is not a group, with its full name, in the order of --help."""
     if not isinstance(command, click.Group):
         yield name, command
         return
@@ -31,7 +31,7 @@ def walk(command: click.Command = main, name: str = PROGRAM) -> Iterator[tuple[s
 
 
 def commands() -> str:
-    """A section each: usage, what it does, arguments and options."""
+    """One section per command: usage, description, arguments and options."""
     return "\n\n".join(_section(name, command) for name, command in walk())
 
 
@@ -47,7 +47,7 @@ def _section(name: str, command: click.Command) -> str:
 
 
 def paragraphs(text: str) -> str:
-    """A docstring as click reads it: lines of a paragraph run together, unless it begins with a backspace."""
+    """Format a docstring as click does: join the lines of each paragraph, except after a backspace character."""
     found = []
     for part in inspect.cleandoc(text.partition("\f")[0]).strip().split("\n\n"):
         if part.startswith("\b"):
@@ -81,7 +81,7 @@ def _value(option: click.Option) -> str:
         bounds = f" above {least:,}" if info["min_open"] else f" from {least:,}"
     if most is not None:
         bounds += f" below {most:,}" if info["max_open"] else f" to {most:,}"
-    return kind + bounds + (", more than once" if option.multiple else "")
+    return kind + bounds + (", repeatable" if option.multiple else "")
 
 
 def _default(option: click.Option) -> str:

@@ -1,4 +1,4 @@
-"""Markdown as the generated parts of the documentation use it: tables, and blocks between markers."""
+"""Markdown tables, code spans, and generated blocks between markers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 
 def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
-    r"""A table in Markdown.
+    r"""Format a Markdown table.
 
     >>> print(table(("a", "b"), [("1", "x | y")]))
     | a | b |
@@ -20,7 +20,7 @@ def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
 
 
 def code(text: object) -> str:
-    """As code, and nothing for nothing.
+    """Format as a code span; an empty text stays empty.
 
     >>> code("a"), code("")
     ('`a`', '')
@@ -29,10 +29,10 @@ def code(text: object) -> str:
 
 
 def rewritten(text: str, blocks: Mapping[str, Callable[[], str]]) -> str:
-    """A page with its generated blocks as they should be.
+    """Return the page with its generated blocks up to date.
 
     Raises:
-        ValueError: a block's markers are not there exactly once.
+        ValueError: the markers of a block do not occur exactly once.
     """
     for name, write in blocks.items():
         begin, end = f"<!-- generated: {name} -->", f"<!-- end: {name} -->"

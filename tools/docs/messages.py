@@ -1,4 +1,4 @@
-"""What a record of each topic holds, as the contract says it: key, headers, payload."""
+"""Messages of the AsyncAPI document: key, headers and payload of the records of each topic."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class Message:
 
     Attributes:
         payload: a JSON Schema, or a reference to one.
-        headers: a JSON Schema of the headers as texts; None where there are none.
-        content_type: of the value.
-        key: a JSON Schema of the record's key as a text.
+        headers: a JSON Schema of the headers as strings; None for a topic without headers.
+        content_type: content type of the value.
+        key: a JSON Schema of the record key as a string.
     """
 
     name: str
@@ -37,12 +37,12 @@ def _schema(name: str) -> dict[str, str]:
     return {"$ref": f"schemas/{name}.schema.json"}
 
 
-def _headers(texts: dict[str, str], *, required: bool = True) -> dict[str, Any]:
+def _headers(descriptions: dict[str, str], *, required: bool = True) -> dict[str, Any]:
     found: dict[str, Any] = {
         "type": "object",
-        "properties": {name: {"type": "string", "description": said} for name, said in texts.items()},
+        "properties": {name: {"type": "string", "description": text} for name, text in descriptions.items()},
     }
-    return found | ({"required": list(texts)} if required else {})
+    return found | ({"required": list(descriptions)} if required else {})
 
 
 def _key(topic: Topic, **more: Any) -> dict[str, Any]:
@@ -55,15 +55,15 @@ _COUNT: Final = {"type": "integer", "minimum": 0}
 
 _QUALITY: Final[dict[str, Any]] = {
     "type": "object",
-    "description": "How good the model is, each label judged before it was learned; null where too few are seen.",
+    "description": "Model quality, evaluated on each label before it is learned; null with too few labels.",
     "properties": {
-        "labels": {**_COUNT, "description": "Labels learned."},
-        "positives": {**_COUNT, "description": "Those of customers who churned."},
-        "skipped": {**_COUNT, "description": "Records of the labels topic that are no labels."},
-        "answering": {"type": "string", "description": "Which member answers."},
+        "labels": {**_COUNT, "description": "Number of labels learned."},
+        "positives": {**_COUNT, "description": "Number of these labels that are churn."},
+        "skipped": {**_COUNT, "description": "Number of invalid records in the labels topic."},
+        "answering": {"type": "string", "description": "The active model."},
         "log_loss": {
             "type": "object",
-            "description": "Of the answer, and of each member alone.",
+            "description": "Log loss of the published score and of each candidate model.",
             "additionalProperties": _NUMBER,
         },
         **dict.fromkeys(("trust", "auc", "ece", "brier", "rate", "mean_probability"), _NUMBER),
@@ -71,30 +71,39 @@ _QUALITY: Final[dict[str, Any]] = {
         "days": {
             "type": "array",
             "items": {"type": "array"},
-            "description": "Day since 1970, labels, positives, log loss, the prior's, AUC, ECE.",
+            "description": "Day since 1970, labels, positives, log loss, log loss of the prior, AUC, ECE.",
         },
         "involuntary": {
             "type": ["object", "null"],
-            "description": "The same of losses by payment, where they have a label of their own.",
+            "description": "The same figures for involuntary churn, if it has its own label.",
         },
     },
     "required": ["labels", "positives", "log_loss"],
 }
 
-_SEGMENT: Final = {"type": ["string", "null"], "description": "Of the customers counted; null for a cohort."}
+_SEGMENT: Final = {
+    "type": ["string", "null"],
+    "description": "Plan or source of the customers counted; null for a cohort.",
+}
 _RETENTION: Final[dict[str, Any]] = {
     "type": "object",
-    "description": "Sums of the retention accounting of one partition; readers add those of all (metrics.md).",
+    "description": "Retention aggregates of one partition; consumers sum those of all partitions (metrics.md).",
     "properties": {
         "partition": _COUNT,
         "plan": _SEGMENT,
         "source": _SEGMENT,
-        "cohort": {"type": ["integer", "null"], "description": "Month since 1970 in which its customers began."},
-        "scale": {"enum": ["day", "month", "age"], "description": "What the numbers are counted by."},
-        "first": {"type": "integer", "description": "Day or month (since 1970) or age in days of the first number."},
+        "cohort": {
+            "type": ["integer", "null"],
+            "description": "Month since 1970 of the customers' first activity or subscription.",
+        },
+        "scale": {"enum": ["day", "month", "age"], "description": "Unit of the index."},
+        "first": {
+            "type": "integer",
+            "description": "Index of the first number: day or month since 1970, or age in days.",
+        },
         "sums": {
             "type": "object",
-            "description": "Of each series 32 numbers; those of a name that ends in + are differences.",
+            "description": "32 numbers per series; a series whose name ends in + contains differences.",
             "additionalProperties": {"type": "array", "items": {"type": "integer"}, "minItems": 32, "maxItems": 32},
         },
     },
@@ -102,12 +111,15 @@ _RETENTION: Final[dict[str, Any]] = {
 }
 _PURCHASES: Final[dict[str, Any]] = {
     "type": "object",
-    "description": "Customers of one partition by what they bought; readers add those of all (topics.md).",
+    "description": "Purchase counts of one partition; consumers sum those of all partitions (topics.md).",
     "properties": {
         "partition": _COUNT,
-        "day": {"type": "integer", "description": "Since 1970: all purchases up to it are counted."},
-        "fortnight": {"type": ["integer", "null"], "description": "Since 1970, of the first purchase; or null."},
-        "kind": {"type": ["integer", "null"], "description": "Class of the number of purchases; or null."},
+        "day": {"type": "integer", "description": "Day since 1970; all purchases up to this day are counted."},
+        "fortnight": {
+            "type": ["integer", "null"],
+            "description": "Fortnight since 1970 of the first purchase, or null.",
+        },
+        "kind": {"type": ["integer", "null"], "description": "Class of the number of purchases, or null."},
         "cells": {"type": "array", "items": {"type": "array", "items": {"type": "integer"}}},
     },
     "required": ["partition", "day", "fortnight", "kind", "cells"],
@@ -118,16 +130,19 @@ _PAIRS: Final[dict[str, Any]] = {
 }  # fmt: skip
 _EXPERIENCE: Final[dict[str, Any]] = {
     "type": "object",
-    "description": "Sums of satisfaction, barriers and goals of one partition; readers add those of all (metrics.md).",
+    "description": "Experience aggregates of one partition; consumers sum those of all partitions (metrics.md).",
     "properties": {
         "partition": _COUNT,
         "kind": {"enum": ["labels", "goals"], "description": "Matured labels, or times to value."},
-        "plan": {"type": "string", "description": "Of the customers counted; empty for whoever never said."},
-        "month": {"type": ["integer", "null"], "description": "Of the snapshots, since 1970; null for times to value."},
+        "plan": {"type": "string", "description": "Plan of the customers counted; empty if unknown."},
+        "month": {
+            "type": ["integer", "null"],
+            "description": "Month since 1970 of the snapshots; null for times to value.",
+        },
         "sums": {
             "type": "object",
-            "description": "By series: labels and those of churn, or answers and their sum, or customers and their"
-            " minutes. A series of labels begins with the stage of tenure, one of times to value ends with a bin.",
+            "description": "By series: labels and churn labels, responses and their sum, or customers and minutes."
+            " The name of a label series starts with the tenure stage; that of a time-to-value series ends with a bin.",
             "additionalProperties": _PAIRS,
         },
     },
@@ -136,71 +151,71 @@ _EXPERIENCE: Final[dict[str, Any]] = {
 
 _ALERT_HEADERS: Final = {
     "ce_specversion": "1.0",
-    "ce_id": "alert_id-seq, the same in every replay: forget what has been seen by it.",
+    "ce_id": "alert_id-seq, the same in every replay: deduplicate by it.",
     "ce_source": "/churn-signals",
     "ce_type": "churn.alert.TYPE.v1",
     "ce_time": "When the change happened, in event time.",
-    "ce_subject": "The customer id.",
+    "ce_subject": "The customer ID.",
     "content-type": JSON,
 }
 
-MESSAGES: Final[dict[str, Message]] = {  # by the role of the topic
+MESSAGES: Final[dict[str, Message]] = {  # by role of the topic
     EVENTS.role: Message(
         "event",
-        "What a customer did",
+        "A customer event",
         _schema("event"),
         _key(EVENTS, **_CUSTOMER),
         _headers(
             {
-                "ce_specversion": "1.0, of a CloudEvent in binary mode.",
-                "ce_source": "Of a CloudEvent in binary mode.",
-                "ce_id": "Of a CloudEvent in binary mode; with ce_source it identifies the event.",
-                "ce_time": "When it happened, if the payload does not say.",
-                FORWARDED: "PARTITION@OFFSET where it first landed; written by workers.",
-                TIMESTAMP: "The first record's timestamp in epoch milliseconds; written by workers.",
+                "ce_specversion": "1.0, for a CloudEvent in binary mode.",
+                "ce_source": "Source of a CloudEvent in binary mode.",
+                "ce_id": "ID of a CloudEvent in binary mode; with ce_source it identifies the event.",
+                "ce_time": "Event time, if the payload has none.",
+                FORWARDED: "PARTITION@OFFSET of the original record; written by workers.",
+                TIMESTAMP: "Timestamp of the original record in epoch milliseconds; written by workers.",
             },
             required=False,
         ),
     ),
     DEAD_LETTERS.role: Message(
         "dead_letter",
-        "An event that cannot be used, byte for byte, and why",
+        "An event that could not be processed, byte for byte, with the reason",
         {"type": "string", "description": "The bytes as received, shown here as text."},
         _key(DEAD_LETTERS),
         _headers(
             {
                 dead_letters.EXCEPTION: "Rejected, Misrouted, or the name of the exception.",
                 dead_letters.MESSAGE: "What is wrong and what to change.",
-                dead_letters.TOPIC: "Where the event stood: its topic.",
-                dead_letters.PARTITION: "Its partition.",
-                dead_letters.OFFSET: "Its offset.",
-                dead_letters.REASON: "One of a fixed set: events.md.",
+                dead_letters.TOPIC: "Topic of the event.",
+                dead_letters.PARTITION: "Partition of the event.",
+                dead_letters.OFFSET: "Offset of the event.",
+                dead_letters.REASON: "A rejection reason (events.md).",
             }
         ),
         BYTES,
     ),
     ALERTS.role: Message(
         "alert",
-        "One change of an alert, a CloudEvent in binary mode",
+        "An alert event, as a CloudEvent in binary mode",
         _schema("alert"),
         _key(ALERTS, **_CUSTOMER),
         _headers(_ALERT_HEADERS),
     ),
     UNDELIVERED.role: Message(
         "undelivered",
-        "An alert event that a route did not take, and why",
+        "An alert event that a route failed to deliver, with the reason",
         _schema("alert"),
         _key(UNDELIVERED, **_CUSTOMER),
         _headers(
             {
                 **_ALERT_HEADERS,
                 dead_letters.EXCEPTION: "Undelivered.",
-                dead_letters.MESSAGE: "What the receiver answered, or why nothing was sent.",
-                dead_letters.TOPIC: "Where the event stands: its topic.",
-                dead_letters.PARTITION: "Its partition.",
-                dead_letters.OFFSET: "Its offset.",
-                dead_letters.REASON: "One of a fixed set: alerts.md.",
-                dead_letters.ROUTE: "The route's name.",
+                dead_letters.MESSAGE: "The response of the receiver, or why nothing was sent.",
+                dead_letters.TOPIC: "Topic of the alert event.",
+                dead_letters.PARTITION: "Partition of the event.",
+                dead_letters.OFFSET: "Offset of the event.",
+                dead_letters.REASON: "A delivery failure reason (topics.md).",
+                dead_letters.ROUTE: "Name of the route.",
             }
         ),
     ),
@@ -208,21 +223,21 @@ MESSAGES: Final[dict[str, Message]] = {  # by the role of the topic
     LABELS.role: Message("label", "A matured training example", _schema("label"), _key(LABELS, **_CUSTOMER)),
     MODEL.role: Message(
         "snapshot",
-        "The model as JSON: data, never code",
-        {"type": "object", "description": "Read by workers and trainers; its layout may change with any version."},
+        "A model snapshot as JSON: data, never code",
+        {"type": "object", "description": "Read by workers and trainers; the format can change with any version."},
         _key(MODEL),
-        _headers({LABELS_OFFSET_HEADER: "Offset of the first label that it has not learned."}),
+        _headers({LABELS_OFFSET_HEADER: "Offset of the first label that the snapshot has not learned."}),
     ),
     METRICS.role: Message(
         "metric",
-        "How good the model is, sums of the retention accounting, satisfaction, barriers and goals, or who bought what",
+        "Model quality, or aggregates of retention, satisfaction, barriers, goals and purchases",
         {"oneOf": [_QUALITY, _RETENTION, _EXPERIENCE, _PURCHASES]},
         _key(METRICS),
     ),
     CHANGELOG.role: Message(
         "change",
-        "The workers' memory, theirs alone",
-        {"type": "string", "description": "Bytes whose layout may change with any version; empty for a tombstone."},
+        "State of the workers (internal)",
+        {"type": "string", "description": "Bytes whose format can change with any version; empty for a tombstone."},
         _key(CHANGELOG),
         content_type=BYTES,
     ),

@@ -1,4 +1,4 @@
-"""Every metric as a table."""
+"""Table of Prometheus metrics."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from tools.docs.markdown import code, table
 
 
 def metrics() -> str:
-    """One row each, in the order of their declaration."""
+    """One row per metric, in the order of declaration."""
     rows = [
         (code(metric.series), metric.kind, metric.role, ", ".join(map(code, metric.labels)), metric.sentence)
         for metric in METRICS

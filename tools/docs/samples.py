@@ -1,4 +1,4 @@
-"""Real records of every topic that others may read, made by the functions that worker and trainer call."""
+"""Example records of every topic with a public format, made by the functions that worker and trainer call."""
 
 from __future__ import annotations
 
@@ -18,9 +18,8 @@ from models.labels.codec import label_value
 from models.learning.feature_space import FeatureSpace
 from models.learning.model import Model
 from models.outputs.records import alert_headers
-from models.pipeline.score_history import tell
-from models.simulation import Settings as Simulated
-from models.simulation import Simulation
+from models.pipeline.score_history import to_records
+from models.simulation import Simulation, SimulationSettings
 from streams.kafka.partitioner import partition_of
 from streams.notify.delivery import undelivered
 from streams.scoring.dead_letters import dead_letter
@@ -37,63 +36,63 @@ where = { reason = ["payment_failed", "payment_disputed"] }
 [label.involuntary]
 """
 CUSTOMERS: Final = 4
-DAYS: Final = 45  # snapshot, horizon and grace are 32 days: labels are there at the end
+DAYS: Final = 45  # horizon and grace take 32 days: the last days have labels
 REFUSED: Final = b'{"type": "track", "event": "Signed In", "userId": "c-1042", "timestamp": "yesterday"}'
 
 
 class Sample(NamedTuple):
-    """A record as the contract shows it."""
+    """An example record of the AsyncAPI document."""
 
     name: str
     payload: Any
     headers: dict[str, str]
 
 
-class Written(NamedTuple):
-    """What a worker has written of the simulated customers."""
+class Outputs(NamedTuple):
+    """Records that a worker writes for the simulated customers."""
 
     score: dict[str, Any]
     labels: list[bytes]
 
 
 def samples(name: str) -> list[Sample]:
-    """Of a message of the contract; none of what has no layout for others."""
+    """Example records of a message; none for a message whose format is internal."""
     return {
         "event": _events,
         "dead_letter": _dead_letters,
         "alert": _alerts,
         "undelivered": _undelivered,
-        "score": lambda: [Sample("newest", _shown(written().score), {})],
-        "label": lambda: [Sample("matured", _shown(json.loads(written().labels[-1])), {})],
+        "score": lambda: [Sample("newest", _abridged(outputs().score), {})],
+        "label": lambda: [Sample("matured", _abridged(json.loads(outputs().labels[-1])), {})],
         "metric": _metrics,
     }.get(name, list)()
 
 
 @cache
-def written() -> Written:
-    """The newest score and all labels of a few simulated customers, exact."""
+def outputs() -> Outputs:
+    """The newest score and all labels of a few simulated customers, unrounded."""
     run = Backtest(ChurnDefinition.parse(CHURN), Model(FeatureSpace(NAMES, RELATIVE, CATALOGUE)), 1, partition_of)
     scores: list[bytes] = []
     labels: list[bytes] = []
 
-    def look(_: int, effects: Any) -> None:
-        told, changes = tell(run.partitions[0].context, effects, run.stores[0])
+    def collect(_: int, effects: Any) -> None:
+        records, changes = to_records(run.partitions[0].context, effects, run.stores[0])
         run.stores[0].apply(changes)
-        scores.extend(value for _, value in told if value is not None)
+        scores.extend(value for _, value in records if value is not None)
         labels.extend(label_value(example) for example in effects.examples)
 
-    run.on_effects = look
+    run.on_effects = collect
     for _ in run.run(event for value in _values() if isinstance(event := decode(value, [], None), Event)):
         pass
-    return Written(json.loads(scores[-1]), labels)
+    return Outputs(json.loads(scores[-1]), labels)
 
 
 def _values() -> Iterator[bytes]:
-    return (event.value for event in Simulation(Simulated(customers=CUSTOMERS, days=DAYS)).events())
+    return (event.value for event in Simulation(SimulationSettings(customers=CUSTOMERS, days=DAYS)).events())
 
 
 def _events() -> list[Sample]:
-    """The first of each type that the simulated customers send."""
+    """The first event of each type that the simulated customers send."""
     found: dict[str, Sample] = {}
     for value in _values():
         event = json.loads(value)
@@ -136,19 +135,19 @@ def _record(topic: str, partition: int, offset: int, key: bytes, value: bytes, h
 
 
 def _alerts() -> list[Sample]:
-    alert = alerts.opening()
+    alert = alerts.opened_alert()
     headers = _texts(alert_headers(alert.event, alert.customer.decode()))
-    return [Sample(alert.event.type, alerts.shown(json.loads(alert.value)), headers)]
+    return [Sample(alert.event.type, alerts.abridged(json.loads(alert.value)), headers)]
 
 
 def _metrics() -> list[Sample]:
-    (quality,) = ModelLearner(Settings()).learn(written().labels)
+    (quality,) = ModelLearner(Settings()).learn(outputs().labels)
     return [Sample("quality", alerts.rounded(json.loads(quality.value or b"")), {})]
 
 
-def _shown(value: dict[str, Any]) -> dict[str, Any]:
+def _abridged(value: dict[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = alerts.rounded(value)
-    return found | {"model": alerts.version(value["model"])}
+    return found | {"model": alerts.version_without_checksum(value["model"])}
 
 
 def _texts(headers: Iterable[tuple[str, bytes | None]]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The fields of what leaves, as tables, from the JSON Schemas that its readers validate with."""
+"""Tables of the fields of published records, from their JSON Schemas."""
 
 from __future__ import annotations
 
@@ -11,17 +11,20 @@ from tools.docs.markdown import code, table
 
 SCHEMAS: Final = Path(__file__).parents[2] / "docs" / "schemas"
 NAMES: Final = ("event", "alert", "score", "label")
-LISTED: Final = 12  # longer lists of values stand in a table of their own
+LISTED: Final = 12  # longer enums are abbreviated to their length
 
 
 def schema(name: str) -> dict[str, Any]:
-    """A schema as data."""
+    """Read a schema."""
     found: dict[str, Any] = json.loads((SCHEMAS / f"{name}.schema.json").read_text(encoding="utf-8"))
     return found
 
 
 def fields(name: str) -> str:
-    """Every field, nested ones with the path to them; a list's with `[]`. What is said of `reasons` is said once."""
+    """Table of all fields. Names of nested fields include the path; list items are marked with `[]`.
+
+    Fields of reasons are listed once, under `reasons` of the alert.
+    """
     document = schema(name)
     rows = [
         (code(path), _type(node), _meaning(node))
@@ -32,7 +35,7 @@ def fields(name: str) -> str:
 
 
 def walk(node: dict[str, Any], root: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
-    """Paths and schemas of all fields, in the order of the file."""
+    """Yield the path and schema of every field, in the order of the file."""
     for name, child in node.get("properties", {}).items():
         child = _resolved(child, root)
         yield f"{path}{name}", child
@@ -57,7 +60,7 @@ def _type(node: dict[str, Any]) -> str:
     if "oneOf" in node:
         return " or ".join(_type(choice) for choice in node["oneOf"])
     if "enum" in node and "type" not in node:
-        return "one of these, or null" if None in node["enum"] else "one of these"
+        return "enum or null" if None in node["enum"] else "enum"
     kinds = node["type"] if isinstance(node["type"], list) else [node["type"]]
     if node.get("format") == "date-time":
         kinds = ["time" if kind == "string" else kind for kind in kinds]
@@ -65,9 +68,9 @@ def _type(node: dict[str, Any]) -> str:
 
 
 def _meaning(node: dict[str, Any]) -> str:
-    said = node.get("description", "")
+    description = node.get("description", "")
     values = node.get("enum") or node.get("items", {}).get("enum") or ()
     if len(values) > LISTED:
-        return f"{said} One of {len(values)}."
+        return f"{description} One of {len(values)} values."
     listed = ", ".join(code(json.dumps(value).strip('"')) for value in values if value is not None)
-    return f"{said} {listed}".strip()
+    return f"{description} {listed}".strip()

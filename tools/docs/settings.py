@@ -1,4 +1,4 @@
-"""Every setting of the process as tables, grouped as it is declared."""
+"""Tables of the settings, one per group."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from typing import Any, Final
 from streams.settings import Settings, variable
 from tools.docs.markdown import code, table
 
-# Group, and the first setting that belongs to it: one that is added in between belongs to its neighbours' group.
+# The first setting of each group, and the group's heading. A group extends to the first setting of the next one.
 GROUPS: Final = {
-    "kafka_bootstrap_servers": "Where Kafka is, and how to be let in",
+    "kafka_bootstrap_servers": "Connection and authentication",
     "kafka_group_id": "Group and ownership",
-    "kafka_max_poll_records": "Speed",
+    "kafka_max_poll_records": "Performance",
     "kafka_replication_factor": "Topics",
-    "data_dir": "This process",
+    "data_dir": "Process",
 }
 
 
 def settings() -> str:
-    """One table a group."""
+    """One section with a table per group."""
     defaults = dict(Settings().masked())
     lines: list[str] = []
     rows: list[tuple[str, ...]] = []
@@ -34,7 +34,7 @@ def settings() -> str:
 
 
 def _group(rows: list[tuple[str, ...]]) -> list[str]:
-    return [table(("variable", "default", "unit, values", "meaning"), rows), ""] if rows else []
+    return [table(("variable", "default", "unit or values", "meaning"), rows), ""] if rows else []
 
 
 def _allowed(field: dataclasses.Field[Any]) -> str:
@@ -45,5 +45,5 @@ def _allowed(field: dataclasses.Field[Any]) -> str:
     elif isinstance(field.default, int) and meta["low"]:
         notes.append(f"at least {meta['low']:,}")
     if meta["secret"]:
-        notes.append("secret, shown masked")
+        notes.append("secret, masked in output")
     return "; ".join(note for note in notes if note)

@@ -1,4 +1,4 @@
-"""Every topic as one table."""
+"""Table of Kafka topics."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tools.docs.markdown import code, table
 
 
 def topics() -> str:
-    """In the order in which they are created."""
+    """One row per topic, in the order of creation."""
     defaults = Settings()
     rows = [
         (
@@ -25,11 +25,11 @@ def topics() -> str:
         )
         for topic in TOPICS
     ]
-    head = ("topic", "named by", "key", "value", "partitions", "`cleanup.policy`", "`max.message.bytes`")
-    return table((*head, "created with"), rows)
+    head = ("topic", "name set by", "key", "value", "partitions", "`cleanup.policy`", "`max.message.bytes`")
+    return table((*head, "other configs"), rows)
 
 
 def _limit(topic: Topic) -> str:
     if topic.limit == "input":
-        return f"that of the events topic + {DEAD_LETTER_HEADROOM_BYTES:,}, at least"
-    return "the broker's" if topic.limit is None else f"{topic.limit:,}, at least"
+        return f"at least that of the events topic + {DEAD_LETTER_HEADROOM_BYTES:,}"
+    return "broker default" if topic.limit is None else f"at least {topic.limit:,}"

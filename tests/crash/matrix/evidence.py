@@ -10,7 +10,7 @@ from typing import Any
 
 from models.definition.churn_definition import ChurnDefinition
 from models.events.event import Event, decode
-from models.pipeline.partition import Entry
+from models.pipeline.partition import OffsetEvent
 from streams.engine import position
 from streams.kafka.partitioner import partition_of
 from streams.scoring.dead_letters import MISROUTED, PROCESSING_ERROR, DeadLetter
@@ -133,7 +133,7 @@ class _Input:
         self._received = received
         self._once = once
         self._seen: set[int] = set()
-        self.entries: dict[int, list[Entry]] = {number: [] for number in range(partitions)}
+        self.entries: dict[int, list[OffsetEvent]] = {number: [] for number in range(partitions)}
         self.letters: Counter[Hashable] = Counter()
         self.forwards: Counter[Hashable] = Counter()
 
@@ -157,7 +157,7 @@ class _Input:
             self._refuse(record, PROCESSING_ERROR)
         elif not self._once or event.id_hash not in self._seen:
             self._seen.add(event.id_hash)
-            self.entries[record.partition].append(Entry(record.offset, event))
+            self.entries[record.partition].append(OffsetEvent(record.offset, event))
 
     def _refuse(self, record: Any, reason: str) -> None:
         source = f"{self.topic}/{record.partition}@{record.offset}"

@@ -24,7 +24,7 @@ __all__ = ["PARTITIONS", "TODAY", "earlier_formats", "goes_on"]
 TODAY, BEFORE = format_fixture.read("format2.json.gz"), format_fixture.read("format1.json.gz")
 
 
-def goes_on(events: Sequence[SimulatedEvent], dice: random.Random) -> list[Sending]:
+def goes_on(events: Sequence[SimulatedEvent], rng: random.Random) -> list[Sending]:
     """What the customers of the fixture do after its end, as many events as the others get at most."""
     rest = itertools.islice(format_fixture.simulation(), format_fixture.EVENTS, format_fixture.EVENTS + len(events))
     keys = [(e.value, e.customer.encode()) for e in rest]

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from models.definition.duration import HOUR_MS, rfc3339
+from models.duration import HOUR_MS, rfc3339
 from models.events.rejection import MAX_EVENT_BYTES, MAX_PROPERTIES
 from models.profile.mergeable import DAY_MS
 from models.simulation import SimulatedEvent
@@ -74,23 +74,23 @@ BROKEN: tuple[bytes | None, ...] = (
 )
 
 
-def none(events: Sequence[SimulatedEvent], dice: random.Random) -> list[Sending]:
+def none(events: Sequence[SimulatedEvent], rng: random.Random) -> list[Sending]:
     """As it is, but every hundredth event in a wrong partition: forwarding has to survive every row."""
     return [_sending(e, astray=number % 100 == 17) for number, e in enumerate(events)]
 
 
-def broken(events: Sequence[SimulatedEvent], dice: random.Random) -> list[Sending]:
+def broken(events: Sequence[SimulatedEvent], rng: random.Random) -> list[Sending]:
     """One record in a hundred is broken, in every way there is; two of 2 MB; twenty that the code cannot apply, alone,
     and twenty in a row."""
     sent: list[Sending] = []
-    clean = none(events, dice)
+    clean = none(events, rng)
     for number, sending in enumerate(clean):
         sent.append(sending)
         if number % 100 == 3:
-            sent.append(_broken(BROKEN[number // 100 % len(BROKEN)], number, dice))
+            sent.append(_broken(BROKEN[number // 100 % len(BROKEN)], number, rng))
         if number in (len(clean) // 4, len(clean) // 2):
             large = b'{"type":"page","userId":"u",' + _TIME + b',"properties":{"a":"' + b"x" * LARGE_BYTES + b'"}}'
-            sent.append(_broken(large, number, dice))
+            sent.append(_broken(large, number, rng))
         if number % (len(clean) // 20) == 40:
             sent.append(_poisoned(events[number], number, home_of(events[number].customer)))
         if number == len(clean) // 3:
@@ -102,31 +102,31 @@ def broken(events: Sequence[SimulatedEvent], dice: random.Random) -> list[Sendin
     return sent
 
 
-def repeated(events: Sequence[SimulatedEvent], dice: random.Random) -> list[Sending]:
+def repeated(events: Sequence[SimulatedEvent], rng: random.Random) -> list[Sending]:
     """One in twenty comes again with the same id at another offset, within the sixty records after it: less than a day,
     so that the duplicate guard has to know it, and the oracle may leave it out. None is in a wrong partition: what is
     forwarded from a backlog may come days later, outside of what the guard remembers."""
     places = [(float(number), _sending(e, astray=False)) for number, e in enumerate(events)]
-    again = [(n + dice.uniform(0.5, 60), s._replace(harmed=True)) for n, s in places if dice.random() < 0.05]
+    again = [(n + rng.uniform(0.5, 60), s._replace(harmed=True)) for n, s in places if rng.random() < 0.05]
     return [sending for _, sending in sorted([*places, *again], key=lambda pair: pair[0])]
 
 
-def disordered(events: Sequence[SimulatedEvent], dice: random.Random) -> list[Sending]:
+def disordered(events: Sequence[SimulatedEvent], rng: random.Random) -> list[Sending]:
     """Repeats, shuffles, late events and wrong clocks. Records keep the time at which they happened as their timestamp,
     as those of a feed do, so that a clock ahead is seen as one."""
     # 1. Clocks: a hundredth of the events by an hour, a hundredth by decades
-    told = [(e, _set_clock(e, dice)) for e in events]
+    told = [(e, _set_clock(e, rng)) for e in events]
     sent = [
         Sending(value, e.customer.encode(), home_of(e.customer), (), e.time_ms, value != e.value) for e, value in told
     ]
     # 2. The same id at another offset, for one in twenty: within the hundred records after it
     places = [(float(number), sending) for number, sending in enumerate(sent)]
     for number, sending in enumerate(sent):
-        if dice.random() < 0.05:
-            places.append((number + dice.uniform(0.5, 100), sending._replace(harmed=True)))
+        if rng.random() < 0.05:
+            places.append((number + rng.uniform(0.5, 100), sending._replace(harmed=True)))
     # 3. Late by days, for one in a hundred: hundreds to thousands of records
     places = [
-        (place + dice.uniform(300, 3_000), s._replace(harmed=True)) if dice.random() < 0.01 else (place, s)
+        (place + rng.uniform(300, 3_000), s._replace(harmed=True)) if rng.random() < 0.01 else (place, s)
         for place, s in places
     ]
     sent = [sending for _, sending in sorted(places, key=lambda pair: pair[0])]
@@ -137,12 +137,12 @@ def disordered(events: Sequence[SimulatedEvent], dice: random.Random) -> list[Se
         mine = sent[part * third : (part + 1) * third]
         for start in range(0, len(mine), window):
             some = [sending._replace(harmed=True) for sending in mine[start : start + window]]
-            dice.shuffle(some)
+            rng.shuffle(some)
             shuffled += some
     return shuffled
 
 
-def lopsided(events: Sequence[SimulatedEvent], dice: random.Random) -> list[Sending]:
+def lopsided(events: Sequence[SimulatedEvent], rng: random.Random) -> list[Sending]:
     """Half of all events are one customer's."""
     whale = events[0].customer
     sent = []
@@ -159,8 +159,8 @@ def _sending(event: SimulatedEvent, *, astray: bool) -> Sending:
     return Sending(event.value, event.customer.encode(), (home + 1) % PARTITIONS if astray else home)
 
 
-def _broken(value: bytes | None, number: int, dice: random.Random) -> Sending:
-    key = dice.choice((None, b"\xfe key", b"u"))
+def _broken(value: bytes | None, number: int, rng: random.Random) -> Sending:
+    key = rng.choice((None, b"\xfe key", b"u"))
     key = key or (b"u" if value is None else key)  # aiokafka sends no record without both
     headers = (("trace", b"\x00\xff"), ("n", b"%d" % number))
     return Sending(value, key, number % PARTITIONS, headers, harmed=True, broken=True)
@@ -177,9 +177,9 @@ def _poisoned(event: SimulatedEvent, number: int, partition: int) -> Sending:
     return Sending(orjson.dumps(body), event.customer.encode(), partition, harmed=True, broken=True)
 
 
-def _set_clock(event: SimulatedEvent, dice: random.Random) -> bytes:
-    luck = dice.random()
+def _set_clock(event: SimulatedEvent, rng: random.Random) -> bytes:
+    luck = rng.random()
     if luck >= 0.02:
         return event.value
-    wrong_ms = dice.choice((-HOUR_MS, HOUR_MS) if luck < 0.01 else (-30 * YEAR_MS, -50 * YEAR_MS, 40 * YEAR_MS))
+    wrong_ms = rng.choice((-HOUR_MS, HOUR_MS) if luck < 0.01 else (-30 * YEAR_MS, -50 * YEAR_MS, 40 * YEAR_MS))
     return orjson.dumps({**orjson.loads(event.value), "timestamp": rfc3339(event.time_ms + wrong_ms)})

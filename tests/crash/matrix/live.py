@@ -12,8 +12,8 @@ from typing import Any, Final
 import msgspec
 import orjson
 
-from models.definition.duration import rfc3339
-from models.pipeline.partition import Entry
+from models.duration import rfc3339
+from models.pipeline.partition import OffsetEvent
 from models.simulation import SimulatedEvent
 from streams.engine import position
 from tests.crash.matrix.harm import YEAR_MS, Sending
@@ -52,7 +52,7 @@ _HARMS = 3
 _RECEIPTS = "receipts"
 
 
-def now(events: Sequence[SimulatedEvent], dice: random.Random) -> list[Sending]:
+def now(events: Sequence[SimulatedEvent], rng: random.Random) -> list[Sending]:
     """The events of weeks as if they happened within seconds from now on; one clock in fifty is wrong: of the
     application by decades, or of the publisher by half an hour, so that the time of receipt decides."""
     first, last = events[0].time_ms, events[-1].time_ms
@@ -60,10 +60,10 @@ def now(events: Sequence[SimulatedEvent], dice: random.Random) -> list[Sending]:
     sent = []
     for e in events:
         at_ms = start_ms + (e.time_ms - first) * _FEED_MS // (last - first)
-        luck, stamp = dice.random(), None
+        luck, stamp = rng.random(), None
         said_ms = at_ms
         if luck < 0.01:
-            said_ms += dice.choice((-30, 40)) * YEAR_MS
+            said_ms += rng.choice((-30, 40)) * YEAR_MS
         elif luck < 0.02:
             said_ms, stamp = at_ms + _AHEAD_MS, at_ms + _AHEAD_MS
         value = orjson.dumps({**orjson.loads(e.value), "timestamp": rfc3339(said_ms)})
@@ -85,7 +85,9 @@ async def kills_by_the_clock(scene: Scene) -> None:
         scene.feed.next_share()
 
 
-def cuts_of(changelog: Sequence[Any], number: int, entries: Sequence[Entry]) -> list[tuple[list[Entry], int]]:
+def cuts_of(
+    changelog: Sequence[Any], number: int, entries: Sequence[OffsetEvent]
+) -> list[tuple[list[OffsetEvent], int]]:
     """The transactions of a partition: the events of each, and the partition's clock after it."""
     cuts, done = [], 0
     for record in changelog:

@@ -10,8 +10,7 @@ from models.backtesting.backtest import Backtest
 from models.definition.churn_definition import ChurnDefinition
 from models.events.event import Event, decode
 from models.learning.model import Model
-from models.simulation import Settings as Population
-from models.simulation import SimulatedEvent, Simulation
+from models.simulation import SimulatedEvent, Simulation, SimulationSettings
 from streams.kafka.partitioner import partition_of
 from streams.scoring.event_processor import SPACE
 from tests.broker.oracle import CHURN
@@ -24,14 +23,14 @@ DEFINITION: Final = ChurnDefinition.parse(CHURN)
 
 def events_of(seed: int, count: int = EVENTS) -> list[SimulatedEvent]:
     """The first events of a simulation."""
-    return list(itertools.islice(Simulation(Population(customers=80, days=90, seed=seed)).events(), count))
+    return list(itertools.islice(Simulation(SimulationSettings(customers=80, days=90, seed=seed)).events(), count))
 
 
 @lru_cache(maxsize=1)
 def snapshot() -> bytes:
     """A model that has learned from other customers."""
     model = Model(SPACE)
-    simulation = Simulation(Population(customers=60, days=40, seed=8))
+    simulation = Simulation(SimulationSettings(customers=60, days=40, seed=8))
     backtest = Backtest(DEFINITION, model, 1, partition_of)
     for _ in backtest.run(event for e in simulation.events() if isinstance(event := decode(e.value, (), None), Event)):
         pass

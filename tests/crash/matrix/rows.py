@@ -104,7 +104,7 @@ async def kills(scene: Scene) -> None:
 async def failpoints(scene: Scene) -> None:
     """One death at every named place, the next start dies at the next place; the last one finishes."""
     for place in _BATCH_PLACES:
-        await scene.worker("w0", wait=False, failpoint=f"{place}:{scene.dice.randint(1, 8)}")
+        await scene.worker("w0", wait=False, failpoint=f"{place}:{scene.rng.randint(1, 8)}")
         await scene.died("w0")
         scene.feed.next_share()
     await scene.worker("w0", wait=False, failpoint="before-group-commit:1")
@@ -118,7 +118,7 @@ async def failpoints(scene: Scene) -> None:
         scene.feed.next_share()
     await scene.worker("w0")
     for _ in range(2):
-        await scene.trainer("t0", wait=False, failpoint=f"mid-snapshot:{scene.dice.randint(1, 2)}")
+        await scene.trainer("t0", wait=False, failpoint=f"mid-snapshot:{scene.rng.randint(1, 2)}")
         await scene.died("t0")
         scene.feed.next_share()
     await scene.trainer("t0")
@@ -242,7 +242,7 @@ async def local_stores(scene: Scene) -> None:
         await scene.commit(CHANGELOG)
         await scene.a_while()
         scene.kill("w0")
-        await asyncio.to_thread(fault, folder, earlier, scene.dice)
+        await asyncio.to_thread(fault, folder, earlier, scene.rng)
         scene.harmed(f"stores {fault.__name__}")
         scene.feed.next_share()
     await scene.worker("w0")

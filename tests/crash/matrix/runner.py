@@ -75,9 +75,9 @@ def _play(
         **connection,
     )
     verdict, started = Verdict(row.name, row.fault, seed), time.monotonic()
-    dice = random.Random(f"{row.name} {seed}")
-    feed = Feed(run.settings, row.publish(log.events_of(seed, events), dice), shares=row.shares)
-    scene = Scene(run, feed, broker, dice, quick, sabotage, row.poison)
+    rng = random.Random(f"{row.name} {seed}")
+    feed = Feed(run.settings, row.publish(log.events_of(seed, events), rng), shares=row.shares)
+    scene = Scene(run, feed, broker, rng, quick, sabotage, row.poison)
     try:
         asyncio.run(_whole(row, scene, verdict))
     except (Exception, asyncio.CancelledError) as error:

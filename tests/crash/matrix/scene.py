@@ -67,7 +67,7 @@ class Scene:
     run: Run
     feed: Feed
     broker: EmbeddedBroker
-    dice: random.Random
+    rng: random.Random
     quick: bool = False
     sabotage: str = ""
     poison: bool = False
@@ -235,7 +235,7 @@ class Scene:
 
     async def a_while(self, least_s: float = 0.2, most_s: float = 1.2) -> None:
         """A seeded time."""
-        await asyncio.sleep(self.dice.uniform(least_s, most_s))
+        await asyncio.sleep(self.rng.uniform(least_s, most_s))
 
     def _start(self, name: str, role: str, static: bool, failpoint: str, **more: str) -> None:
         how = {"MATRIX_ROLE": role, **self.common, **more}

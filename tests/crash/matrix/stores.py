@@ -18,26 +18,26 @@ _META_KEY = b"m"
 Fault = Callable[[Path, Path, random.Random], None]
 
 
-def deleted(folder: Path, earlier: Path, dice: random.Random) -> None:
+def deleted(folder: Path, earlier: Path, rng: random.Random) -> None:
     """The disk is another one."""
     shutil.rmtree(folder)
 
 
-def cut(folder: Path, earlier: Path, dice: random.Random) -> None:
+def cut(folder: Path, earlier: Path, rng: random.Random) -> None:
     """Every file ends somewhere in its middle."""
     for path in folder.rglob("*"):
         if path.is_file() and (size := path.stat().st_size) > 1:
             with path.open("r+b") as file:
-                file.truncate(dice.randrange(1, size))
+                file.truncate(rng.randrange(1, size))
 
 
-def older(folder: Path, earlier: Path, dice: random.Random) -> None:
+def older(folder: Path, earlier: Path, rng: random.Random) -> None:
     """A backup was restored."""
     shutil.rmtree(folder)
     shutil.copytree(earlier, folder)
 
 
-def exchanged(folder: Path, earlier: Path, dice: random.Random) -> None:
+def exchanged(folder: Path, earlier: Path, rng: random.Random) -> None:
     """Every store is that of another partition, of another changelog that is."""
     names = sorted(path.name for path in folder.iterdir())
     away = folder.with_name(folder.name + ".away")
@@ -47,7 +47,7 @@ def exchanged(folder: Path, earlier: Path, dice: random.Random) -> None:
     shutil.rmtree(away)
 
 
-def stale(folder: Path, earlier: Path, dice: random.Random) -> None:
+def stale(folder: Path, earlier: Path, rng: random.Random) -> None:
     """Last written before the changelog's oldest tombstone: what was removed since would come back."""
     for path in folder.iterdir():
         store = PartitionStore(path)

@@ -11,14 +11,14 @@ import pytest
 
 from models.alerts import policy as alerts
 from models.alerts.policy import (
+    AlertAction,
     AlertEvent,
     AlertScore,
     AlertSettings,
     AlertState,
-    Handling,
+    action_of,
     cause_of,
     due_ms,
-    handling_of,
     never_silent,
     pack,
     step,
@@ -26,8 +26,8 @@ from models.alerts.policy import (
 )
 from models.definition import threshold
 from models.definition.churn_definition import ChurnDefinition
-from models.definition.duration import DAY_MS, HOUR_MS
 from models.definition.threshold import Threshold
+from models.duration import DAY_MS, HOUR_MS
 from models.events.event import Event
 from models.profile.schema import NEVER_MS
 from tests.paths import DOCS
@@ -72,7 +72,7 @@ class Customer:
         return self.step(hour, AlertScore(at, p, p, 0.1, f"silence@{at}", **more), silent_feed=gap)  # type: ignore[arg-type]
 
     def person(self, hour: float, kind: str, **more: object) -> list[str]:
-        return self.step(hour, handling=Handling(kind, **more))  # type: ignore[arg-type]
+        return self.step(hour, handling=AlertAction(kind, **more))  # type: ignore[arg-type]
 
     @property
     def phase(self) -> str:
@@ -314,11 +314,11 @@ def test_an_event_about_an_alert_is_read() -> None:
     def event(name: str, **properties: object) -> Event:
         return Event("c", name, START, 1, properties, False, False)
 
-    assert handling_of(event("Alert Acknowledged", alert_id="a")) == Handling("acknowledge", "a")
-    until = handling_of(event("Alert Snoozed", until="2020-09-20T00:00:00Z"))
-    assert until == Handling("snooze", None, 1_600_560_000_000)
-    assert handling_of(event("Alert Dismissed", alert_id=7, until=[])) == Handling("dismiss", ""), "of no alert"
-    assert handling_of(event("page")) is None
+    assert action_of(event("Alert Acknowledged", alert_id="a")) == AlertAction("acknowledge", "a")
+    until = action_of(event("Alert Snoozed", until="2020-09-20T00:00:00Z"))
+    assert until == AlertAction("snooze", None, 1_600_560_000_000)
+    assert action_of(event("Alert Dismissed", alert_id=7, until=[])) == AlertAction("dismiss", ""), "of no alert"
+    assert action_of(event("page")) is None
 
 
 def test_a_cause_is_a_function_of_the_log() -> None:
@@ -332,7 +332,9 @@ def test_the_end_of_a_snooze_does_not_escalate_by_silence_while_the_feed_is_sile
     policy = AlertSettings(definition="d", enter=Threshold.of(0.3), exit=Threshold.of(0.2), high=Threshold.of(0.5),
                            critical=Threshold.of(0.9), dwell_ms=0)  # fmt: skip
     state, _, _ = step(None, AlertScore(START, 0.4, 0.4, 0.1, "a"), policy, START, customer="c")
-    state, _, _ = step(state, None, policy, START + 1, customer="c", handling=Handling("snooze", None, START + DAY_MS))
+    state, _, _ = step(
+        state, None, policy, START + 1, customer="c", handling=AlertAction("snooze", None, START + DAY_MS)
+    )
     worse = AlertScore(START + HOUR_MS, 0.6, 0.6, 0.1, "b", silent=True)
     state, told, due = step(state, worse, policy, START + HOUR_MS, customer="c")
     assert told == []

@@ -9,8 +9,8 @@ import pytest
 from models.alerts.policy import AlertEvent
 from models.backtesting.alert_quality import judge
 from models.definition.churn_definition import ChurnDefinition
-from models.labels.training_example import Example
-from models.pipeline.alert_tracker import Alert
+from models.labels.training_example import TrainingExample
+from models.pipeline.alert_tracker import AlertOutput
 from models.profile.mergeable import DAY_MS
 
 CHURN = ChurnDefinition.parse(
@@ -19,16 +19,16 @@ CHURN = ChurnDefinition.parse(
 START = 20_000 * DAY_MS
 
 
-def alert(customer: str, day: float, kind: str = "opened") -> Alert:
+def alert(customer: str, day: float, kind: str = "opened") -> AlertOutput:
     at = START + round(day * DAY_MS)
-    return Alert(customer.encode(), AlertEvent(kind, customer, customer, 1, "open", "high", at, at), b"{}")
+    return AlertOutput(customer.encode(), AlertEvent(kind, customer, customer, 1, "open", "high", at, at), b"{}")
 
 
-def example(customer: str, day: float, churned_day: float | None = None) -> Example:
+def example(customer: str, day: float, churned_day: float | None = None) -> TrainingExample:
     at = START + round(day * DAY_MS)
     churned = 0 if churned_day is None else START + round(churned_day * DAY_MS)
     more: Any = (b"", b"", 0.1, (0.1, 0.1, 0.1), int(churned > 0), {}, "m", "d", churned)
-    return Example(customer, at, at + 12 * DAY_MS, *more)
+    return TrainingExample(customer, at, at + 12 * DAY_MS, *more)
 
 
 def test_an_alert_is_right_if_the_example_near_it_says_so() -> None:

@@ -11,7 +11,7 @@ from models.backtesting.backtest import Backtest, MemoryStore
 from models.definition.churn_definition import ChurnDefinition
 from models.events.event import Event
 from models.features.catalogue import CATALOGUE, NAMES, RELATIVE
-from models.labels.training_example import Example
+from models.labels.training_example import TrainingExample
 from models.learning.feature_space import FeatureSpace
 from models.learning.model import Model
 from models.profile.keys import order_hash, profile_key
@@ -102,7 +102,7 @@ def test_labels_that_mature_together_are_learned_in_an_order_without_meaning() -
     """Not by customer id: the order of a hash of customer and snapshot."""
     run = backtest([], Listener())
     examples = [
-        Example(
+        TrainingExample(
             f"c{i:03}", START_MS, START_MS + DAY_MS, b"\0" * 8, b"\0" * 8, 0.5, (0.5, 0.5, 0.5), i % 2, {}, "m", "d"
         )
         for i in range(50)
@@ -117,7 +117,7 @@ def test_labels_that_mature_together_are_learned_in_an_order_without_meaning() -
 
 def test_a_day_is_scored_by_the_model_as_it_stood_when_the_day_began(run: Backtest) -> None:
     """An example's model had learned exactly what was released before the day of its snapshot began, as seen there."""
-    released: list[Example] = []
+    released: list[TrainingExample] = []
     for example in run.examples:
         known = int(example.model.removeprefix("after "))
         day = example.snapshot_ms // DAY_MS

@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from models.backtesting.report import Counts, Examples, FeatureWeight, evaluate
-from models.definition.duration import DAY_MS, rfc3339
+from models.backtesting.report import ExampleColumns, FeatureWeight, InputCounts, evaluate
+from models.duration import DAY_MS, rfc3339
 from models.metrics.classification import auc, ece, log_loss
 
 BEGIN_MS = 1_390_694_400_000  # 2014-01-26T00:00:00Z
@@ -27,7 +27,7 @@ class Row(NamedTuple):
     churned_ms: int = 0
 
 
-def examples(n: int = 3_000, seed: int = 3) -> Examples:
+def examples(n: int = 3_000, seed: int = 3) -> ExampleColumns:
     """Calibrated probabilities of customers with 40 weekly snapshots each, the window's begin in their middle."""
     rng = np.random.default_rng(seed)
     rows = []
@@ -36,7 +36,7 @@ def examples(n: int = 3_000, seed: int = 3) -> Examples:
         at = BEGIN_MS + (i % 40 - 20) * 7 * DAY_MS
         label = int(rng.random() < p)
         rows.append(Row(f"c{i // 40}", at, at + WAIT_MS, p, (p, p, p**0.5), label, at + 5 * DAY_MS if label else 0))
-    return Examples.of(rows)
+    return ExampleColumns.of(rows)
 
 
 def test_the_window_is_by_snapshot_and_its_figures_are_those_of_its_rows() -> None:
@@ -64,7 +64,7 @@ def test_the_constant_is_the_rate_of_what_was_known_when_the_window_began() -> N
     assert report.constant.log_loss >= report.constant_in_hindsight_log_loss
 
 
-def report_labels(all_rows: Examples) -> np.ndarray:
+def report_labels(all_rows: ExampleColumns) -> np.ndarray:
     return all_rows.label[all_rows.snapshot_ms >= BEGIN_MS]
 
 
@@ -75,19 +75,19 @@ def test_without_bounds_everything_is_judged_and_nothing_was_known_before() -> N
 
 
 def test_an_empty_window_is_a_report_without_figures() -> None:
-    for rows in (Examples.of([]), examples()):
+    for rows in (ExampleColumns.of([]), examples()):
         report = evaluate(rows, BEGIN_MS + 9_000 * DAY_MS, BEGIN_MS + 9_001 * DAY_MS)
         assert report.model.n == 0
         assert report.model.auc is report.model.log_loss is report.top is report.early_warning is None
         assert (report.reliability, report.periods, report.histogram) == ((), (), ())
         json.dumps(report.to_json())
-    assert evaluate(Examples.of([])).model.n == 0
+    assert evaluate(ExampleColumns.of([])).model.n == 0
 
 
 def test_the_order_of_examples_changes_nothing() -> None:
     all_rows = examples()
     shuffled = np.random.default_rng(0).permutation(len(all_rows))
-    other = Examples(**{name: getattr(all_rows, name)[shuffled] for name in all_rows.__dataclass_fields__})
+    other = ExampleColumns(**{name: getattr(all_rows, name)[shuffled] for name in all_rows.__dataclass_fields__})
     one, two = evaluate(all_rows, BEGIN_MS).to_json(), evaluate(other, BEGIN_MS).to_json()
     assert one["early_warning"] == two["early_warning"]
     assert one["model"] == {key: pytest.approx(value, rel=1e-12) for key, value in two["model"].items()}
@@ -102,7 +102,7 @@ def test_a_silence_that_goes_on_is_one_churn_with_the_lead_of_its_first_warning(
         for day, p, label in said
     ]  # fmt: skip
     rows += [Row(f"b{i}", BEGIN_MS, BEGIN_MS + WAIT_MS, 0.01, (0.01, 0.01, 0.01), 0) for i in range(30)]
-    found = evaluate(Examples.of(rows), BEGIN_MS).early_warning
+    found = evaluate(ExampleColumns.of(rows), BEGIN_MS).early_warning
     assert found is not None
     assert (found.churned, found.warned, found.lead_days_median) == (1, 1, 44.0)
 
@@ -126,7 +126,7 @@ def test_the_most_telling_feature_comes_first_whatever_its_sign() -> None:
 
 
 def test_the_json_form_is_plain_and_its_keys_are_stable() -> None:
-    counts = Counts(events=9, rejected={"b": 1, "a": 2}, customers=3, examples=3_000, pending=4)
+    counts = InputCounts(events=9, rejected={"b": 1, "a": 2}, customers=3, examples=3_000, pending=4)
     report = evaluate(examples(), BEGIN_MS, counts=counts, definition="abc", model_version="7")
     form = json.loads(json.dumps(report.to_json(), allow_nan=False))
     assert list(form) == [

@@ -18,9 +18,9 @@ from models.definition.churn_definition import (
     matches,
 )
 from models.definition.competing_risks import Involuntary
-from models.definition.duration import DAY_MS, HOUR_MS, MINUTE_MS, format_duration, parse_duration
 from models.definition.toml_table import write_key, write_value
 from models.definition.value_settings import DEFAULTS
+from models.duration import DAY_MS, HOUR_MS, MINUTE_MS, format_duration, parse_duration
 from tests.paths import ROOT
 
 VOLUNTARY = '[churn.definitions.voluntary]\nevent = "Subscription Cancelled"\n'

@@ -12,20 +12,20 @@ import pytest
 from models.alerts.policy import AlertEvent, AlertScore, AlertSettings, step
 from models.backtesting.alert_quality import RouteQuality, judge
 from models.backtesting.cause_quality import judge_causes
-from models.backtesting.report import Examples, evaluate
+from models.backtesting.report import ExampleColumns, evaluate
 from models.definition import competing_risks as causes
 from models.definition.churn_definition import ChurnDefinition, DefinitionError
 from models.definition.competing_risks import BILLING, SUCCESS, Horizons, Involuntary, by_payment
-from models.definition.duration import HOUR_MS
+from models.duration import HOUR_MS
 from models.features.catalogue import CATALOGUE, NAMES, RELATIVE
 from models.labels.codec import label_value, read_label
-from models.labels.training_example import Example, Second
-from models.learning.combined_scores import HIGHEST, Risks, score_both
+from models.labels.training_example import InvoluntaryLabel, TrainingExample
+from models.learning.combined_scores import HIGHEST, CombinedScores, score_both
 from models.learning.feature_space import FeatureSpace
 from models.learning.model import Model
-from models.outputs.records import Context, alert_value
-from models.pipeline.alert_tracker import Alert
-from models.pipeline.score_history import tell
+from models.outputs.records import OutputContext, alert_value
+from models.pipeline.alert_tracker import AlertOutput
+from models.pipeline.score_history import to_records
 from models.profile.mergeable import DAY_MS
 from streams.rendering.backtest import tables
 from tests.models.histories import START_MS, World, event, simulated
@@ -155,7 +155,7 @@ def test_an_example_with_both_labels_is_read_as_it_was_written() -> None:
     world = World(BOTH, Model(SPACE).scorer())
     world.feed(*simulated(customers=10, days=40))
     example = world.examples[-1]
-    assert isinstance(example.involuntary, Second)
+    assert isinstance(example.involuntary, InvoluntaryLabel)
     value = label_value(example)
     assert read_label(value).involuntary == example.involuntary
     assert label_value(read_label(value)) == value
@@ -170,13 +170,13 @@ def test_an_example_with_both_labels_is_read_as_it_was_written() -> None:
 # The head ------------------------------------------------------------------------------------------------------------
 
 
-def lesson(seed: int) -> tuple[np.ndarray, np.ndarray, bool, Second]:
+def lesson(seed: int) -> tuple[np.ndarray, np.ndarray, bool, InvoluntaryLabel]:
     rng = np.random.default_rng(seed)
     x = rng.normal(size=SPACE.size)
     open_ = float(rng.random() < 0.2)
     x[NAMES.index("dunning_open")] = open_
     x[NAMES.index("recency_days")] = 30.0 * rng.random()
-    return x, np.zeros(SPACE.size), bool(rng.random() < 0.2), Second(int(rng.random() < 0.4 * open_), None)
+    return x, np.zeros(SPACE.size), bool(rng.random() < 0.2), InvoluntaryLabel(int(rng.random() < 0.4 * open_), None)
 
 
 def taught(labels: int, model: Model | None = None, start: int = 0) -> Model:
@@ -231,7 +231,7 @@ def test_the_head_learns_what_threatens_payments() -> None:
 # Both together -------------------------------------------------------------------------------------------------------
 
 
-def both_of(n: int = 60) -> Risks:
+def both_of(n: int = 60) -> CombinedScores:
     x, m = np.array([lesson(i)[0] for i in range(n)]), np.zeros((n, SPACE.size))
     return score_both(taught(800).scorer(), x, m, Horizons(30 * DAY_MS, 14 * DAY_MS))
 
@@ -263,7 +263,7 @@ def test_two_models_that_exceed_one_are_held_below_it() -> None:
     """Rule: a probability, whatever two regressions say that do not know of each other."""
     both = both_of(3)
     certain = np.full(3, 0.9)
-    held = Risks.of(
+    held = CombinedScores.of(
         type(both.voluntary)(**{**vars(both.voluntary), "probability": certain}),
         type(both.voluntary)(**{**vars(both.involuntary), "probability": certain}),
         Horizons(DAY_MS, DAY_MS),
@@ -298,7 +298,9 @@ def told(churn: ChurnDefinition) -> tuple[list[dict[str, Any]], World]:
         )
     for name in ("Payment Failed", "Payment Failed"):
         effects = world.feed(event(name, world.partition.clock_ms + DAY_MS, amount=20))
-        values += [json.loads(one.value) for one in tell(world.partition.context, effects, world.store)[0] if one.value]
+        values += [
+            json.loads(one.value) for one in to_records(world.partition.context, effects, world.store)[0] if one.value
+        ]
     return values, world
 
 
@@ -368,7 +370,7 @@ def test_an_alert_of_a_failed_payment_goes_to_billing_through_the_fold() -> None
 
 def test_the_context_has_horizons_only_with_a_second_label() -> None:
     assert World(BOTH).partition.context.horizons == Horizons(10 * DAY_MS, 5 * DAY_MS)
-    assert Context("d", "c", 1).horizons is None
+    assert OutputContext("d", "c", 1).horizons is None
 
 
 # How good they were --------------------------------------------------------------------------------------------------
@@ -386,7 +388,7 @@ def test_each_cause_is_judged_by_its_own_label_and_both_by_either() -> None:
     half = world.examples[len(world.examples) // 2].snapshot_ms
     assert judge_causes(world.examples, BOTH, half)[0].quality.n < found["voluntary"].quality.n
     assert judge_causes(world.examples, ChurnDefinition.parse(ONE)) == ()
-    report = evaluate(Examples.of(world.examples), causes=list(found.values()))
+    report = evaluate(ExampleColumns.of(world.examples), causes=list(found.values()))
     table = next(one for one in tables(report) if one.title == "By cause")
     assert [row[0] for row in table.rows] == [
         "by what they do, 10 d",
@@ -398,10 +400,10 @@ def test_each_cause_is_judged_by_its_own_label_and_both_by_either() -> None:
 def test_an_alert_of_who_was_lost_by_a_payment_was_right() -> None:
     """Rule: an alert is about being lost, whichever cause it was routed by."""
     at = START_MS
-    more: Any = (b"", b"", 0.1, (0.1, 0.1, 0.1), 0, {}, "m", "d", 0, Second(1, 0.3, at + 4 * DAY_MS))
-    example = Example("c", at, at + 12 * DAY_MS, *more)
+    more: Any = (b"", b"", 0.1, (0.1, 0.1, 0.1), 0, {}, "m", "d", 0, InvoluntaryLabel(1, 0.3, at + 4 * DAY_MS))
+    example = TrainingExample("c", at, at + 12 * DAY_MS, *more)
     change = AlertEvent("opened", "a", "c", 1, "open", "high", at + DAY_MS, at + DAY_MS, route=BILLING)
-    opened = Alert(b"c", change, b"{}")
+    opened = AlertOutput(b"c", change, b"{}")
     found = judge([opened], [example], BOTH)
     assert found.routes == {BILLING: RouteQuality(1, 1, 1, 1), SUCCESS: RouteQuality(0, 0, 0, 0)}
     assert judge([opened], [example], ChurnDefinition.parse(ONE)).routes == {}

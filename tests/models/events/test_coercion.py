@@ -12,9 +12,9 @@ from models.events.coercion import (
     MAX_MINOR_UNITS,
     MAX_TIME_MS,
     MIN_TIME_MS,
+    as_number,
     minor_units,
     moment_ms,
-    number,
     text,
     time_ms,
 )
@@ -28,8 +28,8 @@ ODD: list[Any] = [None, True, False, [], {}, [1], {"a": 1}, b"1", object(), floa
 )
 def test_numbers_and_numeric_texts_are_read(value: Any, expected: float) -> None:
     """A number may come as a number or as its text."""
-    assert number(value) == expected
-    assert type(number(value)) is float
+    assert as_number(value) == expected
+    assert type(as_number(value)) is float
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ def test_numbers_and_numeric_texts_are_read(value: Any, expected: float) -> None
 )
 def test_what_is_no_finite_number_is_missing(value: Any) -> None:
     """No guess: a thousands separator, a currency sign, another script's digits or an overflow read as missing."""
-    assert number(value) is None
+    assert as_number(value) is None
 
 
 @pytest.mark.parametrize(

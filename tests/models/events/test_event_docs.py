@@ -12,8 +12,8 @@ from models.events.taxonomy import MEANINGS, meaning
 from tests.paths import DOCS
 
 PAGE = (DOCS / "events.md").read_text(encoding="utf-8")
-STORIES = re.findall(r"^### (\w+)\n.*?```jsonl\n(.*?)```", PAGE, re.DOTALL | re.MULTILINE)
-LINES = [line for _, story in STORIES for line in story.splitlines()]
+SECTIONS = re.findall(r"^### (\w+)\n.*?```jsonl\n(.*?)```", PAGE, re.DOTALL | re.MULTILINE)
+LINES = [line for _, lines in SECTIONS for line in lines.splitlines()]
 EXAMPLES = re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL) + LINES
 
 
@@ -33,17 +33,19 @@ def test_every_json_example_decodes(example: str) -> None:
         assert not decoded.clamped
 
 
-def test_every_family_has_a_story_of_its_own_events() -> None:
-    """One section each; what is not in the table of names is activity."""
-    told = {title.lower(): [decode(line.encode(), [], None) for line in story.splitlines()] for title, story in STORIES}
-    assert set(told) == {row.family for row in MEANINGS.values()}
-    for family, events in told.items():
+def test_every_family_has_examples_of_its_own_events() -> None:
+    """One section per family; an unlisted name is activity."""
+    shown = {
+        title.lower(): [decode(line.encode(), [], None) for line in lines.splitlines()] for title, lines in SECTIONS
+    }
+    assert set(shown) == {row.family for row in MEANINGS.values()}
+    for family, events in shown.items():
         assert {meaning(event.name).family for event in events if isinstance(event, Event)} == {family}
 
 
-def test_what_an_event_buys_is_what_its_reason_is_about() -> None:
+def test_documented_effects_of_an_event_match_its_reason() -> None:
     """A few that readers will look for, as the page has them."""
-    rows = dict(re.findall(r"^\| `([A-Z][\w ]+)` \| (.*)$", section("What each event buys"), re.MULTILINE))
+    rows = dict(re.findall(r"^\| `([A-Z][\w ]+)` \| (.*)$", section("Event effects"), re.MULTILINE))
     for name, words in (
         ("Payment Failed", "`dunning_open`"),
         ("Subscription Cancel Scheduled", "`CANCEL_INTENT`"),
@@ -72,7 +74,7 @@ def test_python_example_runs() -> None:
 
 def test_every_reason_is_documented() -> None:
     """The table has one row for each reason, in the program's order, and no other."""
-    rows = re.findall(r"^\| `(\w+)` \| (.+?) \| (.+?) \|$", section("Why an event is refused"), re.MULTILINE)
+    rows = re.findall(r"^\| `(\w+)` \| (.+?) \| (.+?) \|$", section("Rejection reasons"), re.MULTILINE)
     assert [name for name, _, _ in rows] == list(REASONS)
 
 
@@ -81,4 +83,4 @@ def test_limits_are_the_program_s() -> None:
     limits = section("Limits")
     for limit in (MAX_EVENT_BYTES, MAX_DEPTH, MAX_PROPERTIES, MAX_ID_BYTES, MAX_NAME_CHARS):
         assert re.search(rf"\| {limit:,}\b", limits), limit
-    assert f"{MAX_EVENT_BYTES:,} bytes" in section("Why an event is refused")
+    assert f"{MAX_EVENT_BYTES:,} bytes" in section("Rejection reasons")

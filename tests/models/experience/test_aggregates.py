@@ -20,9 +20,9 @@ from models.experience.aggregates import (
     GOALS,
     LABELS,
     MONTHS_KEPT,
-    Addition,
-    Block,
-    ExperienceBook,
+    ExperienceAggregates,
+    ExperienceBlock,
+    SumIncrement,
     Sums,
     add,
     goal_additions,
@@ -33,7 +33,7 @@ from models.experience.aggregates import (
     of_label,
     read_metric,
 )
-from models.experience.context import Circumstances
+from models.experience.context import ExperienceContext
 from models.experience.report import as_data, build
 from models.profile.mergeable import DAY_MS
 from models.retention.aggregates import NAMES_MAX, OTHER
@@ -190,16 +190,18 @@ def test_partitions_add_up_and_what_is_published_is_what_is_stored(log: list[Any
 # A day, a month, a bound ----------------------------------------------------------------------------------------------
 
 
-def store_of(book: ExperienceBook, records: dict[bytes, bytes], additions: list[Addition], clock_ms: int) -> set[bytes]:
-    changes = book.turn(additions, clock_ms)
+def store_of(
+    book: ExperienceAggregates, records: dict[bytes, bytes], additions: list[SumIncrement], clock_ms: int
+) -> set[bytes]:
+    changes = book.apply_batch(additions, clock_ms)
     for key, value in changes.items():
         assert value is not None
         records[key] = value
     return {key for key in changes if is_block(key)}
 
 
-def book_on(records: dict[bytes, bytes]) -> ExperienceBook:
-    return ExperienceBook(lambda keys: [records.get(key) for key in keys])
+def book_on(records: dict[bytes, bytes]) -> ExperienceAggregates:
+    return ExperienceAggregates(lambda keys: [records.get(key) for key in keys])
 
 
 def test_a_day_is_published_when_it_is_over() -> None:
@@ -207,7 +209,7 @@ def test_a_day_is_published_when_it_is_over() -> None:
     records: dict[bytes, bytes] = {}
     book = book_on(records)
     block = label_block("pro", START_MS)
-    one = Addition(START_MS, block, "0/all", (1, 1))
+    one = SumIncrement(START_MS, block, "0/all", (1, 1))
     assert store_of(book, records, [one, one], START_MS + HOUR_MS) == set()
     assert store_of(book, records, [], START_MS + 23 * HOUR_MS) == set()
     assert store_of(book, records, [], START_MS + DAY_MS) == {block.key}
@@ -225,7 +227,7 @@ def test_the_ring_of_months_forgets_the_oldest() -> None:
     clock = START_MS
     for month in (600, 601, 600 + MONTHS_KEPT, 600):
         clock += DAY_MS
-        store_of(book, records, [Addition(clock, Block(LABELS, month, ""), "0/all", (1, 0))], clock)
+        store_of(book, records, [SumIncrement(clock, ExperienceBlock(LABELS, month, ""), "0/all", (1, 0))], clock)
     store_of(book, records, [], clock + DAY_MS)
     found = book_on(records).whole(records.items())
     assert {block.month for block in found} == {601, 600 + MONTHS_KEPT}
@@ -235,21 +237,23 @@ def test_plans_are_bounded() -> None:
     """Rule: the first that the log names are told apart, all others are one."""
     records: dict[bytes, bytes] = {}
     book = book_on(records)
-    additions = [Addition(START_MS, Block(LABELS, 600, f"p{n}"), "0/all", (1, 0)) for n in range(NAMES_MAX + 3)]
+    additions = [
+        SumIncrement(START_MS, ExperienceBlock(LABELS, 600, f"p{n}"), "0/all", (1, 0)) for n in range(NAMES_MAX + 3)
+    ]
     store_of(book, records, additions, START_MS)
     found = book.whole(records.items())
     assert len(found) == NAMES_MAX + 1
-    assert found[Block(LABELS, 600, OTHER)] == {"0/all": (3, 0)}
+    assert found[ExperienceBlock(LABELS, 600, OTHER)] == {"0/all": (3, 0)}
 
 
 def test_a_label_counts_once_in_each_kind() -> None:
     """Rule: one answer, one group, each barrier named, or none of them."""
-    said = Circumstances("pro", 40, csat=400, nps=1000, ces=570, barriers=0b101, goals=[("g@1", 1)])
+    said = ExperienceContext("pro", 40, csat=400, nps=1000, ces=570, barriers=0b101, goals=[("g@1", 1)])
     assert dict(of_label(said, 1)) == {
         "1/all": (1, 1), "1/csat/2": (1, 1), "1/nps/promoter": (1, 1), "1/barrier/customer_service": (1, 1),
         "1/barrier/missing_features": (1, 1), "1/goal/g@1/1": (1, 1), "1/csat_sum": (1, 400), "1/ces_sum": (1, 570),
     }  # fmt: skip
-    assert dict(of_label(Circumstances("", 0), 0)) == {
+    assert dict(of_label(ExperienceContext("", 0), 0)) == {
         "0/all": (1, 0), "0/csat/none": (1, 0), "0/nps/none": (1, 0), "0/barrier/none": (1, 0),
     }  # fmt: skip
 
@@ -266,7 +270,7 @@ def test_what_a_customer_contributed_is_taken_back() -> None:
 
 def test_a_snapshot_of_an_earlier_release_counts_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rule: whose circumstances were not noted is in no figure; the label is learned all the same."""
-    monkeypatch.setattr("models.labels.training_example.circumstances", lambda point, goals: None)
+    monkeypatch.setattr("models.labels.training_example.experience_context", lambda point, goals: None)
     world = fed(simulated(customers=10, days=40))
     assert len(world.examples) > 20
     assert plain(whole(world), LABELS) == {}
@@ -277,6 +281,6 @@ def test_goals_do_not_touch_what_was_taken_of_a_customer() -> None:
     world, minute = World(DEFINITION), HOUR_MS // 60
     names = ["Ticket Created", "Feature Used"] * 2 + ["Ticket Created"]
     found = world.feed(*[event(name, START_MS + n * minute, feature="export") for n, name in enumerate(names)])
-    told = [p.portrait for p in found.points if p.trigger == "decisive"]
-    facts = [Goals(DEFINITION.goals).facts(portrait.journey, portrait.first_ms) for portrait in told]
+    told = [p.profile_view for p in found.points if p.trigger == "decisive"]
+    facts = [Goals(DEFINITION.goals).facts(profile_view.journey, profile_view.first_ms) for profile_view in told]
     assert [row[0].times for row in facts] == [0, 1, 2]

@@ -11,12 +11,12 @@ import msgspec
 import pytest
 
 from models.experience import indices as module
-from models.experience.indices import WEIGHTS, experience
+from models.experience.indices import WEIGHTS, experience_indices
 from models.explanations.sentences import natural
 from models.features.catalogue import features
 from models.profile.mergeable import DAY_MS, rate
 from models.profile.schema import Profile, canonical, copy, encode, merge
-from models.profile.snapshot import Portrait
+from models.profile.view import ProfileView
 from tests.models.histories import START_MS, event, profile_of
 
 HOUR_MS = 3_600_000
@@ -30,7 +30,7 @@ def of(*events) -> Any:
     profile = profile_of(events)
     at = profile.newest_ms + HOUR_MS
     values = natural(features([copy(profile)], [at]))[0].tolist()
-    return experience(Portrait.of(profile), values, at)
+    return experience_indices(ProfileView.of(profile), values, at)
 
 
 def test_the_examples_in_the_docstrings_hold() -> None:
@@ -96,9 +96,9 @@ def test_touchpoints_are_bounded_whatever_their_order() -> None:
     events = [survey("csat", day % 6, day, touchpoint=f"p{day * 7 % 11:02d}") for day in range(33)]
     there, back = profile_of(events), profile_of(reversed(events))
     assert encode(canonical(there)) == encode(canonical(back))
-    assert [row[:2] for row in there.voice.touchpoints] == [(f"csat p{n:02d}", 3) for n in range(8)]
+    assert [row[:2] for row in there.feedback.touchpoints] == [(f"csat p{n:02d}", 3) for n in range(8)]
     merged = merge(profile_of(events[:17]), profile_of(events[17:]))
-    assert merged.voice == there.voice
+    assert merged.feedback == there.feedback
 
 
 def test_a_sum_that_is_kept_is_whole() -> None:
@@ -145,8 +145,8 @@ def test_a_voice_of_an_earlier_release_reads_as_empty() -> None:
     """Rule: what it did not count is unknown, what it did is kept."""
     profile = profile_of([survey("csat", 5)])
     old = msgspec.msgpack.decode(encode(profile)[18:])
-    old[14] = old[14][:11]  # the voice, as it was
+    old[14] = old[14][:11]  # the feedback, as it was
     read = msgspec.msgpack.decode(msgspec.msgpack.encode(old), type=Profile)
     values = natural(features([read], [START_MS + HOUR_MS]))[0].tolist()
-    found = experience(Portrait.of(read), values, START_MS + HOUR_MS)
+    found = experience_indices(ProfileView.of(read), values, START_MS + HOUR_MS)
     assert (found.csat.answers, found.csat.top2, found.touchpoints, found.answer_rate) == (1, None, [], None)

@@ -23,14 +23,14 @@ from models.explanations.reasons import (
     playbook,
     silent,
 )
-from models.explanations.sentences import _told, natural, tell
+from models.explanations.sentences import _told, natural, render
 from models.explanations.wording import STANDS_FOR, WORDINGS
 from models.features.catalogue import FEATURES, NAMES, features
 from models.learning.feature_space import FeatureSpace
 from models.learning.model import Model
 from models.profile.apply import apply
 from models.profile.mergeable import DAY_MS
-from models.profile.schema import Path, Profile
+from models.profile.schema import ProcessingState, Profile
 
 D = len(FEATURES)
 I = {name: i for i, name in enumerate(NAMES)}  # noqa: E741
@@ -245,7 +245,7 @@ def test_every_wording_belongs_to_a_feature_and_reads_for_any_value() -> None:
                 row = np.full((1, D), np.nan)
                 row[0, i] = raw
                 values = natural(row)[0].tolist()
-                told = tell(i, values, peers)
+                told = render(i, values, peers)
                 assert told.sentence, feature.name
                 assert "nan" not in told.sentence, told.sentence
                 assert len(told.sentence) < 120
@@ -256,13 +256,13 @@ def test_a_sentence_said_before_is_the_one_said_anew() -> None:
     rng = np.random.default_rng(7)
     rows = rng.choice([0.0, 0.4, 1.0, 2.0, 3.5, 40.0, 200.0, np.nan], size=(40, len(NAMES)))
     peers = rng.choice([0.5, 2.0, np.nan], size=len(NAMES))
-    told = [tell(i, row.tolist(), peers, up) for row in rows for i in range(len(NAMES)) for up in (True, False)]
+    told = [render(i, row.tolist(), peers, up) for row in rows for i in range(len(NAMES)) for up in (True, False)]
     again = []
     for row in rows:
         for i in range(len(NAMES)):
             for up in (True, False):
                 _told.cache_clear()
-                again.append(tell(i, row.tolist(), peers, up))
+                again.append(render(i, row.tolist(), peers, up))
     assert told == again
     assert any(one.own for one in told)
 
@@ -270,12 +270,12 @@ def test_a_sentence_said_before_is_the_one_said_anew() -> None:
 def test_a_feature_without_a_wording_is_told_by_the_catalogue() -> None:
     for feature in FEATURES:
         wording = sentences._fallback(feature)
-        assert feature.sentence in wording.say(wordings.Facts([1.0] * D), 1.0)
+        assert feature.sentence in wording.say(wordings.FeatureLookup([1.0] * D), 1.0)
 
 
 def test_no_text_of_an_event_enters_a_sentence() -> None:
     """Names, plans and tags of a customer are in the profile and in no sentence."""
-    profile = Profile(path=Path(), matched=[0])
+    profile = Profile(path=ProcessingState(), matched=[0])
     secret = "Jane Doe, +49 170 1234567"
     events = [
         Event("jane@example.org", "Feature Used", START, 1, {"feature": secret}, False, False),
@@ -310,10 +310,10 @@ def test_evidence_grows_with_time_activity_and_labels() -> None:
 
 def test_silence_as_the_main_reason_is_known_without_the_sentences() -> None:
     """Rule: `silent` says of every row what the row's explanation says."""
-    dice = np.random.default_rng(4)
+    rng = np.random.default_rng(4)
     shape = (400, len(NAMES))
-    x = np.where(dice.random(shape) < 0.2, np.nan, dice.normal(size=shape))
-    contributions = np.where(dice.random(shape) < 0.7, 0.0, dice.normal(size=shape) / 4)
+    x = np.where(rng.random(shape) < 0.2, np.nan, rng.normal(size=shape))
+    contributions = np.where(rng.random(shape) < 0.7, 0.0, rng.normal(size=shape) / 4)
     explained = explain(contributions, np.zeros(400), np.zeros(400), x, np.full(shape, np.nan))
     said = silent(contributions, x)
     assert said == [one.silent for one in explained]

@@ -15,12 +15,12 @@ SHIFTS = (0, 1, 63, 64, 65, 127, 128, 129, 400)
 
 def ages_of(seed: int) -> set[int]:
     """Ages of active days: none, all, a run across the border of two words, or any."""
-    dice = random.Random(seed)
+    rng = random.Random(seed)
     kinds = (set(), set(range(BITMAP_DAYS)), set(range(60, 70)), {0}, {63}, {64}, {127}, {128}, {511})
     if seed < len(kinds):
         return kinds[seed]
-    share = dice.choice((0.01, 0.3, 0.9))
-    return {age for age in range(dice.choice((30, 140, BITMAP_DAYS))) if dice.random() < share}
+    share = rng.choice((0.01, 0.3, 0.9))
+    return {age for age in range(rng.choice((30, 140, BITMAP_DAYS))) if rng.random() < share}
 
 
 def bitmap(ages: set[int]) -> bytes:

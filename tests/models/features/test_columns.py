@@ -10,7 +10,7 @@ import pytest
 
 from models.events.event import Event
 from models.features.active_days import GAP_HALF_LIFE_DAYS
-from models.features.columns import Columns
+from models.features.columns import ProfileColumns
 from models.profile.mergeable import DAY_MS, HOUR_MS
 from models.profile.schema import NEVER_MS, Profile, advance, decode, encode
 from tests.models.histories import START_MS, event, profile_of
@@ -20,16 +20,16 @@ CASES = [(seed, idle) for seed in range(10) for idle in (0, 1, 5, 24, 49, 24 * 2
 
 def history(seed: int) -> list[Event]:
     """Some 150 events over up to a year, in bursts, not in order, some by programs."""
-    dice = random.Random(seed)
-    span = dice.choice((3, 40, 89, 200, 365))
+    rng = random.Random(seed)
+    span = rng.choice((3, 40, 89, 200, 365))
     events = []
-    for _ in range(dice.choice((1, 2, 12, 60))):
-        start = START_MS + dice.randrange(span * DAY_MS)
-        for _ in range(dice.randrange(1, 5)):
-            name = dice.choice(("page", "Feature Used", "Ticket Created", "Email Sent"))
-            automated = dice.random() < 0.2
-            at = start + dice.randrange(3 * HOUR_MS)
-            events.append(event(name, at, feature=f"f{dice.randrange(9)}", automated=automated))
+    for _ in range(rng.choice((1, 2, 12, 60))):
+        start = START_MS + rng.randrange(span * DAY_MS)
+        for _ in range(rng.randrange(1, 5)):
+            name = rng.choice(("page", "Feature Used", "Ticket Created", "Email Sent"))
+            automated = rng.random() < 0.2
+            at = start + rng.randrange(3 * HOUR_MS)
+            events.append(event(name, at, feature=f"f{rng.randrange(9)}", automated=automated))
     return events
 
 
@@ -84,7 +84,7 @@ def test_columns_are_what_the_list_of_events_says(seed: int, idle_hours: int) ->
     """Counts, active days and weeks, streak, gaps, peak, features used: at the last event and long after it."""
     events = history(seed)
     now_ms = max(e.time_ms for e in events) + idle_hours * HOUR_MS
-    columns, oracle = Columns([profile_of(events)], [now_ms]), Oracle(events, now_ms)
+    columns, oracle = ProfileColumns([profile_of(events)], [now_ms]), Oracle(events, now_ms)
     for days in (1, 2, 7, 14, 28, 30, 90):
         assert columns.count("engaged", days=days) == oracle.count(oracle.engaged, days=days)
         assert columns.count("ticket", days=days) == oracle.count(oracle.tickets, days=days)
@@ -105,7 +105,7 @@ def test_a_row_says_the_same_in_company() -> None:
     """All histories at once and each alone: the same bits."""
     profiles = [profile_of(history(seed)) for seed in range(20)] + [Profile()]
     now = [max(p.newest_ms, START_MS) + i * 7 * HOUR_MS for i, p in enumerate(profiles)]
-    questions: list[Callable[[Columns], np.ndarray]] = [
+    questions: list[Callable[[ProfileColumns], np.ndarray]] = [
         lambda c: c.count("engaged", days=30),
         lambda c: c.active_weeks(12),
         lambda c: np.stack(c.streak, axis=1),
@@ -114,14 +114,14 @@ def test_a_row_says_the_same_in_company() -> None:
         lambda c: c.used_features(0, 30),
     ]
     for ask in questions:
-        together = ask(Columns(profiles, now))
+        together = ask(ProfileColumns(profiles, now))
         for i, profile in enumerate(profiles):
-            assert ask(Columns([profile], [now[i]]))[0].tobytes() == together[i].tobytes()
+            assert ask(ProfileColumns([profile], [now[i]]))[0].tobytes() == together[i].tobytes()
 
 
 def test_never_is_missing_and_the_future_is_now() -> None:
     """0 and NEVER stand for "not yet"; a time past now is no negative age."""
-    columns = Columns([Profile()] * 4, [START_MS] * 4)
+    columns = ProfileColumns([Profile()] * 4, [START_MS] * 4)
     since = columns.days_since(np.array([0.0, float(NEVER_MS), np.nan, START_MS + DAY_MS]))
     assert np.isnan(since[:3]).all()
     assert since[3] == 0
@@ -132,7 +132,7 @@ def test_a_bin_of_many_events_is_read_whole() -> None:
     for count in (255, 256, 257, 512, 777):
         profile = profile_of([event(at_ms=START_MS, id_hash=0)] * count)
         for read in (profile, decode(encode(profile))):
-            columns = Columns([Profile(), read, profile_of([event()])], [START_MS] * 3)
+            columns = ProfileColumns([Profile(), read, profile_of([event()])], [START_MS] * 3)
             assert columns.count("engaged", days=1).tolist() == [0, count, 1]
             assert columns.count("engaged", hours=1).tolist() == [0, count, 1]
 
@@ -141,7 +141,7 @@ def test_full_bins_of_several_counters_stand_beside_those_of_one_byte() -> None:
     """Every counter of every row, whichever of them need a second byte."""
     many = [event("Error Shown", START_MS, id_hash=0)] * 300 + [event("Ticket Created", START_MS, id_hash=0)] * 3
     profiles = [profile_of(many), profile_of(many[299:]), profile_of([event("Email Sent", START_MS, id_hash=0)] * 256)]
-    columns = Columns(profiles, [START_MS] * 3)
+    columns = ProfileColumns(profiles, [START_MS] * 3)
     assert columns.count("error", days=7).tolist() == [300, 1, 0]
     assert columns.count("ticket", days=7).tolist() == [3, 3, 0]
     assert columns.count("message_sent", days=30).tolist() == [0, 0, 256]
@@ -150,7 +150,7 @@ def test_full_bins_of_several_counters_stand_beside_those_of_one_byte() -> None:
 
 def test_a_counter_that_no_feature_asked_for_is_refused_by_name() -> None:
     with pytest.raises(KeyError, match="COUNTED"):
-        Columns([Profile()], [START_MS]).count("identity", days=7)
+        ProfileColumns([Profile()], [START_MS]).count("identity", days=7)
 
 
 def test_a_bin_of_256_events_is_read_a_day_later_and_by_nobody_else() -> None:
@@ -158,20 +158,20 @@ def test_a_bin_of_256_events_is_read_a_day_later_and_by_nobody_else() -> None:
     full = profile_of([event(at_ms=START_MS, id_hash=0)] * 256)
     advance(full, START_MS + DAY_MS)
     alone = [profile_of([event("Email Sent", START_MS)]), full, profile_of([event(at_ms=START_MS)])]
-    columns = Columns(alone, [START_MS + DAY_MS] * 3)
+    columns = ProfileColumns(alone, [START_MS + DAY_MS] * 3)
     assert columns.count("engaged", days=2).tolist() == [0, 256, 1]
-    assert Columns([full], [START_MS + DAY_MS]).count("engaged", days=2).tolist() == [256]
+    assert ProfileColumns([full], [START_MS + DAY_MS]).count("engaged", days=2).tolist() == [256]
 
 
 def test_looking_back_before_the_newest_event_is_looking_from_it() -> None:
     """A profile knows its past only as seen from its newest event."""
     profile = profile_of([event(at_ms=START_MS)])
-    assert Columns([profile], [START_MS - DAY_MS]).now_ms.tolist() == [START_MS]
+    assert ProfileColumns([profile], [START_MS - DAY_MS]).now_ms.tolist() == [START_MS]
 
 
 def test_nobody_is_a_batch_too() -> None:
     """Columns of no rows."""
-    columns = Columns([], [])
+    columns = ProfileColumns([], [])
     assert columns.count("engaged", days=7).shape == (0,)
     assert columns.active_days(7).shape == (0,)
     assert columns.gaps[1].shape == (0,)
@@ -183,5 +183,5 @@ def test_orders_of_a_day_are_one_occasion_and_a_refund_is_none() -> None:
     """Order days, not orders; nothing known where nothing was ordered."""
     ordered = profile_of(event("Order Completed", START_MS + h * HOUR_MS) for h in (1, 2, 30))
     refunded = profile_of([event("Order Refunded")])
-    assert Columns([ordered], [START_MS + 9 * DAY_MS]).order_days.tolist() == [2]
-    assert np.isnan(Columns([refunded, Profile()], [START_MS] * 2).order_days).all()
+    assert ProfileColumns([ordered], [START_MS + 9 * DAY_MS]).order_days.tolist() == [2]
+    assert np.isnan(ProfileColumns([refunded, Profile()], [START_MS] * 2).order_days).all()

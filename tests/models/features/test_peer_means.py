@@ -5,15 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from models.features.peer_means import Population
+from models.features.peer_means import PeerMeans
 from models.profile.mergeable import DAY_MS
 
 
 def test_the_level_is_the_decayed_mean_of_the_snapshots() -> None:
     """A snapshot of one half-life ago weighs half."""
-    population = Population(1, half_life_ms=7 * DAY_MS)
-    dice = np.random.default_rng(1)
-    days, values = np.sort(dice.integers(0, 60, 200)), dice.normal(size=200)
+    population = PeerMeans(1, half_life_ms=7 * DAY_MS)
+    rng = np.random.default_rng(1)
+    days, values = np.sort(rng.integers(0, 60, 200)), rng.normal(size=200)
     for day, value in zip(days, values, strict=True):
         population.update(np.array([value]), DAY_MS * (20_000 + int(day)))
     weights = 0.5 ** ((days[-1] - days) / 7)
@@ -22,7 +22,7 @@ def test_the_level_is_the_decayed_mean_of_the_snapshots() -> None:
 
 def test_nothing_known_is_missing() -> None:
     """Before the first snapshot there is no level, and a missing value makes none."""
-    population = Population(2, half_life_ms=1000)
+    population = PeerMeans(2, half_life_ms=1000)
     assert np.isnan(population.mean()).all()
     population.update(np.array([np.nan, 3.0]), 5)
     assert np.isnan(population.mean()[0])
@@ -31,7 +31,7 @@ def test_nothing_known_is_missing() -> None:
 
 def test_a_missing_value_leaves_its_feature_s_level() -> None:
     """However often it is missing."""
-    population = Population(1, half_life_ms=1000)
+    population = PeerMeans(1, half_life_ms=1000)
     population.update(np.array([4.0]), 1000)
     for at in range(1000, 90_000, 500):
         population.update(np.array([np.nan]), at)
@@ -40,7 +40,7 @@ def test_a_missing_value_leaves_its_feature_s_level() -> None:
 
 def test_a_snapshot_reads_the_level_before_it_moves_it() -> None:
     """No customer is compared with itself."""
-    population = Population(1, half_life_ms=1000)
+    population = PeerMeans(1, half_life_ms=1000)
     levels = population.levels(np.array([[2.0], [6.0], [100.0], [7.0]]), [10, 10, None, None])
     assert np.isnan(levels[0, 0])
     assert levels[1:, 0].tolist() == [2.0, 4.0, 4.0]
@@ -48,12 +48,12 @@ def test_a_snapshot_reads_the_level_before_it_moves_it() -> None:
 
 def test_points_one_by_one_and_together_give_the_same_bits() -> None:
     """Where a batch ends plays no part."""
-    dice = np.random.default_rng(3)
-    x = np.where(dice.random((300, 4)) < 0.1, np.nan, dice.normal(size=(300, 4)))
-    at = [int(t) if dice.random() < 0.6 else None for t in np.cumsum(dice.integers(0, 10**7, 300)) + 10**12]
-    together = Population(4, half_life_ms=1e9)
+    rng = np.random.default_rng(3)
+    x = np.where(rng.random((300, 4)) < 0.1, np.nan, rng.normal(size=(300, 4)))
+    at = [int(t) if rng.random() < 0.6 else None for t in np.cumsum(rng.integers(0, 10**7, 300)) + 10**12]
+    together = PeerMeans(4, half_life_ms=1e9)
     whole = together.levels(x, at)
-    alone = Population(4, half_life_ms=1e9)
+    alone = PeerMeans(4, half_life_ms=1e9)
     single = np.concatenate([alone.levels(x[i : i + 1], at[i : i + 1]) for i in range(300)])
     assert whole.tobytes() == single.tobytes()
     assert together.state() == alone.state()
@@ -61,7 +61,7 @@ def test_points_one_by_one_and_together_give_the_same_bits() -> None:
 
 def test_a_late_snapshot_does_not_turn_time_back() -> None:
     """It is taken in with full weight."""
-    population = Population(1, half_life_ms=1000)
+    population = PeerMeans(1, half_life_ms=1000)
     population.update(np.array([0.0]), 5000)
     population.update(np.array([1.0]), 1000)
     assert population.mean()[0] == pytest.approx(0.5)
@@ -69,23 +69,23 @@ def test_a_late_snapshot_does_not_turn_time_back() -> None:
 
 def test_the_state_gives_back_the_same_population() -> None:
     """Bit for bit, also in what it becomes; a state of another size starts again."""
-    first, second = Population(3, half_life_ms=1e8), Population(3, half_life_ms=1e8)
-    dice = np.random.default_rng(2)
+    first, second = PeerMeans(3, half_life_ms=1e8), PeerMeans(3, half_life_ms=1e8)
+    rng = np.random.default_rng(2)
     for i in range(50):
-        first.update(dice.normal(size=3), 10**12 + i * 10**7)
+        first.update(rng.normal(size=3), 10**12 + i * 10**7)
     second.restore(first.state())
     for population in (first, second):
         population.update(np.array([1.0, np.nan, 2.0]), 10**12 + 10**9)
     assert first.state() == second.state()
     assert first.mean().tobytes() == second.mean().tobytes()
-    other = Population(4, half_life_ms=1e8)
+    other = PeerMeans(4, half_life_ms=1e8)
     other.restore(first.state())
     assert np.isnan(other.mean()).all()
 
 
 def test_a_century_without_snapshots_leaves_numbers() -> None:
     """Sums that decayed to nothing are not divided into noise."""
-    population = Population(1, half_life_ms=DAY_MS)
+    population = PeerMeans(1, half_life_ms=DAY_MS)
     population.update(np.array([3.0]), 20_000 * DAY_MS)
     population.update(np.array([np.nan]), 60_000 * DAY_MS)
     assert np.isnan(population.mean()[0]) or population.mean()[0] == pytest.approx(3.0)

@@ -13,8 +13,8 @@ from models.features.ring_bins import Ring
 @pytest.mark.parametrize("most", [1, 255])
 def test_windows_are_plain_sums(size: int, kind: type, most: int) -> None:
     """Every width, every newest slot; bins that are all full as well."""
-    dice = np.random.default_rng(size + most)
-    counts = dice.integers(0, most + 1, (size + 1, size)).astype(kind)
+    rng = np.random.default_rng(size + most)
+    counts = rng.integers(0, most + 1, (size + 1, size)).astype(kind)
     counts[-1] = most
     slot = np.append(np.arange(size), size // 2)
     ring = Ring(counts, slot)

@@ -6,23 +6,23 @@ import doctest
 
 import pytest
 
-from models.definition.duration import DAY_MS, HOUR_MS, MINUTE_MS
+from models.duration import DAY_MS, HOUR_MS, MINUTE_MS
 from models.labels import feed_outages as module
-from models.labels.feed_outages import GAPS_KEPT, LEAST_MS, NOTED_MS, Feed
+from models.labels.feed_outages import GAPS_KEPT, LEAST_MS, NOTED_MS, FeedOutages
 
 START = 20_000 * DAY_MS
 
 
-def steady(days: int, every_ms: int = MINUTE_MS, pause_ms: int = 0) -> Feed:
+def steady(days: int, every_ms: int = MINUTE_MS, pause_ms: int = 0) -> FeedOutages:
     """An event a minute, and each midnight a pause."""
-    feed, at = Feed(), START
+    feed, at = FeedOutages(), START
     if at - feed.newest_ms >= NOTED_MS:
-        feed.passed(at)
+        feed.record_gap(at)
     for day in range(days):
-        feed.heard(at := START + (day + 1) * DAY_MS - pause_ms, DAY_MS // every_ms)
+        feed.record_activity(at := START + (day + 1) * DAY_MS - pause_ms, DAY_MS // every_ms)
         if pause_ms >= NOTED_MS:
-            feed.passed(at := at + pause_ms)
-            feed.heard(at, 1)
+            feed.record_gap(at := at + pause_ms)
+            feed.record_activity(at, 1)
     return feed
 
 
@@ -48,8 +48,8 @@ def test_after_a_gap_silence_means_nothing_for_as_long_again() -> None:
     """Customers need time to come back before what they did not do is their own."""
     feed = steady(40)
     begin = feed.newest_ms
-    feed.passed(begin + 4 * DAY_MS)
-    feed.heard(begin + 9 * DAY_MS, 5_000)
+    feed.record_gap(begin + 4 * DAY_MS)
+    feed.record_activity(begin + 9 * DAY_MS, 5_000)
     assert [feed.silent(begin + round(day * DAY_MS)) for day in (0.2, 0.3, 4.0, 7.9, 8.1)] == [
         False, True, True, True, False,
     ]  # fmt: skip
@@ -58,41 +58,43 @@ def test_after_a_gap_silence_means_nothing_for_as_long_again() -> None:
 def test_a_label_that_a_gap_hides_a_tenth_of_is_none() -> None:
     feed = steady(40)
     begin = feed.newest_ms
-    feed.passed(end := begin + 4 * DAY_MS)
-    feed.heard(end + 40 * DAY_MS, 40_000)
-    assert feed.broke(begin - 10 * DAY_MS, begin + 20 * DAY_MS, end + 30 * DAY_MS)
-    assert not feed.broke(begin - 30 * DAY_MS, begin + 20 * DAY_MS, end + 30 * DAY_MS)
-    assert not feed.broke(begin - 30 * DAY_MS, begin, end)
+    feed.record_gap(end := begin + 4 * DAY_MS)
+    feed.record_activity(end + 40 * DAY_MS, 40_000)
+    assert feed.is_censored(begin - 10 * DAY_MS, begin + 20 * DAY_MS, end + 30 * DAY_MS)
+    assert not feed.is_censored(begin - 30 * DAY_MS, begin + 20 * DAY_MS, end + 30 * DAY_MS)
+    assert not feed.is_censored(begin - 30 * DAY_MS, begin, end)
 
 
 def test_an_outage_in_pieces_hides_as_much_as_one() -> None:
     feed = steady(40)
     begin = feed.newest_ms
     for piece in range(1, 5):
-        feed.passed(begin + piece * DAY_MS)
-        feed.heard(begin + piece * DAY_MS, 30)
-    assert feed.broke(begin - 10 * DAY_MS, begin + 20 * DAY_MS, begin + 30 * DAY_MS)
+        feed.record_gap(begin + piece * DAY_MS)
+        feed.record_activity(begin + piece * DAY_MS, 30)
+    assert feed.is_censored(begin - 10 * DAY_MS, begin + 20 * DAY_MS, begin + 30 * DAY_MS)
 
 
 def test_what_was_silent_at_a_time_does_not_depend_on_what_came_later() -> None:
     """Asked in the middle of a gap, in a batch that ends there or in one that saw its end."""
     early, late = steady(40), steady(40)
     begin = early.newest_ms
-    late.passed(begin + 5 * DAY_MS)
+    late.record_gap(begin + 5 * DAY_MS)
     for step in range(5 * 24):
         at = begin + step * HOUR_MS
         assert early.silent(at) == late.silent(at)
-        assert early.broke(begin - DAY_MS, begin + DAY_MS, at) == late.broke(begin - DAY_MS, begin + DAY_MS, at)
+        assert early.is_censored(begin - DAY_MS, begin + DAY_MS, at) == late.is_censored(
+            begin - DAY_MS, begin + DAY_MS, at
+        )
 
 
 def test_gaps_are_bounded_and_a_restored_state_answers_the_same() -> None:
     feed = steady(40)
     for _ in range(40):
-        feed.passed(feed.newest_ms + 3 * DAY_MS)
-        feed.heard(feed.newest_ms + 60 * DAY_MS, 60_000)
-    again = Feed()
+        feed.record_gap(feed.newest_ms + 3 * DAY_MS)
+        feed.record_activity(feed.newest_ms + 60 * DAY_MS, 60_000)
+    again = FeedOutages()
     again.restore(feed.state())
-    again.heard(again.newest_ms, 0)
+    again.record_activity(again.newest_ms, 0)
     assert again.state() == feed.state()
     assert len(feed.state()[-1]) == GAPS_KEPT
     for hour in range(0, 400, 7):
@@ -102,9 +104,9 @@ def test_gaps_are_bounded_and_a_restored_state_answers_the_same() -> None:
 
 def test_the_time_before_the_first_event_is_no_gap() -> None:
     """Also where hundreds of events came before a customer did anything."""
-    feed = Feed()
-    feed.heard(0, 500)
+    feed = FeedOutages()
+    feed.record_activity(0, 500)
     assert not feed.silent(START - DAY_MS)
-    feed.passed(START)
-    feed.heard(START, 500)
-    assert not feed.broke(START - 20 * DAY_MS, START + 5 * DAY_MS, START + DAY_MS)
+    feed.record_gap(START)
+    feed.record_activity(START, 500)
+    assert not feed.is_censored(START - 20 * DAY_MS, START + 5 * DAY_MS, START + DAY_MS)

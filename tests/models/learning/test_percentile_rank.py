@@ -7,31 +7,31 @@ import doctest
 import numpy as np
 import pytest
 
-from models.definition.duration import DAY_MS, HOUR_MS
+from models.duration import DAY_MS, HOUR_MS
 from models.learning import percentile_rank as percentile
-from models.learning.percentile_rank import BINS, Percentiles
+from models.learning.percentile_rank import BINS, PercentileRanks
 
 HALF_LIFE_MS = 28 * DAY_MS
 START = 1_600_000_000_000
 
 
-def take(seen: Percentiles, probabilities: np.ndarray, at_ms: int = START) -> Percentiles:
+def take(seen: PercentileRanks, probabilities: np.ndarray, at_ms: int = START) -> PercentileRanks:
     """Snapshots of one moment."""
     seen.ranks(probabilities, [at_ms] * len(probabilities))
     return seen
 
 
-def fed(probabilities: np.ndarray, at_ms: int = START) -> Percentiles:
+def fed(probabilities: np.ndarray, at_ms: int = START) -> PercentileRanks:
     """What counts an hour after such snapshots, but for one more of 0.5."""
-    seen = take(Percentiles(HALF_LIFE_MS), probabilities, at_ms)
+    seen = take(PercentileRanks(HALF_LIFE_MS), probabilities, at_ms)
     return take(seen, np.array([0.5]), at_ms + HOUR_MS)
 
 
-def share(seen: Percentiles, probability: float) -> float:
+def share(seen: PercentileRanks, probability: float) -> float:
     return float(seen.ranks(np.array([probability]), [None])[0][0])
 
 
-def base(seen: Percentiles) -> float:
+def base(seen: PercentileRanks) -> float:
     return float(seen.ranks(np.array([0.5]), [None])[1][0])
 
 
@@ -57,7 +57,7 @@ def test_those_who_are_all_alike_stand_in_the_middle() -> None:
 
 
 def test_before_anything_is_known_the_prior_answers_and_gives_way() -> None:
-    nothing = Percentiles(HALF_LIFE_MS)
+    nothing = PercentileRanks(HALF_LIFE_MS)
     assert share(nothing, 0.1) == pytest.approx(0.5, abs=0.05)
     assert share(nothing, 0.7) > 0.99
     assert share(nothing, 0.0) < 0.01
@@ -82,8 +82,8 @@ def test_what_was_seen_long_ago_counts_less() -> None:
 
 
 def test_an_hours_snapshots_count_from_the_next_hour_on() -> None:
-    seen = take(Percentiles(HALF_LIFE_MS), np.full(1_000, 0.9))
-    assert base(seen) == base(Percentiles(HALF_LIFE_MS))
+    seen = take(PercentileRanks(HALF_LIFE_MS), np.full(1_000, 0.9))
+    assert base(seen) == base(PercentileRanks(HALF_LIFE_MS))
     assert base(take(seen, np.array([0.5]), START + HOUR_MS)) > 0.8
 
 
@@ -100,11 +100,11 @@ def test_batches_and_restarts_change_no_bit(cut: int) -> None:
     rng = np.random.default_rng(2)
     p = rng.uniform(0, 1, 200)
     at = [START + i * HOUR_MS // 6 if i % 3 == 0 else None for i in range(200)]
-    whole, parts = Percentiles(HALF_LIFE_MS), Percentiles(HALF_LIFE_MS)
+    whole, parts = PercentileRanks(HALF_LIFE_MS), PercentileRanks(HALF_LIFE_MS)
     found = [np.concatenate(columns) for columns in zip(whole.ranks(p, at), strict=True)]
     pieces = []
     for start in range(0, 200, cut):
-        again = Percentiles(HALF_LIFE_MS)
+        again = PercentileRanks(HALF_LIFE_MS)
         again.restore(parts.state())
         parts = again
         pieces.append(parts.ranks(p[start : start + cut], at[start : start + cut]))
@@ -115,6 +115,6 @@ def test_batches_and_restarts_change_no_bit(cut: int) -> None:
 
 
 def test_a_state_of_another_size_starts_again() -> None:
-    seen = Percentiles(HALF_LIFE_MS)
+    seen = PercentileRanks(HALF_LIFE_MS)
     seen.restore([5, b"\0" * 80, b""])
     assert share(seen, 0.1) == pytest.approx(0.5, abs=0.05)

@@ -10,8 +10,8 @@ import math
 import numpy as np
 import pytest
 
-from models.definition import duration
-from models.definition.duration import DAY_MS, WEEK_MS
+from models import duration
+from models.duration import DAY_MS, WEEK_MS
 from models.metrics import classification as evaluation
 from models.metrics import prequential
 from models.metrics.classification import (

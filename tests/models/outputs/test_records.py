@@ -11,38 +11,39 @@ import msgspec
 import numpy as np
 import pytest
 
-from models.alerts.policy import AlertScore, AlertSettings, AlertState, Handling, cause_of, due_ms, step
+from models.alerts.policy import AlertAction, AlertScore, AlertSettings, AlertState, cause_of, due_ms, step
 from models.backtesting.backtest import Backtest
 from models.definition.churn_definition import ChurnDefinition
 from models.events.event import Event, decode
+from models.experience.barriers import recent_barriers
 from models.features.catalogue import CATALOGUE, FEATURES, NAMES
 from models.labels import codec as label
 from models.labels.codec import LabelError, label_value, read_label
-from models.labels.training_example import Example
+from models.labels.training_example import TrainingExample
 from models.learning.feature_space import FeatureSpace
 from models.learning.model import Model
 from models.outputs import customer_facts as customer
 from models.outputs import records as outputs
-from models.outputs.customer_facts import activity, barriers, stage
+from models.outputs.customer_facts import activity, stage
 from models.outputs.records import (
     HISTORY,
     HISTORY_BYTES,
-    Context,
+    OutputContext,
+    PublishedScore,
     ScoredBatch,
-    ToldScore,
     alert_headers,
     alert_value,
-    recall,
-    remember,
-    remember_text,
-    spelled,
+    append_history,
+    append_history_text,
+    history_json,
+    unpack_history,
 )
-from models.outputs.score_batch import Telling
-from models.pipeline.partition import Effects
+from models.outputs.score_batch import ScorePayload
+from models.pipeline.partition import FoldEffects
 from models.profile.apply import apply
 from models.profile.mergeable import DAY_MS
-from models.profile.schema import Path, Profile
-from models.profile.snapshot import Portrait
+from models.profile.schema import ProcessingState, Profile
+from models.profile.view import ProfileView
 from tests.paths import ROOT
 
 START = 1_600_041_600_000 // DAY_MS * DAY_MS
@@ -50,7 +51,7 @@ CHURN = ChurnDefinition.parse(
     '[churn.definitions.left]\nevent = "Subscription Cancelled"\n[label]\nhorizon = "14d"\n'
     '[alerts]\ndwell = "0d"\nenter = 0.0\nexit = 0.0'
 )
-CONTEXT = Context(CHURN.label_hash, CHURN.hash, CHURN.horizon_ms, "customer-events", 3)
+CONTEXT = OutputContext(CHURN.label_hash, CHURN.hash, CHURN.horizon_ms, "customer-events", 3)
 POLICY = AlertSettings.of(CHURN)
 
 
@@ -94,30 +95,34 @@ class Scored:
     def __init__(self) -> None:
         model = Model(FeatureSpace(NAMES, tuple(f.relative for f in FEATURES), CATALOGUE))
         run = Backtest(CHURN, model, 1, lambda key, count: 0)
-        self.effects: list[Effects] = []
+        self.effects: list[FoldEffects] = []
         run.on_effects = self._keep
         for _ in run.run(events()):
             pass
         self.examples = run.examples
-        self.batches = [ScoredBatch(CONTEXT, e.points, e.x, e.m, e.scores, 0.6, e.outlooks) for e in self.effects]
+        self.batches = [
+            ScoredBatch(CONTEXT, e.points, e.x, e.m, e.scores, 0.6, e.value_forecasts) for e in self.effects
+        ]
 
-    def _keep(self, number: int, effects: Effects) -> None:
+    def _keep(self, number: int, effects: FoldEffects) -> None:
         self.effects.append(effects)
 
     def values(self) -> list[bytes]:
         found = []
         for batch, e in zip(self.batches, self.effects, strict=True):
             told = [
-                batch.told(i, 0.97, 1, spelled(remember(b"", point.at_ms, float(e.scores.probability[i]))), 0.1)
+                batch.told(
+                    i, 0.97, 1, history_json(append_history(b"", point.at_ms, float(e.scores.probability[i]))), 0.1
+                )
                 for i, point in enumerate(e.points)
             ]
             found += said(batch, told)
         return found
 
 
-def said(batch: ScoredBatch, told: list[ToldScore]) -> list[bytes]:
+def said(batch: ScoredBatch, told: list[PublishedScore]) -> list[bytes]:
     """The `churn-scores` values of all rows of a batch."""
-    return [value for telling in Telling.of(batch, "m", told) for value in telling.values()]
+    return [value for telling in ScorePayload.of(batch, "m", told) for value in telling.values()]
 
 
 @pytest.fixture(scope="module")
@@ -156,7 +161,7 @@ def test_a_score_has_the_same_bytes_in_any_batch(scored: Scored) -> None:
     for batch, e in zip(scored.batches[:30], scored.effects, strict=False):
         together = said(batch, [batch.told(i, 0.5, 0, b"") for i in range(len(e.points))])
         for i, value in enumerate(together):
-            alone = ScoredBatch(CONTEXT, e.points, e.x, e.m, e.scores, 0.6, e.outlooks, rows=[i])
+            alone = ScoredBatch(CONTEXT, e.points, e.x, e.m, e.scores, 0.6, e.value_forecasts, rows=[i])
             assert said(alone, [alone.told(i, 0.5, 0, b"")]) == [value]
             assert alone.note(i, 0.5, 1) == batch.note(i, 0.5, 1)
 
@@ -176,21 +181,21 @@ def test_a_score_tells_who_and_what_they_are_worth(scored: Scored) -> None:
 def test_the_history_keeps_the_newest_scores() -> None:
     history = b""
     for i in range(HISTORY + 5):
-        history = remember(history, START + i * 1_000, i / 100)
+        history = append_history(history, START + i * 1_000, i / 100)
     assert len(history) == 8 * HISTORY
-    found = recall(history)
+    found = unpack_history(history)
     assert found[0] == (START // 1000 + 5, 50_000)
     assert found[-1] == (START // 1000 + HISTORY + 4, 10_000 * (HISTORY + 4))
-    assert recall(b"") == []
+    assert unpack_history(b"") == []
 
 
 def test_a_history_s_text_goes_on_from_the_text_before_it() -> None:
     """Rule: what is told of a history, score by score, is what the whole of it would be told as."""
-    history, text = b"", spelled(b"")
+    history, text = b"", history_json(b"")
     for i in range(HISTORY + 5):
-        text = remember_text(text, len(history) == HISTORY_BYTES, START + i * 1_000, i / 100)
-        history = remember(history, START + i * 1_000, i / 100)
-        assert text == spelled(history)
+        text = append_history_text(text, len(history) == HISTORY_BYTES, START + i * 1_000, i / 100)
+        history = append_history(history, START + i * 1_000, i / 100)
+        assert text == history_json(history)
 
 
 # Alerts --------------------------------------------------------------------------------------------------------------
@@ -219,7 +224,7 @@ def story(scored: Scored) -> list[tuple[Any, bytes, str]]:
         key=lambda found: found[1].live * found[1].scored_ms,
     )
     later = state.scored_ms + 1
-    for handling in (Handling("acknowledge"), Handling("snooze", None, later + DAY_MS), Handling("dismiss")):
+    for handling in (AlertAction("acknowledge"), AlertAction("snooze", None, later + DAY_MS), AlertAction("dismiss")):
         state, moved, _ = step(state, None, POLICY, later, customer=name, handling=handling)
         told += [(event, b"", name) for event in moved]
     return told
@@ -271,9 +276,9 @@ def test_a_label_reads_back_to_the_same_bits(scored: Scored) -> None:
     assert len(scored.examples) > 5
     for example in scored.examples:
         again = read_label(label_value(example))
-        for name in Example.__struct_fields__:
-            if name == "circumstances":
-                assert again.circumstances is None, "not published"
+        for name in TrainingExample.__struct_fields__:
+            if name == "experience_context":
+                assert again.experience_context is None, "not published"
             elif name in ("features", "population"):
                 ours, theirs = np.frombuffer(getattr(example, name)), np.frombuffer(getattr(again, name))
                 np.testing.assert_array_equal(ours, theirs)
@@ -290,7 +295,7 @@ def test_any_number_survives_a_label() -> None:
     wild = rng.integers(0, 2**63, len(NAMES)).view(np.float64)
     wild = np.where(np.isfinite(wild), wild, np.nan)
     wild[:4] = -0.0, 5e-324, 1.7976931348623157e308, 0.1 + 0.2
-    example = Example(
+    example = TrainingExample(
         "ü", START, START + 1, wild.tobytes(), wild.tobytes(), 0.1 + 0.2, (0.1, 1 / 3, 1.0), 1, {"a": 1}, "m", "d", 7
     )
     again = read_label(label_value(example))
@@ -363,11 +368,11 @@ def test_the_schemas_are_schemas() -> None:
 # The customer -----------------------------------------------------------------------------------------------------
 
 
-def portrait_of(*told: tuple[str, dict[str, Any]]) -> Portrait:
-    profile = Profile(path=Path(), matched=[0])
+def portrait_of(*told: tuple[str, dict[str, Any]]) -> ProfileView:
+    profile = Profile(path=ProcessingState(), matched=[0])
     for i, (name, properties) in enumerate(told):
         apply(profile, Event("c", name, START + i, i + 1, properties, False, False))
-    return Portrait.of(profile)
+    return ProfileView.of(profile)
 
 
 def test_the_stage_is_where_the_customer_stands() -> None:
@@ -383,30 +388,30 @@ def test_the_stage_is_where_the_customer_stands() -> None:
 
 
 def test_barriers_are_those_named_lately_the_most_frequent_first() -> None:
-    portrait = portrait_of(
+    profile_view = portrait_of(
         ("Ticket Created", {"tags": ["too_complex"]}), ("Ticket Created", {"tags": ["too_expensive", "else"]}),
         ("Subscription Cancel Scheduled", {"feedback": "too_expensive"}),
     )  # fmt: skip
-    assert barriers(portrait, START + 9) == ["too_expensive", "too_complex"]
-    assert barriers(portrait, START + 91 * DAY_MS) == []
+    assert recent_barriers(profile_view, START + 9) == ["too_expensive", "too_complex"]
+    assert recent_barriers(profile_view, START + 91 * DAY_MS) == []
 
 
 def test_the_activity_strip_ends_today_and_counts_beyond_a_byte() -> None:
-    profile = Profile(path=Path(), matched=[0])
+    profile = Profile(path=ProcessingState(), matched=[0])
     for i in range(300):
         apply(profile, Event("c", "page", START, i + 1, {}, False, False))
     apply(profile, Event("c", "page", START - 5 * DAY_MS, 999, {}, False, False))
-    strip = activity(Portrait.of(profile), START + 2 * DAY_MS)
+    strip = activity(ProfileView.of(profile), START + 2 * DAY_MS)
     counts = msgspec.json.decode(strip.counts)
     assert (counts[-3], counts[-8], sum(counts), len(counts)) == (300, 1, 301, 90)
     assert strip.until == "2020-09-16"
-    assert msgspec.json.decode(activity(Portrait.of(profile), START + 400 * DAY_MS).counts) == [0] * 90
+    assert msgspec.json.decode(activity(ProfileView.of(profile), START + 400 * DAY_MS).counts) == [0] * 90
 
 
 @pytest.mark.parametrize("busiest", [1, 9, 10, 255])
 def test_a_day_of_any_number_of_events_is_told_in_its_place(busiest: int) -> None:
-    profile = Profile(path=Path(), matched=[0])
+    profile = Profile(path=ProcessingState(), matched=[0])
     for i in range(busiest):
         apply(profile, Event("c", "page", START, i + 1, {}, False, False))
-    counts = msgspec.json.decode(activity(Portrait.of(profile), START + DAY_MS).counts)
+    counts = msgspec.json.decode(activity(ProfileView.of(profile), START + DAY_MS).counts)
     assert counts == [*[0] * 88, busiest, 0]

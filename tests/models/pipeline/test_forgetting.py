@@ -6,9 +6,9 @@ import pytest
 
 from models.events.event import Event
 from models.features.scoring_point import SNAPSHOT
-from models.profile.keys import OUTLOOK, SUMS
+from models.profile.keys import SUMS, VALUE_FORECAST
 from models.profile.mergeable import DAY_MS
-from models.profile.schema import decode_head, due_ms
+from models.profile.schema import decode_head, read_due_ms
 from tests.models.histories import CHURN, START_MS, World, definition, event
 
 KEEP_DAYS, VISITOR_DAYS = 60, 40
@@ -58,7 +58,7 @@ def test_who_is_not_heard_of_for_long_is_forgotten_to_the_millisecond() -> None:
     world.feed(event("page", day(0)), event("Email Sent", day(3)))
     world.feed(until_ms=day(3 + KEEP_DAYS) - 1)
     assert mine(world) == {b"c"}, "no label is awaited any more, and no alert stands"
-    assert due_ms(world.store.records[KEY]) == day(3 + KEEP_DAYS)
+    assert read_due_ms(world.store.records[KEY]) == day(3 + KEEP_DAYS)
     world.feed(until_ms=day(3 + KEEP_DAYS))
     assert mine(world) == set()
     assert forgotten(world) == [KEY]
@@ -162,7 +162,7 @@ def test_what_is_begun_and_deleted_in_one_batch_leaves_nothing() -> None:
     assert world.times(SNAPSHOT)
     assert mine(world) == set()
     assert [a.event.type for a in world.alerts][-1] == "expired"
-    assert {key[:1] for key in world.store.records} == {SUMS, OUTLOOK}  # of the partition, not of a customer
+    assert {key[:1] for key in world.store.records} == {SUMS, VALUE_FORECAST}  # of the partition, not of a customer
 
 
 @pytest.mark.parametrize("late_days", [0, 5])

@@ -9,7 +9,7 @@ from models.events.event import Event
 from models.features.catalogue import CATALOGUE, RELATIVE
 from models.features.catalogue import NAMES as FEATURE_NAMES
 from models.features.scoring_point import DECISIVE, EVENT, SILENCE, SNAPSHOT
-from models.labels.training_example import Example
+from models.labels.training_example import TrainingExample
 from models.learning.feature_space import FeatureSpace
 from models.learning.model import Model
 from models.profile import schema as profiles
@@ -47,14 +47,14 @@ def subscribed(churn: str = ONLY_CANCELLATION) -> tuple[World, int]:
     return world, path.next_snapshot_ms
 
 
-def first_example(world: World, snapshot_ms: int) -> Example:
+def first_example(world: World, snapshot_ms: int) -> TrainingExample:
     """The example of that snapshot, after time has passed."""
     world.feed(tick(snapshot_ms + WAIT_MS))
     (example,) = [e for e in world.examples if e.customer == "c1" and e.snapshot_ms == snapshot_ms]
     return example
 
 
-def value_of(example: Example, feature: str) -> float:
+def value_of(example: TrainingExample, feature: str) -> float:
     return float(memoryview(example.features).cast("d")[FEATURE_NAMES.index(feature)])
 
 

@@ -16,10 +16,10 @@ from models.learning.feature_space import FeatureSpace
 from models.learning.model import Model
 from models.outputs.records import HISTORY
 from models.pipeline import score_history as scorebook
-from models.pipeline.partition import Entry, Partition
-from models.pipeline.score_history import ScoreBook, Told
+from models.pipeline.partition import OffsetEvent, PartitionFold
+from models.pipeline.score_history import ScoreHistory, ScoreRecord
 from models.profile.mergeable import DAY_MS
-from models.simulation import Settings, Simulation
+from models.simulation import Simulation, SimulationSettings
 
 CHURN = ChurnDefinition.parse(
     '[churn.definitions.left]\nevent = "Subscription Cancelled"\n[label]\nhorizon = "5d"\n[snapshot]\nevery = "2d"'
@@ -28,24 +28,28 @@ SCORER = Model(FeatureSpace(NAMES, RELATIVE, CATALOGUE)).scorer()
 
 
 @pytest.fixture(scope="module")
-def entries() -> list[Entry]:
-    values = [event.value for event in Simulation(Settings(customers=15, days=25, seed=3)).events()]
-    return [Entry(i, event) for i, value in enumerate(values) if isinstance(event := decode(value, (), None), Event)]
+def entries() -> list[OffsetEvent]:
+    values = [event.value for event in Simulation(SimulationSettings(customers=15, days=25, seed=3)).events()]
+    return [
+        OffsetEvent(i, event) for i, value in enumerate(values) if isinstance(event := decode(value, (), None), Event)
+    ]
 
 
-def told(entries: list[Entry], batch: int, *, restarts: bool = False) -> tuple[list[Told], dict[bytes, bytes]]:
+def told(
+    entries: list[OffsetEvent], batch: int, *, restarts: bool = False
+) -> tuple[list[ScoreRecord], dict[bytes, bytes]]:
     store = MemoryStore()
-    partition = Partition(CHURN, store, SCORER)
-    book = ScoreBook(partition.context, store)
+    partition = PartitionFold(CHURN, store, SCORER)
+    book = ScoreHistory(partition.context, store)
     found = []
     for start in range(0, len(entries), batch):
         effects = partition.process(entries[start : start + batch])
-        values, histories = book.tell(effects)
+        values, histories = book.to_records(effects)
         store.apply({**effects.changes, **histories})
         found += values
         if restarts:
-            partition = Partition(CHURN, store, SCORER, effects.state)
-            book = ScoreBook(partition.context, store)
+            partition = PartitionFold(CHURN, store, SCORER, effects.state)
+            book = ScoreHistory(partition.context, store)
     return found, store.records
 
 
@@ -53,20 +57,22 @@ def test_the_examples_in_the_docstrings_hold() -> None:
     assert doctest.testmod(scorebook).failed == 0
 
 
-def test_batches_and_restarts_change_no_value_and_no_history(entries: list[Entry]) -> None:
+def test_batches_and_restarts_change_no_value_and_no_history(entries: list[OffsetEvent]) -> None:
     whole = told(entries, 10_000)
     assert len(whole[0]) > 200
     assert told(entries, 17, restarts=True) == whole
 
 
-def test_a_book_that_keeps_nearly_nothing_says_the_same(entries: list[Entry], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_book_that_keeps_nearly_nothing_says_the_same(
+    entries: list[OffsetEvent], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Rule: what is kept between batches is a cache of the store, bounded, and never another answer."""
     whole = told(entries, 10_000)
     monkeypatch.setattr(scorebook, "HISTORIES_KEPT", 2)
     assert told(entries, 17) == whole
 
 
-def test_a_value_remembers_the_ones_before_it(entries: list[Entry]) -> None:
+def test_a_value_remembers_the_ones_before_it(entries: list[OffsetEvent]) -> None:
     """Rule: the history ends with this score, and holds the newest 32 that were told."""
     before: dict[bytes, list[float]] = {}
     for customer, value in told(entries, 100)[0]:
@@ -79,10 +85,12 @@ def test_a_value_remembers_the_ones_before_it(entries: list[Entry]) -> None:
     assert max(map(len, before.values())) > 20
 
 
-def test_a_score_is_told_when_it_is_decisive_changes_the_band_or_is_a_day_after_the_last(entries: list[Entry]) -> None:
+def test_a_score_is_told_when_it_is_decisive_changes_the_band_or_is_a_day_after_the_last(
+    entries: list[OffsetEvent],
+) -> None:
     """Rule: of all other scores only `previous` of the next one tells."""
     store = MemoryStore()
-    effects = Partition(CHURN, store, SCORER).process(entries)
+    effects = PartitionFold(CHURN, store, SCORER).process(entries)
     last: dict[bytes, tuple[int, int]] = {}
     told_rows = set(effects.told)
     assert 0 < len(told_rows) < len(effects.points)
@@ -97,14 +105,14 @@ def test_a_score_is_told_when_it_is_decisive_changes_the_band_or_is_a_day_after_
         last[point.key] = (point.at_ms if by_time else when), band
 
 
-def test_who_was_deleted_has_a_tombstone_and_begins_with_a_new_history(entries: list[Entry]) -> None:
+def test_who_was_deleted_has_a_tombstone_and_begins_with_a_new_history(entries: list[OffsetEvent]) -> None:
     """Rule: readers of scores are told in order, within a batch too: the last score, nothing, the first score."""
     chosen = entries[len(entries) // 2].event.customer
-    asked = Entry(
+    asked = OffsetEvent(
         entries[-1].offset + 1, Event(chosen, "User Deletion Requested", entries[-1].event.time_ms, 1, {}, False, False)
     )
     later = Event(chosen, "page", entries[-1].event.time_ms + DAY_MS, 2, {}, False, False)
-    log = [*entries, asked, Entry(asked.offset + 1, later)]
+    log = [*entries, asked, OffsetEvent(asked.offset + 1, later)]
     values, records = told(log[:-1], 10_000)
     assert values[-1] == (chosen.encode(), None)
     assert not [key for key in records if key[1:].startswith(chosen.encode())]
@@ -117,7 +125,7 @@ def test_who_was_deleted_has_a_tombstone_and_begins_with_a_new_history(entries: 
         assert (len(score["history"]), score["previous"], score["customer"]["tenure_days"]) == (1, None, 0)
 
 
-def test_ranks_follow_probabilities(entries: list[Entry]) -> None:
+def test_ranks_follow_probabilities(entries: list[OffsetEvent]) -> None:
     documents = [orjson.loads(value or b"") for _, value in told(entries, 100)[0]][-100:]
     ranked = sorted(documents, key=lambda document: document["probability"])
     low, high = (sum(d["percentile"] for d in part) / 20 for part in (ranked[:20], ranked[-20:]))

@@ -182,7 +182,7 @@ def test_a_negative_price_is_no_price() -> None:
     assert profile.subscription.mrr is None
 
 
-# Payments, support, voice ---
+# Payments, support, feedback ---
 
 
 def test_a_payment_that_settles_later_ends_the_dunning() -> None:
@@ -207,15 +207,15 @@ def test_a_payment_that_settles_later_ends_the_dunning() -> None:
 def test_a_survey_answer_is_a_share_of_its_scale(kind: str, score: object, scale_max: object, per_mille: int) -> None:
     """The usual scale where the event does not say its own."""
     profile = profile_of([event("Survey Response Submitted", kind=kind, score=score, scale_max=scale_max)])
-    assert [answer for _, _, answer in getattr(profile.voice, kind)] == [per_mille]
+    assert [answer for _, _, answer in getattr(profile.feedback, kind)] == [per_mille]
 
 
 @pytest.mark.parametrize("score", [-1, 6, None, "good", True])
 def test_an_answer_off_its_scale_is_none(score: object) -> None:
     """Neither best nor worst."""
     profile = profile_of([event("Survey Response Submitted", kind="csat", score=score)])
-    assert profile.voice is not None
-    assert (profile.voice.csat, profile.voice.csat_count) == ([], 0)
+    assert profile.feedback is not None
+    assert (profile.feedback.csat, profile.feedback.csat_count) == ([], 0)
 
 
 @pytest.mark.parametrize(
@@ -233,17 +233,17 @@ def test_an_answer_off_its_scale_is_none(score: object) -> None:
 def test_sentiment_of_a_review(properties: dict[str, object], per_mille: int, negative: int) -> None:
     """Said outright, or read from the rating; below -0.1 is negative."""
     profile = profile_of([event("Review Posted", **properties)])
-    assert profile.voice is not None
-    assert profile.voice.sentiment is not None
-    assert profile.voice.sentiment[2] == per_mille
+    assert profile.feedback is not None
+    assert profile.feedback.sentiment is not None
+    assert profile.feedback.sentiment[2] == per_mille
     assert total(profile, "negative_review") == negative
 
 
 def test_only_known_barriers_are_kept() -> None:
     """Stripe's vocabulary; free text is not stored."""
     profile = profile_of([event("Ticket Created", tags=["too_expensive", "my boss", 3, None, [], "unused"])])
-    assert profile.voice is not None
-    assert sorted(tag for _, _, tag in profile.voice.tags) == [6, 7]
+    assert profile.feedback is not None
+    assert sorted(tag for _, _, tag in profile.feedback.tags) == [6, 7]
 
 
 def test_the_newest_trait_counts_whatever_arrives_last() -> None:

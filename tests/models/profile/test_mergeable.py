@@ -52,8 +52,8 @@ def read(bins: dict[int, bytearray], slot: int) -> int:
 @pytest.mark.parametrize("seed", range(8))
 def test_bins_hold_what_a_list_of_events_says(seed: int) -> None:
     """Each of the newest 96 days and 32 hours has the number of its events, whatever order they came in."""
-    dice = random.Random(seed)
-    hours = [FIRST_HOUR + dice.randrange(24 * dice.choice((2, 30, 95, 300))) for _ in range(400)]
+    rng = random.Random(seed)
+    hours = [FIRST_HOUR + rng.randrange(24 * rng.choice((2, 30, 95, 300))) for _ in range(400)]
     bins, present = binned(hours)
     today = present // 24
     for day in range(today - DAY_BINS + 1, today + 1):
@@ -111,14 +111,14 @@ def test_an_event_older_than_the_bins_is_not_counted_in_them() -> None:
 @pytest.mark.parametrize("seed", range(8))
 def test_a_bitmap_holds_the_set_of_days(seed: int) -> None:
     """Bit k is the k-th day before the newest; days that leave are counted once."""
-    dice = random.Random(seed)
+    rng = random.Random(seed)
     days, bits, today, older = set[int](), bytes(BITMAP_BYTES), 0, 0
     for _ in range(120):
-        step = dice.choice((0, 1, 3, 40, 600) if dice.random() < 0.05 else (0, 1, 3, 9))
+        step = rng.choice((0, 1, 3, 40, 600) if rng.random() < 0.05 else (0, 1, 3, 9))
         bits, left = days_advance(bits, step)
         older += left
         today += step
-        late = today - dice.randrange(30)
+        late = today - rng.randrange(30)
         if late >= 0:
             bits = days_add(bits, today - late)
             days.add(late)
@@ -144,8 +144,8 @@ def test_the_newest_value_is_the_last_by_time_and_id() -> None:
 @pytest.mark.parametrize("seed", range(20))
 def test_bounded_collections_keep_what_sorting_everything_would_keep(seed: int) -> None:
     """The newest entries, the keys seen last, the smallest keys: of all that was ever added, in any order."""
-    dice = random.Random(seed)
-    added = [(dice.randrange(30), dice.randrange(8)) for _ in range(60)]
+    rng = random.Random(seed)
+    added = [(rng.randrange(30), rng.randrange(8)) for _ in range(60)]
     entries: list[tuple[int, int]] = []
     seen: dict[int, int] = {}
     smallest: list[int] = []

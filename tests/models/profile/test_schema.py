@@ -15,15 +15,15 @@ from models.profile.schema import (
     GUARD_IDS,
     MERGE_RULES,
     NEVER_MS,
-    Path,
+    ProcessingState,
     Profile,
     ProfileError,
     advance,
     copy,
     decode,
-    due_ms,
     encode,
     merge,
+    read_due_ms,
 )
 from tests.models.histories import MINUTE_MS, START_MS, event, odd_history, profile_of, simulated
 
@@ -31,8 +31,8 @@ from tests.models.histories import MINUTE_MS, START_MS, event, odd_history, prof
 def test_an_encoded_profile_begins_with_its_due_time() -> None:
     """The index of deadlines is rebuilt without decoding."""
     data = encode(profile_of([event()]), START_MS + 5)
-    assert due_ms(data) == int.from_bytes(data[:8], "big") == START_MS + 5
-    assert due_ms(encode(Profile())) == NEVER_MS
+    assert read_due_ms(data) == int.from_bytes(data[:8], "big") == START_MS + 5
+    assert read_due_ms(encode(Profile())) == NEVER_MS
     assert encode(Profile(), 5) < encode(Profile(), 6)  # in the order of time
 
 
@@ -65,14 +65,14 @@ def test_a_profile_that_is_cut_off_is_refused(data: bytes) -> None:
 
 def test_damaged_bytes_are_refused_or_read_but_never_anything_else() -> None:
     """Whatever a disk or a foreign program left in the store, the error is ours."""
-    dice = random.Random(7)
+    rng = random.Random(7)
     good = encode(profile_of(odd_history(3, 60)))
     for _ in range(2000):
         data = bytearray(good)
-        for _ in range(dice.randrange(1, 4)):
-            data[dice.randrange(9, len(data))] = dice.randrange(256)
+        for _ in range(rng.randrange(1, 4)):
+            data[rng.randrange(9, len(data))] = rng.randrange(256)
         try:
-            decode(bytes(data[: dice.randrange(10, len(data) + 1)]))
+            decode(bytes(data[: rng.randrange(10, len(data) + 1)]))
         except ProfileError as error:
             assert "damaged" in str(error)  # noqa: PT017 - either outcome is right
 
@@ -98,7 +98,7 @@ def test_every_field_has_a_merge_rule() -> None:
 def test_the_path_starts_again_after_a_merge() -> None:
     """Deadlines and alerts are nobody's to join."""
     a, b = profile_of([event()]), profile_of([event()])
-    a.path = Path(scored_ms=5)
+    a.path = ProcessingState(scored_ms=5)
     assert merge(a, b).path is None
 
 
@@ -160,8 +160,8 @@ def test_the_guard_keeps_the_newest_256_ids_and_counts_what_it_forgot() -> None:
 
 def test_a_full_guard_is_the_same_with_and_without_a_restart() -> None:
     """The order that it keeps in memory is only an index."""
-    dice = random.Random(2)
-    events = [event(id_hash=dice.getrandbits(64), at_ms=START_MS + dice.randrange(30 * HOUR_MS)) for _ in range(900)]
+    rng = random.Random(2)
+    events = [event(id_hash=rng.getrandbits(64), at_ms=START_MS + rng.randrange(30 * HOUR_MS)) for _ in range(900)]
     profile, restarted = Profile(), Profile()
     for i, each in enumerate(events):
         assert apply(profile, each) == apply(restarted, each)
@@ -198,13 +198,13 @@ def test_a_copy_shares_nothing_that_can_change() -> None:
     profile = profile_of(odd_history(1, 1500, span_ms=DAY_MS))
     assert profile.path is not None
     assert "guard_order" in profile.__dict__
-    profile.path.pending = [profiles.Pending(START_MS, 1, [NEVER_MS])]
+    profile.path.pending = [profiles.PendingSnapshot(START_MS, 1, [NEVER_MS])]
     twin = copy(profile)
     mine, its = list(mutable_parts(profile)), list(mutable_parts(twin))
     assert len(mine) > 30
     assert not {id(part) for part in mine} & {id(part) for part in its}
     assert encode(twin, 5) == encode(profile, 5)
-    for name, kind in (("commerce", profiles.Commerce), ("voice", profiles.Voice), ("journey", profiles.Journey)):
+    for name, kind in (("commerce", profiles.Commerce), ("feedback", profiles.Feedback), ("journey", profiles.Journey)):
         assert isinstance(getattr(profile, name), kind)
 
 

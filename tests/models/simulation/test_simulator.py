@@ -6,14 +6,22 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from models.simulation import Settings, SimulatedEvent, Simulation, Trace, traces, true_probabilities, true_probability
+from models.simulation import (
+    SimulatedEvent,
+    Simulation,
+    SimulationSettings,
+    Trace,
+    traces,
+    true_probabilities,
+    true_probability,
+)
 from models.simulation.calendar import DAY_MS, Calendar
-from models.simulation.customer import KINDS, STATES, STEP, STEP_AT_RENEWAL, number
+from models.simulation.customer import KINDS, STATES, STEP, STEP_AT_RENEWAL, column_number
 
 
 @pytest.fixture(scope="module")
 def world() -> tuple[Simulation, list[SimulatedEvent]]:
-    simulation = Simulation(Settings(customers=400, days=200, seed=5), record=True)
+    simulation = Simulation(SimulationSettings(customers=400, days=200, seed=5), record=True)
     return simulation, list(simulation.events())
 
 
@@ -27,17 +35,17 @@ def name(value) -> str:
 
 
 def test_the_same_settings_give_the_same_bytes():
-    settings = Settings(customers=80, days=40, seed=3)
+    settings = SimulationSettings(customers=80, days=40, seed=3)
     assert list(Simulation(settings).events()) == list(Simulation(settings).events())
 
 
 def test_another_seed_gives_other_events():
-    first, second = (list(Simulation(Settings(customers=50, days=5, seed=seed)).events()) for seed in (1, 2))
+    first, second = (list(Simulation(SimulationSettings(customers=50, days=5, seed=seed)).events()) for seed in (1, 2))
     assert [event.value[20:] for event in first] != [event.value[20:] for event in second]
 
 
 def test_a_longer_simulation_begins_with_the_shorter_one():
-    short, long = (list(Simulation(Settings(customers=60, days=days)).events()) for days in (20, 35))
+    short, long = (list(Simulation(SimulationSettings(customers=60, days=days)).events()) for days in (20, 35))
     assert long[: len(short)] == short
 
 
@@ -104,7 +112,7 @@ def test_involuntary_ends_follow_a_failed_payment(world, decoded):
 
 
 def test_programs_go_on_when_the_people_are_gone():
-    simulation = Simulation(Settings(customers=300, days=90, mix={"automated": 1.0}), record=True)
+    simulation = Simulation(SimulationSettings(customers=300, days=90, mix={"automated": 1.0}), record=True)
     automated, by_hand, days = Counter(), Counter(), Counter()
     for event in simulation.events():
         state = simulation.traces[event.customer].state((event.time_ms - simulation.settings.start_ms) // DAY_MS)
@@ -133,7 +141,7 @@ def test_in_a_holiday_everybody_is_quiet_and_few_leave(world):
 
 
 def test_five_to_ten_percent_leave_within_thirty_days():
-    world = Settings(customers=2000, days=150, seed=8)
+    world = SimulationSettings(customers=2000, days=150, seed=8)
     there = list(traces(world).values())
     rates = []
     for day in (10, 40, 70, 100):
@@ -144,7 +152,7 @@ def test_five_to_ten_percent_leave_within_thirty_days():
 
 
 def test_hazards_agree_with_true_probability(world):
-    simulation = Simulation(Settings(customers=150, days=60, seed=2), record=True)
+    simulation = Simulation(SimulationSettings(customers=150, days=60, seed=2), record=True)
     told = []
     for _ in range(60):
         told += simulation.hazards(14)
@@ -159,14 +167,14 @@ def test_hazards_agree_with_true_probability(world):
 
 
 def test_nobody_is_there_before_the_first_day():
-    assert Simulation(Settings(customers=5)).hazards() == []
+    assert Simulation(SimulationSettings(customers=5)).hazards() == []
 
 
 def test_true_probability_by_hand():
     """Two days of a dormant customer: half a day, a step of the chain, a day, another step, half a day."""
-    trace = Trace("c1", "fading", True, 0, 0, anchor=0, days=[0], states=[number("fading", "dormant")])
+    trace = Trace("c1", "fading", True, 0, 0, anchor=0, days=[0], states=[column_number("fading", "dormant")])
     hazard = np.array([state.hazard for state in STATES])
-    staying = np.eye(len(STATES))[number("fading", "dormant")] * (1 - hazard) ** 0.5
+    staying = np.eye(len(STATES))[column_number("fading", "dormant")] * (1 - hazard) ** 0.5
     staying = (staying @ STEP) * (1 - hazard)
     staying = (staying @ STEP) * (1 - hazard) ** 0.5
     day_ms = 20 * DAY_MS + DAY_MS // 2  # no holiday and no renewal
@@ -174,13 +182,15 @@ def test_true_probability_by_hand():
 
 
 def test_a_renewal_that_is_near_endangers_an_expiring_card():
-    trace = Trace("c1", "payment", True, 0, 0, anchor=-10, days=[0], states=[number("payment", "expiring")])
+    trace = Trace("c1", "payment", True, 0, 0, anchor=-10, days=[0], states=[column_number("payment", "expiring")])
     before, after = (true_probability(trace, day * DAY_MS, 5, "involuntary") for day in (18, 21))
     assert before > 10 * after
 
 
 def test_who_has_left_is_gone_for_certain():
-    trace = Trace("c1", "happy", True, 0, 0, 0, [0], [number("happy", "loyal")], left_ms=5 * DAY_MS, cause="voluntary")
+    trace = Trace(
+        "c1", "happy", True, 0, 0, 0, [0], [column_number("happy", "loyal")], left_ms=5 * DAY_MS, cause="voluntary"
+    )
     assert true_probability(trace, 5 * DAY_MS, 30) == 1.0
     assert true_probability(trace, 6 * DAY_MS, 30, "involuntary") == 0.0
     assert trace.left_within(3 * DAY_MS, 2)
@@ -188,13 +198,13 @@ def test_who_has_left_is_gone_for_certain():
 
 
 def test_before_the_sign_up_there_is_no_probability():
-    trace = Trace("c1", "happy", True, 0, DAY_MS, 1, [1], [number("happy", "loyal")])
+    trace = Trace("c1", "happy", True, 0, DAY_MS, 1, [1], [column_number("happy", "loyal")])
     with pytest.raises(ValueError, match="c1 was not there before"):
         true_probability(trace, 0, 30)
 
 
 def test_an_unknown_cause_is_named():
-    trace = Trace("c1", "happy", True, 0, 0, 0, [0], [number("happy", "loyal")])
+    trace = Trace("c1", "happy", True, 0, 0, 0, [0], [column_number("happy", "loyal")])
     with pytest.raises(ValueError, match="'death': give one of voluntary, involuntary"):
         true_probability(trace, 0, 30, "death")
 
@@ -214,7 +224,7 @@ def test_an_unknown_cause_is_named():
 )
 def test_wrong_settings_are_named(wrong, said):
     with pytest.raises(ValueError, match=said):
-        Settings(**wrong)
+        SimulationSettings(**wrong)
 
 
 def test_chains_are_stochastic_and_kinds_never_meet():

@@ -8,24 +8,24 @@ import numpy as np
 import pytest
 
 from models.value import bg_nbd as purchases
-from models.value.bg_nbd import BgNbd, Cohort, NoEstimate, Occasions, PurchaseCells, fit
+from models.value.bg_nbd import BgNbd, Cohort, NoEstimate, PurchaseCells, PurchaseHistory, fit
 
 PAPER = BgNbd(0.243, 4.414, 0.793, 2.426)  # Fader, Hardie, Lee (2005), a tenth of the CDNOW customers, in weeks
 
 
-def drawn(model: BgNbd, customers: int, weeks: float, seed: int) -> tuple[list[Occasions], Cohort]:
+def drawn(model: BgNbd, customers: int, weeks: float, seed: int) -> tuple[list[PurchaseHistory], Cohort]:
     """Customers drawn from the model, who began in the first 84 days; as occasions and as rows, whole days."""
-    dice = np.random.default_rng(seed)
-    rate, leaves = dice.gamma(model.r, 1 / model.alpha, customers), dice.beta(model.a, model.b, customers)
-    begun, end, found = dice.integers(0, 84, customers), int(weeks * 7), []
+    rng = np.random.default_rng(seed)
+    rate, leaves = rng.gamma(model.r, 1 / model.alpha, customers), rng.beta(model.a, model.b, customers)
+    begun, end, found = rng.integers(0, 84, customers), int(weeks * 7), []
     for first, lam, p in zip(begun.tolist(), rate.tolist(), leaves.tolist(), strict=True):
         days, at = {first}, float(first)
-        while dice.random() >= p or len(days) == 1:
-            at += dice.exponential(7 / max(lam, 1e-9))
+        while rng.random() >= p or len(days) == 1:
+            at += rng.exponential(7 / max(lam, 1e-9))
             if at >= end:
                 break
             days.add(int(at))
-        found.append(Occasions(len(days) - 1, first, max(days)))
+        found.append(PurchaseHistory(len(days) - 1, first, max(days)))
     x, first, last = np.array(found, float).T
     return found, Cohort(np.ones(customers), x, (last - first) / 7, (end - first) / 7)
 
@@ -78,16 +78,16 @@ def test_who_comes_back_is_foretold_in_the_right_share() -> None:
     """Rule: of customers drawn from the model as many buy again as it says, within 2 points, rare and keen buyers."""
     truth, later = BgNbd(0.6, 6.0, 0.8, 3.0), 20
     customers = 40_000
-    dice = np.random.default_rng(11)
-    rate, leaves = dice.gamma(truth.r, 1 / truth.alpha, customers), dice.beta(truth.a, truth.b, customers)
+    rng = np.random.default_rng(11)
+    rate, leaves = rng.gamma(truth.r, 1 / truth.alpha, customers), rng.beta(truth.a, truth.b, customers)
     x, t_x, returned = np.zeros(customers), np.zeros(customers), np.zeros(customers, bool)
     alive, at = np.ones(customers, bool), np.zeros(customers)
     while alive.any():  # everybody's next purchase at once, until all are gone or past the end
-        at = np.where(alive, at + dice.exponential(1 / np.maximum(rate, 1e-9)), at)
+        at = np.where(alive, at + rng.exponential(1 / np.maximum(rate, 1e-9)), at)
         before = alive & (at <= 30)
         returned |= alive & (at > 30) & (at <= 30 + later)
         x, t_x = x + before, np.where(before, at, t_x)
-        alive = before & (dice.random(customers) >= leaves)
+        alive = before & (rng.random(customers) >= leaves)
     cohort = Cohort(np.ones(customers), x, t_x, np.full(customers, 30.0))
     foretold = truth.returns(cohort, later)
     for low, high in ((0, 0), (1, 1), (2, 4), (5, 99)):
@@ -96,8 +96,8 @@ def test_who_comes_back_is_foretold_in_the_right_share() -> None:
         assert returned[mine].mean() == pytest.approx(foretold[mine].mean(), abs=0.02)
 
 
-@pytest.mark.parametrize("occasions", [[], [Occasions(0, 5, 5)]])
-def test_without_a_second_purchase_there_is_no_estimate(occasions: list[Occasions]) -> None:
+@pytest.mark.parametrize("occasions", [[], [PurchaseHistory(0, 5, 5)]])
+def test_without_a_second_purchase_there_is_no_estimate(occasions: list[PurchaseHistory]) -> None:
     """Rule: where nothing can be learned that is said, not made up."""
     cells = PurchaseCells()
     for one in occasions:

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 from models.definition.value_settings import ValueSettings
-from models.retention.life_table import RUNNING, Lives
+from models.retention.life_table import RUNNING, LifeTable
 from models.value.bg_nbd import BgNbd
-from models.value.forecast_state import Outlook, read
+from models.value.forecast_state import ValueForecast, read_forecast
 from models.value.gamma_gamma import GammaGamma
-from models.value.purchase_counts import Learned
+from models.value.purchase_counts import FittedParameters
 
 
 def test_what_was_read_expects_the_same() -> None:
     """Rule: another process says the same value of a customer, to the last bit."""
-    lives = Lives({("pro", RUNNING, 655): 30, ("basic", RUNNING, 650): 7, ("pro", RUNNING, 641): 11})
-    lives = lives.with_moves({("pro", RUNNING, 641): -5, ("pro", 1, 3): 5}, 19_800)
-    learned = Learned(19_799, BgNbd(0.243, 4.414, 0.793, 2.426), GammaGamma(6.25, 3.74, 15.44))
+    life_tables = LifeTable({("pro", RUNNING, 655): 30, ("basic", RUNNING, 650): 7, ("pro", RUNNING, 641): 11})
+    life_tables = life_tables.with_moves({("pro", RUNNING, 641): -5, ("pro", 1, 3): 5}, 19_800)
+    learned = FittedParameters(19_799, BgNbd(0.243, 4.414, 0.793, 2.426), GammaGamma(6.25, 3.74, 15.44))
     settings = ValueSettings(margin=0.7, months=24, purchases=None)
-    outlook = Outlook(settings, lives, 660, learned)
-    found = read(outlook.data)
+    value_forecast = ValueForecast(settings, life_tables, 660, learned)
+    found = read_forecast(value_forecast.data)
     assert (found.settings, found.period, found.learned) == (settings, 660, learned)
     for plan in ("pro", "basic", "unknown"):
-        assert found.survival.hazards(plan) == outlook.survival.hazards(plan)
-        assert found.survival.lasting(plan, 3, 1.0) == outlook.survival.lasting(plan, 3, 1.0)
+        assert found.survival.hazards(plan) == value_forecast.survival.hazards(plan)
+        assert found.survival.lasting(plan, 3, 1.0) == value_forecast.survival.lasting(plan, 3, 1.0)
     assert (found.buying.purchases, found.buying.order_value) == (learned.purchases, learned.order_value)
-    assert read(Outlook(settings).data).survival.hazards("pro") == Outlook(settings).survival.hazards("pro")
+    assert read_forecast(ValueForecast(settings).data).survival.hazards("pro") == ValueForecast(
+        settings
+    ).survival.hazards("pro")

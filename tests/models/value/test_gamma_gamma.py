@@ -18,7 +18,7 @@ from models.value import gamma_gamma as spending
 from models.value import mle as likelihood
 from models.value.bg_nbd import BgNbd, Cohort
 from models.value.bg_nbd import fit as fit_purchases
-from models.value.gamma_gamma import GammaGamma, Spenders, SpendingCells, Spent, fit
+from models.value.gamma_gamma import GammaGamma, Spenders, SpendHistory, SpendingCells, fit
 from models.value.mle import NoEstimate
 from tests.models.cdnow_sample import sample
 from tests.paths import SHARED_DATA
@@ -27,16 +27,16 @@ CDNOW = SHARED_DATA / "cdnow.jsonl.gz"
 NOTE = GammaGamma(6.25, 3.74, 15.44)  # Fader and Hardie (2013), repeat purchases of a tenth of the CDNOW customers
 
 
-def drawn(model: GammaGamma, customers: int, seed: int) -> list[Spent]:
+def drawn(model: GammaGamma, customers: int, seed: int) -> list[SpendHistory]:
     """Customers with two to nine purchases, in cents."""
-    dice = np.random.default_rng(seed)
-    nu = dice.gamma(model.q, 1 / model.gamma, customers)
-    x = dice.integers(2, 10, customers)
-    total = dice.gamma(model.p * x, 1 / nu)
-    return [Spent(int(n), max(round(100 * z), 1)) for n, z in zip(x, total, strict=True)]
+    rng = np.random.default_rng(seed)
+    nu = rng.gamma(model.q, 1 / model.gamma, customers)
+    x = rng.integers(2, 10, customers)
+    total = rng.gamma(model.p * x, 1 / nu)
+    return [SpendHistory(int(n), max(round(100 * z), 1)) for n, z in zip(x, total, strict=True)]
 
 
-def rows(spent: list[Spent]) -> Spenders:
+def rows(spent: list[SpendHistory]) -> Spenders:
     x, revenue = np.array(spent, float).T
     return Spenders(np.ones(len(x)), x, revenue / x / 100)
 
@@ -78,10 +78,10 @@ def test_cells_estimate_as_well_as_every_customer_and_find_the_truth() -> None:
 
 def test_the_expected_value_is_what_the_next_purchase_costs() -> None:
     """Rule: of customers drawn from the model, dear and cheap ones spend next what it expects, within 3 %."""
-    dice, customers = np.random.default_rng(3), 40_000
-    nu = dice.gamma(NOTE.q, 1 / NOTE.gamma, customers)
-    x = dice.integers(1, 6, customers)
-    seen, later = dice.gamma(NOTE.p * x, 1 / nu) / x, dice.gamma(NOTE.p, 1 / nu)
+    rng, customers = np.random.default_rng(3), 40_000
+    nu = rng.gamma(NOTE.q, 1 / NOTE.gamma, customers)
+    x = rng.integers(1, 6, customers)
+    seen, later = rng.gamma(NOTE.p * x, 1 / nu) / x, rng.gamma(NOTE.p, 1 / nu)
     expected = NOTE.expected(x, seen)
     dear = seen > np.median(seen)
     for mine in (dear, ~dear):
@@ -89,26 +89,26 @@ def test_the_expected_value_is_what_the_next_purchase_costs() -> None:
     assert abs(seen[dear].mean() / later[dear].mean() - 1) > 0.05  # what they paid so far foretells worse
 
 
-SPENT = st.builds(Spent, st.integers(1, 40), st.integers(1, 10**7))
+SPENT = st.builds(SpendHistory, st.integers(1, 40), st.integers(1, 10**7))
 
 
 @given(st.lists(st.lists(SPENT, min_size=1, max_size=4), max_size=8), st.randoms(use_true_random=False))
-def test_cells_depend_neither_on_order_nor_on_partitions(lives: list[list[Spent]], dice: object) -> None:
+def test_cells_depend_neither_on_order_nor_on_partitions(life_tables: list[list[SpendHistory]], rng: object) -> None:
     """Rule: what customers have become, in any order and over any partitions, makes the cells."""
     once = SpendingCells()
-    for life in lives:
+    for life in life_tables:
         once.move(None, life[-1])
     parts = [SpendingCells(), SpendingCells()]
-    for number, life in enumerate(reversed(lives)):
+    for number, life in enumerate(reversed(life_tables)):
         for before, after in zip([None, *life], life, strict=False):
             parts[number % 2].move(before, after)
     merged = parts[0].merge(parts[1])
     assert merged.sums == once.sums
-    assert sum(sums[0] for sums in merged.sums.values()) == len(lives)
+    assert sum(sums[0] for sums in merged.sums.values()) == len(life_tables)
 
 
-@pytest.mark.parametrize("spent", [[], [Spent(1, 500), Spent(1, 900)]])
-def test_without_a_second_purchase_there_is_no_estimate(spent: list[Spent]) -> None:
+@pytest.mark.parametrize("spent", [[], [SpendHistory(1, 500), SpendHistory(1, 900)]])
+def test_without_a_second_purchase_there_is_no_estimate(spent: list[SpendHistory]) -> None:
     """Rule: where nothing can be learned that is said, not made up."""
     cells = SpendingCells()
     for one in spent:

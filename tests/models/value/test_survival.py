@@ -8,17 +8,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.definition.value_settings import DEFAULTS, ValueSettings
-from models.retention.life_table import ENDED, RUNNING, Lives, Place
-from models.value.survival import AGES, Survival, life_table
+from models.retention.life_table import ENDED, RUNNING, LifeTable, Place
+from models.value.survival import AGES, SubscriptionSurvival, life_table
 
 TODAY = 20_000
 
 
 def drawn(hazard: float, customers: int, seed: int, plan: str = "pro") -> dict[Place, int]:
     """Subscriptions that began in the last three years and end at this hazard in each 30 days."""
-    dice = np.random.default_rng(seed)
-    starts = dice.integers(TODAY - 1080, TODAY, customers)
-    lasted = 30 * np.log(dice.random(customers)) / np.log(1 - hazard)
+    rng = np.random.default_rng(seed)
+    starts = rng.integers(TODAY - 1080, TODAY, customers)
+    lasted = 30 * np.log(rng.random(customers)) / np.log(1 - hazard)
     counts: dict[Place, int] = {}
     for start, days in zip(starts.tolist(), lasted.tolist(), strict=True):
         gone = start + days < TODAY
@@ -30,14 +30,14 @@ def drawn(hazard: float, customers: int, seed: int, plan: str = "pro") -> dict[P
 @pytest.mark.parametrize("hazard", [0.02, 0.08])
 def test_the_hazard_of_drawn_subscriptions_is_found(hazard: float) -> None:
     """Rule: half of an unfinished period counts, running ones do not make it too low; a year's survival within 5 %."""
-    found = Survival(Lives(drawn(hazard, 8_000, 1)), TODAY // 30, DEFAULTS)
+    found = SubscriptionSurvival(LifeTable(drawn(hazard, 8_000, 1)), TODAY // 30, DEFAULTS)
     assert found.survival("pro", 12) == pytest.approx((1 - hazard) ** 12, rel=0.05)
 
 
 def test_a_plan_with_few_customers_is_like_all_others_and_one_with_many_like_itself() -> None:
     """Rule: evidence moves a plan from everybody's hazard to its own."""
     counts = drawn(0.03, 4_000, 2, "steady") | drawn(0.15, 4_000, 3, "fickle") | drawn(0.5, 3, 4, "new")
-    found = Survival(Lives(counts), TODAY // 30, DEFAULTS)
+    found = SubscriptionSurvival(LifeTable(counts), TODAY // 30, DEFAULTS)
     steady, fickle, new, unknown = (found.survival(plan, 6) for plan in ("steady", "fickle", "new", "never seen"))
     assert steady == pytest.approx(0.97**6, rel=0.05)
     assert fickle == pytest.approx(0.85**6, rel=0.1)
@@ -46,13 +46,15 @@ def test_a_plan_with_few_customers_is_like_all_others_and_one_with_many_like_its
 
 def test_nothing_seen_is_the_configured_churn() -> None:
     """Rule: the prior alone."""
-    assert Survival(Lives({}), 666, ValueSettings(churn=0.2)).survival("pro", 3) == pytest.approx(0.8**3)
+    assert SubscriptionSurvival(LifeTable({}), 666, ValueSettings(churn=0.2)).survival("pro", 3) == pytest.approx(
+        0.8**3
+    )
 
 
 @given(st.integers(0, 60), st.integers(0, 40), st.floats(0, 40), st.integers(0, 9))
 def test_survival_never_rises(age: int, more: int, ahead: float, seed: int) -> None:
     """Rule: S falls from 1; what lasts of who is still there is worth at most its discounted months, at any age."""
-    found = Survival(Lives(drawn(0.1, 40, seed)), TODAY // 30, DEFAULTS)
+    found = SubscriptionSurvival(LifeTable(drawn(0.1, 40, seed)), TODAY // 30, DEFAULTS)
     assert found.survival("pro", 0) == 1
     assert 0 < found.survival("pro", age + more) <= found.survival("pro", age) <= 1
     full = sum(DEFAULTS.monthly**k for k in range(DEFAULTS.months) if k >= ahead)

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from streams.cli import customer
-from streams.cli.customer import Change, current_alert
-from streams.notify.body import SAMPLE
+from streams.cli.customer import AlertStatus, current_alert
+from streams.notify.template import SAMPLE
 from streams.rendering import customer_experience, customer_payments
 from tests.streams.alert_values import life
 
@@ -28,7 +28,7 @@ def as_scored(change: dict[str, Any]) -> dict[str, Any]:
 
 
 def seen(score: dict[str, Any], change: dict[str, Any] | None) -> dict[str, Any] | None:
-    return current_alert(score, None if change is None else Change.of(json.dumps(change).encode()))
+    return current_alert(score, None if change is None else AlertStatus.of(json.dumps(change).encode()))
 
 
 def test_the_examples_in_the_docstrings_hold() -> None:
@@ -69,19 +69,19 @@ def test_an_alert_that_was_over_when_the_score_was_made_is_not_shown() -> None:
 
 @pytest.mark.parametrize("value", [b"not json", b"[]", b'{"alert_id":"a"}'])
 def test_what_is_no_alert_is_passed_over(value: bytes) -> None:
-    assert Change.of(value) is None
+    assert AlertStatus.of(value) is None
 
 
 def test_what_the_customer_says_stands_in_lines_of_its_own() -> None:
     """Rule: what is unknown is said to be; what an earlier release wrote has none of it."""
-    assert list(customer_experience.lines(SAMPLE["experience"])) == [
+    assert list(customer_experience.experience_lines(SAMPLE["experience"])) == [
         "experience 66 of 100 (satisfaction 68, effort unknown, waiting 54, reopened unknown, errors 81)",
         "satisfaction 40% last, mean 67% of 3 (shrunk 68%), top-2 67%, -40 points against those before",
         "would recommend 6 of 10, a detractor; answers 50% of 4 surveys",
         "touchpoint support (csat): 67% of 3, last 40%",
         "named as barriers: low_quality (2, last 2024-03-11)",
     ]
-    assert list(customer_experience.lines(None)) == []
+    assert list(customer_experience.experience_lines(None)) == []
 
 
 GOAL = {

@@ -19,10 +19,10 @@ def run(*arguments: str) -> Result:
 @pytest.fixture(scope="module")
 def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Half a year of 300 customers who buy now and then, some orders twice; and a line that is no event."""
-    dice, lines = np.random.default_rng(1), []
+    rng, lines = np.random.default_rng(1), []
     for customer in range(300):
-        day = int(dice.integers(0, 40))
-        while day < 180 and (not lines or dice.random() < 0.9):
+        day = int(rng.integers(0, 40))
+        while day < 180 and (not lines or rng.random() < 0.9):
             date = str(np.datetime64("2024-01-01") + day)
             order = {
                 "type": "track",
@@ -32,7 +32,7 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
             }
             order["messageId"] = f"{customer}-{day}"
             lines += [(date, json.dumps(order))] * (2 if day % 5 == 0 else 1)
-            day += 1 + int(dice.exponential(5 + customer % 40))
+            day += 1 + int(rng.exponential(5 + customer % 40))
     path = tmp_path_factory.mktemp("purchases") / "orders.jsonl"
     path.write_text("\n".join(line for _, line in sorted(lines)) + "\nno event\n")
     return path

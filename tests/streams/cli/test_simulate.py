@@ -6,7 +6,7 @@ import json
 import pytest
 from click.testing import CliRunner
 
-from models.simulation import Settings, Simulation
+from models.simulation import Simulation, SimulationSettings
 from streams.cli.simulate import simulate
 
 SMALL = ["--customers", "30", "--days", "20"]
@@ -31,7 +31,7 @@ def test_compressed_and_plain_files_and_standard_output_hold_the_same_events(tmp
     run(*SMALL, "--out", str(packed))
     streamed = run(*SMALL).stdout_bytes
     assert plain.read_bytes() == gzip.decompress(packed.read_bytes()) == streamed
-    expected = Simulation(Settings(customers=30, days=20)).events()
+    expected = Simulation(SimulationSettings(customers=30, days=20)).events()
     assert streamed.splitlines() == [event.value for event in expected]
 
 
@@ -40,7 +40,7 @@ def test_the_truth_has_a_line_per_customer_and_period(tmp_path):
     options = ["--hazards-every", "7", "--horizon", "14", "--out", str(tmp_path / "events.jsonl")]
     assert run(*SMALL, *options, "--hazards", str(hazards)).exit_code == 0
     lines = [json.loads(line) for line in hazards.read_text().splitlines()]
-    first_day_ms = Settings().start_ms
+    first_day_ms = SimulationSettings().start_ms
     assert {(line["time_ms"] - first_day_ms) / 86_400_000 for line in lines} == {7, 14}
     for line in lines:
         assert list(line) == [

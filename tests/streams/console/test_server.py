@@ -16,14 +16,14 @@ import msgspec
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
-from models.experience.aggregates import GOALS, Block, metric_key, metric_value
+from models.experience.aggregates import GOALS, ExperienceBlock, metric_key, metric_value
 from streams.admin.lag import PartitionLag
 from streams.console import server
-from streams.console.guard import Guard
-from streams.console.handling import handling_event, log_time_ms
+from streams.console.actions import action_event, log_time_ms
+from streams.console.security import ConsoleSecurity
 from streams.console.server import Console
 from streams.errors import SettingsError
-from streams.notify.body import SAMPLE
+from streams.notify.template import SAMPLE
 from streams.settings import Settings
 from streams.training.learner import ModelLearner
 from tests.streams.alert_values import life
@@ -37,7 +37,7 @@ PAGES = ("/", "/customers", "/model", "/pipeline")
 async def opened(directory: Path, token: str = "") -> AsyncIterator[tuple[TestClient[Any, Any], Console]]:
     """A console without a broker."""
     settings = Settings(kafka_bootstrap_servers="127.0.0.1:1")
-    console = Console(settings, Guard("127.0.0.1", token), directory)
+    console = Console(settings, ConsoleSecurity("127.0.0.1", token), directory)
     async with TestClient(TestServer(console.app())) as client:
         yield client, console
 
@@ -113,12 +113,12 @@ def test_nothing_is_published_without_the_page_s_own_token(tmp_path: Path, monke
     async def publish(settings: Settings, kind: str, alert: dict[str, Any], days: int = 0) -> None:
         published.append(f"{kind} {alert['customer']} {days}")
 
-    monkeypatch.setattr(server, "publish_handling", publish)
+    monkeypatch.setattr(server, "publish_action", publish)
 
     async def visit() -> None:
         async with opened(tmp_path) as (client, console):
             console.store.add_alerts([life("c1")[0][1]])
-            alert = console.store.alerts(server.Choice())[0][0]["alert_id"]
+            alert = console.store.alerts(server.AlertQuery())[0][0]["alert_id"]
             text = await (await client.get("/")).text()
             csrf = re.findall(r'name="csrf" value="(\w+)"', text)[0]
             form = {"alert_id": alert, "kind": "acknowledge"}
@@ -145,7 +145,7 @@ def test_nothing_is_published_without_the_page_s_own_token(tmp_path: Path, monke
 
 def test_with_a_token_nothing_is_shown_before_the_login(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rule: the cookie is for no script and no other site; logging out ends the session."""
-    monkeypatch.setattr("streams.console.guard._REFUSAL_S", 0.0)
+    monkeypatch.setattr("streams.console.security._REFUSAL_S", 0.0)
 
     async def visit() -> None:
         async with opened(tmp_path, TOKEN) as (client, _):
@@ -173,7 +173,7 @@ def test_with_a_token_nothing_is_shown_before_the_login(tmp_path: Path, monkeypa
 def test_beyond_loopback_it_does_not_start_without_a_long_token(bind: str, token: str) -> None:
     """Rule: refused before anything listens, with the variable to set."""
     with pytest.raises(SettingsError, match="CHURN_CONSOLE_TOKEN"):
-        Guard(bind, token)
+        ConsoleSecurity(bind, token)
 
 
 def test_a_handling_has_the_time_that_the_log_has() -> None:
@@ -181,7 +181,7 @@ def test_a_handling_has_the_time_that_the_log_has() -> None:
     now_ms = 1_900_000_000_000
 
     def at(event_ms: int) -> int:
-        value = handling_event("acknowledge", "c", "a", event_ms)
+        value = action_event("acknowledge", "c", "a", event_ms)
         return log_time_ms(SimpleNamespace(value=value, headers=(), timestamp=now_ms - 5_000), now_ms)
 
     assert at(now_ms - 10_000) == now_ms
@@ -235,7 +235,7 @@ def test_every_page_tells_what_the_topics_hold(tmp_path: Path) -> None:
             }  # fmt: skip
             reading.snapshot = (learner.snapshot(), int(time.time() * 1000) - 125_000)
             reading.letters.add(letter)
-            block = Block(GOALS, 0, "pro").key
+            block = ExperienceBlock(GOALS, 0, "pro").key
             record = msgspec.msgpack.encode((0, {"report@66bd21a3/20": (3, 1)}))
             reading.reached[metric_key(1, block)] = metric_value(1, block, record)
             reading.lag = [PartitionLag("g", "customer-events", 0, 5, 0, 9, 0, 1_000, 3_500)]

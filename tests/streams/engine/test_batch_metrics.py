@@ -10,7 +10,7 @@ import pytest
 
 from models.features.scoring_point import SNAPSHOT
 from models.profile.mergeable import DAY_MS
-from streams.engine.batch_metrics import Stopwatch, Tally
+from streams.engine.batch_metrics import BatchMetrics, Stopwatch
 from streams.scoring.event_processor import EventProcessor
 from tests.streams.scoring.test_event_processor import (
     HERE,
@@ -54,7 +54,7 @@ def test_every_record_has_one_outcome_and_every_dead_letter_one_reason(monkeypat
         record(6, name="Broken"),
         record(7),
     ]
-    store, total = Store(), Tally()
+    store, total = Store(), BatchMetrics()
     for effects in run(EventProcessor(shared(), 0, store, None), store, sent):
         total.add(effects.tally)
     found = {key: count for key, count in total.counts.items() if count and key[0] in ("events", "dead_letters")}
@@ -71,7 +71,7 @@ def test_every_record_has_one_outcome_and_every_dead_letter_one_reason(monkeypat
 
 def test_what_is_not_consumed_is_counted_by_the_transaction_that_holds_it() -> None:
     """Rule: a batch that is cut into many transactions counts as often as it has records."""
-    store, total = Store(), Tally()
+    store, total = Store(), BatchMetrics()
     sent = [record(n, at_ms=START + 9 * n * DAY_MS) for n in range(8)]
     found = run(EventProcessor(shared(), 0, store, None), store, sent)
     for effects in found:
@@ -82,7 +82,7 @@ def test_what_is_not_consumed_is_counted_by_the_transaction_that_holds_it() -> N
 
 def test_alerts_scores_and_labels_are_counted_as_they_are_told() -> None:
     """Setup: a customer whom the prior finds alarming, for six weeks; labels mature after a week."""
-    store, total, causes, outputs = Store(), Tally(), [], []
+    store, total, causes, outputs = Store(), BatchMetrics(), [], []
     sent = [record(n, at_ms=START + n * DAY_MS) for n in range(42)]
     processor = EventProcessor(shared(ALARMING), 0, store, None)
     for effects in run(processor, store, sent):
@@ -110,7 +110,7 @@ def test_alerts_scores_and_labels_are_counted_as_they_are_told() -> None:
 
 def test_seconds_go_to_the_stage_that_has_ended() -> None:
     """Rule: the stages of a batch follow each other without a gap."""
-    tally, store = Tally(), Store()
+    tally, store = BatchMetrics(), Store()
     watch = Stopwatch(tally, itertools.count().__next__)
     for stage in ("decode", "apply", "decode"):
         watch(stage)

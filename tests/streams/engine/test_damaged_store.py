@@ -12,7 +12,7 @@ from models.definition.churn_definition import ChurnDefinition
 from models.profile.mergeable import DAY_MS
 from streams.engine.store import PartitionStore
 from streams.kafka.partitioner import partition_of
-from streams.scoring.event_processor import EventProcessor, Shared
+from streams.scoring.event_processor import EventProcessor, ProcessorContext
 from streams.settings import Settings
 from tests.streams.scoring.test_event_processor import CHURN, START, Record
 
@@ -21,7 +21,7 @@ HERE = [f"here-{n}" for n in range(200) if partition_of(b"here-%d" % n, 2) == 0]
 
 def test_a_damaged_store_is_no_fault_of_an_event(tmp_path: Path) -> None:
     """Rule: a block that RocksDB refuses stops the partition; no event becomes a dead letter for it."""
-    shared = Shared(Settings(), ChurnDefinition.parse(CHURN), 2, wall_ms=lambda: START + 500 * DAY_MS)
+    shared = ProcessorContext(Settings(), ChurnDefinition.parse(CHURN), 2, wall_ms=lambda: START + 500 * DAY_MS)
     store = PartitionStore(tmp_path / "store")
     filler = {b"x%03d" % n: os.urandom(600) for n in range(100)}  # random, so that nothing is compressed
     effects = EventProcessor(shared, 0, store, None).process([_record(n, c) for n, c in enumerate(HERE)], None)

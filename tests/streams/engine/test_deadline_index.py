@@ -38,22 +38,22 @@ def test_what_is_due_is_what_the_index_has(monkeypatch: pytest.MonkeyPatch, ahea
     """Rule: after any additions and removals, looks of any reach and limit see the index as it is."""
     monkeypatch.setattr(deadlines, "AHEAD", ahead)
     monkeypatch.setattr(deadlines, "FRONT_MAX", most)
-    dice, index = random.Random(ahead), Index()
+    rng, index = random.Random(ahead), Index()
     found = Deadlines(index.scan)
     for _ in range(3_000):
-        one = entry(dice.randrange(200))
+        one = entry(rng.randrange(200))
         place = bisect_left(index.entries, one)
         there = place < len(index.entries) and index.entries[place] == one
-        if there and dice.random() < 0.6:
+        if there and rng.random() < 0.6:
             del index.entries[place]
             found.remove(one)
         elif not there:
             index.entries.insert(place, one)
             found.add(one)
-        end, limit = entry(dice.randrange(200)), dice.choice([1, 2, 5, 1 << 30])
-        if dice.random() < 0.5:
+        end, limit = entry(rng.randrange(200)), rng.choice([1, 2, 5, 1 << 30])
+        if rng.random() < 0.5:
             assert found.until(end, limit) == index.entries[: bisect_left(index.entries, end)][:limit]
-        if dice.random() < 0.5:
+        if rng.random() < 0.5:
             assert found.first() == (index.entries[0] if index.entries else None)
 
 

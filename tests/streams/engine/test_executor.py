@@ -6,20 +6,20 @@ import asyncio
 import threading
 import time
 
-from streams.engine.executor import Turns
+from streams.engine.executor import ComputeSlot
 
 
 def test_one_computes_at_a_time_in_the_order_of_asking() -> None:
     """Rule: partitions take turns; nobody computes twice while another one waits."""
     order: list[tuple[str, int]] = []
 
-    async def one(turns: Turns, name: str) -> None:
+    async def one(turns: ComputeSlot, name: str) -> None:
         for number in range(2):
             async with turns:
                 await turns.compute(order.append, (name, number))
 
     async def whole() -> None:
-        turns = Turns()
+        turns = ComputeSlot()
         await asyncio.gather(one(turns, "a"), one(turns, "b"), one(turns, "c"))
 
     asyncio.run(whole())
@@ -30,7 +30,7 @@ def test_the_event_loop_goes_on_while_somebody_computes() -> None:
     """Rule: a transaction's answers are read while the next batch is computed."""
 
     async def whole() -> None:
-        turns, go = Turns(), threading.Event()
+        turns, go = ComputeSlot(), threading.Event()
         async with turns:
             computing = asyncio.ensure_future(turns.compute(go.wait, 10.0))
             await asyncio.sleep(0.01)
@@ -50,7 +50,7 @@ def test_what_was_given_up_has_ended_when_it_is_settled() -> None:
         ended.append(time.monotonic())
 
     async def whole() -> None:
-        turns = Turns()
+        turns = ComputeSlot()
         async with turns:
             computing = asyncio.ensure_future(turns.compute(work))
             await asyncio.sleep(0.01)

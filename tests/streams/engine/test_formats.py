@@ -18,20 +18,20 @@ from models.profile import schema as profile
 from models.profile.mergeable import DAY_MS
 from streams.engine import position
 from streams.errors import FormatMismatch
-from streams.kafka.model_reader import Snapshot
+from streams.kafka.model_reader import PublishedSnapshot
 from streams.scoring import event_processor as processor
-from streams.scoring.event_processor import EventProcessor, Shared
+from streams.scoring.event_processor import EventProcessor, ProcessorContext
 from streams.settings import Settings
 from tests.streams.format_fixture import PARTITIONS, Fixture, read
 
 TODAY = "format2.json.gz"
 # Of all values by the names of their fields. If a field got another name and nothing else changed, take the new one;
 # if its place, type or meaning changed, raise the version and write another fixture beside this one.
-TODAY_DIGEST = "2961952e93742025"
+TODAY_DIGEST = "789f17ecfec9b6f8"
 
 
-def shared(fixture: Fixture) -> Shared:
-    return Shared(Settings(), ChurnDefinition.parse(fixture.churn), PARTITIONS)
+def shared(fixture: Fixture) -> ProcessorContext:
+    return ProcessorContext(Settings(), ChurnDefinition.parse(fixture.churn), PARTITIONS)
 
 
 def positions(fixture: Fixture) -> dict[int, position.Position]:
@@ -113,7 +113,7 @@ def test_a_group_of_today_s_format_goes_on() -> None:
     """Rule: from the fixture's records, position and model, the next events are applied."""
     fixture = read(TODAY)
     both = shared(fixture)
-    both.on_snapshot(Snapshot(fixture.model, 0))
+    both.on_snapshot(PublishedSnapshot(fixture.model, 0))
     for number, here in positions(fixture).items():
         store = MemoryStore()
         store.apply({key: value for n, key, value in fixture.changelog if n == number and key[:1] != b"\0"})

@@ -10,7 +10,7 @@ import pytest
 from aiokafka.errors import IllegalOperation, ProducerFenced, TopicAuthorizationFailedError
 
 from streams.engine.record_batch import EncodedBatch
-from streams.engine.transactions import FencedProducer, Late
+from streams.engine.transactions import DeferredBatches, FencedProducer
 from streams.errors import ChurnSignalsError, ConfigurationError, Fenced
 from streams.settings import Settings
 
@@ -54,7 +54,7 @@ def test_why_a_transaction_ended_is_said_and_not_that_it_has(
 
     async def body() -> None:
         producer = FencedProducer(Producer(refusal), "t", Settings())  # type: ignore[arg-type]
-        await producer.commit([], late=Late("scores", 0, _encoded()))
+        await producer.commit([], late=DeferredBatches("scores", 0, _encoded()))
 
     with pytest.raises(error, match=said):
         asyncio.run(body())

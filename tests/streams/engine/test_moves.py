@@ -1,4 +1,4 @@
-"""docs/operating.md, "Moves": every command, option and variable there is one that the program has."""
+"""docs/operating.md, "Procedures": every command, option and variable on the page exists."""
 
 from __future__ import annotations
 
@@ -16,23 +16,25 @@ from streams.topics import DAY_MS
 from tests.paths import DOCS
 
 PAGE = (DOCS / "operating.md").read_text(encoding="utf-8")
-MOVES = PAGE.split("\n## Moves\n")[1].split("\n## ")[0]
+PROCEDURES = PAGE.split("\n## Procedures\n")[1].split("\n## ")[0]
 LINES = [
-    line for block in re.findall(r"^```sh\n(.*?)^```", MOVES, re.DOTALL | re.MULTILINE) for line in block.split("\n")
+    line
+    for block in re.findall(r"^```sh\n(.*?)^```", PROCEDURES, re.DOTALL | re.MULTILINE)
+    for line in block.split("\n")
 ]
 
 
-def test_there_is_a_section_for_each_move() -> None:
+def test_there_is_a_section_for_each_procedure() -> None:
     wanted = [
         "Upgrading",
         "Resetting a group",
-        "Replay from the beginning",
+        "Replaying from the beginning",
         "Changing the churn definition",
         "Rescaling",
     ]
     wanted += ["Changing the number of partitions", "Restoring a lost disk"]
-    assert re.findall(r"^### (.*)$", MOVES, re.MULTILINE) == wanted
-    assert MOVES.count("```sh") == len(wanted)
+    assert re.findall(r"^### (.*)$", PROCEDURES, re.MULTILINE) == wanted
+    assert PROCEDURES.count("```sh") == len(wanted)
 
 
 @pytest.mark.parametrize("line", [line for line in LINES if line.startswith("churn-signals")])
@@ -58,8 +60,8 @@ def test_variables_of_a_replay_make_settings_that_share_no_output() -> None:
 
 
 def test_times_of_the_page_are_those_of_the_program() -> None:
-    assert "ten minutes" in MOVES
+    assert "ten minutes" in PROCEDURES
     assert UNHELD_MS == 10 * 60_000
-    assert "3.5 days" in MOVES
+    assert "3.5 days" in PROCEDURES
     assert STALE_AFTER_MS == 3.5 * DAY_MS
-    assert f"{Settings().kafka_session_timeout_ms // 1000} s" in MOVES
+    assert f"{Settings().kafka_session_timeout_ms // 1000} s" in PROCEDURES

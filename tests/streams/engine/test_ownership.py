@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from aiokafka.errors import RequestTimedOutError
 
-from streams.engine.ownership import Names, Ownership
+from streams.engine.ownership import Ownership, PartitionNames
 from streams.engine.partition_runner import Progress
 from streams.engine.store import StoreDamaged
 from streams.errors import Fenced, OwnershipLost
@@ -41,7 +41,7 @@ class Inputs:
 
 
 def ownership(directory: Path) -> Any:
-    names = Names("worker", "events", "changelog")
+    names = PartitionNames("worker", "events", "changelog")
     return Ownership(Settings(data_dir=str(directory)), names, lambda *_: None, Inputs())  # type: ignore[arg-type, return-value]
 
 

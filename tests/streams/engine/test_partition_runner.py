@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from streams.engine import partition_runner as module
-from streams.engine.contract import Batch, Effects, Output
-from streams.engine.executor import Turns
-from streams.engine.partition_runner import Partition
+from streams.engine.contract import Batch, BatchEffects, Output
+from streams.engine.executor import ComputeSlot
+from streams.engine.partition_runner import PartitionRunner
 from streams.engine.position import POSITION_KEY, decode
 from streams.engine.record_batch import EncodedBatch
-from streams.engine.transactions import Late
+from streams.engine.transactions import DeferredBatches
 from streams.errors import ChurnSignalsError, OwnershipLost
 from streams.scoring.explain_process import ExplainerLost
 
@@ -60,7 +60,7 @@ class World:
         outputs: Sequence[Output],
         changelog: Any,
         changes: dict[bytes, bytes | None],
-        late: Late | None = None,
+        late: DeferredBatches | None = None,
     ) -> int:
         await asyncio.sleep(0)
         if self.fail is not None:
@@ -81,19 +81,19 @@ class World:
         self.finished.append(batch)
 
     # processor
-    def process(self, records: Sequence[Event], now_ms: int | None) -> Effects:
+    def process(self, records: Sequence[Event], now_ms: int | None) -> BatchEffects:
         self.clocks.append(now_ms)
         taken = records if self.take is None else records[: self.take]
         self.applied += [record.offset for record in taken]
         if not records:
             self.due_ms = None
-        return Effects(changes={b"ck": b"v"} if records else {}, consumed=len(taken))
+        return BatchEffects(changes={b"ck": b"v"} if records else {}, consumed=len(taken))
 
     def next_due_ms(self) -> int | None:
         return self.due_ms
 
 
-class _AtOnce(Turns):
+class _AtOnce(ComputeSlot):
     """Computes on the event loop, so that what happens when does not depend on a thread."""
 
     async def compute(self, work: Callable[..., Any], *args: Any) -> Any:
@@ -107,7 +107,7 @@ def batch(start: int, stop: int, *, next_: int | None = None, end: int = 1_000) 
     return Batch("events", 0, start, stop if next_ is None else next_, end, [Event(o) for o in range(start, stop)])
 
 
-def partition_of(world: World, clock: str = "event") -> Partition:
+def partition_of(world: World, clock: str = "event") -> PartitionRunner:
     class Store:
         write = staticmethod(world.write)
         meta = None
@@ -128,7 +128,7 @@ def partition_of(world: World, clock: str = "event") -> Partition:
             assert len(world.stored) == len(world.committed), "told before the store was written"
             world.told += 1
 
-    return Partition(
+    return PartitionRunner(
         0,
         changelog="changelog",
         clock=clock,
@@ -142,7 +142,7 @@ def partition_of(world: World, clock: str = "event") -> Partition:
     )
 
 
-def running(partition: Partition, body: Callable[[], Coroutine[Any, Any, None]]) -> None:
+def running(partition: PartitionRunner, body: Callable[[], Coroutine[Any, Any, None]]) -> None:
     async def whole() -> None:
         task = asyncio.create_task(partition.run())
         await body()
@@ -301,8 +301,8 @@ def test_a_processor_that_takes_nothing_and_changes_nothing_stops_the_worker() -
     """Rule: no endless loop over the same record."""
 
     class Stuck(World):
-        def process(self, records: Sequence[Event], now_ms: int | None) -> Effects:
-            return Effects(consumed=0)
+        def process(self, records: Sequence[Event], now_ms: int | None) -> BatchEffects:
+            return BatchEffects(consumed=0)
 
     partition = partition_of(Stuck())
 
@@ -462,12 +462,12 @@ class _Deferring(World):
         self.said = [*self.__dict__.get("said", []), said]
         return await super().commit(*written)
 
-    def process(self, records: Sequence[Event], now_ms: int | None) -> Effects:
+    def process(self, records: Sequence[Event], now_ms: int | None) -> BatchEffects:
         effects = super().process(records, now_ms)
         effects.deferred = self
         return effects
 
-    def again(self, records: Sequence[Event], now_ms: int | None) -> Effects:
+    def again(self, records: Sequence[Event], now_ms: int | None) -> BatchEffects:
         """As `process`, and nothing is left to others."""
         effects = super().process(records, now_ms)
         effects.outputs.append(Output("scores", 0, b"k", b"ourselves"))

@@ -11,7 +11,7 @@ from aiokafka.record.memory_records import MemoryRecords
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.engine.record_batch import BATCH_BYTES, EncodedBatch, KeyValue, Sending, encode_batches
+from streams.engine.record_batch import BATCH_BYTES, EncodedBatch, KeyValue, PreencodedBatch, encode_batches
 from streams.settings import Settings
 
 PRODUCER = (7_000_000_001, 12, 345)  # number, epoch, sequence
@@ -30,7 +30,7 @@ def records_of(data: bytes | bytearray) -> Iterator[Any]:
 
 
 def sent(count: int, data: bytes) -> bytearray:
-    sending = Sending(EncodedBatch("t", 0, count, data), NOW_MS)
+    sending = PreencodedBatch(EncodedBatch("t", 0, count, data), NOW_MS)
     sending._set_producer_state(*PRODUCER)
     assert sending.record_count() == count
     assert sending.size() == len(data)

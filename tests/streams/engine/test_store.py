@@ -37,16 +37,16 @@ def test_deadlines_are_ordered_by_time_and_then_by_hash(tmp_path: Path) -> None:
 
 def test_the_index_is_that_of_the_values_after_any_writes(tmp_path: Path) -> None:
     """Rule: after random writes, deletions and reopenings the deadlines are exactly the values' prefixes."""
-    dice = random.Random(5)
+    rng = random.Random(5)
     store = PartitionStore(tmp_path / "s")
     model: dict[bytes, bytes] = {}
     for step in range(300):
         changes: dict[bytes, bytes | None] = {}
-        for _ in range(dice.randrange(1, 6)):
-            key = b"c%d" % dice.randrange(40)
-            gone = dice.random() < 0.2
-            changes[key] = None if gone else due(dice.choice([*range(30), NEVER_DUE_MS]), b"%d" % step)
-        if dice.random() < 0.5:
+        for _ in range(rng.randrange(1, 6)):
+            key = b"c%d" % rng.randrange(40)
+            gone = rng.random() < 0.2
+            changes[key] = None if gone else due(rng.choice([*range(30), NEVER_DUE_MS]), b"%d" % step)
+        if rng.random() < 0.5:
             store.get_many(list(changes))
         store.write(changes, step)
         for key, value in changes.items():
@@ -56,11 +56,11 @@ def test_the_index_is_that_of_the_values_after_any_writes(tmp_path: Path) -> Non
                 model[key] = value
         times = {key: int.from_bytes(value[:8], "big") for key, value in model.items()}
         wanted = sorted((at, xxhash.xxh3_64_digest(key), key) for key, at in times.items() if at != NEVER_DUE_MS)
-        if dice.random() < 0.1:
+        if rng.random() < 0.1:
             store.close()
             store = PartitionStore(tmp_path / "s")
         assert store.next_due_ms() == (wanted[0][0] if wanted else None)
-        until = dice.randrange(30)
+        until = rng.randrange(30)
         assert store.due(until, 1_000) == [(at, key) for at, _, key in wanted if at <= until]
         assert store.get_many(list(model)) == list(model.values())
         assert store.meta is not None
@@ -70,22 +70,22 @@ def test_the_index_is_that_of_the_values_after_any_writes(tmp_path: Path) -> Non
 
 def test_what_it_holds_is_counted_through_writes_reopenings_and_recovery(tmp_path: Path) -> None:
     """Rule: profiles and pending snapshots are as many as there are keys; what comes and goes in one batch counts 0."""
-    dice = random.Random(6)
+    rng = random.Random(6)
     store = PartitionStore(tmp_path / "s")
     model: dict[bytes, bytes] = {}
     for step in range(200):
         changes: dict[bytes, bytes | None] = {}
-        for _ in range(dice.randrange(1, 6)):
-            key = b"c%d" % dice.randrange(20)
-            changes[key] = None if dice.random() < 0.3 else due(step)
+        for _ in range(rng.randrange(1, 6)):
+            key = b"c%d" % rng.randrange(20)
+            changes[key] = None if rng.random() < 0.3 else due(step)
         pending = [key for key in model if key[:1] == b"s"]
-        if pending and dice.random() < 0.5:
-            changes[dice.choice(pending)] = None
-        changes[b"s%d" % step] = None if dice.random() < 0.2 else b"frozen"
+        if pending and rng.random() < 0.5:
+            changes[rng.choice(pending)] = None
+        changes[b"s%d" % step] = None if rng.random() < 0.2 else b"frozen"
         store.write(changes, step)
         model |= {key: value for key, value in changes.items() if value is not None}
         model = {key: value for key, value in model.items() if changes.get(key, b"") is not None}
-        if dice.random() < 0.1:
+        if rng.random() < 0.1:
             store.close()
             store = PartitionStore(tmp_path / "s")
         kinds = [key[:1] for key in model]

@@ -19,26 +19,26 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from models.learning.model import Model
 from streams.engine import batch_metrics as tally
 from streams.engine import latency
-from streams.engine.batch_metrics import Tally
+from streams.engine.batch_metrics import BatchMetrics
 from streams.engine.partition_runner import Progress
-from streams.engine.store import Counts
+from streams.engine.store import StoreCounts
 from streams.health import Health
-from streams.kafka.model_reader import Snapshot
+from streams.kafka.model_reader import PublishedSnapshot
 from streams.monitoring import broker_probe as broker_watch
 from streams.monitoring import collector as metrics
 from streams.monitoring import metric_catalogue as metric_names
-from streams.monitoring.broker_probe import BrokerWatch
-from streams.monitoring.collector import Metrics, build, of_process
+from streams.monitoring.broker_probe import BrokerProbe
+from streams.monitoring.collector import Metrics, build_registry, of_process
 from streams.monitoring.metric_catalogue import METRICS, VALUES
 from streams.monitoring.notify_metrics import of_notifier
 from streams.monitoring.trainer_metrics import of_trainer
 from streams.monitoring.worker_metrics import of_worker
-from streams.notify.courier import Held
+from streams.notify.route_consumer import InFlightStatus
 from streams.scoring.event_processor import SPACE
 from streams.settings import Settings
 from tools.docs import DOCS
 
-MODEL = ("3000-c0ffee", Snapshot(b"", 7, 1_000))
+MODEL = ("3000-c0ffee", PublishedSnapshot(b"", 7, 1_000))
 
 
 def registry(*sources: Any) -> CollectorRegistry:
@@ -53,15 +53,17 @@ def shown(*sources: Any) -> set[str]:
     return {line.rsplit(" ", 1)[0] for line in lines if not line.startswith("#")}
 
 
-def watch() -> BrokerWatch:
-    found = BrokerWatch(Settings(), "events", lambda: {0: 4})
+def watch() -> BrokerProbe:
+    found = BrokerProbe(Settings(), "events", lambda: {0: 4})
     found.answered({0: (10, 12), 1: (5, 5)})
     found.oldest = {0: (4, 2_000)}
     return found
 
 
-def batch(alerts: int = 1) -> Tally:
-    told = Tally(causes=[41], arrived_ms=[1_500], alerted=[("a1e47", 1_000)] * alerts, label_delay_ms=1, drift=0.5)
+def batch(alerts: int = 1) -> BatchMetrics:
+    told = BatchMetrics(
+        causes=[41], arrived_ms=[1_500], alerted=[("a1e47", 1_000)] * alerts, label_delay_ms=1, drift=0.5
+    )
     told.counts = Counter({("events", "applied"): 3, ("alerts", "opened", "high"): alerts})
     return told
 
@@ -69,7 +71,7 @@ def batch(alerts: int = 1) -> Tally:
 def worker(*numbers: int) -> Any:
     status = {}
     for number in numbers:
-        status[number] = Progress(position=4, newest_event_ms=1_000, newest_record_ms=3_000, counts=Counts(1, 2))
+        status[number] = Progress(position=4, newest_event_ms=1_000, newest_record_ms=3_000, counts=StoreCounts(1, 2))
         status[number].tally.add(batch())
         status[number].latency.observe(batch(), number, visible_ms=2_000, live=True)
     owned = {number: SimpleNamespace(progress=progress) for number, progress in status.items()}
@@ -101,14 +103,14 @@ def trainer() -> tuple[Any, Any]:
 
 def notifier() -> Any:
     delivery = SimpleNamespace(ends={"delivered": 1}, attempts={"failed": 1}, request_s=0.5)
-    held = {0: Held(2, 1.5, 3), 1: Held(0, 0.0, None)}
+    held = {0: InFlightStatus(2, 1.5, 3), 1: InFlightStatus(0, 0.0, None)}
     return SimpleNamespace(couriers=[SimpleNamespace(route=SimpleNamespace(name="desk"), delivery=delivery, held=held)])
 
 
 def everything(tmp_path: Path) -> tuple[Any, ...]:
     health = Health("worker", asyncio.Event())
     return (
-        lambda: of_process(health, build(), tmp_path),
+        lambda: of_process(health, build_registry(), tmp_path),
         of(0, 1),
         lambda: of_trainer(*trainer(), watch()),
         lambda: of_notifier(notifier()),

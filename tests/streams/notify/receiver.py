@@ -13,11 +13,11 @@ from aiohttp import web
 from models.outputs.records import alert_headers
 from streams.engine.contract import Output
 from streams.notify.delivery import Delivery
-from streams.notify.routes import Pace, Route
+from streams.notify.routes import RetryPolicy, Route
 from streams.notify.sender import Sender, new_session
 from tests.streams.alert_values import life
 
-QUICK = Pace(tries=4, first_wait_s=0.01, longest_wait_s=0.02, timeout_s=0.5, concurrency=4)
+QUICK = RetryPolicy(tries=4, first_wait_s=0.01, longest_wait_s=0.02, timeout_s=0.5, concurrency=4)
 KEY = b"k" * 32
 
 
@@ -77,7 +77,7 @@ def records(customer: str, offset: int = 0, **changes: Any) -> list[Any]:
 
 
 @asynccontextmanager
-async def delivering(url: str, pace: Pace = QUICK, **route: Any) -> AsyncIterator[tuple[Delivery, list[Output]]]:
+async def delivering(url: str, pace: RetryPolicy = QUICK, **route: Any) -> AsyncIterator[tuple[Delivery, list[Output]]]:
     """A delivery to an address, and its dead letters."""
     letters: list[Output] = []
 

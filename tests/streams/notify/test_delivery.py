@@ -19,10 +19,10 @@ import pytest
 from aiohttp import web
 
 from streams.notify import alert_event, delivery, sender, signature
-from streams.notify.body import Body
 from streams.notify.filter import Filter
 from streams.notify.outcomes import REASONS
-from streams.notify.routes import Pace
+from streams.notify.routes import RetryPolicy
+from streams.notify.template import BodyTemplate
 from tests.streams.notify.receiver import KEY, QUICK, Receiver, delivering, records
 from tools.docs import DOCS
 
@@ -106,7 +106,7 @@ def test_two_keys_sign_so_that_a_receiver_can_change_its_own() -> None:
 
 def test_a_body_of_its_own_is_no_cloud_event() -> None:
     """Rule: what does not hold the event does not carry its type; the id stays, to recognise a repetition."""
-    body = Body({"text": "{{ customer.id }}", "blocks": [{"n": 1, "t": "{{ severity }}"}]})
+    body = BodyTemplate({"text": "{{ customer.id }}", "blocks": [{"n": 1, "t": "{{ severity }}"}]})
     receiver, *_ = one(lambda request, count: 200, records("<!channel>")[0], body=body)
     [(headers, sent)] = receiver.got
     assert json.loads(sent) == {"text": "&lt;!channel&gt;", "blocks": [{"n": 1, "t": "elevated"}]}
@@ -168,7 +168,7 @@ def test_nobody_listening_and_nobody_answering_are_tried_again() -> None:
             assert "127.0.0.1" not in message
 
     asyncio.run(body())
-    pace = Pace(2, 0.01, 0.02, 0.05, 1)
+    pace = RetryPolicy(2, 0.01, 0.02, 0.05, 1)
     _, _, [letter] = one(lambda request, count: asyncio.sleep(1, 200), pace=pace)
     assert b"no answer within 0.05 s" in dict(letter.headers)["__streams.errors.message"]
 
@@ -180,7 +180,7 @@ def test_a_pause_that_the_receiver_asks_for_holds_for_the_whole_route() -> None:
         limited = web.Response(status=429, headers={"Retry-After": "1"})
         async with (
             Receiver(lambda request, count: limited if count == 1 else 200).listening() as receiver,
-            delivering(receiver.url, Pace(4, 0.01, 0.02, 5, concurrency=1)) as (running, letters),
+            delivering(receiver.url, RetryPolicy(4, 0.01, 0.02, 5, concurrency=1)) as (running, letters),
         ):
             begun = time.monotonic()
             await asyncio.gather(*(running.deliver(records(customer)[0]) for customer in ("a", "b", "c")))
@@ -226,5 +226,7 @@ def test_what_is_no_alert_event_is_a_dead_letter_and_what_is_not_wanted_is_passe
         assert (receiver.got, dict(letter.headers)["churn.reason"]) == ([], b"unreadable")
     receiver, running, letters = one(lambda request, count: 200, good, filter=Filter(types=("resolved",)))
     assert (receiver.got, running.ends["skipped"], letters) == ([], 1, [])
-    receiver, _, [letter] = one(lambda request, count: 200, good, body=Body({"text": "{{ reasons[9].sentence }}"}))
+    receiver, _, [letter] = one(
+        lambda request, count: 200, good, body=BodyTemplate({"text": "{{ reasons[9].sentence }}"})
+    )
     assert (receiver.got, dict(letter.headers)["churn.reason"]) == ([], b"bad_body")

@@ -14,10 +14,10 @@ from click.testing import CliRunner
 from models.definition.toml_table import DefinitionError
 from streams.cli.main import main
 from streams.logs import formatter
-from streams.notify import body, filter, routes
-from streams.notify.body import SAMPLE, Body, BodyError
+from streams.notify import filter, routes, template
 from streams.notify.filter import Filter
-from streams.notify.routes import KEYS, Pace, parse_routes
+from streams.notify.routes import KEYS, RetryPolicy, parse_routes
+from streams.notify.template import SAMPLE, BodyTemplate, TemplateError
 from streams.settings import MASK, Settings
 from tests.streams.notify.receiver import records
 from tools.docs import DOCS
@@ -41,7 +41,7 @@ text = "{{ customer.id }}: {{ '%.0f' | format(100 * score.probability) }} %"
 """
 
 
-@pytest.mark.parametrize("module", [body, filter, routes], ids=lambda module: module.__name__)
+@pytest.mark.parametrize("module", [template, filter, routes], ids=lambda module: module.__name__)
 def test_examples_in_the_docstrings_are_true(module: object) -> None:
     """Rule: they are part of the documentation too."""
     ran = doctest.testmod(module)  # type: ignore[arg-type]
@@ -194,30 +194,34 @@ def test_the_sample_that_templates_are_tried_on_is_an_alert() -> None:
 def test_nothing_breaks_out_of_a_body() -> None:
     """Rule: quotes and line ends stay inside their text; Slack's own signs are escaped, for HTML more of them."""
     told = alert(customer={"id": "\"}\n<!channel> & '\u202e"})
-    assert json.loads(Body({"text": "{{ customer.id }}"}).render(told)) == {
+    assert json.loads(BodyTemplate({"text": "{{ customer.id }}"}).render(told)) == {
         "text": "\"}\n&lt;!channel&gt; &amp; '\u202e"
     }
-    assert b"&#x27;" in Body({"text": "{{ customer.id }}"}, "html").render(told)
-    assert json.loads(Body({"text": "{{ customer.id }}"}, "none").render(told))["text"] == told["customer"]["id"]
-    with pytest.raises(BodyError, match="at most 131,072 are sent"):
-        Body({"text": "{{ 'x' * 200000 }}"}).render(told)
+    assert b"&#x27;" in BodyTemplate({"text": "{{ customer.id }}"}, "html").render(told)
+    assert (
+        json.loads(BodyTemplate({"text": "{{ customer.id }}"}, "none").render(told))["text"] == told["customer"]["id"]
+    )
+    with pytest.raises(TemplateError, match="at most 131,072 are sent"):
+        BodyTemplate({"text": "{{ 'x' * 200000 }}"}).render(told)
     for odd in (7, "x", [7], {}, None):
-        with pytest.raises(BodyError, match="its body cannot be made"):
-            Body({"text": "{{ reasons | map(attribute='code.x.y') | join }}{{ value.mrr.x }}"}).render(
+        with pytest.raises(TemplateError, match="its body cannot be made"):
+            BodyTemplate({"text": "{{ reasons | map(attribute='code.x.y') | join }}{{ value.mrr.x }}"}).render(
                 dict.fromkeys(SAMPLE, odd)
             )
 
 
 def test_every_key_of_a_route_is_documented_and_no_other() -> None:
     """Rule: one row each."""
-    text = (DOCS / "alerts.md").read_text(encoding="utf-8").split("### Keys of a route")[1].split("\n## ")[0]
+    text = (DOCS / "alerts.md").read_text(encoding="utf-8").split("### Route settings")[1].split("\n## ")[0]
     rows = [line.split("`")[1] for line in text.splitlines() if line.startswith("| `")]
     assert rows == list(KEYS)
 
 
 def test_the_documented_time_until_an_event_is_given_up_is_that_of_the_defaults() -> None:
     """Rule: the figures of the page, in minutes."""
-    waits = [min(Pace.longest_wait_s, Pace.first_wait_s * 2**number) for number in range(Pace.tries - 1)]
+    waits = [
+        min(RetryPolicy.longest_wait_s, RetryPolicy.first_wait_s * 2**number) for number in range(RetryPolicy.tries - 1)
+    ]
     said = f"after {sum(waits) / 120:.0f} to {sum(waits) / 60:.0f} minutes of waiting"
     assert said in (DOCS / "alerts.md").read_text(encoding="utf-8")
 

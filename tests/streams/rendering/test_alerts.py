@@ -19,10 +19,10 @@ from streams.admin import lag
 from streams.admin import lag_rules as lag_verdict
 from streams.cli import alerts, ask
 from streams.cli import lag as lag_command
-from streams.cli.alerts import BANDS, ROUTES, STATES, Choice
-from streams.notify.body import SAMPLE
+from streams.cli.alerts import BANDS, ROUTES, STATES, AlertFilter
+from streams.notify.template import SAMPLE
 from streams.rendering import alerts as alert_text
-from streams.rendering.alerts import render
+from streams.rendering.alerts import render_alert
 from tests.paths import ROOT
 from tests.streams.alert_values import life
 
@@ -31,7 +31,7 @@ SCHEMA = ROOT / "docs/schemas/alert.schema.json"
 
 def shown(value: dict[str, Any], *, terminal: bool = False) -> str:
     page = Console(file=io.StringIO(), width=150, force_terminal=terminal, markup=False, highlight=False)
-    page.print(render(value))
+    page.print(render_alert(value))
     return page.file.getvalue()  # type: ignore[attr-defined]
 
 
@@ -131,7 +131,7 @@ def test_what_is_no_alert_is_refused_with_what_is_missing() -> None:
     value = values()[0]
     del value["score"]["probability"]
     with pytest.raises(msgspec.ValidationError, match="probability"):
-        render(value)
+        render_alert(value)
 
 
 def test_choices_name_what_alerts_can_be() -> None:
@@ -144,10 +144,10 @@ def test_choices_name_what_alerts_can_be() -> None:
 def test_a_choice_is_by_band_reached_by_state_and_by_route() -> None:
     resolved = values()[3]
     assert resolved["severity"] == "elevated"
-    assert Choice("elevated", ("resolved", "expired")).takes(resolved)
-    assert not Choice("high").takes(resolved)
-    assert Choice(route="success").takes(resolved)
-    assert not Choice(route="billing").takes(resolved)
-    assert Choice(route="billing").takes(values(route="billing")[0])
-    assert not Choice(None, ("open",)).takes(resolved)
-    assert not Choice("elevated").takes({"state": "open"})
+    assert AlertFilter("elevated", ("resolved", "expired")).takes(resolved)
+    assert not AlertFilter("high").takes(resolved)
+    assert AlertFilter(route="success").takes(resolved)
+    assert not AlertFilter(route="billing").takes(resolved)
+    assert AlertFilter(route="billing").takes(values(route="billing")[0])
+    assert not AlertFilter(None, ("open",)).takes(resolved)
+    assert not AlertFilter("elevated").takes({"state": "open"})

@@ -15,23 +15,23 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from models.backtesting.report import Counts, Examples, FeatureWeight, Report, evaluate
-from models.definition.duration import DAY_MS
+from models.backtesting.report import BacktestReport, ExampleColumns, FeatureWeight, InputCounts, evaluate
+from models.duration import DAY_MS
 from streams.errors import ConfigurationError
 from streams.rendering import backtest_plot as plot
-from streams.rendering.backtest import footnotes, headline, show, tables
+from streams.rendering.backtest import footnotes, headline, print_backtest, tables
 
 BEGIN_MS = 1_390_694_400_000
 
 
-def report(n: int = 4_000, base: float = -3.5, seed: int = 1) -> Report:
+def report(n: int = 4_000, base: float = -3.5, seed: int = 1) -> BacktestReport:
     """A calibrated model and a dull prior over 24 weeks, 12 of them judged."""
     rng = np.random.default_rng(seed)
     log_odds = base + rng.standard_normal(n)
     probability = 1 / (1 + np.exp(-log_odds))
     label = (rng.random(n) < probability).astype(np.int64)
     at = BEGIN_MS + rng.integers(-12, 12, n) * 7 * DAY_MS
-    rows = Examples(
+    rows = ExampleColumns(
         np.array([f"c{i % 400}" for i in range(n)], dtype=object),
         at,
         at + 16 * DAY_MS,
@@ -44,13 +44,13 @@ def report(n: int = 4_000, base: float = -3.5, seed: int = 1) -> Report:
         rows,
         BEGIN_MS,
         features=[FeatureWeight("recency_days", 0.41, "time since <they> did something"), FeatureWeight("n", -0.3, "")],
-        counts=Counts(events=9_000, rejected={"no_customer": 2}, customers=400, examples=n, pending=17),
+        counts=InputCounts(events=9_000, rejected={"no_customer": 2}, customers=400, examples=n, pending=17),
         definition="3623d8a8f06c",
         model_version="v42",
     )
 
 
-EMPTY = evaluate(Examples.of([]))
+EMPTY = evaluate(ExampleColumns.of([]))
 FOUND = report()
 
 
@@ -59,9 +59,9 @@ def found_page() -> str:
     return plot.page(FOUND)
 
 
-def shown(found: Report) -> str:
+def shown(found: BacktestReport) -> str:
     console = Console(width=160, file=io.StringIO())
-    show(found, console)
+    print_backtest(found, console)
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 
@@ -86,7 +86,7 @@ def test_nothing_to_judge_is_said_in_one_sentence() -> None:
 
 def test_an_undefined_figure_is_a_dash_never_a_number() -> None:
     one = np.array([1])
-    rows = Examples(np.array(["a"], dtype=object), one, one + 1, one * 0.5, one * 0.5, one * 0, one * 0)
+    rows = ExampleColumns(np.array(["a"], dtype=object), one, one + 1, one * 0.5, one * 0.5, one * 0, one * 0)
     quality = tables(evaluate(rows))[0]
     assert [row[1:4] for row in quality.rows if row[0] == "ROC AUC"] == [("–", "–", "–")]
     assert "no constant" in quality.note
@@ -209,7 +209,7 @@ def test_text_and_lines_stand_out_from_the_paper(which: int) -> None:
     [EMPTY, report(n=30), report(n=60, base=9.0), report(n=60, base=-12.0)],
     ids=["nothing", "few", "all churn", "none churn"],
 )
-def test_every_report_can_be_drawn(found: Report, tmp_path: Path) -> None:
+def test_every_report_can_be_drawn(found: BacktestReport, tmp_path: Path) -> None:
     plot.write_plot(found, tmp_path / "plot.html")
     outline((tmp_path / "plot.html").read_text())
 

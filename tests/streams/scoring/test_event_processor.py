@@ -13,16 +13,23 @@ from models.backtesting.backtest import MemoryStore
 from models.definition.churn_definition import ChurnDefinition
 from models.events.event import decode
 from models.learning.model import Model
-from models.pipeline.partition import Entry, Partition
-from models.profile.keys import OUTLOOK, SUMS
+from models.pipeline.partition import OffsetEvent, PartitionFold
+from models.profile.keys import SUMS, VALUE_FORECAST
 from models.profile.mergeable import DAY_MS
-from streams.engine.contract import Effects
+from streams.engine.contract import BatchEffects
 from streams.errors import ChurnSignalsError, ConfigurationError
-from streams.kafka.model_reader import Snapshot
+from streams.kafka.model_reader import PublishedSnapshot
 from streams.kafka.partitioner import partition_of
 from streams.scoring import event_processor as module
 from streams.scoring.dead_letters import DeadLetter
-from streams.scoring.event_processor import ERRORS_IN_A_ROW_MAX, FORWARDED, SPACE, TIMESTAMP, EventProcessor, Shared
+from streams.scoring.event_processor import (
+    ERRORS_IN_A_ROW_MAX,
+    FORWARDED,
+    SPACE,
+    TIMESTAMP,
+    EventProcessor,
+    ProcessorContext,
+)
 from streams.settings import Settings
 
 START = 1_704_067_200_000
@@ -51,11 +58,11 @@ def record(offset: int, customer: str = HERE, at_ms: int = START, name: str = "F
     return Record(offset, orjson.dumps(call), **more)
 
 
-def shared(text: str = CHURN) -> Shared:
-    return Shared(Settings(), ChurnDefinition.parse(text), 2, wall_ms=lambda: START + 500 * DAY_MS)
+def shared(text: str = CHURN) -> ProcessorContext:
+    return ProcessorContext(Settings(), ChurnDefinition.parse(text), 2, wall_ms=lambda: START + 500 * DAY_MS)
 
 
-def step(processor: EventProcessor, store: Store, records: Sequence[Any], now_ms: int | None = None) -> Effects:
+def step(processor: EventProcessor, store: Store, records: Sequence[Any], now_ms: int | None = None) -> BatchEffects:
     """One transaction, as the engine does it."""
     effects = processor.process(records, now_ms)
     store.apply(effects.changes)
@@ -63,7 +70,7 @@ def step(processor: EventProcessor, store: Store, records: Sequence[Any], now_ms
     return effects
 
 
-def run(processor: EventProcessor, store: Store, records: Sequence[Any]) -> list[Effects]:
+def run(processor: EventProcessor, store: Store, records: Sequence[Any]) -> list[BatchEffects]:
     """Transactions until every record is consumed and the accounting's sums are told."""
     found = []
     while records:
@@ -76,22 +83,22 @@ def run(processor: EventProcessor, store: Store, records: Sequence[Any]) -> list
     return found
 
 
-def of(effects: Effects, topic: str) -> list[Any]:
+def of(effects: BatchEffects, topic: str) -> list[Any]:
     return [output for output in effects.outputs if output.topic == topic]
 
 
 def break_on(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """A batch with an event of this name fails, after everything up to that event has left its marks in memory."""
-    process = Partition.process
+    process = PartitionFold.process
 
-    def broken(self: Partition, entries: Sequence[Entry], until_ms: int = 0, **how: Any) -> Any:
+    def broken(self: PartitionFold, entries: Sequence[OffsetEvent], until_ms: int = 0, **how: Any) -> Any:
         for count, (_, event) in enumerate(entries, 1):
             if event.name == name:
                 process(self, entries[:count], until_ms)
                 raise ZeroDivisionError("a fault of ours")
         return process(self, entries, until_ms)
 
-    monkeypatch.setattr(Partition, "process", broken)
+    monkeypatch.setattr(PartitionFold, "process", broken)
 
 
 def test_an_event_is_scored_under_its_customer_in_its_own_partition() -> None:
@@ -104,7 +111,7 @@ def test_an_event_is_scored_under_its_customer_in_its_own_partition() -> None:
     assert value["lineage"] | {"features": "", "config": ""} == {
         "topic": "customer-events", "partition": 0, "offset": 7, "features": "", "config": "",
     }  # fmt: skip
-    assert {key for key in store.records if key[:1] not in (SUMS, OUTLOOK)} == {
+    assert {key for key in store.records if key[:1] not in (SUMS, VALUE_FORECAST)} == {
         b"c" + HERE.encode(),
         b"h" + HERE.encode(),
     }
@@ -201,9 +208,9 @@ def test_more_than_ten_failures_in_a_row_stop_the_worker(monkeypatch: pytest.Mon
 
 def test_a_deadline_that_fails_is_no_event_s_fault(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rule: a fault of ours that no record causes stops the worker; the next event is not blamed for it."""
-    process, due_ms = Partition.process, START + 5 * DAY_MS
+    process, due_ms = PartitionFold.process, START + 5 * DAY_MS
 
-    def broken(self: Partition, entries: Sequence[Entry], until_ms: int = 0, **how: Any) -> Any:
+    def broken(self: PartitionFold, entries: Sequence[OffsetEvent], until_ms: int = 0, **how: Any) -> Any:
         if max([until_ms, *(entry.event.time_ms for entry in entries)]) >= due_ms:
             raise ZeroDivisionError("in a deadline")
         return process(self, entries, until_ms)
@@ -211,7 +218,7 @@ def test_a_deadline_that_fails_is_no_event_s_fault(monkeypatch: pytest.MonkeyPat
     store = Store()
     processor = EventProcessor(shared(), 0, store, None)
     step(processor, store, [record(1)])
-    monkeypatch.setattr(Partition, "process", broken)
+    monkeypatch.setattr(PartitionFold, "process", broken)
     with pytest.raises(ZeroDivisionError):
         run(processor, store, [record(2, at_ms=START + 9 * DAY_MS)])
 
@@ -284,11 +291,11 @@ def test_the_newest_snapshot_answers_from_the_next_batch_on() -> None:
     step(processor, store, [record(1)])
     model = Model(SPACE)
     model.learn(np.zeros(SPACE.size), np.zeros(SPACE.size), True, 1)
-    both.on_snapshot(Snapshot(model.snapshot(), 1))
+    both.on_snapshot(PublishedSnapshot(model.snapshot(), 1))
     effects = step(processor, store, [record(2, at_ms=START + DAY_MS)])
     assert orjson.loads(of(effects, "churn-scores")[0].value)["model"] == model.version
     with pytest.raises(ConfigurationError, match="model churn: not a model snapshot"):
-        both.on_snapshot(Snapshot(b"{}", 2))
+        both.on_snapshot(PublishedSnapshot(b"{}", 2))
 
 
 def test_another_definition_of_churn_does_not_go_on_with_this_state() -> None:

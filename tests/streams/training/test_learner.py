@@ -8,7 +8,7 @@ import pytest
 
 from models.features.catalogue import NAMES
 from models.labels.codec import label_value
-from models.labels.training_example import Example
+from models.labels.training_example import TrainingExample
 from models.learning.model import Model
 from models.profile.mergeable import DAY_MS
 from streams.errors import ConfigurationError
@@ -20,14 +20,14 @@ DAY = 20_000
 
 
 def labels(count: int) -> list[bytes]:
-    dice = np.random.default_rng(1)
+    rng = np.random.default_rng(1)
     return [
         label_value(
-            Example(
+            TrainingExample(
                 f"c{i}",
                 (DAY + i // 10 - 32) * DAY_MS,
                 (DAY + i // 10) * DAY_MS,
-                dice.normal(size=len(NAMES)).tobytes(),
+                rng.normal(size=len(NAMES)).tobytes(),
                 np.full(len(NAMES), np.nan).tobytes(),
                 0.2,
                 (0.2, 0.3, 0.1),

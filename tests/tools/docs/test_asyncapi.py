@@ -189,7 +189,7 @@ def test_operations_are_those_of_the_page_on_topics() -> None:
     """Whom docs/topics.md names as writer and reader of a topic, the contract names too."""
     assert len(SAID["operations"]) == len(OPERATIONS)
     assert {tag["name"] for said in SAID["operations"].values() for tag in said["tags"]} == set(ROLES)
-    table = (DOCS / "topics.md").read_text(encoding="utf-8").split("## Who writes and who reads")[1].split("\n\n")[1]
+    table = (DOCS / "topics.md").read_text(encoding="utf-8").split("## Producers and consumers")[1].split("\n\n")[1]
     rows = {row.split("|")[1].strip(" `"): row.split("|")[2:4] for row in table.splitlines()[2:]}
     for topic in TOPICS:
         for action, cell in zip(("send", "receive"), rows[name_of(topic, Settings())], strict=True):

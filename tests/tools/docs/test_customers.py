@@ -1,4 +1,4 @@
-"""docs/customers.md: what it says of facts and features is found out by applying events, and says all of them."""
+"""docs/customers.md lists every customer fact and every feature with the events that change it."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ import re
 
 from models.features.catalogue import FEATURES
 from tests.paths import DOCS
-from tools.docs import customers, publishing
+from tools.docs import customers, event_effects
 
 PAGE = (DOCS / "customers.md").read_text(encoding="utf-8")
 
 
-def test_every_told_fact_has_its_events_and_its_use() -> None:
-    """Rule: a fact that no example event moves, or that nobody says the use of, is not on the page."""
-    facts = {fact.strip("`") for family, _, _ in publishing.FAMILIES for row in publishing.bought(family)
+def test_every_customer_fact_has_its_events_and_its_purpose() -> None:
+    """Rule: every fact on the page is changed by an example event and has a purpose."""
+    facts = {fact.strip("`") for family, _, _ in event_effects.FAMILIES for row in event_effects.effects(family)
              for fact in row[3].split(", ") if fact}  # fmt: skip
     assert facts == set(customers.USES)
-    told = PAGE.split("<!-- generated: told -->")[1].split("<!-- end")[0]
-    rows = re.findall(r"^\| `([\w.]+)` \| (.+?) \| (.+?) \|$", told, re.MULTILINE)
+    table = PAGE.split("<!-- generated: facts -->")[1].split("<!-- end")[0]
+    rows = re.findall(r"^\| `([\w.]+)` \| (.+?) \| (.+?) \|$", table, re.MULTILINE)
     assert [row[0] for row in rows] == list(customers.USES)
 
 
-def test_every_feature_stands_under_its_reason_with_what_moves_it() -> None:
-    """Rule: all features, once; the reason of a failed payment names that event."""
-    table = PAGE.split("<!-- generated: speaks -->")[1].split("<!-- end")[0]
+def test_every_feature_is_listed_under_its_reason_with_its_events() -> None:
+    """Rule: every feature is listed once; PAYMENT_FAILED names Payment Failed."""
+    table = PAGE.split("<!-- generated: reasons -->")[1].split("<!-- end")[0]
     rows = {row[0]: row[1:] for row in re.findall(r"^\| `([A-Z_]+)` \| (.+?) \| (.+?) \|$", table, re.MULTILINE)}
     assert sorted(name for names, _ in rows.values() for name in re.findall(r"`(\w+)`", names)) == sorted(
         feature.name for feature in FEATURES

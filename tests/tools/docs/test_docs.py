@@ -15,7 +15,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from models.alerts.policy import STATES, TYPES, Handling, handling_of
+from models.alerts.policy import STATES, TYPES, AlertAction, action_of
 from models.definition.churn_definition import ALERT_KEYS, DEFINITION_KEYS, GOAL_KEYS, ChurnDefinition
 from models.definition.value_settings import KEYS as VALUE_KEYS
 from models.events.event import Event, decode
@@ -139,7 +139,7 @@ def test_every_topic_is_documented_by_row_and_by_section() -> None:
     text = page("topics.md")
     names = [name_of(topic, Settings()) for topic in TOPICS]
     assert [row[0] for row in cells(block("topics.md", "topics"))[1:]] == [f"`{name}`" for name in names]
-    assert [row[0] for row in cells(section(text, "Who writes and who reads"))[1:]] == [f"`{name}`" for name in names]
+    assert [row[0] for row in cells(section(text, "Producers and consumers"))[1:]] == [f"`{name}`" for name in names]
     assert [name for name in re.findall(r"^## `(.*)`$", text, re.MULTILINE) if name in names] == names
 
 
@@ -147,7 +147,7 @@ def test_every_header_is_documented() -> None:
     """Of dead letters, alerts, forwarded events and snapshots."""
     letters = [value for name, value in vars(dead_letters).items() if name.isupper() and str(value).startswith("__st")]
     assert len(letters) == 5
-    event = alerts.told()[0].event
+    event = alerts.alert_events()[0].event
     ours = [*letters, dead_letters.REASON, FORWARDED, TIMESTAMP, LABELS_OFFSET_HEADER]
     for header in [*ours, *(name for name, _ in alert_headers(event, "c"))]:
         assert f"`{header}`" in page("topics.md"), header
@@ -213,14 +213,14 @@ def test_every_feature_is_documented() -> None:
 
 def test_every_event_name_is_documented() -> None:
     """One row each."""
-    text = page("events.md").split("## Families")[1]
+    text = page("events.md").split("## Event names")[1]
     assert sorted(re.findall(r"^\| \w+ \| `([^`]+)` \|", text, re.MULTILINE)) == sorted(MEANINGS)
 
 
 def test_every_reason_that_arises_after_decoding_is_documented() -> None:
     """Those of decoding have a test beside the decoder's."""
     for reason in (MISROUTED, PROCESSING_ERROR):
-        assert f"`{reason}`" in section(page("events.md"), "Why an event is refused")
+        assert f"`{reason}`" in section(page("events.md"), "Rejection reasons")
         assert f"`{reason}`" in section(page("topics.md"), "`customer-events.dlq`")
 
 
@@ -235,7 +235,7 @@ def test_every_key_of_the_churn_definition_is_documented_and_no_other() -> None:
     for table in tables:
         body = effective.split(f"[{table}]\n")[1].split("\n\n")[0]
         wanted |= {f"{table}.{key}" for key in re.findall(r"^(\w+) =", body, re.MULTILINE)}
-    assert {row[0].strip("`") for row in cells(section(page("definition.md"), "Every key"))[1:]} == wanted
+    assert {row[0].strip("`") for row in cells(section(page("definition.md"), "Configuration reference"))[1:]} == wanted
 
 
 def test_every_state_type_and_reason_of_alerts_is_documented() -> None:
@@ -256,16 +256,16 @@ def test_every_state_type_and_reason_of_alerts_is_documented() -> None:
 def test_the_answers_to_alerts_are_events_that_the_policy_understands() -> None:
     """The examples decode, and say what the page says."""
     handled = []
-    for text in snippets(section(page("alerts.md"), "Answering them"), "json"):
+    for text in snippets(section(page("alerts.md"), "Responding to alerts"), "json"):
         event = decode(text.encode(), [], None)
         assert isinstance(event, Event), event
-        handled.append(handling_of(event))
+        handled.append(action_of(event))
     alert_id = json.loads(snippets(page("alerts.md"), "json")[0])["alert_id"]
     assert [h and h.kind for h in handled] == ["acknowledge", "snooze", "dismiss"]
-    assert handled[0] == Handling("acknowledge", alert_id)
+    assert handled[0] == AlertAction("acknowledge", alert_id)
     assert handled[1] is not None
     assert handled[1].until_ms
-    assert handled[2] == Handling("dismiss")
+    assert handled[2] == AlertAction("dismiss")
 
 
 def test_the_partition_that_topics_md_computes_is_the_one_it_prints(capsys: pytest.CaptureFixture[str]) -> None:

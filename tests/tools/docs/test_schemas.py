@@ -11,8 +11,8 @@ from typing import Any
 import jsonschema
 import pytest
 
-from models.alerts.policy import BANDS, STATES, TYPES, AlertEvent, AlertScore, AlertSettings, Handling, due_ms, step
-from models.definition.duration import DAY_MS
+from models.alerts.policy import BANDS, STATES, TYPES, AlertAction, AlertEvent, AlertScore, AlertSettings, due_ms, step
+from models.duration import DAY_MS
 from models.events.event import Event, decode
 from models.events.rejection import MAX_PROPERTIES
 from models.explanations.reasons import CODES, PLAYBOOKS
@@ -93,7 +93,7 @@ def test_fixed_values_are_the_code_s() -> None:
 # What the code writes ------------------------------------------------------------------------------------------------
 
 
-def lives(note: bytes) -> dict[str, AlertEvent]:
+def life_tables(note: bytes) -> dict[str, AlertEvent]:
     """An alert event of every type, from the policy; `note` is what is told of every score."""
     settings = AlertSettings(definition="d", dwell_ms=0)
     found: dict[str, AlertEvent] = {}
@@ -112,8 +112,8 @@ def lives(note: bytes) -> dict[str, AlertEvent]:
     told(state, NOW_MS + 1, score(NOW_MS + 1, 0.2, oldest_new_ms=NOW_MS - DAY_MS))  # what lowers it came late
     told(state, NOW_MS + 1, churned=True)
     state = told(state, NOW_MS + 1, score(NOW_MS + 1, 0.999))
-    state = told(state, NOW_MS + 2, handling=Handling("acknowledge"))
-    state = told(state, NOW_MS + 3, handling=Handling("snooze", None, NOW_MS + DAY_MS))
+    state = told(state, NOW_MS + 2, handling=AlertAction("acknowledge"))
+    state = told(state, NOW_MS + 3, handling=AlertAction("snooze", None, NOW_MS + DAY_MS))
     state = told(state, due_ms(state, settings))
     told(state, NOW_MS + 2 * DAY_MS, score(NOW_MS + 2 * DAY_MS, 0.2))
     return found
@@ -124,7 +124,7 @@ def test_an_alert_of_every_type_is_valid(kind: str) -> None:
     """With the particulars of a real score."""
     head = set(schema("alert")["required"][:10])
     note = json.dumps({key: value for key, value in published().items() if key not in head}).encode()
-    value = json.loads(alert_value(lives(note)[kind], note))
+    value = json.loads(alert_value(life_tables(note)[kind], note))
     assert errors("alert", value) == []
     assert value["type"] == kind
     assert (value["resolution"] is None) == (value["state"] in STATES[2:5])
@@ -133,8 +133,8 @@ def test_an_alert_of_every_type_is_valid(kind: str) -> None:
 
 def test_every_alert_of_the_simulated_customers_is_valid() -> None:
     """All that the page docs/alerts.md is made from, and the page's own example."""
-    assert len(alerts.told()) > 10
-    for alert in alerts.told():
+    assert len(alerts.alert_events()) > 10
+    for alert in alerts.alert_events():
         assert errors("alert", json.loads(alert.value)) == []
     assert errors("alert", json.loads(alerts.example().split("```")[1].removeprefix("json"))) == []
 
@@ -142,13 +142,13 @@ def test_every_alert_of_the_simulated_customers_is_valid() -> None:
 @pytest.fixture(scope="module")
 def written() -> dict[str, Any]:
     """A value of each kind that leaves, of a few simulated customers."""
-    made = samples.written()
+    made = samples.outputs()
     return {"score": made.score, "label": json.loads(made.labels[-1]), "alert": published()}
 
 
 def published() -> dict[str, Any]:
     """An alert of the simulated customers."""
-    found: dict[str, Any] = json.loads(alerts.told()[0].value)
+    found: dict[str, Any] = json.loads(alerts.alert_events()[0].value)
     return found
 
 
@@ -223,13 +223,13 @@ VALUES: dict[str, tuple[Any, ...]] = {
 
 def test_an_event_that_the_schema_accepts_is_accepted() -> None:
     """Whatever its members are: half of each drawn from what is usual, half from anything."""
-    dice = random.Random(4)
+    rng = random.Random(4)
     valid = accepted = 0
     for _ in range(1_500):
         event = {
-            name: dice.choice(values if dice.random() < 0.3 else values[:2])
+            name: rng.choice(values if rng.random() < 0.3 else values[:2])
             for name, values in VALUES.items()
-            if name in ("type", "userId", "timestamp") or dice.random() < 0.5
+            if name in ("type", "userId", "timestamp") or rng.random() < 0.5
         }
         fine = VALIDATORS["event"].is_valid(event)
         taken = isinstance(decode(json.dumps(event).encode(), [], NOW_MS), Event)

@@ -7,18 +7,18 @@ import msgspec
 from models.events.taxonomy import COUNTER_INDEX
 from models.profile.dunning import Dunning
 from models.profile.mergeable import CARRY, DAY_BINS
-from models.profile.schema import Commerce, Identity, Journey, Profile, Subscription, Voice
+from models.profile.schema import Commerce, Feedback, Identity, Journey, Profile, Subscription
 
 ENGAGED = COUNTER_INDEX["engaged"]
 
 
-class Portrait(msgspec.Struct, array_like=True, gc=False):
+class ProfileView(msgspec.Struct, array_like=True, gc=False):
     """Taken of a profile while a batch is applied, because which scores are told is known only when all are scored.
 
     Parts are those of the profile itself: whoever changes one afterwards gives the profile one of its own first
     (`models.profile.schema.copy_parts`).
 
-    >>> Portrait.of(Profile(first_ms=5)).first_ms
+    >>> ProfileView.of(Profile(first_ms=5)).first_ms
     5
     """
 
@@ -31,13 +31,13 @@ class Portrait(msgspec.Struct, array_like=True, gc=False):
     """Their second bytes, empty where no day had more than 255."""
     subscription: Subscription | None
     commerce: Commerce | None
-    voice: Voice | None
+    feedback: Feedback | None
     identity: Identity | None
     journey: Journey | None
     dunning: Dunning | None = None
 
     @classmethod
-    def of(cls, profile: Profile) -> Portrait:
+    def of(cls, profile: Profile) -> ProfileView:
         """The profile as it is now."""
         bins = profile.bins
         days, carry = bins.get(ENGAGED), bins.get(ENGAGED + CARRY)
@@ -49,7 +49,7 @@ class Portrait(msgspec.Struct, array_like=True, gc=False):
             b"" if carry is None else bytes(carry[:DAY_BINS]),
             profile.subscription,
             profile.commerce,
-            profile.voice,
+            profile.feedback,
             profile.identity,
             profile.journey,
             None if profile.payments is None else Dunning.of(profile),

@@ -6,10 +6,10 @@ from models.definition.churn_definition import ChurnDefinition, Definition, Even
 from models.profile.mergeable import DAY_MS
 
 
-def meaning(definition: ChurnDefinition) -> str:
+def definition_text(definition: ChurnDefinition) -> str:
     """What makes a customer one who left.
 
-    >>> meaning(ChurnDefinition.parse('''
+    >>> definition_text(ChurnDefinition.parse('''
     ... [churn]
     ... version = 1
     ... [churn.definitions.voluntary]
@@ -31,9 +31,9 @@ def meaning(definition: ChurnDefinition) -> str:
     return ", or ".join(ways)
 
 
-def days(span_ms: int) -> str:
+def days_text(span_ms: int) -> str:
     """
-    >>> days(30 * DAY_MS), days(DAY_MS), days(DAY_MS // 2)
+    >>> days_text(30 * DAY_MS), days_text(DAY_MS), days_text(DAY_MS // 2)
     ('30 days', '1 day', '0.5 days')
     """
     count = span_ms / DAY_MS
@@ -43,6 +43,6 @@ def days(span_ms: int) -> str:
 def _way(one: Definition, horizon_ms: int) -> str:
     if isinstance(one, EventDefinition):
         where = "; ".join(f"{key}: {' or '.join(map(str, values))}" for key, values in one.where)
-        return f'"{one.event}"{f" ({where})" if where else ""} within {days(horizon_ms)}'
+        return f'"{one.event}"{f" ({where})" if where else ""} within {days_text(horizon_ms)}'
     what = "activity" if one.any_activity else " or ".join(f'"{name}"' for name in one.not_performed)
-    return f"no {what} for {days(one.for_ms)}"
+    return f"no {what} for {days_text(one.for_ms)}"

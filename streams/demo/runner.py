@@ -21,14 +21,14 @@ from models.definition.churn_definition import ChurnDefinition
 from models.profile.mergeable import DAY_MS
 from streams.cli.console import DEFAULT_PORT
 from streams.cli.publish import Publisher
-from streams.demo.children import Child, Died
-from streams.demo.feed import Feed
-from streams.demo.meaning import days, meaning
-from streams.demo.place import Place
+from streams.demo.alert_counts import AlertCounts
+from streams.demo.definition_text import days_text, definition_text
+from streams.demo.feed import DemoFeed
+from streams.demo.processes import ChildDied, ChildProcess
 from streams.demo.screen import Screen
 from streams.demo.source import Source
-from streams.demo.tally import Tally
 from streams.demo.watch import Watch
+from streams.demo.workspace import Workspace
 from streams.errors import ChurnSignalsError
 from streams.topics import create_topics
 
@@ -54,7 +54,7 @@ class Options:
     days_per_second: float
 
 
-def show(place: Place, options: Options) -> None:
+def run_demo(place: Workspace, options: Options) -> None:
     """Run until SIGINT or SIGTERM, which is a clean end.
 
     1. The broker listens. 2. The topics exist. 3. Worker and trainer are started, and the feed with them. In the end,
@@ -69,7 +69,7 @@ def show(place: Place, options: Options) -> None:
                 screen.status("starting Kafka ...")
                 place.start_broker()
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                runner.run(_Show(place, options, screen).run())
+                runner.run(_DemoRun(place, options, screen).run())
         except KeyboardInterrupt:
             pass
         except BaseException:
@@ -81,22 +81,22 @@ def show(place: Place, options: Options) -> None:
                 place.embedded.stop()
 
 
-class _Show:
-    def __init__(self, place: Place, options: Options, screen: Screen) -> None:
+class _DemoRun:
+    def __init__(self, place: Workspace, options: Options, screen: Screen) -> None:
         self.place = place
         self.options = options
         self.screen = screen
         self.stop = asyncio.Event()
-        self.tally = Tally()
+        self.tally = AlertCounts()
         self.watch = Watch(place.settings, self.tally.add)
-        self.feed = Feed(options.source, options.days_per_second, lambda: self.watch.applied)
+        self.feed = DemoFeed(options.source, options.days_per_second, lambda: self.watch.applied)
         environment = place.environment()
         config = ("--config", str(options.config.absolute()))
         self._console_port = _free_port()
         self.children = [
-            Child("worker", ("worker", *config), environment, place.directory),
-            Child("trainer", ("trainer",), environment, place.directory),
-            Child("console", ("console", "--port", str(self._console_port)), environment, place.directory),
+            ChildProcess("worker", ("worker", *config), environment, place.directory),
+            ChildProcess("trainer", ("trainer",), environment, place.directory),
+            ChildProcess("console", ("console", "--port", str(self._console_port)), environment, place.directory),
         ]
         self._created = False
         self._tasks: list[asyncio.Task[Any]] = []
@@ -175,8 +175,8 @@ class _Show:
         self.screen.say("Everything was sent. Worker and trainer stay until Ctrl-C.")
         await asyncio.Event().wait()
 
-    async def _watched(self, child: Child) -> None:
-        raise Died(child.name, await child.ended(), child.log_file)
+    async def _watched(self, child: ChildProcess) -> None:
+        raise ChildDied(child.name, await child.ended(), child.log_file)
 
     async def _refreshing(self) -> None:
         warned = False
@@ -201,7 +201,7 @@ class _Show:
 
         def tell(status: int) -> None:
             if not ended.done():
-                ended.set_exception(Died("broker", status, embedded.log_file))
+                ended.set_exception(ChildDied("broker", status, embedded.log_file))
 
         def wait() -> None:
             status = embedded.wait()
@@ -217,10 +217,10 @@ class _Show:
         options, say = self.options, self.screen.say
         say(f"Events: {options.source.what}.")
         pace_ms = round(options.days_per_second * DAY_MS)
-        say(f"Churn, by {options.config}: {meaning(options.definition)}.")
+        say(f"Churn, by {options.config}: {definition_text(options.definition)}.")
         say(
-            f"History first, at full speed ({options.source.history}); then {days(pace_ms)} a second."
-            f" Each example is learned {days(options.definition.release_after_ms)} after its snapshot."
+            f"History first, at full speed ({options.source.history}); then {days_text(pace_ms)} a second."
+            f" Each example is learned {days_text(options.definition.release_after_ms)} after its snapshot."
         )
         address, where = self.place.settings.kafka_bootstrap_servers, self.place.settings.topic_alerts
         say(f"Look at http://127.0.0.1:{self._console_port}/ for who is at risk, why, and how good the model is.")

@@ -10,7 +10,7 @@ import pytest
 
 from models.learning.feature_space import FeatureSpace
 from models.learning.model import Model
-from models.learning.snapshot import LARGEST_BYTES, SnapshotError, pack
+from models.learning.model_snapshot import LARGEST_BYTES, SnapshotError, pack
 from tests.models.worlds import space, taught, teach, world
 
 

@@ -94,7 +94,7 @@ _SCORE = msgspec.json.Decoder(_Score)
 _ALERT = msgspec.json.Decoder(_Alert)
 
 
-class Choice(NamedTuple):
+class AlertQuery(NamedTuple):
     """Which alerts to list, and in which order; empty: no matter."""
 
     band: str = ""
@@ -115,7 +115,7 @@ _ORDERS = {
 }
 
 
-class Store:
+class ConsoleDatabase:
     """All of it in one file under `directory`; it belongs to one thread.
 
     Attributes:
@@ -233,7 +233,7 @@ class Store:
 
     # Reading ----------------------------------------------------------------------------------------------------------
 
-    def alerts(self, choice: Choice) -> tuple[list[dict[str, Any]], int]:
+    def alerts(self, choice: AlertQuery) -> tuple[list[dict[str, Any]], int]:
         """One page of alerts, and how many there are."""
         where = ["live" if choice.state != "ended" else "NOT live"]
         values: list[str | int | float] = []

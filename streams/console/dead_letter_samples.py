@@ -15,7 +15,7 @@ FIELDS_SHOWN, FIELD_CHARACTERS = 12, 40
 _PARSED_BYTES = 64 * 1024
 
 
-class Sample(NamedTuple):
+class DeadLetterSample(NamedTuple):
     """One dead letter, without what it says."""
 
     partition: int
@@ -25,12 +25,12 @@ class Sample(NamedTuple):
     fields: tuple[str, ...]
 
 
-class Letters:
+class DeadLetterSamples:
     """Counts what it is given, and keeps the newest samples of each reason."""
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
-        self.samples: dict[str, deque[Sample]] = {}
+        self.samples: dict[str, deque[DeadLetterSample]] = {}
 
     def add(self, record: Any) -> None:
         """A record of the dead-letter topic."""
@@ -41,7 +41,7 @@ class Letters:
         self.counts[reason] += 1
         size = len(letter.value or b"")
         self.samples.setdefault(reason, deque(maxlen=SAMPLES_KEPT)).appendleft(
-            Sample(letter.partition, letter.offset, letter.exception, size, field_names(letter.value))
+            DeadLetterSample(letter.partition, letter.offset, letter.exception, size, field_names(letter.value))
         )
 
 

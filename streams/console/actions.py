@@ -8,12 +8,12 @@ from uuid import uuid4
 
 import orjson
 
-from models.definition.duration import DAY_MS, rfc3339
+from models.duration import DAY_MS, rfc3339
 from models.events.event import Event, decode
 from streams.cli.publish import Publisher
 from streams.engine.partition_runner import LIVE_WITHIN_MS
 from streams.kafka.partitioner import partition_of
-from streams.kafka.topic_reader import consuming, newest, partitions_of, spans_of
+from streams.kafka.topic_reader import consuming, newest_record, partitions_of, spans_of
 from streams.settings import Settings
 from streams.topics import EVENTS, name_of
 
@@ -21,10 +21,10 @@ EVENT_NAMES = {"acknowledge": "Alert Acknowledged", "snooze": "Alert Snoozed", "
 SNOOZE_DAYS = (1, 3, 7, 14, 30)
 
 
-def handling_event(kind: str, customer: str, alert_id: str, at_ms: int, days: int = 0) -> bytes:
+def action_event(kind: str, customer: str, alert_id: str, at_ms: int, days: int = 0) -> bytes:
     """The event; docs/alerts.md, "Answering them".
 
-    >>> handling_event("dismiss", "c1", "a1", 0)[:62]
+    >>> action_event("dismiss", "c1", "a1", 0)[:62]
     b'{"type":"track","event":"Alert Dismissed","userId":"c1","messa'
     """
     properties: dict[str, Any] = {"alert_id": alert_id}
@@ -42,11 +42,11 @@ def handling_event(kind: str, customer: str, alert_id: str, at_ms: int, days: in
     )
 
 
-async def publish_handling(settings: Settings, kind: str, alert: dict[str, Any], days: int = 0) -> None:
+async def publish_action(settings: Settings, kind: str, alert: dict[str, Any], days: int = 0) -> None:
     """Publish it to the customer's partition, at the time that the log has there. Raises as `Publisher`."""
     at_ms = max(await _log_time_ms(settings, alert["customer"]), alert["changed_ms"])
     async with Publisher(settings) as publisher:
-        await publisher.send(handling_event(kind, alert["customer"], alert["alert_id"], at_ms, days))
+        await publisher.send(action_event(kind, alert["customer"], alert["alert_id"], at_ms, days))
 
 
 async def _log_time_ms(settings: Settings, customer: str) -> int:
@@ -58,7 +58,9 @@ async def _log_time_ms(settings: Settings, customer: str) -> int:
     tps = await partitions_of(settings, topic)
     tp = tps[partition_of(customer.encode(), len(tps))]
     async with consuming(settings) as consumer:
-        found = await newest(consumer, await spans_of(consumer, [tp]), 1, lambda record: record.value is not None)
+        found = await newest_record(
+            consumer, await spans_of(consumer, [tp]), 1, lambda record: record.value is not None
+        )
     return log_time_ms(found[0], now_ms) if found else now_ms
 
 

@@ -12,8 +12,9 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, Final
 
+import jinja2
 import orjson
-from jinja2 import StrictUndefined, Template, TemplateError
+from jinja2 import StrictUndefined, Template
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 # Slack takes 40,000 characters of text; a receiver that wants the whole event takes the event itself.
@@ -94,11 +95,11 @@ SAMPLE: Final[dict[str, Any]] = {
 }  # fmt: skip
 
 
-class BodyError(ValueError):
+class TemplateError(ValueError):
     """A template cannot be used, or not for this alert."""
 
 
-class Body:
+class BodyTemplate:
     """A shape of which every text is a template.
 
     Args:
@@ -108,7 +109,7 @@ class Body:
     Raises:
         BodyError: a template is wrong, or asks for something that no alert has.
 
-    >>> Body({"text": "{{ customer.id }}: {{ severity }}"}).render({"customer": {"id": "<!here>"}, "severity": "high"})
+    >>> BodyTemplate({"text": "{{ customer.id }}: {{ severity }}"}).render({"customer": {"id": "<!here>"}, "severity": "high"})
     b'{"text":"&lt;!here&gt;: high"}'
     """
 
@@ -118,13 +119,13 @@ class Body:
         self._shape = _compiled(shape, environment)
 
     def render(self, alert: dict[str, Any]) -> bytes:
-        """The body for an alert. Raises `BodyError`, whose message quotes nothing of it."""
+        """The body for an alert. Raises `TemplateError`, whose message quotes nothing of it."""
         try:
             body = orjson.dumps(_rendered(self._shape, alert))
         except Exception as failure:  # a template is somebody's program: whatever goes wrong in it is about this alert
-            raise BodyError(f"its body cannot be made: {type(failure).__name__}{_which(failure)}") from failure
+            raise TemplateError(f"its body cannot be made: {type(failure).__name__}{_which(failure)}") from failure
         if len(body) > BODY_MAX_BYTES:
-            raise BodyError(f"its body has {len(body):,} bytes, at most {BODY_MAX_BYTES:,} are sent")
+            raise TemplateError(f"its body has {len(body):,} bytes, at most {BODY_MAX_BYTES:,} are sent")
         return body
 
 
@@ -136,11 +137,11 @@ def _compiled(shape: Any, environment: ImmutableSandboxedEnvironment) -> Any:
     if isinstance(shape, str):
         try:
             return environment.from_string(shape)
-        except TemplateError as error:
-            raise BodyError(f"it is no Jinja template: {(error.message or '').rstrip('.')}") from None
+        except jinja2.TemplateError as error:
+            raise TemplateError(f"it is no Jinja template: {(error.message or '').rstrip('.')}") from None
     if isinstance(shape, bool | int | float):
         return shape
-    raise BodyError("it may hold tables, lists, texts, numbers and booleans")
+    raise TemplateError("it may hold tables, lists, texts, numbers and booleans")
 
 
 def _rendered(shape: Any, alert: dict[str, Any]) -> Any:

@@ -20,12 +20,12 @@ class Shown(NamedTuple):
     others: int
 
 
-class Tally:
+class AlertCounts:
     """Counts alerts by what they have come to. More of them come in a second than a person can read in ten, so one is
     chosen at a time: the one with the most revenue at stake, or the most probable where revenue is unknown. Customers
     who have cancelled and may still be won back come after those who are there.
 
-    >>> tally = Tally()
+    >>> tally = AlertCounts()
     >>> for name, at_stake in (("a", 5.0), ("b", 20.0), ("c", 9.0)):
     ...     tally.add({"alert_id": name, "type": "opened", "resolution": None,
     ...                "customer": {"stage": "active"}, "score": {"probability": 0.2},

@@ -18,7 +18,7 @@ from streams.kafka import aiokafka_internals as private
 from streams.kafka.group_consumer import group_consumer
 from streams.logs import get_logger
 from streams.notify.delivery import Delivery
-from streams.notify.window import Window
+from streams.notify.in_flight import InFlightRecords
 from streams.settings import Settings
 from streams.topics import ALERTS, name_of
 
@@ -35,7 +35,7 @@ _LET_GO_S: Final = 5.0
 _LAST_COMMIT_S: Final = 3.0
 
 
-class Held(NamedTuple):
+class InFlightStatus(NamedTuple):
     """What a partition looked like a moment ago, for whoever asks from another thread."""
 
     open: int
@@ -43,7 +43,7 @@ class Held(NamedTuple):
     lag: int | None
 
 
-class Courier:
+class RouteConsumer:
     """A member of the route's group, as long as it runs.
 
     Attributes:
@@ -54,11 +54,11 @@ class Courier:
     def __init__(self, settings: Settings, delivery: Delivery) -> None:
         self.route = delivery.route
         self.delivery = delivery
-        self.held: dict[int, Held] = {}
+        self.held: dict[int, InFlightStatus] = {}
         self.joined = False
         self._settings = settings
         self._topic = name_of(ALERTS, settings)
-        self._windows: dict[TopicPartition, Window] = {}
+        self._windows: dict[TopicPartition, InFlightRecords] = {}
         self._committed: dict[TopicPartition, int] = {}
         self._assigned: frozenset[TopicPartition] = frozenset()
         self._assignment = 0  # counts changes: what was read before one is not ours to take after it
@@ -166,7 +166,7 @@ class Courier:
                 )
         if assignment != self._assignment:
             return
-        self._windows = {tp: Window(at, self.delivery.deliver, self._fail) for tp, at in starts.items()}
+        self._windows = {tp: InFlightRecords(at, self.delivery.deliver, self._fail) for tp, at in starts.items()}
         self._committed = {}
         for tp, at in starts.items():
             consumer.seek(tp, at)
@@ -195,7 +195,7 @@ class Courier:
         for tp, window in self._windows.items():
             end = private.last_stable_offset(self._consumer, tp)
             lag = None if end is None or end < 0 else max(0, end - window.position)
-            held[tp.partition] = Held(len(window), window.oldest_s, lag)
+            held[tp.partition] = InFlightStatus(len(window), window.oldest_s, lag)
         self.held = held
 
     def _fail(self, failure: BaseException) -> None:
@@ -203,7 +203,7 @@ class Courier:
 
 
 class _Listener(ConsumerRebalanceListener):
-    def __init__(self, courier: Courier) -> None:
+    def __init__(self, courier: RouteConsumer) -> None:
         self._courier = courier
 
     async def on_partitions_revoked(self, revoked: Any) -> None:

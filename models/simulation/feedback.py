@@ -5,7 +5,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from models.simulation.day import Day, Rows, track
+from models.simulation.day import Rows, SimulatedDay, track
 
 NO_TICKET, OPEN, SOLVED = range(3)
 ASKED_EVERY_DAYS: Final = 30
@@ -17,7 +17,7 @@ ASKED: Final = {
 """By which survey and where each kind of question is put."""
 
 
-def support(day: Day) -> None:
+def support(day: SimulatedDay) -> None:
     """Tickets with barrier tags: opened, solved after some days, reopened on the day after, rated when solved."""
     people = day.people
     reopened = day.some(day.rates["reopens"], people["ticket"] == SOLVED)
@@ -38,20 +38,20 @@ def support(day: Day) -> None:
         for row, age in zip(solved.tolist(), ages, strict=True)
     ]
     day.add(solved, bodies, at)
-    rated = day.dice.random(len(solved)) < 0.5
+    rated = day.rng.random(len(solved)) < 0.5
     surveys(day, solved[rated], "csat", 5, at[rated] + 1_200_000)
-    tired = day.dice.random(len(solved)) < 0.2
+    tired = day.rng.random(len(solved)) < 0.2
     surveys(day, solved[tired], "ces", 7, at[tired] + 1_300_000)
 
 
-def _ticket(day: Day, row: int) -> str:
+def _ticket(day: SimulatedDay, row: int) -> str:
     return f"c{day.people['number'][row]:06d}-{day.people['tickets'][row]}"
 
 
-def surveys(day: Day, rows: Rows, kind: str, scale_max: int, at_ms: npt.ArrayLike | None = None) -> None:
+def surveys(day: SimulatedDay, rows: Rows, kind: str, scale_max: int, at_ms: npt.ArrayLike | None = None) -> None:
     """Answers scattered around the state's mood; a low one names what stands in the way. CES: 7 is least effort."""
     lowest = 0 if kind == "nps" else 1
-    answers = day.rates["mood"][rows] + 0.16 * day.dice.standard_normal(len(rows))
+    answers = day.rates["mood"][rows] + 0.16 * day.rng.standard_normal(len(rows))
     scores = np.rint(lowest + np.clip(answers, 0, 1) * (scale_max - lowest)).astype(np.int64)
     bodies = []
     for row, score in zip(rows.tolist(), scores.tolist(), strict=True):
@@ -62,15 +62,15 @@ def surveys(day: Day, rows: Rows, kind: str, scale_max: int, at_ms: npt.ArrayLik
     day.add(rows, bodies, at_ms)
 
 
-def opinions(day: Day) -> None:
+def opinions(day: SimulatedDay) -> None:
     """A question once a month (sent to all, answered by some), reviews and mentions in public."""
     asked = np.flatnonzero((day.people["number"] + day.number) % ASKED_EVERY_DAYS == 0)
     day.add(asked, [track("Survey Sent", {"kind": "nps", **ASKED["nps"]})] * len(asked), 28_800_000)
     answer = 0.2 + 0.35 * np.minimum(day.rates["activity"][asked], 1)
-    surveys(day, asked[day.dice.random(len(asked)) < answer], "nps", 10)
+    surveys(day, asked[day.rng.random(len(asked)) < answer], "nps", 10)
     for event, probability in (("Review Posted", 0.5), ("Social Mention", 0.5)):
         rows = day.some(probability * day.rates["speaks"] * day.quiet)
-        feelings = day.rates["mood"][rows] + 0.15 * day.dice.standard_normal(len(rows))
+        feelings = day.rates["mood"][rows] + 0.15 * day.rng.standard_normal(len(rows))
         ratings = np.rint(1 + 4 * np.clip(feelings, 0, 1)).astype(int).tolist()
         if event == "Review Posted":
             day.add(rows, [track(event, {"rating": rating, "scale_max": 5}) for rating in ratings])

@@ -10,11 +10,11 @@ import orjson
 
 from models.features.catalogue import FEATURES
 from models.learning.model import Model
-from models.learning.snapshot import SnapshotError
+from models.learning.model_snapshot import SnapshotError
 from streams.scoring.event_processor import SPACE
 
 
-class Without(NamedTuple):
+class CounterfactualProbability(NamedTuple):
     """The probability if one reason weighed nothing, all else as it is; and if none of those so far did."""
 
     sentence: str
@@ -22,13 +22,13 @@ class Without(NamedTuple):
     together: float
 
 
-def without(score: dict[str, Any]) -> list[Without]:
+def counterfactuals(score: dict[str, Any]) -> list[CounterfactualProbability]:
     """Each raising reason at its baseline: its contribution to the log-odds is that of somebody average, 0.
 
     Arithmetic on the model, and no promise: a reason is where the model sees risk, not what causes it.
 
     >>> score = {"log_odds": 0.0, "reasons": [{"sentence": "quiet", "contribution": 1.0}]}
-    >>> [(round(one.alone, 3), round(one.together, 3)) for one in without(score)]
+    >>> [(round(one.alone, 3), round(one.together, 3)) for one in counterfactuals(score)]
     [(0.269, 0.269)]
     """
     found, taken = [], 0.0
@@ -36,11 +36,11 @@ def without(score: dict[str, Any]) -> list[Without]:
         if reason["contribution"] > 0:
             taken += reason["contribution"]
             alone = _sigmoid(score["log_odds"] - reason["contribution"])
-            found.append(Without(reason["sentence"], alone, _sigmoid(score["log_odds"] - taken)))
+            found.append(CounterfactualProbability(reason["sentence"], alone, _sigmoid(score["log_odds"] - taken)))
     return found
 
 
-class Telling(NamedTuple):
+class FeatureInfluence(NamedTuple):
     """A feature and how far one standard deviation of it moves the log-odds."""
 
     name: str
@@ -48,7 +48,7 @@ class Telling(NamedTuple):
     weight: float
 
 
-def most_telling(snapshot: bytes, count: int = 12) -> list[Telling]:
+def most_influential(snapshot: bytes, count: int = 12) -> list[FeatureInfluence]:
     """Features by the weight of whoever answers; raw and relative values of one feature are added up.
 
     A snapshot of another release tells nothing here: the list is empty.
@@ -63,7 +63,9 @@ def most_telling(snapshot: bytes, count: int = 12) -> list[Telling]:
     by_feature = np.bincount(SPACE.owner, weights, SPACE.size)
     loudest = np.argsort(-np.abs(by_feature), kind="stable")[:count]
     return [
-        Telling(FEATURES[i].name, FEATURES[i].sentence, float(by_feature[i])) for i in loudest if by_feature[i] != 0.0
+        FeatureInfluence(FEATURES[i].name, FEATURES[i].sentence, float(by_feature[i]))
+        for i in loudest
+        if by_feature[i] != 0.0
     ]
 
 

@@ -15,8 +15,8 @@ from aiokafka.errors import KafkaError
 from models.experience.aggregates import GOALS, METRIC_PREFIX, Sums, add, read_metric
 from models.experience.report import times_to_value
 from streams.admin.lag import PartitionLag, measure
-from streams.console.letters import Letters
-from streams.console.store import Store
+from streams.console.database import ConsoleDatabase
+from streams.console.dead_letter_samples import DeadLetterSamples
 from streams.errors import ChurnSignalsError
 from streams.kafka.topic_reader import consuming, partitions_of, spans_of
 from streams.logs import get_logger
@@ -40,7 +40,7 @@ LOOKS_KEPT = 200
 _LETTERS_BACK, _SNAPSHOTS_BACK = 5_000, 8
 
 
-class Reading:
+class TopicFollower:
     """Reads until it is cancelled; its attributes are the newest figures.
 
     Attributes:
@@ -53,14 +53,14 @@ class Reading:
         reached: sums of when customers reached goals, as published, by their keys.
     """
 
-    def __init__(self, settings: Settings, store: Store, changed: Callable[[str], None]) -> None:
+    def __init__(self, settings: Settings, store: ConsoleDatabase, changed: Callable[[str], None]) -> None:
         self.problem = ""
         self.progress = (0, 0)
         self.lag: list[PartitionLag] = []
         self.looks: deque[tuple[float, int, int]] = deque(maxlen=LOOKS_KEPT)
         self.quality: dict[str, Any] | None = None
         self.snapshot: tuple[bytes, int] | None = None
-        self.letters = Letters()
+        self.letters = DeadLetterSamples()
         self.reached: dict[bytes, bytes] = {}
         self._settings = settings
         self._store = store

@@ -52,7 +52,7 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-class Guard:
+class ConsoleSecurity:
     """Made once; `middleware` is in front of every request.
 
     1. The Host header names this machine, an IP address (which no DNS answer can rebind) or a name that was allowed.

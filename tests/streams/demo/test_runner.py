@@ -21,14 +21,21 @@ from rich.console import Console
 
 from models.definition.churn_definition import ChurnDefinition
 from models.profile.mergeable import DAY_MS
-from streams.demo import children, feed, meaning, screen, show, tally, watch
-from streams.demo.children import Died, last_lines
-from streams.demo.feed import AHEAD_EVENTS, Feed, Phase
-from streams.demo.place import Place
+from streams.demo import alert_counts, definition_text, feed, processes, runner, screen, watch
+from streams.demo.alert_counts import AlertCounts
+from streams.demo.feed import AHEAD_EVENTS, DemoFeed, Phase
+from streams.demo.processes import ChildDied, last_lines
 from streams.demo.screen import ALERT_EVERY_S, PLAIN_FIGURES_EVERY_S, Screen
-from streams.demo.source import FILE_HISTORY_SHARE, SIMULATED_FROM_MS, SIMULATED_HISTORY_MS, Item, Log, Simulated
-from streams.demo.tally import Tally
+from streams.demo.source import (
+    FILE_HISTORY_SHARE,
+    SIMULATED_FROM_MS,
+    SIMULATED_HISTORY_MS,
+    FeedItem,
+    LogSource,
+    SimulatedSource,
+)
 from streams.demo.watch import Watch
+from streams.demo.workspace import Workspace
 from streams.errors import ConfigurationError, SettingsError
 from streams.settings import Settings, variable
 from tests.paths import ROOT
@@ -40,7 +47,9 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name)
 
 
-@pytest.mark.parametrize("module", [children, feed, meaning, screen, tally, watch], ids=lambda module: module.__name__)
+@pytest.mark.parametrize(
+    "module", [processes, feed, definition_text, screen, alert_counts, watch], ids=lambda module: module.__name__
+)
 def test_the_examples_in_the_docstrings_hold(module: Any) -> None:
     found = doctest.testmod(module)
     assert (found.failed, found.attempted > 0) == (0, True)
@@ -50,8 +59,8 @@ def test_the_examples_in_the_docstrings_hold(module: Any) -> None:
 
 
 def test_the_same_seed_sends_the_same_events_and_the_first_sixty_days_are_history() -> None:
-    def first_days() -> list[tuple[Item, bool]]:
-        source = Simulated(20, seed=3)
+    def first_days() -> list[tuple[FeedItem, bool]]:
+        source = SimulatedSource(20, seed=3)
         found = []
         for item in source.items():
             if item.time_ms > SIMULATED_FROM_MS + SIMULATED_HISTORY_MS + DAY_MS:
@@ -70,14 +79,14 @@ def test_a_quarter_of_a_log_is_history_and_what_is_no_event_has_no_key(tmp_path:
     file = tmp_path / "log.jsonl"
     line = '{"type":"page","userId":"u%d","timestamp":"2014-01-%02dT00:00:00Z","messageId":"%s"}\n'
     file.write_text("".join(line % (n, 1 + n // 1000, "x" * 60) for n in range(10_000)) + "not json\n\n")
-    source, history, items = Log(file), 0, []
+    source, history, items = LogSource(file), 0, []
     for item in source.items():
         history += source.in_history(item, len(items))
         items.append(item)
     assert len(items) == 10_001
     assert abs(history / len(items) - FILE_HISTORY_SHARE) < 0.05
-    assert items[0] == Item(1_388_534_400_000, "u0", (line % (0, 1, "x" * 60)).strip().encode())
-    assert items[-1] == Item(items[-2].time_ms, None, b"not json")
+    assert items[0] == FeedItem(1_388_534_400_000, "u0", (line % (0, 1, "x" * 60)).strip().encode())
+    assert items[-1] == FeedItem(items[-2].time_ms, None, b"not json")
 
 
 # Feed ----------------------------------------------------------------------------------------------------------------
@@ -91,11 +100,11 @@ class Days:
     def __init__(self, days: int, a_day: int = 1, history_days: int = 0) -> None:
         self._days, self._a_day, self._history_days = days, a_day, history_days
 
-    def items(self) -> Iterator[Item]:
+    def items(self) -> Iterator[FeedItem]:
         for n in range(self._days * self._a_day):
-            yield Item(n // self._a_day * DAY_MS, f"c{n}" if n % 2 else None, b"%d" % n)
+            yield FeedItem(n // self._a_day * DAY_MS, f"c{n}" if n % 2 else None, b"%d" % n)
 
-    def in_history(self, item: Item, sent: int) -> bool:
+    def in_history(self, item: FeedItem, sent: int) -> bool:
         return item.time_ms < self._history_days * DAY_MS
 
 
@@ -112,7 +121,7 @@ class Sink:
 
 
 def test_history_goes_at_full_speed_then_a_day_takes_its_time_and_nothing_is_skipped() -> None:
-    sink, fed = Sink(), Feed(Days(1020, history_days=1000), 40.0, lambda: 0)
+    sink, fed = Sink(), DemoFeed(Days(1020, history_days=1000), 40.0, lambda: 0)
     asyncio.run(fed.run(sink))
     assert sink.records == [(b"%d" % n, b"c%d" % n if n % 2 else None) for n in range(1020)]
     assert (fed.phase, fed.sent, fed.time_ms) == (Phase.ENDED, 1020, 1019 * DAY_MS)
@@ -124,9 +133,9 @@ def test_event_time_waits_for_a_worker_that_is_behind() -> None:
     """Rule: so much is on its way and no more; when the worker goes on, so does the feed, from where it was."""
     applied = 0
 
-    async def scenario() -> tuple[int, Feed, Sink]:
+    async def scenario() -> tuple[int, DemoFeed, Sink]:
         nonlocal applied
-        sink, fed = Sink(), Feed(Days(3, a_day=10_000), 1000.0, lambda: applied)
+        sink, fed = Sink(), DemoFeed(Days(3, a_day=10_000), 1000.0, lambda: applied)
         task = asyncio.create_task(fed.run(sink))
         await asyncio.sleep(1.0)
         sent = fed.sent
@@ -180,7 +189,7 @@ def alert(
 
 
 def test_what_ended_before_it_was_shown_is_not_shown() -> None:
-    counted = Tally()
+    counted = AlertCounts()
     counted.add(alert("a"))
     counted.add(alert("b", at_stake=None))
     counted.add(alert("a", "expired", resolution="churned"))
@@ -193,7 +202,7 @@ def test_what_ended_before_it_was_shown_is_not_shown() -> None:
 
 
 def test_who_is_still_there_comes_before_who_has_cancelled() -> None:
-    counted = Tally()
+    counted = AlertCounts()
     gone = alert("a", at_stake=99.0)
     gone["customer"]["stage"] = "churned"
     for one in (gone, alert("b", at_stake=1.0)):
@@ -204,7 +213,7 @@ def test_who_is_still_there_comes_before_who_has_cancelled() -> None:
 
 
 def test_what_was_shown_is_told_again_when_its_customer_has_left() -> None:
-    counted = Tally()
+    counted = AlertCounts()
     for name, resolution in (("a", "churned"), ("b", "recovered"), ("c", "churned")):
         counted.add(alert(name))
         if name != "c":
@@ -224,7 +233,7 @@ def test_what_was_shown_is_told_again_when_its_customer_has_left() -> None:
 
 
 def test_changes_that_ask_nobody_to_act_are_not_shown() -> None:
-    counted = Tally()
+    counted = AlertCounts()
     for kind in ("acknowledged", "snoozed", "reminded"):
         counted.add(alert("a", kind))
     assert counted.take() is None
@@ -237,12 +246,12 @@ def seen(console: Console) -> str:
     return console.file.getvalue()
 
 
-def stood() -> tuple[Feed, Watch, Tally]:
-    fed, watched = Feed(Days(1), 1.0, lambda: 0), Watch(Settings(), lambda value: None)
+def stood() -> tuple[DemoFeed, Watch, AlertCounts]:
+    fed, watched = DemoFeed(Days(1), 1.0, lambda: 0), Watch(Settings(), lambda value: None)
     fed.time_ms, fed.phase = 400 * DAY_MS, Phase.PACED
     watched.rate, watched.lag = 1912.3, 340
     watched.quality = {"labels": 1204, "positives": 98, "log_loss": {"answer": 0.21, "prior": 0.305}}
-    return fed, watched, Tally()
+    return fed, watched, AlertCounts()
 
 
 def test_piped_figures_come_every_five_seconds_and_an_alert_every_four() -> None:
@@ -305,23 +314,23 @@ def test_the_last_words_of_the_dead_are_text(tmp_path: Path) -> None:
     assert lines[:2] == ["line 98", "line 99"]
     assert lines[2].startswith(".[2Jxxx")
     assert len(lines[2]) == 300
-    message = str(Died("worker", -9, log))
+    message = str(ChildDied("worker", -9, log))
     assert message.startswith(f"the worker was killed by SIGKILL; the last lines of its log ({log}):\n")
-    assert "its log" in str(Died("worker", 1, tmp_path / "none"))
+    assert "its log" in str(ChildDied("worker", 1, tmp_path / "none"))
 
 
 def test_a_directory_is_for_one_demo_and_what_was_there_before_stays(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("mine")
     (tmp_path / "stores").mkdir()
     (tmp_path / "stores" / "old").touch()
-    with Place(tmp_path) as place:
+    with Workspace(tmp_path) as place:
         assert not (tmp_path / "stores").exists()
-        with pytest.raises(ConfigurationError, match="another demo runs in"), Place(tmp_path):
+        with pytest.raises(ConfigurationError, match="another demo runs in"), Workspace(tmp_path):
             pass
         assert (tmp_path / "demo.log").exists()
         assert place.embedded is not None
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
-    with Place(tmp_path / "new" / "one"):
+    with Workspace(tmp_path / "new" / "one"):
         pass
     assert not (tmp_path / "new" / "one").exists()
 
@@ -331,7 +340,7 @@ def test_children_are_given_the_settings_of_the_demo_and_nothing_else(
 ) -> None:
     monkeypatch.setenv(variable("topic_alerts"), "production-alerts")
     monkeypatch.setenv(variable("kafka_group_instance_id"), "me")
-    place = Place(tmp_path)
+    place = Workspace(tmp_path)
     assert Settings.from_environment(place.environment()) == place.settings
     assert place.settings.topic_alerts == Settings().topic_alerts  # of a broker of our own
     assert place.settings.clock == "event"
@@ -341,7 +350,7 @@ def test_on_somebodys_cluster_every_name_is_new(tmp_path: Path, monkeypatch: pyt
     """Rule: the demo never writes to topics or groups that somebody uses."""
     monkeypatch.setenv(variable("kafka_bootstrap_servers"), "kafka:9092")
     monkeypatch.setenv(variable("kafka_sasl_username"), "me")
-    one, other = Place(tmp_path).settings, Place(tmp_path).settings
+    one, other = Workspace(tmp_path).settings, Workspace(tmp_path).settings
     assert (one.kafka_bootstrap_servers, one.kafka_sasl_username) == ("kafka:9092", "me")
     topics = [name for name in vars(one) if name.startswith("topic_")]
     assert len({getattr(s, name) for s in (one, other, Settings()) for name in topics}) == 3 * len(topics)
@@ -351,7 +360,7 @@ def test_on_somebodys_cluster_every_name_is_new(tmp_path: Path, monkeypatch: pyt
 def test_an_unknown_setting_stops_the_demo_before_it_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CHURN_TOPIC_ALERT", "x")
     with pytest.raises(SettingsError, match="nearest one is CHURN_TOPIC_ALERTS"):
-        Place(tmp_path)
+        Workspace(tmp_path)
 
 
 # Words, and make -----------------------------------------------------------------------------------------------------
@@ -360,7 +369,7 @@ def test_an_unknown_setting_stops_the_demo_before_it_starts(tmp_path: Path, monk
 @pytest.mark.parametrize("file", ["churn.toml", "benchmarks/quality/oulad.toml", "benchmarks/quality/cdnow.toml"])
 def test_every_way_to_churn_is_said(file: str) -> None:
     definition = ChurnDefinition.parse((ROOT / file).read_text())
-    said = meaning.meaning(definition)
+    said = definition_text.definition_text(definition)
     second = () if definition.involuntary is None else map(definition.named, definition.involuntary.definitions)
     for one in (*definition.primary_definitions, *second):
         assert all(value in said for _, values in getattr(one, "where", ()) for value in values)
@@ -402,7 +411,7 @@ def test_who_does_not_hear_that_it_is_cancelled_does_not_keep_a_demo_whose_worke
 ) -> None:
     """Rule: what died first is what is told, soon, whatever a client is busy with."""
 
-    class Dies(children.Child):
+    class Dies(processes.ChildProcess):
         async def start(self) -> None:
             """It never runs."""
 
@@ -422,17 +431,17 @@ def test_who_does_not_hear_that_it_is_cancelled_does_not_keep_a_demo_whose_worke
 
     monkeypatch.setenv(variable("kafka_bootstrap_servers"), "127.0.0.1:9")
     for owner, name, what in (
-        (show, "Child", Dies),
-        (show, "create_topics", nothing),
-        (show, "_FAREWELL_S", 0.05),
-        (Place, "forget_topics", nothing),
+        (runner, "ChildProcess", Dies),
+        (runner, "create_topics", nothing),
+        (runner, "_FAREWELL_S", 0.05),
+        (Workspace, "forget_topics", nothing),
         (Watch, "run", deaf),
-        (show._Show, "_feeding", deaf),
+        (runner._DemoRun, "_feeding", deaf),
     ):
         monkeypatch.setattr(owner, name, what)
     definition = ChurnDefinition.parse("[churn]\nversion = 1\n[churn.definitions.gone]\nevent = 'Left'\n")
-    options = show.Options(Simulated(20, seed=1), definition, tmp_path / "churn.toml", 1.0)
+    options = runner.Options(SimulatedSource(20, seed=1), definition, tmp_path / "churn.toml", 1.0)
     began_s = time.monotonic()
-    with Place(tmp_path) as place, pytest.raises(Died, match="the worker was killed by SIGKILL"):
-        show.show(place, options)
+    with Workspace(tmp_path) as place, pytest.raises(ChildDied, match="the worker was killed by SIGKILL"):
+        runner.run_demo(place, options)
     assert time.monotonic() - began_s < 30

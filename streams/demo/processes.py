@@ -20,7 +20,7 @@ _TAIL_BYTES = 16 * 1024
 _LINE_CHARACTERS = 300
 
 
-class Child:
+class ChildProcess:
     """One command of `churn-signals` in a process of its own.
 
     Ctrl-C in the terminal does not reach it, so that the parent decides the order of the end.
@@ -89,19 +89,19 @@ class Child:
                 self._process.kill()
 
 
-class Died(ChurnSignalsError):
+class ChildDied(ChurnSignalsError):
     """Something that the demo needs has ended; the message says what, how, and what it last wrote."""
 
     def __init__(self, name: str, status: int, log_file: Path) -> None:
         lines = last_lines(log_file)
         words = "".join(f"\n  {line}" for line in lines) if lines else " it has none"
-        super().__init__(f"the {name} {how(status)}; the last lines of its log ({log_file}):{words}")
+        super().__init__(f"the {name} {exit_description(status)}; the last lines of its log ({log_file}):{words}")
 
 
-def how(status: int) -> str:
+def exit_description(status: int) -> str:
     """An exit status in words.
 
-    >>> how(-9), how(1)
+    >>> exit_description(-9), exit_description(1)
     ('was killed by SIGKILL', 'ended by itself with status 1')
     """
     if status >= 0:

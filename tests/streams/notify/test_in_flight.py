@@ -8,8 +8,8 @@ from typing import Any
 
 from aiohttp import web
 
-from streams.notify.routes import Pace
-from streams.notify.window import RECORDS_MAX, Window
+from streams.notify.in_flight import RECORDS_MAX, InFlightRecords
+from streams.notify.routes import RetryPolicy
 from tests.streams.notify.receiver import QUICK, Receiver, delivering, records
 
 
@@ -29,7 +29,7 @@ def test_a_customer_s_records_follow_each_other_and_others_overtake() -> None:
             await gates[one.offset].wait()
             return True
 
-        window = Window(0, work, begun.append)  # type: ignore[arg-type]
+        window = InFlightRecords(0, work, begun.append)  # type: ignore[arg-type]
         for offset, key in enumerate("aabbac"):
             window.take(record(offset, key))
         await asyncio.sleep(0.01)
@@ -66,7 +66,7 @@ def test_it_is_full_in_the_end_and_a_fault_is_told_and_stays_open() -> None:
             await asyncio.sleep(3600)
             return True
 
-        window = Window(0, work, failures.append)
+        window = InFlightRecords(0, work, failures.append)
         for offset in range(RECORDS_MAX):
             assert not window.full
             window.take(record(offset, "a" if offset < 2 else str(offset)))
@@ -93,7 +93,7 @@ def test_a_route_opens_no_more_requests_than_it_may() -> None:
             Receiver(lambda request, count: slowly(request)).listening() as receiver,
             delivering(receiver.url) as (running, _),
         ):
-            window = Window(0, running.deliver, lambda failure: None)
+            window = InFlightRecords(0, running.deliver, lambda failure: None)
             for number in range(20):
                 for one in records(f"c-{number}", 4 * number):
                     window.take(one)
@@ -122,12 +122,12 @@ def test_a_stop_lets_requests_end_and_begins_nothing() -> None:
             await asyncio.sleep(0.2)
             return web.Response()
 
-        pace = Pace(4, 60, 60, 5, 4)
+        pace = RetryPolicy(4, 60, 60, 5, 4)
         async with (
             Receiver(lambda request, count: slowly(request)).listening() as receiver,
             delivering(receiver.url, pace) as (running, letters),
         ):
-            window = Window(0, running.deliver, lambda failure: None)
+            window = InFlightRecords(0, running.deliver, lambda failure: None)
             window.take(records("here")[0])
             for one in records("away", 1)[:2]:
                 window.take(one)

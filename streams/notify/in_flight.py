@@ -14,7 +14,7 @@ Work = Callable[[Any], Awaitable[bool]]
 """Delivers a record; false if it was told to leave it alone."""
 
 
-class Window:
+class InFlightRecords:
     """Records from `take` to the end of their work.
 
     Args:

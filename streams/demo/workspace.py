@@ -38,7 +38,7 @@ _DELETE_TIMEOUT_S = 10.0
 _OURS = ("broker", "stores", "worker.log", "trainer.log", "console.log", "demo.log")
 
 
-class Place:
+class Workspace:
     """Claimed by `with`: a lock says that nobody else runs here, and what an earlier demo left is removed.
 
     With CHURN_KAFKA_BOOTSTRAP_SERVERS in the environment that cluster is used, with topics of names of their own, which
@@ -62,7 +62,7 @@ class Place:
         self._lock: IO[str] | None = None
         self._handler: logging.Handler | None = None
 
-    def __enter__(self) -> Place:
+    def __enter__(self) -> Workspace:
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
             self._lock = (self.directory / "lock").open("a+")
