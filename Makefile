@@ -7,7 +7,7 @@ DATA ?= ../shared/data
 FIGURES ?= .data/figures
 LOG ?= $(DATA)/oulad-2013j.jsonl.gz
 
-.PHONY: help debian-tools install test lint unit laws broker-test crash-test browser-test crash demo bench bench-full bench-check bench-latency bench-recovery bench-growth bench-console bench-model quality screenshots audit docs lock clean
+.PHONY: help debian-tools install test lint lint-style lint-format lint-types lint-layers unit laws broker-test crash-test browser-test crash demo bench bench-full bench-check bench-latency bench-recovery bench-growth bench-console bench-model quality screenshots audit docs site lock clean
 
 help:  ## list all targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -25,16 +25,25 @@ demo: $(STAMP)  ## run all components with simulated customers, until Ctrl-C (DA
 
 test: lint unit laws broker-test crash-test browser-test  ## run all checks that must pass before a change is merged
 
-lint: $(STAMP)  ## check style and types
+lint: lint-style lint-format lint-types lint-layers  ## check style, format, types and layers, as the pre-commit hooks do
+
+lint-style: $(STAMP)
 	$(BIN)/ruff check .
+
+lint-format: $(STAMP)
 	$(BIN)/ruff format --check .
+
+lint-types: $(STAMP)
 	$(BIN)/mypy
+
+lint-layers: $(STAMP)
+	$(BIN)/lint-imports --no-cache
 
 unit: $(STAMP)  ## run unit tests without a broker
 	$(BIN)/python -m pytest -n auto --dist loadfile tests/models tests/streams tests/tools tests/ops tests/benchmarks tests/security
 
-laws: $(STAMP)  ## run property tests
-	$(BIN)/python -m pytest -n auto tests/laws
+laws: $(STAMP)  ## run property tests, and tests of the installed wheel and the documentation site
+	$(BIN)/python -m pytest -n auto --dist loadfile tests/laws tests/packaging
 
 broker-test: $(STAMP)  ## run tests against a real Apache Kafka, which they start and stop
 	$(BIN)/python -m pytest -n 2 --dist loadfile tests/broker
@@ -101,6 +110,11 @@ screenshots: $(STAMP)  ## take screenshots of the console for docs/images (needs
 
 docs: $(STAMP)  ## regenerate the generated parts of the documentation
 	$(BIN)/python -m tools.docs
+
+site: $(STAMP)  ## build the documentation site in .data/site, offline; warnings are errors
+	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going --builder html \
+	  --doctree-dir .data/doctrees docs .data/site
+	@echo "open .data/site/index.html"
 
 lock:  ## update requirements.lock and requirements-run.lock (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \

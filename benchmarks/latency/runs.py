@@ -68,7 +68,7 @@ class Runs:
         assert self._broker.pid is not None
         with (
             self._begun() as (settings, worker, ends),
-            _observing(settings, self._directory) as observer,
+            _Observing(settings, self._directory) as observer,
             CpuTrace(self._broker.pid, _SAMPLE_EVERY_S) as broker_cpu,
             CpuTrace(observer.pid, _SAMPLE_EVERY_S) as observer_cpu,
         ):
@@ -131,7 +131,7 @@ async def _send(
     await kafka.await_drained(settings, schedule.ends, worker.check, _DRAIN_TIMEOUT_S)
 
 
-class _observing:
+class _Observing:
     """The observer's process while the `with` lasts."""
 
     def __init__(self, settings: Settings, directory: Path) -> None:
@@ -140,7 +140,7 @@ class _observing:
         self._command = [sys.executable, "-m", "benchmarks.latency.observer", settings.kafka_bootstrap_servers]
         self._command += [*topics, str(kafka.PARTITIONS), str(self._out)]
 
-    def __enter__(self) -> _observing:
+    def __enter__(self) -> _Observing:
         self._process = subprocess.Popen(self._command, stdout=subprocess.PIPE)
         assert self._process.stdout is not None
         if self._process.stdout.readline().strip() != b"ready":

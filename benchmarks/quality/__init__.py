@@ -1,0 +1,1 @@
+"""Quality of the model on simulated customers, beside their true hazards."""

@@ -60,6 +60,8 @@ _ENVIRONMENT: Final = (
     "OPENBLAS_NUM_THREADS",
 )
 
+# -P: a module of the working directory is not ours, whatever its name.
+_COMMAND: Final = (sys.executable, "-P", "-m", "streams.scoring.explain_process")
 # A release that was installed meanwhile could say other things, or other things differently.
 _GREETING: Final = f"{release('churn-signals')} {CATALOGUE}".encode()
 
@@ -78,7 +80,7 @@ class Explainer:
         command: What to start.
     """
 
-    def __init__(self, command: Sequence[str] = (sys.executable, "-m", "streams.scoring.explain_process")) -> None:
+    def __init__(self, command: Sequence[str] = _COMMAND) -> None:
         self._command = list(command)
         self._processors: Collection[int] = allowed()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=THREAD)

@@ -33,10 +33,10 @@ scrape_configs:
 
 
 def hastened(rules: str) -> str:
-    """The rules with every window, offset, `for` and age divided; nothing else of them changes.
+    r"""The rules with every window, offset, `for` and age divided; nothing else of them changes.
 
-    >>> hastened("expr: rate(x[5m] offset 1d) and time() - y > 3600\\nfor: 1m")
-    'expr: rate(x[2500ms] offset 720000ms) and time() - y > 30\\nfor: 500ms'
+    >>> hastened("expr: rate(x[5m] offset 1d) and time() - y > 3600\nfor: 1m")
+    'expr: rate(x[2500ms] offset 720000ms) and time() - y > 30\nfor: 500ms'
     """
 
     def duration(found: re.Match[str]) -> str:

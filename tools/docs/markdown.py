@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable, Mapping
 
 
 def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
-    """Format a Markdown table.
+    r"""Format a Markdown table.
 
     >>> print(table(("a", "b"), [("1", "x | y")]))
     | a | b |
     |---|---|
-    | 1 | x \\| y |
+    | 1 | x \| y |
     """
     lines = [head, *rows]
     text = ["| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines]

@@ -209,7 +209,6 @@ def test_more_than_ten_failures_in_a_row_stop_the_worker(monkeypatch: pytest.Mon
 
 def test_a_deadline_that_fails_is_no_event_s_fault(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rule: a fault of ours that no record causes stops the worker; the next event is not blamed for it."""
-
     process, due_ms = PartitionFold.process, START + 5 * DAY_MS
 
     def broken(self: PartitionFold, entries: Sequence[OffsetEvent], until_ms: int = 0, **how: Any) -> Any:

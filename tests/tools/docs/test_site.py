@@ -1,0 +1,27 @@
+"""The documentation site has every page of docs/, under one of its three readers."""
+
+from __future__ import annotations
+
+import re
+
+from tests.paths import DOCS
+
+INDEX = (DOCS / "index.md").read_text(encoding="utf-8")
+
+
+def test_every_page_is_in_the_navigation_once() -> None:
+    """Rule: a page that nobody can find is not documentation."""
+    listed = re.findall(r"^- \[.+?\]\((.+?\.md)\)", INDEX, re.MULTILINE)
+    pages = {path.name for path in DOCS.glob("*.md")} - {"index.md"} | {"decisions/README.md"}
+    assert sorted(listed) == sorted(pages)
+
+
+def test_the_navigation_has_three_readers() -> None:
+    assert re.findall(r"^## (.+)$", INDEX, re.MULTILINE) == ["Integrate", "Operate", "Understand"]
+
+
+def test_every_decision_is_in_their_index() -> None:
+    index = (DOCS / "decisions/README.md").read_text(encoding="utf-8")
+    decisions = {path.name for path in DOCS.glob("decisions/*.md")} - {"README.md"}
+    assert decisions
+    assert set(re.findall(r"\]\(([a-z0-9-]+\.md)\)", index)) == decisions
