@@ -31,19 +31,19 @@ lint: $(STAMP)  ## style and types
 	$(BIN)/mypy
 
 unit: $(STAMP)  ## tests without a broker
-	$(BIN)/python -m pytest -n auto --dist loadfile tests/models tests/streams tests/tools tests/ops tests/benchmarks tests/security
+	$(BIN)/python -m pytest -n auto --dist loadfile -m "not law" tests/models tests/streams tests/tools tests/ops tests/benchmarks tests/security
 
-laws: $(STAMP)  ## properties
-	$(BIN)/python -m pytest -n auto tests/laws
+laws: $(STAMP)  ## properties, over many cases and whole logs
+	$(BIN)/python -m pytest -n auto --dist loadgroup -m law tests/laws tests/models tests/streams/cli
 
 broker-test: $(STAMP)  ## tests against real Apache Kafka, which they start and stop
-	$(BIN)/python -m pytest -n 2 --dist loadfile tests/broker
+	$(BIN)/python -m pytest -n 2 --dist loadgroup --timeout 900 tests/broker
 
 crash-test: $(STAMP)  ## kill, pause and outage against an oracle; the fault matrix in short
-	$(BIN)/python -m pytest -n 2 --dist loadfile tests/crash
+	$(BIN)/python -m pytest -n 2 --dist loadgroup --timeout 900 tests/crash
 
 browser-test: $(STAMP)  ## the console in headless Chromium, against Kafka, a worker and a trainer; skipped without (debian-tools)
-	$(BIN)/python -m pytest -rfs tests/browser
+	$(BIN)/python -m pytest -rfs --timeout 900 tests/browser
 
 crash: $(STAMP)  ## the fault matrix: lost, double, extra and the longest outage, whatever breaks (ROWS=1,3 SEEDS=20 SEED=1 JSON=OUT)
 	@$(BIN)/python -m tests.crash.matrix $(if $(ROWS),--rows $(ROWS)) $(if $(SEEDS),--seeds $(SEEDS)) \

@@ -92,6 +92,7 @@ def test_an_interval_holds_the_probability_and_narrows_with_evidence() -> None:
     assert width == sorted(width, reverse=True)
 
 
+@pytest.mark.law
 def test_the_interval_covers_the_true_probability_of_simulated_customers() -> None:
     """Eight worlds with weights such as the prior expects: 80 to 98 % of the customers' true probabilities are inside.
 
