@@ -6,7 +6,6 @@ import asyncio
 import json
 import signal
 from collections.abc import Callable
-from urllib.parse import urlsplit
 
 from streams.kafka.topic_reader import read_topic
 from streams.scoring.dead_letters import DeadLetter
@@ -15,6 +14,7 @@ from tests import waiting
 from tests.broker.test_alerts_command import tell
 from tests.broker.test_health import PRODUCT, ask, ready
 from tests.crash.harness import Run, scenario
+from tests.ports import held_port
 from tests.streams.notify.receiver import Receiver
 
 ROUTE = """\
@@ -52,7 +52,7 @@ def test_each_event_arrives_whatever_breaks_and_what_is_refused_is_kept(new_run:
         variables = {**VARIABLES, "CHURN_NOTIFY_ROUTES": str(file)}
 
         first = Receiver()
-        async with first.listening():
+        async with first.listening(port):
             file.write_text(ROUTE.format(name="desk", url=first.url))
             process = run.start("life-1", program=PRODUCT, **variables, CHURN_FAILPOINT="before-notify-commit")
             await until("the death of life-1", lambda: process.poll() is not None, run, "life-1")
@@ -74,7 +74,7 @@ def test_each_event_arrives_whatever_breaks_and_what_is_refused_is_kept(new_run:
         await until("a failed attempt", lambda: failed not in ask(run, "notify", "/metrics")[1], run, "life-2")
         assert ask(run, "notify", "/readyz")[0] == 200
         back = Receiver()
-        async with back.listening(urlsplit(first.url).port or 0):
+        async with back.listening(port):
             await until("four deliveries", lambda: len(back.got) >= 4, run, "life-2")
             assert in_order(back) == {"c": [1, 2, 3, 4]}
             assert await asyncio.to_thread(run.stop, "life-2") == 0
@@ -108,7 +108,7 @@ def test_each_event_arrives_whatever_breaks_and_what_is_refused_is_kept(new_run:
         assert json.loads(letters[0].value or b"")["seq"] == 1
 
         mended = Receiver()
-        async with mended.listening(urlsplit(first.url).port or 0):
+        async with mended.listening(port):
             for life, said in (("again-1", "wrong: 16 delivered"), ("again-2", "wrong: 0 delivered")):
                 again = run.start(life, program=PRODUCT, **{**variables, "PRODUCT_ROLE": "notify --again"})
                 await until(f"the end of {life}", lambda: again.poll() is not None, run, life)  # noqa: B023
@@ -119,4 +119,5 @@ def test_each_event_arrives_whatever_breaks_and_what_is_refused_is_kept(new_run:
             dict(one.headers)["ce_id"].decode(): one.value for one in told
         }
 
-    scenario(run, body)
+    with held_port() as port:
+        scenario(run, body)

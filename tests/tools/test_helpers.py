@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from tests import virtual_clock, waiting
+from tests import ports, virtual_clock, waiting
 from tests.processes import children_of, runs, wait_ended
 
 
-@pytest.mark.parametrize("module", [virtual_clock, waiting], ids=lambda module: module.__name__)
+@pytest.mark.parametrize("module", [ports, virtual_clock, waiting], ids=lambda module: module.__name__)
 def test_the_examples_in_the_docstrings_hold(module: object) -> None:
     ran = doctest.testmod(module)  # type: ignore[arg-type]
     assert ran.attempted > 0
