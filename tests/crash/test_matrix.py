@@ -36,7 +36,7 @@ def test_a_row_in_short_shows_zeros(name: str, matrix_broker: EmbeddedBroker, tm
     """Rule: nothing is lost, double or extra, and harm met work in flight."""
     [row] = [row for row in ROWS if row.name == name]
     found = play(row, seed=5, broker=matrix_broker, directory=tmp_path / "run", quick=True, events=EVENTS)
-    assert found.holds, table.rendered([found])
+    assert found.exact, table.rendered([found])  # how fast it was, `make crash` judges on a quiet machine
     assert found.in_flight >= 3
     assert found.unready_s > 0  # they were asked, and were ready at last
 
@@ -46,7 +46,7 @@ def test_a_worker_that_loses_or_doubles_is_seen(sabotage: str, matrix_broker: Em
     """Rule: an event that is not applied, or an output that is written twice, is no zero; nor is a run without harm."""
     row = Row("0" + sabotage, "sabotage", published)
     found = play(row, seed=5, broker=matrix_broker, directory=tmp_path / "run", events=EVENTS, sabotage=sabotage)
-    assert not found.holds
+    assert not found.exact
     if sabotage == "loses":
         # A record that is wrong is lost and extra; one that only the lost event would have made is lost alone.
         assert found.tallies["profiles"].lost >= found.tallies["profiles"].extra > 0
