@@ -58,7 +58,7 @@ def test_a_stall_is_counted_for_every_event_that_it_held_up() -> None:
     assert [at for _, batch in producer.sent for at in batch] == [int(1000 * at) for at in intended]
     assert len(producer.sent) <= 3
     assert schedule.ends == [25]
-    assert 0.15 < schedule.latest_s([5]) < 2.0
+    assert 0.15 < schedule.latest_s([5]) < 30.0
 
 
 def test_events_are_dealt_out_evenly_in_time() -> None:
