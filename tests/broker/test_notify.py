@@ -83,7 +83,7 @@ def test_each_event_arrives_whatever_breaks_and_what_is_refused_is_kept(new_run:
             assert await asyncio.to_thread(run.stop, "life-2") == 0
 
             file.write_text(file.read_text() + ROUTE.format(name="wrong", url=back.url.replace("/hook", "/wrong")))
-            back._answer = lambda request, count: 404 if request.path == "/wrong" else 204
+            back._respond = lambda request, count: 404 if request.path == "/wrong" else 204
             back.requests.clear()
             run.start("life-3", program=PRODUCT, **variables)
             await tell(run, ["d"])
