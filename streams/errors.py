@@ -1,17 +1,17 @@
-"""Every error this program raises on purpose, as one tree.
+"""Every error that this program raises on purpose, as one tree: when you see it, and its exit code.
 
 ChurnSignalsError
-├── ConfigurationError      a setting, a topic or a file is wrong; nothing was started        (exit code 2)
-│   ├── SettingsError       a CHURN_ variable is unknown or holds a value that is not allowed
-│   ├── TopicMismatch       a topic is missing or differs from its declaration; names the repair
-│   └── FormatMismatch      state of another release's format; nothing is overwritten, names both ways out
-├── BrokerUnreachable       no broker answered, or none accepted who we are                    (exit code 1)
-├── InputLost               the input no longer holds the position that the state stands for  (exit code 1)
-├── GroupAlive              a group that is to start afresh has members (`streams.admin.reset`)
-├── StoreInUse, StoreDamaged, StoreFull   a local store that another process holds, that the disk has changed,
-│                           or that it has no room for (`streams.engine.store`)
-└── OwnershipLost           a transaction of unknown outcome; start again                     (exit code 75)
-    └── Fenced              another owner has taken it, or the transaction was too slow
+├── ConfigurationError      at startup: a setting, a topic or a file is wrong; nothing was started       (exit code 2)
+│   ├── SettingsError       at startup: a CHURN_ variable is unknown, or its value is not allowed
+│   ├── TopicMismatch       at startup: a topic is missing or differs from its declaration
+│   └── FormatMismatch      on takeover: the changelog was written in the format of another release
+├── BrokerUnreachable       at startup: no broker responded, or none accepts our credentials             (exit code 1)
+├── InputLost               on takeover or fetch: the next records to apply were deleted                 (exit code 1)
+├── GroupAlive              on `churn-signals reset`: the group still has members (`streams.admin.reset`)
+├── StoreInUse, StoreDamaged, StoreFull   on takeover or write: another process has locked the local store, its
+│                           files are damaged, or its disk is full (`streams.engine.store`)
+└── OwnershipLost           during a batch: the outcome of a transaction is unknown; restart the worker  (exit code 75)
+    └── Fenced              during a batch: another owner took over, or the transaction timed out
 """
 
 from __future__ import annotations
@@ -20,58 +20,72 @@ from typing import ClassVar
 
 
 class ChurnSignalsError(Exception):
-    """The root: the message says what happened, where, and what to do next."""
+    """Root of the tree. The message says what happened, where, and what to do next.
+
+    Args:
+        message: for people.
+        location: topic, partition and offset, where they are known. They become fields of the log line.
+    """
 
     exit_code: ClassVar[int] = 1
 
-    def __init__(self, message: str = "", **place: str | int) -> None:
+    def __init__(self, message: str = "", **location: str | int) -> None:
         super().__init__(message)
-        self.place = place  # topic, partition, offset: fields of the log's line, where they are known
+        self.location = location
 
 
 class ConfigurationError(ChurnSignalsError):
-    """You see this before anything is started: the message names what to change."""
+    """You see this before anything is started. The message names what to change."""
 
     exit_code = 2
 
 
 class SettingsError(ConfigurationError):
-    """A variable of the environment is unknown, or its value is not allowed."""
+    """You see this if a `CHURN_` variable is unknown or its value is not allowed. The message says what is allowed."""
 
 
 class TopicMismatch(ConfigurationError):
-    """A topic is missing or is not as declared; the message carries the command that repairs it."""
+    """You see this if a topic is missing or differs from its declaration. The message contains the repair command."""
 
 
 class FormatMismatch(ConfigurationError):
-    """The changelog was written by an older or a newer release; it stays as it is."""
+    """You see this if another release wrote the changelog, or if it cannot be decoded. The changelog is not changed."""
 
-    def __init__(self, what: str, written: object, read: int) -> None:
-        if isinstance(written, int) and written > read:
+    def __init__(self, what: str, written: object, supported: int) -> None:
+        if isinstance(written, int) and written > supported:
             repair = "run the release that wrote it, or a later one"
         else:
             repair = (
-                "run the release that wrote it, or start a new group from the log's beginning:"
+                "run the release that wrote it, or start a new group from the beginning of the log:"
                 " CHURN_KAFKA_GROUP_ID=NAME"
             )
         super().__init__(
-            f"{what} was written in format {written}, this program reads {read}; nothing was changed: {repair}"
+            f"{what} was written in format {written}, this program reads {supported}; nothing was changed: {repair}"
         )
 
 
 class BrokerUnreachable(ChurnSignalsError):
-    """At the start no broker answered, or none accepted who we are; the message lists what to check."""
+    """You see this at startup if no broker responds or accepts our credentials. The message lists what to check."""
 
 
 class InputLost(ChurnSignalsError):
-    """The broker deleted events that were never applied: retention was shorter than the time nobody was reading."""
+    """You see this if a topic no longer contains the next offset to apply.
+
+    Retention deleted records before they were applied, or the topic was deleted and created again.
+    """
 
 
 class OwnershipLost(ChurnSignalsError):
-    """Another process owns the partition, or a transaction ended without an answer: a restart goes on exactly."""
+    """You see this if the outcome of a transaction is unknown or another process owns the partition.
+
+    Restart the worker: it resumes from the last committed transaction, and no event is lost or applied twice.
+    """
 
     exit_code = 75
 
 
 class Fenced(OwnershipLost):
-    """Another owner has locked this one out; Kafka says the same of a transaction that took longer than its timeout."""
+    """You see this if another owner took over the partition, or if a transaction exceeded its timeout.
+
+    Kafka reports both in the same way.
+    """

@@ -1,6 +1,7 @@
-"""Named places where a test may end the process as kill -9 does: `CHURN_FAILPOINT=before-store:3`, the third time.
+"""Failpoints: named points in the code where a crash test can kill the process.
 
-Call them as `if FAILPOINT: failpoint("name")`; without the variable that is one test of a module constant.
+`CHURN_FAILPOINT=before-store:3` sends SIGKILL on the third pass. Call sites read `if FAILPOINT: failpoint("name")`, so
+that without the variable each costs one check of a module constant. Tested by tests/crash/test_matrix.py.
 """
 
 from __future__ import annotations
@@ -11,14 +12,14 @@ from typing import Final
 
 NAMES: Final = (
     "after-decode",  # events read, nothing applied
-    "after-apply",  # effects known, no transaction
-    "inside-transaction",  # records sent, not committed
-    "before-store",  # committed, the local store not written
-    "after-store",  # local store written, the processor not told
-    "before-group-commit",  # everything done but the offset that serves lag monitoring
-    "mid-recovery",  # some of the changelog read
-    "before-notify-commit",  # an alert delivered to a webhook, the offset not committed
-    "mid-snapshot",  # the trainer has sent a snapshot, not committed
+    "after-apply",  # effects computed, no transaction begun
+    "inside-transaction",  # records sent, transaction not committed
+    "before-store",  # transaction committed, local store not written
+    "after-store",  # local store written, processor not notified
+    "before-group-commit",  # all done except the group offset, which serves lag monitoring only
+    "mid-recovery",  # part of the changelog read
+    "before-notify-commit",  # alert delivered to a webhook, offset not committed
+    "mid-snapshot",  # model snapshot sent, transaction not committed
 )
 
 
@@ -36,7 +37,7 @@ _hits = 0
 
 
 def failpoint(name: str) -> None:
-    """End the process at the armed place, without any clean-up."""
+    """Kill the process, without clean-up, once the armed failpoint was reached often enough."""
     global _hits
     if FAILPOINT is not None and name == FAILPOINT[0]:
         _hits += 1

@@ -1,4 +1,7 @@
-"""What a process says about itself: whether it lives, whether it serves, and why not if it does not."""
+"""Liveness and readiness of a process, with a reason for each check that fails.
+
+Tested by tests/streams/test_health.py and tests/broker/test_health.py.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,13 @@ import time
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-# A batch holds the loop for some 0.5 s, one in which a bad record is searched for some 5 s: nothing ordinary takes 30.
-SILENT_MAX_S = 30.0
+# A batch blocks the loop for about 0.5 s; a batch that is searched for an invalid record, for about 5 s.
+# Nothing ordinary takes 30 s.
+BLOCKED_MAX_S = 30.0
 
 
 class Check(NamedTuple):
-    """One condition. `why` is a sentence for people, also when all is well."""
+    """One condition. `why` explains the result to an operator, also when `ok` is true."""
 
     name: str
     ok: bool
@@ -23,11 +27,11 @@ Checks = Callable[[], Iterable[Check]]
 
 
 class Pulse:
-    """Whether an event loop of another thread still turns: it is asked, and answers when it comes to it.
+    """Detects whether an event loop of another thread is blocked: probes it and waits for the response.
 
     Args:
-        name: of the loop, for people.
-        loop: the loop; None while it does not run yet, which is no fault.
+        name: of the loop, for messages.
+        loop: returns the loop, or None while it has not started, which is no failure.
         clock: seconds, monotonic.
     """
 
@@ -40,45 +44,45 @@ class Pulse:
         self.name = name
         self._loop = loop
         self._clock = clock
-        self._asked_at: float | None = None
+        self._probed_at: float | None = None
 
-    def ask(self) -> None:
-        """Ask, unless an earlier question is still open. Never waits."""
+    def probe(self) -> None:
+        """Send a probe unless one is pending. Never waits."""
         loop = self._loop()
-        if loop is not None and loop.is_running() and self._asked_at is None:
-            self._asked_at = self._clock()
-            loop.call_soon_threadsafe(self._answer)
+        if loop is not None and loop.is_running() and self._probed_at is None:
+            self._probed_at = self._clock()
+            loop.call_soon_threadsafe(self._respond)
 
-    def _answer(self) -> None:
-        self._asked_at = None
+    def _respond(self) -> None:
+        self._probed_at = None
 
     @property
-    def silent_s(self) -> float:
-        """How long the open question has waited; 0 if there is none."""
-        asked_at = self._asked_at
-        return 0.0 if asked_at is None else self._clock() - asked_at
+    def blocked_s(self) -> float:
+        """Seconds since the pending probe was sent; 0 if none is pending."""
+        probed_at = self._probed_at
+        return 0.0 if probed_at is None else self._clock() - probed_at
 
     def check(self) -> Check:
-        """Dead if the loop has ended, or has not answered for 30 s."""
-        loop, silent_s = self._loop(), self.silent_s
+        """Fails if the loop has ended, or has been blocked for 30 s."""
+        loop, blocked_s = self._loop(), self.blocked_s
         if loop is None:
             return Check(self.name, True, "not started yet")
         if not loop.is_running():
-            return Check(self.name, False, f"the {self.name} has ended")
-        if silent_s > SILENT_MAX_S:
-            return Check(self.name, False, f"the {self.name} has stood still for {silent_s:.0f} s")
-        return Check(self.name, True, "turns" if silent_s < 1 else f"busy for {silent_s:.0f} s")
+            return Check(self.name, False, f"the {self.name} has ended; restart the process")
+        if blocked_s > BLOCKED_MAX_S:
+            return Check(self.name, False, f"the {self.name} has been blocked for {blocked_s:.0f} s")
+        return Check(self.name, True, "running" if blocked_s < 1 else f"busy for {blocked_s:.0f} s")
 
 
 class Health:
-    """Everything that `/healthz` and `/readyz` say of a process.
+    """State behind `/healthz` and `/readyz`.
 
     Attributes:
         role: worker, trainer or notify.
-        pulses: loops that must turn.
-        readiness: conditions of serving; those of a part that has not started yet are not there, `started` says so.
-        started: all parts that have conditions were added.
-        stop: set when the process was told to stop: not ready from then on, and loops may end.
+        pulses: of the event loops that must run.
+        readiness: conditions for serving. Parts add their conditions when they start.
+        started: all parts have added their conditions.
+        stop: set when the process shuts down. From then on it is not ready, and loops may end.
     """
 
     def __init__(self, role: str, stop: asyncio.Event) -> None:
@@ -89,14 +93,14 @@ class Health:
         self.readiness: list[Checks] = []
 
     def alive(self) -> list[Check]:
-        """What `/healthz` says: a process of which one fails must be killed and started again."""
+        """Checks of `/healthz`. If one fails, the process must be killed and restarted."""
         if self.stop.is_set():
-            return [Check("stopping", True, "was told to stop")]
+            return [Check("stopping", True, "shutting down")]
         return [pulse.check() for pulse in self.pulses]
 
     def ready(self) -> list[Check]:
-        """What `/readyz` says. Lag is no part of it: a worker that is behind serves as well as any other would."""
+        """Checks of `/readyz`. Lag is not one of them: replacing a worker does not reduce it."""
         if self.stop.is_set():
-            return [Check("stopping", False, "was told to stop: commits what it has and leaves")]
-        start = Check("started", self.started, "started" if self.started else "starting: looking at the topics")
+            return [Check("stopping", False, "shutting down: commits the current batch and leaves the group")]
+        start = Check("started", self.started, "started" if self.started else "starting: verifying topics")
         return [start, *(check for checks in self.readiness for check in checks())]

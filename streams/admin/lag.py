@@ -1,4 +1,7 @@
-"""How far behind a group is: what it has committed, what the topics hold, who owns what, and how long events wait."""
+"""Lag of a consumer group: committed offsets, end offsets, partition owners, and the age of waiting records.
+
+Tested by tests/broker/test_lag.py.
+"""
 
 from __future__ import annotations
 
@@ -15,16 +18,16 @@ from streams.admin.lag_rules import SAMPLES, LagSample, Verdict, verdict
 from streams.errors import ChurnSignalsError
 from streams.settings import Settings
 
-# Some 10 s: a single node needs half a second.
+# 10 s in total: a single node needs 0.5 s to elect a coordinator.
 _COORDINATOR_TRIES, _COORDINATOR_WAIT_S = 50, 0.2
-# Workers tell their position once a second, so that between two of these the lag seems to grow. The least of four looks
-# is at most a quarter of a second old.
-_LOOKS_A_SAMPLE = 4
+# Workers commit group offsets once per second, so that the lag seems to grow between two commits. The minimum of four
+# readings is at most a quarter of a second old.
+_READINGS_PER_SAMPLE = 4
 
 
 @dataclass(frozen=True)
 class Owner:
-    """The member of a group that has a partition: who it is, what it calls itself, and where it calls from."""
+    """The group member that owns a partition: member id, client id and host."""
 
     member: str
     client: str
@@ -33,16 +36,16 @@ class Owner:
 
 @dataclass(frozen=True)
 class PartitionLag:
-    """One partition as one look at the group sees it. What it means takes several (`streams.admin.lag_rules`).
+    """One reading of one partition. A verdict needs several (`streams.admin.lag_rules`).
 
     Attributes:
-        committed: the next offset to apply as the group knows it (a second late); None if it never committed.
-        first, end: what the topic holds is [first, end).
-        members: how many processes the group has.
-        oldest_ms: timestamp of the oldest record that is not applied; None if there is none, or nobody has looked.
-        at_ms: when this was looked at, wall time.
-        owner: who has it; None if nobody does.
-        rebalancing: the group is about to say who owns what.
+        committed: the group's committed offset, up to a second old; None if it never committed.
+        first, end: the topic contains offsets in [first, end).
+        members: number of group members.
+        oldest_ms: timestamp of the oldest record that is not applied; None if there is none or it was not read.
+        at_ms: wall time of the reading.
+        owner: the owner; None if the partition is unowned.
+        rebalancing: the group is in a rebalance.
     """
 
     group: str
@@ -59,23 +62,23 @@ class PartitionLag:
 
     @property
     def sample(self) -> LagSample:
-        """What the rules need of it."""
+        """The input of the lag rules."""
         alive = self.owner is not None or self.rebalancing
         return LagSample(self.at_ms, self.committed, self.first, self.end, alive)
 
     @property
     def next(self) -> int:
-        """The offset from which on nothing is applied."""
+        """The first offset that is not applied."""
         return self.sample.next
 
     @property
     def lag(self) -> int:
-        """Offsets still to be applied, transaction markers included."""
+        """Offsets that are not applied, including transaction markers."""
         return self.sample.lag
 
     @property
     def seconds(self) -> float:
-        """How long the oldest record that is not applied has waited; 0 if none does.
+        """Age of the oldest record that is not applied; 0 if none waits.
 
         >>> PartitionLag("g", "t", 0, 5, 0, 9, 1, 1_000, 3_500).seconds
         2.5
@@ -87,49 +90,49 @@ Judged = tuple[PartitionLag, Verdict]
 
 
 async def measure(settings: Settings) -> list[PartitionLag]:
-    """One look at the groups of workers and trainers, ages of what waits included.
+    """Read the groups of workers and trainers once, including the ages of waiting records.
 
     Raises:
-        BrokerUnreachable: no broker answered.
+        BrokerUnreachable: no broker is reachable with these credentials.
         TopicMismatch: a topic does not exist, or differs from its declaration.
         ChurnSignalsError: a group has no coordinator.
     """
-    async with looking(settings) as groups:
-        return await groups.aged(await groups.look())
+    async with consumer_groups(settings) as groups:
+        return await groups.with_ages(await groups.read())
 
 
 async def watch(settings: Settings, window_s: float, stop: asyncio.Event) -> AsyncGenerator[list[Judged], None]:
-    """Look again and again, a ninth of the window apart, until told to stop; what each look means as one of a window.
+    """Read the groups repeatedly, a ninth of the window apart, and yield each partition with its verdict.
 
-    Verdicts are UNKNOWN until there are as many samples as the rules need. Raises as `measure`.
+    Verdicts are UNKNOWN until there are as many samples as the rules need. Raises the same errors as `measure`.
 
     Args:
-        settings: where.
-        window_s: how far back the rules look; above 0.
-        stop: set when nobody wants to know any more.
+        settings: of the group.
+        window_s: time window of the rules; above 0.
+        stop: ends the iteration.
     """
-    gap_s = window_s / (SAMPLES - 1) / _LOOKS_A_SAMPLE
+    gap_s = window_s / (SAMPLES - 1) / _READINGS_PER_SAMPLE
     samples: dict[tuple[str, int], deque[LagSample]] = {}
-    async with looking(settings) as groups:
-        looks = [await groups.look()]
+    async with consumer_groups(settings) as groups:
+        readings = [await groups.read()]
         while True:
-            for rows in zip(*looks, strict=True):
+            for rows in zip(*readings, strict=True):
                 history = samples.setdefault((rows[0].group, rows[0].partition), deque(maxlen=SAMPLES))
                 history.append(min((row.sample for row in reversed(rows)), key=lambda sample: sample.lag))
-            newest = await groups.aged(looks[-1])
+            newest = await groups.with_ages(readings[-1])
             yield [(row, verdict([*samples[row.group, row.partition], row.sample], SAMPLES + 1)) for row in newest]
-            looks = []
-            for _ in range(_LOOKS_A_SAMPLE):
+            readings = []
+            for _ in range(_READINGS_PER_SAMPLE):
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(stop.wait(), gap_s)
                 if stop.is_set():
                     return
-                looks.append(await groups.look())
+                readings.append(await groups.read())
 
 
 @asynccontextmanager
-async def looking(settings: Settings) -> AsyncIterator[ConsumerGroups]:
-    """The groups of workers and trainers, with connections that last as long as the `with`. Raises as `measure`."""
+async def consumer_groups(settings: Settings) -> AsyncIterator[ConsumerGroups]:
+    """Open connections for the groups of workers and trainers. Raises the same errors as `measure`."""
     from aiokafka.admin import AIOKafkaAdminClient
 
     from streams.kafka.topic_reader import consuming, partitions_of
@@ -149,36 +152,42 @@ async def looking(settings: Settings) -> AsyncIterator[ConsumerGroups]:
 
 
 class ConsumerGroups:
-    """Consumer groups, each with the partitions of its input."""
+    """Reads consumer groups.
+
+    Args:
+        admin: a started aiokafka admin client.
+        consumer: a started aiokafka consumer.
+        watched: each group with the partitions of its input topic.
+    """
 
     def __init__(self, admin: Any, consumer: Any, watched: list[tuple[str, list[Any]]]) -> None:
         self._admin, self._consumer, self._watched = admin, consumer, watched
 
-    async def look(self) -> list[PartitionLag]:
-        """Every partition now, without the ages of what waits."""
-        return [row for group, tps in self._watched for row in await self._look(group, tps)]
+    async def read(self) -> list[PartitionLag]:
+        """Read every partition, without the ages of waiting records."""
+        return [row for group, tps in self._watched for row in await self._read_group(group, tps)]
 
-    async def aged(self, rows: Iterable[PartitionLag]) -> list[PartitionLag]:
-        """The same with the timestamp of the oldest record that is not applied, as far as the topic still holds it."""
+    async def with_ages(self, rows: Iterable[PartitionLag]) -> list[PartitionLag]:
+        """Add the timestamp of the oldest record that is not applied, if the topic still contains it."""
         from aiokafka import TopicPartition
 
         from streams.kafka.topic_reader import first_records
 
-        found = list(rows)
-        waiting = {TopicPartition(row.topic, row.partition): (row.next, row.end) for row in found}
+        rows = list(rows)
+        waiting = {TopicPartition(row.topic, row.partition): (row.next, row.end) for row in rows}
         oldest, now_ms = await first_records(self._consumer, waiting), _now_ms()
         return [
             replace(row, oldest_ms=record.timestamp, at_ms=now_ms)
             if (record := oldest.get(TopicPartition(row.topic, row.partition)))
             else row
-            for row in found
+            for row in rows
         ]
 
-    async def _look(self, group: str, tps: list[Any]) -> list[PartitionLag]:
+    async def _read_group(self, group: str, tps: list[Any]) -> list[PartitionLag]:
         from streams.kafka.topic_reader import spans_of
 
-        # Positions before ends: what is applied in between must not look like a lag below zero, but may like one above.
-        committed, described = await group_of(self._admin, group, tps)
+        # Committed offsets before end offsets: records applied in between must not make the lag negative.
+        committed, described = await describe_group(self._admin, group, tps)
         spans = await spans_of(self._consumer, tps)
         owners, now_ms = _owners(described["members"]), _now_ms()
         rebalancing = described["state"] in ("PreparingRebalance", "CompletingRebalance")
@@ -201,14 +210,18 @@ class ConsumerGroups:
         ]
 
 
-async def group_of(admin: Any, group: str, tps: list[Any]) -> tuple[Any, dict[str, Any]]:
-    """What a group has committed, and its description.
+async def describe_group(admin: Any, group: str, tps: list[Any]) -> tuple[Any, dict[str, Any]]:
+    """Return the committed offsets and the description of a group.
 
-    A broker that never had a group makes the topic of their offsets first, and until then names no coordinator.
+    Retries until there is a coordinator: a new cluster first creates the topic of committed offsets.
+
+    Raises:
+        ChurnSignalsError: the group has no coordinator after 10 s.
+        KafkaError: the broker refuses to describe the group.
     """
     from aiokafka import errors
 
-    passing = (
+    retriable = (
         errors.GroupCoordinatorNotAvailableError,
         errors.NotCoordinatorForGroupError,
         errors.GroupLoadInProgressError,
@@ -219,15 +232,18 @@ async def group_of(admin: Any, group: str, tps: list[Any]) -> tuple[Any, dict[st
             [response] = await admin.describe_consumer_groups([group])
             described: dict[str, Any] = response.to_object()["groups"][0]
             if described["error_code"]:
-                raise errors.for_code(described["error_code"])(f"the group {group} cannot be described")
+                raise errors.for_code(described["error_code"])(f"cannot describe the group {group}")
             return committed, described
-        except passing:
+        except retriable:
             await asyncio.sleep(_COORDINATOR_WAIT_S)
-    raise ChurnSignalsError(f"no broker coordinates the group {group}: is the cluster complete?")
+    raise ChurnSignalsError(
+        f"the group {group} has no coordinator after {_COORDINATOR_TRIES * _COORDINATOR_WAIT_S:.0f} s;"
+        " check that all brokers of the cluster are running"
+    )
 
 
 def _owners(members: list[dict[str, Any]]) -> dict[Any, Owner]:
-    """Who has which partition; nobody any while the group shares them out."""
+    """Return the owner of each partition. There are none during a rebalance."""
     from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
 
     owners = {}

@@ -1,4 +1,7 @@
-"""Starting a group afresh: its changelog, with it every position, and the local stores are cleared; outputs stay."""
+"""Reset of a stopped group: clears its changelog, and with it all positions, and its local stores. Outputs are kept.
+
+Tested by tests/broker/test_reset.py.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from pathlib import Path
 from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient
 
-from streams.admin.lag import group_of
+from streams.admin.lag import describe_group
 from streams.engine.store_directories import directories
 from streams.engine.transactions import FencedProducer
 from streams.errors import ChurnSignalsError
@@ -20,18 +23,20 @@ from streams.topics import CHANGELOG, EVENTS, find_topics, name_of, recreate_top
 
 
 class GroupAlive(ChurnSignalsError):
-    """The group has members: their state must not be taken away beneath them."""
+    """You see this if the group still has members. Their state must not be cleared while they run."""
 
 
 @dataclass(frozen=True)
 class ResetPlan:
-    """What would be cleared.
+    """What a reset clears.
 
     Attributes:
-        partitions: of the events topic.
-        changelog_partitions: of the changelog, None if there is none.
-        records: offsets that the changelog spans, markers included.
-        stores: directories on this machine.
+        group: the consumer group.
+        partitions: number of partitions of the events topic.
+        changelog: name of the changelog topic.
+        changelog_partitions: number of partitions of the changelog; None if it does not exist.
+        records: number of offsets in the changelog, including transaction markers.
+        stores: directories of local stores on this machine.
     """
 
     group: str
@@ -43,44 +48,48 @@ class ResetPlan:
 
 
 async def plan_reset(settings: Settings) -> ResetPlan:
-    """Look at the group; changes nothing.
+    """Determine what a reset would clear, and change nothing.
 
     Raises:
-        BrokerUnreachable: no broker answered.
+        BrokerUnreachable: no broker is reachable with these credentials.
         GroupAlive: the group has members.
-        ChurnSignalsError: there is no events topic.
+        ChurnSignalsError: the events topic does not exist.
     """
-    found = await find_topics(settings)
+    existing = await find_topics(settings)
     events, changelog = name_of(EVENTS, settings), name_of(CHANGELOG, settings)
-    if events not in found:
-        raise ChurnSignalsError(f"topic {events} does not exist: there is nothing to start afresh from.")
-    partitions = found[events].partitions
+    if events not in existing:
+        raise ChurnSignalsError(f"topic {events} does not exist, so there is nothing to reset; check the settings.")
+    partitions = existing[events].partitions
     await _check_stopped(settings, partitions)
     records = 0
-    if changelog in found:
+    if changelog in existing:
         async with consuming(settings) as consumer:
-            spans = await spans_of(consumer, topic_partitions(changelog, found[changelog].partitions))
+            spans = await spans_of(consumer, topic_partitions(changelog, existing[changelog].partitions))
             records = sum(end - first for first, end in spans.values())
     return ResetPlan(
-        settings.kafka_group_id,
-        partitions,
-        changelog,
-        found[changelog].partitions if changelog in found else None,
-        records,
-        directories(settings.store_dir, events),
+        group=settings.kafka_group_id,
+        partitions=partitions,
+        changelog=changelog,
+        changelog_partitions=existing[changelog].partitions if changelog in existing else None,
+        records=records,
+        stores=directories(settings.store_dir, events),
     )
 
 
 async def clear(settings: Settings, plan: ResetPlan) -> None:
-    """Do it, in an order that leaves no half state behind:
+    """Clear the group's state, in an order in which every intermediate state is consistent:
 
-    1. The group must still have no members.
-    2. Every partition is fenced: whoever owned it and was only stopped can commit nothing any more.
-    3. The changelog is deleted and made anew. From here on there is no position.
-    4. The group's own offsets, which serve lag monitoring only, go back to the first event.
-    5. The stores of this machine are removed. Those elsewhere no longer fit the changelog and are rebuilt.
+    1. Check again that the group has no members.
+    2. Fence every partition: an owner that was paused, for example by SIGSTOP, can no longer commit.
+    3. Delete the changelog and create it again. From here on there are no positions.
+    4. Commit the first offset for the group. Committed offsets serve lag monitoring only.
+    5. Delete the local stores of this machine. Stores on other machines no longer match the changelog and are rebuilt.
 
-    Run again after a failure, it does what is left.
+    After a failure, call it again: it completes the remaining steps.
+
+    Raises:
+        GroupAlive: a member has joined since the plan was made.
+        ConfigurationError: the broker refuses to delete or create the changelog.
     """
     await _check_stopped(settings, plan.partitions)
     events = name_of(EVENTS, settings)
@@ -97,15 +106,16 @@ async def _check_stopped(settings: Settings, partitions: int) -> None:
     admin, group = AIOKafkaAdminClient(**settings.connection()), settings.kafka_group_id
     await admin.start()
     try:
-        _, described = await group_of(admin, group, topic_partitions(name_of(EVENTS, settings), partitions))
+        _, described = await describe_group(admin, group, topic_partitions(name_of(EVENTS, settings), partitions))
         members = len(described["members"])
     finally:
         await admin.close()
     if members:
+        count = "1 member" if members == 1 else f"{members} members"
         timeout_s = settings.kafka_session_timeout_ms / 1000
         raise GroupAlive(
-            f"the group {group} has {members} members; nothing was changed. Stop its workers and try again"
-            f" (one that was killed counts for another {timeout_s:.0f} s)."
+            f"the group {group} has {count}; nothing was changed. Stop its workers and run this again"
+            f" (a killed worker counts for another {timeout_s:.0f} s)."
         )
 
 
@@ -118,7 +128,7 @@ async def _commit_first(settings: Settings, plan: ResetPlan) -> None:
         consumer.assign(tps)
         for tp in tps:
             consumer.seek(tp, first[tp])
-        await consumer.getmany(timeout_ms=0)  # asked once, or stopping may hang: see `topic_reader._assign`
+        await consumer.getmany(timeout_ms=0)  # without one poll, stop may hang: see `topic_reader._assign`
         await consumer.commit(first)
     finally:
         await consumer.stop()

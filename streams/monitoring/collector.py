@@ -1,6 +1,7 @@
-"""What `/metrics` shows: figures are read from the parts of a process when somebody asks, and declared metrics only.
+"""Collector of `/metrics`: reads the declared metrics from the parts of a process on each scrape.
 
-Nothing is counted per event: partitions count per batch anyway, and a partition that is revoked has no series any more.
+Nothing is counted per event: partitions count per batch, and the series of a revoked partition disappear. Tested by
+tests/streams/monitoring/test_collector.py.
 """
 
 from __future__ import annotations
@@ -28,17 +29,17 @@ _FAMILIES: Final[dict[str, Any]] = {
 }
 
 Samples = Iterator[tuple[str, tuple[str, ...], float | Histogram]]
-"""(short name, values of the labels, value)."""
+"""(short name, label values, value)."""
 
 
-class Metrics(Collector):
-    """Collects from sources; each yields samples of declared metrics."""
+class MetricsCollector(Collector):
+    """Collects samples of declared metrics from sources."""
 
     def __init__(self, sources: list[Callable[[], Samples]]) -> None:
         self._sources = sources
 
     def collect(self) -> Iterator[Any]:
-        """One family for each metric that has a sample now."""
+        """Yield one family per metric that has a sample now."""
         families: dict[str, Any] = {}
         for source in self._sources:
             for short, labels, value in source():
@@ -49,7 +50,7 @@ class Metrics(Collector):
         yield from families.values()
 
     def describe(self) -> list[Any]:
-        """Nothing is collected at registration."""
+        """Return nothing, so that registration collects nothing."""
         return []
 
 
@@ -62,14 +63,14 @@ def _add(family: Any, metric: Metric, labels: tuple[str, ...], value: float | Hi
         family.add_metric(labels, value)
 
 
-def build_registry() -> tuple[str, ...]:
-    """The values of the labels of `build_registry`: versions of this program, of Python and of what it stands on."""
-    ours, *others = map(version, ("churn-signals", "faust-streaming", "aiokafka", "river", "rocksdict"))
-    return (ours, platform.python_version(), *others)
+def build_versions() -> tuple[str, ...]:
+    """Return the label values of the metric `build`: versions of this program, of Python and of the main libraries."""
+    program, *libraries = map(version, ("churn-signals", "faust-streaming", "aiokafka", "river", "rocksdict"))
+    return (program, platform.python_version(), *libraries)
 
 
-def of_process(health: Health, versions: tuple[str, ...], data: Path) -> Samples:
-    """What every process has."""
+def process_samples(health: Health, versions: tuple[str, ...], data: Path) -> Samples:
+    """Yield the samples that every process has."""
     yield "build", versions, 1.0
     checks = health.ready()
     yield "ready", (health.role,), float(all(check.ok for check in checks))

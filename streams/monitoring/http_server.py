@@ -1,7 +1,7 @@
-"""The HTTP side of a process: `/healthz`, `/readyz` and `/metrics`, answered by a thread of its own.
+"""HTTP server of a process: `/healthz`, `/readyz` and `/metrics`, on a separate thread.
 
-The main loop stands still while a batch is computed, and would stand still for good if this program had a fault; the
-thread answers all the same, and says so.
+The main loop is blocked while a batch is computed, or forever by a bug. The thread responds in both cases and reports
+it. Tested by tests/streams/test_health.py.
 """
 
 from __future__ import annotations
@@ -30,56 +30,63 @@ _PULSE_EVERY_S = 0.5
 _CLOSE_TIMEOUT_S = 1.0
 _START_TIMEOUT_S = 10.0
 
-Beside = Callable[[], Awaitable[None]]
+BackgroundTask = Callable[[], Awaitable[None]]
 
 
 class HttpServer:
-    """Answers from `start` to `stop`, and stands in a file of `<data_dir>/http` meanwhile.
+    """Serves from `start` to `stop`, and publishes its address in a file of `<data_dir>/http` meanwhile.
 
     Args:
-        settings: where to listen; port 0 takes a free one, -1 starts nothing.
-        health: what is said.
-        registry: what `/metrics` shows.
-        beside: work that runs on the same thread as long as it serves; cancelled in the end.
+        settings: address and port; port 0 selects a free one, -1 disables the server.
+        health: checks of `/healthz` and `/readyz`.
+        registry: metrics of `/metrics`.
+        background: runs on the same thread while the server runs; cancelled on stop.
+
+    Attributes:
+        address: `host:port` once it listens.
     """
 
     def __init__(
-        self, settings: Settings, health: Health, registry: CollectorRegistry, beside: Beside | None = None
+        self,
+        settings: Settings,
+        health: Health,
+        registry: CollectorRegistry,
+        background: BackgroundTask | None = None,
     ) -> None:
         self.address: str | None = None
         self._settings = settings
         self._health = health
         self._registry = registry
-        self._beside = beside
-        self._listens = threading.Event()
-        self._failed: OSError | None = None
+        self._background = background
+        self._started = threading.Event()
+        self._failure: OSError | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._end: asyncio.Event | None = None
+        self._stop: asyncio.Event | None = None
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Listen.
+        """Start the thread and wait until it listens.
 
         Raises:
-            ConfigurationError: the address is taken, or not one of this machine.
+            ConfigurationError: the address is in use, or does not belong to this machine.
         """
         settings = self._settings
         if settings.http_port == OFF:
             return
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), name="http", daemon=True)
         self._thread.start()
-        self._listens.wait(_START_TIMEOUT_S)
-        if self._failed is not None:
+        self._started.wait(_START_TIMEOUT_S)
+        if self._failure is not None:
             raise ConfigurationError(
-                f"cannot listen on {settings.http_host}:{settings.http_port}: {self._failed.strerror};"
-                f" {variable('http_port')}=0 takes a free port, {OFF} none"
-            ) from self._failed
+                f"cannot listen on {settings.http_host}:{settings.http_port}: {self._failure.strerror};"
+                f" set {variable('http_port')}=0 for a free port, or {OFF} to disable the server"
+            ) from self._failure
 
     def stop(self) -> None:
-        """Close, and take the file away."""
-        if self._loop is not None and self._end is not None:
-            with contextlib.suppress(RuntimeError):  # it has ended by itself
-                self._loop.call_soon_threadsafe(self._end.set)
+        """Stop serving and remove the address file."""
+        if self._loop is not None and self._stop is not None:
+            with contextlib.suppress(RuntimeError):  # the loop has ended already
+                self._loop.call_soon_threadsafe(self._stop.set)
         if self._thread is not None:
             self._thread.join(2 * _CLOSE_TIMEOUT_S)
 
@@ -94,54 +101,54 @@ class HttpServer:
             ]
         )
         runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=_CLOSE_TIMEOUT_S)
-        self._loop, self._end = asyncio.get_running_loop(), asyncio.Event()
-        beside: list[asyncio.Task[None]] = []
+        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
+        tasks: list[asyncio.Task[None]] = []
         try:
             await runner.setup()
             try:
                 await web.TCPSite(runner, self._settings.http_host, self._settings.http_port).start()
             except OSError as failure:
-                self._failed = failure
+                self._failure = failure
                 return
             host, port = runner.addresses[0][:2]
             self.address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
             log.info("health and metrics on http://%s", self.address)
-            with _announced(self._settings, self._health.role, self.address):
-                self._listens.set()
-                beside.append(asyncio.create_task(self._ask()))
-                if self._beside is not None:
-                    beside.append(asyncio.ensure_future(self._beside()))
-                await self._end.wait()
-                for task in beside:
+            with _address_file(self._settings, self._health.role, self.address):
+                self._started.set()
+                tasks.append(asyncio.create_task(self._probe_loops()))
+                if self._background is not None:
+                    tasks.append(asyncio.ensure_future(self._background()))
+                await self._stop.wait()
+                for task in tasks:
                     task.cancel()
-                await asyncio.wait(beside, timeout=_CLOSE_TIMEOUT_S)
+                await asyncio.wait(tasks, timeout=_CLOSE_TIMEOUT_S)
         finally:
-            self._listens.set()
+            self._started.set()
             await runner.cleanup()
 
-    async def _ask(self) -> None:
+    async def _probe_loops(self) -> None:
         while True:
             for pulse in self._health.pulses:
-                pulse.ask()
+                pulse.probe()
             await asyncio.sleep(_PULSE_EVERY_S)
 
     async def _index(self, request: web.Request) -> web.Response:
         return _json({"role": self._health.role, "paths": ["/healthz", "/readyz", "/metrics"]}, 200)
 
     async def _healthz(self, request: web.Request) -> web.Response:
-        return self._said("alive", self._health.alive())
+        return self._response("alive", self._health.alive())
 
     async def _readyz(self, request: web.Request) -> web.Response:
-        return self._said("ready", self._health.ready())
+        return self._response("ready", self._health.ready())
 
     async def _metrics(self, request: web.Request) -> web.Response:
         encode, content_type = choose_encoder(request.headers.get("Accept", ""))
         return web.Response(body=encode(self._registry), headers={"Content-Type": content_type})
 
-    def _said(self, what: str, checks: list[Check]) -> web.Response:
+    def _response(self, verdict: str, checks: list[Check]) -> web.Response:
         ok = all(check.ok for check in checks)
         body = {
-            what: ok,
+            verdict: ok,
             "role": self._health.role,
             "checks": {check.name: {"ok": check.ok, "why": check.why} for check in checks},
         }
@@ -153,27 +160,27 @@ def _json(body: object, status: int) -> web.Response:
     return web.Response(body=orjson.dumps(body), status=status, content_type="application/json", headers=headers)
 
 
-def directory_of(settings: Settings) -> Path:
-    """Where processes say at which address they answer: one file each, as Prometheus' `file_sd_configs` reads them."""
+def address_directory(settings: Settings) -> Path:
+    """Return the directory with one address file per process, in the format of Prometheus' `file_sd_configs`."""
     return Path(settings.data_dir) / "http"
 
 
 @contextlib.contextmanager
-def _announced(settings: Settings, role: str, address: str) -> Iterator[None]:
-    """`<role>-<pid>.json` as long as it lasts; files of processes of this machine that are dead are taken away."""
-    directory, pid = directory_of(settings), os.getpid()
+def _address_file(settings: Settings, role: str, address: str) -> Iterator[None]:
+    """Keep `<role>-<pid>.json` while the context is open, and remove files of processes that no longer run."""
+    directory, pid = address_directory(settings), os.getpid()
     file = directory / f"{role}-{pid}.json"
     labels = {"role": role, "group": settings.kafka_group_id}
     try:
         directory.mkdir(parents=True, exist_ok=True)
         for old in directory.glob("*-*.json"):
-            if not _lives(old.stem.rsplit("-", 1)[1]):
+            if not _is_running(old.stem.rsplit("-", 1)[1]):
                 old.unlink(missing_ok=True)
         part = file.with_suffix(".part")
         part.write_bytes(orjson.dumps([{"targets": [address], "labels": labels}]))
         part.replace(file)
-    except OSError as failure:  # a trainer needs no directory for anything else
-        log.warning("%s cannot be written, who looks there for the address finds nothing: %s", file, failure)
+    except OSError as failure:  # not fatal: a trainer can run without a writable directory
+        log.warning("cannot write %s, so that service discovery does not find this process: %s", file, failure)
     try:
         yield
     finally:
@@ -181,7 +188,7 @@ def _announced(settings: Settings, role: str, address: str) -> Iterator[None]:
             file.unlink(missing_ok=True)
 
 
-def _lives(pid: str) -> bool:
+def _is_running(pid: str) -> bool:
     try:
         os.kill(int(pid), 0)
     except (ProcessLookupError, ValueError, OverflowError):

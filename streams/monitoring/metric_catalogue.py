@@ -1,6 +1,7 @@
-"""Every metric, declared once: name, kind, labels with all the values that they can have, and what it says.
+"""Catalogue of metrics, each declared once: name, kind, labels with their possible values, and description.
 
-Names are a contract with dashboards and rules. No label holds a customer.
+Metric names are a contract with dashboards and alert rules. No label contains a customer. Tested by
+tests/streams/monitoring/test_collector.py and tests/ops/test_prometheus_rules.py.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from models.alerts.policy import BANDS, TYPES
 from models.events.rejection import REASONS
 from models.features.scoring_point import DECISIVE, EVENT, SILENCE, SNAPSHOT
 from streams.engine.batch_metrics import LOSSES, OUTCOMES, STAGES, Key
-from streams.notify.outcomes import ATTEMPTS, ENDS
+from streams.notify.outcomes import ATTEMPT_OUTCOMES, EVENT_OUTCOMES
 from streams.scoring.dead_letters import MISROUTED, PROCESSING_ERROR
 from streams.scoring.fold_metrics import CENSORED, SUPPRESSED
 
@@ -32,21 +33,21 @@ VALUES: Final[dict[str, tuple[str, ...]]] = {
     "stage": STAGES,
     "member": ("answer", "champion", "challenger", "prior"),
     "role": ("worker", "trainer", "notify"),
-    "outcome of notify_events": ENDS,
-    "outcome of notify_attempts": ATTEMPTS,
+    "outcome of notify_events": EVENT_OUTCOMES,
+    "outcome of notify_attempts": ATTEMPT_OUTCOMES,
 }
-"""What labels can be, where that is known beforehand: by the label or, where two metrics differ, label and metric."""
+"""Possible values of labels with a fixed set of values, by label or, where metrics differ, by label and metric."""
 
 
 class Metric(NamedTuple):
-    """A metric as dashboards and rules know it.
+    """Declaration of one metric.
 
     Attributes:
         short: its name without prefix and suffix.
         kind: gauge, counter, histogram or info.
-        role: which process has it: worker, trainer, notify or all.
-        labels: beside those that Prometheus adds.
-        sentence: what it says.
+        role: the process that exports it: worker, trainer, notify or all.
+        labels: in addition to those that Prometheus adds.
+        sentence: description for `/metrics` and docs/operating.md.
     """
 
     short: str
@@ -57,12 +58,12 @@ class Metric(NamedTuple):
 
     @property
     def name(self) -> str:
-        """Without the `_total` that a counter's series have."""
+        """Name without the suffix `_total` of counter series."""
         return PREFIX + self.short
 
     @property
     def series(self) -> str:
-        """The name of its series.
+        """Name of its series.
 
         >>> Metric("a", "counter", "worker", (), "x").series
         'churn_signals_a_total'
@@ -71,12 +72,12 @@ class Metric(NamedTuple):
 
     @property
     def all_series(self) -> tuple[str, ...]:
-        """Every name that a query can use: a histogram has three."""
+        """All series names that a query can use: a histogram has three."""
         parts = ("_bucket", "_sum", "_count") if self.kind == "histogram" else ("",)
         return tuple(self.series + part for part in parts)
 
     def values_of(self, label: str) -> tuple[str, ...] | None:
-        """What a label of it can be; None for a number, a version or a name of this program's own."""
+        """Return the possible values of a label; None for partition numbers, versions and names."""
         return VALUES.get(f"{label} of {self.short}", VALUES.get(label))
 
 
@@ -88,139 +89,162 @@ PROCESS: Final = (
         "info",
         "all",
         ("version", "python", "faust", "aiokafka", "river", "rocksdict"),
-        "What runs: this program's version, and those of what it stands on.",
+        "Versions of this program, Python and the main libraries.",
     ),
-    Metric("ready", "gauge", "all", ("role",), "1 if /readyz says so, else 0."),
-    Metric("check", "gauge", "all", ("role", "check"), "1 for each condition of /readyz that holds."),
-    Metric("data_free_bytes", "gauge", "all", (), "Room on the disk of CHURN_DATA_DIR."),
-    Metric("data_size_bytes", "gauge", "all", (), "Size of that disk."),
+    Metric("ready", "gauge", "all", ("role",), "1 if /readyz returns 200, else 0."),
+    Metric("check", "gauge", "all", ("role", "check"), "1 if this condition of /readyz holds, else 0."),
+    Metric("data_free_bytes", "gauge", "all", (), "Free space on the disk of CHURN_DATA_DIR."),
+    Metric("data_size_bytes", "gauge", "all", (), "Size of the disk of CHURN_DATA_DIR."),
 )
 
 TOPIC: Final = (
-    Metric("lag_records", "gauge", "worker", _P, "Offsets behind the last stable one, transaction markers included."),
+    Metric(
+        "lag_records",
+        "gauge",
+        "worker",
+        _P,
+        "Offsets between the position and the last stable offset, including transaction markers.",
+    ),
     Metric("lag_seconds", "gauge", "worker", _P, "Age of the oldest record that is not applied yet; 0 if none waits."),
     Metric(
         "unstable_records",
         "gauge",
         "worker",
         _P,
-        "High watermark less last stable offset: more than 0 for long is a transaction that hangs, anyone's.",
+        "High watermark minus last stable offset. If it stays above 0, a transaction of some producer hangs.",
     ),
 )
 
 COUNTED: Final = (
-    Metric("events", "counter", "worker", ("topic", *_P, "outcome"), "Input records, by what became of them."),
-    Metric("events_clamped", "counter", "worker", _P, "Events that claimed to come from the future: held to now."),
-    Metric("dead_letters", "counter", "worker", (*_P, "reason"), "Events refused, by the dead letter's reason."),
-    Metric("scores", "counter", "worker", (*_P, "trigger"), "Scores made, by what asked for them."),
-    Metric("scores_told", "counter", "worker", _P, "Scores written for readers."),
-    Metric("alerts", "counter", "worker", (*_P, "type", "band"), "Alert events told, by type and band."),
+    Metric("events", "counter", "worker", ("topic", *_P, "outcome"), "Input records by outcome."),
+    Metric(
+        "events_clamped",
+        "counter",
+        "worker",
+        _P,
+        "Events with a future event time, which was clamped to the record timestamp.",
+    ),
+    Metric("dead_letters", "counter", "worker", (*_P, "reason"), "Dead-lettered events by reason."),
+    Metric("scores", "counter", "worker", (*_P, "trigger"), "Computed scores by trigger."),
+    Metric("scores_told", "counter", "worker", _P, "Scores published to the scores topic."),
+    Metric("alerts", "counter", "worker", (*_P, "type", "band"), "Published alert events by type and band."),
     Metric(
         "alerts_suppressed",
         "counter",
         "worker",
         (*_P, "reason"),
-        "Scores at or above `enter` that told nobody, by why: the alert dwells, is open already, or cools down.",
+        "Scores at or above `enter` without an alert event, by reason: dwell, an alert that is already open, "
+        "or cooldown.",
     ),
     Metric(
         "labels_matured",
         "counter",
         "worker",
         (*_P, "label"),
-        "Labels released; censored ones were dropped, since the feed was silent.",
+        "Matured labels. Those labelled censored were discarded because of a feed outage.",
     ),
-    Metric("stage_seconds", "counter", "worker", (*_P, "stage"), "Seconds spent on committed batches, by stage."),
+    Metric("stage_seconds", "counter", "worker", (*_P, "stage"), "Time spent on committed batches, by stage."),
 )
-"""Counted in a `Tally` under their short names."""
+"""Counted in `BatchMetrics` under their short names."""
 
 PARTITION: Final = (
-    Metric("outputs", "counter", "worker", _P, "Records written for others."),
-    Metric("transactions", "counter", "worker", _P, "Transactions committed."),
-    Metric("position", "gauge", "worker", _P, "The next input offset to apply, as committed."),
-    Metric("live", "gauge", "worker", _P, "1 if the newest event came within ten minutes."),
-    Metric("event_clock_timestamp_seconds", "gauge", "worker", _P, "The newest event time applied."),
+    Metric("outputs", "counter", "worker", _P, "Records published to output topics."),
+    Metric("transactions", "counter", "worker", _P, "Committed transactions."),
+    Metric("position", "gauge", "worker", _P, "Next input offset to apply, as committed."),
+    Metric(
+        "live", "gauge", "worker", _P, "1 if the newest event arrived within ten minutes of its event time, else 0."
+    ),
+    Metric("event_clock_timestamp_seconds", "gauge", "worker", _P, "Newest applied event time."),
     Metric(
         "event_time_skew_seconds",
         "gauge",
         "worker",
         _P,
-        "Timestamp of the last record applied less the newest event time: how late events come.",
+        "Record timestamp of the last applied record minus the newest event time: how late events arrive.",
     ),
     Metric(
         "event_to_score_seconds",
         "histogram",
         "worker",
         _P,
-        "From an event's record to the committed score that it caused; the example is partition and offset.",
+        "Time from an event's record timestamp to the commit of its score. The exemplar is partition and offset.",
     ),
     Metric(
         "event_to_alert_seconds",
         "histogram",
         "worker",
         _P,
-        "From when an alert was due (the event, or the end of its dwell) to its commit, while the input is live;"
-        " the example is the alert's id.",
+        "Time from when an alert was due (its event, or the end of its dwell) to its commit, while the input "
+        "is live. The exemplar is the alert id.",
     ),
-    Metric("profiles", "gauge", "worker", _P, "Customers."),
-    Metric("labels_pending", "gauge", "worker", _P, "Snapshots whose label is not known yet."),
-    Metric("label_delay_seconds", "gauge", "worker", _P, "Event time from snapshot to release of the newest label."),
-    Metric("deadlines_due", "gauge", "worker", _P, "Deadlines that the last batch found due; 5,001 is that or more."),
+    Metric("profiles", "gauge", "worker", _P, "Customers with a profile."),
+    Metric("labels_pending", "gauge", "worker", _P, "Snapshots whose label has not matured yet."),
+    Metric("label_delay_seconds", "gauge", "worker", _P, "Event time from snapshot to maturity of the newest label."),
+    Metric("deadlines_due", "gauge", "worker", _P, "Deadlines due in the last batch, counted up to 5,001."),
     Metric(
         "deadline_delay_seconds",
         "gauge",
         "worker",
         _P,
-        "Event time since when the first of these was due; more than a day while live is a backlog.",
+        "Event time since the oldest of these deadlines was due. More than a day on live input means a backlog.",
     ),
     Metric(
         "feature_drift",
         "gauge",
         "worker",
         _P,
-        "How far customers stand from those whose labels the model has learned: root mean square over features, in"
-        " standard deviations.",
+        "Distance between current customers and the labelled customers that the model has learned: root mean "
+        "square over features, in standard deviations.",
     ),
-    Metric("recovery_seconds", "gauge", "worker", _P, "What the takeover took, or has taken while it lasts."),
+    Metric("recovery_seconds", "gauge", "worker", _P, "Duration of the takeover, or its duration so far."),
     Metric("lost_input_records", "gauge", "worker", _P, "Offsets deleted before they were applied."),
 )
 
 WORKER: Final = (
-    Metric("assigned_partitions", "gauge", "worker", (), "Partitions that the group assigns here."),
+    Metric("assigned_partitions", "gauge", "worker", (), "Partitions that the group assigns to this worker."),
     Metric("input_partitions", "gauge", "worker", (), "Partitions of the events topic."),
-    Metric("rebalances", "counter", "worker", (), "Assignments by the group."),
+    Metric("rebalances", "counter", "worker", (), "Assignments received from the group."),
     Metric(
         "transactions_aborted",
         "counter",
         "worker",
         ("reason",),
-        "Batches given up and applied again by the next takeover, by why.",
+        "Batches that were abandoned, by reason. The next takeover applies them again.",
     ),
-    Metric("recovery_records_left", "gauge", "worker", _P, "Changelog records still to be read by a takeover."),
-    Metric("recovery_records", "gauge", "worker", _P, "Changelog records that the takeover has to read in all."),
-    Metric("model", "info", "worker", ("version",), "The model that scores: one version at a time."),
+    Metric("recovery_records_left", "gauge", "worker", _P, "Changelog records that the takeover still has to read."),
+    Metric("recovery_records", "gauge", "worker", _P, "Changelog records that the takeover reads in total."),
+    Metric("model", "info", "worker", ("version",), "Version of the active model."),
     Metric(
         "model_snapshot_timestamp_seconds",
         "gauge",
         "worker",
         (),
-        "When the model that scores was published; 0: none was.",
+        "When the active model was published; 0 if none was.",
     ),
-    Metric("model_labels_offset", "gauge", "worker", (), "The first label that the model that scores does not know."),
+    Metric(
+        "model_labels_offset", "gauge", "worker", (), "Offset of the first label that the active model has not learned."
+    ),
 )
 
 TRAINER: Final = (
-    Metric("leading", "gauge", "trainer", (), "1 if this trainer leads, 0 if it stands by."),
-    Metric("learned_offset", "gauge", "trainer", (), "The next offset of the labels to learn."),
-    Metric("labels_learned", "gauge", "trainer", (), "Labels in the model, of all its life."),
+    Metric("leading", "gauge", "trainer", (), "1 if this trainer is the leader, 0 if it is on standby."),
+    Metric("learned_offset", "gauge", "trainer", (), "Offset of the next label to learn."),
+    Metric("labels_learned", "gauge", "trainer", (), "Labels that the model has learned in total."),
     Metric("labels_lag_records", "gauge", "trainer", (), "Labels that are not learned yet."),
-    Metric("labels_lag_seconds", "gauge", "trainer", (), "Age of the oldest of them; 0 if there is none."),
-    Metric("labels_skipped", "gauge", "trainer", (), "Records of the labels topic that are none."),
-    Metric("log_loss", "gauge", "trainer", ("member",), "Prequential log loss of the answer and of each member."),
+    Metric("labels_lag_seconds", "gauge", "trainer", (), "Age of the oldest of these labels; 0 if there is none."),
+    Metric("labels_skipped", "gauge", "trainer", (), "Records of the labels topic that are not valid labels."),
+    Metric(
+        "log_loss",
+        "gauge",
+        "trainer",
+        ("member",),
+        "Prequential log loss of the published probability (`answer`) and of each member.",
+    ),
     Metric("auc", "gauge", "trainer", (), "Prequential area under the ROC curve."),
     Metric("calibration_error", "gauge", "trainer", (), "Prequential expected calibration error."),
-    Metric("churn_rate", "gauge", "trainer", (), "Rate of churn among the labels."),
-    Metric("mean_probability", "gauge", "trainer", (), "What was answered to the same, on average."),
-    Metric("model_published_timestamp_seconds", "gauge", "trainer", (), "When this trainer last published."),
+    Metric("churn_rate", "gauge", "trainer", (), "Share of churned customers among the labels."),
+    Metric("mean_probability", "gauge", "trainer", (), "Mean predicted probability for the same labels."),
+    Metric("model_published_timestamp_seconds", "gauge", "trainer", (), "When this trainer last published a snapshot."),
 )
 
 NOTIFIER: Final = (
@@ -229,30 +253,35 @@ NOTIFIER: Final = (
         "counter",
         "notify",
         ("route", "outcome"),
-        "Alert events done with, since the start; skipped: the route does not want them.",
+        "Alert events since the start, by outcome; skipped: the filter of the route does not match.",
     ),
     Metric(
-        "notify_attempts", "counter", "notify", ("route", "outcome"), "Requests, since the start; failed: tried again."
+        "notify_attempts",
+        "counter",
+        "notify",
+        ("route", "outcome"),
+        "Requests since the start, by outcome; failed: will be retried.",
     ),
-    Metric("notify_request_seconds", "counter", "notify", ("route",), "Seconds spent in requests."),
-    Metric("notify_open_events", "gauge", "notify", ("route",), "Alert events taken and not done with."),
-    Metric(
-        "notify_oldest_open_seconds", "gauge", "notify", ("route",), "For how long the oldest of them has been open."
-    ),
+    Metric("notify_request_seconds", "counter", "notify", ("route",), "Time spent in requests."),
+    Metric("notify_open_events", "gauge", "notify", ("route",), "In-flight alert events."),
+    Metric("notify_oldest_open_seconds", "gauge", "notify", ("route",), "Age of the oldest in-flight alert event."),
     Metric(
         "notify_lag_records",
         "gauge",
         "notify",
         ("route", "partition"),
-        "Offsets between what is done with and the last stable one, transaction markers included.",
+        "Offsets between the oldest unfinished event and the last stable offset, including transaction markers.",
     ),
 )
 
 METRICS: Final = (*PROCESS, *TOPIC, *COUNTED, *PARTITION, *WORKER, *TRAINER, *NOTIFIER)
 
 
-def zeros() -> Iterator[Key]:
-    """Everything that a `Tally` can count: a series that begins with its first count has lost that to `increase`."""
+def counter_series() -> Iterator[Key]:
+    """Yield every key of `BatchMetrics.counts`.
+
+    These series start at 0: `increase` ignores the first count of a series that appears with it.
+    """
     for metric in COUNTED:
         known = [values for label in metric.labels if (values := metric.values_of(label)) is not None]
         for values in product(*known):

@@ -1,4 +1,7 @@
-"""Health and metrics of one process, from its start to its end: the HTTP server and what it has to say."""
+"""Monitoring of one process from start to end: wires health checks, metrics and the broker probe to the HTTP server.
+
+Tested by tests/broker/test_health.py.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +15,11 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 
 from streams.health import Health, Pulse
 from streams.monitoring.broker_probe import BrokerProbe
-from streams.monitoring.collector import Metrics, build_registry, of_process
+from streams.monitoring.collector import MetricsCollector, build_versions, process_samples
 from streams.monitoring.http_server import HttpServer
-from streams.monitoring.notify_metrics import of_notifier
-from streams.monitoring.trainer_metrics import of_trainer
-from streams.monitoring.worker_metrics import of_worker
+from streams.monitoring.notify_metrics import notifier_samples
+from streams.monitoring.trainer_metrics import trainer_samples
+from streams.monitoring.worker_metrics import worker_samples
 from streams.settings import Settings
 from streams.topics import ALERTS, EVENTS, LABELS, name_of
 
@@ -29,23 +32,31 @@ if TYPE_CHECKING:
 
 
 class Monitor:
-    """Made before the parts that it looks at, so that it can say that they do not run yet."""
+    """Collects the health checks and metric sources of a process.
+
+    It exists before the parts that it monitors, so that `/readyz` can report that they have not started yet.
+
+    Args:
+        settings: of the process.
+        role: worker, trainer or notify.
+        stop: set when the process shuts down.
+    """
 
     def __init__(self, settings: Settings, role: str, stop: asyncio.Event) -> None:
         self.health = Health(role, stop)
         topic = name_of({"worker": EVENTS, "notify": ALERTS}.get(role, LABELS), settings)
         self.broker = BrokerProbe(settings, topic, self._positions)
-        main = asyncio.get_running_loop()
-        self.health.pulses.append(Pulse("main loop", lambda: main))
+        main_loop = asyncio.get_running_loop()
+        self.health.pulses.append(Pulse("main loop", lambda: main_loop))
         self.health.readiness.append(self.broker.checks)
-        versions, data = build_registry(), Path(settings.data_dir)
-        self._sources = [lambda: of_process(self.health, versions, data)]
+        versions, data = build_versions(), Path(settings.data_dir)
+        self._sources = [lambda: process_samples(self.health, versions, data)]
         self._worker: Worker | None = None
         self._trainer: TrainerLoop | None = None
         self.registry = CollectorRegistry()
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self.registry)
-        self.registry.register(Metrics(self._sources))
+        self.registry.register(MetricsCollector(self._sources))
 
     def _positions(self) -> Mapping[int, int | None]:
         if self._trainer is not None and self._trainer.leading:
@@ -57,33 +68,35 @@ class Monitor:
         return {number: owned[number].position if number in owned else None for number in wanted}
 
     def watch_worker(self, worker: Worker, shared: ProcessorContext) -> None:
-        """It is about to run."""
+        """Add the checks and metrics of a worker that is about to run."""
         self._worker = worker
-        self.health.pulses.append(Pulse("consumer's thread", lambda: worker.app.consumer.thread_loop))
+        self.health.pulses.append(Pulse("consumer thread", lambda: worker.app.consumer.thread_loop))
         self.health.readiness.append(worker.checks)
-        self._sources.append(lambda: of_worker(worker, self.broker, lambda: (shared.scorer.version, shared.snapshot)))
+        self._sources.append(
+            lambda: worker_samples(worker, self.broker, lambda: (shared.scorer.version, shared.snapshot))
+        )
         self.health.started = True
 
     def watch_trainer(self, loop: TrainerLoop, learner: ModelLearner) -> None:
-        """It is about to run."""
+        """Add the checks and metrics of a trainer that is about to run."""
         self._trainer = loop
         self.health.readiness.append(loop.checks)
-        self._sources.append(lambda: of_trainer(loop, learner, self.broker))
+        self._sources.append(lambda: trainer_samples(loop, learner, self.broker))
         self.health.started = True
 
     def watch_notifier(self, notifier: Notifier) -> None:
-        """It is about to run."""
+        """Add the checks and metrics of a notifier that is about to run."""
         self.health.readiness.append(notifier.checks)
-        self._sources.append(lambda: of_notifier(notifier))
+        self._sources.append(lambda: notifier_samples(notifier))
         self.health.started = True
 
 
 @contextmanager
 def monitored(settings: Settings, role: str, stop: asyncio.Event) -> Iterator[Monitor]:
-    """Answer over HTTP as long as the `with` lasts.
+    """Serve health and metrics while the context is open.
 
     Raises:
-        ConfigurationError: it cannot listen there.
+        ConfigurationError: the HTTP address is in use, or does not belong to this machine.
     """
     monitor = Monitor(settings, role, stop)
     server = HttpServer(settings, monitor.health, monitor.registry, monitor.broker.run)

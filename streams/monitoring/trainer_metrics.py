@@ -1,4 +1,4 @@
-"""What a trainer shows: how much was learned, and how good the answers were; one that stands by knows neither."""
+"""Metrics of a trainer: learning progress and model quality. A standby trainer has neither."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ if TYPE_CHECKING:
     from streams.training.trainer import TrainerLoop
 
 
-def of_trainer(loop: TrainerLoop, learner: ModelLearner, watch: BrokerProbe) -> Samples:
-    """Everything of a trainer."""
+def trainer_samples(loop: TrainerLoop, learner: ModelLearner, probe: BrokerProbe) -> Samples:
+    """Yield the samples of a trainer."""
     yield "leading", (), float(loop.leading)
     if not loop.leading:
         return
     yield "learned_offset", (), loop.learned_offset
     yield "labels_skipped", (), learner.skipped
-    if 0 in watch.ends:
-        yield "labels_lag_records", (), max(0, watch.ends[0][0] - loop.learned_offset)
-    if (waited_s := watch.waited_s(0, loop.learned_offset, loop.learned_ms)) is not None:
-        yield "labels_lag_seconds", (), waited_s
+    if 0 in probe.ends:
+        yield "labels_lag_records", (), max(0, probe.ends[0][0] - loop.learned_offset)
+    if (wait_s := probe.oldest_wait_s(0, loop.learned_offset, loop.learned_ms)) is not None:
+        yield "labels_lag_seconds", (), wait_s
     if (age_s := loop.published_age_s) is not None:
         yield "model_published_timestamp_seconds", (), time.time() - age_s
     yield from _quality(learner)
 
 
 def _quality(learner: ModelLearner) -> Samples:
-    quality, seen = learner.model.quality, learner.model.journal.quality
+    quality, overall = learner.model.quality, learner.model.journal.quality
     yield "labels_learned", (), quality.labels
     if not quality.labels:
         return
@@ -37,10 +37,10 @@ def _quality(learner: ModelLearner) -> Samples:
     for member, loss in (*losses, ("prior", quality.prior)):
         yield "log_loss", (member,), loss
     for name, value in (
-        ("auc", seen.auc),
-        ("calibration_error", seen.ece),
-        ("churn_rate", seen.rate),
-        ("mean_probability", seen.mean_probability),
+        ("auc", overall.auc),
+        ("calibration_error", overall.ece),
+        ("churn_rate", overall.rate),
+        ("mean_probability", overall.mean_probability),
     ):
         if value is not None:
             yield name, (), value

@@ -1,4 +1,4 @@
-"""What a worker shows: of the partitions that are assigned to it now, and of no other."""
+"""Metrics of a worker, for the partitions that are currently assigned to it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from streams.engine.batch_metrics import LOSSES
-from streams.monitoring.metric_catalogue import zeros
+from streams.monitoring.metric_catalogue import counter_series
 
 if TYPE_CHECKING:
     from streams.engine.ownership import Ownership
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from streams.monitoring.broker_probe import BrokerProbe
     from streams.monitoring.collector import Samples
 
-_ZEROS: Final = dict.fromkeys(zeros(), 0.0)
+_ZEROS: Final = dict.fromkeys(counter_series(), 0.0)
 
-Model = Callable[[], tuple[str, "PublishedSnapshot | None"]]
-"""The version of the model that scores, and the snapshot that it is from; None as long as the prior alone answers."""
+ActiveModel = Callable[[], tuple[str, "PublishedSnapshot | None"]]
+"""Returns the version of the active model and its snapshot, or None while the prior is active."""
 
 
-def of_worker(worker: Worker, watch: BrokerProbe, model: Model) -> Samples:
-    """Everything of a worker."""
+def worker_samples(worker: Worker, probe: BrokerProbe, model: ActiveModel) -> Samples:
+    """Yield the samples of a worker."""
     ownership = worker.ownership
     status = ownership.status()
     yield "assigned_partitions", (), len(status)
@@ -37,10 +37,10 @@ def of_worker(worker: Worker, watch: BrokerProbe, model: Model) -> Samples:
     yield from _model(*model())
     yield from _takeovers(ownership)
     for number, progress in status.items():
-        yield from _counted(ownership.names.input, str(number), progress)
-        yield from _applied((str(number),), progress)
-        if number in ownership.owned:  # a position that is not known is not 0
-            yield from _owned(number, ownership.owned[number], watch)
+        yield from _counters(ownership.names.input, str(number), progress)
+        yield from _progress((str(number),), progress)
+        if number in ownership.owned:  # before that the position is unknown, which is not 0
+            yield from _owned(number, ownership.owned[number], probe)
 
 
 def _model(version: str, snapshot: PublishedSnapshot | None) -> Samples:
@@ -58,13 +58,13 @@ def _takeovers(ownership: Ownership) -> Samples:
             yield "recovery_seconds", (str(number),), time.monotonic() - since
 
 
-def _counted(topic: str, partition: str, progress: Progress) -> Samples:
+def _counters(topic: str, partition: str, progress: Progress) -> Samples:
     for (kind, *values), value in (_ZEROS | progress.tally.counts).items():
         first = (topic, partition) if kind == "events" else (partition,)
         yield kind, (*first, *values), value
 
 
-def _applied(label: tuple[str], progress: Progress) -> Samples:
+def _progress(label: tuple[str], progress: Progress) -> Samples:
     tally, event_ms, record_ms = progress.tally, progress.newest_event_ms, progress.newest_record_ms
     yield "outputs", label, progress.outputs
     yield "transactions", label, progress.transactions
@@ -86,17 +86,17 @@ def _applied(label: tuple[str], progress: Progress) -> Samples:
         yield "event_time_skew_seconds", label, (record_ms - event_ms) / 1000
 
 
-def _owned(number: int, partition: PartitionRunner, watch: BrokerProbe) -> Samples:
+def _owned(number: int, partition: PartitionRunner, probe: BrokerProbe) -> Samples:
     label, progress = (str(number),), partition.progress
     yield "position", label, progress.position
     yield "recovery_seconds", label, progress.takeover_s
     if progress.counts is not None:
         yield "profiles", label, progress.counts.profiles
         yield "labels_pending", label, progress.counts.pending
-    if number in watch.ends:
-        stable, newest = watch.ends[number]
+    if number in probe.ends:
+        stable, newest = probe.ends[number]
         yield "lag_records", label, max(0, stable - progress.position)
         yield "unstable_records", label, max(0, newest - stable)
-    waited_s = watch.waited_s(number, progress.position, progress.newest_record_ms)
-    if waited_s is not None:
-        yield "lag_seconds", label, waited_s
+    wait_s = probe.oldest_wait_s(number, progress.position, progress.newest_record_ms)
+    if wait_s is not None:
+        yield "lag_seconds", label, wait_s

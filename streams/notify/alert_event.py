@@ -1,4 +1,4 @@
-"""A record of the alerts topic as what is sent over HTTP: a CloudEvent in binary mode, and its value."""
+"""Alert events as CloudEvents over HTTP, in binary mode, read from records of the alerts topic."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ import orjson
 
 from streams.engine.contract import Record
 
-# Standard Webhooks: the id is signed in front of a full stop, and must not have one itself.
+# Standard Webhooks: a full stop separates the id in the signed content, so that the id must not contain one.
 _ID: Final = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _ATTRIBUTE: Final = re.compile(r"ce_[a-z0-9]{1,64}")
-# CloudEvents' HTTP binding 1.0.2, 3.1.3.2: visible ASCII stays, but for the quote and the percent sign.
-_STAYS: Final = "".join(map(chr, range(0x21, 0x7F))).replace('"', "").replace("%", "")
+# CloudEvents HTTP binding 1.0.2, 3.1.3.2: all characters but visible ASCII are encoded, and so are quote and percent.
+_UNENCODED: Final = "".join(map(chr, range(0x21, 0x7F))).replace('"', "").replace("%", "")
 _TYPE_PREFIX: Final = "churn.alert."
 
 
 class UnreadableAlert(ValueError):
-    """A record that is no alert event; the message says why and quotes nothing of it."""
+    """The record is not an alert event. The message gives the reason and does not quote the record."""
 
 
 class AlertRecord(NamedTuple):
-    """One change of an alert.
+    """One alert event.
 
     Attributes:
-        id: the same whenever it is told: receivers recognise a repetition by it.
-        attributes: of the CloudEvent, as HTTP headers.
-        value: the alert, for filters and templates.
-        body: the same as it stands in the topic.
+        id: the same on each delivery, so that receivers can deduplicate.
+        attributes: CloudEvents attributes as HTTP headers.
+        value: the decoded alert, for filters and templates.
+        body: its bytes as in the topic.
     """
 
     id: str
@@ -39,29 +39,31 @@ class AlertRecord(NamedTuple):
 
     @classmethod
     def of(cls, record: Record) -> AlertRecord:
-        """Raises `UnreadableAlert`."""
-        texts = {name: (text or b"").decode("utf-8", "replace") for name, text in record.headers}
-        found = texts.get("ce_id", "")
-        if not texts.get("ce_type", "").startswith(_TYPE_PREFIX):
-            raise UnreadableAlert(f"its header ce_type does not begin with {_TYPE_PREFIX}")
-        if _ID.fullmatch(found) is None:
-            raise UnreadableAlert("its header ce_id is missing, or not 1 to 128 letters, digits, - and _")
+        """Decode a record. Raises `UnreadableAlert`."""
+        headers = {name: (text or b"").decode("utf-8", "replace") for name, text in record.headers}
+        event_id = headers.get("ce_id", "")
+        if not headers.get("ce_type", "").startswith(_TYPE_PREFIX):
+            raise UnreadableAlert(f"the header ce_type does not begin with {_TYPE_PREFIX}")
+        if _ID.fullmatch(event_id) is None:
+            raise UnreadableAlert("the header ce_id is missing, or not 1 to 128 letters, digits, - and _")
         try:
             value = orjson.loads(record.value or b"")
         except orjson.JSONDecodeError:
-            raise UnreadableAlert("its value is no JSON") from None
+            raise UnreadableAlert("the value is not valid JSON") from None
         if not isinstance(value, dict):
-            raise UnreadableAlert("its value is no JSON object")
+            raise UnreadableAlert("the value is not a JSON object")
         attributes = {
-            name.replace("_", "-", 1): encoded(text) for name, text in texts.items() if _ATTRIBUTE.fullmatch(name)
+            name.replace("_", "-", 1): encode_attribute(text)
+            for name, text in headers.items()
+            if _ATTRIBUTE.fullmatch(name)
         }
-        return cls(found, attributes, value, record.value or b"")
+        return cls(event_id, attributes, value, record.value or b"")
 
 
-def encoded(text: str) -> str:
-    """A CloudEvents attribute as the value of an HTTP header: nothing in it ends a line.
+def encode_attribute(text: str) -> str:
+    """Percent-encode a CloudEvents attribute for an HTTP header, including line breaks.
 
-    >>> encoded("Euro € 100 %"), encoded("c-1\\r\\nx: y")
+    >>> encode_attribute("Euro € 100 %"), encode_attribute("c-1\\r\\nx: y")
     ('Euro%20%E2%82%AC%20100%20%25', 'c-1%0D%0Ax:%20y')
     """
-    return quote(text, safe=_STAYS)
+    return quote(text, safe=_UNENCODED)

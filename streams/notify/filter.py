@@ -1,4 +1,4 @@
-"""Which alerts a route takes."""
+"""Filter of a route: which alert events it wants. Tested by tests/streams/notify/test_routes.py."""
 
 from __future__ import annotations
 
@@ -13,14 +13,16 @@ from models.events.coercion import moment_ms
 
 @dataclass(frozen=True)
 class Filter:
-    """Which alerts a route takes; empty and None: no matter.
+    """Conditions for an alert event, all of which must hold. Empty and None mean no condition.
 
     Attributes:
-        band: index into `BANDS` that the severity has reached.
-        reasons: one of them is among the reasons.
-        min_revenue_at_risk: an alert of which it is not known is not taken.
-        route: who takes it up; an alert that does not say is for success.
-        max_age_ms: since the change, in event time: a replay's alerts are old.
+        types: allowed alert types.
+        band: minimum severity, as an index into `BANDS`.
+        reasons: at least one of these codes is among the reasons.
+        segments: allowed customer segments.
+        min_revenue_at_risk: minimum in currency units. Alerts without a known value do not match.
+        max_age_ms: maximum age in event time. It excludes the old alerts of a replay.
+        route: team that handles the alert. An alert without the field belongs to "success".
     """
 
     types: tuple[str, ...] = ()
@@ -31,10 +33,10 @@ class Filter:
     max_age_ms: int | None = None
     route: str | None = None
 
-    def takes(self, alert: Mapping[str, Any], now_ms: int) -> bool:
-        """Whether a change of an alert is wanted. Members that are missing or of another type meet no condition.
+    def matches(self, alert: Mapping[str, Any], now_ms: int) -> bool:
+        """Return whether the alert event meets all conditions. Missing or malformed fields meet none.
 
-        >>> Filter(band=2).takes({"severity": "high"}, 0), Filter(band=2).takes({"severity": "elevated"}, 0)
+        >>> Filter(band=2).matches({"severity": "high"}, 0), Filter(band=2).matches({"severity": "elevated"}, 0)
         (True, False)
         """
         if self.types and alert.get("type") not in self.types:
@@ -44,11 +46,11 @@ class Filter:
             return False
         if self.route and alert.get("route", SUCCESS) != self.route:
             return False
-        if self.segments and _member(alert, "customer", "segment") not in self.segments:
+        if self.segments and _field(alert, "customer", "segment") not in self.segments:
             return False
         if self.min_revenue_at_risk is not None:
-            worth = _member(alert, "value", "revenue_at_risk")
-            if not isinstance(worth, int | float) or worth < self.min_revenue_at_risk:
+            revenue = _field(alert, "value", "revenue_at_risk")
+            if not isinstance(revenue, int | float) or revenue < self.min_revenue_at_risk:
                 return False
         if self.max_age_ms is not None:
             at_ms = moment_ms(alert.get("time"))
@@ -57,10 +59,10 @@ class Filter:
         reasons = alert.get("reasons")
         return not self.reasons or (
             isinstance(reasons, list)
-            and any(isinstance(one, dict) and one.get("code") in self.reasons for one in reasons)
+            and any(isinstance(reason, dict) and reason.get("code") in self.reasons for reason in reasons)
         )
 
 
-def _member(alert: Mapping[str, Any], table: str, name: str) -> Any:
-    found = alert.get(table)
-    return found.get(name) if isinstance(found, dict) else None
+def _field(alert: Mapping[str, Any], section: str, name: str) -> Any:
+    fields = alert.get(section)
+    return fields.get(name) if isinstance(fields, dict) else None

@@ -1,4 +1,7 @@
-"""All routes of one process, and the producer of the dead letters that they share."""
+"""Notifier: all routes of one process, and the producer of their dead letters.
+
+Tested by tests/broker/test_notify.py.
+"""
 
 from __future__ import annotations
 
@@ -28,27 +31,35 @@ _RETRY_S: Final = 1.0
 
 
 class Notifier:
-    """Delivers to every route, each at its own pace: one that is away holds up none of the others."""
+    """Runs one consumer per route. Routes are independent: a receiver that is down delays no other route.
+
+    Attributes:
+        consumers: of the routes, while it runs.
+    """
 
     def __init__(self, settings: Settings, routes: Sequence[Route]) -> None:
-        self.couriers: list[RouteConsumer] = []
+        self.consumers: list[RouteConsumer] = []
         self._settings, self._routes = settings, routes
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Until `stop`, or until a route fails for a reason that trying again does not mend.
+        """Run until `stop` is set, or until a route fails permanently.
 
         Raises:
-            ConfigurationError: topics differ from their declarations, or the broker refuses what it was asked.
+            BrokerUnreachable: no broker is reachable with these credentials.
+            TopicMismatch: a topic is missing or differs from its declaration.
+            ConfigurationError: the broker rejects dead letters permanently.
+            KafkaError: the broker rejects a request of a route permanently.
         """
         found = await verify_topics(self._settings)
         limit = found[name_of(UNDELIVERED, self._settings)].limit_bytes
         async with contextlib.AsyncExitStack() as stack:
-            letters = await stack.enter_async_context(producing(self._settings, limit))
+            dead_letters = await stack.enter_async_context(dead_letter_producer(self._settings, limit))
             for route in self._routes:
                 session = await stack.enter_async_context(new_session(route))
-                delivery = Delivery(route, Sender(route, session), name_of(UNDELIVERED, self._settings), letters.bury)
-                self.couriers.append(RouteConsumer(self._settings, delivery))
-            tasks = [asyncio.create_task(courier.run(stop)) for courier in self.couriers]
+                topic = name_of(UNDELIVERED, self._settings)
+                delivery = Delivery(route, Sender(route, session), topic, dead_letters.write)
+                self.consumers.append(RouteConsumer(self._settings, delivery))
+            tasks = [asyncio.create_task(consumer.run(stop)) for consumer in self.consumers]
             try:
                 done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
             finally:
@@ -59,21 +70,21 @@ class Notifier:
                 task.result()
 
     def checks(self) -> list[Check]:
-        """Whether all routes have their partitions."""
-        return [check for courier in self.couriers for check in courier.checks()]
+        """Checks of all routes: whether each has received its partitions."""
+        return [check for consumer in self.consumers for check in consumer.checks()]
 
 
-class DeadLetters:
-    """Keeps alert events that no more is tried with; a position is committed behind one only when it is kept."""
+class DeadLetterProducer:
+    """Publishes dead letters of alert events. The offset of an event is committed only after its dead letter."""
 
     def __init__(self, producer: AIOKafkaProducer) -> None:
         self._producer = producer
 
-    async def bury(self, letter: Output) -> None:
-        """Write it, however long that takes.
+    async def write(self, letter: Output) -> None:
+        """Publish a dead letter, with retries until it succeeds.
 
         Raises:
-            ConfigurationError: the broker refuses it for a reason that a person has to change.
+            ConfigurationError: the broker rejects it permanently, for example for lack of permission.
         """
         while True:
             try:
@@ -87,16 +98,25 @@ class DeadLetters:
                 return
             except (KafkaError, TimeoutError) as failure:
                 if is_lasting(failure):
-                    raise ConfigurationError(f"topic {letter.topic} cannot be written: {failure!r}") from failure
+                    raise ConfigurationError(
+                        f"{letter.topic}/{letter.partition}: the broker rejects dead letters: {failure!r};"
+                        " check the permissions and limits of this topic",
+                        topic=letter.topic,
+                    ) from failure
                 log.warning(
-                    "a dead letter is not written yet: %r", failure, topic=letter.topic, partition=letter.partition
+                    "%s/%d: publishing a dead letter failed, will retry: %r",
+                    letter.topic,
+                    letter.partition,
+                    failure,
+                    topic=letter.topic,
+                    partition=letter.partition,
                 )
                 await asyncio.sleep(_RETRY_S)
 
 
 @contextlib.asynccontextmanager
-async def producing(settings: Settings, limit_bytes: int) -> AsyncIterator[DeadLetters]:
-    """Dead letters can be written as long as the `with` lasts; `limit_bytes` is that of their topic."""
+async def dead_letter_producer(settings: Settings, limit_bytes: int) -> AsyncIterator[DeadLetterProducer]:
+    """Open a producer of dead letters; `limit_bytes` is the size limit of their topic."""
     producer = AIOKafkaProducer(
         **settings.connection(),
         client_id=settings.client_id("notify"),
@@ -108,6 +128,6 @@ async def producing(settings: Settings, limit_bytes: int) -> AsyncIterator[DeadL
     )
     await producer.start()
     try:
-        yield DeadLetters(producer)
+        yield DeadLetterProducer(producer)
     finally:
         await producer.stop()

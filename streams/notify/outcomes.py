@@ -1,23 +1,22 @@
-"""What may come of an alert event, and of one attempt to deliver it: the words of metrics and dead letters."""
+"""Outcomes of alert events and of delivery attempts: label values of metrics and reasons of dead letters."""
 
 from __future__ import annotations
 
 from typing import Final
 
-# Of an attempt.
+# Outcomes of an attempt. A failed attempt is retried, a refused or redirected one is not.
 DELIVERED: Final = "delivered"
 FAILED: Final = "failed"
-"""To be tried again."""
 REFUSED: Final = "refused"
 REDIRECTED: Final = "redirected"
-ATTEMPTS: Final = (DELIVERED, FAILED, REFUSED, REDIRECTED)
+ATTEMPT_OUTCOMES: Final = (DELIVERED, FAILED, REFUSED, REDIRECTED)
 
-# Of an alert event.
+# Outcomes of an alert event.
 SKIPPED: Final = "skipped"
 DEAD_LETTER: Final = "dead_letter"
-ENDS: Final = (DELIVERED, SKIPPED, DEAD_LETTER)
+EVENT_OUTCOMES: Final = (DELIVERED, SKIPPED, DEAD_LETTER)
 
-# Why one is a dead letter, for the header `churn.reason`.
+# Reasons of dead letters, in the header `churn.reason`.
 GAVE_UP: Final = "gave_up"
 UNREADABLE: Final = "unreadable"
 BAD_BODY: Final = "bad_body"

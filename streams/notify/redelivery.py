@@ -1,4 +1,7 @@
-"""Dead letters of alerts once more: those that are there now, route by route, and no further."""
+"""Redelivery of undelivered alert events: the dead letters that exist now, route by route (`notify --again`).
+
+Tested by tests/broker/test_notify.py.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +16,8 @@ from streams.engine.contract import Headers
 from streams.kafka.group_consumer import group_consumer
 from streams.kafka.topic_reader import spans_of, topic_partitions
 from streams.notify.delivery import Delivery
-from streams.notify.notifier import producing
-from streams.notify.outcomes import ENDS
+from streams.notify.notifier import dead_letter_producer
+from streams.notify.outcomes import EVENT_OUTCOMES
 from streams.notify.routes import Route
 from streams.notify.sender import Sender, new_session
 from streams.scoring.dead_letters import OFFSET, PARTITION, ROUTE, TOPIC, DeadLetter
@@ -22,11 +25,11 @@ from streams.settings import Settings
 from streams.topics import UNDELIVERED, name_of, verify_topics
 
 _POLL_MS: Final = 500
-_BATCH: Final = 100
+_BATCH_RECORDS: Final = 100
 
 
-class Redelivery(NamedTuple):
-    """An alert event as it stood in its own topic."""
+class OriginalRecord(NamedTuple):
+    """An alert event as it was in the alerts topic."""
 
     topic: str
     partition: int
@@ -37,34 +40,46 @@ class Redelivery(NamedTuple):
     headers: Headers
 
     @classmethod
-    def of(cls, record: Any) -> Redelivery:
-        """From its dead letter. Raises ValueError if that has no place: somebody else wrote it."""
-        said = {name: (value or b"").decode("utf-8", "replace") for name, value in record.headers}
+    def of(cls, record: Any) -> OriginalRecord:
+        """Restore it from its dead letter. Raises ValueError if the headers lack topic, partition or offset."""
+        headers = {name: (value or b"").decode("utf-8", "replace") for name, value in record.headers}
         letter = DeadLetter.of(record)
-        place = said.get(TOPIC, ""), int(said.get(PARTITION, "")), int(said.get(OFFSET, ""))
-        return cls(*place, record.timestamp, letter.key, letter.value, letter.headers)
+        return cls(
+            topic=headers.get(TOPIC, ""),
+            partition=int(headers.get(PARTITION, "")),
+            offset=int(headers.get(OFFSET, "")),
+            timestamp=record.timestamp,
+            key=letter.key,
+            value=letter.value,
+            headers=letter.headers,
+        )
 
 
 async def redeliver(settings: Settings, routes: Sequence[Route], stop: asyncio.Event) -> dict[str, dict[str, int]]:
-    """Deliver the dead letters of these routes in order, each once; how many ended in which way, by route.
+    """Deliver the dead letters of these routes, in order and once each.
 
-    What is not taken now either is a dead letter again, behind those of before. A position is kept for each route, so
-    that the next call begins where this one ended.
+    Events that fail again are appended to the topic as new dead letters. The position of each route is committed, so
+    that the next call resumes there.
+
+    Returns:
+        Number of events by outcome, by route.
     """
     topic = name_of(UNDELIVERED, settings)
-    found = (await verify_topics(settings))[topic]
-    tps, ends = topic_partitions(topic, found.partitions), {}
-    async with producing(settings, found.limit_bytes) as letters:
+    existing = (await verify_topics(settings))[topic]
+    tps, outcomes = topic_partitions(topic, existing.partitions), {}
+    async with dead_letter_producer(settings, existing.limit_bytes) as dead_letters:
         for route in routes:
             async with new_session(route) as session:
-                delivery = Delivery(route, Sender(route, session), topic, letters.bury)
-                await _route(settings, delivery, tps, stop)
-            ends[route.name] = {end: delivery.ends[end] for end in ENDS}
-    return ends
+                delivery = Delivery(route, Sender(route, session), topic, dead_letters.write)
+                await _redeliver_route(settings, delivery, tps, stop)
+            outcomes[route.name] = {outcome: delivery.outcomes[outcome] for outcome in EVENT_OUTCOMES}
+    return outcomes
 
 
-async def _route(settings: Settings, delivery: Delivery, tps: list[TopicPartition], stop: asyncio.Event) -> None:
-    # A name with a full stop: no route has one, and so no group of a route this name.
+async def _redeliver_route(
+    settings: Settings, delivery: Delivery, tps: list[TopicPartition], stop: asyncio.Event
+) -> None:
+    # Route names cannot contain a full stop, so that this group name never collides with that of a route.
     consumer = group_consumer(settings, "notify", settings.notify_group(f"{delivery.route.name}.again"))
     await consumer.start()
     try:
@@ -72,39 +87,38 @@ async def _route(settings: Settings, delivery: Delivery, tps: list[TopicPartitio
         for tp, (first, end) in spans.items():
             start = max(await consumer.committed(tp) or 0, first)
             if start < end and not stop.is_set():
-                await _partition(consumer, delivery, tp, start, end, stop)
+                await _redeliver_partition(consumer, delivery, tp, start=start, end=end, stop=stop)
     finally:
         await consumer.stop()
 
 
-async def _partition(
-    consumer: AIOKafkaConsumer, delivery: Delivery, tp: TopicPartition, start: int, end: int, stop: asyncio.Event
+async def _redeliver_partition(
+    consumer: AIOKafkaConsumer, delivery: Delivery, tp: TopicPartition, *, start: int, end: int, stop: asyncio.Event
 ) -> None:
+    route = delivery.route.name.encode()
     consumer.assign([tp])
     consumer.seek(tp, start)
     while start < end and not stop.is_set():
-        for record in (await consumer.getmany(tp, timeout_ms=_POLL_MS, max_records=_BATCH)).get(tp, ()):
+        for record in (await consumer.getmany(tp, timeout_ms=_POLL_MS, max_records=_BATCH_RECORDS)).get(tp, ()):
             if record.offset >= end or stop.is_set():
                 return
-            if dict(record.headers).get(ROUTE) == delivery.route.name.encode() and not await _once(
-                delivery, record, stop
-            ):
+            if dict(record.headers).get(ROUTE) == route and not await _redeliver_record(delivery, record, stop):
                 return
             start = record.offset + 1
             await consumer.commit({tp: OffsetAndMetadata(start, "")})
         start = max(start, await consumer.position(tp))
 
 
-async def _once(delivery: Delivery, record: Any, stop: asyncio.Event) -> bool:
-    """Whether it came to an end before we were told to stop."""
+async def _redeliver_record(delivery: Delivery, record: Any, stop: asyncio.Event) -> bool:
+    """Deliver one record. Returns False if `stop` was set first."""
     try:
-        event = Redelivery.of(record)
+        event = OriginalRecord.of(record)
     except ValueError:
-        return True  # not one of ours: it stays where it is
+        return True  # not written by a notifier: leave it in the topic
     work = asyncio.ensure_future(delivery.deliver(event))
-    told = asyncio.ensure_future(stop.wait())
-    await asyncio.wait((work, told), return_when=asyncio.FIRST_COMPLETED)
-    told.cancel()
+    stopped = asyncio.ensure_future(stop.wait())
+    await asyncio.wait((work, stopped), return_when=asyncio.FIRST_COMPLETED)
+    stopped.cancel()
     if not work.done():
         work.cancel()
         return False

@@ -1,4 +1,7 @@
-"""The routes of notify.toml: which alerts go where, checked, with what is secret taken from the environment."""
+"""Routes of notify.toml, validated, with secrets read from environment variables.
+
+Tested by tests/streams/notify/test_routes.py.
+"""
 
 from __future__ import annotations
 
@@ -27,12 +30,12 @@ KEYS: Final = (
     "start", "tries", "first_wait", "longest_wait", "timeout", "concurrency", "body", "escape",
 )  # fmt: skip
 STARTS: Final = ("now", "beginning")
-# Each route is a member of a group of its own, with two connections to the brokers.
+# Each route has its own consumer group member, with two connections to the brokers.
 ROUTES_MAX: Final = 32
-# 1 s, 2 s, 4 s ... 5 min: an endpoint may be away for an hour, a deployment of it costs seconds.
+# 1 s, 2 s, 4 s ... 5 min: events survive an outage of the receiver of about an hour, and a redeployment costs seconds.
 TRIES, TRIES_MAX = 20, 1_000
 FIRST_WAIT_MS, LONGEST_WAIT_MS, WAIT_MAX_MS = SECOND_MS, 5 * MINUTE_MS, DAY_MS
-# Receivers should take a webhook and work on it afterwards (Standard Webhooks, "Webhook delivery").
+# Receivers should acknowledge a webhook first and process it afterwards (Standard Webhooks, "Webhook delivery").
 TIMEOUT_MS, TIMEOUT_MAX_MS = 15 * SECOND_MS, MINUTE_MS
 CONCURRENCY, CONCURRENCY_MAX = 4, 64
 
@@ -40,15 +43,15 @@ _NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,30}")
 _HEADER: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}")
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 _VISIBLE: Final = re.compile(r"[ -~]*")
-# Ours to set, or the client's.
-_TAKEN: Final = re.compile(
+# Headers set by this program or by the HTTP client.
+_RESERVED: Final = re.compile(
     r"(ce-|webhook-).*|content-(type|length|encoding)|host|transfer-encoding|connection|user-agent", re.I
 )
 
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """How often and how fast a route is tried."""
+    """Retries, timeout and concurrency of a route."""
 
     tries: int = TRIES
     first_wait_s: float = FIRST_WAIT_MS / 1000
@@ -59,13 +62,13 @@ class RetryPolicy:
 
 @dataclass(frozen=True)
 class Route:
-    """One receiver. Its representation shows no secret.
+    """One receiver. Its representation contains no secret.
 
     Attributes:
-        keys: sign what is sent; none: unsigned.
-        start: where a route begins that never delivered: a name of `STARTS`.
-        body: what is posted instead of the event.
-        secrets: texts that no log may show.
+        keys: signing keys; requests are unsigned if there are none.
+        start: where a new route starts, one of `STARTS`.
+        body: body template; None posts the event as a CloudEvent.
+        secrets: texts to mask in logs.
     """
 
     name: str
@@ -73,21 +76,21 @@ class Route:
     keys: tuple[bytes, ...] = field(default=(), repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     filter: Filter = field(default_factory=Filter)
-    pace: RetryPolicy = field(default_factory=RetryPolicy)
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
     start: str = STARTS[0]
     body: BodyTemplate | None = field(default=None, repr=False)
     secrets: tuple[str, ...] = field(default=(), repr=False)
 
     @property
-    def shown(self) -> str:
-        """The route in a line for people, without what is secret."""
+    def summary(self) -> str:
+        """One line for people, without secrets."""
         url = MASK if self.url in self.secrets else self.url
         signed = {0: "unsigned", 1: "signed"}.get(len(self.keys), f"signed with {len(self.keys)} keys")
-        return f"{self.name}: {url}, {signed}, {'a body of its own' if self.body else 'CloudEvents'}"
+        return f"{self.name}: {url}, {signed}, {'body template' if self.body else 'CloudEvents'}"
 
 
 def read_routes(path: Path, environment: Mapping[str, str]) -> tuple[Route, ...]:
-    """The routes of a file. Raises ConfigurationError with one sentence that names the file."""
+    """Read the routes of a file. Raises ConfigurationError with one sentence that names the file."""
     try:
         return parse_routes(path.read_text(encoding="utf-8"), environment)
     except DefinitionError as error:
@@ -96,49 +99,59 @@ def read_routes(path: Path, environment: Mapping[str, str]) -> tuple[Route, ...]
         raise ConfigurationError(f"{path}: byte {error.start} is not UTF-8 text.") from None
     except OSError as error:
         raise ConfigurationError(
-            f"{path} cannot be read: {error.strerror or error} (name yours with {PREFIX}NOTIFY_ROUTES)."
+            f"{path} cannot be read: {error.strerror or error} (set {PREFIX}NOTIFY_ROUTES to another file)."
         ) from None
 
 
 def parse_routes(text: str, environment: Mapping[str, str]) -> tuple[Route, ...]:
-    """The routes of a text in TOML. Raises DefinitionError: one sentence that quotes no secret."""
+    """Parse the routes of a TOML text. Raises DefinitionError: one sentence that quotes no secret."""
     tables = Table(read_toml(text), "", ("routes",)).values.get("routes")
     if not isinstance(tables, dict) or not 1 <= len(tables) <= ROUTES_MAX:
-        raise DefinitionError(f"it must have 1 to {ROUTES_MAX} tables [routes.NAME].")
+        raise DefinitionError(f"the file must have 1 to {ROUTES_MAX} tables [routes.NAME].")
     for name in tables:
         if _NAME.fullmatch(name) is None:
-            raise wrong("a route's name", name, "it must be 1 to 31 small letters, digits and -: it names a group")
+            raise wrong(
+                "a route's name",
+                name,
+                "it must be 1 to 31 lower-case letters, digits and -, as it is part of a consumer group's name",
+            )
     return tuple(
-        _Reader(Table(value, f"routes.{name}", KEYS), name, environment).route() for name, value in tables.items()
+        _RouteParser(Table(value, f"routes.{name}", KEYS), name, environment).route() for name, value in tables.items()
     )
 
 
-class _Reader:
-    """One table [routes.NAME]."""
+class _RouteParser:
+    """Parses one table [routes.NAME]."""
 
     def __init__(self, table: Table, name: str, environment: Mapping[str, str]) -> None:
         self._table, self._name, self._environment = table, name, environment
         self._secrets: list[str] = []
 
     def route(self) -> Route:
-        table = self._table
-        url, keys, headers = self._url(), self._keys(), self._headers()
         return Route(
-            self._name, url, keys, headers, self._filter(), self._pace(),
-            self._one_of("start", STARTS) or STARTS[0], self._body(table), tuple(self._secrets),
-        )  # fmt: skip
+            name=self._name,
+            url=self._url(),
+            keys=self._keys(),
+            headers=self._headers(),
+            filter=self._filter(),
+            retry=self._retry(),
+            start=self._one_of("start", STARTS) or STARTS[0],
+            body=self._body(),
+            secrets=tuple(self._secrets),  # last, as the methods above collect them
+        )
 
     def _url(self) -> str:
         table = self._table
         if ("url" in table.values) == ("url_from" in table.values):
             raise DefinitionError(
-                f"{table.path} must have url, or url_from (the name of a variable, where the address is a secret), and"
-                " not both."
+                f"{table.path} must have either url, or url_from (the name of an environment variable, for a secret"
+                " URL)."
             )
         if "url" in table.values:
             url, at = table.text("url"), table.at("url")
         else:
-            url, at = self._secret(table.at("url_from"), table.values["url_from"]), f"{table.at('url_from')}'s variable"
+            url = self._secret(table.at("url_from"), table.values["url_from"])
+            at = f"the variable of {table.at('url_from')}"
         try:
             parts = urlsplit(url)
             host = parts.hostname
@@ -146,24 +159,24 @@ class _Reader:
         except (ValueError, AssertionError):
             host = None
         if host is None or parts.scheme not in ("https", "http") or not _VISIBLE.fullmatch(url) or " " in url:
-            raise DefinitionError(f"{at} must be an address such as https://desk.example.com/hooks/churn.")
+            raise DefinitionError(f"{at} must be a URL such as https://desk.example.com/hooks/churn.")
         if parts.username is not None or parts.password is not None:
             raise DefinitionError(
-                f"{at} must not hold a user or password: give the header Authorization in headers_from."
+                f"{at} must not contain a user or password: set the header Authorization in headers_from."
             )
-        if parts.scheme == "http" and not _loopback(host) and not self._yes("allow_http"):
+        if parts.scheme == "http" and not _loopback(host) and not self._flag("allow_http"):
             raise DefinitionError(
-                f"{at} is plain http to another machine, where everybody on the way reads and may change the alerts:"
+                f"{at} is plain http to another machine, so that alerts can be read and changed in transit:"
                 " use https, or set allow_http = true."
             )
         return url
 
     def _keys(self) -> tuple[bytes, ...]:
         table = self._table
-        if ("secret_from" in table.values) == self._yes("unsigned"):
+        if ("secret_from" in table.values) == self._flag("unsigned"):
             raise DefinitionError(
-                f"{table.path} must have secret_from (the name of a variable with the key that signs), or unsigned ="
-                " true for a receiver that checks no signature."
+                f"{table.path} must have either secret_from (the name of an environment variable with the signing"
+                " key), or unsigned = true for a receiver that verifies no signature."
             )
         if "secret_from" not in table.values:
             return ()
@@ -175,63 +188,66 @@ class _Reader:
             except ValueError as error:
                 if isinstance(error, DefinitionError):
                     raise
-                raise DefinitionError(f"the variable {name}, which {table.at('secret_from')} names: {error}.") from None
+                raise DefinitionError(
+                    f"the value of {name}, which {table.at('secret_from')} names, is wrong: {error}."
+                ) from None
         return tuple(keys)
 
     def _headers(self) -> dict[str, str]:
-        found: dict[str, str] = {}
+        headers: dict[str, str] = {}
         for key in ("headers", "headers_from"):
             table = self._table.values.get(key, {})
             if not isinstance(table, dict):
                 raise wrong(self._table.at(key), table, "it must be a table of headers")
             for name, value in table.items():
                 at = f"{self._table.at(key)}.{name}"
-                if _HEADER.fullmatch(name) is None or _TAKEN.fullmatch(name) is not None or name in found:
-                    raise DefinitionError(f"{at}: this name of a header is not free, or none.")
+                if _HEADER.fullmatch(name) is None or _RESERVED.fullmatch(name) is not None or name in headers:
+                    raise DefinitionError(f"{at}: this header name is reserved, repeated or invalid.")
                 text = self._secret(at, value) if key == "headers_from" else value
                 if not isinstance(text, str) or _VISIBLE.fullmatch(text) is None:
-                    raise DefinitionError(f"{at} must be a text of visible ASCII characters and blanks.")
-                found[name] = text
-        return found
+                    raise DefinitionError(f"{at} must be a string of visible ASCII characters and spaces.")
+                headers[name] = text
+        return headers
 
     def _filter(self) -> Filter:
         table = self._table
-        least = table.values.get("min_revenue_at_risk")
-        if least is not None and (isinstance(least, bool) or not isinstance(least, int | float) or not least >= 0):
-            raise wrong(table.at("min_revenue_at_risk"), least, "it must be a number, 0 or more")
+        minimum = table.values.get("min_revenue_at_risk")
+        is_number = isinstance(minimum, int | float) and not isinstance(minimum, bool)
+        if minimum is not None and not (is_number and minimum >= 0):
+            raise wrong(table.at("min_revenue_at_risk"), minimum, "it must be a number, 0 or more")
         return Filter(
-            self._some_of("types", TYPES),
-            BANDS.index(self._one_of("band", BANDS) or BANDS[0]),
-            self._some_of("reasons", CODES),
-            table.texts("segments") if "segments" in table.values else (),
-            least,
-            table.duration("max_age", 0) or None,
-            self._one_of("route", ROUTES),
+            types=self._some_of("types", TYPES),
+            band=BANDS.index(self._one_of("band", BANDS) or BANDS[0]),
+            reasons=self._some_of("reasons", CODES),
+            segments=table.texts("segments") if "segments" in table.values else (),
+            min_revenue_at_risk=minimum,
+            max_age_ms=table.duration("max_age", 0) or None,
+            route=self._one_of("route", ROUTES),
         )
 
-    def _pace(self) -> RetryPolicy:
+    def _retry(self) -> RetryPolicy:
         table = self._table
-        first_ms = self._wait("first_wait", FIRST_WAIT_MS, WAIT_MAX_MS)
-        longest_ms = self._wait("longest_wait", max(first_ms, LONGEST_WAIT_MS), WAIT_MAX_MS)
+        first_ms = self._duration_ms("first_wait", FIRST_WAIT_MS, WAIT_MAX_MS)
+        longest_ms = self._duration_ms("longest_wait", max(first_ms, LONGEST_WAIT_MS), WAIT_MAX_MS)
         if longest_ms < first_ms:
             raise wrong(table.at("longest_wait"), format_duration(longest_ms), "it must not be below first_wait")
         return RetryPolicy(
-            table.integer("tries", TRIES, 1, TRIES_MAX),
-            first_ms / 1000,
-            longest_ms / 1000,
-            self._wait("timeout", TIMEOUT_MS, TIMEOUT_MAX_MS) / 1000,
-            table.integer("concurrency", CONCURRENCY, 1, CONCURRENCY_MAX),
+            tries=table.integer("tries", TRIES, 1, TRIES_MAX),
+            first_wait_s=first_ms / 1000,
+            longest_wait_s=longest_ms / 1000,
+            timeout_s=self._duration_ms("timeout", TIMEOUT_MS, TIMEOUT_MAX_MS) / 1000,
+            concurrency=table.integer("concurrency", CONCURRENCY, 1, CONCURRENCY_MAX),
         )
 
-    def _body(self, table: Table) -> BodyTemplate | None:
-        escape = self._one_of("escape", tuple(ESCAPES))
+    def _body(self) -> BodyTemplate | None:
+        table, escape = self._table, self._one_of("escape", tuple(ESCAPES))
         if "body" not in table.values:
             if escape is not None:
-                raise DefinitionError(f"{table.at('escape')} is for a body of templates, and there is no body.")
+                raise DefinitionError(f"{table.at('escape')} applies to a body template, and the route has no body.")
             return None
         shape = table.values["body"]
         if not isinstance(shape, dict):
-            raise wrong(table.at("body"), shape, "it must be a table, the JSON object to post")
+            raise wrong(table.at("body"), shape, "it must be a table: the JSON object to post")
         try:
             body = BodyTemplate(shape, escape or "slack")
             body.render(SAMPLE)
@@ -240,9 +256,9 @@ class _Reader:
         return body
 
     def _secret(self, at: str, name: Any) -> str:
-        """What stands in the variable of this name, to be hidden from now on."""
+        """Return the value of an environment variable, and mask it in logs from now on."""
         if not isinstance(name, str) or _VARIABLE.fullmatch(name) is None or name.startswith(PREFIX):
-            # Not quoted: it may be the secret itself, in the wrong place.
+            # Do not quote the value: it may be the secret itself, entered by mistake.
             raise DefinitionError(
                 f"{at} must be the name of an environment variable that does not begin with {PREFIX}."
             )
@@ -252,15 +268,13 @@ class _Reader:
         self._secrets.append(text)
         return text
 
-    def _wait(self, key: str, default_ms: int, most_ms: int) -> int:
-        found = self._table.duration(key, default_ms)
-        if found > most_ms:
-            raise wrong(
-                self._table.at(key), format_duration(found), f"the longest allowed is {format_duration(most_ms)}"
-            )
-        return found
+    def _duration_ms(self, key: str, default_ms: int, max_ms: int) -> int:
+        duration_ms = self._table.duration(key, default_ms)
+        if duration_ms > max_ms:
+            raise wrong(self._table.at(key), format_duration(duration_ms), f"the maximum is {format_duration(max_ms)}")
+        return duration_ms
 
-    def _yes(self, key: str) -> bool:
+    def _flag(self, key: str) -> bool:
         value = self._table.values.get(key, False)
         if not isinstance(value, bool):
             raise wrong(self._table.at(key), value, "it must be true or false")
@@ -273,15 +287,15 @@ class _Reader:
         return value
 
     def _some_of(self, key: str, allowed: tuple[str, ...]) -> tuple[str, ...]:
-        found = self._table.texts(key) if key in self._table.values else ()
-        for one in found:
-            if one not in allowed:
-                raise wrong(self._table.at(key), one, f"allowed are {', '.join(allowed)}")
-        return found
+        values = self._table.texts(key) if key in self._table.values else ()
+        for value in values:
+            if value not in allowed:
+                raise wrong(self._table.at(key), value, f"it must be one of {', '.join(allowed)}")
+        return values
 
 
 def _loopback(host: str) -> bool:
-    """Whether an address never leaves this machine.
+    """Return whether connections to a host stay on this machine.
 
     >>> [_loopback(host) for host in ("127.0.0.1", "::1", "localhost", "localhost.example.com", "10.0.0.1")]
     [True, True, True, False, False]

@@ -1,4 +1,7 @@
-"""One attempt to deliver an alert event over HTTP, and what its answer means."""
+"""Sender of one route: posts an alert event over HTTP and classifies the response.
+
+Tested by tests/streams/notify/test_delivery.py.
+"""
 
 from __future__ import annotations
 
@@ -16,21 +19,21 @@ from streams.notify.outcomes import DELIVERED, FAILED, REDIRECTED, REFUSED
 from streams.notify.routes import Route
 from streams.notify.signature import sign
 
-# A receiver may say why it refused: so much is kept beside the dead letter, and no more is read.
-ANSWER_MAX_BYTES: Final = 1024
-# Whoever asks for a longer pause is asked again after this.
+# The beginning of the response may explain a refusal and is stored in the dead letter. No more is read.
+RESPONSE_MAX_BYTES: Final = 1024
+# Upper limit for a Retry-After of the receiver.
 RETRY_AFTER_MAX_S: Final = 3600.0
-# Not now, says the receiver, or somebody in front of it. Other answers from 400 to 499 are about what was sent.
-_LATER: Final = frozenset((408, 425, 429))
+# Temporary conditions of the receiver or a proxy. Other 4xx statuses reject the request itself.
+_RETRYABLE_4XX: Final = frozenset((408, 425, 429))
 
 
 class AttemptOutcome(NamedTuple):
-    """What came of an attempt.
+    """Outcome of an attempt.
 
     Attributes:
-        kind: delivered; failed: to be tried again; refused or redirected: not to be.
-        why: for people; quotes what the receiver said, never what was sent.
-        wait_s: for how long the receiver wants to be left alone.
+        kind: delivered; failed, which is retried; refused or redirected, which are not.
+        why: explanation for people. It quotes the response, never the request.
+        wait_s: minimum wait that the receiver requested.
     """
 
     kind: str
@@ -39,11 +42,11 @@ class AttemptOutcome(NamedTuple):
 
 
 class Sender:
-    """Posts to one route.
+    """Posts alert events to the receiver of a route.
 
     Args:
-        route: where.
-        session: as of `new_session`.
+        route: receiver, headers and keys.
+        session: made by `new_session`.
         clock: seconds since the epoch.
     """
 
@@ -51,45 +54,45 @@ class Sender:
         self._route, self._session, self._clock = route, session, clock
 
     async def send(self, event: AlertRecord, body: bytes | None) -> AttemptOutcome:
-        """Post the event, or a body of the route's own, which is no CloudEvent any more."""
-        content, at_s = event.body if body is None else body, int(self._clock())
+        """Post the event as a CloudEvent, or the route's own body without CloudEvents headers."""
+        content, sent_s = event.body if body is None else body, int(self._clock())
         headers = {
             **(event.attributes if body is None else {}),
             **self._route.headers,
             "content-type": "application/json",
             "webhook-id": event.id,
-            "webhook-timestamp": str(at_s),
+            "webhook-timestamp": str(sent_s),
         }
         if self._route.keys:
-            headers["webhook-signature"] = sign(self._route.keys, event.id, at_s, content)
+            headers["webhook-signature"] = sign(self._route.keys, event.id, sent_s, content)
         try:
             async with self._session.post(
                 self._route.url, data=content, headers=headers, allow_redirects=False
-            ) as answer:
-                said = await _beginning(answer)
-                return self._meaning(answer.status, answer.headers.get("Retry-After", ""), said)
+            ) as response:
+                text = await _beginning(response)
+                return self._classify(response.status, response.headers.get("Retry-After", ""), text)
         except TimeoutError:
-            return AttemptOutcome(FAILED, f"no answer within {self._route.pace.timeout_s:g} s")
+            return AttemptOutcome(FAILED, f"no response within {self._route.retry.timeout_s:g} s")
         except (aiohttp.ClientError, OSError, ValueError) as failure:
-            # Only its kind: the text may hold the address, which may be a secret.
-            return AttemptOutcome(FAILED, f"{type(failure).__name__}: no answer")
+            # Only the class: the text may contain the URL, which may be a secret.
+            return AttemptOutcome(FAILED, f"{type(failure).__name__}: no response")
 
-    def _meaning(self, status: int, retry_after: str, said: str) -> AttemptOutcome:
-        why = f"status {status}{f': {said}' if said else ''}"
+    def _classify(self, status: int, retry_after: str, text: str) -> AttemptOutcome:
+        why = f"status {status}{f': {text}' if text else ''}"
         if 200 <= status < 300:
             return AttemptOutcome(DELIVERED, why)
         if 300 <= status < 400:
-            return AttemptOutcome(REDIRECTED, f"status {status}: redirects are not followed, give the new address")
-        if 400 <= status < 500 and status not in _LATER:
+            return AttemptOutcome(REDIRECTED, f"status {status}: redirects are not followed, configure the new URL")
+        if 400 <= status < 500 and status not in _RETRYABLE_4XX:
             return AttemptOutcome(REFUSED, why)
-        return AttemptOutcome(FAILED, why, wait_of(retry_after, self._clock()))
+        return AttemptOutcome(FAILED, why, retry_after_s(retry_after, self._clock()))
 
 
 def new_session(route: Route) -> aiohttp.ClientSession:
-    """Connections to one route: no more than it takes at once, no cookies, no proxy, nothing unpacked."""
+    """Open a session for one route: limited connections, no cookies, no proxy, no decompression."""
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=route.pace.concurrency),
-        timeout=aiohttp.ClientTimeout(total=route.pace.timeout_s),
+        connector=aiohttp.TCPConnector(limit=route.retry.concurrency),
+        timeout=aiohttp.ClientTimeout(total=route.retry.timeout_s),
         cookie_jar=aiohttp.DummyCookieJar(),
         headers={"user-agent": f"churn-signals/{version('churn-signals')}"},
         auto_decompress=False,
@@ -97,13 +100,17 @@ def new_session(route: Route) -> aiohttp.ClientSession:
     )
 
 
-def wait_of(retry_after: str, now_s: float) -> float:
-    """Seconds of a Retry-After header (RFC 9110, 10.2.3): a number or a date; 0 for anything else, an hour at most.
+def retry_after_s(header: str, now_s: float) -> float:
+    """Return the seconds of a Retry-After header (RFC 9110, 10.2.3), a number or a date, limited to one hour.
 
-    >>> wait_of("120", 0), wait_of("Thu, 01 Jan 1970 00:00:30 GMT", 10), wait_of("soon", 0), wait_of("1e9", 0)
-    (120.0, 20.0, 0.0, 0.0)
+    Returns 0 for a missing or invalid header.
+
+    >>> retry_after_s("120", 0), retry_after_s("Thu, 01 Jan 1970 00:00:30 GMT", 10)
+    (120.0, 20.0)
+    >>> retry_after_s("soon", 0), retry_after_s("1e9", 0)
+    (0.0, 0.0)
     """
-    text = retry_after.strip()
+    text = header.strip()
     if text.isascii() and text.isdecimal():
         return min(float(text[:10]), RETRY_AFTER_MAX_S)
     try:
@@ -113,13 +120,13 @@ def wait_of(retry_after: str, now_s: float) -> float:
     return min(max(wait_s, 0.0), RETRY_AFTER_MAX_S) if math.isfinite(wait_s) else 0.0
 
 
-async def _beginning(answer: aiohttp.ClientResponse) -> str:
-    """The first bytes of an answer as printable text; the connection is closed over the rest."""
-    found = b""
-    while len(found) < ANSWER_MAX_BYTES:
-        chunk = await answer.content.read(ANSWER_MAX_BYTES - len(found))
+async def _beginning(response: aiohttp.ClientResponse) -> str:
+    """Return the first bytes of a response as printable text. The rest is not read: the connection is closed."""
+    content = b""
+    while len(content) < RESPONSE_MAX_BYTES:
+        chunk = await response.content.read(RESPONSE_MAX_BYTES - len(content))
         if not chunk:
             break
-        found += chunk
-    text = found.decode("utf-8", "replace")
+        content += chunk
+    text = content.decode("utf-8", "replace")
     return "".join(c if c.isprintable() else " " for c in text).strip()

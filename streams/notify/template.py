@@ -1,7 +1,9 @@
-"""What is posted instead of the event itself: a shape with texts in it that are Jinja templates of the alert.
+"""Body templates: JSON bodies that a route posts instead of the event, with Jinja templates as strings.
 
-The shape is built as data and written as JSON at the end, so that no value can break out of its text. What a template
-puts in is escaped for the receiver as well: a customer whose id is `<!channel>` must not wake up everybody.
+The body is built as data and encoded as JSON at the end, so that no value can break out of its string. Values are also
+escaped for the receiver: a customer with the id `<!channel>` must not notify a whole Slack channel.
+
+Tested by tests/streams/notify/test_routes.py.
 """
 
 from __future__ import annotations
@@ -17,18 +19,18 @@ import orjson
 from jinja2 import StrictUndefined, Template
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-# Slack takes 40,000 characters of text; a receiver that wants the whole event takes the event itself.
+# Slack accepts 40,000 characters of text. A receiver of whole events should take the event itself.
 BODY_MAX_BYTES: Final = 128 * 1024
 
 
 def _slack(value: Any) -> str:
-    # These three and no others: api.slack.com, "Formatting text for app surfaces".
+    # Slack requires exactly these three: api.slack.com, "Formatting text for app surfaces".
     return str(value).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 ESCAPES: Final[dict[str, Callable[[Any], str]]] = {"slack": _slack, "html": lambda v: html.escape(str(v)), "none": str}
 
-# An alert with everything that a template may ask for: templates are tried on it before anything starts.
+# An alert with every field that a template can use. Templates are rendered with it when the routes are read.
 SAMPLE: Final[dict[str, Any]] = {
     "alert_id": "ba6b51e2626a2eeaff35454088a77ddd",
     "seq": 1,
@@ -96,36 +98,39 @@ SAMPLE: Final[dict[str, Any]] = {
 
 
 class TemplateError(ValueError):
-    """A template cannot be used, or not for this alert."""
+    """The template is invalid, or cannot be rendered for this alert."""
 
 
 class BodyTemplate:
-    """A shape of which every text is a template.
+    """A JSON body whose strings are templates.
 
     Args:
-        shape: tables, lists, texts and numbers, as TOML has them.
+        shape: tables, lists, strings, numbers and booleans, as in TOML.
         escape: a name of `ESCAPES`.
 
     Raises:
-        BodyError: a template is wrong, or asks for something that no alert has.
+        TemplateError: a template is not valid.
 
-    >>> BodyTemplate({"text": "{{ customer.id }}: {{ severity }}"}).render({"customer": {"id": "<!here>"}, "severity": "high"})
+    >>> template = BodyTemplate({"text": "{{ customer.id }}: {{ severity }}"})
+    >>> template.render({"customer": {"id": "<!here>"}, "severity": "high"})
     b'{"text":"&lt;!here&gt;: high"}'
     """
 
     def __init__(self, shape: Any, escape: str = "slack") -> None:
-        # Not Jinja's autoescape: that is for HTML, and Slack shows &#39; as it stands.
+        # Not Jinja's autoescape, which is for HTML: Slack would show &#39; literally.
         environment = ImmutableSandboxedEnvironment(finalize=_finalizer(escape), undefined=StrictUndefined)
         self._shape = _compiled(shape, environment)
 
     def render(self, alert: dict[str, Any]) -> bytes:
-        """The body for an alert. Raises `TemplateError`, whose message quotes nothing of it."""
+        """Render the body for an alert. Raises `TemplateError`; its message does not quote the alert."""
         try:
             body = orjson.dumps(_rendered(self._shape, alert))
-        except Exception as failure:  # a template is somebody's program: whatever goes wrong in it is about this alert
-            raise TemplateError(f"its body cannot be made: {type(failure).__name__}{_which(failure)}") from failure
+        except Exception as failure:  # a template is a user's program and can raise anything
+            raise TemplateError(
+                f"the body cannot be rendered: {type(failure).__name__}{_undefined_name(failure)}"
+            ) from failure
         if len(body) > BODY_MAX_BYTES:
-            raise TemplateError(f"its body has {len(body):,} bytes, at most {BODY_MAX_BYTES:,} are sent")
+            raise TemplateError(f"the body has {len(body):,} bytes, more than the limit of {BODY_MAX_BYTES:,}")
         return body
 
 
@@ -138,10 +143,10 @@ def _compiled(shape: Any, environment: ImmutableSandboxedEnvironment) -> Any:
         try:
             return environment.from_string(shape)
         except jinja2.TemplateError as error:
-            raise TemplateError(f"it is no Jinja template: {(error.message or '').rstrip('.')}") from None
+            raise TemplateError(f"not a valid Jinja template: {(error.message or '').rstrip('.')}") from None
     if isinstance(shape, bool | int | float):
         return shape
-    raise TemplateError("it may hold tables, lists, texts, numbers and booleans")
+    raise TemplateError("only tables, lists, strings, numbers and booleans are allowed")
 
 
 def _rendered(shape: Any, alert: dict[str, Any]) -> Any:
@@ -154,11 +159,11 @@ def _rendered(shape: Any, alert: dict[str, Any]) -> Any:
 
 @lru_cache
 def _finalizer(escape: str) -> Callable[[Any], str]:
-    write = ESCAPES[escape]
-    return lambda value: write("" if value is None else value)
+    escape_value = ESCAPES[escape]
+    return lambda value: escape_value("" if value is None else value)
 
 
-def _which(failure: Exception) -> str:
-    """Names of the alert's members that are missing are ours to tell; values are not."""
-    found = re.fullmatch(r"(?:'dict object' has no attribute )?'(\w+)'(?: is undefined)?", str(failure))
-    return f" ({found[1]} is undefined)" if found is not None else ""
+def _undefined_name(failure: Exception) -> str:
+    """Return the name of the undefined field, if that is the cause. Names are safe to report, values are not."""
+    match = re.fullmatch(r"(?:'dict object' has no attribute )?'(\w+)'(?: is undefined)?", str(failure))
+    return f" ({match[1]} is undefined)" if match is not None else ""

@@ -7,14 +7,14 @@ import urllib.error
 import urllib.request
 from typing import Any
 
-from streams.monitoring.http_server import directory_of
+from streams.monitoring.http_server import address_directory
 from tests.crash.harness import Run
 from tests.waiting import wait_until
 
 
 def ask(run: Run, role: str, path: str) -> tuple[int, str]:
     """Status and body of the only process of a role; 0 while it does not answer."""
-    files = list(directory_of(run.settings).glob(f"{role}-*.json"))
+    files = list(address_directory(run.settings).glob(f"{role}-*.json"))
     try:
         [target] = json.loads(files[0].read_text())[0]["targets"]
     except (IndexError, FileNotFoundError):  # removed meanwhile: it is ending

@@ -101,7 +101,7 @@ def test_sasl_lets_the_right_password_in_and_names_the_wrong_one(tmp_path: Path)
         )
         assert "customer-events" in asyncio.run(create_topics(right))
         wrong = Settings(**{**vars(right), "kafka_sasl_password": "q"})
-        with pytest.raises(BrokerUnreachable, match="user name or password"):
+        with pytest.raises(BrokerUnreachable, match="user name and password"):
             asyncio.run(verify_topics(wrong))
 
 
@@ -124,7 +124,7 @@ def test_a_jar_that_is_not_the_pinned_one_is_not_run(tmp_path: Path) -> None:
     forged = tmp_path / "forged.jar"
     forged.write_bytes(b"not Kafka")
     with pytest.raises(BrokerUnavailable, match="has the checksum"):
-        kafka_jars._check(jar, forged)
+        kafka_jars._verify(jar, forged)
     assert not forged.exists()
 
 

@@ -6,7 +6,7 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
-from streams.monitoring.http_server import directory_of
+from streams.monitoring.http_server import address_directory
 from tests.broker.asked import ask, ready
 from tests.crash.harness import Run, scenario
 from tests.waiting import wait_until
@@ -42,6 +42,6 @@ def test_processes_are_ready_when_they_serve_and_never_after_sigterm(new_run: Ca
             while run.workers[role].poll() is None:
                 assert ask(run, role, "/readyz")[0] != 200
             assert run.workers[role].returncode == 0
-        assert not list(directory_of(run.settings).iterdir())
+        assert not list(address_directory(run.settings).iterdir())
 
     scenario(new_run(), body)

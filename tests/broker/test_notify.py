@@ -35,7 +35,7 @@ async def until(what: str, so: Callable[[], object], run: Run, life: str) -> Non
 def in_order(receiver: Receiver) -> dict[str, list[int]]:
     """The changes that were received, customer by customer."""
     found: dict[str, list[int]] = {}
-    for headers, _ in receiver.got:
+    for headers, _ in receiver.requests:
         found.setdefault(headers["ce-subject"], []).append(int(headers["ce-id"].rpartition("-")[2]))
     return found
 
@@ -57,13 +57,13 @@ def test_each_event_arrives_whatever_breaks_and_what_is_refused_is_kept(new_run:
             process = run.start("life-1", program=PRODUCT, **variables, CHURN_FAILPOINT="before-notify-commit")
             await until("the death of life-1", lambda: process.poll() is not None, run, "life-1")
             assert process.returncode == -signal.SIGKILL
-            assert first.got
-            first.got, killed = [], list(first.got)
+            assert first.requests
+            first.requests, killed = [], list(first.requests)
 
             run.start("life-2", program=PRODUCT, **variables)
-            await until("eight deliveries", lambda: len(first.got) >= 8, run, "life-2")
-            again = {headers["ce-id"]: body for headers, body in first.got}
-            assert len(again) == len(first.got) == 8
+            await until("eight deliveries", lambda: len(first.requests) >= 8, run, "life-2")
+            again = {headers["ce-id"]: body for headers, body in first.requests}
+            assert len(again) == len(first.requests) == 8
             assert all(again[headers["ce-id"]] == body for headers, body in killed)
             assert in_order(first) == {"a": [1, 2, 3, 4], "b": [1, 2, 3, 4]}
             checks = (await asyncio.to_thread(ready, run, "notify"))["checks"]
@@ -75,18 +75,21 @@ def test_each_event_arrives_whatever_breaks_and_what_is_refused_is_kept(new_run:
         assert ask(run, "notify", "/readyz")[0] == 200
         back = Receiver()
         async with back.listening(port):
-            await until("four deliveries", lambda: len(back.got) >= 4, run, "life-2")
+            await until("four deliveries", lambda: len(back.requests) >= 4, run, "life-2")
             assert in_order(back) == {"c": [1, 2, 3, 4]}
             assert await asyncio.to_thread(run.stop, "life-2") == 0
 
             file.write_text(file.read_text() + ROUTE.format(name="wrong", url=back.url.replace("/hook", "/wrong")))
-            back._answer = lambda request, count: 404 if request.path == "/wrong" else 204
-            back.got.clear()
+            back._respond = lambda request, count: 404 if request.path == "/wrong" else 204
+            back.requests.clear()
             run.start("life-3", program=PRODUCT, **variables)
             await tell(run, ["d"])
-            await until("twenty deliveries", lambda: len(back.got) >= 20, run, "life-3")
-            desk = [headers["ce-subject"] for headers, _ in back.got].count("d")
-            assert (len(back.got), desk) == (20, 8)  # four of d to desk, and all sixteen to the other route, once each
+            await until("twenty deliveries", lambda: len(back.requests) >= 20, run, "life-3")
+            desk = [headers["ce-subject"] for headers, _ in back.requests].count("d")
+            assert (len(back.requests), desk) == (
+                20,
+                8,
+            )  # four of d to desk, and all sixteen to the other route, once each
             dead = 'churn_signals_notify_events_total{outcome="dead_letter",route="wrong"} 16.0'
             await until("16 dead letters", lambda: dead in ask(run, "notify", "/metrics")[1], run, "life-3")
             lag = 'churn_signals_notify_lag_records{partition="%d",route="%s"} 0.0'
@@ -115,7 +118,7 @@ def test_each_event_arrives_whatever_breaks_and_what_is_refused_is_kept(new_run:
                 assert again.returncode == 0, run.log_of(life)
                 assert f"{said}, 0 skipped, 0 dead letter" in run.log_of(life)
         assert in_order(mended) == {customer: [1, 2, 3, 4] for customer in "abcd"}
-        assert {headers["ce-id"]: body for headers, body in mended.got} == {
+        assert {headers["ce-id"]: body for headers, body in mended.requests} == {
             dict(one.headers)["ce_id"].decode(): one.value for one in told
         }
 

@@ -70,7 +70,7 @@ def test_a_stopped_group_forgets_everything_and_a_living_one_nothing(new_run: Ca
     with member(run):
         result = call(run, "reset", "--yes")
     assert result.exit_code == 1, result.output
-    assert "has 1 members; nothing was changed" in result.output
+    assert "has 1 member; nothing was changed" in result.output
     assert len(list(run.settings.store_dir.iterdir())) == 4
     assert asyncio.run(run.read(changelog))
 

@@ -20,7 +20,7 @@ import orjson
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from streams.monitoring.http_server import directory_of
+from streams.monitoring.http_server import address_directory
 from streams.topics import EVENTS, name_of
 from tests.broker import prometheus as module
 from tests.broker.commands import call
@@ -61,7 +61,7 @@ class Feed:
 
 def addresses(run: Run) -> dict[int, str]:
     """Process id -> where it answers."""
-    files = directory_of(run.settings).glob("*.json")
+    files = address_directory(run.settings).glob("*.json")
     return {int(file.stem.rsplit("-", 1)[1]): json.loads(file.read_text())[0]["targets"][0] for file in files}
 
 

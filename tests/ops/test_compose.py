@@ -1,4 +1,4 @@
-"""docker-compose.yml and Dockerfile: whatever they name exists; no container is run."""
+"""docker-compose.yml and Dockerfile: everything they refer to exists. No container is run."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 OURS = {name: service for name, service in SERVICES.items() if "build" in service}
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 
-# What other people's images hold, by their own documentation: (programs, ports and paths that answer a health check).
+# Content of third-party images according to their documentation: (programs, ports with their health check paths).
 IMAGES = {
     "apache/kafka": ({"/opt/kafka/bin/kafka-broker-api-versions.sh"}, {}),
     "prom/prometheus": ({"wget"}, {9090: {"/-/healthy", "/-/ready"}}),
@@ -41,12 +41,12 @@ IMAGES = {
 
 
 def environment(service: dict[str, Any]) -> dict[str, str]:
-    """What a service's program finds in its environment, where the console's token is a good one."""
+    """Return the environment of a service, with a valid console token."""
     return {name: re.sub(r"\$\{\w+:\?.*\}", "t" * 16, text) for name, text in service.get("environment", {}).items()}
 
 
 def listens(name: str) -> set[int]:
-    """The ports on which others reach a service."""
+    """Return the ports on which other containers can reach a service."""
     service = SERVICES[name]
     if name not in OURS:
         variables = service.get("environment", {})
@@ -60,7 +60,7 @@ def listens(name: str) -> set[int]:
 
 
 def _parse(arguments: list[str]) -> dict[str, Any]:
-    """The options of a command line of ours, as its command would see them; an unknown one is a click.UsageError."""
+    """Parse a command line of this program. Raises click.UsageError for an unknown option."""
     context, command = click.Context(main), main
     while isinstance(command, click.Group):
         name, found, arguments = command.resolve_command(context, list(arguments))
@@ -72,7 +72,7 @@ def _parse(arguments: list[str]) -> dict[str, Any]:
 
 
 def _paths_of(command: str) -> set[str]:
-    """The paths at which a role of ours answers a GET without a login, taken from its routes."""
+    """Return the paths that a role serves on GET without a login."""
     if command == "console":
 
         async def routes() -> set[str]:
@@ -103,8 +103,8 @@ def _status(address: str) -> int:
         return refused.code
 
 
-def test_the_file_keeps_to_the_schema_of_the_compose_specification() -> None:
-    """Rule: the published schema accepts it, and would refuse a word that it does not know."""
+def test_compose_file_matches_the_schema_of_the_specification() -> None:
+    """Rule: the published schema accepts the file and rejects unknown keys."""
     schema = json.loads((ROOT / "tests/ops/schemas/compose-spec.json").read_text())
     validator = jsonschema.Draft202012Validator(schema)
     assert [error.message for error in validator.iter_errors(COMPOSE)] == []
@@ -113,8 +113,8 @@ def test_the_file_keeps_to_the_schema_of_the_compose_specification() -> None:
 
 
 @pytest.mark.parametrize("name", OURS)
-def test_every_command_line_is_one_of_ours(name: str) -> None:
-    """Rule: the command and each of its options exist, and the values are allowed."""
+def test_every_command_line_is_valid(name: str) -> None:
+    """Rule: the command and its options exist, and their values are allowed."""
     _parse(OURS[name]["command"])
     with pytest.raises(click.UsageError):
         _parse([*OURS[name]["command"], "--no-such-option"])
@@ -122,7 +122,7 @@ def test_every_command_line_is_one_of_ours(name: str) -> None:
 
 @pytest.mark.parametrize("name", OURS)
 def test_every_variable_is_a_setting(name: str) -> None:
-    """Rule: the program would start with this environment, with Kafka at an address where the broker listens."""
+    """Rule: the settings are valid, and Kafka listens on the configured address."""
     settings = Settings.from_environment(environment(OURS[name]))
     host, port = settings.kafka_bootstrap_servers.split(":")
     assert f"://{host}:{port}" in SERVICES[host]["environment"]["KAFKA_ADVERTISED_LISTENERS"]
@@ -130,8 +130,8 @@ def test_every_variable_is_a_setting(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in SERVICES if "healthcheck" in SERVICES[name]])
-def test_every_health_check_asks_what_exists(name: str) -> None:
-    """Rule: the program is one of the image; the address is one at which this service answers, without a login."""
+def test_every_health_check_uses_an_existing_endpoint(name: str) -> None:
+    """Rule: the program is part of the image, and the service serves the address without a login."""
     service = SERVICES[name]
     how, program, *arguments = service["healthcheck"]["test"]
     assert how == "CMD"
@@ -153,16 +153,16 @@ def test_every_health_check_asks_what_exists(name: str) -> None:
         assert (host, int(port) in listens(name)) == (name, True)
 
 
-def test_what_goes_on_running_has_a_health_check_and_is_started_again() -> None:
-    """Rule: exit code 75 asks for a new start; what runs once, or sends the same events again, is not started again."""
+def test_long_running_services_have_a_health_check_and_restart() -> None:
+    """Rule: exit code 75 requires a restart. Services that run once, or would send the same events again, do not."""
     once = {"topics", "simulator"}
     for name, service in SERVICES.items():
         assert (name in once) == ("healthcheck" not in service), name
         assert service.get("restart") == (None if name in once else "on-failure"), name
 
 
-def test_ports_are_published_on_loopback_and_somebody_listens() -> None:
-    """Rule: nothing is reachable from another machine, and no published port is a dead one."""
+def test_published_ports_are_on_loopback_and_in_use() -> None:
+    """Rule: nothing is reachable from another machine, and a service listens on every published port."""
     for name, service in SERVICES.items():
         for port in service.get("ports", []):
             address, _, inside = port.split(":")
@@ -170,8 +170,8 @@ def test_ports_are_published_on_loopback_and_somebody_listens() -> None:
             assert int(inside) in listens(name), (name, port)
 
 
-def test_prometheus_asks_every_worker_and_trainer_where_it_listens() -> None:
-    """Rule: each target is a service and its port, and no process is left out."""
+def test_prometheus_scrapes_every_worker_and_trainer() -> None:
+    """Rule: each target is a service with its port, and no process is missing."""
     scraped = yaml.safe_load((ROOT / "ops/prometheus/containers.yml").read_text())["scrape_configs"]
     targets = {}
     for group in scraped[0]["static_configs"]:
@@ -184,7 +184,7 @@ def test_prometheus_asks_every_worker_and_trainer_where_it_listens() -> None:
     assert set(targets) == {name for name in OURS if OURS[name]["command"][0] in ("worker", "trainer")}
 
 
-def test_what_is_mounted_exists_and_lies_where_it_is_looked_for() -> None:
+def test_mounts_exist_at_the_configured_paths() -> None:
     """Rule: files are in the repository, volumes are declared and used, and Grafana finds Prometheus and dashboards."""
     mounted = {}
     for service in SERVICES.values():
@@ -204,13 +204,13 @@ def test_what_is_mounted_exists_and_lies_where_it_is_looked_for() -> None:
     assert urlsplit(source["url"]).port in listens(urlsplit(source["url"]).hostname or "")
 
 
-def test_the_image_is_built_from_files_that_are_there_and_not_run_by_root() -> None:
-    """Rule: each copied file exists and is let through .dockerignore; its settings are settings; signals arrive."""
-    let_through = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+def test_image_is_built_from_existing_files_and_does_not_run_as_root() -> None:
+    """Rule: .dockerignore admits exactly the copied files, the settings are valid, and the entry point gets signals."""
+    admitted = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
     copied = set()
     for line in re.findall(r"^COPY (?!--from)(.+) \S+$", DOCKERFILE, re.M):
         copied |= set(line.split())
-    assert copied == let_through
+    assert copied == admitted
     assert all((ROOT / name).exists() for name in copied)
     Settings.from_environment(dict(re.findall(r"(CHURN_\w+)=(\S+)", DOCKERFILE)))
     assert re.findall(r"^USER (.+)$", DOCKERFILE, re.M) == ["10001"]
@@ -219,8 +219,8 @@ def test_the_image_is_built_from_files_that_are_there_and_not_run_by_root() -> N
     assert "--require-hashes --requirement requirements-run.lock" in DOCKERFILE
 
 
-def test_the_image_has_the_tested_versions_of_what_it_needs() -> None:
-    """Rule: its lock is a part of requirements.lock, with every dependency and no extra."""
+def test_image_has_the_tested_versions_of_its_dependencies() -> None:
+    """Rule: its lock file is a subset of requirements.lock, with every dependency and no extra."""
 
     def pins(name: str) -> set[str]:
         return set(re.findall(r"^([\w.-]+==[^\\\n]+?) *\\?$", (ROOT / name).read_text(), re.M))

@@ -1,4 +1,4 @@
-"""Prometheus rules and dashboard: they name metrics that exist, have a section each, and do what their tests say."""
+"""Prometheus rules and dashboard: they use existing metrics, each rule has a runbook, and the rule tests pass."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ RULES: list[dict[str, Any]] = [
 
 
 def test_every_metric_of_a_rule_exists() -> None:
-    """Rule: an alert on a name that nobody has never fires."""
+    """Rule: an alert on an unknown metric would never fire."""
     for rule in RULES:
         named = set(re.findall(r"churn_signals_\w+", rule["expr"]))
         assert named, rule["alert"]
@@ -36,7 +36,7 @@ def test_every_metric_of_a_rule_exists() -> None:
 
 
 def test_dashboard_has_four_rows_with_metrics_that_exist() -> None:
-    """Rule: no panel is empty for good."""
+    """Rule: no panel is permanently empty."""
     assert [panel["title"] for panel in PANELS if panel["type"] == "row"] == [
         "Service",
         "Bottlenecks",
@@ -49,8 +49,8 @@ def test_dashboard_has_four_rows_with_metrics_that_exist() -> None:
 
 
 @NEEDS_PROMTOOL
-def test_the_dashboard_s_queries_are_ones(tmp_path: Path) -> None:
-    """Rule: each is an expression that Prometheus can read."""
+def test_dashboard_queries_are_valid(tmp_path: Path) -> None:
+    """Rule: each is a valid PromQL expression."""
     file = tmp_path / "queries.yml"
     rules = [{"record": f"query:{n}", "expr": query} for n, query in enumerate(QUERIES)]
     file.write_text(yaml.safe_dump({"groups": [{"name": "dashboard", "rules": rules}]}))
@@ -58,8 +58,8 @@ def test_the_dashboard_s_queries_are_ones(tmp_path: Path) -> None:
     assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
-def test_every_rule_links_to_its_section_and_there_is_no_other() -> None:
-    """Rule: each runbook has meaning, check, action and resolution."""
+def test_rules_and_runbooks_correspond() -> None:
+    """Rule: each rule links to its runbook. A runbook has meaning, check, action and resolution."""
     page = (DOCS / "operating.md").read_text(encoding="utf-8")
     text = page.split("\n## Runbooks\n")[1].split("\n## ")[0]
     sections = dict(re.findall(r"^### (\w+)\n(.*?)(?=^### |\Z)", text, re.DOTALL | re.MULTILINE))
@@ -71,16 +71,16 @@ def test_every_rule_links_to_its_section_and_there_is_no_other() -> None:
             assert f"- **{word}**:" in sections[rule["alert"]], (rule["alert"], word)
 
 
-def test_every_rule_has_a_test_that_makes_it_fire() -> None:
-    """Rule: rules_test.yml expects each of them at least once."""
+def test_every_rule_has_a_test_in_which_it_fires() -> None:
+    """Rule: rules_test.yml expects each rule to fire at least once."""
     tests = yaml.safe_load((PROMETHEUS / "rules_test.yml").read_text())["tests"]
     fired = {case["alertname"] for test in tests for case in test["alert_rule_test"] if case.get("exp_alerts")}
     assert fired == {rule["alert"] for rule in RULES}
 
 
 @NEEDS_PROMTOOL
-def test_the_rules_pass_their_tests() -> None:
-    """Rule: each fires on its series, and on no other."""
+def test_rule_tests_pass() -> None:
+    """Rule: each rule fires on its series only."""
     ran = subprocess.run(
         ["promtool", "test", "rules", "rules_test.yml"], cwd=PROMETHEUS, capture_output=True, text=True, timeout=60
     )

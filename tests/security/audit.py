@@ -1,7 +1,7 @@
-"""Known vulnerabilities of every pinned dependency: asks pip-audit, and says so if nobody answered.
+"""Audit of every pinned dependency for known vulnerabilities, with pip-audit.
 
-pip-audit ends with 0 and "No known vulnerabilities found" also when the service of advisories knew none of the
-packages: an answer that was never given must not look like a good one.
+pip-audit also exits with 0 and "No known vulnerabilities found" if the advisory service knows none of the packages.
+This program reports such a result as not audited.
 """
 
 from __future__ import annotations
@@ -15,26 +15,26 @@ from typing import Any, NamedTuple
 from tests.paths import ROOT
 
 LOCK = ROOT / "requirements.lock"
-# PyPI's advisories first; OSV has the same and more, and may be reachable where PyPI's are not.
+# PyPI's advisories first. OSV has the same and more, and may be reachable where PyPI's are not.
 SERVICES = ("pypi", "osv")
 CLEAN, VULNERABLE, NOT_AUDITED = 0, 1, 3
-# A hundred packages take half a minute; a service that does not answer is given up.
+# A hundred packages take half a minute.
 _TIMEOUT_S = 300
 
-Ask = Callable[[str], str]
-"""Service -> pip-audit's report as JSON; anything that is no report counts as no answer."""
+Query = Callable[[str], str]
+"""Service -> pip-audit's report as JSON. Any other text counts as no response."""
 
 
 class Audit(NamedTuple):
-    """What one service said: packages that it knew, that it did not, and (package, version, advisory, repaired in)."""
+    """Result of one service: number of known and unknown packages, and (package, version, advisory, fixed in)."""
 
     audited: int
     unknown: int
     found: Sequence[tuple[str, str, str, str]]
 
 
-def ask(service: str) -> str:
-    """pip-audit over the lock file, from its pins alone: nothing is installed or resolved."""
+def query(service: str) -> str:
+    """Run pip-audit on the pins of the lock file, without installation or resolution."""
     command = [sys.executable, "-m", "pip_audit", "-r", str(LOCK), "--require-hashes", "--disable-pip"]
     options = ["--progress-spinner", "off", "-f", "json", "-s", service]
     done = subprocess.run([*command, *options], capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)
@@ -42,7 +42,7 @@ def ask(service: str) -> str:
 
 
 def read(report: str) -> Audit:
-    """A report; one that cannot be read is no answer."""
+    """Parse a report. An invalid one has no packages."""
     try:
         packages: list[dict[str, Any]] = json.loads(report)["dependencies"]
     except (ValueError, KeyError, TypeError):
@@ -56,24 +56,24 @@ def read(report: str) -> Audit:
     return Audit(len(audited), len(packages) - len(audited), found)
 
 
-def run(ask: Ask = ask, say: Callable[[str], None] = print) -> int:
-    """Ask one service after the other until one knows every package; the exit code says what came of it."""
+def run(query: Query = query, output: Callable[[str], None] = print) -> int:
+    """Query the services in order until one knows every package; return the exit code."""
     audited = 0
     for service in SERVICES:
         try:
-            audit = read(ask(service))
+            audit = read(query(service))
         except subprocess.TimeoutExpired:
             audit = Audit(0, 0, ())
-        for name, version, advisory, repaired in audit.found:
-            say(f"VULNERABLE {name} {version}: {advisory}, repaired in {repaired}")
+        for name, version, advisory, fixed in audit.found:
+            output(f"VULNERABLE {name} {version}: {advisory}, fixed in {fixed}")
         if audit.found:
             return VULNERABLE
         if audit.audited and not audit.unknown:
-            say(f"audit: {audit.audited} packages, no known vulnerability ({service})")
+            output(f"audit: {audit.audited} packages, no known vulnerability ({service})")
             return CLEAN
         audited = max(audited, audit.audited)
-        say(f"audit: {service} answered for {audit.audited} packages and not for {audit.unknown}")
-    say(f"NOT AUDITED: no service of advisories knew all packages ({audited} at best); this says nothing about them")
+        output(f"audit: {service} knows {audit.audited} packages and does not know {audit.unknown}")
+    output(f"NOT AUDITED: no advisory service knows all packages ({audited} at most); the result is unknown")
     return NOT_AUDITED
 
 

@@ -1,4 +1,4 @@
-"""On which addresses a process listens, as the kernel says (Linux)."""
+"""Addresses on which a process listens, as reported by the kernel (Linux)."""
 
 from __future__ import annotations
 
@@ -7,36 +7,36 @@ import os
 import struct
 from pathlib import Path
 
-_LISTENS = "0A"
+_LISTEN_STATE = "0A"
 
 
 def listening_on(pid: int) -> set[tuple[str, int]]:
-    """Address and port of every TCP socket on which the process waits for connections.
+    """Return address and port of every listening TCP socket of a process.
 
     >>> import socket
     >>> with socket.create_server(("127.0.0.1", 0)) as server:
     ...     server.getsockname() in listening_on(os.getpid())
     True
     """
-    mine = set()
+    inodes = set()
     for link in Path(f"/proc/{pid}/fd").iterdir():
         try:
-            mine.add(os.readlink(link))
-        except FileNotFoundError:  # closed meanwhile
+            inodes.add(os.readlink(link))
+        except FileNotFoundError:  # closed in the meantime
             continue
-    found = set()
+    addresses = set()
     for table in ("tcp", "tcp6"):
         path = Path(f"/proc/{pid}/net/{table}")
         for line in path.read_text().splitlines()[1:] if path.exists() else ():
             _, local, _, state, *_, inode = line.split()[:10]
-            if state == _LISTENS and f"socket:[{inode}]" in mine:
+            if state == _LISTEN_STATE and f"socket:[{inode}]" in inodes:
                 address, _, port = local.partition(":")
-                found.add((_address(address), int(port, 16)))
-    return found
+                addresses.add((_address(address), int(port, 16)))
+    return addresses
 
 
 def _address(words: str) -> str:
-    """The kernel writes 32-bit words in the machine's own order."""
+    """Decode an address, which the kernel writes as 32-bit words in native byte order."""
     raw = b"".join(struct.pack("=I", int(words[i : i + 8], 16)) for i in range(0, len(words), 8))
     address = ipaddress.ip_address(raw)
     return str(getattr(address, "ipv4_mapped", None) or address)

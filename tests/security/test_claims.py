@@ -1,4 +1,4 @@
-"""docs/security.md: every claim has a test file of its own, and every test file a claim."""
+"""docs/security.md: each claim has one test file, and each test file has one claim."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ PAGE = (ROOT / "docs/security.md").read_text(encoding="utf-8")
 HERE = Path(__file__)
 
 
-def test_claims_and_test_files_are_the_same() -> None:
-    """Rule: numbered in order, each with its file, whose first line gives the number back."""
+def test_claims_and_test_files_correspond() -> None:
+    """Rule: claims are numbered in order. The first line of a claim's test file repeats its number."""
     claims = re.findall(r"^## (\d+)\. .*\n\n(?:.*\n)*?\*Test: `(tests/security/test_\w+\.py)`\*$", PAGE, re.MULTILINE)
     assert [int(number) for number, _ in claims] == list(range(1, len(claims) + 1))
     assert len(claims) == len(re.findall(r"^## \d", PAGE, re.MULTILINE)) >= 6
@@ -22,7 +22,7 @@ def test_claims_and_test_files_are_the_same() -> None:
     assert {name for _, name in claims} == files
 
 
-def test_limits_that_the_page_states_are_those_of_the_program() -> None:
+def test_documented_limits_match_the_code() -> None:
     from models.events.event import MAX_ID_BYTES, MAX_NAME_CHARS
     from models.events.rejection import MAX_DEPTH, MAX_EVENT_BYTES, MAX_PROPERTIES
 

@@ -22,7 +22,7 @@ PAGES = ("/", "/customers", "/customer?id=%3Cscript%3E", "/model", "/pipeline", 
 
 
 class Started(NamedTuple):
-    """A console's process; `address` is how this machine reaches it."""
+    """Process of a console, and its address on this machine."""
 
     process: subprocess.Popen[bytes]
     log: Path
@@ -34,7 +34,7 @@ Starter = Callable[..., Started]
 
 @pytest.fixture(scope="module")
 def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Starter]:
-    """The real command, without a broker."""
+    """Start the real command, without a broker."""
     folder = tmp_path_factory.mktemp("consoles")
     running: list[subprocess.Popen[bytes]] = []
 
@@ -55,8 +55,8 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Starter]:
         running.append(process)
 
         def address() -> str | None:
-            said = re.search(r"The console is at http://\S+:(\d+)/", log.read_text())
-            return f"http://127.0.0.1:{said[1]}" if said is not None else None
+            match = re.search(r"The console is at http://\S+:(\d+)/", log.read_text())
+            return f"http://127.0.0.1:{match[1]}" if match is not None else None
 
         wait_until("a console or its end", lambda: address() or process.poll() is not None, context=log.read_text)
         return Started(process, log, address() or "")
@@ -69,13 +69,13 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Starter]:
 
 @pytest.fixture(scope="module")
 def running(start: Starter) -> Started:
-    """As it is by default."""
+    """A console with default settings."""
     return start()
 
 
 @pytest.fixture(scope="module")
 def locked(start: Starter) -> Started:
-    """On every address of this machine, with a token."""
+    """A console on every address of this machine, with a token."""
     return start("--host", "0.0.0.0", CHURN_CONSOLE_TOKEN=TOKEN)
 
 
@@ -83,24 +83,24 @@ def log_in(console: Started, token: str = TOKEN) -> Answer:
     return Answer(f"{console.address}/login", {"token": token})
 
 
-def test_it_listens_on_loopback_unless_it_is_told_otherwise(running: Started) -> None:
-    """Rule: as the kernel says; a page is answered by this socket."""
+def test_console_listens_on_loopback_by_default(running: Started) -> None:
+    """Rule: the kernel reports one socket, on loopback, and it serves the pages."""
     [(host, port)] = listening_on(running.process.pid)
     assert is_loopback(host)
     assert running.address.endswith(f":{port}")
     assert Answer(running.address).status == 200
 
 
-def test_on_another_address_it_does_not_start_without_a_token(start: Starter) -> None:
+def test_console_beyond_loopback_requires_a_token(start: Starter) -> None:
     bare = start("--host", "0.0.0.0")
     assert bare.process.wait(WAIT_S) == 2
     assert "set CHURN_CONSOLE_TOKEN" in bare.log.read_text()
 
 
-def test_with_a_token_nothing_is_shown_before_the_login(locked: Started) -> None:
-    """Rule: no page and no stream; the session's cookie is out of reach of scripts and of other sites."""
+def test_nothing_is_served_before_login(locked: Started) -> None:
+    """Rule: neither pages nor the live stream. Scripts and other sites cannot use the session cookie."""
     [(host, _)] = listening_on(locked.process.pid)
-    assert not is_loopback(host), "as it was told"
+    assert not is_loopback(host)
     for page in PAGES:
         answer = Answer(locked.address + page)
         assert (answer.status, answer.headers["Location"]) == (303, "/login")
@@ -116,8 +116,8 @@ def test_with_a_token_nothing_is_shown_before_the_login(locked: Started) -> None
     assert TOKEN not in locked.log.read_text()
 
 
-def test_every_answer_forbids_what_is_not_ours(running: Started) -> None:
-    """Rule: no script or style but its own files, no frame, no other address; what was asked for comes back as text."""
+def test_pages_allow_own_scripts_and_styles_only(running: Started) -> None:
+    """Rule: the content security policy forbids other sources and frames. Query parameters are rendered as text."""
     for page in PAGES:
         answer = Answer(running.address + page)
         policy = answer.headers["Content-Security-Policy"]
@@ -129,23 +129,23 @@ def test_every_answer_forbids_what_is_not_ours(running: Started) -> None:
     assert Answer(running.address, Host="evil.example").status == 421
 
 
-def test_no_get_changes_anything_and_no_other_site_can_send_its_forms(locked: Started) -> None:
-    """Rule: what changes something takes no GET; a form needs its page's token, and a browser that names no other site.
-    With both, the console goes on to look for the alert. A login is no key to this: another site's form has it too."""
+def test_get_changes_nothing_and_cross_site_forms_are_rejected(locked: Started) -> None:
+    """Rule: actions reject GET. A form needs the CSRF token of its page and no foreign origin. With both, the console
+    looks up the alert. The session cookie alone is not sufficient."""
     session = log_in(locked).headers["Set-Cookie"].partition(";")[0]
     [csrf] = re.findall(r'name="csrf" value="(\w+)"', Answer(f"{locked.address}/model", Cookie=session).text)
     form = {"alert_id": "a", "kind": "acknowledge", "csrf": csrf}
     for path in ("/handle", "/payload", "/logout"):
         assert Answer(f"{locked.address}{path}?alert_id=a&kind=acknowledge&csrf={csrf}", Cookie=session).status == 405
-    assert Answer(f"{locked.address}/model", Cookie=session).status == 200, "nobody was logged out"
-    refused: list[tuple[dict[str, str], dict[str, str]]] = [
+    assert Answer(f"{locked.address}/model", Cookie=session).status == 200, "the session is still valid"
+    rejected: list[tuple[dict[str, str], dict[str, str]]] = [
         ({"Origin": "http://evil.example"}, form),
         ({"Sec_Fetch_Site": "cross-site"}, form),
         ({"Sec_Fetch_Site": "same-site"}, form),
         ({}, {**form, "csrf": "0" * 64}),
         ({}, {}),
     ]
-    for headers, sent in refused:
+    for headers, sent in rejected:
         assert Answer(f"{locked.address}/handle", sent, Cookie=session, **headers).status == 403
     answer = Answer(f"{locked.address}/handle", form, Cookie=session, Origin=locked.address)
-    assert answer.status == 409, "no such alert"
+    assert answer.status == 409, "the alert does not exist"

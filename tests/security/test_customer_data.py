@@ -16,15 +16,15 @@ from streams.engine.contract import BatchEffects
 from streams.engine.worker import run_until_signal
 from streams.errors import ChurnSignalsError
 from streams.logs import RedactingFilter, formatter
-from streams.monitoring.worker_metrics import of_worker
+from streams.monitoring.worker_metrics import worker_samples
 from streams.scoring.dead_letters import DeadLetter
 from streams.scoring.event_processor import ERRORS_IN_A_ROW_MAX, EventProcessor
 from streams.settings import Settings
 from streams.training.learner import ModelLearner
-from tests.streams.monitoring.test_collector import MODEL, registry, watch, worker
+from tests.streams.monitoring.test_collector import MODEL, probe, registry, worker
 from tests.streams.scoring.test_event_processor import HERE, START, Record, Store, record, run, shared
 
-# Nobody's name; whatever of an event holds it must stay in the event.
+# Marks personal data of events. It must not appear outside of them.
 MARKER = "anna.marker"
 FIELDS: dict[str, Any] = {
     "traits": {"email": f"{MARKER}@example.org", "name": MARKER, "phone": MARKER, "address": {"street": MARKER}},
@@ -43,12 +43,12 @@ NAMES = (
 
 @pytest.fixture(autouse=True)
 def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """What the log wrote, in both of its forms, at its most talkative."""
+    """Capture the log at DEBUG, in both formats."""
     written: list[str] = []
 
     class Writing(logging.Handler):
-        def emit(self, made: logging.LogRecord) -> None:
-            written.extend(form.format(made) for form in forms)
+        def emit(self, log_record: logging.LogRecord) -> None:
+            written.extend(form.format(log_record) for form in forms)
 
     forms = [formatter(Settings(log_format=name), terminal=False) for name in ("text", "json")]
     handler = Writing()
@@ -73,7 +73,7 @@ def feed() -> list[Record]:
 
 
 def texts(effects: list[BatchEffects], *topics: str) -> str:
-    return " ".join(repr(output) for one in effects for output in one.outputs if output.topic in topics)
+    return " ".join(repr(output) for batch in effects for output in batch.outputs if output.topic in topics)
 
 
 def processed() -> list[BatchEffects]:
@@ -82,7 +82,7 @@ def processed() -> list[BatchEffects]:
 
 
 def fail(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every event raises an error that quotes it; the time that passes does not."""
+    """Make every event raise an error that quotes it. Ticks without events still work."""
     fold = PartitionFold.process
 
     def broken(self: PartitionFold, entries: Any, until_ms: int = 0, **how: Any) -> Any:
@@ -93,7 +93,7 @@ def fail(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(PartitionFold, "process", broken)
 
 
-def test_what_leaves_holds_nothing_of_an_event_but_what_is_declared(lines: list[str]) -> None:
+def test_outputs_contain_declared_fields_of_events_only(lines: list[str]) -> None:
     """Setup: a marker in every trait, property, header, id and context of events of all families."""
     effects = processed()
     assert len(texts(effects, "churn-scores")) > 10_000
@@ -102,29 +102,27 @@ def test_what_leaves_holds_nothing_of_an_event_but_what_is_declared(lines: list[
     assert MARKER not in "\n".join(lines)
 
 
-def test_a_profile_keeps_no_personal_data() -> None:
-    """Rule: neither the store nor the changelog, which get the same bytes."""
+def test_profile_contains_no_personal_data() -> None:
+    """Rule: neither in the local store nor in the changelog, which contain the same bytes."""
     store = Store()
     run(EventProcessor(shared(), 0, store, None), store, feed())
     assert store.records
     assert not [key for key, value in store.records.items() if MARKER.encode() in key + value]
 
 
-def test_an_event_that_cannot_be_applied_is_quoted_in_its_dead_letter_only(
-    monkeypatch: pytest.MonkeyPatch, lines: list[str]
-) -> None:
-    """Setup: an error whose text quotes the event. The log says which record it was, and where it failed."""
+def test_failed_event_is_quoted_in_its_dead_letter_only(monkeypatch: pytest.MonkeyPatch, lines: list[str]) -> None:
+    """Setup: an error whose text quotes the event. The log identifies the record and the line of code."""
     fail(monkeypatch)
     effects = EventProcessor(shared(), 0, Store(), None).process([marked(5, "Feature Used", START)], None)
-    [output] = [one for one in effects.outputs if one.topic == "customer-events.dlq"]
+    [output] = [output for output in effects.outputs if output.topic == "customer-events.dlq"]
     letter = DeadLetter.of(Record(0, output.value, tuple(output.headers)))
     assert MARKER in letter.message
     assert any("customer-events/0@5 cannot be applied: ValueError in " in line for line in lines)
     assert MARKER not in "\n".join(lines)
 
 
-def test_the_error_that_stops_a_worker_quotes_no_event(monkeypatch: pytest.MonkeyPatch, lines: list[str]) -> None:
-    """Rule: neither when too many events fail in a row, nor when an error comes out of nowhere."""
+def test_error_that_stops_a_worker_quotes_no_event(monkeypatch: pytest.MonkeyPatch, lines: list[str]) -> None:
+    """Rule: neither after too many consecutive failures, nor after an unexpected error."""
     processor = EventProcessor(shared(), 0, Store(), None)
     processor._errors_in_a_row = ERRORS_IN_A_ROW_MAX
     fail(monkeypatch)
@@ -138,11 +136,11 @@ def test_the_error_that_stops_a_worker_quotes_no_event(monkeypatch: pytest.Monke
     assert run_until_signal(lambda _stop: ends_with(stopped.value)) == 1
     assert run_until_signal(lambda _stop: ends_with(KeyError(f"{MARKER}@example.org"))) == 1
     asyncio.set_event_loop_policy(None)
-    assert any("stopped by an error of this program: KeyError" in line for line in lines)
+    assert any("KeyError (text omitted" in line for line in lines)
     assert MARKER not in "\n".join(lines)
 
 
-def test_a_label_that_cannot_be_read_is_not_quoted(lines: list[str]) -> None:
+def test_invalid_label_is_not_quoted(lines: list[str]) -> None:
     learner = ModelLearner(Settings())
     values = [MARKER.encode(), orjson.dumps({"customer": MARKER}), orjson.dumps({"label": MARKER})]
     learner.learn(values)
@@ -151,24 +149,24 @@ def test_a_label_that_cannot_be_read_is_not_quoted(lines: list[str]) -> None:
     assert MARKER not in "\n".join(lines)
 
 
-def test_no_metric_holds_a_value_of_an_event_or_a_customer() -> None:
-    """Rule: neither in a label, nor in an exemplar; and no label is made for a customer."""
-    ours = worker(0)
-    progress = ours.ownership.status()[0]
+def test_metrics_contain_no_event_values_and_no_customers() -> None:
+    """Rule: neither in labels nor in exemplars."""
+    monitored = worker(0)
+    progress = monitored.ownership.status()[0]
     for effects in processed():
         progress.tally.add(effects.tally)
         progress.latency.observe(effects.tally, 0, visible_ms=START, live=True)
-    shown = registry(lambda: of_worker(ours, watch(), lambda: MODEL))
-    written = openmetrics(shown).decode()
+    metrics = registry(lambda: worker_samples(monitored, probe(), lambda: MODEL))
+    written = openmetrics(metrics).decode()
     assert '# {offset="' in written
     assert MARKER not in written
     assert HERE not in written
-    labels = {name for metric in shown.collect() for sample in metric.samples for name in sample.labels}
+    labels = {name for metric in metrics.collect() for sample in metric.samples for name in sample.labels}
     assert not labels & {"customer", "customer_id", "user", "user_id", "email", "account", "message_id"}
 
 
-def test_the_marker_would_be_seen(lines: list[str]) -> None:
-    """Otherwise the tests above would prove nothing: the log as it is written by a logger that is not careful."""
+def test_capture_detects_the_marker(lines: list[str]) -> None:
+    """Verifies the setup of the tests above with a line that contains the marker."""
     logging.getLogger("streams.careless").error("customer %s", MARKER)
     assert sum(MARKER in line for line in lines) == 2
     assert record(1).value

@@ -16,9 +16,9 @@ def deletion(offset: int) -> Record:
     return record(offset, at_ms=START, name="User Deletion Requested")
 
 
-def test_nothing_of_the_customer_stays_in_store_or_changelog() -> None:
-    """Setup: events of every family. Rule: every record of the customer, which the changelog gets too, is removed; an
-    alert that people were told of ends; and the newest record of the scores is a tombstone."""
+def test_deletion_removes_all_records_of_the_customer() -> None:
+    """Setup: events of every family. Rule: all records are deleted from the store and from the changelog, a published
+    alert ends, and the score is replaced by a tombstone."""
     store, log = Store(), feed()
     processor = EventProcessor(shared(ALARMED), 0, store, None)
     run(processor, store, log)
@@ -28,19 +28,19 @@ def test_nothing_of_the_customer_stays_in_store_or_changelog() -> None:
     assert {key: value for key, value in effects.changes.items() if HERE.encode() in key} == dict.fromkeys(before)
     assert not [key for key, value in store.records.items() if HERE.encode() in key + value]
     assert HERE.encode() not in effects.state
-    assert [(one.key, one.value) for one in of(effects, "churn-scores")] == [(HERE.encode(), None)]
+    assert [(score.key, score.value) for score in of(effects, "churn-scores")] == [(HERE.encode(), None)]
     [end] = of(effects, "churn-alerts")
     assert b'"resolution":"deleted"' in end.value
     assert MARKER.encode() not in end.value
 
 
-def test_no_example_of_the_customer_is_learned_from_afterwards() -> None:
-    """Rule: what waited for its label is dropped, however much time passes; without the deletion it would have come."""
+def test_deletion_discards_pending_training_examples() -> None:
+    """Rule: after a deletion no example of the customer matures. Without a deletion it would."""
     for deleted in (False, True):
         store, log = Store(), feed()
         processor = EventProcessor(shared(ALARMED), 0, store, None)
         run(processor, store, log + [deletion(len(log))] * deleted)
         others = [record(1_000 + n, OTHER, START + n * DAY_MS // 8) for n in range(300)]
         after = run(processor, store, others)
-        mine = [one for effects in after for one in of(effects, "churn-labels") if one.key == HERE.encode()]
-        assert bool(mine) is not deleted
+        labels = [label for effects in after for label in of(effects, "churn-labels") if label.key == HERE.encode()]
+        assert bool(labels) is not deleted

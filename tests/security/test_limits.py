@@ -22,7 +22,7 @@ def call(**more: Any) -> bytes:
 
 
 def nested(levels: int) -> bytes:
-    """A call whose properties make it so many levels deep in all."""
+    """Return a call that is nested this many levels deep in total."""
     inner = levels - 2
     return call(properties={"a": 1})[: -len(b"1}}")] + b"[" * inner + b"]" * inner + b"}}"
 
@@ -40,15 +40,15 @@ LIMITS = {
 
 
 @pytest.mark.parametrize("reason", LIMITS)
-def test_the_limit_itself_is_accepted_and_one_more_is_refused(reason: str) -> None:
+def test_limit_is_accepted_and_one_more_is_rejected(reason: str) -> None:
     at, above = LIMITS[reason]
     assert isinstance(decode(at, [], None), Event)
-    refused = decode(above, [], None)
-    assert isinstance(refused, Rejected)
-    assert refused.reason == reason
+    rejected = decode(above, [], None)
+    assert isinstance(rejected, Rejected)
+    assert rejected.reason == reason
 
 
-def test_a_name_is_cut() -> None:
+def test_long_name_is_truncated() -> None:
     event = decode(call(event="x" * 10_000), [], None)
     assert isinstance(event, Event)
     assert len(event.name) == MAX_NAME_CHARS
@@ -65,15 +65,15 @@ def test_a_name_is_cut() -> None:
         call()[:-1] + b',"messageId":1e999999999}',
     ],
 )
-def test_a_hostile_event_costs_little_and_raises_nothing(hostile: bytes) -> None:
-    """Rule: refused or understood, within a quarter of a second of CPU for the worst."""
+def test_hostile_event_is_cheap_and_raises_nothing(hostile: bytes) -> None:
+    """Rule: each is rejected or decoded within 0.25 s of CPU time."""
     before = time.process_time()
     assert isinstance(decode(hostile, [], None), Event | Rejected)
     assert time.process_time() - before < 0.25
 
 
-def test_a_profile_does_not_grow_with_its_events() -> None:
-    """Rule: a thousand different names, properties, accounts and long texts later, a profile is a few KiB."""
+def test_profile_size_is_bounded() -> None:
+    """Rule: after 1,000 different names, properties, accounts and long texts, a profile is below 64 KiB."""
     store = Store()
     processor = EventProcessor(shared(), 0, store, None)
     long = "x" * 200_000
@@ -91,15 +91,15 @@ def test_a_profile_does_not_grow_with_its_events() -> None:
     assert max(sizes.values()) < 64 * 1024, sizes
 
 
-def test_what_a_dead_letter_adds_has_room() -> None:
-    """Rule: no message of an error makes a dead letter larger than its topic takes."""
+def test_error_headers_of_a_dead_letter_fit_its_topic() -> None:
+    """Rule: no error message makes a dead letter exceed the size limit of its topic."""
     one = record(1)
     letter = dead_letter("dlq", one, "processing_error", "\U0001f600" * 1_000_000, "E" * 200)
     added = sum(len(name) + len(value) for name, value in letter.headers)
     assert added < DEAD_LETTER_HEADROOM_BYTES
 
 
-def test_a_value_of_the_store_that_claims_to_be_huge_is_refused() -> None:
-    """Rule: a length that is not there is an error at once, not a memory to be filled."""
+def test_stored_value_with_a_false_length_is_rejected() -> None:
+    """Rule: a length beyond the data raises an error before any memory is allocated."""
     with pytest.raises(msgspec.MsgspecError):
         msgspec.msgpack.decode(b"\xdd\xff\xff\xff\xff")

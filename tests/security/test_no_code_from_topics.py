@@ -17,8 +17,7 @@ from models.labels.codec import LabelError, read_label
 from models.learning.model import Model
 from models.learning.model_snapshot import SnapshotError
 from models.profile.schema import ProfileError
-from streams.engine import faust_app as faust_private
-from streams.engine import position
+from streams.engine import faust_app, position
 from streams.errors import ChurnSignalsError, ConfigurationError
 from streams.kafka.model_reader import LABELS_OFFSET_HEADER, ModelReader, PublishedSnapshot
 from streams.scoring.event_processor import SPACE, EventProcessor, ProcessorContext
@@ -29,13 +28,13 @@ from tests.streams.scoring.test_event_processor import CHURN, Store, record
 
 
 class Bomb:
-    """Whoever unpickles it writes a file."""
+    """Writes a file when it is unpickled."""
 
     def __init__(self, target: Path) -> None:
         self.target = target
 
     def __reduce__(self) -> Any:
-        return (Path.write_text, (self.target, "it was run"))
+        return (Path.write_text, (self.target, "executed"))
 
 
 @pytest.fixture
@@ -53,7 +52,7 @@ def shared() -> ProcessorContext:
 
 
 def as_profile(value: bytes) -> Any:
-    """The stored profile of a customer, whose next event comes."""
+    """Read it as the stored profile of a customer, on the next event."""
     store, event = Store(), record(1)
     fresh = EventProcessor(shared(), 0, store, None)
     key = next(key for key in fresh.process([event], None).changes if key[:1] == b"c")
@@ -66,8 +65,8 @@ def as_state(value: bytes) -> Any:
 
 
 def as_claims(value: bytes) -> Any:
-    """What another member of the group says when it joins."""
-    if faust_private._claims_of(value) == {}:
+    """Read it as the metadata of another group member."""
+    if faust_app._claims_of(value) == {}:
         raise ValueError("a member without state")
 
 
@@ -81,39 +80,39 @@ READERS: dict[str, Callable[[bytes], Any]] = {
     "changelog, position": position.decode,
     "changelog, state": as_state,
     "changelog, profile": as_profile,
-    "group, another member's words": as_claims,
+    "group, metadata of another member": as_claims,
 }
 
 
-def test_the_bomb_is_one(bomb: bytes, target: Path) -> None:
-    """Otherwise the tests below would prove nothing."""
+def test_bomb_executes_when_unpickled(bomb: bytes, target: Path) -> None:
+    """Verifies the setup of the tests below."""
     pickle.loads(bomb)
-    assert target.read_text() == "it was run"
+    assert target.read_text() == "executed"
 
 
 @pytest.mark.parametrize("reader", READERS)
-def test_a_pickle_is_refused_and_not_run(reader: str, bomb: bytes, target: Path) -> None:
-    """Rule: by every reader of a topic, whatever the pickle's protocol."""
+def test_pickle_is_rejected_and_not_executed(reader: str, bomb: bytes, target: Path) -> None:
+    """Rule: by every reader of a topic, for every pickle protocol."""
     with pytest.raises(REFUSED):
         READERS[reader](bomb)
     assert not target.exists()
 
 
-def test_a_pickle_as_an_event_is_a_dead_letter(bomb: bytes, target: Path) -> None:
-    found = decode(bomb, [], 0)
-    assert isinstance(found, Rejected)
-    assert found.reason == "not_json"
+def test_pickle_as_an_event_is_dead_lettered(bomb: bytes, target: Path) -> None:
+    rejected = decode(bomb, [], 0)
+    assert isinstance(rejected, Rejected)
+    assert rejected.reason == "not_json"
     assert not target.exists()
 
 
-def test_a_pickle_as_a_label_is_skipped_by_the_trainer(bomb: bytes, target: Path) -> None:
+def test_pickle_as_a_label_is_skipped_by_the_trainer(bomb: bytes, target: Path) -> None:
     learner = ModelLearner(Settings())
     learner.learn([bomb])
     assert (learner.skipped, learner.model.labels, target.exists()) == (1, 0, False)
 
 
-def test_a_pickle_on_the_model_topic_stops_the_worker(bomb: bytes, target: Path) -> None:
-    """Setup: the reader's own way from a record of the topic to the worker, with a consumer that is plain Python."""
+def test_pickle_on_the_model_topic_stops_the_worker(bomb: bytes, target: Path) -> None:
+    """Setup: the model reader of a worker with a stub consumer."""
 
     class Consumer:
         async def getmany(self, **_: Any) -> Any:
@@ -135,12 +134,12 @@ def test_a_pickle_on_the_model_topic_stops_the_worker(bomb: bytes, target: Path)
         "import yaml\nyaml.load(x)", "np.load(f, allow_pickle=True)", "subprocess.run(x, shell=True)", "os.system(x)",
     ],
 )  # fmt: skip
-def test_the_search_finds(text: str) -> None:
-    """Otherwise the next test would prove nothing."""
+def test_search_detects_unsafe_code(text: str) -> None:
+    """Verifies the search of the next test."""
     assert unsafe(ast.parse(text))
 
 
-def test_no_module_has_what_could_run_data() -> None:
-    """Rule: neither the program nor the model imports or calls anything that runs what it reads."""
-    found = {path: words for path, tree in trees("streams", "models") if (words := unsafe(tree))}
-    assert found == {}
+def test_no_module_can_execute_data() -> None:
+    """Rule: neither `streams` nor `models` imports or calls anything that executes its input."""
+    findings = {path: names for path, tree in trees("streams", "models") if (names := unsafe(tree))}
+    assert findings == {}

@@ -20,37 +20,37 @@ from tests.security.sources import trees
 
 SECRETS = [field.name for field in dataclasses.fields(Settings) if field.metadata["secret"]]
 VALUES = {name: f"s3cr3t-of-{name}" for name in SECRETS}
-# Whoever adds a setting of this name must say that it is secret, or write down here why it is none.
+# A new setting with such a name must be declared secret, or be excluded here with a reason.
 LOOKS_SECRET = re.compile(r"password|secret|token|credential|(?<!ssl_)key(?!file)")
 
 
-def test_whatever_looks_like_a_secret_is_declared_as_one() -> None:
-    """Rule: a password, token or key among the settings is marked."""
+def test_settings_that_look_secret_are_declared_secret() -> None:
+    """Rule: passwords, tokens and keys."""
     named = [field.name for field in dataclasses.fields(Settings) if LOOKS_SECRET.search(field.name)]
     assert {"kafka_sasl_password", "kafka_ssl_key_password"} <= set(named)
     assert set(named) <= set(SECRETS)
 
 
-def test_config_shows_settings_with_their_secrets_masked() -> None:
-    """Rule: that a secret is set can be seen, not what it is."""
+def test_config_command_masks_secrets() -> None:
+    """Rule: the output shows that a secret is set, but not its value."""
     given = {variable(name): value for name, value in VALUES.items()}
-    result = CliRunner().invoke(main, ["config", "--settings"], env={**given, "CHURN_KAFKA_GROUP_ID": "mine"})
+    result = CliRunner().invoke(main, ["config", "--settings"], env={**given, "CHURN_KAFKA_GROUP_ID": "staging"})
     assert result.exit_code == 0, result.output
-    assert "CHURN_KAFKA_GROUP_ID=mine" in result.output.splitlines()
+    assert "CHURN_KAFKA_GROUP_ID=staging" in result.output.splitlines()
     for name in SECRETS:
         assert f"{variable(name)}={MASK}" in result.output.splitlines()
     assert "s3cr3t" not in result.output
 
 
-def test_settings_are_printed_masked() -> None:
+def test_representations_of_settings_mask_secrets() -> None:
     shown = Settings(**VALUES)  # type: ignore[arg-type]
     for text in (repr(shown), str(shown), f"{shown}", str(dict(shown.masked()))):
         assert MASK in text
         assert "s3cr3t" not in text
 
 
-def test_only_the_settings_themselves_read_a_secret_of_kafka() -> None:
-    """Rule: what a module does not have it cannot print. The connection's arguments are made in one place."""
+def test_only_settings_reads_kafka_secrets() -> None:
+    """Rule: other modules cannot print what they do not read. `Settings.connection` alone passes them to aiokafka."""
     kafka = {name for name in SECRETS if name.startswith("kafka_")}
     readers = {
         path
@@ -61,25 +61,25 @@ def test_only_the_settings_themselves_read_a_secret_of_kafka() -> None:
     assert readers == {"streams/settings.py"}
 
 
-def test_an_error_while_connecting_does_not_say_the_password() -> None:
-    """Setup: SASL against a port where nobody listens, and a private key that cannot be read."""
-    away = Settings(
+def test_connection_errors_do_not_contain_passwords() -> None:
+    """Setup: SASL with a port on which nothing listens, and an unreadable certificate."""
+    unreachable = Settings(
         kafka_bootstrap_servers="127.0.0.1:1",
         kafka_security_protocol="SASL_PLAINTEXT",
         kafka_sasl_username="user",
         **VALUES,  # type: ignore[arg-type]
     )
-    with pytest.raises((ChurnSignalsError, KafkaError)) as refused:
-        asyncio.run(verify_topics(away))
-    assert "CHURN_KAFKA_SASL_PASSWORD" in str(refused.value)
-    said = "".join(traceback.format_exception(refused.value))
-    unreadable = dataclasses.replace(away, kafka_security_protocol="SSL", kafka_ssl_certfile="/nowhere.pem")
+    with pytest.raises((ChurnSignalsError, KafkaError)) as raised:
+        asyncio.run(verify_topics(unreachable))
+    assert "CHURN_KAFKA_SASL_PASSWORD" in str(raised.value)
+    text = "".join(traceback.format_exception(raised.value))
+    unreadable = dataclasses.replace(unreachable, kafka_security_protocol="SSL", kafka_ssl_certfile="/nowhere.pem")
     with pytest.raises(ChurnSignalsError) as failed:
         unreadable.connection()
-    assert "s3cr3t" not in said + "".join(traceback.format_exception(failed.value))
+    assert "s3cr3t" not in text + "".join(traceback.format_exception(failed.value))
 
 
-def test_a_misspelt_variable_is_named_without_its_value() -> None:
+def test_misspelt_variable_is_reported_without_its_value() -> None:
     with pytest.raises(ChurnSignalsError) as refused:
         Settings.from_environment({"CHURN_KAFKA_SASL_PASSWORT": "s3cr3t"})
     assert "CHURN_KAFKA_SASL_PASSWORD" in str(refused.value)

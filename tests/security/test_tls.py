@@ -10,15 +10,15 @@ from streams.settings import Settings
 
 
 @pytest.mark.parametrize("protocol", ["SSL", "SASL_SSL"])
-def test_certificate_and_host_are_checked_by_default(protocol: str) -> None:
+def test_certificate_and_host_name_are_verified_by_default(protocol: str) -> None:
     context = Settings(kafka_security_protocol=protocol).connection()["ssl_context"]
     assert context.verify_mode is ssl.CERT_REQUIRED
     assert context.check_hostname
     assert context.minimum_version >= ssl.TLSVersion.TLSv1_2
 
 
-def test_without_the_host_check_the_certificate_is_still_checked() -> None:
-    """Rule: there is no setting that accepts any certificate."""
+def test_certificate_is_verified_without_the_host_name_check() -> None:
+    """Rule: no setting accepts an untrusted certificate."""
     settings = Settings(kafka_security_protocol="SSL", kafka_ssl_check_hostname=False)
     context = settings.connection()["ssl_context"]
     assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, False)

@@ -1,4 +1,4 @@
-"""The log of a process: for people or machines, without floods, values of events or secrets."""
+"""Logs: for people or machines, without floods, event values or secrets."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ MAIL = "anna@example.org"
 
 
 def record(at_s: float, name: str, *arguments: object) -> logging.LogRecord:
-    made = logging.LogRecord(name, logging.ERROR, "file", 1, "Unable connect to node %s: %s", arguments, None)
-    made.created = at_s
-    return made
+    log_record = logging.LogRecord(name, logging.ERROR, "file", 1, "Unable connect to node %s: %s", arguments, None)
+    log_record.created = at_s
+    return log_record
 
 
 class Written(io.StringIO):
-    """What the handler wrote."""
+    """Captures the output of the log handler."""
 
     def lines(self) -> list[str]:
         return self.getvalue().splitlines()
@@ -49,13 +49,13 @@ class Written(io.StringIO):
 
 @pytest.fixture
 def root() -> Iterator[None]:
-    """`configure` changes the process; afterwards it is as before."""
+    """Restore the logging configuration of the process, which `configure` changes."""
     loggers = [logging.getLogger(name) for name in ("", "aiokafka", "faust", "mode", "streams.engine.faust_app")]
-    coordinator = logging.getLogger("aiokafka.consumer.group_coordinator")
-    levels, handlers = [one.level for one in (*loggers, coordinator)], list(logging.getLogger().handlers)
+    loggers.append(logging.getLogger("aiokafka.consumer.group_coordinator"))
+    levels, handlers = [logger.level for logger in loggers], list(logging.getLogger().handlers)
     yield
-    for one, level in zip((*loggers, coordinator), levels, strict=True):
-        one.setLevel(level)
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.setLevel(level)
     logging.getLogger().handlers[:] = handlers
     logging.captureWarnings(False)
 
@@ -69,49 +69,44 @@ def configured(monkeypatch: pytest.MonkeyPatch, role: str | None = None, **setti
     return written
 
 
-def test_the_examples_in_the_docstrings_hold() -> None:
+def test_docstring_examples_are_correct() -> None:
     assert doctest.testmod(logs).failed == 0
 
 
-def test_what_the_client_repeats_is_said_once_in_ten_seconds() -> None:
-    """Rule: the first at once, the next after ten seconds with the number in between; a hundred a second are one."""
-    seldom = RateLimitFilter()
-    said = [
-        made.getMessage()
-        for made in (record(1_000 + n / 100, "aiokafka", n % 3, "refused") for n in range(2_001))
-        if seldom.filter(made)
-    ]
-    assert said == [
+def test_repeated_lines_of_the_client_are_written_once_in_ten_seconds() -> None:
+    """Rule: the first line is written at once, the next after 10 s with the number of suppressed lines."""
+    rate_limit = RateLimitFilter()
+    records = [record(1_000 + n / 100, "aiokafka", n % 3, "refused") for n in range(2_001)]
+    assert [written.getMessage() for written in records if rate_limit.filter(written)] == [
         "Unable connect to node 0: refused",
-        "Unable connect to node 1: refused (and 999 times before)",
-        "Unable connect to node 2: refused (and 999 times before)",
+        "Unable connect to node 1: refused (999 similar lines suppressed)",
+        "Unable connect to node 2: refused (999 similar lines suppressed)",
     ]
 
 
-def test_our_own_words_are_left_out_only_in_a_flood() -> None:
-    """Rule: twenty of a kind in ten seconds are written, whatever record they are about; another kind has its own."""
-    seldom = RateLimitFilter()
-    assert [seldom.filter(record(1_000, "streams.scoring.event_processor", n, "lost")) for n in range(100)].count(
-        True
-    ) == OWN_REPEATS
-    assert seldom.filter(record(1_000, "aiokafka", 1, "x"))
-    assert seldom.filter(record(1_000, "aiokafka.consumer.fetcher", 1, "x"))
+def test_our_own_lines_are_suppressed_only_in_a_flood() -> None:
+    """Rule: 20 lines of a kind are written in 10 s, whatever record they concern. Each kind has its own limit."""
+    rate_limit = RateLimitFilter()
+    written = [rate_limit.filter(record(1_000, "streams.scoring.event_processor", n, "lost")) for n in range(100)]
+    assert written.count(True) == OWN_REPEATS
+    assert rate_limit.filter(record(1_000, "aiokafka", 1, "x"))
+    assert rate_limit.filter(record(1_000, "aiokafka.consumer.fetcher", 1, "x"))
     later = record(1_010, "streams.scoring.event_processor", 1, "lost")
-    assert seldom.filter(later)
-    assert later.getMessage() == "Unable connect to node 1: lost (and 80 times before)"
+    assert rate_limit.filter(later)
+    assert later.getMessage() == "Unable connect to node 1: lost (80 similar lines suppressed)"
 
 
-def test_what_a_library_never_says_twice_does_not_fill_the_memory() -> None:
-    """Rule: a library that writes its values into the words is no leak."""
-    seldom = RateLimitFilter()
+def test_rate_limit_memory_is_bounded() -> None:
+    """Rule: a library that formats values into its messages causes no memory leak."""
+    rate_limit = RateLimitFilter()
     for n in range(5_000):
-        seldom.filter(logging.LogRecord("faust", logging.INFO, "file", 1, f"number {n}", (), None))
-    assert len(seldom._said) <= 1_000
+        rate_limit.filter(logging.LogRecord("faust", logging.INFO, "file", 1, f"number {n}", (), None))
+    assert len(rate_limit._windows) <= 1_000
 
 
 @pytest.mark.usefixtures("root")
-def test_a_machine_reads_one_object_a_line_with_its_fields(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rule: where no terminal is, also what libraries log; the sentence is the same for both."""
+def test_json_lines_contain_message_and_fields(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rule: without a terminal, lines of the program and of libraries are JSON, with the message of the text format."""
     written = configured(monkeypatch)
     get_logger("streams.x").error("%s/%d is gone", "events", 3, topic="events", partition=3, offset=7, mail="a@b.c")
     logging.getLogger("aiokafka").error("node %s is away", 1)
@@ -127,8 +122,8 @@ def test_a_machine_reads_one_object_a_line_with_its_fields(monkeypatch: pytest.M
 
 
 @pytest.mark.usefixtures("root")
-def test_a_person_reads_the_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rule: on a terminal, or where it was asked for; the fields would only repeat what the sentence says."""
+def test_text_lines_contain_the_message_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rule: text is the format on a terminal or by setting. The message already contains the fields."""
     written = configured(monkeypatch, log_format="text")
     get_logger("streams.x").warning("partition %d: late", 3, partition=3)
     assert re.fullmatch(r"\S{10} \S{12} WARNING streams.x: partition 3: late", written.lines()[0])
@@ -138,19 +133,19 @@ def test_a_person_reads_the_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("root")
-def test_the_first_line_says_what_runs_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rule: role, version, group and brokers, once."""
-    written = configured(monkeypatch, "worker", kafka_group_id="mine", kafka_bootstrap_servers="k:1,l:2")
+def test_first_line_identifies_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rule: it contains role, version, group and brokers."""
+    written = configured(monkeypatch, "worker", kafka_group_id="staging", kafka_bootstrap_servers="k:1,l:2")
     [first] = written.documents()
     assert {name: first[name] for name in ("role", "group", "brokers")} == {
-        "role": "worker", "group": "mine", "brokers": "k:1,l:2",
+        "role": "worker", "group": "staging", "brokers": "k:1,l:2",
     }  # fmt: skip
-    assert re.fullmatch(r"churn-signals \S+ worker: group mine, brokers k:1,l:2 \(PLAINTEXT\)", first["message"])
+    assert re.fullmatch(r"churn-signals \S+ worker: group staging, brokers k:1,l:2 \(PLAINTEXT\)", first["message"])
 
 
 @pytest.mark.usefixtures("root")
-def test_an_error_of_ours_brings_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rule: topic, partition and offset of the record that ended the process are fields of its last line."""
+def test_location_of_our_errors_becomes_fields(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rule: the last line of a process has topic, partition and offset of the record that stopped it."""
     written = configured(monkeypatch)
     get_logger("streams.x").error("%s", InputLost("events/3: gone", topic="events", partition=3, offset=9))
     [line] = written.documents()
@@ -158,16 +153,16 @@ def test_an_error_of_ours_brings_its_place(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.mark.usefixtures("root")
-def test_an_error_that_may_quote_an_event_is_named_and_not_quoted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rule: in the sentence, in its traceback and in what caused it; the frames stay."""
+def test_text_of_errors_that_may_quote_an_event_is_omitted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rule: in the message, in the traceback and in its causes. The class and the stack frames are kept."""
     written = configured(monkeypatch)
     try:
         try:
             float(MAIL)
         except ValueError as error:
-            raise RuntimeError(f"{MAIL} is no number") from error
+            raise RuntimeError(f"{MAIL} is not a number") from error
     except RuntimeError as error:
-        get_logger("streams.x").exception("stopped by an error of this program: %r", error)
+        get_logger("streams.x").exception("stopped by an unexpected error: %r", error)
         logging.getLogger("mode").error("Crashed reason=%r", error, exc_info=True)
     assert len(written.documents()) == 2
     for line in written.documents():
@@ -178,8 +173,8 @@ def test_an_error_that_may_quote_an_event_is_named_and_not_quoted(monkeypatch: p
 
 
 @pytest.mark.usefixtures("root")
-def test_a_secret_is_masked_wherever_it_turns_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rule: in a sentence, in a field and in the text of an error."""
+def test_secrets_are_masked_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rule: in messages, in fields and in texts of errors."""
     written = configured(monkeypatch, kafka_sasl_password="hunter2", kafka_ssl_key_password="hunter3")
     get_logger("streams.x").error("sent hunter2 to %s", OSError("hunter3"), topic="hunter2")
     assert "hunter" not in written.getvalue()
@@ -187,8 +182,8 @@ def test_a_secret_is_masked_wherever_it_turns_up(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.usefixtures("root")
-def test_debugging_does_not_show_what_is_sent_to_the_broker(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rule: at DEBUG aiokafka writes every request, the password of a login and events among them: it never does."""
+def test_debug_level_does_not_log_requests_to_the_broker(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rule: aiokafka's DEBUG lines contain whole requests, with passwords and events, and are never written."""
     written = configured(monkeypatch, log_level="DEBUG")
     for library in ("aiokafka.conn", "aiokafka.producer.sender", "faust.transport", "mode"):
         logging.getLogger(library).debug("Request to %s: %s", "k:1", b"\0user\0hunter2")
@@ -196,18 +191,18 @@ def test_debugging_does_not_show_what_is_sent_to_the_broker(monkeypatch: pytest.
     assert [line["message"] for line in written.documents()] == ["ours"]
 
 
-def test_lines_about_a_record_or_a_partition_say_which() -> None:
+def test_lines_about_records_and_partitions_have_location_fields() -> None:
     """Rule: every warning and error of these modules has topic and partition (or partitions) as fields."""
-    found = 0
+    count = 0
     for name in ABOUT_PARTITIONS:
         for node in ast.walk(ast.parse((ROOT / "streams" / f"{name}.py").read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and ast.unparse(node.func) in ("log.warning", "log.error"):
-                given = {keyword.arg for keyword in node.keywords}
-                assert None in given or ("topic" in given and given & {"partition", "partitions"}), ast.unparse(node)
-                assert given - {None} <= set(FIELDS)
-                found += 1
-    assert found >= 9
+                fields = {keyword.arg for keyword in node.keywords}
+                assert None in fields or ("topic" in fields and fields & {"partition", "partitions"}), ast.unparse(node)
+                assert fields - {None} <= set(FIELDS)
+                count += 1
+    assert count >= 9
 
 
-def test_discretion_never_drops_a_line() -> None:
+def test_redaction_never_drops_a_line() -> None:
     assert RedactingFilter().filter(record(0, "streams.x", ValueError("a"), 1))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import aiohttp
 import orjson
 
-from streams.monitoring.http_server import directory_of
+from streams.monitoring.http_server import address_directory
 from tests.crash.harness import Run
 
 _EVERY_S = 0.25
@@ -99,7 +99,7 @@ class Readiness:
             changes.append((int(time.time() * 1000), ready))
 
     async def _ask(self, session: aiohttp.ClientSession, name: str, pid: int) -> bool:
-        files = list(directory_of(self._run.settings).glob(f"*-{pid}.json"))
+        files = list(address_directory(self._run.settings).glob(f"*-{pid}.json"))
         if not files:
             self._why[name] = "it has not said where it answers"
             return False

@@ -1,21 +1,21 @@
-"""Fetching Kafka's jars: one process at a time, because jgo refuses a file that another one has just written."""
+"""Download of Kafka's jars: one process at a time, because jgo fails on a file that another process is writing."""
 
 from __future__ import annotations
 
 import threading
 
-from streams.devbroker.kafka_jars import _alone
+from streams.devbroker.kafka_jars import _download_lock
 
 
-def test_nobody_fetches_while_somebody_else_does() -> None:
-    """Rule: two brokers that start at once on a bare machine take turns."""
+def test_downloads_of_two_processes_do_not_overlap() -> None:
+    """Rule: of two brokers that start at the same time on a new machine, the second waits."""
     entered = threading.Event()
 
     def second() -> None:
-        with _alone():
+        with _download_lock():
             entered.set()
 
-    with _alone():
+    with _download_lock():
         other = threading.Thread(target=second)
         other.start()
         assert not entered.wait(0.2)

@@ -1,4 +1,4 @@
-"""A receiver of webhooks on loopback that answers as it is told and remembers what it got."""
+"""A webhook receiver on loopback with programmable responses, which records its requests."""
 
 from __future__ import annotations
 
@@ -22,29 +22,30 @@ KEY = b"k" * 32
 
 
 class Receiver:
-    """Answers each request with what `answer` gives for it: a status, or a response."""
+    """Records each request and responds with what `respond(request, count)` returns: a status or a response."""
 
-    def __init__(self, answer: Callable[[web.Request, int], Any] = lambda request, count: 204) -> None:
-        self.got: list[tuple[dict[str, str], bytes]] = []
-        self.at_once = self.most_at_once = 0
+    def __init__(self, respond: Callable[[web.Request, int], Any] = lambda request, count: 204) -> None:
+        self.requests: list[tuple[dict[str, str], bytes]] = []
+        self.concurrent = self.max_concurrent = 0
         self.url = ""
-        self._answer = answer
+        self._respond = respond
 
     @property
     def ids(self) -> list[str]:
-        return [headers["webhook-id"] for headers, _ in self.got]
+        return [headers["webhook-id"] for headers, _ in self.requests]
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
-        self.got.append(({name.lower(): value for name, value in request.headers.items()}, await request.read()))
-        self.at_once += 1
-        self.most_at_once = max(self.most_at_once, self.at_once)
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        self.requests.append((headers, await request.read()))
+        self.concurrent += 1
+        self.max_concurrent = max(self.max_concurrent, self.concurrent)
         try:
-            answer = self._answer(request, len(self.got))
-            if asyncio.iscoroutine(answer):
-                answer = await answer
+            response = self._respond(request, len(self.requests))
+            if asyncio.iscoroutine(response):
+                response = await response
         finally:
-            self.at_once -= 1
-        return web.Response(status=answer) if isinstance(answer, int) else answer
+            self.concurrent -= 1
+        return web.Response(status=response) if isinstance(response, int) else response
 
     @asynccontextmanager
     async def listening(self, port: int = 0) -> AsyncIterator[Receiver]:
@@ -61,7 +62,7 @@ class Receiver:
 
 
 def records(customer: str, offset: int = 0, **changes: Any) -> list[Any]:
-    """What the alerts topic holds of a customer: opened, acknowledged, snoozed, resolved."""
+    """Return the alert events of a customer as in the alerts topic: opened, acknowledged, snoozed, resolved."""
     return [
         SimpleNamespace(
             topic="churn-alerts",
@@ -77,13 +78,15 @@ def records(customer: str, offset: int = 0, **changes: Any) -> list[Any]:
 
 
 @asynccontextmanager
-async def delivering(url: str, pace: RetryPolicy = QUICK, **route: Any) -> AsyncIterator[tuple[Delivery, list[Output]]]:
-    """A delivery to an address, and its dead letters."""
-    letters: list[Output] = []
+async def delivering(
+    url: str, retry: RetryPolicy = QUICK, **route: Any
+) -> AsyncIterator[tuple[Delivery, list[Output]]]:
+    """Open a delivery to a URL; yields it and the list of its dead letters."""
+    dead_letters: list[Output] = []
 
-    async def bury(letter: Output) -> None:
-        letters.append(letter)
+    async def write_dead_letter(letter: Output) -> None:
+        dead_letters.append(letter)
 
-    to = Route("desk", url, **{"keys": (KEY,), "pace": pace, **route})
+    to = Route("desk", url, **{"keys": (KEY,), "retry": retry, **route})
     async with new_session(to) as session:
-        yield Delivery(to, Sender(to, session), "undelivered", bury), letters
+        yield Delivery(to, Sender(to, session), "undelivered", write_dead_letter), dead_letters

@@ -6,14 +6,24 @@ import pytest
 
 from streams.errors import TopicMismatch
 from streams.settings import Settings
-from streams.topics import CHANGELOG, EVENTS, MODEL, TOMBSTONE_RETENTION_MS, TOPICS, Found, Partitions, name_of, verify
+from streams.topics import (
+    CHANGELOG,
+    EVENTS,
+    MODEL,
+    TOMBSTONE_RETENTION_MS,
+    TOPICS,
+    ExistingTopic,
+    Partitions,
+    name_of,
+    verify,
+)
 
 SETTINGS = Settings()
 
 
-def as_declared(partitions: int = 4) -> dict[str, Found]:
+def as_declared(partitions: int = 4) -> dict[str, ExistingTopic]:
     return {
-        name_of(topic, SETTINGS): Found(
+        name_of(topic, SETTINGS): ExistingTopic(
             1 if topic.partitions is Partitions.ONE else partitions,
             {
                 "cleanup.policy": topic.cleanup,
@@ -69,6 +79,6 @@ def test_another_count_of_the_changelog_needs_a_new_group() -> None:
     """Rule: profiles do not follow customers to another partition, so that no command can repair this in place."""
     found = as_declared(4)
     changelog = name_of(CHANGELOG, SETTINGS)
-    found[changelog] = Found(8, found[changelog].configs)
+    found[changelog] = ExistingTopic(8, found[changelog].configs)
     with pytest.raises(TopicMismatch, match="CHURN_KAFKA_GROUP_ID=NAME"):
         verify(found, SETTINGS)
