@@ -21,10 +21,9 @@ import msgspec
 from models.definition.churn_definition import ChurnDefinition
 from models.events.event import Event, decode
 from models.events.rejection import Rejected
-from models.features.catalogue import CATALOGUE, NAMES, RELATIVE
 from models.features.scoring_point import SNAPSHOT
 from models.labels.codec import label_value
-from models.learning.feature_space import FeatureSpace
+from models.learning.feature_space import SPACE
 from models.learning.model import Model
 from models.learning.model_snapshot import SnapshotError
 from models.learning.scorer import Scorer
@@ -47,8 +46,6 @@ from streams.settings import Settings, variable
 from streams.topics import ALERTS, DEAD_LETTERS, EVENTS, LABELS, METRICS, SCORES, name_of
 
 log = get_logger(__name__)
-
-SPACE = FeatureSpace(NAMES, RELATIVE, CATALOGUE)
 
 # A forwarded event: where it first landed, and the timestamp that its first record had (ours is that of writing).
 FORWARDED = "churn.forwarded"

@@ -9,13 +9,13 @@ import numpy as np
 import orjson
 
 from models.labels.codec import LabelError, read_label
+from models.learning.feature_space import SPACE
 from models.learning.model import Model
 from models.learning.model_snapshot import SnapshotError
 from models.profile.mergeable import DAY_MS
 from streams.engine.contract import Output
 from streams.errors import ConfigurationError
 from streams.logs import get_logger
-from streams.scoring.event_processor import SPACE
 from streams.settings import Settings
 from streams.topics import LABELS, METRICS, name_of
 

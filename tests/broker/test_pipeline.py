@@ -29,6 +29,7 @@ from models.events.event import Event, decode
 from models.experience import aggregates as experience_sums
 from models.experience import report as experience_report
 from models.labels.codec import read_label
+from models.learning.feature_space import SPACE
 from models.learning.model import Model
 from models.profile.mergeable import DAY_MS
 from models.retention.aggregates import Sums, add, is_sums, read_block
@@ -37,7 +38,7 @@ from models.simulation import Simulation, SimulationSettings
 from streams.kafka.model_reader import LABELS_OFFSET_HEADER, ModelReader
 from streams.kafka.partitioner import partition_of
 from streams.scoring.dead_letters import DeadLetter
-from streams.scoring.event_processor import FORWARDED, SPACE
+from streams.scoring.event_processor import FORWARDED
 from streams.topics import ALERTS, DEAD_LETTERS, EVENTS, LABELS, MODEL, SCORES, name_of
 from streams.training.learner import ModelLearner
 from streams.training.trainer import TrainerLoop

@@ -14,6 +14,7 @@ import pytest
 from models.definition.churn_definition import ChurnDefinition
 from models.events.event import Rejected, decode
 from models.labels.codec import LabelError, read_label
+from models.learning.feature_space import SPACE
 from models.learning.model import Model
 from models.learning.model_snapshot import SnapshotError
 from models.profile.schema import ProfileError
@@ -21,7 +22,7 @@ from streams.engine import faust_app as faust_private
 from streams.engine import position
 from streams.errors import ChurnSignalsError, ConfigurationError
 from streams.kafka.model_reader import LABELS_OFFSET_HEADER, ModelReader, PublishedSnapshot
-from streams.scoring.event_processor import SPACE, EventProcessor, ProcessorContext
+from streams.scoring.event_processor import EventProcessor, ProcessorContext
 from streams.settings import Settings
 from streams.training.learner import ModelLearner
 from tests.security.sources import trees, unsafe

@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.openmetrics.exposition import generate_latest as openmetrics
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
+from models.learning.feature_space import SPACE
 from models.learning.model import Model
 from streams.engine import batch_metrics as tally
 from streams.engine import latency
@@ -34,7 +35,6 @@ from streams.monitoring.notify_metrics import of_notifier
 from streams.monitoring.trainer_metrics import of_trainer
 from streams.monitoring.worker_metrics import of_worker
 from streams.notify.route_consumer import InFlightStatus
-from streams.scoring.event_processor import SPACE
 from streams.settings import Settings
 from tools.docs import DOCS
 

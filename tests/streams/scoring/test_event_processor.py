@@ -12,6 +12,7 @@ import pytest
 from models.backtesting.backtest import MemoryStore
 from models.definition.churn_definition import ChurnDefinition
 from models.events.event import decode
+from models.learning.feature_space import SPACE
 from models.learning.model import Model
 from models.pipeline.partition import OffsetEvent, PartitionFold
 from models.profile.keys import SUMS, VALUE_FORECAST
@@ -25,7 +26,6 @@ from streams.scoring.dead_letters import DeadLetter
 from streams.scoring.event_processor import (
     ERRORS_IN_A_ROW_MAX,
     FORWARDED,
-    SPACE,
     TIMESTAMP,
     EventProcessor,
     ProcessorContext,

@@ -9,10 +9,10 @@ import pytest
 from models.features.catalogue import NAMES
 from models.labels.codec import label_value
 from models.labels.training_example import TrainingExample
+from models.learning.feature_space import SPACE
 from models.learning.model import Model
 from models.profile.mergeable import DAY_MS
 from streams.errors import ConfigurationError
-from streams.scoring.event_processor import SPACE
 from streams.settings import Settings
 from streams.training.learner import QUALITY_KEY, ModelLearner
 
