@@ -106,26 +106,47 @@ class StateStore(Protocol):
 
 
 class Processor(Protocol):
-    """The product's logic for one partition: created after recovery, thrown away on failure.
+    """The product's logic for one partition: created after recovery, discarded on failure.
 
-    An optional attribute or method-free property `newest_event_ms` (int or None) tells the engine the partition's
-    event clock, from which it finds out whether the input is live; without it record timestamps are taken. An optional
-    method `unsettled_until_ms` tells when, on the wall clock, to call it without records even in a replay; None for
-    never. One that defers outputs has a method `again`, as `process`, which defers none: it is called with the same
-    records when nobody answers.
+    A class that inherits from this protocol buffers nothing and defers nothing unless it overrides the methods that
+    have a body here.
+
+    Attributes:
+        newest_event_ms: time of the newest event, from which the engine decides whether the input is live; None if
+            not known yet.
     """
 
-    def process(self, records: Sequence[Record], now_ms: int | None) -> BatchEffects:
-        """Pure CPU, synchronous. `now_ms` is wall time when the input is live and read to its end, else None.
+    newest_event_ms: int | None
 
-        `records` may be empty: then a deadline fell due in live running. An exception stops the worker.
+    def process(self, records: Sequence[Record], now_ms: int | None) -> BatchEffects:
+        """Apply records. Pure CPU, synchronous; an exception stops the worker.
+
+        Args:
+            records: in offset order. Empty when a deadline or a flush is due.
+            now_ms: wall clock if the input is live and read to its end, else None.
         """
+        ...
+
+    def reprocess(self, records: Sequence[Record], now_ms: int | None) -> BatchEffects:
+        """Process the records of the last `process` again, from the last commit, and defer no outputs.
+
+        Called after `DeferredOutputsLost`.
+        """
+        return self.process(records, now_ms)
 
     def next_due_ms(self) -> int | None:
-        """When to be called without records, in live running; None for never."""
+        """When to call `process` without records while the input is live; None for never."""
+        ...
+
+    def next_flush_ms(self) -> int | None:
+        """When to call `process` without records, on the wall clock and also in a replay, to flush what is buffered.
+
+        None if nothing is buffered.
+        """
+        return None
 
     def committed(self) -> None:
-        """The effects of the last `process` are durable and in the store."""
+        """Note that the effects of the last `process` are durable and in the store."""
 
 
 ProcessorFactory = Callable[[int, StateStore, bytes | None], Processor]

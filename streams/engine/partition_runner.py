@@ -7,7 +7,7 @@ import contextlib
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -44,10 +44,6 @@ WORTH_RECORDS = 500
 # A backlog's batches are computed where transactions are, or both threads take Python's lock from each other (4 us an
 # event): nobody waits for these events as they do for new ones.
 INLINE_RECORDS = 2_000
-
-
-def _never() -> None:
-    """Of a processor that leaves nothing unsettled."""
 
 
 def _topic_of(records: Sequence[Record]) -> str | None:
@@ -164,10 +160,6 @@ class PartitionRunner:
         self.progress.live = self._live
         self._birth = recovered.birth if recovered is not None else os.urandom(_BIRTH_BYTES)
         self._processor: Processor = factory(number, store, recovered.state if recovered is not None else None)
-        self._unsettled_until_ms: Callable[[], int | None] = getattr(self._processor, "unsettled_until_ms", _never)
-        self._again: Callable[[Sequence[Record], int | None], BatchEffects] = getattr(
-            self._processor, "again", self._processor.process
-        )
         self._waiting: deque[Batch] = deque()
         self._arrived = asyncio.Event()
         self._stopping = False
@@ -201,7 +193,7 @@ class PartitionRunner:
                 await self._apply_waiting()
             else:
                 await self._pass_over(self._waiting.popleft())
-        if self._unsettled_until_ms() is not None:
+        if self._processor.next_flush_ms() is not None:
             await self._apply_due()
 
     def stop(self) -> None:
@@ -229,7 +221,7 @@ class PartitionRunner:
         return False
 
     def _until_due_s(self) -> float | None:
-        times_ms = [self._unsettled_until_ms()]
+        times_ms = [self._processor.next_flush_ms()]
         if self._live and self.progress.caught_up:  # else deadlines are looked at as the log's own time passes them
             times_ms.append(self._processor.next_due_ms())
         due_ms = min([each for each in times_ms if each is not None], default=None)
@@ -321,7 +313,7 @@ class PartitionRunner:
         progress = self.progress
         self._began_s = time.monotonic()
         now_ms = int(time.time() * 1000) if self._live and progress.caught_up else None
-        process = self._again if again else self._processor.process
+        process = self._processor.reprocess if again else self._processor.process
         if len(records) < INLINE_RECORDS:
             effects = await self._turns.compute(process, records, now_ms)
         else:
@@ -392,7 +384,7 @@ class PartitionRunner:
         if not records:
             return
         self.progress.newest_record_ms = records[-1].timestamp
-        newest_ms = getattr(self._processor, "newest_event_ms", records[-1].timestamp)
+        newest_ms = self._processor.newest_event_ms
         self.progress.newest_event_ms = newest_ms
         if newest_ms is not None and self._clock == "auto":
             self._live = newest_ms >= time.time() * 1000 - LIVE_WITHIN_MS

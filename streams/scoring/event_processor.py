@@ -184,7 +184,7 @@ def _place_of(one: _Routed) -> int:
     return one.place
 
 
-class EventProcessor:
+class EventProcessor(Processor):
     """The product's processor of one partition.
 
     Args:
@@ -213,7 +213,7 @@ class EventProcessor:
         """Decode, refuse, forward, apply, score, tell; see `streams.engine.contract.Processor`."""
         return self._process(records, now_ms, defer=self._shared.explained_elsewhere())
 
-    def again(self, records: Sequence[Record], now_ms: int | None) -> BatchEffects:
+    def reprocess(self, records: Sequence[Record], now_ms: int | None) -> BatchEffects:
         """The same from where the last commit ended, and nothing is left to others."""
         self._fold = self._fresh()
         self._settle_at_ms = 0  # what was to be told is told now
@@ -262,7 +262,7 @@ class EventProcessor:
         """The earliest deadline of any customer."""
         return self._store.next_due_ms()
 
-    def unsettled_until_ms(self) -> int | None:
+    def next_flush_ms(self) -> int | None:
         """When the accounting's sums are to be told, if there is anything new in them."""
         return self._settle_at_ms if self._fold.unsettled else None
 

@@ -10,7 +10,7 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from aiokafka.structs import TopicPartition
 
-from streams.engine.contract import NEVER_DUE_MS, BatchEffects, Output, Record, StateStore
+from streams.engine.contract import NEVER_DUE_MS, BatchEffects, Output, Processor, Record, StateStore
 from streams.engine.transactions import FencedProducer
 from streams.engine.worker import Worker
 from streams.errors import InputLost
@@ -22,7 +22,7 @@ from tests.crash.harness import Run, scenario
 NEVER = NEVER_DUE_MS.to_bytes(8, "big")
 
 
-class Alarm:
+class Alarm(Processor):
     """Each event sets its customer's deadline (its value is the delay in ms); at a deadline an output says so."""
 
     def __init__(self, run: Run, partition: int, store: StateStore, state: bytes | None) -> None:

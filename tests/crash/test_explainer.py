@@ -265,11 +265,11 @@ def test_auto_asks_for_a_second_core(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not renders_in_process(Settings(explain_process="off"))
 
 
-def test_again_computes_the_same_from_the_last_commit(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reprocess_computes_the_same_from_the_last_commit(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rule: a batch whose scores nobody explained is computed anew, with the same effects, and nothing is left over."""
     processor, alone = processors(monkeypatch)
     assert processor.process(events(), None).deferred is not None
-    effects, whole = processor.again(events(), None), alone.process(events(), None)
+    effects, whole = processor.reprocess(events(), None), alone.process(events(), None)
     assert effects.deferred is None
     assert effects.outputs == whole.outputs
     assert effects.changes == whole.changes

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from streams.engine import partition_runner as module
-from streams.engine.contract import Batch, BatchEffects, Output
+from streams.engine.contract import Batch, BatchEffects, Output, Processor
 from streams.engine.executor import ComputeSlot
 from streams.engine.partition_runner import PartitionRunner
 from streams.engine.position import POSITION_KEY, decode
@@ -89,6 +89,9 @@ class World:
             self.due_ms = None
         return BatchEffects(changes={b"ck": b"v"} if records else {}, consumed=len(taken))
 
+    def reprocess(self, records: Sequence[Event], now_ms: int | None) -> BatchEffects:
+        return self.process(records, now_ms)
+
     def next_due_ms(self) -> int | None:
         return self.due_ms
 
@@ -116,8 +119,9 @@ def partition_of(world: World, clock: str = "event") -> PartitionRunner:
         seek = staticmethod(world.seek)
         finished = staticmethod(world.finish)
 
-    class Processor:
+    class Stub(Processor):
         process = staticmethod(world.process)
+        reprocess = staticmethod(world.reprocess)
         next_due_ms = staticmethod(world.next_due_ms)
 
         @property
@@ -136,7 +140,7 @@ def partition_of(world: World, clock: str = "event") -> PartitionRunner:
         store=Store(),  # type: ignore[arg-type]
         recovered=None,
         first_offset=0,
-        factory=lambda number, store, state: Processor(),
+        factory=lambda number, store, state: Stub(),
         inputs=Inputs(),
         turns=_AtOnce(),
     )
@@ -467,8 +471,8 @@ class _Deferring(World):
         effects.deferred = self
         return effects
 
-    def again(self, records: Sequence[Event], now_ms: int | None) -> BatchEffects:
-        """As `process`, and nothing is left to others."""
+    def reprocess(self, records: Sequence[Event], now_ms: int | None) -> BatchEffects:
+        """As `process`, and nothing is deferred."""
         effects = super().process(records, now_ms)
         effects.outputs.append(Output("scores", 0, b"k", b"ourselves"))
         return effects
@@ -492,7 +496,6 @@ def test_what_another_process_explains_is_in_the_transaction_whoever_explains_it
     world = _Deferring()
     partition = partition_of(world)
     partition._explainer = world  # type: ignore[assignment]
-    partition._again = world.again  # type: ignore[assignment]
 
     async def body() -> None:
         partition.deliver(batch(0, 3))
@@ -510,7 +513,6 @@ def test_no_transaction_is_begun_that_would_wait_long_for_an_explanation() -> No
     world = _Deferring()
     partition = partition_of(world)
     partition._explainer = world  # type: ignore[assignment]
-    partition._again = world.again  # type: ignore[assignment]
     seen: list[list[int]] = []
 
     async def body() -> None:

@@ -78,7 +78,7 @@ def run(processor: EventProcessor, store: Store, records: Sequence[Any]) -> list
         assert effects.consumed or effects.changes
         found.append(effects)
         records = records[effects.consumed :]
-    if processor.unsettled_until_ms() is not None:
+    if processor.next_flush_ms() is not None:
         found.append(step(processor, store, ()))
     return found
 
@@ -236,15 +236,15 @@ def test_sums_are_told_every_two_seconds_and_when_there_is_nothing_else_to_do() 
         return bool(of(step(processor, store, records), "churn-metrics"))
 
     assert told(record(0))
-    assert processor.unsettled_until_ms() is None
+    assert processor.next_flush_ms() is None
     assert not told(record(1, at_ms=START + DAY_MS))
-    assert processor.unsettled_until_ms() == walls[0] + 2_000
+    assert processor.next_flush_ms() == walls[0] + 2_000
     walls[0] += 2_000
     assert told(record(2, at_ms=START + 2 * DAY_MS))
     assert not told(record(3, at_ms=START + 3 * DAY_MS))
-    assert EventProcessor(common, 0, store, processor._committed).unsettled_until_ms() is not None
+    assert EventProcessor(common, 0, store, processor._committed).next_flush_ms() is not None
     assert told()
-    assert processor.unsettled_until_ms() is None
+    assert processor.next_flush_ms() is None
     walls[0] -= 3_600_000
     assert told(record(4, at_ms=START + 4 * DAY_MS))
 
