@@ -7,6 +7,7 @@ ChurnSignalsError
 │   └── FormatMismatch      state of another release's format; nothing is overwritten, names both ways out
 ├── BrokerUnreachable       no broker answered, or none accepted who we are                    (exit code 1)
 ├── InputLost               the input no longer holds the position that the state stands for  (exit code 1)
+├── DeferredOutputsLost     another process was to encode outputs and did not; the worker encodes them itself
 ├── GroupAlive              a group that is to start afresh has members (`streams.admin.reset`)
 ├── StoreInUse, StoreDamaged, StoreFull   a local store that another process holds, that the disk has changed,
 │                           or that it has no room for (`streams.engine.store`)
@@ -65,6 +66,10 @@ class BrokerUnreachable(ChurnSignalsError):
 
 class InputLost(ChurnSignalsError):
     """The broker deleted events that were never applied: retention was shorter than the time nobody was reading."""
+
+
+class DeferredOutputsLost(ChurnSignalsError):
+    """The process that was to encode outputs exited, did not reply or could not encode them: encode them here."""
 
 
 class OwnershipLost(ChurnSignalsError):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from streams.engine.batch_metrics import BatchMetrics
 from streams.engine.record_batch import EncodedBatch
+from streams.health import Check
 
 Headers = Sequence[tuple[str, bytes]]
 
@@ -52,22 +54,33 @@ class Output(NamedTuple):
 
 
 class Deferred(Protocol):
-    """Outputs for one partition that another process can make (`streams.scoring.explain_process`)."""
+    """Outputs for one partition that another process encodes while the transaction is open.
+
+    `BatchEffects.outputs` has no output for that partition.
+    """
 
     @property
-    def to(self) -> tuple[str, int]:
-        """Topic and partition; `BatchEffects.outputs` has none for it."""
+    def topic(self) -> str: ...
+    @property
+    def partition(self) -> int: ...
 
     @property
     def count(self) -> int:
-        """How many."""
+        """Number of records."""
+        ...
 
     @property
-    def questions(self) -> list[bytes]:
-        """What it is asked."""
+    def slot(self) -> AbstractAsyncContextManager[None]:
+        """Hold it from before the transaction begins until it ends: it limits how many open transactions wait."""
+        ...
 
-    def batches(self, answers: Sequence[bytes]) -> list[EncodedBatch]:
-        """What comes of its answers; raises `streams.scoring.explain_protocol.ExplainerLost` if they are none."""
+    async def batches(self) -> Sequence[EncodedBatch]:
+        """Wait for the encoded records.
+
+        Raises:
+            DeferredOutputsLost: there are none; abort the transaction and call `Processor.reprocess`.
+        """
+        ...
 
 
 @dataclass(slots=True)
@@ -81,7 +94,7 @@ class BatchEffects:
         consumed: how many of the records were applied, None for all. The rest is handed over again: this is
             how a processor bounds the due work of one transaction.
         tally: what came of it, for metrics only.
-        deferred: outputs that are still to be said; None for none.
+        deferred: outputs that another process encodes; None for none.
     """
 
     outputs: list[Output] = field(default_factory=list)
@@ -93,7 +106,7 @@ class BatchEffects:
 
 
 class StateStore(Protocol):
-    """What a processor may read: the partition's committed state."""
+    """What a processor reads: the partition's committed state."""
 
     def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """Values in the order of the keys, None for what is not there."""
@@ -147,6 +160,26 @@ class Processor(Protocol):
 
     def committed(self) -> None:
         """Note that the effects of the last `process` are durable and in the store."""
+
+
+class SideInput(Protocol):
+    """An input that every worker reads in full, besides the partitions that it owns."""
+
+    async def read_to_end(self) -> object:
+        """Read what there is now; called once, before the first takeover."""
+        ...
+
+    async def follow(self) -> None:
+        """Read what is added, until cancelled; an error ends the worker."""
+        ...
+
+    async def stop(self) -> None:
+        """Close the connections."""
+        ...
+
+    def checks(self) -> list[Check]:
+        """Readiness: whether `read_to_end` is done."""
+        ...
 
 
 ProcessorFactory = Callable[[int, StateStore, bytes | None], Processor]

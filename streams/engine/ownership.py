@@ -26,7 +26,6 @@ from streams.engine.transactions import FencedProducer, is_lasting
 from streams.errors import ConfigurationError, Fenced, InputLost, OwnershipLost, TopicMismatch
 from streams.failpoints import FAILPOINT, failpoint
 from streams.logs import get_logger
-from streams.scoring.explain_process import Explainer
 from streams.settings import Settings, variable
 
 log = get_logger(__name__)
@@ -88,7 +87,6 @@ class Ownership:
         rebalances: assignments by the group.
         given_up: batches that were, by why.
         failed: done with the error that must end the worker.
-        explainer: whom processors leave outputs to, if they do.
 
     A partition that is revoked finishes its batch within five seconds or gives it up. If it comes back in the next
     assignment its state is kept: should another owner have had it in between, the first transaction is fenced,
@@ -112,7 +110,6 @@ class Ownership:
         self._factory = factory
         self._inputs = inputs
         self._turns = ComputeSlot()
-        self.explainer: Explainer | None = None
         self._running: dict[int, asyncio.Task[None]] = {}
         self._losses: dict[int, int] = {}
         self._last: dict[int, int] = {}
@@ -294,7 +291,6 @@ class Ownership:
                     factory=self._factory,
                     inputs=self._inputs,
                     turns=self._turns,
-                    explainer=self.explainer,
                 )
                 progress = self.owned[number].progress
                 progress.lost_input, progress.counts = lost, stores[number].counts

@@ -19,11 +19,9 @@ from streams.engine.position import POSITION_KEY, Position, encode
 from streams.engine.record_batch import EncodedBatch
 from streams.engine.store import PartitionStore, StoreCounts
 from streams.engine.transactions import DeferredBatches, FencedProducer
-from streams.errors import ChurnSignalsError
+from streams.errors import ChurnSignalsError, DeferredOutputsLost
 from streams.failpoints import FAILPOINT, failpoint
 from streams.logs import get_logger
-from streams.scoring.explain_process import Explainer
-from streams.scoring.explain_protocol import ExplainerLost
 
 log = get_logger(__name__)
 
@@ -144,7 +142,6 @@ class PartitionRunner:
         factory: ProcessorFactory,
         inputs: Inputs,
         turns: ComputeSlot,
-        explainer: Explainer | None = None,
     ) -> None:
         self.number = number
         self.producer = producer
@@ -155,7 +152,6 @@ class PartitionRunner:
         self._clock = clock
         self._inputs = inputs
         self._turns = turns
-        self._explainer = explainer
         self._live = clock == "wall" or (clock == "auto" and recovered is not None and recovered.live)
         self.progress.live = self._live
         self._birth = recovered.birth if recovered is not None else os.urandom(_BIRTH_BYTES)
@@ -325,29 +321,29 @@ class PartitionRunner:
         return _Computed(effects, consumed, next_offset)
 
     async def _committed(self, computed: _Computed, records: Sequence[Record], next_offset: int) -> _Computed:
-        """Commit; what was committed, which is computed anew if the process that was left a part of it is lost."""
+        """Commit; returns what was committed, which is computed again if its deferred outputs are lost."""
         try:
             await self._commit(computed)
-        except ExplainerLost as lost:
-            log.warning("%s: the worker explains it itself", lost, topic=_topic_of(records), partition=self.number)
+        except DeferredOutputsLost as lost:
+            log.warning("%s: the worker computes it itself", lost, topic=_topic_of(records), partition=self.number)
             async with self._turns:
                 computed = await self._compute(records, next_offset, again=True)
             await self._commit(computed)
         return computed
 
     @staticmethod
-    async def _explained(explainer: Explainer, deferred: Deferred, tally: BatchMetrics) -> list[EncodedBatch]:
-        """What was left to another process, while which other partitions compute, and the rest is sent."""
+    async def _deferred_batches(deferred: Deferred, tally: BatchMetrics) -> Sequence[EncodedBatch]:
+        """Wait for deferred outputs, while other partitions compute and the rest of the transaction is sent."""
         watch = Stopwatch(tally)
-        found = deferred.batches(await explainer.ask(deferred.questions))
+        batches = await deferred.batches()
         watch("explain")
-        return found
+        return batches
 
     async def _commit(self, computed: _Computed) -> None:
         """One transaction; then the local store, then the processor is told.
 
         Raises:
-            ExplainerLost: nothing is committed, and nobody says what was left to another process.
+            DeferredOutputsLost: nothing is committed, because the deferred outputs are missing.
         """
         if FAILPOINT:
             failpoint("after-apply")
@@ -359,9 +355,8 @@ class PartitionRunner:
         if deferred is None:
             changelog_offset = await self.producer.commit(effects.outputs, self._changelog, changes)
         else:
-            assert self._explainer is not None
-            async with self._explainer.places:
-                late = DeferredBatches(*deferred.to, self._explained(self._explainer, deferred, tally))
+            async with deferred.slot:
+                late = DeferredBatches(deferred.topic, deferred.partition, self._deferred_batches(deferred, tally))
                 changelog_offset = await self.producer.commit(effects.outputs, self._changelog, changes, late)
         watch("transaction")
         visible_ms = time.time() * 1000

@@ -10,14 +10,12 @@ from typing import Any
 import uvloop
 from aiokafka.errors import KafkaError
 
-from streams.engine.contract import Batch, ProcessorFactory
+from streams.engine.contract import Batch, ProcessorFactory, SideInput
 from streams.engine.faust_app import BatchSchema, EngineApp
 from streams.engine.ownership import Ownership, PartitionNames
 from streams.errors import ChurnSignalsError
 from streams.health import Check
-from streams.kafka.model_reader import ModelReader, PublishedSnapshot
 from streams.logs import get_logger, handle_orphaned_error
-from streams.scoring.explain_process import Explainer
 from streams.settings import Settings
 from streams.topics import CHANGELOG, EVENTS, name_of, verify_topics
 
@@ -33,26 +31,25 @@ class Worker:
     Args:
         settings: of the process.
         factory: makes the processor of a partition, after its recovery.
-        on_snapshot: told the newest model before any partition is taken over, and every newer one between batches.
-        explainer: whom processors leave outputs to; stopped with the worker.
+        side_input: read to its end before any partition is taken over, followed while the worker runs.
+        on_stop: awaited after the app has stopped, within `STOP_TIMEOUT_S`.
     """
 
     def __init__(
         self,
         settings: Settings,
         factory: ProcessorFactory,
-        on_snapshot: Callable[[PublishedSnapshot], None] | None = None,
-        explainer: Explainer | None = None,
+        side_input: SideInput | None = None,
+        on_stop: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self.settings = settings
-        self.models = ModelReader(settings, on_snapshot) if on_snapshot is not None else None
-        self.models_read = on_snapshot is None
+        self.side_input = side_input
+        self._on_stop = on_stop
         self.crashed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.app = EngineApp(settings, on_crash=self._crash)
         events = self.app.topic(name_of(EVENTS, settings), schema=BatchSchema())
         names = PartitionNames("worker", name_of(EVENTS, settings), name_of(CHANGELOG, settings))
         self.ownership = self.app.ownership = Ownership(settings, names, factory, self.app.consumer)
-        self.ownership.explainer = explainer
 
         @self.app.agent(events)
         async def apply_events(fetches: object) -> None:
@@ -80,10 +77,9 @@ class Worker:
         self.ownership.partitions = found[name_of(EVENTS, self.settings)].partitions
         ends: list[asyncio.Future[Any]] = [asyncio.ensure_future(stop.wait()), self.ownership.failed, self.crashed]
         try:
-            if self.models is not None:
-                await self.models.read_to_end()
-                self.models_read = True
-                ends.append(asyncio.ensure_future(self.models.follow()))
+            if self.side_input is not None:
+                await self.side_input.read_to_end()
+                ends.append(asyncio.ensure_future(self.side_input.follow()))
             await self.app.start()
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -102,16 +98,16 @@ class Worker:
             future.result()
 
     def checks(self) -> list[Check]:
-        """Whether it serves: models read, everything that the group assigned taken over."""
-        models = Check("models", self.models_read, "read" if self.models_read else "the model topic is being read")
-        return [models, Check("partitions", *self.ownership.readiness())]
+        """Readiness: the side input is read, and every assigned partition is taken over."""
+        side_input = self.side_input.checks() if self.side_input is not None else []
+        return [*side_input, Check("partitions", *self.ownership.readiness())]
 
     async def _stop(self) -> None:
-        if self.models is not None:
-            await self.models.stop()
+        if self.side_input is not None:
+            await self.side_input.stop()
         await self.app.stop()
-        if self.ownership.explainer is not None:
-            await self.ownership.explainer.stop()
+        if self._on_stop is not None:
+            await self._on_stop()
 
 
 def run_until_signal(main: Callable[[asyncio.Event], Awaitable[None]]) -> int:

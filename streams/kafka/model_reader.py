@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
+from streams.health import Check
 from streams.logs import get_logger
 from streams.settings import Settings
 from streams.topics import MODEL, SNAPSHOT_LIMIT_BYTES, name_of
@@ -52,6 +53,7 @@ class ModelReader:
         self._key = settings.model_name.encode()
         self._tp = TopicPartition(name_of(MODEL, settings), 0)
         self._consumer: AIOKafkaConsumer | None = None
+        self._read = False
 
     async def read_to_end(self) -> PublishedSnapshot | None:
         """The newest snapshot there is, None if there is none; reports it to the callback."""
@@ -71,6 +73,7 @@ class ModelReader:
             newest = await self._poll() or newest
         if newest is not None:
             self._on_snapshot(newest)
+        self._read = True
         return newest
 
     async def follow(self) -> None:
@@ -92,6 +95,10 @@ class ModelReader:
         if self._consumer is not None:
             with contextlib.suppress(KafkaError):
                 await self._consumer.stop()
+
+    def checks(self) -> list[Check]:
+        """Readiness: the topic was read to its end."""
+        return [Check("models", self._read, "read" if self._read else "the model topic is being read")]
 
     async def _poll(self) -> PublishedSnapshot | None:
         assert self._consumer is not None

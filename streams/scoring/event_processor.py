@@ -40,7 +40,7 @@ from streams.kafka.model_reader import PublishedSnapshot
 from streams.kafka.partitioner import partition_of
 from streams.logs import error_location, get_logger
 from streams.scoring.dead_letters import MISROUTED, PROCESSING_ERROR, dead_letter
-from streams.scoring.explain_protocol import ExplainJob
+from streams.scoring.explain_protocol import ExplainClient, ExplainJob
 from streams.scoring.fold_metrics import count_fold
 from streams.settings import Settings, variable
 from streams.topics import ALERTS, DEAD_LETTERS, EVENTS, LABELS, METRICS, SCORES, name_of
@@ -87,10 +87,6 @@ def _wall_ms() -> int:
     return int(time.time() * 1000)
 
 
-def _never() -> bool:
-    return False
-
-
 class ProcessorContext:
     """What the partitions of a worker have in common, the newest model's scorer among it.
 
@@ -102,8 +98,8 @@ class ProcessorContext:
         wall_ms: the clock, which only tells when a record was received, and when to tell the accounting's sums.
 
     Attributes:
-        explained_elsewhere: whether scores may be left to be explained by another process now.
-        deferred_min: so many of a batch are.
+        explainer: the process that explains scores; None without one.
+        deferred_min: scores of a batch from which on they are explained there.
     """
 
     def __init__(
@@ -126,7 +122,7 @@ class ProcessorContext:
         self.labels = name_of(LABELS, settings)
         self.metrics = name_of(METRICS, settings)
         self.model = settings.model_name
-        self.explained_elsewhere: Callable[[], bool] = _never
+        self.explainer: ExplainClient | None = None
         self.deferred_min = DEFERRED_MIN
         self.scorer: Scorer = Model(SPACE).scorer()  # answers until there is a snapshot
         self.snapshot: PublishedSnapshot | None = None
@@ -211,15 +207,19 @@ class EventProcessor(Processor):
 
     def process(self, records: Sequence[Record], now_ms: int | None) -> BatchEffects:
         """Decode, refuse, forward, apply, score, tell; see `streams.engine.contract.Processor`."""
-        return self._process(records, now_ms, defer=self._shared.explained_elsewhere())
+        explainer = self._shared.explainer
+        available = explainer is not None and explainer.available()
+        return self._process(records, now_ms, explainer=explainer if available else None)
 
     def reprocess(self, records: Sequence[Record], now_ms: int | None) -> BatchEffects:
         """The same from where the last commit ended, and nothing is left to others."""
         self._fold = self._fresh()
         self._settle_at_ms = 0  # what was to be told is told now
-        return self._process(records, now_ms, defer=False)
+        return self._process(records, now_ms, explainer=None)
 
-    def _process(self, records: Sequence[Record], now_ms: int | None, *, defer: bool) -> BatchEffects:
+    def _process(
+        self, records: Sequence[Record], now_ms: int | None, *, explainer: ExplainClient | None
+    ) -> BatchEffects:
         tally = BatchMetrics()
         watch = Stopwatch(tally)
         read = self._ahead
@@ -232,7 +232,7 @@ class EventProcessor(Processor):
         if settle := not (records and 0 < wait_ms <= SUMS_EVERY_MS):  # more: the clock was set back
             self._settle_at_ms = self._shared.wall_ms() + SUMS_EVERY_MS
         try:
-            effects = self._fold.apply(ours.entries[:count], until_ms, tally, watch, settle=settle, defer=defer)
+            effects = self._fold.apply(ours.entries[:count], until_ms, tally, watch, settle=settle, explainer=explainer)
         except (ChurnSignalsError, ProfileError):
             raise  # what was stored cannot be read, which is no event's fault
         except Exception as error:
@@ -428,7 +428,7 @@ class _Fold:
         watch: Stopwatch | None = None,
         *,
         settle: bool = True,
-        defer: bool = False,
+        explainer: ExplainClient | None = None,
     ) -> BatchEffects:
         shared, number = self._shared, self._number
         self._partition.scorer = shared.scorer
@@ -440,8 +440,10 @@ class _Fold:
             Output(shared.alerts, number, a.customer, a.value, alert_headers(a.event, a.customer.decode()))
             for a in found.alerts
         ]
-        if defer and len(found.told) >= shared.deferred_min:
-            deferred = ExplainJob(pages, shared.scores, number, shared.scores_compression)
+        if explainer is not None and len(found.told) >= shared.deferred_min:
+            deferred = ExplainJob(
+                pages, explainer, topic=shared.scores, partition=number, compression=shared.scores_compression
+            )
         else:
             values = [value for telling in pages.tellings for value in telling.values()]
             outputs += [Output(shared.scores, number, customer, value) for customer, value in pages.told(values)]

@@ -205,7 +205,7 @@ def test_all_equals_the_fold_offline_while_workers_come_go_and_die(
         run.start("w0", program=PRODUCT)
         feed = Feed(run, log, shares=6)
         publishing, killed = asyncio.create_task(feed.publish()), 0
-        await _said(run, "w0", "scores are explained by process")  # killed earlier, it had not been asked anything
+        await _said(run, "w0", "scores are rendered in process")  # killed earlier, it had not been asked anything
         for number in range(1, 6):
             name, dies = f"w{number}", number in KILLED[log]
             run.start(name, program=PRODUCT)
@@ -220,7 +220,7 @@ def test_all_equals_the_fold_offline_while_workers_come_go_and_die(
         await publishing
         folds = await equal(run, ChurnDefinition.parse(CHURN_OF[log]), snapshot())
         assert killed, "it was never there"
-        assert "the worker explains it itself" in run.log_of("w0")
+        assert "the worker computes it itself" in run.log_of("w0")
         await feed.verdict()
         life_tables = Counter(customer for fold in folds.values() for customer, value in fold.scores if value is None)
         assert life_tables.total() > sum(DELETION.encode() in line for line in feed.lines) > 5, (

@@ -14,7 +14,7 @@ from streams.engine.contract import NEVER_DUE_MS, BatchEffects, Output, Processo
 from streams.engine.transactions import FencedProducer
 from streams.engine.worker import Worker
 from streams.errors import InputLost
-from streams.kafka.model_reader import PublishedSnapshot
+from streams.kafka.model_reader import ModelReader, PublishedSnapshot
 from streams.topics import ALERTS, EVENTS, MODEL, create_topics, name_of
 from tests.broker.in_process import send, until, with_worker
 from tests.crash.harness import Run, scenario
@@ -286,7 +286,7 @@ def test_the_newest_model_is_read_before_the_first_event_and_followed(new_run: C
 
             await until(swapped)
 
-        await with_worker(Worker(run.settings, factory, found.append), meanwhile)
+        await with_worker(Worker(run.settings, factory, ModelReader(run.settings, found.append)), meanwhile)
         assert [snapshot.value for snapshot in found] == [b"newer", b"newest"]
         assert seen_at_first == [1]
         await producer.close()

@@ -17,8 +17,7 @@ from streams.engine.partition_runner import PartitionRunner
 from streams.engine.position import POSITION_KEY, decode
 from streams.engine.record_batch import EncodedBatch
 from streams.engine.transactions import DeferredBatches
-from streams.errors import ChurnSignalsError, OwnershipLost
-from streams.scoring.explain_process import ExplainerLost
+from streams.errors import ChurnSignalsError, DeferredOutputsLost, OwnershipLost
 
 
 @pytest.fixture(autouse=True)
@@ -456,7 +455,7 @@ class _Deferring(World):
 
     def __init__(self) -> None:
         super().__init__()
-        self.places = asyncio.Semaphore(1)
+        self.slot = asyncio.Semaphore(1)
 
     async def commit(self, *written: Any) -> int:
         outputs, late = written[0], written[3] if len(written) > 3 else None
@@ -477,25 +476,20 @@ class _Deferring(World):
         effects.outputs.append(Output("scores", 0, b"k", b"ourselves"))
         return effects
 
-    questions, to, count = (b"what?",), ("scores", 0), 1
+    topic, partition, count = "scores", 0, 1
 
-    def batches(self, answers: Sequence[bytes]) -> list[EncodedBatch]:
-        """One of each answer."""
-        return [EncodedBatch("scores", 0, 1, answer) for answer in answers]
-
-    async def ask(self, questions: Sequence[bytes]) -> list[bytes]:
-        """As an `Explainer`, which answers every second time."""
+    async def batches(self) -> list[EncodedBatch]:
+        """Succeeds every second time."""
         self.asked += 1
         if self.asked % 2 == 0:
-            raise ExplainerLost("gone")
-        return [b"answered"]
+            raise DeferredOutputsLost("gone")
+        return [EncodedBatch("scores", 0, 1, b"answered")]
 
 
 def test_what_another_process_explains_is_in_the_transaction_whoever_explains_it() -> None:
     """Rule: nothing is committed before it is explained; if nobody answers, the batch is computed anew, in whole."""
     world = _Deferring()
     partition = partition_of(world)
-    partition._explainer = world  # type: ignore[assignment]
 
     async def body() -> None:
         partition.deliver(batch(0, 3))
@@ -512,11 +506,10 @@ def test_no_transaction_is_begun_that_would_wait_long_for_an_explanation() -> No
     """Rule: while others wait for the process that explains, a batch waits outside of a transaction, which is timed."""
     world = _Deferring()
     partition = partition_of(world)
-    partition._explainer = world  # type: ignore[assignment]
     seen: list[list[int]] = []
 
     async def body() -> None:
-        async with world.places:
+        async with world.slot:
             partition.deliver(batch(0, 3))
             await settle()
             seen.append(positions(world))
