@@ -16,8 +16,11 @@ Headers = Sequence[tuple[str, bytes]]
 # A due time as it stands in front of an encoded profile; NEVER sorts after every real one.
 DUE_PREFIX_BYTES = 8
 NEVER_DUE_MS = 2**63 - 1
-# Values under keys with these first bytes start with their due time: 8 bytes, big endian.
-TIMED_KEYS = (b"a", b"c")
+# First bytes of the keys that the store treats specially; the same as in `models.profile.keys`.
+PROFILE_KEYS = b"c"
+SNAPSHOT_KEYS = b"s"
+# Values under these keys start with their due time: 8 bytes, big endian.
+TIMED_KEYS = (b"a", PROFILE_KEYS)
 
 
 class Record(Protocol):

@@ -13,8 +13,7 @@ import msgspec
 import xxhash
 from rocksdict import DBCompressionType, Options, Rdict, WriteBatch, WriteOptions
 
-from models.profile.keys import PROFILE, SNAPSHOT
-from streams.engine.contract import DUE_PREFIX_BYTES, NEVER_DUE_MS, TIMED_KEYS, Changes
+from streams.engine.contract import DUE_PREFIX_BYTES, NEVER_DUE_MS, PROFILE_KEYS, SNAPSHOT_KEYS, TIMED_KEYS, Changes
 from streams.engine.deadline_index import Deadlines
 from streams.errors import ChurnSignalsError
 from streams.logs import get_logger
@@ -184,8 +183,8 @@ class PartitionStore:
             first = key[:1]
             if first in TIMED_KEYS and (due := value[:DUE_PREFIX_BYTES]) != _NEVER:
                 batch.put(_INDEX + _entry(due, key), b"")
-            counts.profiles += first == PROFILE
-            counts.pending += first == SNAPSHOT
+            counts.profiles += first == PROFILE_KEYS
+            counts.pending += first == SNAPSHOT_KEYS
         self._commit(batch, _UNLOGGED)
 
     def finish_load(self, changelog_offset: int) -> None:
@@ -271,9 +270,9 @@ class PartitionStore:
     def _count_changes(self, changes: Changes, old_due: Mapping[bytes, bytes | None]) -> None:
         counts, gone = self.counts, []
         for key, value in changes.items():
-            if key[:1] == PROFILE:
+            if key[:1] == PROFILE_KEYS:
                 counts.profiles += (value is not None) - (old_due[key] is not None)
-            elif key[:1] == SNAPSHOT:
+            elif key[:1] == SNAPSHOT_KEYS:
                 if value is None:
                     gone.append(key)
                 else:
@@ -283,7 +282,7 @@ class PartitionStore:
 
     def _count(self) -> StoreCounts:
         """By a walk over the keys, half a second a million."""
-        return StoreCounts(*(self._count_of(_DATA + first) for first in (PROFILE, SNAPSHOT)))
+        return StoreCounts(*(self._count_of(_DATA + first) for first in (PROFILE_KEYS, SNAPSHOT_KEYS)))
 
     def _count_of(self, prefix: bytes) -> int:
         count = 0

@@ -12,12 +12,19 @@ from pathlib import Path
 import pytest
 import xxhash
 
-from streams.engine.contract import NEVER_DUE_MS
+from models.profile import keys
+from streams.engine.contract import NEVER_DUE_MS, PROFILE_KEYS, SNAPSHOT_KEYS, TIMED_KEYS
 from streams.engine.store import PartitionStore, StoreInUse
 
 
 def due(due_ms: int, rest: bytes = b"") -> bytes:
     return due_ms.to_bytes(8, "big") + rest
+
+
+def test_key_prefixes_are_those_of_the_models() -> None:
+    """Rule: the engine imports nothing from models, and counts and orders the records that models mean."""
+    assert (PROFILE_KEYS, SNAPSHOT_KEYS) == (keys.PROFILE, keys.SNAPSHOT)
+    assert set(TIMED_KEYS) == set(keys.TIMED)
 
 
 def test_deadlines_are_ordered_by_time_and_then_by_hash(tmp_path: Path) -> None:
