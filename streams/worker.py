@@ -10,8 +10,9 @@ from streams.engine.worker import Worker
 from streams.kafka.model_reader import ModelReader
 from streams.monitoring.monitor import monitored
 from streams.runtime.cpu_affinity import Affinity
-from streams.scoring.event_processor import ProcessorContext
+from streams.scoring.event_processor import processor_factory
 from streams.scoring.explain_process import Explainer, renders_in_process
+from streams.scoring.processor_context import ProcessorContext
 from streams.settings import Settings
 from streams.topics import EVENTS, name_of, verify_topics
 
@@ -35,7 +36,7 @@ async def run_worker(settings: Settings, definition: ChurnDefinition, stop: asyn
             explainer.available()  # starts the process while the worker joins the group
         worker = Worker(
             settings,
-            context.factory,
+            processor_factory(context),
             side_input=ModelReader(settings, context.on_snapshot),
             on_stop=explainer.stop if explainer is not None else None,
         )

@@ -16,7 +16,8 @@ from streams.errors import ChurnSignalsError
 from streams.kafka.partitioner import partition_of
 from streams.kafka.topic_reader import read_one, read_topic
 from streams.scoring.dead_letters import DeadLetter
-from streams.scoring.event_processor import FORWARDED, MARK_BYTES, TIMESTAMP
+from streams.scoring.event_router import FORWARDED, TIMESTAMP
+from streams.scoring.processor_context import MARK_BYTES
 from streams.settings import Settings
 from streams.topics import DEAD_LETTERS, EVENTS, name_of, verify_topics
 

@@ -1,6 +1,6 @@
-"""Render scores in a separate process: Python code computes on one core at a time, and rendering is a third of the work.
+"""Render scores in a separate process: Python computes on one core at a time, and rendering is a third of the work.
 
-    worker ── a batch's scores as data ──► this process ── encoded records ──► worker, which sends them in the transaction
+    worker ── a batch's scores as data ──► this process ── encoded records ──► worker, which sends them in a transaction
 
 A reply is a pure function of its request (`streams.scoring.explain_protocol.ExplainRequest.reply`), so outputs do not
 depend on which process renders them. If the process exits or does not reply, the worker renders the batch itself and
@@ -44,7 +44,7 @@ START_TIMEOUT_S: Final = 30.0
 # Prevents a process that always fails from being started in a loop: the delay doubles each time, up to 15 minutes.
 RESTART_AFTER_S: Final = 5.0
 RESTART_AFTER_MAX_S: Final = 900.0
-# Requests wait inside open transactions, which the broker aborts after a timeout. Allow only as many as get a reply soon.
+# Requests wait inside open transactions, which the broker aborts after a timeout: allow as many as get a reply soon.
 REQUESTS_MAX: Final = 3
 # After this a process that ignores the end of its input is killed.
 _STOP_TIMEOUT_S: Final = 2.0

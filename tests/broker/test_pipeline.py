@@ -38,7 +38,7 @@ from models.simulation import Simulation, SimulationSettings
 from streams.kafka.model_reader import LABELS_OFFSET_HEADER, ModelReader
 from streams.kafka.partitioner import partition_of
 from streams.scoring.dead_letters import DeadLetter
-from streams.scoring.event_processor import FORWARDED
+from streams.scoring.event_router import FORWARDED
 from streams.topics import ALERTS, DEAD_LETTERS, EVENTS, LABELS, MODEL, SCORES, name_of
 from streams.training.learner import ModelLearner
 from streams.training.trainer import TrainerLoop

@@ -71,7 +71,7 @@ def events(count: int = 40) -> list[Record]:
 
 def processors(monkeypatch: pytest.MonkeyPatch) -> tuple[EventProcessor, EventProcessor]:
     """One that leaves scores to another process, and one that does not."""
-    monkeypatch.setattr("streams.scoring.event_processor.partition_of", lambda *_: 0)
+    monkeypatch.setattr("streams.scoring.event_router.partition_of", lambda *_: 0)
     leaving, alone = shared(), shared()
     leaving.explainer = Explainer()
     leaving.explainer.ready = True
@@ -280,5 +280,5 @@ def test_reprocess_computes_the_same_from_the_last_commit(monkeypatch: pytest.Mo
 
 def test_a_small_batch_is_explained_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     processor, _ = processors(monkeypatch)
-    processor._shared.deferred_min = 16
+    processor._context.deferred_min = 16
     assert processor.process(events(3), None).deferred is None

@@ -22,7 +22,8 @@ from streams.engine import faust_app as faust_private
 from streams.engine import position
 from streams.errors import ChurnSignalsError, ConfigurationError
 from streams.kafka.model_reader import LABELS_OFFSET_HEADER, ModelReader, PublishedSnapshot
-from streams.scoring.event_processor import EventProcessor, ProcessorContext
+from streams.scoring.event_processor import EventProcessor
+from streams.scoring.processor_context import ProcessorContext
 from streams.settings import Settings
 from streams.training.learner import ModelLearner
 from tests.security.sources import trees, unsafe

@@ -20,7 +20,8 @@ from models.simulation import SimulatedEvent, Simulation, SimulationSettings
 from streams.engine.position import POSITION_KEY, encode
 from streams.kafka.model_reader import PublishedSnapshot
 from streams.kafka.partitioner import partition_of
-from streams.scoring.event_processor import EventProcessor, ProcessorContext
+from streams.scoring.event_processor import EventProcessor
+from streams.scoring.processor_context import ProcessorContext
 from streams.settings import Settings
 
 FOLDER = Path(__file__).parents[1] / "formats"

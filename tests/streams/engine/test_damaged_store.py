@@ -12,7 +12,8 @@ from models.definition.churn_definition import ChurnDefinition
 from models.profile.mergeable import DAY_MS
 from streams.engine.store import PartitionStore
 from streams.kafka.partitioner import partition_of
-from streams.scoring.event_processor import EventProcessor, ProcessorContext
+from streams.scoring.event_processor import EventProcessor
+from streams.scoring.processor_context import ProcessorContext
 from streams.settings import Settings
 from tests.streams.scoring.test_event_processor import CHURN, START, Record
 

@@ -19,8 +19,9 @@ from models.profile.mergeable import DAY_MS
 from streams.engine import position
 from streams.errors import FormatMismatch
 from streams.kafka.model_reader import PublishedSnapshot
-from streams.scoring import event_processor as processor
-from streams.scoring.event_processor import EventProcessor, ProcessorContext
+from streams.scoring import partition_state
+from streams.scoring.event_processor import EventProcessor
+from streams.scoring.processor_context import ProcessorContext
 from streams.settings import Settings
 from tests.streams.format_fixture import PARTITIONS, Fixture, read
 
@@ -67,7 +68,7 @@ def again(key: bytes, value: bytes) -> tuple[bytes, Any]:
     """A record read and written by this program, without what it added, and what it holds."""
     if key == position.POSITION_KEY:
         here = position.decode(value)
-        state = processor._decode_state(here.state)
+        state = partition_state._decode(here.state)
         raw_state, raw_inner = msgspec.msgpack.decode(here.state), msgspec.msgpack.decode(state.partition)
         inner = partition._STATE_DECODER.decode(state.partition)
         kept = shorn(msgspec.to_builtins(inner, builtin_types=(bytes,)), raw_inner)

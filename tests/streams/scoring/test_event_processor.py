@@ -22,14 +22,11 @@ from streams.errors import ChurnSignalsError, ConfigurationError
 from streams.kafka.model_reader import PublishedSnapshot
 from streams.kafka.partitioner import partition_of
 from streams.scoring import event_processor as module
+from streams.scoring import event_router
 from streams.scoring.dead_letters import DeadLetter
-from streams.scoring.event_processor import (
-    ERRORS_IN_A_ROW_MAX,
-    FORWARDED,
-    TIMESTAMP,
-    EventProcessor,
-    ProcessorContext,
-)
+from streams.scoring.event_processor import ERRORS_IN_A_ROW_MAX, EventProcessor
+from streams.scoring.event_router import FORWARDED, TIMESTAMP
+from streams.scoring.processor_context import ProcessorContext
 from streams.settings import Settings
 
 START = 1_704_067_200_000
@@ -242,7 +239,7 @@ def test_sums_are_told_every_two_seconds_and_when_there_is_nothing_else_to_do() 
     walls[0] += 2_000
     assert told(record(2, at_ms=START + 2 * DAY_MS))
     assert not told(record(3, at_ms=START + 3 * DAY_MS))
-    assert EventProcessor(common, 0, store, processor._committed).next_flush_ms() is not None
+    assert EventProcessor(common, 0, store, processor._committed_state).next_flush_ms() is not None
     assert told()
     assert processor.next_flush_ms() is None
     walls[0] -= 3_600_000
@@ -327,7 +324,7 @@ def test_what_one_transaction_leaves_is_not_read_again_by_the_next(monkeypatch: 
         decoded.append(value)
         return decode(value, *rest)
 
-    monkeypatch.setattr(module, "decode", noted)
+    monkeypatch.setattr(event_router, "decode", noted)
     left: list[list[Any]] = []
     for size in (60, 1):
         store = Store()
