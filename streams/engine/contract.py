@@ -1,4 +1,4 @@
-"""The seam between how events move and what they mean: a `Processor` per partition turns records into effects."""
+"""The interface between engine and product: a `Processor` per partition turns records into effects."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from streams.health import Check
 
 Headers = Sequence[tuple[str, bytes]]
 
-# A due time as it stands in front of an encoded profile; NEVER sorts after every real one.
+# Length of the due time in front of a value; NEVER_DUE_MS sorts after every real one.
 DUE_PREFIX_BYTES = 8
 NEVER_DUE_MS = 2**63 - 1
 # First bytes of the keys that the store treats specially; the same as in `models.profile.keys`.
@@ -24,7 +24,7 @@ TIMED_KEYS = (b"a", PROFILE_KEYS)
 
 
 class Record(Protocol):
-    """What a processor sees of a record (aiokafka's `ConsumerRecord` is one)."""
+    """A consumed record, such as aiokafka's `ConsumerRecord`."""
 
     @property
     def topic(self) -> str: ...
@@ -43,9 +43,11 @@ class Record(Protocol):
 
 
 class Output(NamedTuple):
-    """One record to write in the batch's transaction. `partition` is explicit: nothing is hashed on the way.
+    """One record to write in the batch's transaction.
 
-    `timestamp_ms` is for what keeps the timestamp that it came with; all else carries the wall time of writing.
+    Attributes:
+        partition: explicit, so that no key is hashed.
+        timestamp_ms: of a record that keeps its original timestamp; None for the wall time of writing.
     """
 
     topic: str
@@ -88,15 +90,15 @@ class Deferred(Protocol):
 
 @dataclass(slots=True)
 class BatchEffects:
-    """Everything that a batch causes; it becomes visible together with the position, or not at all.
+    """All effects of a batch, which become visible together with its position, or not at all.
 
     Attributes:
         outputs: records for any topic, in the order in which they are written.
         changes: store key -> new value, None for a tombstone. Keys must not start with a zero byte.
-        state: opaque to the engine; handed to the factory of the partition's next processor.
-        consumed: how many of the records were applied, None for all. The rest is handed over again: this is
-            how a processor bounds the due work of one transaction.
-        tally: what came of it, for metrics only.
+        state: opaque to the engine; passed to the factory of the partition's next processor.
+        consumed: how many of the records were applied, None for all. The others are passed to the next `process`:
+            this is how a processor bounds the due work of one transaction.
+        tally: counts for metrics.
         deferred: outputs that another process encodes; None for none.
     """
 
@@ -112,13 +114,13 @@ class StateStore(Protocol):
     """What a processor reads: the partition's committed state."""
 
     def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
-        """Values in the order of the keys, None for what is not there."""
+        """Return the values in the order of the keys, None for a missing one."""
 
     def due(self, until_ms: int, limit: int) -> list[tuple[int, bytes]]:
-        """At most `limit` pairs (due_ms, key) with due_ms <= until_ms, ordered by (due_ms, hash of key)."""
+        """Return at most `limit` pairs (due_ms, key) with due_ms <= until_ms, ordered by (due_ms, hash of key)."""
 
     def next_due_ms(self) -> int | None:
-        """The earliest due time, None if nothing is ever due."""
+        """Return the earliest due time, None if nothing is due at any time."""
 
 
 class Processor(Protocol):
@@ -194,9 +196,10 @@ class Batch:
     """Records of one partition, with the offsets it continues from and ends before.
 
     Attributes:
-        start, next: the batch is all there is in [start, next): transaction markers and compacted records leave
-            holes in the records, never between two batches.
-        end: the partition's last stable offset when this was fetched; next >= end means read to the end.
+        start, next: the batch contains every record of [start, next). Transaction markers and compacted records
+            leave gaps between offsets within a batch, never between two batches.
+        end: the partition's last stable offset at the time of the fetch; next >= end means read to the end.
+        delivered: passed to the partition's runner, which releases it with `Inputs.finished`.
     """
 
     topic: str
@@ -208,4 +211,27 @@ class Batch:
     delivered: bool = False
 
 
+class Inputs(Protocol):
+    """Where a partition's batches come from (the group's consumer)."""
+
+    async def seek(self, partition: int, offset: int) -> None:
+        """Deliver from this offset on; what was fetched before is dropped."""
+
+    def finished(self, batch: Batch) -> None:
+        """Release a batch, so that another one can be fetched."""
+
+
+class GroupInputs(Inputs, Protocol):
+    """The group's consumer, as ownership needs it."""
+
+    async def bounds(self, partitions: set[int]) -> dict[int, tuple[int, int]]:
+        """Return the first offset that the broker still has, and the offset after the last one."""
+        ...
+
+    async def commit(self, positions: Mapping[int, int]) -> bool:
+        """Commit group offsets; returns False if the group no longer takes this member for the owner."""
+        ...
+
+
 Changes = Mapping[bytes, bytes | None]
+"""Store key -> new value, None for a tombstone."""

@@ -18,8 +18,8 @@ from models.learning.feature_space import SPACE
 from models.learning.model import Model
 from models.learning.model_snapshot import SnapshotError
 from models.profile.schema import ProfileError
-from streams.engine import faust_app as faust_private
 from streams.engine import position
+from streams.engine.group_assignor import decode_claims
 from streams.errors import ChurnSignalsError, ConfigurationError
 from streams.kafka.model_reader import LABELS_OFFSET_HEADER, ModelReader, PublishedSnapshot
 from streams.scoring.event_processor import EventProcessor
@@ -69,7 +69,7 @@ def as_state(value: bytes) -> Any:
 
 def as_claims(value: bytes) -> Any:
     """What another member of the group says when it joins."""
-    if faust_private._claims_of(value) == {}:
+    if decode_claims(value) == {}:
         raise ValueError("a member without state")
 
 

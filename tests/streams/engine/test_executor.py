@@ -56,7 +56,7 @@ def test_what_was_given_up_has_ended_when_it_is_settled() -> None:
             await asyncio.sleep(0.01)
             computing.cancel()
         assert not ended
-        await turns.settled()
+        await turns.drained()
         assert ended
 
     asyncio.run(whole())

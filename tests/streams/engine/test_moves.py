@@ -10,7 +10,7 @@ import pytest
 
 from streams.cli.main import main
 from streams.engine.recovery import STALE_AFTER_MS
-from streams.engine.store_directories import UNHELD_MS
+from streams.engine.store_directories import UNUSED_MS
 from streams.settings import Settings
 from streams.topics import DAY_MS
 from tests.paths import DOCS
@@ -61,7 +61,7 @@ def test_variables_of_a_replay_make_settings_that_share_no_output() -> None:
 
 def test_times_of_the_page_are_those_of_the_program() -> None:
     assert "ten minutes" in PROCEDURES
-    assert UNHELD_MS == 10 * 60_000
+    assert UNUSED_MS == 10 * 60_000
     assert "3.5 days" in PROCEDURES
     assert STALE_AFTER_MS == 3.5 * DAY_MS
     assert f"{Settings().kafka_session_timeout_ms // 1000} s" in PROCEDURES

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 from aiokafka.errors import RequestTimedOutError
 
-from streams.engine.ownership import Ownership, PartitionNames
-from streams.engine.partition_runner import Progress
+from streams.engine.ownership import Ownership
+from streams.engine.progress import Progress
 from streams.engine.store import StoreDamaged
+from streams.engine.takeover import PartitionNames
 from streams.errors import Fenced, OwnershipLost
 from streams.settings import Settings
 

@@ -101,7 +101,7 @@ class _AtOnce(ComputeSlot):
     async def compute(self, work: Callable[..., Any], *args: Any) -> Any:
         return work(*args)
 
-    async def settled(self) -> None:
+    async def drained(self) -> None:
         pass
 
 
@@ -141,7 +141,7 @@ def partition_of(world: World, clock: str = "event") -> PartitionRunner:
         first_offset=0,
         factory=lambda number, store, state: Stub(),
         inputs=Inputs(),
-        turns=_AtOnce(),
+        compute_slot=_AtOnce(),
     )
 
 
@@ -435,7 +435,7 @@ def test_a_backlog_is_computed_on_the_event_loop(monkeypatch: pytest.MonkeyPatch
         sizes.append(len(args[0]))
         return work(*args)
 
-    monkeypatch.setattr(partition._turns, "compute", compute)
+    monkeypatch.setattr(partition._compute_slot, "compute", compute)
 
     async def body() -> None:
         partition.deliver(batch(0, 9))

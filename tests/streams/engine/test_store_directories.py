@@ -15,7 +15,7 @@ from streams.engine import store_directories
 from streams.engine.position import POSITION_KEY, encode
 from streams.engine.recovery import STALE_AFTER_MS, _can_resume
 from streams.engine.store import Meta, PartitionStore
-from streams.engine.store_directories import LOCK_WAIT_S, UNHELD_MS, open_stores, set_aside
+from streams.engine.store_directories import LOCK_WAIT_S, UNUSED_MS, open_stores, set_aside
 from streams.errors import OwnershipLost
 from streams.topics import TOMBSTONE_RETENTION_MS
 
@@ -59,7 +59,7 @@ def test_stores_of_partitions_that_went_elsewhere_are_set_aside(tmp_path: Path) 
         store.close()
     busy = PartitionStore(tmp_path / "events-2")
     assert set_aside(tmp_path, "events", {0}, now_ms) == [tmp_path / "events-4.removed"]
-    later_ms = now_ms + UNHELD_MS + 60_000
+    later_ms = now_ms + UNUSED_MS + 60_000
     aside = set_aside(tmp_path, "events", {0}, later_ms)
     assert [path.name for path in aside] == ["events-1.removed", "events-1.1.removed", "events-4.removed"]
     left = {path.name for path in tmp_path.iterdir()} - {path.name for path in aside}

@@ -21,7 +21,7 @@ from models.learning.model import Model
 from streams.engine import batch_metrics as tally
 from streams.engine import latency
 from streams.engine.batch_metrics import BatchMetrics
-from streams.engine.partition_runner import Progress
+from streams.engine.progress import Progress
 from streams.engine.store import StoreCounts
 from streams.health import Health
 from streams.kafka.model_reader import PublishedSnapshot
