@@ -1,6 +1,6 @@
-"""Named places where a test may end the process as kill -9 does: `CHURN_FAILPOINT=before-store:3`, the third time.
+"""Named points where a test kills the process with SIGKILL: `CHURN_FAILPOINT=before-store:3` at the third pass.
 
-Call them as `if FAILPOINT: failpoint("name")`; without the variable that is one test of a module constant.
+Call them as `if FAILPOINT: failpoint("name")`: without the variable, that only tests a module constant.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ NAMES: Final = (
     "after-apply",  # effects known, no transaction
     "inside-transaction",  # records sent, not committed
     "before-store",  # committed, the local store not written
-    "after-store",  # local store written, the processor not told
-    "before-group-commit",  # everything done but the offset that serves lag monitoring
-    "mid-recovery",  # some of the changelog read
+    "after-store",  # local store written, the processor not notified
+    "before-group-commit",  # all done except the group offset, which serves lag monitoring
+    "mid-recovery",  # part of the changelog read
     "before-notify-commit",  # an alert delivered to a webhook, the offset not committed
     "mid-snapshot",  # the trainer has sent a snapshot, not committed
 )
@@ -36,7 +36,7 @@ _hits = 0
 
 
 def failpoint(name: str) -> None:
-    """End the process at the armed place, without any clean-up."""
+    """Kill the process if this is the armed point, without any cleanup."""
     global _hits
     if FAILPOINT is not None and name == FAILPOINT[0]:
         _hits += 1

@@ -57,4 +57,4 @@ def _affinity(settings: Settings, explainer: Explainer | None) -> Affinity:
 
 
 def _ignore(cpus: Collection[int]) -> None:
-    """Leave the other CPUs unused."""
+    """No other process uses the other CPUs."""

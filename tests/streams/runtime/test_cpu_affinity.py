@@ -24,7 +24,7 @@ import asyncio, json, os, sys, threading, time
 from streams.runtime import cpu_affinity as affinity
 from streams.runtime.cpu_affinity import Affinity
 from streams.settings import Settings
-affinity.LOOK_S = 0.01
+affinity.BIND_EVERY_S = 0.01
 left, seen, stop = [], {}, threading.Event()
 here = Affinity(Settings(cpu=sys.argv[1]), lambda processors: left.append(sorted(processors)))
 def thread(name):
@@ -44,7 +44,7 @@ async def main():
     keeping.cancel()
 asyncio.run(main())
 stop.set()
-print(json.dumps([here.processor, left, seen, sorted(here.allowed)]))
+print(json.dumps([here.cpu, left, seen, sorted(here.allowed)]))
 """
 
 several = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one processor: there is nothing to choose")
@@ -76,7 +76,7 @@ def test_none_leaves_everything_as_it_is() -> None:
 
 def test_a_processor_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1}, raising=False)
-    with pytest.raises(ConfigurationError, match="CHURN_CPU=7: this process may use the processors 0, 1"):
+    with pytest.raises(ConfigurationError, match="CHURN_CPU=7: this process may use the CPUs 0, 1"):
         Affinity(Settings(cpu="7"), lambda left: None)
 
 
@@ -94,7 +94,7 @@ class Bound(Affinity):
         self.allowed = allowed
         _BOUND_HERE.append(self)
 
-    def _place(self) -> None:
+    def _bind_threads(self) -> None:
         pass
 
 
@@ -118,12 +118,12 @@ def test_workers_of_a_machine_choose_different_processors() -> None:
     first, second, third = (Bound({0, 1}) for _ in range(3))
     for each in (first, second, third):
         each.begin()
-    assert {first.processor, second.processor} == {0, 1}
-    assert third.processor is None
-    assert first.left == [{second.processor}]
+    assert {first.cpu, second.cpu} == {0, 1}
+    assert third.cpu is None
+    assert first.left == [{second.cpu}]
     first.close()
-    third._judge(FixedLoads({0: 0.5, 1: 0.5}))
-    assert third.processor == first.processor
+    third._review(FixedLoads({0: 0.5, 1: 0.5}))
+    assert third.cpu == first.cpu
 
 
 @pytest.mark.usefixtures("alone")
@@ -136,14 +136,14 @@ def test_a_system_that_forbids_it_leaves_a_worker_as_it_is(monkeypatch: pytest.M
     monkeypatch.setattr(module, "use", refuse)
     here = Bound({0, 1})
     here.begin()
-    assert here.processor is None
+    assert here.cpu is None
     assert asyncio.run(asyncio.wait_for(here.keep(), 5)) is None
     free = [claimed(0), claimed(1)]
     assert None not in free
     for each in free:
         each.close()  # type: ignore[union-attr]
     here._wanted = "0"
-    with pytest.raises(ConfigurationError, match="CHURN_CPU=0: the system refuses it: not permitted"):
+    with pytest.raises(ConfigurationError, match="CHURN_CPU=0: the system rejects it: not permitted"):
         here.begin()
 
 
@@ -153,14 +153,14 @@ def test_a_number_that_was_asked_for_is_not_chosen_by_others() -> None:
     asked._wanted = "1"
     asked.begin()
     other.begin()
-    assert (asked.processor, other.processor) == (1, 0)
+    assert (asked.cpu, other.cpu) == (1, 0)
 
 
 @pytest.mark.usefixtures("alone")
 def test_one_processor_is_not_bound_to() -> None:
     only = Bound({0})
     only.begin()
-    assert only.processor is None
+    assert only.cpu is None
     assert asyncio.run(asyncio.wait_for(only.keep(), 5)) is None
 
 
@@ -177,11 +177,11 @@ def test_a_worker_moves_to_where_others_leave_more() -> None:
     """Rule: its claim moves with it."""
     here = Bound({0, 1, 2})
     here.begin()
-    first = here.processor
+    first = here.cpu
     assert first is not None
     other, target = sorted({0, 1, 2} - {first})
-    here._judge(FixedLoads({first: 1.0, other: 0.6, target: 0.1}))
-    assert here.processor == target
+    here._review(FixedLoads({first: 1.0, other: 0.6, target: 0.1}))
+    assert here.cpu == target
     assert here.left[-1] == {first, other}
     free = claimed(first)
     assert free is not None
