@@ -45,7 +45,7 @@ async def read_topic(settings: Settings, topic: str, partitions: Iterable[int] |
                 yield record
 
 
-async def read_one(settings: Settings, topic: str, partition: int, offset: int) -> Any | None:
+async def read_record(settings: Settings, topic: str, partition: int, offset: int) -> Any | None:
     """Return the record at an offset, None if there is none (any more). Raises as `read_topic`."""
     [tp] = await partitions_of(settings, topic, [partition])
     async with consuming(settings) as consumer:
@@ -56,7 +56,7 @@ async def read_one(settings: Settings, topic: str, partition: int, offset: int) 
         return record if record is not None and record.offset == offset else None
 
 
-async def newest_of(settings: Settings, topic: str, partition: int, key: bytes) -> Any | None:
+async def newest_by_key(settings: Settings, topic: str, partition: int, key: bytes) -> Any | None:
     """Return the newest record of a key in a partition, None if there is none. Raises as `read_topic`."""
     [tp] = await partitions_of(settings, topic, [partition])
     async with consuming(settings) as consumer:
@@ -91,7 +91,7 @@ async def first_records(consumer: AIOKafkaConsumer, spans: Mapping[TopicPartitio
     return found
 
 
-async def newest_record(
+async def newest_records(
     consumer: AIOKafkaConsumer,
     spans: Mapping[TopicPartition, Span],
     count: int,
@@ -129,7 +129,7 @@ async def merged(consumer: AIOKafkaConsumer, spans: Mapping[TopicPartition, Span
 async def follow(
     consumer: AIOKafkaConsumer, starts: Mapping[TopicPartition, int], stop: asyncio.Event
 ) -> AsyncIterator[Any]:
-    """What comes from these offsets on, until `stop` is set; order is that of arrival."""
+    """Read new records from these offsets on, in the order of arrival, until `stop` is set."""
     tps = list(starts)
     consumer.assign(tps)
     for tp, start in starts.items():
@@ -154,7 +154,7 @@ async def _span(consumer: AIOKafkaConsumer, tp: TopicPartition, start: int, end:
 
 
 async def _backwards(consumer: AIOKafkaConsumer, tp: TopicPartition, start: int, end: int) -> AsyncIterator[list[Any]]:
-    """Pieces of a span from its end to its start, each in order."""
+    """Read a span in parts, from its end to its start; the records of each part are in order."""
     size = _SPAN_FIRST
     while start < end:
         begin = max(start, end - size)
@@ -163,17 +163,17 @@ async def _backwards(consumer: AIOKafkaConsumer, tp: TopicPartition, start: int,
 
 
 def _assign(consumer: AIOKafkaConsumer, spans: Mapping[TopicPartition, Span]) -> list[TopicPartition]:
-    """Stand at the start of every span that is not empty; which these are.
+    """Seek the start of every span that is not empty; returns the partitions of these.
 
-    What is assigned must be asked for records before the consumer stops: aiokafka's fetcher, stopped while it takes
-    note of another assignment, swallows the cancellation and never ends.
+    Records of an assignment must be requested before the consumer stops: if aiokafka's fetcher is stopped while it
+    processes a new assignment, it ignores the cancellation and never ends.
     """
-    some = [tp for tp, (start, end) in spans.items() if start < end]
-    if some:
-        consumer.assign(some)
-    for tp in some:
+    assigned = [tp for tp, (start, end) in spans.items() if start < end]
+    if assigned:
+        consumer.assign(assigned)
+    for tp in assigned:
         consumer.seek(tp, spans[tp][0])
-    return some
+    return assigned
 
 
 def _written(record: Any) -> tuple[int, int, int]:
@@ -181,7 +181,7 @@ def _written(record: Any) -> tuple[int, int, int]:
 
 
 async def partitions_of(settings: Settings, topic: str, wanted: Iterable[int] | None = None) -> list[TopicPartition]:
-    """A topic's partitions, or those wanted after a check that they are there. Raises as `read_topic`."""
+    """Return all partitions of a topic, or those wanted if they exist. Raises as `read_topic`."""
     count = (await verify_topics(settings))[topic].partitions
     numbers = range(count) if wanted is None else list(wanted)
     for number in numbers:
@@ -191,12 +191,12 @@ async def partitions_of(settings: Settings, topic: str, wanted: Iterable[int] | 
 
 
 def topic_partitions(topic: str, count: int) -> list[TopicPartition]:
-    """All partitions of a topic whose count is known."""
+    """Return the partitions of a topic with a known number of them."""
     return [TopicPartition(topic, number) for number in range(count)]
 
 
 async def spans_of(consumer: AIOKafkaConsumer, tps: Iterable[TopicPartition]) -> dict[TopicPartition, Span]:
-    """What the partitions hold now, committed."""
+    """Return the offsets of the committed records that the partitions have now."""
     wanted = list(tps)
     first, end = await consumer.beginning_offsets(wanted), await consumer.end_offsets(wanted)
     return {tp: (first[tp], end[tp]) for tp in wanted}
@@ -204,7 +204,7 @@ async def spans_of(consumer: AIOKafkaConsumer, tps: Iterable[TopicPartition]) ->
 
 @asynccontextmanager
 async def consuming(settings: Settings) -> AsyncIterator[AIOKafkaConsumer]:
-    """A consumer as of `new_consumer`, started and stopped."""
+    """Start a consumer (`new_consumer`), and stop it at the end of the `async with`."""
     consumer = new_consumer(settings)
     await consumer.start()
     try:
@@ -214,7 +214,7 @@ async def consuming(settings: Settings) -> AsyncIterator[AIOKafkaConsumer]:
 
 
 def new_consumer(settings: Settings) -> AIOKafkaConsumer:
-    """A consumer without a group, which reads committed."""
+    """Create a consumer without a group that reads committed records."""
     return AIOKafkaConsumer(
         **settings.connection(),
         isolation_level="read_committed",
