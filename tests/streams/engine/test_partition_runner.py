@@ -1,4 +1,4 @@
-"""The owner of a partition, with an input, a producer and a store that are plain Python."""
+"""A partition runner with input, producer and store in plain Python."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from streams.errors import ChurnSignalsError, DeferredOutputsLost, OwnershipLost
 
 @pytest.fixture(autouse=True)
 def _no_pace(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing waits for more to come, but where a test says so."""
+    """Transactions are not delayed, except where a test enables it."""
     monkeypatch.setattr(module, "PACE_S", 0.0)
 
 
@@ -39,7 +39,7 @@ class Event:
 
 @dataclass
 class World:
-    """Everything around a partition, and what it was told."""
+    """Everything around a partition runner, and the calls that it received."""
 
     applied: list[int] = field(default_factory=list)
     sought: list[int] = field(default_factory=list)
@@ -96,7 +96,7 @@ class World:
 
 
 class _AtOnce(ComputeSlot):
-    """Computes on the event loop, so that what happens when does not depend on a thread."""
+    """Computes on the event loop, so that the order of calls does not depend on a thread."""
 
     async def compute(self, work: Callable[..., Any], *args: Any) -> Any:
         return work(*args)
@@ -156,7 +156,7 @@ def running(partition: PartitionRunner, body: Callable[[], Coroutine[Any, Any, N
 
 
 def positions(world: World) -> list[int]:
-    """The position of each transaction."""
+    """Return the position of each transaction."""
     return [decode(changes[POSITION_KEY] or b"").next_offset for changes in world.committed]
 
 
@@ -166,7 +166,7 @@ async def settle() -> None:
 
 
 def test_batches_that_continue_each_other_are_applied_in_order() -> None:
-    """Rule: commit, then store, then the processor is told, then the next batch; the position covers markers."""
+    """Rule: commit, write the store, notify the processor, then the next batch; the position includes markers."""
     world = World()
     partition = partition_of(world)
 
@@ -187,7 +187,7 @@ def test_batches_that_continue_each_other_are_applied_in_order() -> None:
 
 
 def test_a_batch_ahead_of_the_position_is_sought_back_and_not_applied() -> None:
-    """Rule: apply nothing past a hole."""
+    """Rule: apply nothing after a gap."""
     world = World()
     partition = partition_of(world)
 
@@ -202,7 +202,7 @@ def test_a_batch_ahead_of_the_position_is_sought_back_and_not_applied() -> None:
 
 
 def test_a_batch_behind_the_position_is_dropped_without_a_seek() -> None:
-    """Rule: a fetch from before a seek may be answered after it; it changes nothing."""
+    """Rule: a batch that was fetched before a seek may arrive after it, and changes nothing."""
     world = World()
     partition = partition_of(world)
 
@@ -218,7 +218,7 @@ def test_a_batch_behind_the_position_is_dropped_without_a_seek() -> None:
 
 
 def test_a_batch_that_overlaps_the_position_is_sought_back() -> None:
-    """Rule: a batch counts as a whole or not at all."""
+    """Rule: a batch is applied as a whole or not at all."""
     world = World()
     partition = partition_of(world)
 
@@ -232,8 +232,8 @@ def test_a_batch_that_overlaps_the_position_is_sought_back() -> None:
     assert world.sought == [5]
 
 
-def test_markers_alone_move_the_position_without_a_transaction() -> None:
-    """Rule: nothing happened, so nothing is written; after a restart the markers are read again."""
+def test_markers_alone_advance_the_position_without_a_transaction() -> None:
+    """Rule: without effects nothing is written; after a restart the markers are read again."""
     world = World()
     partition = partition_of(world)
 
@@ -248,7 +248,7 @@ def test_markers_alone_move_the_position_without_a_transaction() -> None:
 
 
 def test_an_unknown_outcome_leaves_position_store_and_processor_untouched() -> None:
-    """Rule: what is not known to be committed is nowhere but in the transaction."""
+    """Rule: effects that may not be committed exist in the transaction only."""
     world = World(fail=OwnershipLost("unknown"))
     partition = partition_of(world)
 
@@ -262,8 +262,8 @@ def test_an_unknown_outcome_leaves_position_store_and_processor_untouched() -> N
     assert (world.stored, world.told) == ([], 0)
 
 
-def test_a_part_of_a_batch_is_committed_at_its_own_position() -> None:
-    """Rule: `consumed` bounds a transaction; the rest follows in the next one."""
+def test_part_of_a_batch_is_committed_at_its_own_position() -> None:
+    """Rule: `consumed` bounds a transaction; the other records follow in the next one."""
     world = World(take=2)
     partition = partition_of(world)
 
@@ -276,8 +276,8 @@ def test_a_part_of_a_batch_is_committed_at_its_own_position() -> None:
     assert positions(world) == [2, 4, 6]
 
 
-def test_a_batch_that_was_stopped_in_its_middle_goes_on_behind_what_is_committed() -> None:
-    """Rule: revoked between two transactions of a batch and kept over the rebalance, nothing is applied twice."""
+def test_a_batch_that_was_stopped_midway_continues_after_the_last_commit() -> None:
+    """Rule: nothing is applied twice if a partition is revoked between two transactions of a batch and then kept."""
     world = World(take=2)
     partition = partition_of(world)
 
@@ -300,7 +300,7 @@ def test_a_batch_that_was_stopped_in_its_middle_goes_on_behind_what_is_committed
     assert world.applied == [0, 1, 2, 3, 4, 5]
 
 
-def test_a_processor_that_takes_nothing_and_changes_nothing_stops_the_worker() -> None:
+def test_a_processor_that_consumes_and_changes_nothing_stops_the_worker() -> None:
     """Rule: no endless loop over the same record."""
 
     class Stuck(World):
@@ -318,7 +318,7 @@ def test_a_processor_that_takes_nothing_and_changes_nothing_stops_the_worker() -
 
 
 def test_wall_time_is_given_only_to_a_live_input_read_to_its_end() -> None:
-    """Rule: in a replay, and while there is a backlog, deadlines wait for the log's own time."""
+    """Rule: in a replay, and during a backlog, deadlines follow event time."""
     world = World(newest_event_ms=int(time.time() * 1000))
     partition = partition_of(world, clock="auto")
 
@@ -334,8 +334,8 @@ def test_wall_time_is_given_only_to_a_live_input_read_to_its_end() -> None:
     assert [clock is not None for clock in world.clocks] == [False, False, True]
 
 
-def test_a_deadline_of_a_live_input_calls_without_records() -> None:
-    """Rule: silence is looked at when it is due; a call that changes nothing writes nothing."""
+def test_a_deadline_of_a_live_input_is_processed_without_records() -> None:
+    """Rule: a deadline is processed when it is due; a call that changes nothing writes nothing."""
     world = World(due_ms=int(time.time() * 1000))
     partition = partition_of(world, clock="wall")
 
@@ -348,7 +348,7 @@ def test_a_deadline_of_a_live_input_calls_without_records() -> None:
     assert world.committed == []
 
 
-def test_batches_that_wait_go_into_one_transaction() -> None:
+def test_waiting_batches_are_joined_into_one_transaction() -> None:
     """Rule: what came while others computed is applied at once, markers included, and each batch gives its credit
     back."""
     world = World()
@@ -368,7 +368,7 @@ def test_batches_that_wait_go_into_one_transaction() -> None:
 
 
 def test_a_transaction_holds_a_limited_number_of_waiting_records(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rule: what waits is joined up to a number of records; one batch above it is still a transaction."""
+    """Rule: waiting batches are joined up to a number of records; a larger batch is one transaction."""
     monkeypatch.setattr(module, "JOIN_RECORDS", 3)
     world = World()
     partition = partition_of(world)
@@ -383,8 +383,8 @@ def test_a_transaction_holds_a_limited_number_of_waiting_records(monkeypatch: py
     assert positions(world) == [3, 8]
 
 
-def test_what_waits_behind_a_hole_is_not_joined() -> None:
-    """Rule: apply nothing past a hole, also among the batches that wait."""
+def test_batches_after_a_gap_are_not_joined() -> None:
+    """Rule: apply nothing after a gap, even among waiting batches."""
     world = World()
     partition = partition_of(world)
 
@@ -400,7 +400,7 @@ def test_what_waits_behind_a_hole_is_not_joined() -> None:
 
 
 def test_a_small_transaction_waits_for_more_and_a_large_one_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rule: transactions of a partition that hold little begin at a distance, so that they hold more."""
+    """Rule: small transactions of a partition start at an interval, so that each holds more."""
     monkeypatch.setattr(module, "PACE_S", 0.2)
     monkeypatch.setattr(module, "WORTH_RECORDS", 5)
     world = World()
@@ -425,7 +425,7 @@ def test_a_small_transaction_waits_for_more_and_a_large_one_does_not(monkeypatch
 
 
 def test_a_backlog_is_computed_on_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rule: a large batch takes its turn as every other, but no thread."""
+    """Rule: a large batch waits for its turn like every other, but is not computed in a thread."""
     monkeypatch.setattr("streams.engine.partition_runner.INLINE_RECORDS", 10)
     world = World()
     partition = partition_of(world)
@@ -449,7 +449,7 @@ def test_a_backlog_is_computed_on_the_event_loop(monkeypatch: pytest.MonkeyPatch
 
 
 class _Deferring(World):
-    """Every batch leaves one output to another process."""
+    """Every batch defers one output."""
 
     asked = 0
 
@@ -486,8 +486,8 @@ class _Deferring(World):
         return [EncodedBatch("scores", 0, 1, b"answered")]
 
 
-def test_what_another_process_explains_is_in_the_transaction_whoever_explains_it() -> None:
-    """Rule: nothing is committed before it is explained; if nobody answers, the batch is computed anew, in whole."""
+def test_deferred_outputs_are_in_the_transaction_or_the_batch_is_computed_again() -> None:
+    """Rule: a commit waits for the deferred outputs; if they are lost, the whole batch is computed again."""
     world = _Deferring()
     partition = partition_of(world)
 
@@ -502,7 +502,7 @@ def test_what_another_process_explains_is_in_the_transaction_whoever_explains_it
     assert positions(world) == [3, 5]
 
 
-def test_no_transaction_is_begun_that_would_wait_long_for_an_explanation() -> None:
+def test_no_transaction_begins_without_a_slot_for_its_deferred_outputs() -> None:
     """Rule: while others wait for the process that explains, a batch waits outside of a transaction, which is timed."""
     world = _Deferring()
     partition = partition_of(world)

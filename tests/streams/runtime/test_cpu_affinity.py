@@ -1,4 +1,4 @@
-"""Which processor a worker's threads share, and who else uses which."""
+"""The CPU that a worker's threads share, and those of other workers."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ def bound(cpu: str) -> tuple[int | None, list[list[int]], dict[str, list[int]], 
 
 
 @several
-def test_every_thread_shares_the_processor_but_those_of_rocksdb() -> None:
-    """Rule: what takes Python's lock is on one processor, whenever it began; the rest runs anywhere."""
+def test_all_threads_except_those_of_rocksdb_share_one_cpu() -> None:
+    """Rule: threads that take Python's lock are on one CPU, whenever they were started; others run anywhere."""
     number = max(os.sched_getaffinity(0))
     processor, left, seen, allowed = bound(str(number))
     assert processor == number
@@ -67,26 +67,26 @@ def test_every_thread_shares_the_processor_but_those_of_rocksdb() -> None:
 
 
 @several
-def test_none_leaves_everything_as_it_is() -> None:
+def test_none_binds_nothing() -> None:
     processor, left, seen, allowed = bound("none")
     assert processor is None
     assert left == []
     assert set(map(tuple, seen.values())) == {tuple(allowed)}
 
 
-def test_a_processor_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unavailable_cpu_is_named_in_the_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1}, raising=False)
     with pytest.raises(ConfigurationError, match="CHURN_CPU=7: this process may use the CPUs 0, 1"):
         Affinity(Settings(cpu="7"), lambda left: None)
 
 
-def test_what_is_no_processor_is_refused_with_one_sentence() -> None:
+def test_an_invalid_cpu_setting_is_rejected() -> None:
     with pytest.raises(SettingsError, match="CHURN_CPU='-1' must be auto, none or the number of a processor"):
         Settings.from_environment({"CHURN_CPU": "-1"})
 
 
 class Bound(Affinity):
-    """One that binds nothing."""
+    """An affinity that binds no thread."""
 
     def __init__(self, allowed: set[int]) -> None:
         self.left: list[Collection[int]] = []
@@ -103,7 +103,7 @@ _BOUND_HERE: list[Bound] = []
 
 @pytest.fixture
 def alone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Workers of this test only; no thread is moved."""
+    """Claims of this test only; no thread is bound."""
     own = uuid.uuid4().hex
     monkeypatch.setattr(module, "CLAIM", f"\0{own}/{{}}")
     monkeypatch.setattr(module, "use", lambda numbers: None)
@@ -113,8 +113,8 @@ def alone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("alone")
-def test_workers_of_a_machine_choose_different_processors() -> None:
-    """Rule: a claim holds until its worker ends; who finds none free is bound to none."""
+def test_workers_of_a_machine_choose_different_cpus() -> None:
+    """Rule: a claim lasts until its worker ends; a worker that finds no free CPU is not bound."""
     first, second, third = (Bound({0, 1}) for _ in range(3))
     for each in (first, second, third):
         each.begin()
@@ -127,8 +127,8 @@ def test_workers_of_a_machine_choose_different_processors() -> None:
 
 
 @pytest.mark.usefixtures("alone")
-def test_a_system_that_forbids_it_leaves_a_worker_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rule: what was chosen by itself is given up with a warning, what was asked for is refused in a sentence."""
+def test_a_worker_runs_unbound_if_the_system_forbids_binding(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rule: an automatic choice is abandoned with a warning, a configured CPU is an error."""
 
     def refuse(numbers: Collection[int]) -> None:
         raise PermissionError("not permitted")
@@ -148,7 +148,7 @@ def test_a_system_that_forbids_it_leaves_a_worker_as_it_is(monkeypatch: pytest.M
 
 
 @pytest.mark.usefixtures("alone")
-def test_a_number_that_was_asked_for_is_not_chosen_by_others() -> None:
+def test_a_configured_cpu_is_not_chosen_by_others() -> None:
     asked, other = Bound({0, 1}), Bound({0, 1})
     asked._wanted = "1"
     asked.begin()
@@ -157,7 +157,7 @@ def test_a_number_that_was_asked_for_is_not_chosen_by_others() -> None:
 
 
 @pytest.mark.usefixtures("alone")
-def test_one_processor_is_not_bound_to() -> None:
+def test_a_single_cpu_is_not_bound() -> None:
     only = Bound({0})
     only.begin()
     assert only.cpu is None
@@ -173,8 +173,8 @@ class FixedLoads(Loads):
 
 
 @pytest.mark.usefixtures("alone")
-def test_a_worker_moves_to_where_others_leave_more() -> None:
-    """Rule: its claim moves with it."""
+def test_a_worker_moves_to_a_less_used_cpu() -> None:
+    """Rule: the claim moves with the worker."""
     here = Bound({0, 1, 2})
     here.begin()
     first = here.cpu
@@ -201,14 +201,12 @@ def test_a_worker_moves_to_where_others_leave_more() -> None:
         ({0: 1.0}, 0.3, None),  # nor of any other
     ],
 )
-def test_it_is_worth_moving_when_others_take_much_more_here(
-    busy: dict[int, float], own: float, better: int | None
-) -> None:
+def test_a_move_requires_a_large_difference_in_load(busy: dict[int, float], own: float, better: int | None) -> None:
     assert better_of(0, own, busy) == better
 
 
-def test_loads_are_shares_of_the_time_between(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Rule: idle and waiting for disks is not busy; processors that we may not use are left out."""
+def test_loads_are_shares_of_the_elapsed_time(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Rule: idle and I/O wait are not busy time; CPUs that the process may not use are left out."""
     stat = tmp_path / "stat"
     monkeypatch.setattr(module, "_LOADS", stat)
     stat.write_text("cpu  9 9 9 9 9 9 9 9 9 9\ncpu0 100 0 0 800 100 0 0 0 50 0\ncpu7 0 0 0 0 0 0 0 0 0 0\nintr 1 2\n")
@@ -222,14 +220,14 @@ def test_loads_are_shares_of_the_time_between(monkeypatch: pytest.MonkeyPatch, t
     assert loads.since_last()[0] == {}
 
 
-def test_a_system_that_tells_no_load_moves_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_load_figures_nothing_moves(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_LOADS", Path("/nowhere/stat"))
     assert Loads({0, 1}).since_last()[0] == {}
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="threads are counted as Linux shows them")
-def test_linear_algebra_starts_no_threads_of_its_own() -> None:
-    """Rule: they would wait for each other on the one processor that a worker's threads have."""
+def test_linear_algebra_starts_no_threads() -> None:
+    """Rule: they would wait for each other on the one CPU of a worker's threads."""
     program = (
         "import os, streams, numpy, scipy.linalg\n"
         "square = numpy.eye(600)\n"
