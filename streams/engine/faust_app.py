@@ -9,7 +9,7 @@ fetch as one message, *a batch of each partition*, and `streams.engine.ownership
 - The app's revoke and assign steps are replaced: no flow resumes before the seek, and every wait has a limit.
 - Acknowledgements, commits, table recovery and the producer of Faust are not used.
 
-Tested by tests/streams/engine/test_faust_app.py; tests/streams/test_private_versions.py keeps private parts in here.
+Tested by tests/broker/test_worker.py; tests/streams/test_private_versions.py keeps private parts in here.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Limit how much is fetched ahead of processing, per partition and in all.
 
-Tested by tests/streams/engine/test_faust_app.py.
+Tested by tests/streams/engine/test_fetch_credits.py.
 """
 
 from __future__ import annotations
