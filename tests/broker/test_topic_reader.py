@@ -40,8 +40,8 @@ async def write(run: Run, count: int, *, per_transaction: int = 3) -> None:
 
 def test_records_are_found_from_either_end(new_run: Callable[..., Run], monkeypatch) -> None:
     """Rule: small looks backwards, whatever their size, give the same as reading everything."""
-    monkeypatch.setattr(topic_reader, "_LOOK_FIRST", 4)
-    monkeypatch.setattr(topic_reader, "_LOOK_MAX", 10)
+    monkeypatch.setattr(topic_reader, "_SPAN_FIRST", 4)
+    monkeypatch.setattr(topic_reader, "_SPAN_MAX", 10)
 
     async def body(run: Run) -> None:
         await write(run, 60)
