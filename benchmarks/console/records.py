@@ -13,7 +13,8 @@ from benchmarks.throughput import world
 from models.backtesting.backtest import MemoryStore
 from streams.kafka.model_reader import PublishedSnapshot
 from streams.kafka.partitioner import partition_of
-from streams.scoring.event_processor import EventProcessor, ProcessorContext
+from streams.scoring.event_processor import EventProcessor
+from streams.scoring.processor_context import ProcessorContext
 from streams.settings import Settings
 from streams.topics import ALERTS, SCORES, name_of
 

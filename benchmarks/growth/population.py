@@ -16,7 +16,8 @@ from models.profile.keys import OF_PARTITION, PROFILE
 from models.profile.mergeable import DAY_MS
 from streams.kafka.model_reader import PublishedSnapshot
 from streams.kafka.partitioner import partition_of
-from streams.scoring.event_processor import EventProcessor, ProcessorContext
+from streams.scoring.event_processor import EventProcessor
+from streams.scoring.processor_context import ProcessorContext
 from streams.settings import Settings
 
 SAMPLES = 2_000

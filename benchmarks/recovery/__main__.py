@@ -25,9 +25,9 @@ from typing import Any
 from benchmarks.machine import machine, say, told
 from benchmarks.recovery import changelog, figures
 from benchmarks.throughput import kafka
+from models.learning.feature_space import SPACE
 from models.learning.model import Model
 from streams.devbroker.embedded_broker import EmbeddedBroker
-from streams.scoring.event_processor import SPACE
 from streams.settings import Settings
 from streams.topics import create_topics
 

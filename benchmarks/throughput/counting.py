@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import orjson
 
-from streams.engine.contract import BatchEffects, Record, StateStore
+from streams.engine.contract import BatchEffects, Processor, Record, StateStore
 from streams.engine.worker import Worker, run_until_signal
 from streams.logs import configure, exit_now
 from streams.runtime.gc_tuning import collect_rarely
@@ -17,7 +17,7 @@ from streams.settings import Settings
 _TOTALS = b"t"
 
 
-class Counting:
+class Counting(Processor):
     """Counts the events of each customer and sums what they spent."""
 
     newest_event_ms: int | None = None

@@ -41,7 +41,7 @@ class Clock(NamedTuple):
 
 
 CLOCKS = (
-    Clock("streams.scoring.event_processor", "decode", "decode events", every=_EVERY),
+    Clock("streams.scoring.event_router", "decode", "decode events", every=_EVERY),
     Clock("streams.scoring.event_processor", "EventProcessor.process", "route events, make outputs"),
     Clock("models.pipeline.partition", "PartitionFold.process", "group and apply"),
     Clock("models.profile.schema", "decode", "decode profiles", every=_EVERY),
@@ -56,7 +56,7 @@ CLOCKS = (
     Clock("models.learning.scorer", "Scores.ci90", "decide: intervals"),
     Clock("models.pipeline.partition", "freeze", "snapshots and labels"),
     Clock("models.pipeline.partition", "build_examples", "snapshots and labels"),
-    Clock("streams.scoring.event_processor", "label_value", "encode labels"),
+    Clock("streams.scoring.fold", "label_value", "encode labels"),
     Clock("models.pipeline.score_history", "ScoreHistory.prepare", "prepare scores"),
     Clock("streams.scoring.explain_protocol", "ExplainJob.__init__", "hand scores over"),
     Clock("streams.engine.store", "PartitionStore.get_many", "store: read"),

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+
+from models.features.catalogue import CATALOGUE, NAMES, RELATIVE
 
 VALUE_LIMIT = 1e9
 """Raw values are held within this, so that sums of squares stay far from overflow whatever an event said (an amount of
@@ -107,3 +110,7 @@ class FeatureSpace:
 def _held(values: NDArray[np.float64]) -> NDArray[np.float64]:
     np.maximum(values, -VALUE_LIMIT, out=values)
     return np.minimum(values, VALUE_LIMIT, out=values)
+
+
+SPACE: Final = FeatureSpace(NAMES, RELATIVE, CATALOGUE)
+"""The space of the features in `models.features.catalogue`."""

@@ -128,7 +128,7 @@ async def changes(
         if last is None:
             there = topic_reader.merged(consumer, spans)
         else:
-            there = _each(await topic_reader.newest_record(consumer, spans, last, wanted))
+            there = _each(await topic_reader.newest_records(consumer, spans, last, wanted))
         async for record in there:
             if stop is not None and stop.is_set():
                 return

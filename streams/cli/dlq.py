@@ -48,12 +48,12 @@ def ls(reason: str | None, last: int, as_json: bool) -> None:
 @click.option("--raw", is_flag=True, help="Only the event's bytes, as they came.")
 def show(where: str, raw: bool) -> None:
     """Show one dead letter: why it was refused, what to change, and its bytes."""
-    from streams.kafka.topic_reader import read_one
+    from streams.kafka.topic_reader import read_record
     from streams.scoring.dead_letters import DeadLetter
 
     settings = Settings.from_environment()
     topic = name_of(DEAD_LETTERS, settings)
-    record = ask(read_one(settings, topic, *_place(where)))
+    record = ask(read_record(settings, topic, *_place(where)))
     if record is None:
         raise ChurnSignalsError(f"there is no dead letter at {where} in {topic}: churn-signals dlq ls lists them.")
     letter = DeadLetter.of(record)

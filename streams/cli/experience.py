@@ -70,8 +70,8 @@ async def read_sums(settings: Settings) -> Sums:
 def read_file(file: str, config: Path) -> Sums:
     """The sums of a file's events. Raises as `InputFile` and `read_definition` do."""
     from models.backtesting.experience_log import ExperienceLog
+    from models.learning.feature_space import SPACE
     from models.learning.model import Model
-    from streams.scoring.event_processor import SPACE
 
     log = ExperienceLog(read_definition(config), Model(SPACE).scorer())
     for _ in log.read(events_of(file, "counting")):

@@ -14,9 +14,10 @@ from streams.cli.publish import Publisher
 from streams.engine.transactions import kept_timestamp
 from streams.errors import ChurnSignalsError
 from streams.kafka.partitioner import partition_of
-from streams.kafka.topic_reader import read_one, read_topic
+from streams.kafka.topic_reader import read_record, read_topic
 from streams.scoring.dead_letters import DeadLetter
-from streams.scoring.event_processor import FORWARDED, MARK_BYTES, TIMESTAMP
+from streams.scoring.event_router import FORWARDED, TIMESTAMP
+from streams.scoring.processor_context import MARK_BYTES
 from streams.settings import Settings
 from streams.topics import DEAD_LETTERS, EVENTS, name_of, verify_topics
 
@@ -157,7 +158,7 @@ async def _letters(settings: Settings, places: Sequence[Place]) -> AsyncIterator
         async for record in read_topic(settings, topic):
             yield DeadLetter.of(record)
     for partition, offset in places:
-        record = await read_one(settings, topic, partition, offset)
+        record = await read_record(settings, topic, partition, offset)
         if record is None:
             raise ChurnSignalsError(
                 f"there is no dead letter at {partition}@{offset} in {topic}: churn-signals dlq ls lists them."

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import click
 
 
@@ -15,19 +13,9 @@ def trainer() -> None:
     """
     from streams.engine.worker import run_until_signal
     from streams.logs import configure, exit_now
-    from streams.monitoring.monitor import monitored
     from streams.settings import Settings
-    from streams.training.learner import ModelLearner
-    from streams.training.trainer import TrainerLoop
+    from streams.trainer import run_trainer
 
     settings = Settings.from_environment()
     configure(settings, "trainer")
-
-    async def work(stop: asyncio.Event) -> None:
-        with monitored(settings, "trainer", stop) as monitor:
-            learner = ModelLearner(settings)
-            loop = TrainerLoop(settings, learner)
-            monitor.watch_trainer(loop, learner)
-            await loop.run(stop)
-
-    exit_now(run_until_signal(work))
+    exit_now(run_until_signal(lambda stop: run_trainer(settings, stop)))

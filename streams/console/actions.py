@@ -13,7 +13,7 @@ from models.events.event import Event, decode
 from streams.cli.publish import Publisher
 from streams.engine.partition_runner import LIVE_WITHIN_MS
 from streams.kafka.partitioner import partition_of
-from streams.kafka.topic_reader import consuming, newest_record, partitions_of, spans_of
+from streams.kafka.topic_reader import consuming, newest_records, partitions_of, spans_of
 from streams.settings import Settings
 from streams.topics import EVENTS, name_of
 
@@ -58,7 +58,7 @@ async def _log_time_ms(settings: Settings, customer: str) -> int:
     tps = await partitions_of(settings, topic)
     tp = tps[partition_of(customer.encode(), len(tps))]
     async with consuming(settings) as consumer:
-        found = await newest_record(
+        found = await newest_records(
             consumer, await spans_of(consumer, [tp]), 1, lambda record: record.value is not None
         )
     return log_time_ms(found[0], now_ms) if found else now_ms

@@ -9,9 +9,9 @@ import numpy as np
 import orjson
 
 from models.features.catalogue import FEATURES
+from models.learning.feature_space import SPACE
 from models.learning.model import Model
 from models.learning.model_snapshot import SnapshotError
-from streams.scoring.event_processor import SPACE
 
 
 class CounterfactualProbability(NamedTuple):

@@ -25,7 +25,7 @@ from streams.console.database import PAGE_ROWS, AlertQuery, ConsoleDatabase
 from streams.console.security import ConsoleSecurity
 from streams.console.topic_follower import TopicFollower
 from streams.errors import ChurnSignalsError
-from streams.kafka.topic_reader import read_one
+from streams.kafka.topic_reader import read_record
 from streams.settings import Settings
 from streams.topics import DEAD_LETTERS, name_of
 
@@ -211,7 +211,7 @@ class Console:
         except ValueError:
             raise web.HTTPBadRequest(text="partition and offset are whole numbers\n") from None
         try:
-            record = await read_one(self._settings, name_of(DEAD_LETTERS, self._settings), partition, offset)
+            record = await read_record(self._settings, name_of(DEAD_LETTERS, self._settings), partition, offset)
         except (ChurnSignalsError, KafkaError) as failure:
             raise web.HTTPServiceUnavailable(text=f"{failure}\n") from failure
         text = "it is not there any more" if record is None else (record.value or b"").decode("utf-8", "replace")

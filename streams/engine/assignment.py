@@ -1,23 +1,26 @@
-"""Who gets which partition: evenly, and where its state already is, so that a rebalance moves as little as it can."""
+"""Assign partitions evenly, and to the members that have their state, so that a rebalance moves as few as possible.
+
+Tested by tests/streams/engine/test_assignment.py.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
 Claims = Mapping[int, int]
-"""Partition -> how far a member's local state of it reaches (a changelog offset; 0 for a store of unknown age)."""
+"""Partition -> changelog offset that a member's local state of it has reached (0 for a store of unknown age)."""
 
 
-def share(partitions: Iterable[int], claims: Mapping[str, Claims]) -> dict[str, list[int]]:
-    """Partitions of each member. Counts differ by at most one; the same arguments give the same answer everywhere.
+def assign_partitions(partitions: Iterable[int], claims: Mapping[str, Claims]) -> dict[str, list[int]]:
+    """Return the partitions of each member: a pure function, whose counts differ by at most one.
 
     1. Each partition goes to the member whose state of it reaches furthest, while that member has room. Partitions
-       that nobody else has a state of choose first, so that a newcomer gets those that it knows.
-    2. What is left goes to the members with the fewest, known ones first.
+       that only one member has state of go first, so that a member that joins gets those that it has state of.
+    2. The others go to the members with the fewest partitions, preferring members that have state of them.
 
-    >>> share(range(4), {"a": {0: 9, 1: 9, 2: 9, 3: 9}, "b": {1: 0, 2: 0}})
+    >>> assign_partitions(range(4), {"a": {0: 9, 1: 9, 2: 9, 3: 9}, "b": {1: 0, 2: 0}})
     {'a': [0, 3], 'b': [1, 2]}
-    >>> share(range(3), {"new": {}})
+    >>> assign_partitions(range(3), {"new": {}})
     {'new': [0, 1, 2]}
     """
     members = sorted(claims)
@@ -31,7 +34,7 @@ def share(partitions: Iterable[int], claims: Mapping[str, Claims]) -> dict[str, 
         size = len(shares[member])
         if size < least:
             return True
-        return size == least and sum(len(share) > least for share in shares.values()) < larger
+        return size == least and sum(len(assigned) > least for assigned in shares.values()) < larger
 
     def claimants(number: int) -> list[str]:
         return sorted((m for m in members if number in claims[m]), key=lambda m: (-claims[m][number], m))
@@ -47,4 +50,4 @@ def share(partitions: Iterable[int], claims: Mapping[str, Claims]) -> dict[str, 
         known = [member for member in claimants(number) if has_room(member)]
         fewest = sorted(filter(has_room, members), key=lambda member: (len(shares[member]), member))
         shares[(known or fewest)[0]].append(number)
-    return {member: sorted(share) for member, share in shares.items()}
+    return {member: sorted(assigned) for member, assigned in shares.items()}

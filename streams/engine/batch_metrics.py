@@ -1,7 +1,4 @@
-"""What batches came to, for metrics: counted once a batch by who knows it, added up when the batch is committed.
-
-Nothing here is done per event.
-"""
+"""Per-batch counters for metrics, merged when the batch is committed. Nothing here is done per event."""
 
 from __future__ import annotations
 
@@ -13,25 +10,25 @@ from typing import Any, Final
 
 APPLIED, DUPLICATE, REJECTED, FORWARDED, FAILED = OUTCOMES = ("applied", "duplicate", "rejected", "forwarded", "failed")
 STAGES: Final = ("decode", "read", "apply", "score", "decide", "encode", "explain", "transaction", "store")
-# Why a batch was given up; it is applied again after the next takeover.
+# Why a batch was aborted; it is processed again after the next takeover.
 FENCED, UNKNOWN, REVOKED, DAMAGED, BROKER = LOSSES = ("fenced", "unknown_outcome", "revoked", "store_damaged", "broker")
 
 Key = tuple[str, ...]
-"""A kind, and the value of each of its labels; which kinds and values there are stands in `streams.monitoring.metric_catalogue`."""
+"""A kind and the values of its labels; `streams.monitoring.metric_catalogue` declares both."""
 
 
 @dataclass(slots=True)
 class BatchMetrics:
-    """What one batch came to, or many.
+    """Counts of one batch, or of several.
 
     Attributes:
-        counts: by kind and values of its labels, see `Key`.
-        causes, arrived_ms: offsets and record timestamps of the events that told scores were caused by.
-        alerted: (id, time in ms at which it was due) of the alerts that were told.
-        due: deadlines that were due at the last look, none behind the batch's bound is counted.
-        due_since_ms: since when the first of them was, if any was.
-        label_delay_ms: from the snapshot of the newest label to its release, event time.
-        drift: how far the customers stand from those that the model has learned from, see `models.learning.scorer`.
+        counts: by kind and label values, see `Key`.
+        causes, arrived_ms: offsets and record timestamps of the events that caused published scores.
+        alerted: (id, due time in ms) of the opened alerts.
+        due: deadlines that the last batch found due, up to its bound.
+        due_since_ms: time of the first of them; None if there is none.
+        label_delay_ms: from the snapshot of the newest label to its release, in event time.
+        drift: distance of the customers from those that the model has learned from, see `models.learning.scorer`.
     """
 
     counts: Counter[Key] = field(default_factory=Counter)
@@ -44,7 +41,7 @@ class BatchMetrics:
     drift: float | None = None
 
     def add(self, batch: BatchMetrics) -> None:
-        """Take in what a batch came to; times of single events and alerts are for the histograms, and not kept."""
+        """Add the counts of a batch, without the times of single events and alerts, which only histograms need."""
         self.counts.update(batch.counts)
         self.due, self.due_since_ms = batch.due, batch.due_since_ms
         self.label_delay_ms = self.label_delay_ms if batch.label_delay_ms is None else batch.label_delay_ms
@@ -52,7 +49,7 @@ class BatchMetrics:
 
 
 class Stopwatch:
-    """Seconds by stage: one look at the clock where one stage ends and the next begins.
+    """Measure the seconds of each stage, with one clock reading where one ends and the next begins.
 
     >>> tally, ticks = BatchMetrics(), iter((10.0, 10.5, 12.5))
     >>> watch = Stopwatch(tally, ticks.__next__)
@@ -69,14 +66,14 @@ class Stopwatch:
         self._since = clock()
 
     def __call__(self, stage: str) -> None:
-        """This stage ends now."""
+        """End a stage."""
         now = self._clock()
         self._counts["stage_seconds", stage] += now - self._since
         self._since = now
 
 
 def timestamps(records: Sequence[Any], offsets: Sequence[int]) -> list[int]:
-    """Timestamps of the records at these offsets, among records in the order of theirs.
+    """Return the timestamps of the records at these offsets; `records` are in offset order.
 
     >>> from types import SimpleNamespace as Record
     >>> timestamps([Record(offset=offset, timestamp=10 * offset) for offset in (5, 6, 9)], [9, 5])
@@ -85,7 +82,7 @@ def timestamps(records: Sequence[Any], offsets: Sequence[int]) -> list[int]:
     if not offsets:
         return []
     first = records[0].offset
-    if records[-1].offset - first == len(records) - 1:  # without holes
+    if records[-1].offset - first == len(records) - 1:  # without gaps
         return [records[offset - first].timestamp for offset in offsets]
-    at = {record.offset: record.timestamp for record in records}
-    return [at[offset] for offset in offsets]
+    timestamp_of = {record.offset: record.timestamp for record in records}
+    return [timestamp_of[offset] for offset in offsets]

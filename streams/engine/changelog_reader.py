@@ -1,4 +1,4 @@
-"""Reading a changelog's partition: forward from an offset, or the newest value of every key, from its end backwards."""
+"""Read a changelog partition: forward from an offset, or the newest value of every key, from the end backwards."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from streams.engine.contract import Changes
 from streams.kafka.aiokafka_internals import drain_as_parsed
 from streams.settings import Settings
 
-# What follows the end of a piece is read in vain, half a fetch for every piece; compressed, this is 4 MB of profiles.
+# Every chunk wastes half a fetch, which returns records after its end. Compressed, this is 4 MB of profiles.
 _FETCH_BYTES = 1024 * 1024
-_PIECE_BYTES = 64 * 1024 * 1024
+_CHUNK_BYTES = 64 * 1024 * 1024
 _FIRST_OFFSETS = 2_000
-# Records further back may be larger than those by which a piece was measured: one of so many times as much is given up.
+# Earlier records may be larger than those that a chunk was sized by: a chunk this many times too large is split.
 _TOO_LARGE = 4
-# Also what it takes to see that a marker, which is never delivered, was all that was left.
+# Also the time to find out that only a transaction marker, which is never delivered, was left.
 _POLL_MS = 20
-# The next fetch is sent within this time, so that the broker works on it while the piece is loaded.
+# Lets the consumer send the next fetch, so that the broker works on it while the chunk is loaded.
 _SEND_S = 0.001
 
 
 class ChangelogChunk(NamedTuple):
-    """Some of a changelog.
+    """A part of a changelog partition.
 
     Attributes:
-        to_go: how many offsets are left to read.
-        changes: by key; None is a removal.
-        next_offset: the one after the last record; None if there is no record.
+        to_go: offsets left to read.
+        changes: by key; None for a tombstone.
+        next_offset: offset after the last record; None if there is no record.
     """
 
     to_go: int
@@ -39,7 +39,7 @@ class ChangelogChunk(NamedTuple):
 
 
 def changelog_consumer(settings: Settings) -> AIOKafkaConsumer:
-    """A consumer without a group for `forward` and `newest_by_key`: reads committed, one partition after the other."""
+    """Create a consumer without a group, for `forward` and `newest_by_key`."""
     return AIOKafkaConsumer(
         **settings.connection(),
         isolation_level="read_committed",
@@ -47,16 +47,16 @@ def changelog_consumer(settings: Settings) -> AIOKafkaConsumer:
         enable_auto_commit=False,
         max_partition_fetch_bytes=_FETCH_BYTES,
         request_timeout_ms=settings.kafka_request_timeout_ms,
-        fetch_max_wait_ms=settings.kafka_fetch_max_wait_ms,  # a marker alone may be all that is left
+        fetch_max_wait_ms=settings.kafka_fetch_max_wait_ms,  # only a marker may be left, which no fetch returns
     )
 
 
 async def forward(
     consumer: AIOKafkaConsumer, tp: TopicPartition, start: int, end: int
 ) -> AsyncIterator[ChangelogChunk]:
-    """What lies between two offsets, in order.
+    """Read what is between two offsets, in order.
 
-    The end is reached when the consumer's *position* is there: the last offset may be a marker, which is never
+    It ends when the consumer's *position* reaches the end, because the last offset may be a marker, which is never
     delivered.
     """
     consumer.seek(tp, start)
@@ -66,7 +66,7 @@ async def forward(
         records = _before(end, await _fetched(consumer, tp))
         position = await consumer.position(tp)
         if position >= end:
-            consumer.pause(tp)  # before anything is awaited: nothing more is asked for
+            consumer.pause(tp)  # before the next await, so that nothing more is fetched
         changes = {record.key: record.value for record in records}
         yield ChangelogChunk(max(0, end - position), changes, records[-1].offset + 1 if records else None)
 
@@ -74,10 +74,10 @@ async def forward(
 async def newest_by_key(
     consumer: AIOKafkaConsumer, tp: TopicPartition, first: int, end: int
 ) -> AsyncIterator[ChangelogChunk]:
-    """Every key with its newest value, exactly once.
+    """Read the newest value of every key, each exactly once.
 
-    Pieces are read from the end of the partition to its start, and what was seen in a newer one is left out: what
-    a key had before is decoded, and nothing more is done with it. The keys are kept for that, some 100 bytes each.
+    Chunks are read from the end of the partition to its start, and keys that a newer chunk contained are skipped. The
+    keys are remembered for that, some 100 bytes each.
     """
     seen: set[bytes] = set()
     offsets = _FIRST_OFFSETS
@@ -85,31 +85,33 @@ async def newest_by_key(
     consumer.seek(tp, start)
     consumer.resume(tp)
     while first < end:
-        piece, size = await _piece(consumer, tp, start, end)
-        fits = max(_FIRST_OFFSETS, int((end - piece.to_go - start) * _PIECE_BYTES / max(size, 1)))
-        if piece.to_go:
-            offsets = min(fits, (end - start) // 2)  # the same end again, from nearer by
+        chunk, size = await _read_chunk(consumer, tp, start, end)
+        fits = max(_FIRST_OFFSETS, int((end - chunk.to_go - start) * _CHUNK_BYTES / max(size, 1)))
+        if chunk.to_go:
+            offsets = min(fits, (end - start) // 2)  # read again up to the same end, from a later start
         else:
             offsets, end = min(fits, 4 * offsets), start
         start = max(first, end - offsets)
-        # Before anything is awaited, so that the next fetch is for the next piece, and none is for nothing.
+        # Before the next await, so that the next fetch is for the next chunk, and none is wasted.
         if first < end:
             consumer.seek(tp, start)
         else:
             consumer.pause(tp)
-        if piece.to_go:
+        if chunk.to_go:
             continue
-        fresh = {key: value for key, value in piece.changes.items() if key not in seen}
+        fresh = {key: value for key, value in chunk.changes.items() if key not in seen}
         seen.update(fresh)
         await asyncio.sleep(_SEND_S)
-        yield ChangelogChunk(end - first, fresh, piece.next_offset)
+        yield ChangelogChunk(end - first, fresh, chunk.next_offset)
 
 
-async def _piece(consumer: AIOKafkaConsumer, tp: TopicPartition, start: int, end: int) -> tuple[ChangelogChunk, int]:
-    """All between two offsets, and its bytes; offsets are left to go if these were far too many."""
+async def _read_chunk(
+    consumer: AIOKafkaConsumer, tp: TopicPartition, start: int, end: int
+) -> tuple[ChangelogChunk, int]:
+    """Read all between two offsets; returns it and its size. If it is far too large, offsets are left to go."""
     changes: dict[bytes, bytes | None] = {}
     position, size, next_offset = start, 0, None
-    while position < end and size <= _TOO_LARGE * _PIECE_BYTES:
+    while position < end and size <= _TOO_LARGE * _CHUNK_BYTES:
         records = _before(end, await _fetched(consumer, tp))
         position = await consumer.position(tp)
         if records:
@@ -120,9 +122,9 @@ async def _piece(consumer: AIOKafkaConsumer, tp: TopicPartition, start: int, end
 
 
 async def _fetched(consumer: AIOKafkaConsumer, tp: TopicPartition) -> list[Any]:
-    """All that one fetch brought; nothing if nothing came in time. Does not suspend once records are taken."""
-    one = (await consumer.getmany(tp, timeout_ms=_POLL_MS, max_records=1)).get(tp, [])
-    return one + await drain_as_parsed(consumer, tp) if one else one
+    """Return the records of one fetch, none if it returned none in time. Does not suspend after taking records."""
+    first = (await consumer.getmany(tp, timeout_ms=_POLL_MS, max_records=1)).get(tp, [])
+    return first + await drain_as_parsed(consumer, tp) if first else first
 
 
 def _before(end: int, records: list[Any]) -> list[Any]:

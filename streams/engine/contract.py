@@ -1,25 +1,30 @@
-"""The seam between how events move and what they mean: a `Processor` per partition turns records into effects."""
+"""The interface between engine and product: a `Processor` per partition turns records into effects."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from streams.engine.batch_metrics import BatchMetrics
 from streams.engine.record_batch import EncodedBatch
+from streams.health import Check
 
 Headers = Sequence[tuple[str, bytes]]
 
-# A due time as it stands in front of an encoded profile; NEVER sorts after every real one.
+# Length of the due time in front of a value; NEVER_DUE_MS sorts after every real one.
 DUE_PREFIX_BYTES = 8
 NEVER_DUE_MS = 2**63 - 1
-# Values under keys with these first bytes start with their due time: 8 bytes, big endian.
-TIMED_KEYS = (b"a", b"c")
+# First bytes of the keys that the store treats specially; the same as in `models.profile.keys`.
+PROFILE_KEYS = b"c"
+SNAPSHOT_KEYS = b"s"
+# Values under these keys start with their due time: 8 bytes, big endian.
+TIMED_KEYS = (b"a", PROFILE_KEYS)
 
 
 class Record(Protocol):
-    """What a processor sees of a record (aiokafka's `ConsumerRecord` is one)."""
+    """A consumed record, such as aiokafka's `ConsumerRecord`."""
 
     @property
     def topic(self) -> str: ...
@@ -38,9 +43,11 @@ class Record(Protocol):
 
 
 class Output(NamedTuple):
-    """One record to write in the batch's transaction. `partition` is explicit: nothing is hashed on the way.
+    """One record to write in the batch's transaction.
 
-    `timestamp_ms` is for what keeps the timestamp that it came with; all else carries the wall time of writing.
+    Attributes:
+        partition: explicit, so that no key is hashed.
+        timestamp_ms: of a record that keeps its original timestamp; None for the wall time of writing.
     """
 
     topic: str
@@ -52,36 +59,47 @@ class Output(NamedTuple):
 
 
 class Deferred(Protocol):
-    """Outputs for one partition that another process can make (`streams.scoring.explain_process`)."""
+    """Outputs for one partition that another process encodes while the transaction is open.
+
+    `BatchEffects.outputs` has no output for that partition.
+    """
 
     @property
-    def to(self) -> tuple[str, int]:
-        """Topic and partition; `BatchEffects.outputs` has none for it."""
+    def topic(self) -> str: ...
+    @property
+    def partition(self) -> int: ...
 
     @property
     def count(self) -> int:
-        """How many."""
+        """Number of records."""
+        ...
 
     @property
-    def questions(self) -> list[bytes]:
-        """What it is asked."""
+    def slot(self) -> AbstractAsyncContextManager[None]:
+        """Hold it from before the transaction begins until it ends: it limits how many open transactions wait."""
+        ...
 
-    def batches(self, answers: Sequence[bytes]) -> list[EncodedBatch]:
-        """What comes of its answers; raises `streams.scoring.explain_protocol.ExplainerLost` if they are none."""
+    async def batches(self) -> Sequence[EncodedBatch]:
+        """Wait for the encoded records.
+
+        Raises:
+            DeferredOutputsLost: there are none; abort the transaction and call `Processor.reprocess`.
+        """
+        ...
 
 
 @dataclass(slots=True)
 class BatchEffects:
-    """Everything that a batch causes; it becomes visible together with the position, or not at all.
+    """All effects of a batch, which become visible together with its position, or not at all.
 
     Attributes:
         outputs: records for any topic, in the order in which they are written.
         changes: store key -> new value, None for a tombstone. Keys must not start with a zero byte.
-        state: opaque to the engine; handed to the factory of the partition's next processor.
-        consumed: how many of the records were applied, None for all. The rest is handed over again: this is
-            how a processor bounds the due work of one transaction.
-        tally: what came of it, for metrics only.
-        deferred: outputs that are still to be said; None for none.
+        state: opaque to the engine; passed to the factory of the partition's next processor.
+        consumed: how many of the records were applied, None for all. The others are passed to the next `process`:
+            this is how a processor bounds the due work of one transaction.
+        tally: counts for metrics.
+        deferred: outputs that another process encodes; None for none.
     """
 
     outputs: list[Output] = field(default_factory=list)
@@ -93,39 +111,80 @@ class BatchEffects:
 
 
 class StateStore(Protocol):
-    """What a processor may read: the partition's committed state."""
+    """What a processor reads: the partition's committed state."""
 
     def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
-        """Values in the order of the keys, None for what is not there."""
+        """Return the values in the order of the keys, None for a missing one."""
 
     def due(self, until_ms: int, limit: int) -> list[tuple[int, bytes]]:
-        """At most `limit` pairs (due_ms, key) with due_ms <= until_ms, ordered by (due_ms, hash of key)."""
+        """Return at most `limit` pairs (due_ms, key) with due_ms <= until_ms, ordered by (due_ms, hash of key)."""
 
     def next_due_ms(self) -> int | None:
-        """The earliest due time, None if nothing is ever due."""
+        """Return the earliest due time, None if nothing is due at any time."""
 
 
 class Processor(Protocol):
-    """The product's logic for one partition: created after recovery, thrown away on failure.
+    """The product's logic for one partition: created after recovery, discarded on failure.
 
-    An optional attribute or method-free property `newest_event_ms` (int or None) tells the engine the partition's
-    event clock, from which it finds out whether the input is live; without it record timestamps are taken. An optional
-    method `unsettled_until_ms` tells when, on the wall clock, to call it without records even in a replay; None for
-    never. One that defers outputs has a method `again`, as `process`, which defers none: it is called with the same
-    records when nobody answers.
+    A class that inherits from this protocol buffers nothing and defers nothing unless it overrides the methods that
+    have a body here.
+
+    Attributes:
+        newest_event_ms: time of the newest event, from which the engine decides whether the input is live; None if
+            not known yet.
     """
 
-    def process(self, records: Sequence[Record], now_ms: int | None) -> BatchEffects:
-        """Pure CPU, synchronous. `now_ms` is wall time when the input is live and read to its end, else None.
+    newest_event_ms: int | None
 
-        `records` may be empty: then a deadline fell due in live running. An exception stops the worker.
+    def process(self, records: Sequence[Record], now_ms: int | None) -> BatchEffects:
+        """Apply records. Pure CPU, synchronous; an exception stops the worker.
+
+        Args:
+            records: in offset order. Empty when a deadline or a flush is due.
+            now_ms: wall clock if the input is live and read to its end, else None.
         """
+        ...
+
+    def reprocess(self, records: Sequence[Record], now_ms: int | None) -> BatchEffects:
+        """Process the records of the last `process` again, from the last commit, and defer no outputs.
+
+        Called after `DeferredOutputsLost`.
+        """
+        return self.process(records, now_ms)
 
     def next_due_ms(self) -> int | None:
-        """When to be called without records, in live running; None for never."""
+        """When to call `process` without records while the input is live; None for never."""
+        ...
+
+    def next_flush_ms(self) -> int | None:
+        """When to call `process` without records, on the wall clock and also in a replay, to flush what is buffered.
+
+        None if nothing is buffered.
+        """
+        return None
 
     def committed(self) -> None:
-        """The effects of the last `process` are durable and in the store."""
+        """Note that the effects of the last `process` are durable and in the store."""
+
+
+class SideInput(Protocol):
+    """An input that every worker reads in full, besides the partitions that it owns."""
+
+    async def read_to_end(self) -> object:
+        """Read what there is now; called once, before the first takeover."""
+        ...
+
+    async def follow(self) -> None:
+        """Read what is added, until cancelled; an error ends the worker."""
+        ...
+
+    async def stop(self) -> None:
+        """Close the connections."""
+        ...
+
+    def checks(self) -> list[Check]:
+        """Readiness: whether `read_to_end` is done."""
+        ...
 
 
 ProcessorFactory = Callable[[int, StateStore, bytes | None], Processor]
@@ -137,9 +196,10 @@ class Batch:
     """Records of one partition, with the offsets it continues from and ends before.
 
     Attributes:
-        start, next: the batch is all there is in [start, next): transaction markers and compacted records leave
-            holes in the records, never between two batches.
-        end: the partition's last stable offset when this was fetched; next >= end means read to the end.
+        start, next: the batch contains every record of [start, next). Transaction markers and compacted records
+            leave gaps between offsets within a batch, never between two batches.
+        end: the partition's last stable offset at the time of the fetch; next >= end means read to the end.
+        delivered: passed to the partition's runner, which releases it with `Inputs.finished`.
     """
 
     topic: str
@@ -151,4 +211,27 @@ class Batch:
     delivered: bool = False
 
 
+class Inputs(Protocol):
+    """Where a partition's batches come from (the group's consumer)."""
+
+    async def seek(self, partition: int, offset: int) -> None:
+        """Deliver from this offset on; what was fetched before is dropped."""
+
+    def finished(self, batch: Batch) -> None:
+        """Release a batch, so that another one can be fetched."""
+
+
+class GroupInputs(Inputs, Protocol):
+    """The group's consumer, as ownership needs it."""
+
+    async def bounds(self, partitions: set[int]) -> dict[int, tuple[int, int]]:
+        """Return the first offset that the broker still has, and the offset after the last one."""
+        ...
+
+    async def commit(self, positions: Mapping[int, int]) -> bool:
+        """Commit group offsets; returns False if the group no longer takes this member for the owner."""
+        ...
+
+
 Changes = Mapping[bytes, bytes | None]
+"""Store key -> new value, None for a tombstone."""

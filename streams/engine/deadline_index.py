@@ -1,4 +1,7 @@
-"""The first of a partition's deadlines, in order and in memory: nearly every look at them needs no scan of the disk."""
+"""Keep a partition's earliest deadlines in memory, in order, so that most queries need no disk scan.
+
+Tested by tests/streams/engine/test_deadline_index.py.
+"""
 
 from __future__ import annotations
 
@@ -6,19 +9,20 @@ from bisect import bisect_left, insort
 from collections.abc import Callable, Iterable
 from typing import Final
 
-# What a scan reads beyond what was asked: a scan costs as much as reading some hundred entries.
+# Entries that a scan reads in addition: starting a scan costs as much as reading some hundred entries.
 AHEAD: Final = 1_024
-# Above this the latest half is forgotten, and read again when its time comes; some 120 bytes each.
+# Above this size the later half is dropped, and read again when it is needed; an entry takes some 120 bytes.
 FRONT_MAX: Final = 16_384
 
 
 class Deadlines:
-    """A copy of the first entries of an index in which entries stand in the order of their bytes.
+    """A copy of the first entries of an index that is ordered by their bytes.
 
-    What is in the copy is all that the index has before a bound; whoever changes the index says so here.
+    The copy holds every entry of the index before a bound. Every change of the index is reported with `add` or
+    `remove`.
 
     Args:
-        scan: the index's entries from one on, in order.
+        scan: returns the entries of the index from a given one on, in order.
 
     >>> deadlines = Deadlines(lambda start: iter([b"2", b"5", b"9"]))
     >>> deadlines.until(b"6", 10), deadlines.until(b"6", 1)
@@ -33,19 +37,19 @@ class Deadlines:
         self._bound: bytes | None = b""  # None: the copy is all of the index
 
     def until(self, end: bytes, limit: int) -> list[bytes]:
-        """The first `limit` entries before `end`."""
+        """Return the first `limit` entries before `end`."""
         if self._bound is not None and self._bound < end and len(self._front) < limit:
             self._read(end, limit)
         return self._front[: min(bisect_left(self._front, end), limit)]
 
     def first(self) -> bytes | None:
-        """The earliest entry of all."""
+        """Return the earliest entry, None if there is none."""
         if not self._front and self._bound is not None:
             self._read(self._bound, 1)
         return self._front[0] if self._front else None
 
     def add(self, entry: bytes) -> None:
-        """The index has this entry now."""
+        """Report that the index has this entry now."""
         front = self._front
         if self._bound is not None and entry >= self._bound:
             return
@@ -56,16 +60,16 @@ class Deadlines:
             del front[half:]
 
     def remove(self, entry: bytes) -> None:
-        """The index has this entry no more."""
-        place = bisect_left(self._front, entry)
-        if place < len(self._front) and self._front[place] == entry:
-            del self._front[place]
+        """Report that the index no longer has this entry."""
+        index = bisect_left(self._front, entry)
+        if index < len(self._front) and self._front[index] == entry:
+            del self._front[index]
 
     def _read(self, end: bytes, limit: int) -> None:
-        """Copy what is before `end`, or `limit` entries, and some more."""
+        """Copy the entries before `end`, or `limit` of them, and up to `AHEAD` more."""
         front, enough, ahead = self._front, limit + AHEAD, 0
         assert self._bound is not None
-        # what left the index from the front is there as tombstones, which a scan from before the bound would walk over
+        # Removed entries remain on disk as tombstones, which a scan from the beginning would have to skip.
         for entry in self._scan(self._bound):
             if len(front) >= enough or ahead >= AHEAD:
                 self._bound = entry

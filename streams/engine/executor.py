@@ -1,4 +1,7 @@
-"""One computation at a time, whichever partition's; small batches in a thread, while the event loop goes on."""
+"""Run one computation at a time, for all partitions; small batches in a thread, so that the event loop stays free.
+
+Tested by tests/streams/engine/test_executor.py.
+"""
 
 from __future__ import annotations
 
@@ -9,16 +12,16 @@ from typing import Any, Final, Self, TypeVar
 
 _T = TypeVar("_T")
 
-# What the thread is called.
+# Name of the thread.
 THREAD: Final = "computing"
 
 
 class ComputeSlot:
-    """Whose turn it is, in the order of asking (`async with`), and the thread that computes.
+    """A fair lock (`async with`), and the thread that its holder computes in.
 
-    A batch is computed in some 10 ms, a backlog's in 400; its transaction waits for the broker three times. Were both
-    on one thread, each answer would wait for whatever other partitions compute (180 ms a transaction at 6,000 events/s
-    beside 45; Python lets another thread in every 5 ms, and to do so every 1 ms made nothing faster).
+    A batch is computed in some 10 ms, that of a backlog in 400 ms; its transaction waits for the broker three times. On
+    one thread, each of the broker's answers would wait for the computations of other partitions: a transaction took 180
+    ms at 6,000 events/s, instead of 45 ms. (Python switches threads every 5 ms; every 1 ms was not faster.)
     """
 
     def __init__(self) -> None:
@@ -33,9 +36,9 @@ class ComputeSlot:
         self._lock.release()
 
     async def compute(self, work: Callable[..., _T], *args: Any) -> _T:
-        """The result of `work`, pure CPU. When the caller is cancelled, what has begun goes on to its end."""
+        """Return the result of `work`, pure CPU. If the caller is cancelled, work that has started still completes."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, work, *args)
 
-    async def settled(self) -> None:
-        """When everything that was begun has ended."""
+    async def drained(self) -> None:
+        """Wait until all work that has started is complete."""
         await asyncio.get_running_loop().run_in_executor(self._thread, int)

@@ -1,28 +1,25 @@
-"""Faust, as this program uses it: group membership, assignment, consumer and agents. Every private part is here.
+"""The Faust app: group membership, consumer and agents. This is the only module that uses private parts of Faust.
 
-Stock Faust delivers one record at a time, acknowledges by offset, and recovers tables. Here the consumer delivers what
-a fetch has brought as one message, *a batch of each partition*, and what a rebalance means is decided by
-`streams.engine.ownership`:
+Stock Faust delivers one record at a time, acknowledges by offset, and recovers tables. Here the consumer delivers each
+fetch as one message, *a batch of each partition*, and `streams.engine.ownership` handles rebalances:
 
-- the consumer fetches only partitions that were taken over and sought (`_open`), a batch or two ahead;
-- each batch says which offsets it covers, read in the consumer's own thread right after the records were drained,
-  so that nothing is lost between a seek and a fetch that was begun before it;
-- the app's revoke and assign steps are replaced: no flow is resumed before the seek, nothing waits without a limit;
-- acknowledgements, commits, table recovery and the producer of Faust are not used.
+- The consumer fetches only partitions that were taken over and sought (`_open`), and only a batch or two ahead.
+- Each batch states the offsets that it covers. They are read in the consumer's own thread right after the records were
+  drained, so that nothing is lost between a seek and a fetch that started before it.
+- The app's revoke and assign steps are replaced: no flow resumes before the seek, and every wait has a limit.
+- Acknowledgements, commits, table recovery and the producer of Faust are not used.
+
+Tested by tests/broker/test_worker.py; tests/streams/test_private_versions.py keeps private parts in here.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from typing import Any, Final, TypeVar
 
 import faust
-import orjson
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.coordinator.assignors.abstract import AbstractPartitionAssignor
-from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment, ConsumerProtocolMemberMetadata
 from aiokafka.errors import ConsumerStoppedError, IllegalStateError, KafkaError, OffsetOutOfRangeError
 from aiokafka.structs import OffsetAndMetadata
 from faust.app.base import BootStrategy
@@ -30,36 +27,33 @@ from faust.tables import TableManager
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
-from streams.engine.assignment import Claims, share
 from streams.engine.contract import Batch
+from streams.engine.fetch_credits import FetchCredits
+from streams.engine.group_assignor import StateAwareAssignor
 from streams.engine.ownership import Ownership
 from streams.errors import ConfigurationError, InputLost
 from streams.kafka import aiokafka_internals as private
+from streams.kafka.group_consumer import JOIN_HEADROOM_MS, group_consumer
 from streams.logs import get_logger, handle_orphaned_error
 from streams.settings import Settings
 
 log = get_logger(__name__)
 _T = TypeVar("_T")
 
-WRITTEN_FOR = "0.15.3"
+WRITTEN_FOR: Final = "0.15.3"
 
-# One batch being applied and one that waits: more would only be dropped at a rebalance. Small ones may be more, for
-# they are applied together, and what is fetched and not taken holds up the fetches of all partitions for 100 ms.
-_BATCHES_AHEAD = 2
-_RECORDS_AHEAD = 5_000
-# Of all partitions: beyond it none has more than one batch. A record is some 600 bytes, and partitions may be 64.
-_RECORDS_AHEAD_IN_ALL = 100_000
-_FETCH_WAIT_S = 1.0
-# A fetch costs the worker some 0.5 ms, and the broker as much, whatever it brings.
-_FETCH_PACE_S = 0.01
-_REBALANCE_POLL_S = 0.02
-# A JoinGroup request is answered when the whole group has joined.
-_JOIN_HEADROOM_MS = 5_000
-_CALL_TIMEOUT_S = 15.0
+# Prevents a fetch from waiting forever for data: credits and a stop are noticed at most this much later.
+_FETCH_WAIT_S: Final = 1.0
+# A fetch costs worker and broker some 0.5 ms each, whatever it returns. This delays records by at most this much.
+_FETCH_PACE_S: Final = 0.01
+# Prevents a busy loop during a rebalance: fetching starts at most this much later.
+_REBALANCE_POLL_S: Final = 0.02
+# Prevents a broker that does not answer from blocking a takeover: it is tried again after this time.
+_CALL_TIMEOUT_S: Final = 15.0
 
 
 def check_version() -> None:
-    """Refuse another Faust: its private parts may mean something else.
+    """Reject another version of Faust: its private parts may differ.
 
     Raises:
         ConfigurationError: which version is installed and which one is needed.
@@ -70,46 +64,13 @@ def check_version() -> None:
 
 
 class BatchSchema(faust.Schema):
-    """Hands batches to the agent as they are: decoding is the processor's business."""
+    """Passes batches to the agent unchanged: the processor decodes them."""
 
     def loads_key(self, app: Any, message: Any, **kwargs: Any) -> Any:
         return None
 
     def loads_value(self, app: Any, message: Any, **kwargs: Any) -> Any:
         return message.value
-
-
-class _StateAware(AbstractPartitionAssignor):
-    """Assigns by `streams.engine.assignment.share`; members say with their join what state they have."""
-
-    name = "churn-signals-state-aware"
-    version = 0
-
-    def __init__(self, claims: Callable[[], Claims]) -> None:
-        self._claims = claims
-
-    def metadata(self, topics: Iterable[str]) -> ConsumerProtocolMemberMetadata:
-        said = orjson.dumps(dict(self._claims()), option=orjson.OPT_NON_STR_KEYS)
-        return ConsumerProtocolMemberMetadata(self.version, list(topics), said)
-
-    def assign(self, cluster: Any, members: Mapping[str, Any]) -> dict[str, ConsumerProtocolMemberAssignment]:
-        topic = next(name for member in members.values() for name in member.subscription)
-        claims = {member: _claims_of(metadata.user_data) for member, metadata in members.items()}
-        shares = share(cluster.partitions_for_topic(topic) or (), claims)
-        return {
-            member: ConsumerProtocolMemberAssignment(self.version, [(topic, numbers)] if numbers else [], b"")
-            for member, numbers in shares.items()
-        }
-
-    def on_assignment(self, assignment: Any) -> None:
-        pass
-
-
-def _claims_of(said: bytes) -> Claims:
-    try:
-        return {int(number): int(offset) for number, offset in orjson.loads(said).items()}
-    except (ValueError, AttributeError):
-        return {}  # from another version: a member without state
 
 
 class _Listener(driver.ConsumerRebalanceListener):
@@ -119,47 +80,37 @@ class _Listener(driver.ConsumerRebalanceListener):
 
 
 class _Thread(driver.AIOKafkaConsumerThread):
-    """The consumer's own thread: heartbeats go on while the main thread computes."""
+    """The consumer's own thread: heartbeats continue while the main thread computes."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        # The next offset of every partition that was sought in this assignment; nothing else is delivered.
+        # The next offset of every partition that was sought in this assignment. Other partitions are not delivered.
         self.expected: dict[TopicPartition, int] = {}
-        self._said_end: dict[TopicPartition, int] = {}
+        self._reported_end: dict[TopicPartition, int] = {}
         self._wake: asyncio.Event | None = None
 
     def _create_worker_consumer(self, transport: Any) -> AIOKafkaConsumer:
         settings: Settings = self.app.settings
         self.thread_loop.set_exception_handler(handle_orphaned_error)
-        return AIOKafkaConsumer(
-            **settings.connection(),
-            client_id=settings.client_id("worker"),
-            group_id=settings.kafka_group_id,
-            group_instance_id=settings.kafka_group_instance_id or None,
-            partition_assignment_strategy=[_StateAware(self.app.ownership.claims)],
-            enable_auto_commit=False,
-            auto_offset_reset="none",  # a position that the broker no longer has is an error, never a jump
-            isolation_level="read_committed",  # forwarded events are part of transactions
-            max_poll_interval_ms=settings.kafka_max_poll_interval_ms,
-            max_partition_fetch_bytes=settings.kafka_max_partition_fetch_bytes,
+        return group_consumer(
+            settings,
+            "worker",
+            settings.kafka_group_id,
+            partition_assignment_strategy=[StateAwareAssignor(self.app.ownership.claims)],
             fetch_max_wait_ms=settings.kafka_fetch_max_wait_ms,
-            request_timeout_ms=settings.kafka_rebalance_timeout_ms + _JOIN_HEADROOM_MS,
-            session_timeout_ms=settings.kafka_session_timeout_ms,
-            rebalance_timeout_ms=settings.kafka_rebalance_timeout_ms,
-            heartbeat_interval_ms=settings.kafka_heartbeat_interval_ms,
         )
 
     async def run_in_thread(self, work: Coroutine[Any, Any, _T]) -> _T:
-        """Run on the thread's loop; awaited on the caller's."""
+        """Run on the thread's loop; awaited on the caller's loop."""
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self.thread_loop))
 
     def wake(self) -> None:
-        """Credits have changed: end a fetch that waits."""
+        """End a fetch that waits, because credits have changed."""
         if self._wake is not None:
             self.thread_loop.call_soon_threadsafe(self._wake.set)
 
     async def fetch(self, active: frozenset[TopicPartition]) -> list[Batch]:
-        """What there is of the active partitions; waits up to a second for something."""
+        """Return a batch of each active partition that has data; wait up to `_FETCH_WAIT_S` for some."""
         consumer = self._ensure_consumer()
         if consumer._closed:
             raise ConsumerStoppedError
@@ -186,8 +137,8 @@ class _Thread(driver.AIOKafkaConsumerThread):
             if not data.done():
                 data.cancel()
             elif not data.cancelled():
-                data.result()  # a critical error of the group (no right to, for one)
-        self._wake.clear()  # here and not before the wait: the caller counts its credits anew after this
+                data.result()  # raises a critical error of the group, such as a missing right
+        self._wake.clear()  # after the wait, not before it: the caller counts its credits after this
 
     async def _drain(self, consumer: AIOKafkaConsumer, active: frozenset[TopicPartition]) -> list[Batch]:
         batches = []
@@ -195,50 +146,49 @@ class _Thread(driver.AIOKafkaConsumerThread):
             if tp not in self.expected:
                 continue
             records = await private.drain(consumer, tp, self.app.settings.kafka_max_poll_records)
-            # No other coroutine of this thread ran since: the position is that of these records, or of a
-            # newer seek, which has changed `expected` with it.
+            # No other coroutine of this thread has run since: the position is that of these records, or of a newer
+            # seek, which has changed `expected` too.
             start, position = self.expected.get(tp), private.position(consumer, tp)
             if start is None or position is None:
                 continue
             end = private.last_stable_offset(consumer, tp)
-            if position == start and (end is None or position < end or self._said_end.get(tp) == position):
+            if position == start and (end is None or position < end or self._reported_end.get(tp) == position):
                 continue
             batches.append(Batch(tp.topic, tp.partition, start, position, end or 0, records))
             self.expected[tp] = position
             if end is not None and position >= end:
-                self._said_end[tp] = position
+                self._reported_end[tp] = position
         return batches
 
     async def seek_now(self, tp: TopicPartition, offset: int) -> bool:
-        """Seek, and expect exactly that offset; False if it is not assigned (any more)."""
+        """Seek, and expect exactly that offset next; returns False if the partition is not assigned any more."""
         try:
             self._ensure_consumer().seek(tp, offset)
         except IllegalStateError:
             return False
         self.expected[tp] = offset
-        self._said_end.pop(tp, None)
+        self._reported_end.pop(tp, None)
         return True
 
     async def commit_now(self, offsets: Mapping[TopicPartition, int]) -> bool:
         consumer = self._ensure_consumer()
         try:
             await consumer.commit({tp: OffsetAndMetadata(offset, "") for tp, offset in offsets.items()})
-        except (KafkaError, ValueError) as refused:  # not the owner, or between two generations
-            log.debug("group offsets were not taken: %r", refused)
+        except (KafkaError, ValueError) as failure:  # not the owner, or between two generations
+            log.debug("group offsets were not committed: %r", failure)
             return False
         return True
 
 
 class BatchConsumer(driver.Consumer):
-    """Delivers batches of the partitions that were taken over; is the `GroupInputs` of `streams.engine.ownership`."""
+    """Delivers batches of the partitions that were taken over; the `GroupInputs` of `streams.engine.ownership`."""
 
     RebalanceListener = _Listener
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._open: set[TopicPartition] = set()
-        self._ahead: Counter[TopicPartition] = Counter()
-        self._records_ahead: Counter[TopicPartition] = Counter()
+        self._credits = FetchCredits()
 
     def _new_consumer_thread(self) -> _Thread:
         return _Thread(self, loop=self.loop, beacon=self.beacon)
@@ -246,7 +196,7 @@ class BatchConsumer(driver.Consumer):
     def _tp(self, partition: int) -> TopicPartition:
         return TopicPartition(self.app.settings.topic_events, partition)
 
-    # What ownership asks for
+    # Called by ownership ---------------------------------------------------------------------------------------------
 
     async def seek(self, partition: int, offset: int) -> None:
         tp = self._tp(partition)
@@ -255,22 +205,8 @@ class BatchConsumer(driver.Consumer):
             self._wake()
 
     def finished(self, batch: Batch) -> None:
-        tp = self._tp(batch.partition)
-        had_credit, were_many = self._has_credit(tp), self._many_ahead
-        self._ahead[tp] -= 1
-        self._records_ahead[tp] -= len(batch.records) + 1
-        if (self._has_credit(tp) and not had_credit) or (were_many and not self._many_ahead):
+        if self._credits.give_back(self._tp(batch.partition), batch):
             self._wake()
-
-    def _has_credit(self, tp: TopicPartition) -> bool:
-        if not self._ahead[tp]:
-            return True
-        few = self._ahead[tp] < _BATCHES_AHEAD or self._records_ahead[tp] < _RECORDS_AHEAD
-        return few and not self._many_ahead
-
-    @property
-    def _many_ahead(self) -> bool:
-        return self._records_ahead.total() >= _RECORDS_AHEAD_IN_ALL
 
     async def bounds(self, partitions: set[int]) -> dict[int, tuple[int, int]]:
         tps = [self._tp(number) for number in partitions]
@@ -281,7 +217,7 @@ class BatchConsumer(driver.Consumer):
         return {tp.partition: (first[tp], end[tp]) for tp in tps}
 
     async def commit(self, positions: Any = None, start_new_transaction: bool = True) -> bool:
-        """The group's offsets, for lag monitoring. Faust's own calls (without positions) do nothing."""
+        """Commit group offsets, for lag monitoring. Faust's own calls (without positions) do nothing."""
         if not isinstance(positions, dict) or not positions:
             return False
         async with asyncio.timeout(_CALL_TIMEOUT_S):
@@ -291,21 +227,21 @@ class BatchConsumer(driver.Consumer):
 
     @property
     def thread_loop(self) -> asyncio.AbstractEventLoop | None:
-        """The loop of the consumer's thread, None until that was started."""
+        """The loop of the consumer's thread; None until the thread is started."""
         return self._thread.thread_loop if self._thread._thread is not None else None
 
     def close_all(self) -> None:
-        """Nothing is fetched until it is sought again."""
+        """Fetch nothing until it is sought again."""
         self._open.clear()
 
     def _wake(self) -> None:
         self._thread.wake()
 
-    # What Faust asks for
+    # Called by Faust -------------------------------------------------------------------------------------------------
 
     async def _drain_messages(self, fetcher: Any) -> None:
         while not (self.should_stop or fetcher.should_stop):
-            active = frozenset(tp for tp in self._open if self._has_credit(tp))
+            active = frozenset(tp for tp in self._open if self._credits.has_credit(tp))
             try:
                 batches = await self._thread.run_in_thread(self._thread.fetch(active))
             except ConsumerStoppedError:
@@ -315,14 +251,15 @@ class BatchConsumer(driver.Consumer):
             batches = [batch for batch in batches if TopicPartition(batch.topic, batch.partition) in self._open]
             if batches:
                 for batch in batches:
-                    tp = TopicPartition(batch.topic, batch.partition)
-                    self._ahead[tp] += 1
-                    self._records_ahead[tp] += len(batch.records) + 1
+                    self._credits.take(TopicPartition(batch.topic, batch.partition), batch)
                 await self.callback(self._message(batches))
                 await asyncio.sleep(_FETCH_PACE_S)
 
     def _message(self, batches: Sequence[Batch]) -> ConsumerMessage:
-        """One for all partitions: each costs Faust some 0.5 ms. It goes by the first: all are revoked together."""
+        """Make one message of all batches, because each message costs Faust some 0.5 ms.
+
+        It carries the partition of the first batch, which is enough because all partitions are revoked together.
+        """
         first = batches[0]
         return ConsumerMessage(
             first.topic,
@@ -339,7 +276,7 @@ class BatchConsumer(driver.Consumer):
         )
 
     def ack(self, message: Any) -> bool:
-        """A message that a stream has skipped never reached the agent: give its credit back."""
+        """Give back the credit of a message that a stream has skipped, so that it never reached the agent."""
         message.acked = True
         self._unacked_messages.discard(message)
         for batch in message.value:
@@ -349,26 +286,26 @@ class BatchConsumer(driver.Consumer):
         return True
 
     async def wait_empty(self) -> None:
-        """Not used: what is under way is finished or given up by ownership, within a limit."""
+        """Not used: ownership finishes or aborts the current batches, within a limit."""
 
     async def perform_seek(self) -> None:
-        """Not used: committed offsets play no part in correctness."""
+        """Not used: positions come from the changelog, not from committed offsets."""
 
     async def on_stop(self) -> None:
         self.transport._topic_waiters.clear()
 
     async def verify_all_partitions_active(self) -> None:
-        """Not used: it judges by acknowledgements."""
+        """Not used: it relies on acknowledgements."""
 
 
 class BatchTransport(driver.Transport):
-    """Faust's aiokafka transport with the consumer above."""
+    """Faust's aiokafka transport with `BatchConsumer`."""
 
     Consumer = BatchConsumer
 
 
 class _NoTables(TableManager):
-    """Profiles are not Faust tables: there is nothing to register and nothing to recover."""
+    """Profiles are not Faust tables: there is nothing to register or to recover."""
 
     async def on_start(self) -> None:
         self._tables_finalized.set()
@@ -379,13 +316,13 @@ class _NoTables(TableManager):
 
 
 class _Boot(BootStrategy):
-    enable_kafka_producer = False  # every record leaves through a partition's fenced producer
+    enable_kafka_producer = False  # every record is written by a partition's fenced producer
     enable_web = False
     enable_sensors = False
 
 
 class EngineApp(faust.App):
-    """A Faust app whose rebalances are handled by an `Ownership`, set before it starts."""
+    """A Faust app whose rebalances are handled by an `Ownership`, which is set before the app starts."""
 
     BootStrategy = _Boot
     ownership: Ownership
@@ -402,7 +339,7 @@ class EngineApp(faust.App):
             topic_disable_leader=True,
             topic_allow_declare=False,
             broker_session_timeout=settings.kafka_session_timeout_ms / 1000,
-            broker_request_timeout=(settings.kafka_rebalance_timeout_ms + _JOIN_HEADROOM_MS) / 1000,
+            broker_request_timeout=(settings.kafka_rebalance_timeout_ms + JOIN_HEADROOM_MS) / 1000,
         )
 
     def _new_transport(self) -> BatchTransport:
@@ -412,7 +349,7 @@ class EngineApp(faust.App):
         return BatchTransport(self.conf.broker_producer, self)
 
     def _create_directories(self) -> None:
-        """Faust would make a data directory of its own."""
+        """Not used: Faust would create a data directory."""
 
     async def _on_partitions_revoked(self, revoked: set[TP]) -> None:
         try:

@@ -1,4 +1,4 @@
-"""From an event to its score and its alert: histograms with an example in each bucket, observed a batch at a time."""
+"""Latency from an event to its score and alert: histograms with an exemplar in each bucket, observed per batch."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from prometheus_client.samples import Exemplar
 
 from streams.engine.batch_metrics import BatchMetrics
 
-# A transaction takes some 10 ms, a full batch some 0.5 s, an outage after a crash some 15 s; above an hour is a replay.
+# A transaction takes some 10 ms, a full batch 0.5 s, an outage after a crash 15 s; above an hour is a replay.
 BUCKETS_S: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0)
 _NAMES: Final = (*map(str, BUCKETS_S), "+Inf")
 
 
 class Histogram:
-    """Counts by bucket, and the newest observation of each as its example.
+    """Counts by bucket, with the newest observation of each as its exemplar.
 
     >>> histogram = Histogram()
     >>> histogram.observe([0.02, 0.02, 7000.0], lambda i: {"id": "abc"[i]}, at_s=1.0)
@@ -24,40 +24,46 @@ class Histogram:
     [('0.025', 2, {'id': 'b'}), ('+Inf', 3, {'id': 'c'})]
     """
 
-    __slots__ = ("_counts", "_examples", "sum_s")
+    __slots__ = ("_counts", "_exemplars", "sum_s")
 
     def __init__(self) -> None:
         self.sum_s = 0.0
         self._counts = [0] * len(_NAMES)
-        self._examples: list[Exemplar | None] = [None] * len(_NAMES)
+        self._exemplars: list[Exemplar | None] = [None] * len(_NAMES)
 
     def observe(self, seconds: Sequence[float], labels: Callable[[int], dict[str, str]], at_s: float) -> None:
-        """Take in observations made at one time; `labels` gives those of one of them, for the few that are examples."""
+        """Add observations made at one time.
+
+        Args:
+            seconds: the observations.
+            labels: returns the exemplar labels of an observation by its index; called for exemplars only.
+            at_s: the time, epoch seconds.
+        """
         self.sum_s += sum(seconds)
         counts, newest = self._counts, dict[int, int]()
-        for i, waited in enumerate(seconds):
-            place = bisect_left(BUCKETS_S, waited)
-            counts[place] += 1
-            newest[place] = i
-        for place, i in newest.items():
-            self._examples[place] = Exemplar(labels(i), seconds[i], at_s)
+        for i, waited_s in enumerate(seconds):
+            bucket = bisect_left(BUCKETS_S, waited_s)
+            counts[bucket] += 1
+            newest[bucket] = i
+        for bucket, i in newest.items():
+            self._exemplars[bucket] = Exemplar(labels(i), seconds[i], at_s)
 
     def buckets(self) -> list[tuple[str, int, Exemplar | None]]:
-        """(upper bound, observations up to it, example of this bucket alone)."""
-        total, found = 0, []
-        for name, count, example in zip(_NAMES, self._counts, self._examples, strict=True):
+        """Return (upper bound, observations up to it, exemplar of this bucket)."""
+        total, buckets = 0, []
+        for name, count, exemplar in zip(_NAMES, self._counts, self._exemplars, strict=True):
             total += count
-            found.append((name, total, example))
-        return found
+            buckets.append((name, total, exemplar))
+        return buckets
 
 
 class Latency:
     """The two histograms of a partition.
 
     Attributes:
-        to_score: from the record's timestamp until the score was committed, of events that caused a told score.
-        to_alert: from the moment at which an alert was due, by the event's time or its dwell's end, until it was
-            committed; only while the input is live, since a replay has no such moment.
+        to_score: from the record's timestamp to the commit of the score, of events that caused a published score.
+        to_alert: from the time at which an alert was due, by the event's time or the end of its dwell, to its commit;
+            only while the input is live, because a replay has no such time.
     """
 
     __slots__ = ("to_alert", "to_score")
@@ -67,11 +73,11 @@ class Latency:
         self.to_alert = Histogram()
 
     def observe(self, tally: BatchMetrics, partition: int, visible_ms: float, live: bool) -> None:
-        """A batch was committed."""
+        """Add a committed batch, visible to consumers since `visible_ms`."""
         at_s, causes, alerted = visible_ms / 1000, tally.causes, tally.alerted
         if causes:
-            waited = [max(0.0, visible_ms - arrived_ms) / 1000 for arrived_ms in tally.arrived_ms]
-            self.to_score.observe(waited, lambda i: {"partition": str(partition), "offset": str(causes[i])}, at_s)
+            waits_s = [max(0.0, visible_ms - arrived_ms) / 1000 for arrived_ms in tally.arrived_ms]
+            self.to_score.observe(waits_s, lambda i: {"partition": str(partition), "offset": str(causes[i])}, at_s)
         if live and alerted:
-            waited = [max(0.0, visible_ms - due_ms) / 1000 for _, due_ms in alerted]
-            self.to_alert.observe(waited, lambda i: {"alert_id": alerted[i][0]}, at_s)
+            waits_s = [max(0.0, visible_ms - due_ms) / 1000 for _, due_ms in alerted]
+            self.to_alert.observe(waits_s, lambda i: {"alert_id": alerted[i][0]}, at_s)

@@ -1,4 +1,4 @@
-"""A partition's position: how far its input is applied, in the same changelog and transaction as what that changed."""
+"""A partition's position record: how far its input is applied, in the transaction of the changes that caused."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ import msgspec
 
 from streams.errors import FormatMismatch
 
-# Store keys never start with a zero byte, so that this one sorts first and cannot be a customer's.
+# Store keys never start with a zero byte, so this one sorts first and cannot be a customer's.
 POSITION_KEY = b"\x00position"
 _VERSION = 1
 
 
 class Position(msgspec.Struct, array_like=True, frozen=True):
-    """One record per transaction, always its last one in the changelog.
+    """One record per transaction, always the last one in the changelog.
 
     Attributes:
         version: of this layout.
         next_offset: the first input offset that is not applied yet.
-        live: whether the newest event was within ten minutes of its receipt.
-        birth: random bytes made with the changelog's first record. A local store with another birth belongs to a
-            changelog that was deleted, however well its offsets fit.
-        state: the processor's own (clock, population statistics, sketch).
+        live: whether the newest event was received within ten minutes of its time.
+        birth: random bytes, created with the changelog's first record. A local store with another birth belongs to a
+            changelog that was deleted, even if its offsets fit.
+        state: of the processor (clock, population statistics, ranks).
     """
 
     version: int
@@ -35,12 +35,12 @@ _decoder = msgspec.msgpack.Decoder(Position)
 
 
 def encode(next_offset: int, live: bool, birth: bytes, state: bytes) -> bytes:
-    """The value of a position record."""
+    """Encode a position record."""
     return _encoder.encode(Position(_VERSION, next_offset, live, birth, state))
 
 
 def decode(value: bytes) -> Position:
-    """Read a position record.
+    """Decode a position record.
 
     Raises:
         FormatMismatch: written by another release, or not a position.
@@ -54,6 +54,6 @@ def decode(value: bytes) -> Position:
         if version != _VERSION:
             raise FormatMismatch(what, version, _VERSION)
         position = _decoder.decode(value)
-    except (msgspec.MsgspecError, TypeError, LookupError) as wrong:
-        raise FormatMismatch(f"{what}, which cannot be read ({wrong}),", "unknown", _VERSION) from wrong
+    except (msgspec.MsgspecError, TypeError, LookupError) as error:
+        raise FormatMismatch(f"{what}, which cannot be decoded ({error}),", "unknown", _VERSION) from error
     return position

@@ -1,7 +1,9 @@
-"""Batches of Kafka records as bytes: made by one process, sent by another one's transaction.
+"""Kafka record batches as bytes: encoded by one process, sent in another one's transaction.
 
-A producer's number, its epoch, the sequence and the time of writing stand in a batch's header, outside of what is
-compressed, so that whoever sends a batch fills them in (https://kafka.apache.org/documentation/#recordbatch).
+Producer id, epoch, sequence and timestamps are in the header of a batch, which is not compressed, so the sender fills
+them in (https://kafka.apache.org/documentation/#recordbatch).
+
+Tested by tests/streams/engine/test_record_batch.py and tests/broker/test_record_batches.py.
 """
 
 from __future__ import annotations
@@ -17,12 +19,12 @@ from aiokafka.record.util import calc_crc32c
 
 from streams.kafka.aiokafka_internals import codec_of
 
-# Below the brokers' default of 1,048,588 bytes for a batch of records; one record above it travels alone.
+# Below the brokers' default limit of 1,048,588 bytes for a batch. A larger record is a batch of its own.
 BATCH_BYTES: Final = 1_000_000
-# Where these stand in the header.
+# Fields of the header, and their offsets.
 _CRC: Final = struct.Struct(">I"), 17
 _CHECKED_FROM: Final = 21
-# The first and the newest; a record has its difference to the first.
+# First and newest timestamp; each record stores its difference to the first.
 _TIMES: Final = struct.Struct(">qq"), 27
 _PRODUCER: Final = struct.Struct(">qhi"), 43
 
@@ -31,7 +33,7 @@ KeyValue = tuple[bytes, bytes | None]
 
 @dataclass(frozen=True, slots=True)
 class EncodedBatch:
-    """Records of one partition: how many, and their bytes."""
+    """An encoded batch of one partition: the number of its records, and its bytes."""
 
     topic: str
     partition: int
@@ -40,17 +42,19 @@ class EncodedBatch:
 
 
 def encode_batches(records: Sequence[KeyValue], compression: str | None) -> list[tuple[int, bytes]]:
-    """The records in order as batches of a transaction: how many are in each, and its bytes.
+    """Encode records in order as batches of a transaction: (number of records, bytes) of each.
 
-    A batch is one that a topic takes also unpacked: brokers pack anew where a topic says so (`compression.type`).
+    The size limit holds for the uncompressed batch, because a broker recompresses batches if the topic's
+    `compression.type` says so.
 
     Args:
-        compression: aiokafka's name of it.
+        records: keys and values.
+        compression: aiokafka's name of it, None for none.
     """
     codec, batches, begin = codec_of(compression), [], 0
     while begin < len(records):
         builder = DefaultRecordBatchBuilder(
-            2,  # the format of records
+            2,  # version of the record format
             codec,
             is_transactional=1,
             producer_id=-1,
@@ -61,7 +65,7 @@ def encode_batches(records: Sequence[KeyValue], compression: str | None) -> list
         count = 0
         for key, value in islice(records, begin, None):
             if builder.append(count, 0, key, value, []) is None:
-                break  # full; the first is always taken, however large
+                break  # full; the first record is always accepted, whatever its size
             count += 1
         batches.append((count, bytes(builder.build())))
         begin += count
@@ -69,42 +73,43 @@ def encode_batches(records: Sequence[KeyValue], compression: str | None) -> list
 
 
 class PreencodedBatch:
-    """An encoded batch as aiokafka's producer takes it (`aiokafka.producer.message_accumulator.BatchBuilder`).
+    """An encoded batch with the interface of `aiokafka.producer.message_accumulator.BatchBuilder`.
 
     Args:
+        batch: the batch.
         timestamp_ms: of all its records.
     """
 
     def __init__(self, batch: EncodedBatch, timestamp_ms: int) -> None:
         self._count = batch.count
         self._data = bytearray(batch.data)
-        times, at = _TIMES
-        times.pack_into(self._data, at, timestamp_ms, timestamp_ms)
+        times, offset = _TIMES
+        times.pack_into(self._data, offset, timestamp_ms, timestamp_ms)
 
     def _set_producer_state(self, producer_id: int, producer_epoch: int, base_sequence: int) -> None:
-        producer, at = _PRODUCER
-        producer.pack_into(self._data, at, producer_id, producer_epoch, base_sequence)
-        crc, at = _CRC
-        crc.pack_into(self._data, at, calc_crc32c(self._data[_CHECKED_FROM:]))
+        producer, offset = _PRODUCER
+        producer.pack_into(self._data, offset, producer_id, producer_epoch, base_sequence)
+        crc, offset = _CRC
+        crc.pack_into(self._data, offset, calc_crc32c(self._data[_CHECKED_FROM:]))
 
     def _build(self) -> bytearray:
         return self._data
 
     def append(self, **_: Any) -> None:
-        """It is full."""
+        """Reject further appends."""
         return
 
     def close(self) -> None:
-        """It is closed."""
+        """Do nothing: it is always closed."""
 
     def closed(self) -> bool:
-        """It is."""
+        """Return True."""
         return True
 
     def size(self) -> int:
-        """Bytes."""
+        """Return its size in bytes."""
         return len(self._data)
 
     def record_count(self) -> int:
-        """How many records."""
+        """Return the number of its records."""
         return self._count

@@ -1,4 +1,7 @@
-"""Read a partition's changelog into its local store: in batches, read committed, judged by the consumer's position."""
+"""Recover local stores from the changelog: resume those that can be, rebuild the others.
+
+Tested by tests/broker/test_recovery.py.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +24,8 @@ from streams.topics import TOMBSTONE_RETENTION_MS
 log = get_logger(__name__)
 
 _PROGRESS_EVERY_S = 5.0
-# A store that was not written for longer is rebuilt: a removal that it has not seen may be gone from the changelog.
-# Half of the time for which removals are kept: clocks differ, and a broker counts from its own cleaning.
+# A store that was last written earlier is rebuilt, because the changelog may have lost a tombstone that the store has
+# not seen. Half of the time for which tombstones are kept: clocks differ, and a broker counts from its own cleaning.
 STALE_AFTER_MS = TOMBSTONE_RETENTION_MS // 2
 
 Progress = Callable[[int, int, int], None]
@@ -37,16 +40,22 @@ async def recover(
 ) -> dict[int, Position | None]:
     """Bring the stores up to the end of their changelog partitions; returns the position of each, None for a new one.
 
-    The caller has fenced the partitions: nothing is appended while this reads, and every transaction has ended.
+    The caller has fenced the partitions, so nothing is appended meanwhile, and every transaction has ended.
 
-    1. A store that cannot be caught up (too old, offsets outside the log, damaged) is emptied.
-    2. The others are read from their last position record on. If what is read does not continue that record, the
-       changelog is another one than the store's: the store is emptied. So is one that turns out to be damaged.
-    3. Into emptied ones the newest value of every key is loaded, read from the changelog's end to its start; they are
-       valid only when all of it is there.
+    1. Empty the stores that cannot be resumed (too old, offsets outside the log, damaged).
+    2. Resume the others from their last position record. If the changelog does not continue that record, it is not the
+       store's changelog: empty the store. Empty it as well if it turns out to be damaged.
+    3. Load the newest value of every key into the empty stores, from the changelog's end to its start. They become
+       valid only when all of it is loaded.
+
+    Args:
+        settings: of the process.
+        topic: of the changelog.
+        stores: by partition.
+        progress: called with (partition, records to go, records in all).
 
     Raises:
-        ChurnSignalsError: the store cannot be written, or a position is from a later version.
+        ChurnSignalsError: a store cannot be written, or a position was written by a later release.
     """
     consumer = changelog_consumer(settings)
     try:
@@ -68,12 +77,12 @@ class _Recovery:
         self.progress = progress
         self.to_go: dict[int, int] = {}
         self.totals: dict[int, int] = {}
-        self.said_s = time.monotonic()
+        self.logged_s = time.monotonic()
 
     async def run(self) -> dict[int, Position | None]:
         consumer, tps = self.consumer, list(self.tps.values())
         consumer.assign(tps)
-        consumer.pause(*tps)  # one is read after the other
+        consumer.pause(*tps)  # they are read one after the other
         first = await consumer.beginning_offsets(tps)
         self.end = await consumer.end_offsets(tps)
         resumed = {n for n, tp in self.tps.items() if _can_resume(self.stores[n], first[tp], self.end[tp], tp)}
@@ -85,7 +94,7 @@ class _Recovery:
         return {number: _position(store) for number, store in self.stores.items()}
 
     async def _catch_up(self, numbers: set[int]) -> set[int]:
-        """Read on from the last position record; returns the partitions whose changelog is another one."""
+        """Step 2; returns the partitions whose store does not belong to the changelog or is damaged."""
         births: dict[int, bytes | None] = {}
         starts = {}
         for number in numbers:
@@ -107,28 +116,29 @@ class _Recovery:
             try:
                 self.stores[number].write(changes, next_offset)
             except StoreDamaged as damage:
-                _say_damaged(self.stores[number], damage, self.topic, number)
+                _log_damaged(self.stores[number], damage, self.topic, number)
                 foreign.add(number)
 
         self._begin(starts)
         for number, start in starts.items():
             tp = self.tps[number]
-            async for piece in forward(self.consumer, tp, start, self.end[tp]):
-                if piece.next_offset is not None:
-                    apply(number, piece.changes, piece.next_offset)
-                self._passed(number, piece.to_go)
+            async for chunk in forward(self.consumer, tp, start, self.end[tp]):
+                if chunk.next_offset is not None:
+                    apply(number, chunk.changes, chunk.next_offset)
+                self._report(number, chunk.to_go)
         return numbers - (continued - foreign)
 
     async def _rebuild(self, starts: Mapping[int, int]) -> None:
+        """Step 3."""
         self._begin(starts)
         for number, first in starts.items():
             tp, store, end = self.tps[number], self.stores[number], None
-            async for piece in newest_by_key(self.consumer, tp, first, self.end[tp]):
-                store.load(piece.changes)
-                end = piece.next_offset if end is None else end  # of the newest piece, which comes first
-                self._passed(number, piece.to_go)
+            async for chunk in newest_by_key(self.consumer, tp, first, self.end[tp]):
+                store.load(chunk.changes)
+                end = chunk.next_offset if end is None else end  # of the newest chunk, which is read first
+                self._report(number, chunk.to_go)
             if end is None:
-                continue  # new: it stands for nothing yet
+                continue  # a new partition: the changelog is empty
             if _position(store) is None:
                 raise ChurnSignalsError(
                     f"changelog {self.topic}/{number} has records and no position: another program wrote to it",
@@ -142,13 +152,13 @@ class _Recovery:
             self.to_go[number] = self.totals[number] = self.end[self.tps[number]] - start
             self.progress(number, self.to_go[number], self.totals[number])
 
-    def _passed(self, number: int, to_go: int) -> None:
+    def _report(self, number: int, to_go: int) -> None:
         self.to_go[number] = to_go
         self.progress(number, to_go, self.totals[number])
         if FAILPOINT:
             failpoint("mid-recovery")
-        if time.monotonic() - self.said_s > _PROGRESS_EVERY_S:
-            self.said_s = time.monotonic()
+        if time.monotonic() - self.logged_s > _PROGRESS_EVERY_S:
+            self.logged_s = time.monotonic()
             left = [records for records in self.to_go.values() if records]
             log.info("recovering %d partitions: %d changelog records to go", len(left), sum(left))
 
@@ -163,14 +173,14 @@ def _can_resume(store: PartitionStore, first: int, end: int, tp: TopicPartition)
             and meta.written_ms > time.time() * 1000 - STALE_AFTER_MS
         )
     except ChurnSignalsError:
-        raise  # a position of a later version
+        raise  # a position of a later release
     except Exception as damage:
-        _say_damaged(store, damage, tp.topic, tp.partition)
+        _log_damaged(store, damage, tp.topic, tp.partition)
         return False
 
 
-def _say_damaged(store: PartitionStore, damage: Exception, topic: str, partition: int) -> None:
-    """RocksDB checks what it reads; its binding raises a bare Exception when the disk has changed a byte."""
+def _log_damaged(store: PartitionStore, damage: Exception, topic: str, partition: int) -> None:
+    """RocksDB checks what it reads; its binding raises a bare Exception when a byte on disk has changed."""
     log.warning(
         "the store %s is damaged and is rebuilt from the changelog: %s",
         store.directory,

@@ -1,4 +1,7 @@
-"""Which directory holds the local store of a partition: its own, or another copy while a stopped process holds that."""
+"""Choose the directory of a partition's local store: its own, or a copy while a stopped process locks that.
+
+Tested by tests/streams/engine/test_store_directories.py.
+"""
 
 from __future__ import annotations
 
@@ -10,26 +13,27 @@ from pathlib import Path
 from streams.engine.store import PartitionStore, StoreInUse
 from streams.errors import ChurnSignalsError, OwnershipLost
 
-# The former owner of this machine releases its lock within milliseconds, unless it is stopped.
+# Prevents a former owner that is stopped (SIGSTOP) from blocking a takeover; otherwise it releases its lock within
+# milliseconds.
 LOCK_WAIT_S = 1.0
 _POLL_S = 0.05
 _COPIES = 8
-# A partition that went elsewhere may come back with the next deployment; after this its store is only in the way.
-UNHELD_MS = 10 * 60_000
+# A partition that moved to another worker may return with the next deployment; after this its store is removed.
+UNUSED_MS = 10 * 60_000
 _REMOVED = ".removed"
 
 
 def directories(folder: Path, topic: str) -> list[Path]:
-    """Every store of a topic's partitions on this machine, copies and what is being removed included."""
+    """Return every store of a topic's partitions on this machine, including copies and stores being removed."""
     prefix = f"{topic}-"
     return sorted(path for path in folder.glob(f"{prefix}*") if _number(path.name[len(prefix) :]) is not None)
 
 
 def set_aside(folder: Path, topic: str, held: Collection[int], now_ms: int) -> list[Path]:
-    """Take the stores of partitions that are not held out of the way; returns what may be deleted, at leisure.
+    """Rename the stores of partitions that are not in `held`; returns the directories that can be deleted any time.
 
     A store that another process has open stays, and so does one that was written within ten minutes. The directory is
-    renamed while we hold its lock, so that whoever opens the partition next finds none and makes a new one.
+    renamed while this process holds its lock, so that the next process to open the partition creates a new one.
     """
     aside = []
     for path in directories(folder, topic):
@@ -41,10 +45,10 @@ def set_aside(folder: Path, topic: str, held: Collection[int], now_ms: int) -> l
         try:
             store = PartitionStore(path)
         except ChurnSignalsError:
-            continue  # in use, or the disk is full: tidying must not end a worker
+            continue  # in use, or the disk is full: a cleanup must not end the worker
         try:
             meta = store.meta
-            if meta is None or meta.written_ms < now_ms - UNHELD_MS:
+            if meta is None or meta.written_ms < now_ms - UNUSED_MS:
                 aside.append(path.rename(path.with_name(path.name + _REMOVED)))
         finally:
             store.close()
@@ -52,7 +56,7 @@ def set_aside(folder: Path, topic: str, held: Collection[int], now_ms: int) -> l
 
 
 def _number(rest: str) -> int | None:
-    """The partition of a directory's name behind the topic's.
+    """Return the partition number from the part of a directory's name that follows the topic.
 
     >>> _number("3"), _number("3.1"), _number("3.removed"), _number("x-3")
     (3, 3, 3, None)
@@ -62,14 +66,14 @@ def _number(rest: str) -> int | None:
 
 
 async def open_stores(folder: Path, topic: str, numbers: Iterable[int], into: dict[int, PartitionStore]) -> None:
-    """Open the stores of these partitions of a topic, all of them side by side: a second is waited once, not for each.
+    """Open the stores of these partitions concurrently, so that `LOCK_WAIT_S` is waited once and not for each.
 
     Args:
-        into: gets every store as soon as it is open, so that whoever is interrupted can close them.
+        into: receives every store as soon as it is open, so that a caller that is interrupted can close them.
 
     Raises:
-        OwnershipLost: every copy of one is in use.
-        StoreFull, ChurnSignalsError: one cannot be made.
+        OwnershipLost: every copy of a store is in use.
+        StoreFull, ChurnSignalsError: a store cannot be created.
     """
     deadline = time.monotonic() + LOCK_WAIT_S
 

@@ -1,4 +1,7 @@
-"""The fenced producer of one partition: what a batch causes becomes visible in one transaction, or not at all."""
+"""The fenced producer of one partition: all effects of a batch become visible in one transaction, or none.
+
+Tested by tests/broker/test_transactions.py and tests/streams/engine/test_late_batches.py.
+"""
 
 from __future__ import annotations
 
@@ -19,27 +22,26 @@ from streams.failpoints import FAILPOINT, failpoint
 from streams.kafka.aiokafka_internals import announce, back_off_reconnects, create_batch, discard_producer, failure_of
 from streams.settings import Settings
 
-# aiokafka's default of 100 ms is what one waits when the broker is still completing the last transaction.
+# The wait while the broker is still completing the previous transaction. aiokafka's default is 100 ms.
 _RETRY_BACKOFF_MS = 5
-# Profiles are alike: a quarter of the bytes for the network, the brokers' disks and whoever recovers, for 1 us each.
-# (aiokafka's lz4 takes 37 us, because of its level; zstd 2.3 us for a sixth of the bytes.)
+# Profiles are alike: snappy leaves a quarter of the bytes for network, disks and recovery, at 1 us a profile.
+# (aiokafka's lz4 takes 37 us, because of its compression level; zstd 2.3 us for a sixth of the bytes.)
 _CHANGELOG_COMPRESSION = "snappy"
-# A clean close sends nothing that matters: what counts was committed before.
+# Prevents a broker that does not answer from delaying a shutdown. Nothing is lost: everything was committed before.
 _CLOSE_TIMEOUT_S = 2.0
 
-
-# What aiokafka raises when the transaction has ended under our hands, fenced between two of our calls.
+# aiokafka raises these when the producer was fenced between two of our calls.
 _BROKEN_STATE = (AssertionError, IllegalOperation)
 
-# Kafka 4 refuses a batch with a record further ahead than this (message.timestamp.after.max.ms), and a refused batch
-# would come back with every attempt: such a record gets the time of writing.
+# Kafka 4 rejects a batch with a record further in the future than this (message.timestamp.after.max.ms), and would
+# reject it at every attempt: such a record gets the time of writing instead.
 _AHEAD_MAX_MS = 3_600_000
 
 _Record = tuple[bytes | None, bytes | None, Headers, int | None]
 
 
 class DeferredBatches(NamedTuple):
-    """Batches for one partition that are still being encoded while all else is sent."""
+    """Batches for one partition that are still being encoded while the rest of the transaction is sent."""
 
     topic: str
     partition: int
@@ -56,10 +58,10 @@ class _Delivery:
     async def done(self) -> None:
         try:
             await self.future
-        except MessageSizeTooLargeError as refused:
+        except MessageSizeTooLargeError as error:
             raise ConfigurationError(
-                f"topic {self.topic} refused a batch of {self.count} records as too large: raise its max.message.bytes"
-            ) from refused
+                f"topic {self.topic} rejected a batch of {self.count} records as too large: raise its max.message.bytes"
+            ) from error
 
     @property
     def next_offset(self) -> int:
@@ -67,7 +69,7 @@ class _Delivery:
 
 
 class FencedProducer:
-    """One transactional producer, the only one that can write for its partition while it lives."""
+    """The transactional producer of one partition, until another one with the same transactional id fences it."""
 
     def __init__(self, producer: AIOKafkaProducer, transactional_id: str, settings: Settings) -> None:
         self._producer = producer
@@ -77,7 +79,7 @@ class FencedProducer:
 
     @classmethod
     async def open(cls, settings: Settings, transactional_id: str) -> FencedProducer:
-        """Lock out whoever used this id before, and abort what it left open; returns when that is done.
+        """Fence the former user of this id and abort its open transaction; returns when that is done.
 
         Raises:
             KafkaError, TimeoutError: the broker did not answer; nothing is owned.
@@ -113,52 +115,66 @@ class FencedProducer:
     ) -> int:
         """Write everything in one transaction; returns the changelog's next offset (0 without changes).
 
-        The order of `changes` is the order in the changelog: the position goes last. `late` is of a partition that
-        `outputs` has none for.
+        1. Begin, and send the outputs.
+        2. Send the changelog records, in the order of `changes`: the position is the last one.
+        3. Send the late batches, when they are encoded.
+        4. Wait until every batch is delivered: the commit itself does not report one that was not.
+        5. Commit.
+
+        Args:
+            outputs: in the order in which they are written.
+            changelog: topic and partition of `changes`.
+            changes: store changes.
+            late: batches for a partition that `outputs` has no output for.
 
         Raises:
-            Exception: what `late` raises; the transaction is aborted, and another one can be begun.
-            OwnershipLost: fenced, timed out or unknown outcome: the producer and all that was computed from
-                uncommitted state must be thrown away, nothing may be tried again from memory.
-            ConfigurationError: the broker refused for a reason that a restart does not change.
+            Exception: raised by `late`; the transaction is aborted, and another one can begin.
+            OwnershipLost: fenced, timed out or unknown outcome. Discard the producer and everything that was computed
+                from uncommitted state; retry nothing from memory.
+            ConfigurationError: the broker rejected a request for a reason that a restart does not change.
         """
         producer = self._producer
         coming = asyncio.ensure_future(late.batches) if late is not None else None
         try:
             async with asyncio.timeout(self._timeout_s):
+                # 1. Begin, and send the outputs.
                 await producer.begin_transaction()
                 if late is not None:
                     announce(producer, late.topic, late.partition)
                 sent = []
                 for to, records in _by_partition(outputs).items():
                     sent += await self._send(to, records, self._compression_of(to[0]))
+                # 2. Send the changelog records.
                 state = []
                 if changelog is not None and changes:
                     own = self._compression_of(changelog[0]) or _CHANGELOG_COMPRESSION
                     state = await self._send(changelog, ((k, value, (), None) for k, value in changes.items()), own)
+                # 3. Send the late batches.
                 if coming is not None:
                     sent += await self._send_encoded(coming)
+                # 4. Wait for all deliveries.
                 for delivery in sent + state:
-                    await delivery.done()  # commit itself does not report a batch that was not delivered
+                    await delivery.done()
                 if FAILPOINT:
                     failpoint("inside-transaction")
+                # 5. Commit.
                 await producer.commit_transaction()
         except ProducerFenced as fenced:
             why = "another owner has taken it, or the transaction took longer than its timeout"
             raise Fenced(f"{self.transactional_id} is fenced: {why}") from fenced
-        except (KafkaError, TimeoutError, *_BROKEN_STATE) as unknown:
-            if is_lasting(unknown):
-                raise ConfigurationError(f"{self.transactional_id} cannot write: {unknown!r}") from unknown
-            raise OwnershipLost(f"{self.transactional_id}: outcome of a transaction unknown: {unknown!r}") from unknown
+        except (KafkaError, TimeoutError, *_BROKEN_STATE) as error:
+            if is_lasting(error):
+                raise ConfigurationError(f"{self.transactional_id} cannot write: {error!r}") from error
+            raise OwnershipLost(f"{self.transactional_id}: outcome of a transaction unknown: {error!r}") from error
         finally:
             if coming is not None and not coming.cancel() and not coming.cancelled():
-                coming.exception()  # else it would be logged as one that nobody asked for
+                coming.exception()  # otherwise asyncio logs it as never retrieved
         if not state:
             return 0
         return state[-1].next_offset
 
     async def _send(self, to: tuple[str, int], records: Iterable[_Record], compression: str | None) -> list[_Delivery]:
-        """Fill batches ourselves: 3.2 us a record against 8.9 through `send`."""
+        """Fill batches here: 3.2 us a record, compared with 8.9 through aiokafka's `send`."""
         (topic, partition), now_ms, producer = to, int(time.time() * 1000), self._producer
         deliveries = []
         batch = create_batch(producer, compression)
@@ -167,7 +183,7 @@ class FencedProducer:
             if batch.append(key=key, value=value, timestamp=at_ms, headers=list(headers)) is None:
                 deliveries.append(await self._submit(batch, topic, partition))
                 batch = create_batch(producer, compression)
-                # The first record of a batch is always taken, however large.
+                # The first record of a batch is always accepted, whatever its size.
                 batch.append(key=key, value=value, timestamp=at_ms, headers=list(headers))
         deliveries.append(await self._submit(batch, topic, partition))
         return deliveries
@@ -188,7 +204,7 @@ class FencedProducer:
         return _Delivery(topic, partition, count, await self._producer.send_batch(batch, topic, partition=partition))
 
     async def close(self) -> None:
-        """After a commit: close the connections."""
+        """Close the connections, after a commit."""
         try:
             async with asyncio.timeout(_CLOSE_TIMEOUT_S):
                 await self._producer.stop()
@@ -196,13 +212,13 @@ class FencedProducer:
             await self.discard()
 
     async def discard(self) -> None:
-        """After a failure: drop it without sending anything more. The successor aborts what is open."""
+        """Close after a failure, without sending anything more. The next owner aborts the open transaction."""
         with contextlib.suppress(Exception):
             await discard_producer(self._producer)
 
 
 def kept_timestamp(own_ms: int | None, now_ms: int) -> int:
-    """The timestamp that a record came with, or now if it had none or one that Kafka refuses.
+    """Return a record's own timestamp, or `now_ms` if it has none or one that Kafka rejects.
 
     >>> kept_timestamp(5, 9), kept_timestamp(-1, 9), kept_timestamp(9_999_999, 9), kept_timestamp(None, 9)
     (5, 9, 9, 9)
@@ -231,5 +247,5 @@ _LASTING = {
 
 
 def is_lasting(error: BaseException) -> bool:
-    """Whether trying again cannot help: rights, limits and passwords are for a person to change."""
+    """Return whether a retry cannot help: an operator must change rights, limits or passwords."""
     return type(error).__name__ in _LASTING

@@ -1,62 +1,61 @@
-"""A worker: one Faust app, one agent, the partitions that the group assigns it, until it is told to stop."""
+"""Run a worker: one Faust app, one agent, and the partitions that the group assigns to it."""
 
 from __future__ import annotations
 
 import asyncio
 import signal
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Final
 
 import uvloop
 from aiokafka.errors import KafkaError
 
-from streams.engine.contract import Batch, ProcessorFactory
+from streams.engine.contract import Batch, ProcessorFactory, SideInput
 from streams.engine.faust_app import BatchSchema, EngineApp
-from streams.engine.ownership import Ownership, PartitionNames
+from streams.engine.ownership import Ownership
+from streams.engine.takeover import PartitionNames
 from streams.errors import ChurnSignalsError
 from streams.health import Check
-from streams.kafka.model_reader import ModelReader, PublishedSnapshot
 from streams.logs import get_logger, handle_orphaned_error
-from streams.scoring.explain_process import Explainer
 from streams.settings import Settings
 from streams.topics import CHANGELOG, EVENTS, name_of, verify_topics
 
 log = get_logger(__name__)
 
-# A batch gets 5 s, closing connections the rest.
-STOP_TIMEOUT_S = 9.0
+# Prevents a supervisor's SIGKILL, which usually follows after 10 s. The current batches get 5 s of it
+# (`streams.engine.ownership.REVOKE_TIMEOUT_S`), closing connections the rest.
+STOP_TIMEOUT_S: Final = 9.0
 
 
 class Worker:
-    """Owns partitions of the events topic and feeds them to processors.
+    """Owns partitions of the events topic and passes their batches to processors.
 
     Args:
         settings: of the process.
         factory: makes the processor of a partition, after its recovery.
-        on_snapshot: told the newest model before any partition is taken over, and every newer one between batches.
-        explainer: whom processors leave outputs to; stopped with the worker.
+        side_input: read to its end before any partition is taken over, followed while the worker runs.
+        on_stop: awaited after the app has stopped, within `STOP_TIMEOUT_S`.
     """
 
     def __init__(
         self,
         settings: Settings,
         factory: ProcessorFactory,
-        on_snapshot: Callable[[PublishedSnapshot], None] | None = None,
-        explainer: Explainer | None = None,
+        side_input: SideInput | None = None,
+        on_stop: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self.settings = settings
-        self.models = ModelReader(settings, on_snapshot) if on_snapshot is not None else None
-        self.models_read = on_snapshot is None
+        self.side_input = side_input
+        self._on_stop = on_stop
         self.crashed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.app = EngineApp(settings, on_crash=self._crash)
         events = self.app.topic(name_of(EVENTS, settings), schema=BatchSchema())
         names = PartitionNames("worker", name_of(EVENTS, settings), name_of(CHANGELOG, settings))
         self.ownership = self.app.ownership = Ownership(settings, names, factory, self.app.consumer)
-        self.ownership.explainer = explainer
 
         @self.app.agent(events)
         async def apply_events(fetches: object) -> None:
-            """Every batch goes to the owner of its partition, which applies it (`Partition.run`)."""
+            """Pass every batch to its partition, which applies it (`PartitionRunner.run`)."""
             async for batches in fetches:  # type: ignore[attr-defined]
                 for batch in batches:
                     self._deliver(batch)
@@ -70,20 +69,19 @@ class Worker:
             self.crashed.set_exception(reason)
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Until `stop`; raises what ended it otherwise.
+        """Run until `stop` is set.
 
         Raises:
             ConfigurationError: topics differ from their declarations; nothing was started.
-            OwnershipLost: fenced again and again; a restart goes on exactly.
+            OwnershipLost: fenced several times in a row; a restart continues from the last commit.
         """
-        found = await verify_topics(self.settings)
-        self.ownership.partitions = found[name_of(EVENTS, self.settings)].partitions
+        topics = await verify_topics(self.settings)
+        self.ownership.partitions = topics[name_of(EVENTS, self.settings)].partitions
         ends: list[asyncio.Future[Any]] = [asyncio.ensure_future(stop.wait()), self.ownership.failed, self.crashed]
         try:
-            if self.models is not None:
-                await self.models.read_to_end()
-                self.models_read = True
-                ends.append(asyncio.ensure_future(self.models.follow()))
+            if self.side_input is not None:
+                await self.side_input.read_to_end()
+                ends.append(asyncio.ensure_future(self.side_input.follow()))
             await self.app.start()
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -93,32 +91,32 @@ class Worker:
             try:
                 await asyncio.wait_for(self._stop(), STOP_TIMEOUT_S)
             except TimeoutError:
-                log.warning("closing took more than %.0f s and was given up", STOP_TIMEOUT_S)
+                log.warning("shutdown took more than %.0f s and was cancelled", STOP_TIMEOUT_S)
             except Exception as failure:
                 if not ended:
                     raise
-                log.warning("closing failed, after what is said next: %r", failure)
+                log.warning("shutdown failed, after the error that is reported next: %r", failure)
         for future in ended:
             future.result()
 
     def checks(self) -> list[Check]:
-        """Whether it serves: models read, everything that the group assigned taken over."""
-        models = Check("models", self.models_read, "read" if self.models_read else "the model topic is being read")
-        return [models, Check("partitions", *self.ownership.readiness())]
+        """Readiness: the side input is read, and every assigned partition is taken over."""
+        side_input = self.side_input.checks() if self.side_input is not None else []
+        return [*side_input, Check("partitions", *self.ownership.readiness())]
 
     async def _stop(self) -> None:
-        if self.models is not None:
-            await self.models.stop()
+        if self.side_input is not None:
+            await self.side_input.stop()
         await self.app.stop()
-        if self.ownership.explainer is not None:
-            await self.ownership.explainer.stop()
+        if self._on_stop is not None:
+            await self._on_stop()
 
 
 def run_until_signal(main: Callable[[asyncio.Event], Awaitable[None]]) -> int:
-    """Run on uvloop until SIGINT or SIGTERM; returns the exit code, one line on standard error for an error.
+    """Run `main` on uvloop until SIGINT or SIGTERM; returns the exit code and logs an error in one line.
 
-    What is left in the loop is not waited for: tasks of Faust that swallow their cancellation kept a worker that had
-    ended from ending. The caller ends the process (`streams.logs.exit_now`).
+    Tasks that are left in the loop are not awaited, because some tasks of Faust ignore their cancellation and would
+    keep the process alive. The caller ends the process (`streams.logs.exit_now`).
     """
 
     async def guarded() -> int:
@@ -140,7 +138,7 @@ def run_until_signal(main: Callable[[asyncio.Event], Awaitable[None]]) -> int:
             return 1
         return 0
 
-    asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())  # the consumer's thread makes its loop from it too
+    asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())  # the consumer's thread creates its loop from it too
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     return loop.run_until_complete(guarded())

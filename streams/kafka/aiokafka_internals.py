@@ -1,4 +1,7 @@
-"""The private parts of aiokafka that this program touches, in one place, for the version they were read in."""
+"""All private parts of aiokafka that this program uses, for one version of it.
+
+Tested by tests/streams/kafka/test_aiokafka_internals.py and tests/streams/test_private_versions.py.
+"""
 
 from __future__ import annotations
 
@@ -17,13 +20,15 @@ from streams.errors import ConfigurationError
 
 WRITTEN_FOR = "0.14"
 
-# A broker that refuses connections is asked again after some 30 ms, then half as often each time: a restart that takes
-# a moment costs a moment, and one that takes a minute some 160 attempts for whoever asks instead of 10,000.
-_RECONNECT_FIRST_S, _RECONNECT_MOST_S = 0.02, 0.5
+# Prevents 10,000 attempts a minute to connect to a broker that refuses connections. The delay starts at some 20 ms and
+# doubles: a short restart costs little, one that takes a minute some 160 attempts. At most 0.5 s are lost.
+_RECONNECT_FIRST_S, _RECONNECT_MAX_S = 0.02, 0.5
+# Prevents a sender task that ignores its cancellation from blocking a takeover for longer.
+_SENDER_STOP_TIMEOUT_S = 1.0
 
 
 def check_version() -> None:
-    """Refuse another aiokafka: its private parts may mean something else.
+    """Reject another version of aiokafka: its private parts may differ.
 
     Raises:
         ConfigurationError: which version is installed and which one is needed.
@@ -33,102 +38,102 @@ def check_version() -> None:
 
 
 async def discard_producer(producer: AIOKafkaProducer) -> None:
-    """Close without flushing: `stop` would deliver what is queued, and wait for a broker that does not answer."""
+    """Close without flushing. `stop` would deliver what is queued, and wait for a broker that does not answer."""
     producer._closed = True
     task = producer._sender.sender_task
     if task is not None and not task.done():
         task.cancel()
         with contextlib.suppress(asyncio.TimeoutError, Exception):
-            await asyncio.wait_for(asyncio.shield(asyncio.gather(task, return_exceptions=True)), 1.0)
+            await asyncio.wait_for(asyncio.shield(asyncio.gather(task, return_exceptions=True)), _SENDER_STOP_TIMEOUT_S)
     await producer.client.close()
 
 
 def create_batch(producer: AIOKafkaProducer, compression: str | None) -> Any:
-    """An empty batch with a compression of its own, whatever the producer's is."""
+    """Create an empty batch with its own compression, independent of the producer's."""
     accumulator = producer._message_accumulator
-    usual = accumulator._compression_type
+    default = accumulator._compression_type
     accumulator._compression_type = codec_of(compression)
     try:
         return producer.create_batch()
     finally:
-        accumulator._compression_type = usual
+        accumulator._compression_type = default
 
 
 def announce(producer: AIOKafkaProducer, topic: str, partition: int) -> None:
-    """Make a partition part of the transaction under way, though nothing is sent to it yet.
+    """Add a partition to the current transaction before anything is sent to it.
 
-    aiokafka asks the broker for it when the first batch is sent, and partitions that come later cost a request more.
+    aiokafka adds partitions when their first batch is sent, and each later one costs another request.
     """
     producer._txn_manager.maybe_add_partition_to_txn(TopicPartition(topic, partition))
 
 
 def failure_of(producer: AIOKafkaProducer) -> BaseException | None:
-    """What ended the transaction under way, None if nothing did: who sends more is only told that there is none."""
+    """Return what ended the current transaction, None if nothing did. A later send reports only that there is none."""
     ended = producer._txn_manager.wait_for_transaction_end()
     return ended.exception() if ended.done() and not ended.cancelled() else None
 
 
 def codec_of(compression: str | None) -> int:
-    """The number that stands for a compression in a batch's header."""
+    """Return the code of a compression in a batch's header."""
     return int(AIOKafkaProducer._COMPRESSORS[compression][1]) if compression is not None else 0
 
 
 def back_off_reconnects(client: Any) -> None:
-    """Wait between attempts to reach a broker that does not answer, ever longer; one that answers waits for nothing.
+    """Wait between attempts to connect to a broker that does not answer; other brokers are not delayed.
 
-    aiokafka's only delay between them is `retry_backoff_ms`, which is also that between the steps of a commit.
+    aiokafka's only delay between attempts is `retry_backoff_ms`, which is also the delay between the steps of a commit.
     """
     connect = client._get_conn
     failures: Counter[Any] = Counter()
 
-    async def patient(node: Any, **options: Any) -> Any:
+    async def connect_with_backoff(node: Any, **options: Any) -> Any:
         if failures[node]:
-            longest_s = min(_RECONNECT_MOST_S, _RECONNECT_FIRST_S * 2 ** min(failures[node], 10))
-            await asyncio.sleep(random.uniform(longest_s / 2, longest_s))
+            delay_s = min(_RECONNECT_MAX_S, _RECONNECT_FIRST_S * 2 ** min(failures[node], 10))
+            await asyncio.sleep(random.uniform(delay_s / 2, delay_s))
         connection = await connect(node, **options)
         failures[node] = failures[node] + 1 if connection is None else 0
         return connection
 
-    client._get_conn = patient
+    client._get_conn = connect_with_backoff
 
 
 def last_stable_offset(consumer: AIOKafkaConsumer, partition: TopicPartition) -> int | None:
-    """The end of what is readable, as of the last fetch; None before the first answer after an assignment."""
+    """Return the last stable offset as of the last fetch; None before the first response after an assignment."""
     state = _state(consumer, partition)
     return state.lso if state is not None else None
 
 
 def position(consumer: AIOKafkaConsumer, partition: TopicPartition) -> int | None:
-    """The next offset, without waiting for one; None while it is not known."""
+    """Return the next offset without waiting; None while it is not known."""
     state = _state(consumer, partition)
     return state.position if state is not None and state.has_valid_position else None
 
 
 def fetch_context(consumer: AIOKafkaConsumer) -> Any:
-    """Entering it says that the application still polls; the group gives partitions of a silent one away."""
+    """Return a context that counts as a poll; the group revokes the partitions of a member that does not poll."""
     return consumer._fetcher._subscriptions.fetch_context()
 
 
 def rebalancing(consumer: AIOKafkaConsumer) -> bool:
-    """Whether partitions are being given out anew."""
+    """Return whether a rebalance is in progress."""
     return bool(consumer._fetcher._subscriptions.reassignment_in_progress)
 
 
 async def drain(consumer: AIOKafkaConsumer, partition: TopicPartition, limit: int) -> list[Any]:
-    """What was already fetched of a partition. Does not suspend unless the group rebalances."""
+    """Return the records of a partition that are already fetched. Does not suspend unless the group rebalances."""
     records = await consumer._fetcher.fetched_records([partition], timeout=0, max_records=limit)
     return records.get(partition, [])
 
 
 async def drain_as_parsed(consumer: AIOKafkaConsumer, partition: TopicPartition) -> list[Any]:
-    """All that was already fetched of a partition, as aiokafka's parser yields it: `key`, `value` and `offset`.
+    """Return all records of a partition that are already fetched, as aiokafka's parser yields them.
 
-    A `ConsumerRecord` of each would be a third of what reading costs. Aborted transactions, markers and checksums are
-    looked after as ever.
+    They have `key`, `value` and `offset`. Creating a `ConsumerRecord` of each would be a third of the cost of reading.
+    Aborted transactions, markers and checksums are handled as usual.
     """
-    found = consumer._fetcher._records.get(partition)
-    if isinstance(found, FetchResult):
-        found._partition_records._consumer_record = _as_parsed
+    result = consumer._fetcher._records.get(partition)
+    if isinstance(result, FetchResult):
+        result._partition_records._consumer_record = _as_parsed
     records = await consumer._fetcher.fetched_records([partition])
     return list(records.get(partition, ()))
 
@@ -138,17 +143,17 @@ def _as_parsed(partition: TopicPartition, record: Any) -> Any:
 
 
 def data_waiter(consumer: AIOKafkaConsumer) -> asyncio.Future[None]:
-    """Done when the next fetch has brought something."""
+    """Return a future that is done when the next fetch has returned data."""
     return consumer._fetcher._create_fetch_waiter()
 
 
 def generation(consumer: AIOKafkaConsumer) -> int:
-    """The group's generation that this consumer belongs to; -1 for none."""
+    """Return the generation of the group that this consumer belongs to; -1 for none."""
     return int(consumer._coordinator.generation)
 
 
 def seek(consumer: AIOKafkaConsumer, offsets: Iterable[tuple[TopicPartition, int]]) -> None:
-    """Seek those that are assigned."""
+    """Seek the partitions that are assigned, ignore the others."""
     for partition, offset in offsets:
         if _state(consumer, partition) is not None:
             consumer.seek(partition, offset)

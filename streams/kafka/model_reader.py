@@ -1,4 +1,4 @@
-"""The newest model snapshot: read to the end before a worker is ready, followed from then on."""
+"""Read the newest model snapshot before a worker is ready, and follow newer ones."""
 
 from __future__ import annotations
 
@@ -10,15 +10,17 @@ from dataclasses import dataclass
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
+from streams.health import Check
 from streams.logs import get_logger
 from streams.settings import Settings
 from streams.topics import MODEL, SNAPSHOT_LIMIT_BYTES, name_of
 
 log = get_logger(__name__)
 
-# Which labels a snapshot has learned: the offset of the first one that it has not.
+# Header of a snapshot: offset of the first label that it has not learned.
 LABELS_OFFSET_HEADER = "churn.labels.offset"
 _POLL_MS = 500
+# Prevents a busy loop while the topic cannot be read.
 _RETRY_S = 1.0
 
 
@@ -38,12 +40,12 @@ class PublishedSnapshot:
 
 
 class ModelReader:
-    """Follows the model topic, read committed, without a group: every worker reads all of it.
+    """Follows the model topic without a group: every worker reads all of it (`streams.engine.contract.SideInput`).
 
     Args:
-        settings: name the topic and the model.
-        on_snapshot: called with the newest snapshot, once when everything was read and then at every new one; an
-            exception ends the reader (a snapshot that this program cannot read must not be scored with).
+        settings: with the names of topic and model.
+        on_snapshot: called with the newest snapshot when everything is read, and with every newer one. An exception
+            ends the reader: a worker must not score with a snapshot that it cannot read.
     """
 
     def __init__(self, settings: Settings, on_snapshot: Callable[[PublishedSnapshot], None]) -> None:
@@ -52,9 +54,10 @@ class ModelReader:
         self._key = settings.model_name.encode()
         self._tp = TopicPartition(name_of(MODEL, settings), 0)
         self._consumer: AIOKafkaConsumer | None = None
+        self._read = False
 
     async def read_to_end(self) -> PublishedSnapshot | None:
-        """The newest snapshot there is, None if there is none; reports it to the callback."""
+        """Return the newest snapshot, None if there is none, after passing it to the callback."""
         consumer = self._consumer = AIOKafkaConsumer(
             **self._settings.connection(),
             isolation_level="read_committed",
@@ -71,16 +74,17 @@ class ModelReader:
             newest = await self._poll() or newest
         if newest is not None:
             self._on_snapshot(newest)
+        self._read = True
         return newest
 
     async def follow(self) -> None:
-        """Until cancelled: report every newer snapshot."""
+        """Pass every newer snapshot to the callback, until cancelled."""
         while True:
             try:
                 newest = await self._poll()
             except KafkaError as failure:
                 log.warning(
-                    "the model topic cannot be read at the moment: %r", failure, topic=self._tp.topic, partition=0
+                    "reading the model topic failed, trying again: %r", failure, topic=self._tp.topic, partition=0
                 )
                 await asyncio.sleep(_RETRY_S)
                 continue
@@ -88,10 +92,14 @@ class ModelReader:
                 self._on_snapshot(newest)
 
     async def stop(self) -> None:
-        """Close the connection."""
+        """Close the connections."""
         if self._consumer is not None:
             with contextlib.suppress(KafkaError):
                 await self._consumer.stop()
+
+    def checks(self) -> list[Check]:
+        """Readiness: the topic was read to its end."""
+        return [Check("models", self._read, "read" if self._read else "the model topic is being read")]
 
     async def _poll(self) -> PublishedSnapshot | None:
         assert self._consumer is not None

@@ -1,4 +1,4 @@
-"""Kafka's default partitioner: murmur2 of the key, so that a customer's partition here is the one Kafka gives it."""
+"""Kafka's default partitioner, so that a customer's partition is the one that other producers compute."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from aiokafka.partitioner import murmur2
 
 
 def partition_of(key: bytes, partitions: int) -> int:
-    """The partition of a key under Kafka's default partitioner (positive murmur2, modulo the partitions).
+    """Return the partition of a key (murmur2 without its sign bit, modulo the number of partitions).
 
     >>> partition_of(b"c000123", 4)
     0

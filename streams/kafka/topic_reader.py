@@ -1,4 +1,7 @@
-"""Reading a topic for commands that look and leave: all of it, its newest records, one of them, or what comes next."""
+"""Read a topic once, for commands: all of it, its newest records, one record, or new records as they arrive.
+
+Tested by tests/broker/test_topic_reader.py.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +19,8 @@ from streams.topics import METRICS, name_of, verify_topics
 
 _BATCH = 5_000
 _POLL_MS = 500
-# Reading backwards: the first look is one small fetch, and none holds more than some tens of MB in memory.
-_LOOK_FIRST, _LOOK_GROWS, _LOOK_MAX = 500, 4, 20_000
+# Offsets of a span when reading backwards: the first is one small fetch, and none takes more than some tens of MB.
+_SPAN_FIRST, _SPAN_GROWTH, _SPAN_MAX = 500, 4, 20_000
 # Ctrl-C is noticed within this time.
 _FOLLOW_MS = 200
 
@@ -26,24 +29,24 @@ Span = tuple[int, int]
 
 
 async def read_topic(settings: Settings, topic: str, partitions: Iterable[int] | None = None) -> AsyncIterator[Any]:
-    """Every committed record that the topic held when we asked, partition by partition in order.
+    """Read every committed record that the topic has at the time of the call, partition by partition in order.
 
     Raises:
         BrokerUnreachable: no broker answered.
         TopicMismatch: the topic does not exist, or differs from its declaration.
-        ChurnSignalsError: it has no such partition.
+        ChurnSignalsError: it does not have one of the partitions.
     """
     tps = await partitions_of(settings, topic, partitions)
     async with consuming(settings) as consumer:
-        # Asked once, at first: later questions would wait behind a fetch that waits for records.
-        # Read one after the other: in order, and no partition waits in memory.
+        # Offsets are requested once, first: later requests would wait behind a fetch that waits for records. Partitions
+        # are read one after the other, so that records are in order and no partition is buffered.
         for tp, span in (await spans_of(consumer, tps)).items():
             async for record in _span(consumer, tp, *span):
                 yield record
 
 
-async def read_one(settings: Settings, topic: str, partition: int, offset: int) -> Any | None:
-    """The record at an offset, None if it is not there (any more). Raises as `read_topic`."""
+async def read_record(settings: Settings, topic: str, partition: int, offset: int) -> Any | None:
+    """Return the record at an offset, None if there is none (any more). Raises as `read_topic`."""
     [tp] = await partitions_of(settings, topic, [partition])
     async with consuming(settings) as consumer:
         first, end = (await spans_of(consumer, [tp]))[tp]
@@ -53,21 +56,21 @@ async def read_one(settings: Settings, topic: str, partition: int, offset: int) 
         return record if record is not None and record.offset == offset else None
 
 
-async def newest_of(settings: Settings, topic: str, partition: int, key: bytes) -> Any | None:
-    """The newest record of a key in a partition, None if there is none. Raises as `read_topic`."""
+async def newest_by_key(settings: Settings, topic: str, partition: int, key: bytes) -> Any | None:
+    """Return the newest record of a key in a partition, None if there is none. Raises as `read_topic`."""
     [tp] = await partitions_of(settings, topic, [partition])
     async with consuming(settings) as consumer:
-        async for look in _backwards(consumer, tp, *(await spans_of(consumer, [tp]))[tp]):
-            for record in reversed(look):
+        async for records in _backwards(consumer, tp, *(await spans_of(consumer, [tp]))[tp]):
+            for record in reversed(records):
                 if record.key == key:
                     return record
     return None
 
 
 async def newest_metrics(settings: Settings, prefix: bytes) -> list[bytes]:
-    """The newest value of each key of the metrics topic that begins so; none of what was removed.
+    """Return the newest value of each key of the metrics topic with this prefix, without removed keys.
 
-    A key names its partition: readers add up. Raises as `read_topic`.
+    Keys contain a partition, so callers add the values up. Raises as `read_topic`.
     """
     newest: dict[bytes, bytes | None] = {}
     async for record in read_topic(settings, name_of(METRICS, settings)):
@@ -77,7 +80,7 @@ async def newest_metrics(settings: Settings, prefix: bytes) -> list[bytes]:
 
 
 async def first_records(consumer: AIOKafkaConsumer, spans: Mapping[TopicPartition, Span]) -> dict[TopicPartition, Any]:
-    """The first record of each span; a span that holds nothing but transaction markers has none."""
+    """Return the first record of each span; a span of transaction markers only has none."""
     found: dict[TopicPartition, Any] = {}
     left = _assign(consumer, spans)
     while left:
@@ -88,27 +91,27 @@ async def first_records(consumer: AIOKafkaConsumer, spans: Mapping[TopicPartitio
     return found
 
 
-async def newest_record(
+async def newest_records(
     consumer: AIOKafkaConsumer,
     spans: Mapping[TopicPartition, Span],
     count: int,
     wanted: Callable[[Any], bool],
 ) -> list[Any]:
-    """The newest `count` records that are wanted, of all partitions, in the order of their timestamps."""
+    """Return the newest `count` records that are wanted, of all partitions, in the order of their timestamps."""
     found: list[Any] = []
     for tp, span in spans.items():
-        here: list[Any] = []
-        async for look in _backwards(consumer, tp, *span):
-            here = [record for record in look if wanted(record)] + here
-            if len(here) >= count:
+        newest: list[Any] = []
+        async for records in _backwards(consumer, tp, *span):
+            newest = [record for record in records if wanted(record)] + newest
+            if len(newest) >= count:
                 break
-        found += here[max(0, len(here) - count) :]
+        found += newest[max(0, len(newest) - count) :]
     found.sort(key=_written)
     return found[max(0, len(found) - count) :]
 
 
 async def merged(consumer: AIOKafkaConsumer, spans: Mapping[TopicPartition, Span]) -> AsyncIterator[Any]:
-    """Records of several partitions in the order of their timestamps, as far as each partition is in that order."""
+    """Merge several partitions by timestamp, as far as each partition is in that order."""
     waiting: dict[TopicPartition, deque[Any]] = {tp: deque() for tp in _assign(consumer, spans)}
     while waiting:
         for tp in [tp for tp, records in waiting.items() if not records]:
@@ -126,7 +129,7 @@ async def merged(consumer: AIOKafkaConsumer, spans: Mapping[TopicPartition, Span
 async def follow(
     consumer: AIOKafkaConsumer, starts: Mapping[TopicPartition, int], stop: asyncio.Event
 ) -> AsyncIterator[Any]:
-    """What comes from these offsets on, until `stop` is set; order is that of arrival."""
+    """Read new records from these offsets on, in the order of arrival, until `stop` is set."""
     tps = list(starts)
     consumer.assign(tps)
     for tp, start in starts.items():
@@ -151,26 +154,26 @@ async def _span(consumer: AIOKafkaConsumer, tp: TopicPartition, start: int, end:
 
 
 async def _backwards(consumer: AIOKafkaConsumer, tp: TopicPartition, start: int, end: int) -> AsyncIterator[list[Any]]:
-    """Pieces of a span from its end to its start, each in order."""
-    size = _LOOK_FIRST
+    """Read a span in parts, from its end to its start; the records of each part are in order."""
+    size = _SPAN_FIRST
     while start < end:
         begin = max(start, end - size)
         yield [record async for record in _span(consumer, tp, begin, end)]
-        end, size = begin, min(size * _LOOK_GROWS, _LOOK_MAX)
+        end, size = begin, min(size * _SPAN_GROWTH, _SPAN_MAX)
 
 
 def _assign(consumer: AIOKafkaConsumer, spans: Mapping[TopicPartition, Span]) -> list[TopicPartition]:
-    """Stand at the start of every span that is not empty; which these are.
+    """Seek the start of every span that is not empty; returns the partitions of these.
 
-    What is assigned must be asked for records before the consumer stops: aiokafka's fetcher, stopped while it takes
-    note of another assignment, swallows the cancellation and never ends.
+    Records of an assignment must be requested before the consumer stops: if aiokafka's fetcher is stopped while it
+    processes a new assignment, it ignores the cancellation and never ends.
     """
-    some = [tp for tp, (start, end) in spans.items() if start < end]
-    if some:
-        consumer.assign(some)
-    for tp in some:
+    assigned = [tp for tp, (start, end) in spans.items() if start < end]
+    if assigned:
+        consumer.assign(assigned)
+    for tp in assigned:
         consumer.seek(tp, spans[tp][0])
-    return some
+    return assigned
 
 
 def _written(record: Any) -> tuple[int, int, int]:
@@ -178,7 +181,7 @@ def _written(record: Any) -> tuple[int, int, int]:
 
 
 async def partitions_of(settings: Settings, topic: str, wanted: Iterable[int] | None = None) -> list[TopicPartition]:
-    """A topic's partitions, or those wanted after a check that they are there. Raises as `read_topic`."""
+    """Return all partitions of a topic, or those wanted if they exist. Raises as `read_topic`."""
     count = (await verify_topics(settings))[topic].partitions
     numbers = range(count) if wanted is None else list(wanted)
     for number in numbers:
@@ -188,12 +191,12 @@ async def partitions_of(settings: Settings, topic: str, wanted: Iterable[int] | 
 
 
 def topic_partitions(topic: str, count: int) -> list[TopicPartition]:
-    """All partitions of a topic whose count is known."""
+    """Return the partitions of a topic with a known number of them."""
     return [TopicPartition(topic, number) for number in range(count)]
 
 
 async def spans_of(consumer: AIOKafkaConsumer, tps: Iterable[TopicPartition]) -> dict[TopicPartition, Span]:
-    """What the partitions hold now, committed."""
+    """Return the offsets of the committed records that the partitions have now."""
     wanted = list(tps)
     first, end = await consumer.beginning_offsets(wanted), await consumer.end_offsets(wanted)
     return {tp: (first[tp], end[tp]) for tp in wanted}
@@ -201,7 +204,7 @@ async def spans_of(consumer: AIOKafkaConsumer, tps: Iterable[TopicPartition]) ->
 
 @asynccontextmanager
 async def consuming(settings: Settings) -> AsyncIterator[AIOKafkaConsumer]:
-    """A consumer as of `new_consumer`, started and stopped."""
+    """Start a consumer (`new_consumer`), and stop it at the end of the `async with`."""
     consumer = new_consumer(settings)
     await consumer.start()
     try:
@@ -211,7 +214,7 @@ async def consuming(settings: Settings) -> AsyncIterator[AIOKafkaConsumer]:
 
 
 def new_consumer(settings: Settings) -> AIOKafkaConsumer:
-    """A consumer without a group, which reads committed."""
+    """Create a consumer without a group that reads committed records."""
     return AIOKafkaConsumer(
         **settings.connection(),
         isolation_level="read_committed",

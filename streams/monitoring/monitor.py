@@ -26,7 +26,7 @@ from streams.topics import ALERTS, EVENTS, LABELS, name_of
 if TYPE_CHECKING:
     from streams.engine.worker import Worker
     from streams.notify.notifier import Notifier
-    from streams.scoring.event_processor import ProcessorContext
+    from streams.scoring.processor_context import ProcessorContext
     from streams.training.learner import ModelLearner
     from streams.training.trainer import TrainerLoop
 

@@ -12,7 +12,8 @@ from streams.monitoring.metric_catalogue import counter_series
 
 if TYPE_CHECKING:
     from streams.engine.ownership import Ownership
-    from streams.engine.partition_runner import PartitionRunner, Progress
+    from streams.engine.partition_runner import PartitionRunner
+    from streams.engine.progress import Progress
     from streams.engine.worker import Worker
     from streams.kafka.model_reader import PublishedSnapshot
     from streams.monitoring.broker_probe import BrokerProbe

@@ -1,1 +1,12 @@
-"""TODO."""
+"""Settings of the Python runtime: CPUs and garbage collection.
+
+cpu_affinity  the CPU that a worker's threads share
+cpus          the CPUs that this process may use
+gc_tuning     thresholds of the cycle collector
+"""
+
+from streams.runtime.cpu_affinity import Affinity
+from streams.runtime.cpus import allowed, several, use
+from streams.runtime.gc_tuning import collect_rarely
+
+__all__ = ["Affinity", "allowed", "collect_rarely", "several", "use"]

@@ -1,9 +1,10 @@
-"""The one processor that a worker's threads share, chosen and kept by the worker itself.
+"""Bind a worker's threads to one CPU, which the worker chooses and changes itself.
 
-Threads of Python take turns at computing. On two processors each turn begins with a cache that holds nothing of what
-the other thread touched, and with waiting until the system has let the other one run: at half of its peak rate an alert
-takes more than twice as long as on one (docs/scaling.md). What computes outside of Python's lock stays free to run
-anywhere: RocksDB's threads, and the process that explains scores, which leaves this processor alone.
+Python threads compute in turns. On two CPUs, each turn starts with a cold cache and with waiting until the system runs
+the other thread: at half of the peak rate an alert takes more than twice as long as on one CPU (docs/scaling.md). Work
+outside of Python's lock may run anywhere: RocksDB's threads, and the explain process, which uses the other CPUs.
+
+Tested by tests/streams/runtime/test_cpu_affinity.py.
 """
 
 from __future__ import annotations
@@ -27,107 +28,109 @@ log = get_logger(__name__)
 
 AUTO: Final = "auto"
 NONE: Final = "none"
-# Threads that are new, as RocksDB's, are put where they belong after this.
-LOOK_S: Final = 1.0
-# How busy the processors are is judged over this.
-JUDGE_S: Final = 5.0
-# Worth moving: others take so much more of our processor than of another one.
-WORTH: Final = 0.3
-# In Linux's abstract namespace, one for each network namespace: nothing stays behind on a disk.
+# New threads, such as those of RocksDB, are bound after this time at the latest.
+BIND_EVERY_S: Final = 1.0
+# Interval over which the load of the CPUs is measured.
+REVIEW_EVERY_S: Final = 5.0
+# Move to another CPU if other processes use this much less of it than of ours.
+MOVE_THRESHOLD: Final = 0.3
+# A name in Linux's abstract socket namespace, of which there is one per network namespace: it leaves no file behind.
 CLAIM: Final = "\0churn-signals/processor/{}"
-# Of RocksDB, as they call themselves.
+# Prefix of the names of RocksDB's threads.
 _FREE_THREADS: Final = "rocksdb"
 _TASKS: Final = Path("/proc/self/task")
 _LOADS: Final = Path("/proc/stat")
 
 
 class Affinity:
-    """Keeps the threads of this process on one processor while `keep` runs.
+    """Keeps the threads of this process on one CPU while `keep` runs.
 
     Args:
-        settings: of the process; what `CHURN_CPU` says.
-        changed: told which processors are left to others, now and whenever that changes.
-        aside_s: CPU time (s) so far of a process of ours that uses those.
+        settings: of the process, with `CHURN_CPU`.
+        on_change: called with the other CPUs, at the start and at every change.
+        aside_s: returns the CPU seconds used so far by a process of ours on the other CPUs.
 
     Raises:
-        ConfigurationError: there is no such processor for us.
+        ConfigurationError: this process may not use the CPU of the settings.
+
+    Attributes:
+        cpu: the CPU that the threads share; None for none.
     """
 
     def __init__(
         self,
         settings: Settings,
-        changed: Callable[[Collection[int]], None],
+        on_change: Callable[[Collection[int]], None],
         aside_s: Callable[[], float] = float,
     ) -> None:
-        self._wanted, self._changed, self._aside_s = settings.cpu, changed, aside_s
+        self._wanted, self._on_change, self._aside_s = settings.cpu, on_change, aside_s
         self.allowed = allowed()
         if self._wanted not in (AUTO, NONE) and int(self._wanted) not in self.allowed:
-            told = ", ".join(map(str, sorted(self.allowed)))
-            raise ConfigurationError(f"{variable('cpu')}={self._wanted}: this process may use the processors {told}")
-        self.processor: int | None = None
-        """The one that we share; None for none."""
+            cpus = ", ".join(map(str, sorted(self.allowed)))
+            raise ConfigurationError(f"{variable('cpu')}={self._wanted}: this process may use the CPUs {cpus}")
+        self.cpu: int | None = None
         self._claim: socket.socket | None = None
-        self._placed: set[int] = set()
+        self._bound: set[int] = set()
 
     def begin(self) -> None:
-        """Take a processor, if there is more than one, and bind every thread to it.
+        """Choose a CPU, if there is more than one, and bind every thread to it.
 
         Raises:
-            ConfigurationError: the system does not let us use the one that was asked for.
+            ConfigurationError: the system rejects the CPU of the settings.
         """
         if self._wanted not in (AUTO, NONE):
             number = int(self._wanted)
-            self._claim = claimed(number)  # so that others choose another one
+            self._claim = claimed(number)  # so that other workers choose another CPU
             try:
                 self._bind(number)
             except OSError as failure:
-                raise ConfigurationError(f"{variable('cpu')}={number}: the system refuses it: {failure}") from failure
+                raise ConfigurationError(f"{variable('cpu')}={number}: the system rejects it: {failure}") from failure
         elif self._chooses:
             try:
                 self._take(random.sample(sorted(self.allowed), len(self.allowed)))
             except OSError as failure:
-                self._give_up(failure)
+                self._stop_binding(failure)
 
     @property
     def _chooses(self) -> bool:
         return self._wanted == AUTO and len(self.allowed) > 1 and _TASKS.is_dir()
 
     async def keep(self) -> None:
-        """Bind new threads as they come, and move when others take much of our processor; runs until cancelled."""
-        if self.processor is None and not self._chooses:
+        """Bind new threads, and move to another CPU when other processes use much of ours; runs until cancelled."""
+        if self.cpu is None and not self._chooses:
             return
         loads = Loads(self.allowed, self._aside_s) if self._chooses else None
-        judge_s = time.monotonic() + JUDGE_S
+        review_s = time.monotonic() + REVIEW_EVERY_S
         try:
             while True:
-                await asyncio.sleep(LOOK_S)
-                self._place()
-                if loads is not None and time.monotonic() > judge_s:
-                    self._judge(loads)
-                    # Workers that were started together do not move together.
-                    judge_s = time.monotonic() + JUDGE_S * random.uniform(0.5, 1.5)
+                await asyncio.sleep(BIND_EVERY_S)
+                self._bind_threads()
+                if loads is not None and time.monotonic() > review_s:
+                    self._review(loads)
+                    # Random, so that workers that were started together do not move together.
+                    review_s = time.monotonic() + REVIEW_EVERY_S * random.uniform(0.5, 1.5)
         except OSError as failure:
-            self._give_up(failure)
+            self._stop_binding(failure)
 
-    def _give_up(self, failure: OSError) -> None:
-        log.warning("threads are not bound to a processor from now on: %s", failure)
+    def _stop_binding(self, failure: OSError) -> None:
+        log.warning("threads are no longer bound to a CPU: %s", failure)
         self._wanted = NONE
 
     def close(self) -> None:
-        """Leave the processor to another worker; threads stay where they are."""
+        """Release the claim on the CPU; threads stay bound to it."""
         claim, self._claim = self._claim, None
         if claim is not None:
             claim.close()
 
-    def _judge(self, loads: Loads) -> None:
+    def _review(self, loads: Loads) -> None:
         busy, own, aside = loads.since_last()
-        if self.processor is None:
+        if self.cpu is None:
             self._take(sorted(busy, key=busy.__getitem__))
-        elif (better := better_of(self.processor, own, busy, aside)) is not None:
+        elif (better := better_of(self.cpu, own, busy, aside)) is not None:
             self._take([better])
 
     def _take(self, numbers: Collection[int]) -> None:
-        """The first of them that no other worker has."""
+        """Bind to the first of these CPUs that no other worker has claimed."""
         for number in numbers:
             if (claim := claimed(number)) is not None:
                 try:
@@ -141,45 +144,54 @@ class Affinity:
 
     def _bind(self, number: int) -> None:
         use([number])
-        log.info("bound to processor %d", number)
-        self.processor = number
-        self._placed.clear()
-        self._place()
-        self._changed(self.allowed - {number} or self.allowed)
+        log.info("bound to CPU %d", number)
+        self.cpu = number
+        self._bound.clear()
+        self._bind_threads()
+        self._on_change(self.allowed - {number} or self.allowed)
 
-    def _place(self) -> None:
-        """Put threads that are not where they belong there."""
-        if self.processor is None:
+    def _bind_threads(self) -> None:
+        """Bind threads that are not bound yet."""
+        if self.cpu is None:
             return
         try:
-            threads = {int(each.name) for each in _TASKS.iterdir()}
-            for thread in threads - self._placed:
+            threads = {int(path.name) for path in _TASKS.iterdir()}
+            for thread in threads - self._bound:
                 free = (_TASKS / str(thread) / "comm").read_text().startswith(_FREE_THREADS)
-                os.sched_setaffinity(thread, self.allowed if free else [self.processor])
-            self._placed = threads
+                os.sched_setaffinity(thread, self.allowed if free else [self.cpu])
+            self._bound = threads
         except OSError:
-            return  # a thread has ended meanwhile, or there is no such list here: all that matter have inherited it
+            return  # a thread has ended, or the system has no such list: new threads have inherited the binding
 
 
 class Loads:
-    """How busy processors were since one asked last.
+    """Measures the load of CPUs between two calls.
 
     Args:
-        numbers: of these.
-        aside_s: as of `Affinity`.
+        numbers: of the CPUs.
+        aside_s: as in `Affinity`.
     """
 
     def __init__(self, numbers: Collection[int], aside_s: Callable[[], float] = float) -> None:
         self._numbers, self._read_aside_s = numbers, aside_s
-        self._before, self._own_s, self._aside_s = _read(numbers), time.process_time(), aside_s()
+        self._before, self._own_s, self._aside_s = _read_ticks(numbers), time.process_time(), aside_s()
         self._at_s = time.monotonic()
 
     def since_last(self) -> tuple[Mapping[int, float], float, float]:
-        """The busy share of each, 0 to 1 (empty where that is not told); how many processors this process used, and how
-        many the one of ours beside it."""
-        now, own_s, aside_s, at_s = _read(self._numbers), time.process_time(), self._read_aside_s(), time.monotonic()
-        passed_s = max(at_s - self._at_s, 1e-9)
-        own, aside = (own_s - self._own_s) / passed_s, max(aside_s - self._aside_s, 0.0) / passed_s
+        """Return the load since the last call.
+
+        Returns:
+            The busy share of each CPU, 0 to 1 (empty on systems that do not report it); the CPUs that this process
+            used; and the CPUs that our process on the other CPUs used.
+        """
+        now, own_s, aside_s, at_s = (
+            _read_ticks(self._numbers),
+            time.process_time(),
+            self._read_aside_s(),
+            time.monotonic(),
+        )
+        elapsed_s = max(at_s - self._at_s, 1e-9)
+        own, aside = (own_s - self._own_s) / elapsed_s, max(aside_s - self._aside_s, 0.0) / elapsed_s
         busy = {
             number: (now[number][0] - busy_before) / max(now[number][1] - all_before, 1)
             for number, (busy_before, all_before) in self._before.items()
@@ -189,28 +201,28 @@ class Loads:
         return busy, own, aside
 
 
-def _read(numbers: Collection[int]) -> dict[int, tuple[int, int]]:
-    """Clock ticks that each processor was busy, and all of them, since the system began."""
+def _read_ticks(numbers: Collection[int]) -> dict[int, tuple[int, int]]:
+    """Return the busy and the total clock ticks of each CPU since the system started."""
     try:
         lines = _LOADS.read_text().splitlines()
     except OSError:
         return {}
-    found = {}
+    counts = {}
     for name, *ticks in map(str.split, lines):
         if name.startswith("cpu") and name != "cpu" and int(name[3:]) in numbers:
-            spent = [int(each) for each in ticks[:8]]  # guests' time is in user's already
-            found[int(name[3:])] = sum(spent) - spent[3] - spent[4], sum(spent)
-    return found
+            spent = [int(tick) for tick in ticks[:8]]  # the time of guests is part of user time
+            counts[int(name[3:])] = sum(spent) - spent[3] - spent[4], sum(spent)
+    return counts
 
 
 def better_of(ours: int, own: float, busy: Mapping[int, float], aside: float = 0.0) -> int | None:
-    """The processor that is so much less used by others that it is worth moving there.
+    """Return the CPU to move to, because other processes use much less of it than of ours; None to stay.
 
     Args:
-        ours: where we are.
-        own: how much of it we use ourselves.
-        busy: busy share of each.
-        aside: how much a process of ours uses of the others together; it would make room.
+        ours: the CPU that we use.
+        own: the share of it that we use ourselves.
+        busy: busy share of each CPU.
+        aside: how much a process of ours uses of the other CPUs together; it would make room.
 
     >>> better_of(0, 0.5, {0: 0.9, 1: 0.3}), better_of(0, 0.5, {0: 0.9, 1: 0.3}, 0.3), better_of(0, 0.5, {})
     (None, 1, None)
@@ -219,12 +231,12 @@ def better_of(ours: int, own: float, busy: Mapping[int, float], aside: float = 0
     if ours not in busy or not others:
         return None
     least = min(others, key=others.__getitem__)
-    there = max(others[least] - aside / len(others), 0.0)
-    return least if busy[ours] - min(own, 1.0) - there > WORTH else None
+    busy_there = max(others[least] - aside / len(others), 0.0)
+    return least if busy[ours] - min(own, 1.0) - busy_there > MOVE_THRESHOLD else None
 
 
 def claimed(number: int) -> socket.socket | None:
-    """What says that a worker of this machine has this processor, until closed or its process ends; None if one has."""
+    """Claim a CPU among the workers of this machine, until the socket is closed; returns None if another one has it."""
     with contextlib.ExitStack() as stack:
         try:
             claim = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))

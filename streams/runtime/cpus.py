@@ -1,4 +1,4 @@
-"""The processors (cores) of the machine that this process may use."""
+"""The CPUs of the machine that this process may use."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from collections.abc import Iterable
 
 
 def several() -> bool:
-    """Whether there is more than one."""
+    """Return whether there is more than one."""
     return len(allowed()) > 1
 
 
 def use(numbers: Iterable[int], process: int = 0) -> None:
-    """Run this thread, or the first one of another process, and those that it starts from now on, on these."""
+    """Bind this thread, or the main thread of another process, and the threads that it starts later, to these CPUs."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(process, numbers)
 
 
 def allowed() -> set[int]:
-    """Their numbers."""
+    """Return their numbers."""
     if hasattr(os, "sched_getaffinity"):
         return set(os.sched_getaffinity(0))
     return set(range(os.cpu_count() or 1))

@@ -1,4 +1,4 @@
-"""Dead letters: events that were refused, byte for byte as they came, with headers that say why."""
+"""Dead letters: rejected events, byte for byte as they were published, with headers that give the reason."""
 
 from __future__ import annotations
 
@@ -7,30 +7,30 @@ from typing import Any
 
 from streams.engine.contract import Output, Record
 
-# KIP-1034 names the headers of Kafka Streams' dead letters; tools know them.
+# The headers of Kafka Streams' dead letters (KIP-1034), which tools recognise.
 EXCEPTION = "__streams.errors.exception"
 MESSAGE = "__streams.errors.message"
 TOPIC = "__streams.errors.topic"
 PARTITION = "__streams.errors.partition"
 OFFSET = "__streams.errors.offset"
 REASON = "churn.reason"
-# Of an alert event that a webhook did not take: which route gave it up.
+# Of an undelivered alert event: the route that gave up.
 ROUTE = "churn.route"
 
-# Reasons besides those of `models.events.rejection.REASONS`.
+# Reasons in addition to `models.events.rejection.REASONS`.
 MISROUTED = "misrouted"
 PROCESSING_ERROR = "processing_error"
 
-# A dead letter may be this much larger than its event (see `topics.DEAD_LETTER_HEADROOM_BYTES`).
+# Part of what makes a dead letter larger than its event (see `topics.DEAD_LETTER_HEADROOM_BYTES`).
 _MESSAGE_CHARS = 2_000
 
 
 def dead_letter(topic: str, record: Record, reason: str, message: str, exception: str) -> Output:
-    """The record for the dead-letter topic, in the partition of the same number.
+    """Return the record for the dead-letter topic, in the partition of the same number.
 
-    Key, bytes, timestamp and headers are those of the record; our headers come after them.
+    Key, value, timestamp and headers are those of the record; our headers follow.
     """
-    why = (
+    added = (
         (EXCEPTION, exception),
         (MESSAGE, message[:_MESSAGE_CHARS]),
         (TOPIC, record.topic),
@@ -38,17 +38,19 @@ def dead_letter(topic: str, record: Record, reason: str, message: str, exception
         (OFFSET, str(record.offset)),
         (REASON, reason),
     )
-    headers = [*record.headers, *((name, text.encode("utf-8", "replace")) for name, text in why)]
+    headers = [*record.headers, *((name, text.encode("utf-8", "replace")) for name, text in added)]
     return Output(topic, record.partition, record.key, record.value, headers, record.timestamp)
 
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A dead letter as read: where it lies, why it is there, and what it was.
+    """A dead letter as read: its position, its reason, and the event.
 
     Attributes:
-        timestamp_ms: of the event's own record; when it was refused is not kept.
-        headers: the event's own.
+        partition, offset: of the dead letter.
+        timestamp_ms: of the event's record; the time of rejection is not kept.
+        headers: of the event's record.
+        reason: why it was rejected; "unknown" in a record that another program wrote.
         source: topic/partition@offset of the event.
     """
 
@@ -65,18 +67,19 @@ class DeadLetter:
 
     @classmethod
     def of(cls, record: Any) -> DeadLetter:
-        """From a record of the dead-letter topic; one that somebody else wrote there has no reason."""
-        said = {name: (value or b"").decode("utf-8", "replace") for name, value in record.headers}
-        ours = {EXCEPTION, MESSAGE, TOPIC, PARTITION, OFFSET, REASON, ROUTE}
+        """Decode a record of the dead-letter topic."""
+        headers = {name: (value or b"").decode("utf-8", "replace") for name, value in record.headers}
+        own = {EXCEPTION, MESSAGE, TOPIC, PARTITION, OFFSET, REASON, ROUTE}
+        source = f"{headers.get(TOPIC, '?')}/{headers.get(PARTITION, '?')}@{headers.get(OFFSET, '?')}"
         return cls(
-            record.partition,
-            record.offset,
-            record.timestamp,
-            record.key,
-            record.value,
-            tuple(header for header in record.headers if header[0] not in ours),
-            said.get(REASON, "unknown"),
-            said.get(MESSAGE, ""),
-            said.get(EXCEPTION, ""),
-            f"{said.get(TOPIC, '?')}/{said.get(PARTITION, '?')}@{said.get(OFFSET, '?')}",
+            partition=record.partition,
+            offset=record.offset,
+            timestamp_ms=record.timestamp,
+            key=record.key,
+            value=record.value,
+            headers=tuple(header for header in record.headers if header[0] not in own),
+            reason=headers.get(REASON, "unknown"),
+            message=headers.get(MESSAGE, ""),
+            exception=headers.get(EXCEPTION, ""),
+            source=source,
         )

@@ -1,10 +1,12 @@
-"""Scores are put into words by a process of its own: Python computes on one core, and that is a third of the work.
+"""Render scores in a separate process: Python computes on one core at a time, and rendering is a third of the work.
 
-    worker ── a batch's scores as data ──► this process ── their records ──► worker, which sends them in the transaction
+    worker ── a batch's scores as data ──► this process ── encoded records ──► worker, which sends them in a transaction
 
-What is asked is a function (`streams.scoring.explain_protocol.ExplainRequest.answer`), so nothing depends on who answers. If the process is
-gone or says nothing, the worker does it itself and starts another one. It ends when its input does, so also with a
-worker that was killed.
+A reply is a pure function of its request (`streams.scoring.explain_protocol.ExplainRequest.reply`), so outputs do not
+depend on which process renders them. If the process exits or does not reply, the worker renders the batch itself and
+starts another process. The process exits when its input closes, so also after the worker was killed.
+
+Tested by tests/crash/test_explainer.py.
 """
 
 from __future__ import annotations
@@ -25,28 +27,30 @@ from pathlib import Path
 from typing import Final
 
 from models.features.catalogue import CATALOGUE
+from streams.errors import DeferredOutputsLost
 from streams.logs import get_logger
 from streams.runtime.cpus import allowed, several, use
-from streams.scoring.explain_protocol import ExplainerLost, read
+from streams.scoring.explain_protocol import decode_request
 from streams.settings import Settings
 
 log = get_logger(__name__)
 
-# What the thread is called.
+# Name of the thread that talks to the process.
 THREAD: Final = "explaining"
-# A batch's scores take 0.1 s; who says nothing for so long never will.
-SILENCE_S: Final = 10.0
-# Until it has loaded its modules: 0.4 s of CPU.
-START_S: Final = 30.0
-# Before a process that was lost is started again; twice as long each time, at most a quarter of an hour.
-RESTART_S: Final = 5.0
-RESTART_MAX_S: Final = 900.0
-# Who asks has a transaction open, which the broker aborts after a time: no more of them wait than are answered soon.
-ASKING_MAX: Final = 3
-_STOP_S: Final = 2.0
+# Prevents a process that hangs from holding a transaction open until the broker aborts it. A batch's scores take 0.1 s.
+REPLY_TIMEOUT_S: Final = 10.0
+# Prevents a process that never becomes ready from blocking the thread. Loading its modules takes 0.4 s of CPU.
+START_TIMEOUT_S: Final = 30.0
+# Prevents a process that always fails from being started in a loop: the delay doubles each time, up to 15 minutes.
+RESTART_AFTER_S: Final = 5.0
+RESTART_AFTER_MAX_S: Final = 900.0
+# Requests wait inside open transactions, which the broker aborts after a timeout: allow as many as get a reply soon.
+REQUESTS_MAX: Final = 3
+# After this a process that ignores the end of its input is killed.
+_STOP_TIMEOUT_S: Final = 2.0
 _LENGTH: Final = struct.Struct("<I")
-_TIME: Final = struct.Struct("ll")  # seconds and microseconds
-# What it needs to find Python and our modules; it talks to nobody, so it gets no setting and no secret.
+_TIMEVAL: Final = struct.Struct("ll")  # seconds and microseconds
+# What it needs to find Python and our modules. It has no network connections, so it gets no settings and no secrets.
 _ENVIRONMENT: Final = (
     "PATH",
     "HOME",
@@ -62,60 +66,62 @@ _ENVIRONMENT: Final = (
 
 # -P: a module of the working directory is not ours, whatever its name.
 _COMMAND: Final = (sys.executable, "-P", "-m", "streams.scoring.explain_process")
-# A release that was installed meanwhile could say other things, or other things differently.
+# A release that was installed after the worker started could render differently.
 _GREETING: Final = f"{release('churn-signals')} {CATALOGUE}".encode()
 
 
 def renders_in_process(settings: Settings) -> bool:
-    """Whether a worker is to have such a process."""
+    """Return whether a worker with these settings starts the process."""
     if settings.explain_process == "auto":
         return several()
     return settings.explain_process == "on"
 
 
 class Explainer:
-    """The process, and the thread that talks to it; one question after the other.
+    """The worker's side: starts the process and sends it one request at a time, from a thread of its own.
 
     Args:
-        command: What to start.
+        command: starts the process.
+
+    Attributes:
+        slots: one is held by every transaction that waits for a reply; see `streams.engine.contract.Deferred.slot`.
+        ready: the process accepts requests.
     """
 
     def __init__(self, command: Sequence[str] = _COMMAND) -> None:
+        self.slots = asyncio.Semaphore(REQUESTS_MAX)
+        self.ready = False
         self._command = list(command)
-        self._processors: Collection[int] = allowed()
+        self._cpus: Collection[int] = allowed()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=THREAD)
         self._process: subprocess.Popen[bytes] | None = None
-        self._line: socket.socket | None = None
-        self._not_before_s, self._wait_s = 0.0, RESTART_S
+        self._socket: socket.socket | None = None
+        self._not_before_s, self._restart_after_s = 0.0, RESTART_AFTER_S
         self._stopped = False
-        self.places = asyncio.Semaphore(ASKING_MAX)
-        """Held by who begins a transaction in which it is asked."""
-        self.ready = False
-        """It can be asked."""
 
     def available(self) -> bool:
-        """Whether it can be asked now; if not, it is started, and can be asked later."""
+        """Return whether it accepts requests now. If not, start the process in the background when a start is due."""
         if not self.ready and not self._stopped and time.monotonic() >= self._not_before_s:
-            self._not_before_s = time.monotonic() + START_S + self._wait_s
-            self._wait_s = min(2 * self._wait_s, RESTART_MAX_S)
+            self._not_before_s = time.monotonic() + START_TIMEOUT_S + self._restart_after_s
+            self._restart_after_s = min(2 * self._restart_after_s, RESTART_AFTER_MAX_S)
             self._thread.submit(self._start)
         return self.ready
 
-    async def ask(self, questions: Sequence[bytes]) -> list[bytes]:
-        """The answers to questions (`streams.scoring.explain_protocol.ExplainRequest`).
+    async def request(self, requests: Sequence[bytes]) -> list[bytes]:
+        """Send requests (`streams.scoring.explain_protocol.ExplainRequest`) and return their replies.
 
         Raises:
-            ExplainerLost: there is no answer; the process is ended, another one is started by and by.
+            DeferredOutputsLost: there is no reply. If the process is at fault, it is stopped and replaced later.
         """
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._ask, questions)
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._request, requests)
 
-    def run_on(self, processors: Collection[int]) -> None:
-        """Have it use these processors from now on."""
-        self._processors = set(processors)
-        self._place()
+    def run_on(self, cpus: Collection[int]) -> None:
+        """Bind the process to these CPUs."""
+        self._cpus = set(cpus)
+        self._bind()
 
     def cpu_s(self) -> float:
-        """Seconds that it has computed so far; 0 where that is not told."""
+        """CPU seconds that the process has used so far; 0 on systems that do not report it."""
         process = self._process
         try:
             ticks = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[11:13] if process else []
@@ -123,14 +129,14 @@ class Explainer:
             return 0.0
         return sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK")
 
-    def _place(self) -> None:
+    def _bind(self) -> None:
         process = self._process
         if process is not None:
-            with contextlib.suppress(OSError):  # it is ending, or the system forbids it
-                use(self._processors, process.pid)
+            with contextlib.suppress(OSError):  # it is exiting, or the system forbids it
+                use(self._cpus, process.pid)
 
     async def stop(self) -> None:
-        """End it."""
+        """Stop the process for good."""
         self._stopped = True
         await asyncio.get_running_loop().run_in_executor(self._thread, self._end)
         self._thread.shutdown(wait=False)
@@ -138,118 +144,119 @@ class Explainer:
     def _start(self) -> None:
         environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
         try:
-            self._line, theirs = socket.socketpair()
-            with theirs:
+            self._socket, child_socket = socket.socketpair()
+            with child_socket:
                 self._process = subprocess.Popen(
-                    self._command, env=environment, stdin=theirs.fileno(), stdout=subprocess.DEVNULL
+                    self._command, env=environment, stdin=child_socket.fileno(), stdout=subprocess.DEVNULL
                 )
-            self._place()  # a thread of a worker that is bound has started it
-            [greeting] = self._exchange([_GREETING], START_S)
+            self._bind()  # it inherits the CPU of the thread that starts it
+            [greeting] = self._exchange([_GREETING], START_TIMEOUT_S)
             if greeting != _GREETING:
-                raise ExplainerLost("another release answers")
-        except (ExplainerLost, OSError) as failure:
-            log.warning("no process to explain scores: %s; the worker does it", failure)
+                raise DeferredOutputsLost("it is another release")
+        except (DeferredOutputsLost, OSError) as failure:
+            log.warning("the explain process did not start: %s; the worker renders scores itself", failure)
             self._end()
             return
         self.ready = True
-        self._not_before_s = time.monotonic() + self._wait_s
-        log.info("scores are explained by process %d", self._process.pid)
+        self._not_before_s = time.monotonic() + self._restart_after_s
+        log.info("scores are rendered in process %d", self._process.pid)
 
-    def _ask(self, questions: Sequence[bytes]) -> list[bytes]:
+    def _request(self, requests: Sequence[bytes]) -> list[bytes]:
         try:
-            answers = self._exchange(questions, SILENCE_S)
-        except (ExplainerLost, OSError) as failure:
+            replies = self._exchange(requests, REPLY_TIMEOUT_S)
+        except (DeferredOutputsLost, OSError) as failure:
             self._end()
-            raise ExplainerLost(f"the process that explains scores was given up: {failure}") from failure
-        if not all(answers):
-            raise ExplainerLost("a score cannot be explained")
-        return answers
+            raise DeferredOutputsLost(f"the explain process was stopped: {failure}") from failure
+        if not all(replies):
+            raise DeferredOutputsLost("a score cannot be explained")
+        return replies
 
-    def _exchange(self, questions: Sequence[bytes], patience_s: float) -> list[bytes]:
-        """One after the other: each side reads a whole message before it writes one, so none waits for the other.
+    def _exchange(self, requests: Sequence[bytes], timeout_s: float) -> list[bytes]:
+        """Send one request after the other: each side reads a whole message before it writes one, so neither blocks.
 
-        A message is one call of the system however long it is, and Python's lock is free meanwhile: every time that
-        this thread wakes, the one that computes has to give it the lock.
+        A message is one system call whatever its length, and releases Python's lock meanwhile. Each time this thread
+        wakes up, the thread that computes must release the lock.
         """
-        line = self._line
-        if line is None:
-            raise ExplainerLost("it does not run")
-        line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _TIME.pack(int(patience_s), int(patience_s % 1 * 1e6)))
-        line.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _TIME.pack(int(patience_s), int(patience_s % 1 * 1e6)))
-        answers = []
+        connection = self._socket
+        if connection is None:
+            raise DeferredOutputsLost("it is not running")
+        timeout = _TIMEVAL.pack(int(timeout_s), int(timeout_s % 1 * 1e6))
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeout)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeout)
+        replies = []
         try:
-            for question in questions:
-                send(line, question)
-                answer = receive(line)
-                if answer is None:
-                    raise ExplainerLost("it has ended")
-                answers.append(answer)
+            for request in requests:
+                send(connection, request)
+                reply = receive(connection)
+                if reply is None:
+                    raise DeferredOutputsLost("it exited")
+                replies.append(reply)
         except BlockingIOError:
-            raise ExplainerLost(f"it has said nothing for {patience_s:g} s") from None
-        return answers
+            raise DeferredOutputsLost(f"no reply within {timeout_s:g} s") from None
+        return replies
 
     def _end(self) -> None:
         self.ready = False
         process, self._process = self._process, None
-        line, self._line = self._line, None
-        if line is not None:
-            line.close()
+        connection, self._socket = self._socket, None
+        if connection is not None:
+            connection.close()
         if process is None:
             return
         try:
-            process.wait(_STOP_S if self._stopped else 0)
+            process.wait(_STOP_TIMEOUT_S if self._stopped else 0)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
 
 
-def send(line: socket.socket, message: bytes) -> None:
-    """Writes a message with its length in front."""
-    line.sendall(_LENGTH.pack(len(message)))
-    line.sendall(message)
+def send(connection: socket.socket, message: bytes) -> None:
+    """Write a message with its length in front."""
+    connection.sendall(_LENGTH.pack(len(message)))
+    connection.sendall(message)
 
 
-def receive(line: socket.socket) -> bytes | None:
-    """Reads a message; None if there are no more.
+def receive(connection: socket.socket) -> bytes | None:
+    """Read a message; returns None at the end of the stream.
 
     Raises:
-        BlockingIOError: nothing came for as long as the socket waits.
+        BlockingIOError: nothing arrived within the socket's timeout.
     """
-    head = _take(line, _LENGTH.size)
-    return None if head is None else _take(line, _LENGTH.unpack(head)[0])
+    head = _read_exactly(connection, _LENGTH.size)
+    return None if head is None else _read_exactly(connection, _LENGTH.unpack(head)[0])
 
 
-def _take(line: socket.socket, count: int) -> bytes | None:
-    got = line.recv(count, socket.MSG_WAITALL)
-    while len(got) < count:  # a signal, or the end
-        more = line.recv(count - len(got), socket.MSG_WAITALL)
+def _read_exactly(connection: socket.socket, count: int) -> bytes | None:
+    data = connection.recv(count, socket.MSG_WAITALL)
+    while len(data) < count:  # interrupted by a signal, or the end of the stream
+        more = connection.recv(count - len(data), socket.MSG_WAITALL)
         if not more:
             return None
-        got += more
-    return got
+        data += more
+    return data
 
 
-def answer(question: bytes) -> bytes:
-    """What the process says to a frame; nothing if it cannot."""
+def reply_to(request: bytes) -> bytes:
+    """Render a request; returns nothing if that fails."""
     try:
-        return read(question).answer()
+        return decode_request(request).reply()
     except Exception:
-        return b""  # the worker tries it itself, finds out which record is at fault, and says so where that belongs
+        return b""  # the worker renders the batch itself, finds the record at fault and reports it
 
 
-def serve(line: socket.socket) -> None:
-    """Answer until there are no more questions. The first is a greeting, answered with our own."""
-    reply = _GREETING
-    while (question := receive(line)) is not None:
-        send(line, reply or answer(question))
-        reply = b""
+def serve(connection: socket.socket) -> None:
+    """Reply to requests until the stream ends. The first message is a greeting, answered with our own."""
+    greeting = _GREETING
+    while (request := receive(connection)) is not None:
+        send(connection, greeting or reply_to(request))
+        greeting = b""
 
 
 def main() -> None:
-    """The process: its standard input is a socket."""
+    """Run the process; its standard input is a socket."""
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)  # the worker finishes its batch; then our input ends
-    with contextlib.suppress(ConnectionError):  # nobody listens any more
+        signal.signal(number, signal.SIG_IGN)  # the worker finishes its batch and then closes the socket
+    with contextlib.suppress(ConnectionError):  # the worker is gone
         serve(socket.socket(fileno=sys.stdin.fileno()))
 
 

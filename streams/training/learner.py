@@ -1,4 +1,7 @@
-"""What the trainer learns: the model, from the labels of `churn-labels` in the topic's order."""
+"""Learn the labels of `churn-labels` into the model, in the order of the topic.
+
+Tested by tests/streams/training/test_learner.py.
+"""
 
 from __future__ import annotations
 
@@ -9,27 +12,33 @@ import numpy as np
 import orjson
 
 from models.labels.codec import LabelError, read_label
+from models.learning.feature_space import SPACE
 from models.learning.model import Model
 from models.learning.model_snapshot import SnapshotError
 from models.profile.mergeable import DAY_MS
 from streams.engine.contract import Output
 from streams.errors import ConfigurationError
 from streams.logs import get_logger
-from streams.scoring.event_processor import SPACE
 from streams.settings import Settings
 from streams.topics import LABELS, METRICS, name_of
 
 log = get_logger(__name__)
 
-# Compacted to the newest; the number is the partition that it is written to, as with every metric.
+# The number is the partition that it is written to, as in every key of the metrics topic.
 QUALITY_KEY = b"model.quality/0"
 
 
 class ModelLearner:
     """Learns labels one by one; see `streams.training.trainer.Learner`.
 
-    The state is a function of the labels before an offset: records that are no labels are skipped and counted, the same
-    ones whenever they are read again.
+    The state is a function of the labels before an offset. Records that are not labels are skipped and counted.
+
+    Args:
+        settings: of the process.
+
+    Attributes:
+        model: what was learned.
+        skipped: records that are not labels, since the last `restore`.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -40,10 +49,10 @@ class ModelLearner:
         self._labels = name_of(LABELS, settings)
 
     def restore(self, snapshot: bytes | None) -> None:
-        """Start from a published snapshot, or from nothing.
+        """Start from a published snapshot, or from an untrained model.
 
         Raises:
-            ConfigurationError: the snapshot is of another catalogue of features, or is none.
+            ConfigurationError: it is not a snapshot, or one of another feature catalogue.
         """
         self.skipped = 0
         try:
@@ -53,13 +62,13 @@ class ModelLearner:
         log.info("the model has learned %d labels", self.model.labels)
 
     def learn(self, labels: list[bytes]) -> Sequence[Output]:
-        """Learn in order; returns how good the model has been, on labels that it had not seen."""
+        """Learn in order; returns the model's quality, measured on each label before it is learned."""
         for value in labels:
             try:
                 example = read_label(value)
             except LabelError as error:
                 self.skipped += 1
-                log.warning("skipped: %s", error, topic=self._labels, partition=0)
+                log.warning("label skipped: %s", error, topic=self._labels, partition=0)
                 continue
             self.model.learn(
                 np.frombuffer(example.features),
@@ -73,12 +82,12 @@ class ModelLearner:
         return [Output(self._metrics, 0, QUALITY_KEY, self._quality())]
 
     def snapshot(self) -> bytes:
-        """The whole model as JSON."""
+        """Return the whole model as JSON."""
         return self.model.snapshot()
 
     def _quality(self) -> bytes:
         quality, journal = self.model.quality, self.model.journal
-        seen = journal.quality
+        overall = journal.quality
         return orjson.dumps(
             {
                 "labels": quality.labels,
@@ -92,11 +101,11 @@ class ModelLearner:
                     "challenger": quality.challenger,
                     "prior": quality.prior,
                 },
-                "auc": seen.auc,
-                "ece": seen.ece,
-                "brier": seen.brier,
-                "rate": seen.rate,
-                "mean_probability": seen.mean_probability,
+                "auc": overall.auc,
+                "ece": overall.ece,
+                "brier": overall.brier,
+                "rate": overall.rate,
+                "mean_probability": overall.mean_probability,
                 "reliability": [
                     {
                         "n": row.n,
@@ -107,32 +116,32 @@ class ModelLearner:
                         "low": _short(row.rate_low),
                         "high": _short(row.rate_high),
                     }
-                    for row in seen.reliability()
+                    for row in overall.reliability()
                 ],
-                "days": [[_short(one) for one in row] for row in journal.days()],
-                "involuntary": self._second(),
+                "days": [[_short(value) for value in row] for row in journal.days()],
+                "involuntary": self._involuntary(),
             },
             option=orjson.OPT_SERIALIZE_NUMPY,
         )
 
-    def _second(self) -> dict[str, Any] | None:
-        """The same figures of losses by payment; None where they have no label of their own."""
+    def _involuntary(self) -> dict[str, Any] | None:
+        """Return the same figures for involuntary churn; None if it has no label of its own."""
         head = self.model.involuntary
         if head is None:
             return None
-        seen, *_, newest = head.journal.quality, *head.journal.days()
+        overall, *_, newest = head.journal.quality, *head.journal.days()
         return {
             "labels": head.labels,
             "positives": head.positives,
             "log_loss": {"answer": newest.log_loss, "prior": newest.prior},
-            "auc": seen.auc,
-            "ece": seen.ece,
-            "brier": seen.brier,
-            "rate": seen.rate,
-            "mean_probability": seen.mean_probability,
+            "auc": overall.auc,
+            "ece": overall.ece,
+            "brier": overall.brier,
+            "rate": overall.rate,
+            "mean_probability": overall.mean_probability,
         }
 
 
 def _short(value: float | None) -> float | None:
-    """Six digits: 400 days are then 20 KB."""
+    """Round to six digits, so that 400 days take 20 KB."""
     return round(value, 6) if isinstance(value, float) else value

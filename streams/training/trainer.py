@@ -1,4 +1,7 @@
-"""The trainer: one process of the group learns the labels in their order and publishes what it has learned."""
+"""The trainer: one process of the group learns the labels in order and publishes snapshots.
+
+Tested by tests/broker/test_trainer_loop.py and tests/crash/test_trainer.py.
+"""
 
 from __future__ import annotations
 
@@ -26,57 +29,78 @@ from streams.topics import LABELS, MODEL, name_of, verify_topics
 
 log = get_logger(__name__)
 
-# 24 us a label: a batch blocks the loop, and with it the next poll, for 50 ms.
+# A label takes 24 us, so a batch blocks the event loop, and with it the next poll, for 50 ms.
 _BATCH_LABELS = 2_000
 _POLL_MS = 200
+# Prevents a busy loop while no broker is reachable.
 _RETRY_S = 1.0
-# Snapshots are deleted after 90 days; one that is the newest must not be.
+# Snapshots are deleted after 90 days. Publishing the newest one again prevents that it is deleted.
 _REPUBLISH_AFTER_S = 24 * 3600.0
-# As often as workers do: who watches lag for ten seconds then sees it move.
-_TELL_EVERY_S = 1.0
+# The interval of the workers: anyone who watches the lag for ten seconds sees it change.
+_GROUP_COMMIT_EVERY_S = 1.0
 
 
 class Learner(Protocol):
-    """What is learned and how; knows nothing of Kafka."""
+    """What is learned, and how. Knows nothing of Kafka."""
 
     def restore(self, snapshot: bytes | None) -> None:
-        """Start from a published snapshot, or from nothing. Forgets whatever was learned before."""
+        """Start from a published snapshot, or untrained. Discards what was learned before."""
 
     def learn(self, labels: list[bytes]) -> Sequence[Output] | None:
-        """Learn in order; how the labels are cut into lists means nothing. May return records (metrics) to publish
-        together with the next snapshot."""
+        """Learn in order; the result does not depend on how the labels are split into lists.
+
+        Returns:
+            Records (metrics) to publish together with the next snapshot.
+        """
+        ...
 
     def snapshot(self) -> bytes:
-        """Everything `restore` needs."""
+        """Return everything that `restore` needs."""
+        ...
 
 
 class TrainerLoop:
-    """Leads while the group assigns it the labels' only partition; waits as a standby otherwise.
+    """Leads while the group assigns it the only partition of the labels; stands by otherwise.
 
-    Taking over is that of any owner: fence, read the newest snapshot, restore, seek the labels to the offset that
-    the snapshot carries. A snapshot and that offset are one record, so that a restart continues exactly there; what
-    was learned and not published is learned again.
+    A takeover, in the order that makes it safe:
+
+    1. Fence the former leader.
+    2. Read the newest snapshot and restore the learner from it.
+    3. Seek the labels to the offset that the snapshot carries.
+
+    A snapshot and its offset are one record, so a restart continues exactly there. What was learned and not published
+    is learned again.
+
+    Args:
+        settings: of the process.
+        learner: learns the labels.
+
+    Attributes:
+        learned_offset: the next label to learn.
+        learned_ms: timestamp of the last label that this process learned.
+        leading: it has taken over.
+        joined: the group has assigned the leader.
     """
 
     def __init__(self, settings: Settings, learner: Learner) -> None:
         self.settings = settings
         self.learner = learner
         self.learned_offset = 0
-        self.learned_ms: int | None = None  # timestamp of the last label learned here
+        self.learned_ms: int | None = None
         self.leading = False
-        self.joined = False  # the group has said who leads
+        self.joined = False
         self._tp = TopicPartition(name_of(LABELS, settings), 0)
         self._model_topic = name_of(MODEL, settings)
         self._assigned = False
-        self._assignment = 0  # counts revocations: a seek holds for one assignment only
+        self._assignment = 0  # number of revocations: a seek is valid for one assignment only
         self._pending: list[Output] = []
         self._published_offset = -1
-        self._published_at = 0.0
-        self._told_offset = -1
-        self._told_at = 0.0
+        self._published_s = 0.0
+        self._group_offset = -1
+        self._group_commit_s = 0.0
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Until `stop`; a last snapshot is published on the way out.
+        """Run until `stop` is set; publishes a last snapshot before it returns.
 
         Raises:
             TopicMismatch: topics differ from their declarations; nothing was started.
@@ -95,7 +119,7 @@ class TrainerLoop:
                     await self._lead(consumer, stop)
                 except (OwnershipLost, KafkaError, TimeoutError) as failure:
                     log.warning(
-                        "the trainer lets go: %s",
+                        "the trainer stops leading: %s",
                         failure,
                         topic=self._tp.topic,
                         partition=0,
@@ -103,21 +127,21 @@ class TrainerLoop:
                     )
                     await asyncio.sleep(_RETRY_S)
                     await self._stand_by(consumer)
-                    if self._assigned and not await self._still_ours(consumer):
-                        self._assigned = False  # a zombie must not fence its successor: wait to be assigned again
+                    if self._assigned and not await self._is_leader(consumer):
+                        self._assigned = False  # a zombie must not fence its successor: wait for the next assignment
         finally:
             with contextlib.suppress(KafkaError):
                 await consumer.stop()
 
     @property
     def published_age_s(self) -> float | None:
-        """Seconds since this trainer published, or took over what was published; None while nothing is."""
-        return time.monotonic() - self._published_at if self._published_offset >= 0 else None
+        """Seconds since this trainer published, or took over a snapshot; None if none is published."""
+        return time.monotonic() - self._published_s if self._published_offset >= 0 else None
 
     def checks(self) -> list[Check]:
-        """Whether it serves: it leads, or stands by."""
+        """Readiness: it leads or stands by."""
         if not self.joined:
-            return [Check("labels", False, "the group has not said who leads yet")]
+            return [Check("labels", False, "the group has not assigned a leader yet")]
         if self._assigned and not self.leading:
             return [Check("labels", False, "taking over: fencing and reading the newest model")]
         leads = f"leads, at label {self.learned_offset}" if self.leading else "stands by: another trainer leads"
@@ -132,16 +156,16 @@ class TrainerLoop:
             await self._restore(consumer)
             self.leading = True
             while not stop.is_set():
-                found = await consumer.getmany(self._tp, timeout_ms=_POLL_MS, max_records=_BATCH_LABELS)
+                fetched = await consumer.getmany(self._tp, timeout_ms=_POLL_MS, max_records=_BATCH_LABELS)
                 if assignment != self._assignment:
-                    return  # assigned again or not: nothing was sought in the new assignment
-                labels = found.get(self._tp, [])
+                    return  # in a new assignment, if any, nothing was sought yet
+                labels = fetched.get(self._tp, [])
                 self._learn(labels)
-                # Markers behind the last label are no lag: workers write labels in transactions.
+                # Transaction markers after the last label are not lag.
                 self.learned_offset = max(self.learned_offset, private.position(consumer, self._tp) or 0)
                 if self._publish_is_due(caught_up=not labels):
                     await self._publish(producer, consumer)
-                await self._tell_group(consumer)
+                await self._commit_group_offset(consumer)
             if self.learned_offset > self._published_offset:
                 await self._publish(producer, consumer)
             clean = True
@@ -156,14 +180,13 @@ class TrainerLoop:
             raise OwnershipLost(f"label {labels[0].offset} was learned already, {self.learned_offset} is next")
         values = [record.value for record in labels if record.value is not None]
         if values:
-            found = {(one.topic, one.partition, one.key): one for one in self._pending}
-            found |= {(one.topic, one.partition, one.key): one for one in self.learner.learn(values) or ()}
-            self._pending = list(found.values())  # of each metric the newest
+            metrics = [*self._pending, *(self.learner.learn(values) or ())]
+            newest = {(metric.topic, metric.partition, metric.key): metric for metric in metrics}
+            self._pending = list(newest.values())
         self.learned_offset, self.learned_ms = labels[-1].offset + 1, labels[-1].timestamp
 
     async def _restore(self, consumer: AIOKafkaConsumer) -> None:
-        found: list[PublishedSnapshot] = []
-        reader = ModelReader(self.settings, found.append)
+        reader = ModelReader(self.settings, _ignore)
         try:
             newest = await reader.read_to_end()
         finally:
@@ -175,19 +198,19 @@ class TrainerLoop:
         if offset < first:
             raise InputLost(
                 f"{self._tp.topic}/0: labels {offset} to {first - 1} were deleted before they were learned;"
-                " delete the model topic to learn anew from what is left",
+                " delete the model topic to start from the labels that are left",
                 topic=self._tp.topic,
                 partition=0,
                 offset=offset,
             )
         consumer.seek(self._tp, offset)
-        self.learned_offset, self._told_offset = offset, -1
+        self.learned_offset, self._group_offset = offset, -1
         self._published_offset = offset if newest is not None else -1
-        self._published_at = time.monotonic()
+        self._published_s = time.monotonic()
         log.info("the trainer leads from label %d", offset, topic=self._tp.topic, partition=0, offset=offset)
 
     def _publish_is_due(self, *, caught_up: bool) -> bool:
-        waited_s = time.monotonic() - self._published_at
+        waited_s = time.monotonic() - self._published_s
         if self.learned_offset <= self._published_offset:
             return waited_s > _REPUBLISH_AFTER_S
         return waited_s * 1000 >= self.settings.snapshot_interval_ms or (caught_up and self._published_offset < 0)
@@ -201,17 +224,19 @@ class TrainerLoop:
         snapshots = [Output(self._model_topic, 0, key.encode(), snapshot, headers) for key in keys]
         await producer.commit([*self._pending, *snapshots])
         self._pending.clear()
-        self._published_offset, self._published_at = self.learned_offset, time.monotonic()
-        await self._tell_group(consumer, at_once=True)
+        self._published_offset, self._published_s = self.learned_offset, time.monotonic()
+        await self._commit_group_offset(consumer, at_once=True)
 
-    async def _tell_group(self, consumer: AIOKafkaConsumer, *, at_once: bool = False) -> None:
-        """The group's offset, for those who watch lag; a restart goes by the newest snapshot."""
-        if self._told_offset == self.learned_offset:
+    async def _commit_group_offset(self, consumer: AIOKafkaConsumer, *, at_once: bool = False) -> None:
+        """Commit the group offset, for lag monitoring only: a restart continues from the newest snapshot."""
+        if self._group_offset == self.learned_offset:
             return
-        if (at_once or time.monotonic() - self._told_at >= _TELL_EVERY_S) and await self._still_ours(consumer):
-            self._told_offset, self._told_at = self.learned_offset, time.monotonic()
+        if (at_once or time.monotonic() - self._group_commit_s >= _GROUP_COMMIT_EVERY_S) and await self._is_leader(
+            consumer
+        ):
+            self._group_offset, self._group_commit_s = self.learned_offset, time.monotonic()
 
-    async def _still_ours(self, consumer: AIOKafkaConsumer) -> bool:
+    async def _is_leader(self, consumer: AIOKafkaConsumer) -> bool:
         try:
             await consumer.commit({self._tp: OffsetAndMetadata(self.learned_offset, "")})
         except (KafkaError, ValueError):
@@ -219,13 +244,17 @@ class TrainerLoop:
         return True
 
     async def _stand_by(self, consumer: AIOKafkaConsumer) -> None:
-        """Polling is what keeps a standby in the group; it has nothing to read."""
+        """Poll, which keeps a standby in the group, without reading anything."""
         if self._assigned:
             consumer.pause(self._tp)
         with contextlib.suppress(KafkaError):
             await consumer.getmany(timeout_ms=_POLL_MS)
         if self._assigned:
             consumer.resume(self._tp)
+
+
+def _ignore(snapshot: PublishedSnapshot) -> None:
+    """The reader returns the newest snapshot."""
 
 
 class _Listener(ConsumerRebalanceListener):

@@ -10,11 +10,11 @@ import pytest
 from benchmarks.growth import figures, history
 from benchmarks.growth.population import Population, dealt, events, folded, name_of, sampled
 from models.events.event import Event, decode
+from models.learning.feature_space import SPACE
 from models.learning.model import Model
 from models.profile.mergeable import DAY_MS
 from models.profile.schema import decode as decode_profile
 from streams.kafka.partitioner import partition_of
-from streams.scoring.event_processor import SPACE
 
 
 @pytest.fixture(scope="module")

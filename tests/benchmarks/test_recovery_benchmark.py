@@ -6,10 +6,10 @@ from typing import Any
 
 from benchmarks.recovery import figures
 from benchmarks.recovery.changelog import dealt, rounds, sample_profiles
+from models.learning.feature_space import SPACE
 from models.learning.model import Model
 from models.profile.schema import decode
 from streams.kafka.partitioner import partition_of
-from streams.scoring.event_processor import SPACE
 
 
 def test_sample_profiles_are_what_the_fold_writes() -> None:

@@ -16,6 +16,7 @@ from models.definition.competing_risks import Horizons
 from models.events.event import Event, decode
 from models.labels.codec import label_value, read_label
 from models.learning.combined_scores import score_both
+from models.learning.feature_space import SPACE
 from models.learning.model import Model
 from models.outputs.records import alert_headers
 from models.pipeline.effects import FoldEffects, OffsetEvent
@@ -27,7 +28,6 @@ from models.profile.schema import PREFIX_BYTES
 from models.retention.accounts import PENDING_KEY
 from streams.admin.lag import measure
 from streams.kafka.partitioner import partition_of
-from streams.scoring.event_processor import SPACE
 from streams.topics import ALERTS, CHANGELOG, EVENTS, LABELS, METRICS, SCORES, name_of
 from tests.crash.harness import Run
 from tests.waiting import until

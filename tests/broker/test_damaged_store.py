@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from streams.engine.contract import DUE_PREFIX_BYTES, BatchEffects, Record, StateStore
+from streams.engine.contract import DUE_PREFIX_BYTES, BatchEffects, Processor, Record, StateStore
 from streams.engine.position import POSITION_KEY, encode
 from streams.engine.store import PartitionStore
 from streams.engine.worker import Worker
@@ -61,7 +61,7 @@ def test_a_store_with_a_changed_byte_is_rebuilt(new_run: Callable[..., Run], dam
     scenario(new_run(partitions=1), body)
 
 
-class Keeping:
+class Keeping(Processor):
     """Each event's value becomes its key's; what is stored is read again with every event."""
 
     newest_event_ms = None

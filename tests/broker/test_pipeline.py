@@ -29,6 +29,7 @@ from models.events.event import Event, decode
 from models.experience import aggregates as experience_sums
 from models.experience import report as experience_report
 from models.labels.codec import read_label
+from models.learning.feature_space import SPACE
 from models.learning.model import Model
 from models.profile.mergeable import DAY_MS
 from models.retention.aggregates import Sums, add, is_sums, read_block
@@ -37,7 +38,7 @@ from models.simulation import Simulation, SimulationSettings
 from streams.kafka.model_reader import LABELS_OFFSET_HEADER, ModelReader
 from streams.kafka.partitioner import partition_of
 from streams.scoring.dead_letters import DeadLetter
-from streams.scoring.event_processor import FORWARDED, SPACE
+from streams.scoring.event_router import FORWARDED
 from streams.topics import ALERTS, DEAD_LETTERS, EVENTS, LABELS, MODEL, SCORES, name_of
 from streams.training.learner import ModelLearner
 from streams.training.trainer import TrainerLoop
@@ -205,7 +206,7 @@ def test_all_equals_the_fold_offline_while_workers_come_go_and_die(
         run.start("w0", program=PRODUCT)
         feed = Feed(run, log, shares=6)
         publishing, killed = asyncio.create_task(feed.publish()), 0
-        await _said(run, "w0", "scores are explained by process")  # killed earlier, it had not been asked anything
+        await _said(run, "w0", "scores are rendered in process")  # killed earlier, it had not been asked anything
         for number in range(1, 6):
             name, dies = f"w{number}", number in KILLED[log]
             run.start(name, program=PRODUCT)
@@ -220,7 +221,7 @@ def test_all_equals_the_fold_offline_while_workers_come_go_and_die(
         await publishing
         folds = await equal(run, ChurnDefinition.parse(CHURN_OF[log]), snapshot())
         assert killed, "it was never there"
-        assert "the worker explains it itself" in run.log_of("w0")
+        assert "the worker computes it itself" in run.log_of("w0")
         await feed.verdict()
         life_tables = Counter(customer for fold in folds.values() for customer, value in fold.scores if value is None)
         assert life_tables.total() > sum(DELETION.encode() in line for line in feed.lines) > 5, (

@@ -11,7 +11,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from streams.engine.contract import Output
 from streams.engine.record_batch import EncodedBatch, KeyValue, encode_batches
 from streams.engine.transactions import DeferredBatches, FencedProducer
-from streams.scoring.explain_protocol import ExplainerLost
+from streams.errors import DeferredOutputsLost
 from tests.crash.harness import Run, scenario
 
 RECORDS: list[KeyValue] = [(b"%d" % n, json.dumps({"n": n, "pad": "abc" * 1_700}).encode()) for n in range(600)]
@@ -24,7 +24,7 @@ async def _encoded(batches: list[EncodedBatch]) -> list[EncodedBatch]:
 
 async def _lost() -> list[EncodedBatch]:
     await asyncio.sleep(0.01)
-    raise ExplainerLost("gone")
+    raise DeferredOutputsLost("gone")
 
 
 def test_a_topic_that_packs_anew_takes_them_and_they_are_read_as_they_were(new_run: Callable[..., Run]) -> None:
@@ -62,7 +62,7 @@ def test_a_transaction_whose_last_part_is_lost_leaves_nothing_and_the_next_one_g
                 offset = await producer.commit(
                     [Output(alerts, 0, b"k", value)], (alerts, 1), {b"k": value}, DeferredBatches(scores, 0, late)
                 )
-            except ExplainerLost:
+            except DeferredOutputsLost:
                 assert value == b"first"
         assert sorted(await run.read(alerts)) == [(0, b"k", b"second"), (1, b"k", b"second")]
         assert await run.read(scores) == [(0, b"k", b"score")]

@@ -46,7 +46,7 @@ def test_of_many_pieces_the_newest_value_of_each_key_is_kept(
 ) -> None:
     """Rule: wherever the pieces are cut that the changelog is read in from its end, and however often one turns out too
     large to be kept, the store ends as a reader from the beginning would have it, and is caught up from there."""
-    monkeypatch.setattr(changelog_reader, "_PIECE_BYTES", 4_000)
+    monkeypatch.setattr(changelog_reader, "_CHUNK_BYTES", 4_000)
     monkeypatch.setattr(changelog_reader, "_FETCH_BYTES", 3_000)
     monkeypatch.setattr(changelog_reader, "_FIRST_OFFSETS", 3)
 

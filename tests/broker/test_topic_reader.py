@@ -17,9 +17,9 @@ from streams.kafka.topic_reader import (
     first_records,
     follow,
     merged,
-    newest_of,
-    newest_record,
-    read_one,
+    newest_by_key,
+    newest_records,
+    read_record,
     spans_of,
 )
 from streams.topics import ALERTS, name_of
@@ -43,19 +43,19 @@ async def write(run: Run, count: int, *, per_transaction: int = 3) -> None:
 
 def test_records_are_found_from_either_end(new_run: Callable[..., Run], monkeypatch) -> None:
     """Rule: small looks backwards, whatever their size, give the same as reading everything."""
-    monkeypatch.setattr(topic_reader, "_LOOK_FIRST", 4)
-    monkeypatch.setattr(topic_reader, "_LOOK_MAX", 10)
+    monkeypatch.setattr(topic_reader, "_SPAN_FIRST", 4)
+    monkeypatch.setattr(topic_reader, "_SPAN_MAX", 10)
 
     async def body(run: Run) -> None:
         await write(run, 60)
         topic = name_of(ALERTS, run.settings)
         for key in (0, 3, 6):
             numbers = [n for n in range(60) if n % 7 == key and n % 2 == 1]
-            found = await newest_of(run.settings, topic, 1, b"k%d" % key)
+            found = await newest_by_key(run.settings, topic, 1, b"k%d" % key)
             assert found is not None
             assert found.value == b"%d" % numbers[-1]
-        assert await newest_of(run.settings, topic, 0, b"nobody") is None
-        first = await read_one(run.settings, topic, 0, 0)
+        assert await newest_by_key(run.settings, topic, 0, b"nobody") is None
+        first = await read_record(run.settings, topic, 0, 0)
         assert first is not None
         assert first.value == b"0"
         tps = [TopicPartition(topic, number) for number in range(2)]
@@ -64,7 +64,7 @@ def test_records_are_found_from_either_end(new_run: Callable[..., Run], monkeypa
             all_of_it = [int(record.value) async for record in merged(consumer, spans)]
             assert all_of_it == list(range(60))
             for count in (0, 1, 20, 200):
-                found = await newest_record(consumer, spans, count, lambda record: int(record.value) % 3 == 0)
+                found = await newest_records(consumer, spans, count, lambda record: int(record.value) % 3 == 0)
                 assert [int(record.value) for record in found] == (list(range(0, 60, 3))[-count:] if count else [])
             # offset 2 of either partition is a marker: records 0 and 1, 2 come before it
             begin = {tp: (start + 2, end) for tp, (start, end) in spans.items()}

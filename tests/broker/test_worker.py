@@ -10,11 +10,11 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from aiokafka.structs import TopicPartition
 
-from streams.engine.contract import NEVER_DUE_MS, BatchEffects, Output, Record, StateStore
+from streams.engine.contract import NEVER_DUE_MS, BatchEffects, Output, Processor, Record, StateStore
 from streams.engine.transactions import FencedProducer
 from streams.engine.worker import Worker
 from streams.errors import InputLost
-from streams.kafka.model_reader import PublishedSnapshot
+from streams.kafka.model_reader import ModelReader, PublishedSnapshot
 from streams.topics import ALERTS, EVENTS, MODEL, create_topics, name_of
 from tests.broker.in_process import send, with_worker
 from tests.crash.harness import Run, scenario
@@ -23,7 +23,7 @@ from tests.waiting import WAIT_S, until
 NEVER = NEVER_DUE_MS.to_bytes(8, "big")
 
 
-class Alarm:
+class Alarm(Processor):
     """Each event sets its customer's deadline (its value is the delay in ms); at a deadline an output says so."""
 
     def __init__(self, run: Run, partition: int, store: StateStore, state: bytes | None) -> None:
@@ -297,7 +297,7 @@ def test_the_newest_model_is_read_before_the_first_event_and_followed(new_run: C
 
             await until("the newest model", swapped)
 
-        await with_worker(Worker(run.settings, factory, found.append), meanwhile)
+        await with_worker(Worker(run.settings, factory, ModelReader(run.settings, found.append)), meanwhile)
         assert [snapshot.value for snapshot in found] == [b"newer", b"newest"]
         assert seen_at_first == [1]
         await producer.close()

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import orjson
 
-from streams.engine.contract import NEVER_DUE_MS, BatchEffects, Output, Record, StateStore
+from streams.engine.contract import NEVER_DUE_MS, BatchEffects, Output, Processor, Record, StateStore
 from streams.engine.worker import Worker, run_until_signal
 from streams.logs import configure, exit_now
 from streams.settings import Settings
@@ -15,7 +15,7 @@ from streams.settings import Settings
 NEVER = NEVER_DUE_MS.to_bytes(8, "big")
 
 
-class CountingProcessor:
+class CountingProcessor(Processor):
     """Profile: count, sum, and the offsets' order checked; every tenth event of a customer is also an output."""
 
     newest_event_ms: int | None = None

@@ -17,10 +17,11 @@ import pytest
 
 from streams.engine.contract import Output
 from streams.engine.record_batch import EncodedBatch
+from streams.errors import DeferredOutputsLost
 from streams.scoring import explain_process as module
 from streams.scoring.event_processor import EventProcessor
-from streams.scoring.explain_process import Explainer, ExplainerLost, renders_in_process
-from streams.scoring.explain_protocol import ExplainRequest, read
+from streams.scoring.explain_process import Explainer, renders_in_process
+from streams.scoring.explain_protocol import ExplainRequest, decode_request
 from streams.settings import Settings
 from tests.processes import runs, wait_ended
 from tests.streams.engine.test_record_batch import records_of, sent
@@ -52,9 +53,10 @@ def events(count: int = 40) -> list[Record]:
 
 def processors(monkeypatch: pytest.MonkeyPatch) -> tuple[EventProcessor, EventProcessor]:
     """One that leaves scores to another process, and one that does not."""
-    monkeypatch.setattr("streams.scoring.event_processor.partition_of", lambda *_: 0)
+    monkeypatch.setattr("streams.scoring.event_router.partition_of", lambda *_: 0)
     leaving, alone = shared(), shared()
-    leaving.explained_elsewhere = lambda: True
+    leaving.explainer = Explainer()
+    leaving.explainer.ready = True
     leaving.deferred_min = 1
     return EventProcessor(leaving, 0, Store(), None), EventProcessor(alone, 0, Store(), None)
 
@@ -80,7 +82,7 @@ def test_what_the_process_says_is_what_the_worker_would_have_said(monkeypatch: p
         effects, whole = processor.process(events(), None), alone.process(events(), None)
         assert effects.deferred is not None
         assert whole.deferred is None
-        said = outputs(effects.deferred.batches(await explainer.ask(effects.deferred.questions)))
+        said = outputs(effects.deferred.decode(await explainer.request(effects.deferred.requests)))
         assert len(said) > 5
         assert said == [output for output in whole.outputs if output.topic == "churn-scores"]
         assert sorted(effects.outputs + said, key=repr) == sorted(whole.outputs, key=repr)
@@ -97,16 +99,16 @@ def test_many_questions_at_once_do_not_block_each_other(monkeypatch: pytest.Monk
         await ready(explainer)
         effects = processor.process(events(), None)
         assert effects.deferred is not None
-        once = await explainer.ask(effects.deferred.questions)
-        [question] = effects.deferred.questions
-        asked = read(question)
-        many = write(ExplainRequest(None, asked.customers * 400, asked.tellings * 400))
+        once = await explainer.request(effects.deferred.requests)
+        [question] = effects.deferred.requests
+        asked = decode_request(question)
+        many = write(ExplainRequest(None, asked.customers * 400, asked.payloads * 400))
         assert len(many) > 4_000_000
-        answers = await explainer.ask([many, many])
+        answers = await explainer.request([many, many])
         assert all(len(each) > 4_000_000 for each in answers)
-        said = outputs(effects.deferred.batches(once))
+        said = outputs(effects.deferred.decode(once))
         effects.deferred.count *= 800
-        assert outputs(effects.deferred.batches(answers)) == said * 800
+        assert outputs(effects.deferred.decode(answers)) == said * 800
 
     running(body)
 
@@ -119,19 +121,19 @@ def test_what_is_no_answer_to_the_questions_is_not_sent(monkeypatch: pytest.Monk
         await ready(explainer)
         effects = processor.process(events(), None)
         assert effects.deferred is not None
-        answers = await explainer.ask(effects.deferred.questions)
+        answers = await explainer.request(effects.deferred.requests)
         for wrong in ([], [*answers, *answers]):
-            with pytest.raises(ExplainerLost, match="scores were explained of"):
-                effects.deferred.batches(wrong)
-        with pytest.raises(ExplainerLost, match="cannot be read"):
-            effects.deferred.batches([b"no answer"])
+            with pytest.raises(DeferredOutputsLost, match="scores were explained"):
+                effects.deferred.decode(wrong)
+        with pytest.raises(DeferredOutputsLost, match="cannot be decoded"):
+            effects.deferred.decode([b"no answer"])
 
     running(body)
 
 
 def test_a_process_that_was_killed_is_lost_once_and_started_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rule: whoever asks meanwhile hears at once that there is no answer."""
-    monkeypatch.setattr(module, "RESTART_S", 0.0)
+    monkeypatch.setattr(module, "RESTART_AFTER_S", 0.0)
     processor, _ = processors(monkeypatch)
 
     async def body(explainer: Explainer) -> None:
@@ -139,11 +141,11 @@ def test_a_process_that_was_killed_is_lost_once_and_started_again(monkeypatch: p
         effects = processor.process(events(), None)
         assert effects.deferred is not None
         os.kill(first, signal.SIGKILL)
-        with pytest.raises(ExplainerLost):
-            await explainer.ask(effects.deferred.questions)
+        with pytest.raises(DeferredOutputsLost):
+            await explainer.request(effects.deferred.requests)
         assert not explainer.ready
         assert await ready(explainer) != first
-        assert len(outputs(effects.deferred.batches(await explainer.ask(effects.deferred.questions)))) > 5
+        assert len(outputs(effects.deferred.decode(await explainer.request(effects.deferred.requests)))) > 5
 
     running(body)
 
@@ -153,8 +155,8 @@ def test_what_cannot_be_said_is_nobody_s_end() -> None:
 
     async def body(explainer: Explainer) -> None:
         first = await ready(explainer)
-        with pytest.raises(ExplainerLost, match="cannot be explained"):
-            await explainer.ask([b"no telling"])
+        with pytest.raises(DeferredOutputsLost, match="cannot be explained"):
+            await explainer.request([b"no telling"])
         assert await ready(explainer) == first
 
     running(body)
@@ -162,13 +164,13 @@ def test_what_cannot_be_said_is_nobody_s_end() -> None:
 
 def test_a_process_that_says_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rule: nobody waits for ever, and nothing is left behind."""
-    monkeypatch.setattr(module, "SILENCE_S", 0.2)
+    monkeypatch.setattr(module, "REPLY_TIMEOUT_S", 0.2)
 
     async def body(explainer: Explainer) -> None:
         stopped = await ready(explainer)
         os.kill(stopped, signal.SIGSTOP)
-        with pytest.raises(ExplainerLost, match="nothing for"):
-            await explainer.ask([b"anything"])
+        with pytest.raises(DeferredOutputsLost, match="no reply within"):
+            await explainer.request([b"anything"])
         assert not runs(stopped)
 
     running(body)
@@ -179,12 +181,12 @@ def test_a_program_that_does_not_start_or_is_another_is_not_asked(
     monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
 ) -> None:
     """Rule: the worker goes on without it."""
-    monkeypatch.setattr(module, "START_S", 0.5)  # one of them never reads what it is told
+    monkeypatch.setattr(module, "START_TIMEOUT_S", 0.5)  # one of them never reads what it is told
 
     async def body(explainer: Explainer) -> None:
         assert not explainer.available()
-        with pytest.raises(ExplainerLost):
-            await explainer.ask([b"anything"])  # after the start, in the same thread
+        with pytest.raises(DeferredOutputsLost):
+            await explainer.request([b"anything"])  # after the start, in the same thread
         assert not explainer.available()
 
     running(body, *command)
@@ -247,11 +249,11 @@ def test_auto_asks_for_a_second_core(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not renders_in_process(Settings(explain_process="off"))
 
 
-def test_again_computes_the_same_from_the_last_commit(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reprocess_computes_the_same_from_the_last_commit(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rule: a batch whose scores nobody explained is computed anew, with the same effects, and nothing is left over."""
     processor, alone = processors(monkeypatch)
     assert processor.process(events(), None).deferred is not None
-    effects, whole = processor.again(events(), None), alone.process(events(), None)
+    effects, whole = processor.reprocess(events(), None), alone.process(events(), None)
     assert effects.deferred is None
     assert effects.outputs == whole.outputs
     assert effects.changes == whole.changes
@@ -260,5 +262,5 @@ def test_again_computes_the_same_from_the_last_commit(monkeypatch: pytest.Monkey
 
 def test_a_small_batch_is_explained_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     processor, _ = processors(monkeypatch)
-    processor._shared.deferred_min = 16
+    processor._context.deferred_min = 16
     assert processor.process(events(3), None).deferred is None

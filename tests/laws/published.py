@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from streams.scoring.event_processor import EventProcessor, ProcessorContext
+from streams.scoring.event_processor import EventProcessor
+from streams.scoring.processor_context import ProcessorContext
 from tests.streams.scoring.test_event_processor import Record, Store, of, run
 
 BATCH = 400

@@ -14,13 +14,16 @@ import pytest
 from models.definition.churn_definition import ChurnDefinition
 from models.events.event import Rejected, decode
 from models.labels.codec import LabelError, read_label
+from models.learning.feature_space import SPACE
 from models.learning.model import Model
 from models.learning.model_snapshot import SnapshotError
 from models.profile.schema import ProfileError
-from streams.engine import faust_app, position
+from streams.engine import position
+from streams.engine.group_assignor import decode_claims
 from streams.errors import ChurnSignalsError, ConfigurationError
 from streams.kafka.model_reader import LABELS_OFFSET_HEADER, ModelReader, PublishedSnapshot
-from streams.scoring.event_processor import SPACE, EventProcessor, ProcessorContext
+from streams.scoring.event_processor import EventProcessor
+from streams.scoring.processor_context import ProcessorContext
 from streams.settings import Settings
 from streams.training.learner import ModelLearner
 from tests.security.sources import trees, unsafe
@@ -66,7 +69,7 @@ def as_state(value: bytes) -> Any:
 
 def as_claims(value: bytes) -> Any:
     """Read it as the metadata of another group member."""
-    if faust_app._claims_of(value) == {}:
+    if decode_claims(value) == {}:
         raise ValueError("a member without state")
 
 

@@ -14,12 +14,14 @@ import orjson
 
 from models.backtesting.backtest import MemoryStore
 from models.definition.churn_definition import ChurnDefinition
+from models.learning.feature_space import SPACE
 from models.learning.model import Model
 from models.simulation import SimulatedEvent, Simulation, SimulationSettings
 from streams.engine.position import POSITION_KEY, encode
 from streams.kafka.model_reader import PublishedSnapshot
 from streams.kafka.partitioner import partition_of
-from streams.scoring.event_processor import SPACE, EventProcessor, ProcessorContext
+from streams.scoring.event_processor import EventProcessor
+from streams.scoring.processor_context import ProcessorContext
 from streams.settings import Settings
 
 FOLDER = Path(__file__).parents[1] / "formats"

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from streams.kafka.model_reader import LABELS_OFFSET_HEADER
 from streams.scoring import dead_letters
-from streams.scoring.event_processor import FORWARDED, TIMESTAMP
+from streams.scoring.event_router import FORWARDED, TIMESTAMP
 from streams.topics import ALERTS, CHANGELOG, DEAD_LETTERS, EVENTS, LABELS, METRICS, MODEL, SCORES, UNDELIVERED, Topic
 
 JSON: Final = "application/json"

@@ -14,7 +14,8 @@ from models.pipeline.effects import OffsetEvent
 from streams.engine import position
 from streams.kafka.partitioner import partition_of
 from streams.scoring.dead_letters import MISROUTED, PROCESSING_ERROR, DeadLetter
-from streams.scoring.event_processor import FORWARDED, TIMESTAMP, _read_state
+from streams.scoring.event_router import FORWARDED, TIMESTAMP
+from streams.scoring.partition_state import decode_state
 from streams.topics import ALERTS, CHANGELOG, DEAD_LETTERS, EVENTS, LABELS, SCORES, name_of
 from tests.broker.oracle import Earlier, offline, read
 from tests.crash.matrix.harm import POISON
@@ -177,7 +178,7 @@ def _earlier(fixture: Fixture | None, definition: ChurnDefinition, number: int) 
         return None
     records = {key: value for home, key, value in fixture.changelog if home == number and value is not None}
     found = position.decode(records.pop(position.POSITION_KEY))
-    return Earlier(found.next_offset, records, _read_state(found.state, definition, number).partition)
+    return Earlier(found.next_offset, records, decode_state(found.state, definition, number).partition)
 
 
 def _replay(

@@ -12,7 +12,7 @@ from models.duration import HOUR_MS, rfc3339
 from models.events.rejection import MAX_EVENT_BYTES, MAX_PROPERTIES
 from models.profile.mergeable import DAY_MS
 from models.simulation import SimulatedEvent
-from streams.scoring.event_processor import FORWARDED
+from streams.scoring.event_router import FORWARDED
 from tests.crash.matrix.log import PARTITIONS, home_of
 
 YEAR_MS = 365 * DAY_MS

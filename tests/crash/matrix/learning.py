@@ -10,10 +10,10 @@ from collections.abc import Hashable
 import numpy as np
 
 from models.labels.codec import read_label
+from models.learning.feature_space import SPACE
 from models.learning.model import Model
 from models.profile.mergeable import DAY_MS
 from streams.kafka.model_reader import LABELS_OFFSET_HEADER
-from streams.scoring.event_processor import SPACE
 from streams.topics import LABELS, MODEL, name_of
 from tests.broker.oracle import read
 from tests.crash.harness import Run

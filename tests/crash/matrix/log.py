@@ -9,10 +9,10 @@ from typing import Final
 from models.backtesting.backtest import Backtest
 from models.definition.churn_definition import ChurnDefinition
 from models.events.event import Event, decode
+from models.learning.feature_space import SPACE
 from models.learning.model import Model
 from models.simulation import SimulatedEvent, Simulation, SimulationSettings
 from streams.kafka.partitioner import partition_of
-from streams.scoring.event_processor import SPACE
 from tests.broker.oracle import CHURN
 
 PARTITIONS: Final = 4

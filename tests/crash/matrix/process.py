@@ -10,7 +10,7 @@ import models.pipeline.event_applier
 from streams.cli.main import main
 from streams.devbroker.embedded_broker import die_with_parent
 from streams.engine.transactions import FencedProducer
-from streams.scoring.event_processor import EventProcessor
+from streams.scoring.event_router import EventRouter
 
 
 def poison() -> None:
@@ -45,16 +45,16 @@ def sabotage(how: str) -> None:
 
 def note_receipts(path: str) -> None:
     """Write down when each record was received: the cap of its time, which only this process knows."""
-    inner, file = EventProcessor._read, open(path, "a", buffering=1)  # noqa: SIM115
+    inner, file = EventRouter.decode, open(path, "a", buffering=1)  # noqa: SIM115
 
-    def noted(self: EventProcessor, records: Any) -> Any:
+    def noted(self: EventRouter, records: Any) -> Any:
         at_ms = int(time.time() * 1000)
-        self._shared.wall_ms = lambda: at_ms
+        self._context.wall_ms = lambda: at_ms
         if records:
             file.write(f"{records[0].partition} {records[0].offset} {records[-1].offset} {at_ms}\n")
         return inner(self, records)
 
-    EventProcessor._read = noted
+    EventRouter.decode = noted
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What batches came to is what came out of them: counts beside the records themselves."""
+"""Counts of batches, compared with the records that they wrote."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ dwell = "0h"
 
 
 def test_every_record_has_one_outcome_and_every_dead_letter_one_reason(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Setup: applied, sent twice, refused, of another partition, and one that breaks the program."""
+    """Setup: an applied event, a duplicate, a rejected one, one of another partition, and one that raises an error."""
     break_on(monkeypatch, "Broken")
     sent = [
         record(1),
@@ -69,8 +69,8 @@ def test_every_record_has_one_outcome_and_every_dead_letter_one_reason(monkeypat
     }
 
 
-def test_what_is_not_consumed_is_counted_by_the_transaction_that_holds_it() -> None:
-    """Rule: a batch that is cut into many transactions counts as often as it has records."""
+def test_each_record_is_counted_in_the_transaction_that_applies_it() -> None:
+    """Rule: a batch that is split into many transactions counts every record once."""
     store, total = Store(), BatchMetrics()
     sent = [record(n, at_ms=START + 9 * n * DAY_MS) for n in range(8)]
     found = run(EventProcessor(shared(), 0, store, None), store, sent)
@@ -80,8 +80,8 @@ def test_what_is_not_consumed_is_counted_by_the_transaction_that_holds_it() -> N
     assert total.counts["events", "applied"] == len(sent)
 
 
-def test_alerts_scores_and_labels_are_counted_as_they_are_told() -> None:
-    """Setup: a customer whom the prior finds alarming, for six weeks; labels mature after a week."""
+def test_published_alerts_scores_and_labels_are_counted() -> None:
+    """Setup: six weeks of a customer whom the prior puts at risk; labels mature after a week."""
     store, total, causes, outputs = Store(), BatchMetrics(), [], []
     sent = [record(n, at_ms=START + n * DAY_MS) for n in range(42)]
     processor = EventProcessor(shared(ALARMING), 0, store, None)
@@ -108,8 +108,8 @@ def test_alerts_scores_and_labels_are_counted_as_they_are_told() -> None:
     assert {key[1] for key, count in counts.items() if key[0] == "alerts_suppressed" and count} == {"open"}
 
 
-def test_seconds_go_to_the_stage_that_has_ended() -> None:
-    """Rule: the stages of a batch follow each other without a gap."""
+def test_elapsed_time_is_added_to_the_stage_that_ends() -> None:
+    """Rule: the stages of a batch leave no time uncounted."""
     tally, store = BatchMetrics(), Store()
     watch = Stopwatch(tally, itertools.count().__next__)
     for stage in ("decode", "apply", "decode"):

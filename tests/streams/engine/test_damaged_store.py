@@ -1,4 +1,4 @@
-"""A local store that turns out to be damaged while events are applied."""
+"""Damage of the local store that is found while events are applied."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ from models.definition.churn_definition import ChurnDefinition
 from models.profile.mergeable import DAY_MS
 from streams.engine.store import PartitionStore
 from streams.kafka.partitioner import partition_of
-from streams.scoring.event_processor import EventProcessor, ProcessorContext
+from streams.scoring.event_processor import EventProcessor
+from streams.scoring.processor_context import ProcessorContext
 from streams.settings import Settings
 from tests.streams.scoring.test_event_processor import CHURN, START, Record
 
 HERE = [f"here-{n}" for n in range(200) if partition_of(b"here-%d" % n, 2) == 0]
 
 
-def test_a_damaged_store_is_no_fault_of_an_event(tmp_path: Path) -> None:
-    """Rule: a block that RocksDB refuses stops the partition; no event becomes a dead letter for it."""
+def test_a_damaged_store_stops_the_partition_and_rejects_no_event(tmp_path: Path) -> None:
+    """Rule: a block that RocksDB cannot read stops the partition, and no event becomes a dead letter."""
     shared = ProcessorContext(Settings(), ChurnDefinition.parse(CHURN), 2, wall_ms=lambda: START + 500 * DAY_MS)
     store = PartitionStore(tmp_path / "store")
     filler = {b"x%03d" % n: os.urandom(600) for n in range(100)}  # random, so that nothing is compressed

@@ -1,4 +1,4 @@
-"""The first deadlines in memory are those of the index, whatever left and came, and are seldom read."""
+"""The deadlines in memory match the index after any change, and the index is rarely scanned."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from streams.engine.deadline_index import Deadlines
 
 
 class Index:
-    """A sorted list, which counts how often it is gone through."""
+    """A sorted list that counts its scans."""
 
     def __init__(self) -> None:
         self.entries: list[bytes] = []
@@ -34,8 +34,8 @@ def test_the_examples_in_the_docstrings_hold() -> None:
 
 
 @pytest.mark.parametrize(("ahead", "most"), [(1, 4), (3, 8), (50, 500)])
-def test_what_is_due_is_what_the_index_has(monkeypatch: pytest.MonkeyPatch, ahead: int, most: int) -> None:
-    """Rule: after any additions and removals, looks of any reach and limit see the index as it is."""
+def test_due_entries_are_those_of_the_index(monkeypatch: pytest.MonkeyPatch, ahead: int, most: int) -> None:
+    """Rule: after any additions and removals, queries with any end and limit return what the index has."""
     monkeypatch.setattr(deadlines, "AHEAD", ahead)
     monkeypatch.setattr(deadlines, "FRONT_MAX", most)
     rng, index = random.Random(ahead), Index()
@@ -57,8 +57,8 @@ def test_what_is_due_is_what_the_index_has(monkeypatch: pytest.MonkeyPatch, ahea
             assert found.first() == (index.entries[0] if index.entries else None)
 
 
-def test_the_index_is_seldom_gone_through() -> None:
-    """Rule: deadlines that leave from the front and come back far behind it, as a log's do, cost a scan a thousand."""
+def test_the_index_is_rarely_scanned() -> None:
+    """Rule: removing deadlines at the front and adding them far behind it, as a log does, costs a scan per thousand."""
     index = Index()
     index.entries = [entry(number) for number in range(20_000)]
     found = Deadlines(index.scan)

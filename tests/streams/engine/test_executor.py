@@ -1,4 +1,4 @@
-"""Computations take turns in one thread, and the event loop goes on meanwhile."""
+"""Computations run one at a time in a thread, while the event loop runs."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from streams.engine.executor import ComputeSlot
 from tests.waiting import WAIT_S, until
 
 
-def test_one_computes_at_a_time_in_the_order_of_asking() -> None:
-    """Rule: partitions take turns; nobody computes twice while another one waits."""
+def test_one_computation_runs_at_a_time_in_order() -> None:
+    """Rule: partitions take turns; none computes twice while another one waits."""
     order: list[tuple[str, int]] = []
 
     async def one(turns: ComputeSlot, name: str) -> None:
@@ -26,8 +26,8 @@ def test_one_computes_at_a_time_in_the_order_of_asking() -> None:
     assert order == [("a", 0), ("b", 0), ("c", 0), ("a", 1), ("b", 1), ("c", 1)]
 
 
-def test_the_event_loop_goes_on_while_somebody_computes() -> None:
-    """Rule: a transaction's answers are read while the next batch is computed."""
+def test_the_event_loop_runs_during_a_computation() -> None:
+    """Rule: responses to a transaction are read while the next batch is computed."""
 
     async def whole() -> None:
         turns, go = ComputeSlot(), threading.Event()
@@ -41,8 +41,8 @@ def test_the_event_loop_goes_on_while_somebody_computes() -> None:
     asyncio.run(whole())
 
 
-def test_what_was_given_up_has_ended_when_it_is_settled() -> None:
-    """Rule: a store is closed when nobody reads it any more, also if the batch was given up in its middle."""
+def test_drained_waits_for_cancelled_computations() -> None:
+    """Rule: a store is closed only when no computation reads it, even if the batch was cancelled midway."""
     begun, go, ended = threading.Event(), threading.Event(), threading.Event()
 
     def work() -> None:
@@ -58,7 +58,7 @@ def test_what_was_given_up_has_ended_when_it_is_settled() -> None:
             computing.cancel()
         assert not ended.is_set()
         asyncio.get_running_loop().call_later(0.05, go.set)
-        await turns.settled()
+        await turns.drained()
         assert ended.is_set()
 
     asyncio.run(whole())

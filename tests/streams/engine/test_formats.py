@@ -1,4 +1,4 @@
-"""State that a release has written: today's is read for good, any other stops with a sentence and stays as it is."""
+"""State written by releases: the current format stays readable; other formats are rejected and stay unchanged."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ from models.profile.mergeable import DAY_MS
 from streams.engine import position
 from streams.errors import FormatMismatch
 from streams.kafka.model_reader import PublishedSnapshot
-from streams.scoring import event_processor as processor
-from streams.scoring.event_processor import EventProcessor, ProcessorContext
+from streams.scoring import partition_state
+from streams.scoring.event_processor import EventProcessor
+from streams.scoring.processor_context import ProcessorContext
 from streams.settings import Settings
 from tests.streams.format_fixture import PARTITIONS, Fixture, read
 
@@ -56,7 +57,7 @@ def named(value: Any, raw: Any) -> Any:
 
 
 def shorn(written: Any, raw: Any) -> Any:
-    """Without what a later release has added at the end of a record."""
+    """Remove what a later release has added at the end of a record."""
     if isinstance(raw, list):
         assert len(written) >= len(raw)
         return [shorn(new, old) for new, old in zip(written, raw, strict=False)]
@@ -64,10 +65,10 @@ def shorn(written: Any, raw: Any) -> Any:
 
 
 def again(key: bytes, value: bytes) -> tuple[bytes, Any]:
-    """A record read and written by this program, without what it added, and what it holds."""
+    """Decode and encode a record; returns the bytes, without added fields, and the decoded values."""
     if key == position.POSITION_KEY:
         here = position.decode(value)
-        state = processor._decode_state(here.state)
+        state = partition_state._decode(here.state)
         raw_state, raw_inner = msgspec.msgpack.decode(here.state), msgspec.msgpack.decode(state.partition)
         inner = partition._STATE_DECODER.decode(state.partition)
         kept = shorn(msgspec.to_builtins(inner, builtin_types=(bytes,)), raw_inner)
@@ -95,7 +96,7 @@ def again(key: bytes, value: bytes) -> tuple[bytes, Any]:
     return value, value.hex()
 
 
-def test_what_today_s_release_has_written_is_read_for_good() -> None:
+def test_records_of_the_current_format_are_read_and_written_unchanged() -> None:
     """Rule: a record that is read and written is the same, and its fields mean what they meant; who changes that raises
     a version, or every group that exists reads something else than was written."""
     digest = hashlib.sha256()
@@ -109,8 +110,8 @@ def test_what_today_s_release_has_written_is_read_for_good() -> None:
     assert digest.hexdigest()[:16] == TODAY_DIGEST
 
 
-def test_a_group_of_today_s_format_goes_on() -> None:
-    """Rule: from the fixture's records, position and model, the next events are applied."""
+def test_a_group_of_the_current_format_continues() -> None:
+    """Rule: the next events are applied to the fixture's records, position and model."""
     fixture = read(TODAY)
     both = shared(fixture)
     both.on_snapshot(PublishedSnapshot(fixture.model, 0))
@@ -129,7 +130,7 @@ def test_a_group_of_today_s_format_goes_on() -> None:
 
 
 def test_state_of_an_earlier_release_names_both_ways_out() -> None:
-    """Rule: format 1, as it was written, is not taken for something else."""
+    """Rule: records of format 1 are recognised and rejected."""
     fixture = read("format1.json.gz")
     with pytest.raises(FormatMismatch, match=r"written in format 1, this program reads 2; .*CHURN_KAFKA_GROUP_ID=NAME"):
         EventProcessor(shared(fixture), 0, MemoryStore(), positions(fixture)[0].state)
@@ -139,8 +140,8 @@ def test_state_of_an_earlier_release_names_both_ways_out() -> None:
 
 
 @pytest.mark.parametrize("layout", [[3, "of another", "shape"], [3], "text", []])
-def test_state_of_a_later_release_is_refused_whatever_its_layout(layout: object) -> None:
-    """Rule: the version is read before all else."""
+def test_state_of_a_later_release_is_rejected_whatever_its_layout(layout: object) -> None:
+    """Rule: the version is decoded first."""
     state = msgspec.msgpack.encode(layout)
     with pytest.raises(FormatMismatch, match="nothing was changed: run the release that wrote it"):
         EventProcessor(shared(read(TODAY)), 0, MemoryStore(), state)

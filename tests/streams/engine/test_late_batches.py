@@ -1,4 +1,4 @@
-"""A transaction that ends while a part of it is still being encoded, with a producer that is plain Python."""
+"""Transactions that end while a part of them is still being encoded, with a producer in plain Python."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from streams.settings import Settings
 
 
 class Producer:
-    """As aiokafka's: what the broker refuses ends the transaction, and only its end says why."""
+    """Like aiokafka's: an error of the broker ends the transaction, and only its end carries the cause."""
 
     def __init__(self, refusal: BaseException) -> None:
         self.refusal = refusal
@@ -47,10 +47,10 @@ async def _encoded() -> Sequence[EncodedBatch]:
         (ProducerFenced(), Fenced, "t is fenced"),
     ],
 )
-def test_why_a_transaction_ended_is_said_and_not_that_it_has(
+def test_the_cause_of_an_ended_transaction_is_reported(
     refusal: BaseException, error: type[ChurnSignalsError], said: str
 ) -> None:
-    """Rule: a right that is missing stops the program with its name, also if it shows while others still encode."""
+    """Rule: a missing right stops the program with its name, even if it is found while outputs are being encoded."""
 
     async def body() -> None:
         producer = FencedProducer(Producer(refusal), "t", Settings())  # type: ignore[arg-type]

@@ -10,7 +10,7 @@ import pytest
 
 from streams.cli.main import main
 from streams.engine.recovery import STALE_AFTER_MS
-from streams.engine.store_directories import UNHELD_MS
+from streams.engine.store_directories import UNUSED_MS
 from streams.settings import Settings
 from streams.topics import DAY_MS
 from tests.paths import DOCS
@@ -38,8 +38,8 @@ def test_there_is_a_section_for_each_procedure() -> None:
 
 
 @pytest.mark.parametrize("line", [line for line in LINES if line.startswith("churn-signals")])
-def test_a_command_of_the_page_is_one_of_the_program(line: str) -> None:
-    """Rule: click takes its words as they stand; nothing is run."""
+def test_every_command_on_the_page_exists(line: str) -> None:
+    """Rule: click accepts the command line as written; nothing is run."""
     words = [word for word in shlex.split(line, comments=True)[1:] if word != "&"]
     command: click.Command = main
     context = click.Context(main)
@@ -50,8 +50,8 @@ def test_a_command_of_the_page_is_one_of_the_program(line: str) -> None:
     command.make_context("churn-signals", list(words))
 
 
-def test_variables_of_a_replay_make_settings_that_share_no_output() -> None:
-    """Rule: a replay writes to no topic that the running group writes to; only the events are the same."""
+def test_replay_settings_share_no_output_topic() -> None:
+    """Rule: a replay writes to no topic of the running group; both read the same events."""
     given = dict(pair.split("=") for line in LINES if line.startswith("export") for pair in line.split()[1:])
     replay, running = Settings.from_environment(given), Settings()
     names = [name for name in vars(running) if name.startswith("topic_")]
@@ -59,9 +59,9 @@ def test_variables_of_a_replay_make_settings_that_share_no_output() -> None:
     assert replay.kafka_group_id != running.kafka_group_id
 
 
-def test_times_of_the_page_are_those_of_the_program() -> None:
+def test_times_on_the_page_match_the_code() -> None:
     assert "ten minutes" in PROCEDURES
-    assert UNHELD_MS == 10 * 60_000
+    assert UNUSED_MS == 10 * 60_000
     assert "3.5 days" in PROCEDURES
     assert STALE_AFTER_MS == 3.5 * DAY_MS
     assert f"{Settings().kafka_session_timeout_ms // 1000} s" in PROCEDURES

@@ -1,4 +1,4 @@
-"""What an owner counts: how often it was given partitions, and why it gave up batches."""
+"""What ownership counts: assignments, and aborted batches by reason."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ from typing import Any
 import pytest
 from aiokafka.errors import RequestTimedOutError
 
-from streams.engine.ownership import Ownership, PartitionNames
-from streams.engine.partition_runner import Progress
+from streams.engine.ownership import Ownership
+from streams.engine.progress import Progress
 from streams.engine.store import StoreDamaged
+from streams.engine.takeover import PartitionNames
 from streams.errors import Fenced, OwnershipLost
 from streams.settings import Settings
 
 
 class Lost:
-    """A partition whose batch ends in an error; it is never taken over again."""
+    """A partition whose batch raises an error, and which is never taken over again."""
 
     def __init__(self, error: BaseException) -> None:
         self.position = 5
@@ -54,8 +55,8 @@ def ownership(directory: Path) -> Any:
         (RequestTimedOutError(), "broker"),
     ],
 )
-def test_a_batch_that_is_given_up_is_counted_by_why(error: BaseException, why: str, tmp_path: Path) -> None:
-    """Rule: the partition is let go at once, and the loss is told apart from any other."""
+def test_an_aborted_batch_is_counted_by_reason(error: BaseException, why: str, tmp_path: Path) -> None:
+    """Rule: the partition is released at once, and each kind of loss has its own reason."""
 
     async def whole() -> None:
         mine, lost = ownership(tmp_path), Lost(error)
@@ -68,7 +69,7 @@ def test_a_batch_that_is_given_up_is_counted_by_why(error: BaseException, why: s
 
 
 def test_every_assignment_is_counted(tmp_path: Path) -> None:
-    """Rule: also one that gives nothing."""
+    """Rule: even an assignment without partitions counts."""
 
     async def whole() -> None:
         mine = ownership(tmp_path)

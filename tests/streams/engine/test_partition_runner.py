@@ -1,4 +1,4 @@
-"""The owner of a partition, with an input, a producer and a store that are plain Python."""
+"""A partition runner with input, producer and store in plain Python."""
 
 from __future__ import annotations
 
@@ -11,20 +11,19 @@ from typing import Any
 import pytest
 
 from streams.engine import partition_runner as module
-from streams.engine.contract import Batch, BatchEffects, Output
+from streams.engine.contract import Batch, BatchEffects, Output, Processor
 from streams.engine.executor import ComputeSlot
 from streams.engine.partition_runner import PartitionRunner
 from streams.engine.position import POSITION_KEY, decode
 from streams.engine.record_batch import EncodedBatch
 from streams.engine.transactions import DeferredBatches
-from streams.errors import ChurnSignalsError, OwnershipLost
-from streams.scoring.explain_process import ExplainerLost
+from streams.errors import ChurnSignalsError, DeferredOutputsLost, OwnershipLost
 from tests.waiting import until
 
 
 @pytest.fixture(autouse=True)
 def _no_pace(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing waits for more to come, but where a test says so."""
+    """Transactions are not delayed, except where a test enables it."""
     monkeypatch.setattr(module, "PACE_S", 0.0)
 
 
@@ -41,7 +40,7 @@ class Event:
 
 @dataclass
 class World:
-    """Everything around a partition, and what it was told."""
+    """Everything around a partition runner, and the calls that it received."""
 
     applied: list[int] = field(default_factory=list)
     sought: list[int] = field(default_factory=list)
@@ -90,17 +89,20 @@ class World:
             self.due_ms = None
         return BatchEffects(changes={b"ck": b"v"} if records else {}, consumed=len(taken))
 
+    def reprocess(self, records: Sequence[Event], now_ms: int | None) -> BatchEffects:
+        return self.process(records, now_ms)
+
     def next_due_ms(self) -> int | None:
         return self.due_ms
 
 
 class _AtOnce(ComputeSlot):
-    """Computes on the event loop, so that what happens when does not depend on a thread."""
+    """Computes on the event loop, so that the order of calls does not depend on a thread."""
 
     async def compute(self, work: Callable[..., Any], *args: Any) -> Any:
         return work(*args)
 
-    async def settled(self) -> None:
+    async def drained(self) -> None:
         pass
 
 
@@ -117,8 +119,9 @@ def partition_of(world: World, clock: str = "event") -> PartitionRunner:
         seek = staticmethod(world.seek)
         finished = staticmethod(world.finish)
 
-    class Processor:
+    class Stub(Processor):
         process = staticmethod(world.process)
+        reprocess = staticmethod(world.reprocess)
         next_due_ms = staticmethod(world.next_due_ms)
 
         @property
@@ -137,9 +140,9 @@ def partition_of(world: World, clock: str = "event") -> PartitionRunner:
         store=Store(),  # type: ignore[arg-type]
         recovered=None,
         first_offset=0,
-        factory=lambda number, store, state: Processor(),
+        factory=lambda number, store, state: Stub(),
         inputs=Inputs(),
-        turns=_AtOnce(),
+        compute_slot=_AtOnce(),
     )
 
 
@@ -154,7 +157,7 @@ def running(partition: PartitionRunner, body: Callable[[], Coroutine[Any, Any, N
 
 
 def positions(world: World) -> list[int]:
-    """The position of each transaction."""
+    """Return the position of each transaction."""
     return [decode(changes[POSITION_KEY] or b"").next_offset for changes in world.committed]
 
 
@@ -164,7 +167,7 @@ async def settle() -> None:
 
 
 def test_batches_that_continue_each_other_are_applied_in_order() -> None:
-    """Rule: commit, then store, then the processor is told, then the next batch; the position covers markers."""
+    """Rule: commit, write the store, notify the processor, then the next batch; the position includes markers."""
     world = World()
     partition = partition_of(world)
 
@@ -185,7 +188,7 @@ def test_batches_that_continue_each_other_are_applied_in_order() -> None:
 
 
 def test_a_batch_ahead_of_the_position_is_sought_back_and_not_applied() -> None:
-    """Rule: apply nothing past a hole."""
+    """Rule: apply nothing after a gap."""
     world = World()
     partition = partition_of(world)
 
@@ -200,7 +203,7 @@ def test_a_batch_ahead_of_the_position_is_sought_back_and_not_applied() -> None:
 
 
 def test_a_batch_behind_the_position_is_dropped_without_a_seek() -> None:
-    """Rule: a fetch from before a seek may be answered after it; it changes nothing."""
+    """Rule: a batch that was fetched before a seek may arrive after it, and changes nothing."""
     world = World()
     partition = partition_of(world)
 
@@ -216,7 +219,7 @@ def test_a_batch_behind_the_position_is_dropped_without_a_seek() -> None:
 
 
 def test_a_batch_that_overlaps_the_position_is_sought_back() -> None:
-    """Rule: a batch counts as a whole or not at all."""
+    """Rule: a batch is applied as a whole or not at all."""
     world = World()
     partition = partition_of(world)
 
@@ -230,8 +233,8 @@ def test_a_batch_that_overlaps_the_position_is_sought_back() -> None:
     assert world.sought == [5]
 
 
-def test_markers_alone_move_the_position_without_a_transaction() -> None:
-    """Rule: nothing happened, so nothing is written; after a restart the markers are read again."""
+def test_markers_alone_advance_the_position_without_a_transaction() -> None:
+    """Rule: without effects nothing is written; after a restart the markers are read again."""
     world = World()
     partition = partition_of(world)
 
@@ -246,7 +249,7 @@ def test_markers_alone_move_the_position_without_a_transaction() -> None:
 
 
 def test_an_unknown_outcome_leaves_position_store_and_processor_untouched() -> None:
-    """Rule: what is not known to be committed is nowhere but in the transaction."""
+    """Rule: effects that may not be committed exist in the transaction only."""
     world = World(fail=OwnershipLost("unknown"))
     partition = partition_of(world)
 
@@ -260,8 +263,8 @@ def test_an_unknown_outcome_leaves_position_store_and_processor_untouched() -> N
     assert (world.stored, world.told) == ([], 0)
 
 
-def test_a_part_of_a_batch_is_committed_at_its_own_position() -> None:
-    """Rule: `consumed` bounds a transaction; the rest follows in the next one."""
+def test_part_of_a_batch_is_committed_at_its_own_position() -> None:
+    """Rule: `consumed` bounds a transaction; the other records follow in the next one."""
     world = World(take=2)
     partition = partition_of(world)
 
@@ -274,8 +277,8 @@ def test_a_part_of_a_batch_is_committed_at_its_own_position() -> None:
     assert positions(world) == [2, 4, 6]
 
 
-def test_a_batch_that_was_stopped_in_its_middle_goes_on_behind_what_is_committed() -> None:
-    """Rule: revoked between two transactions of a batch and kept over the rebalance, nothing is applied twice."""
+def test_a_batch_that_was_stopped_midway_continues_after_the_last_commit() -> None:
+    """Rule: nothing is applied twice if a partition is revoked between two transactions of a batch and then kept."""
     world = World(take=2)
     partition = partition_of(world)
 
@@ -298,7 +301,7 @@ def test_a_batch_that_was_stopped_in_its_middle_goes_on_behind_what_is_committed
     assert world.applied == [0, 1, 2, 3, 4, 5]
 
 
-def test_a_processor_that_takes_nothing_and_changes_nothing_stops_the_worker() -> None:
+def test_a_processor_that_consumes_and_changes_nothing_stops_the_worker() -> None:
     """Rule: no endless loop over the same record."""
 
     class Stuck(World):
@@ -316,7 +319,7 @@ def test_a_processor_that_takes_nothing_and_changes_nothing_stops_the_worker() -
 
 
 def test_wall_time_is_given_only_to_a_live_input_read_to_its_end() -> None:
-    """Rule: in a replay, and while there is a backlog, deadlines wait for the log's own time."""
+    """Rule: in a replay, and during a backlog, deadlines follow event time."""
     world = World(newest_event_ms=int(time.time() * 1000))
     partition = partition_of(world, clock="auto")
 
@@ -332,8 +335,8 @@ def test_wall_time_is_given_only_to_a_live_input_read_to_its_end() -> None:
     assert [clock is not None for clock in world.clocks] == [False, False, True]
 
 
-def test_a_deadline_of_a_live_input_calls_without_records() -> None:
-    """Rule: silence is looked at when it is due; a call that changes nothing writes nothing."""
+def test_a_deadline_of_a_live_input_is_processed_without_records() -> None:
+    """Rule: a deadline is processed when it is due; a call that changes nothing writes nothing."""
     world = World(due_ms=int(time.time() * 1000))
     partition = partition_of(world, clock="wall")
 
@@ -346,7 +349,7 @@ def test_a_deadline_of_a_live_input_calls_without_records() -> None:
     assert world.committed == []
 
 
-def test_batches_that_wait_go_into_one_transaction() -> None:
+def test_waiting_batches_are_joined_into_one_transaction() -> None:
     """Rule: what came while others computed is applied at once, markers included, and each batch gives its credit
     back."""
     world = World()
@@ -366,7 +369,7 @@ def test_batches_that_wait_go_into_one_transaction() -> None:
 
 
 def test_a_transaction_holds_a_limited_number_of_waiting_records(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rule: what waits is joined up to a number of records; one batch above it is still a transaction."""
+    """Rule: waiting batches are joined up to a number of records; a larger batch is one transaction."""
     monkeypatch.setattr(module, "JOIN_RECORDS", 3)
     world = World()
     partition = partition_of(world)
@@ -381,8 +384,8 @@ def test_a_transaction_holds_a_limited_number_of_waiting_records(monkeypatch: py
     assert positions(world) == [3, 8]
 
 
-def test_what_waits_behind_a_hole_is_not_joined() -> None:
-    """Rule: apply nothing past a hole, also among the batches that wait."""
+def test_batches_after_a_gap_are_not_joined() -> None:
+    """Rule: apply nothing after a gap, even among waiting batches."""
     world = World()
     partition = partition_of(world)
 
@@ -398,7 +401,7 @@ def test_what_waits_behind_a_hole_is_not_joined() -> None:
 
 
 def test_a_small_transaction_waits_for_more_and_a_large_one_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rule: transactions of a partition that hold little begin at a distance, so that they hold more."""
+    """Rule: small transactions of a partition start at an interval, so that each holds more."""
     monkeypatch.setattr(module, "PACE_S", 0.5)
     monkeypatch.setattr(module, "WORTH_RECORDS", 5)
     world = World()
@@ -423,7 +426,7 @@ def test_a_small_transaction_waits_for_more_and_a_large_one_does_not(monkeypatch
 
 
 def test_a_backlog_is_computed_on_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rule: a large batch takes its turn as every other, but no thread."""
+    """Rule: a large batch waits for its turn like every other, but is not computed in a thread."""
     monkeypatch.setattr("streams.engine.partition_runner.INLINE_RECORDS", 10)
     world = World()
     partition = partition_of(world)
@@ -433,7 +436,7 @@ def test_a_backlog_is_computed_on_the_event_loop(monkeypatch: pytest.MonkeyPatch
         sizes.append(len(args[0]))
         return work(*args)
 
-    monkeypatch.setattr(partition._turns, "compute", compute)
+    monkeypatch.setattr(partition._compute_slot, "compute", compute)
 
     async def body() -> None:
         partition.deliver(batch(0, 9))
@@ -447,13 +450,13 @@ def test_a_backlog_is_computed_on_the_event_loop(monkeypatch: pytest.MonkeyPatch
 
 
 class _Deferring(World):
-    """Every batch leaves one output to another process."""
+    """Every batch defers one output."""
 
     asked = 0
 
     def __init__(self) -> None:
         super().__init__()
-        self.places = asyncio.Semaphore(1)
+        self.slot = asyncio.Semaphore(1)
 
     async def commit(self, *written: Any) -> int:
         outputs, late = written[0], written[3] if len(written) > 3 else None
@@ -468,32 +471,26 @@ class _Deferring(World):
         effects.deferred = self
         return effects
 
-    def again(self, records: Sequence[Event], now_ms: int | None) -> BatchEffects:
-        """As `process`, and nothing is left to others."""
+    def reprocess(self, records: Sequence[Event], now_ms: int | None) -> BatchEffects:
+        """As `process`, and nothing is deferred."""
         effects = super().process(records, now_ms)
         effects.outputs.append(Output("scores", 0, b"k", b"ourselves"))
         return effects
 
-    questions, to, count = (b"what?",), ("scores", 0), 1
+    topic, partition, count = "scores", 0, 1
 
-    def batches(self, answers: Sequence[bytes]) -> list[EncodedBatch]:
-        """One of each answer."""
-        return [EncodedBatch("scores", 0, 1, answer) for answer in answers]
-
-    async def ask(self, questions: Sequence[bytes]) -> list[bytes]:
-        """As an `Explainer`, which answers every second time."""
+    async def batches(self) -> list[EncodedBatch]:
+        """Succeeds every second time."""
         self.asked += 1
         if self.asked % 2 == 0:
-            raise ExplainerLost("gone")
-        return [b"answered"]
+            raise DeferredOutputsLost("gone")
+        return [EncodedBatch("scores", 0, 1, b"answered")]
 
 
-def test_what_another_process_explains_is_in_the_transaction_whoever_explains_it() -> None:
-    """Rule: nothing is committed before it is explained; if nobody answers, the batch is computed anew, in whole."""
+def test_deferred_outputs_are_in_the_transaction_or_the_batch_is_computed_again() -> None:
+    """Rule: a commit waits for the deferred outputs; if they are lost, the whole batch is computed again."""
     world = _Deferring()
     partition = partition_of(world)
-    partition._explainer = world  # type: ignore[assignment]
-    partition._again = world.again  # type: ignore[assignment]
 
     async def body() -> None:
         partition.deliver(batch(0, 3))
@@ -506,16 +503,14 @@ def test_what_another_process_explains_is_in_the_transaction_whoever_explains_it
     assert positions(world) == [3, 5]
 
 
-def test_no_transaction_is_begun_that_would_wait_long_for_an_explanation() -> None:
+def test_no_transaction_begins_without_a_slot_for_its_deferred_outputs() -> None:
     """Rule: while others wait for the process that explains, a batch waits outside of a transaction, which is timed."""
     world = _Deferring()
     partition = partition_of(world)
-    partition._explainer = world  # type: ignore[assignment]
-    partition._again = world.again  # type: ignore[assignment]
     seen: list[list[int]] = []
 
     async def body() -> None:
-        async with world.places:
+        async with world.slot:
             partition.deliver(batch(0, 3))
             await settle()
             seen.append(positions(world))

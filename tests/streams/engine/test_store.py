@@ -1,4 +1,4 @@
-"""The local store: values, deadlines and the offset they stand for move together."""
+"""The local store: values, deadlines and the changelog offset change together."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 import xxhash
 
-from streams.engine.contract import NEVER_DUE_MS
+from models.profile import keys
+from streams.engine.contract import NEVER_DUE_MS, PROFILE_KEYS, SNAPSHOT_KEYS, TIMED_KEYS
 from streams.engine.store import PartitionStore, StoreInUse
 
 
@@ -20,8 +21,14 @@ def due(due_ms: int, rest: bytes = b"") -> bytes:
     return due_ms.to_bytes(8, "big") + rest
 
 
+def test_key_prefixes_are_those_of_the_models() -> None:
+    """Rule: the engine imports nothing from models, but uses the same key prefixes."""
+    assert (PROFILE_KEYS, SNAPSHOT_KEYS) == (keys.PROFILE, keys.SNAPSHOT)
+    assert set(TIMED_KEYS) == set(keys.TIMED)
+
+
 def test_deadlines_are_ordered_by_time_and_then_by_hash(tmp_path: Path) -> None:
-    """Rule: the order of due work is a function of times and keys, not of when they were written."""
+    """Rule: the order of due work is a function of times and keys, not of the order of writes."""
     store = PartitionStore(tmp_path / "s")
     keys = [b"c%d" % number for number in range(50)]
     store.write({key: due(7) for key in keys}, 1)
@@ -68,8 +75,8 @@ def test_the_index_is_that_of_the_values_after_any_writes(tmp_path: Path) -> Non
     store.close()
 
 
-def test_what_it_holds_is_counted_through_writes_reopenings_and_recovery(tmp_path: Path) -> None:
-    """Rule: profiles and pending snapshots are as many as there are keys; what comes and goes in one batch counts 0."""
+def test_records_are_counted_through_writes_reopenings_and_recovery(tmp_path: Path) -> None:
+    """Rule: counts of profiles and pending snapshots match the keys; a key added and removed in one batch counts 0."""
     rng = random.Random(6)
     store = PartitionStore(tmp_path / "s")
     model: dict[bytes, bytes] = {}
@@ -98,8 +105,8 @@ def test_what_it_holds_is_counted_through_writes_reopenings_and_recovery(tmp_pat
     store.close()
 
 
-def test_a_store_whose_recovery_did_not_end_stands_for_nothing(tmp_path: Path) -> None:
-    """Rule: values of a recovery count only when it has ended; then their deadlines are there as well."""
+def test_a_store_whose_recovery_did_not_complete_is_not_valid(tmp_path: Path) -> None:
+    """Rule: values of a recovery are valid only when it is complete; then their deadlines are indexed too."""
     store = PartitionStore(tmp_path / "s")
     store.write({b"ca": due(3)}, 5)
     store.load({b"ca": due(9), b"cb": due(4)})
@@ -113,15 +120,15 @@ def test_a_store_whose_recovery_did_not_end_stands_for_nothing(tmp_path: Path) -
 
 
 def test_two_owners_never_share_a_directory(tmp_path: Path) -> None:
-    """Rule: a second process (or a second opening) is refused, so that a zombie cannot write behind our back."""
+    """Rule: a second process cannot open the directory, so a zombie cannot write to it."""
     store = PartitionStore(tmp_path / "s")
     with pytest.raises(StoreInUse):
         PartitionStore(tmp_path / "s")
     store.close()
 
 
-def test_a_damaged_directory_is_a_cold_cache(tmp_path: Path) -> None:
-    """Rule: the changelog has everything: a store that cannot be opened is thrown away, not repaired."""
+def test_a_damaged_directory_is_deleted(tmp_path: Path) -> None:
+    """Rule: a store that cannot be opened is deleted, not repaired, because the changelog has everything."""
     store = PartitionStore(tmp_path / "s")
     store.write({b"ca": due(3)}, 5)
     store.close()
@@ -151,7 +158,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 
 @pytest.mark.parametrize("death", ["before", "flushed", "after"])
-def test_a_death_while_loading_leaves_all_or_nothing(tmp_path: Path, death: str) -> None:
+def test_a_crash_while_loading_leaves_all_or_nothing(tmp_path: Path, death: str) -> None:
     """Rule: what is loaded is not in RocksDB's log; the mark that it is valid is written when it lies in files.
     Whatever was there at the death, the next load is whole, and the options of ordinary running hold afterwards."""
     done = subprocess.run([sys.executable, "-c", LOADED, str(tmp_path / "s"), death], capture_output=True, text=True)
@@ -178,8 +185,8 @@ def options_of(directory: Path) -> dict[str, str]:
     return dict(wanted)
 
 
-def test_a_load_keeps_no_more_than_the_newest_value_says(tmp_path: Path) -> None:
-    """Rule: removals leave nothing, a value without a deadline has no entry, and a later write moves a deadline."""
+def test_a_load_keeps_the_newest_values_only(tmp_path: Path) -> None:
+    """Rule: tombstones leave nothing, values without a deadline have no index entry, later writes move deadlines."""
     store = PartitionStore(tmp_path / "s")
     store.load({b"ca": due(9), b"cgone": None, b"s1": b"pending"})
     store.load({b"cb": due(NEVER_DUE_MS), b"h": None})
@@ -234,7 +241,7 @@ assert store.meta.changelog_offset == 1
 """
 
 
-def test_a_full_disk_is_said_and_takes_nothing_away(tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_and_loses_nothing(tmp_path: Path) -> None:
     """Rule: what does not fit is not half written, a store that cannot be opened for it is not deleted, and when there
     is room again it stands for the offset that it stood for."""
     done = subprocess.run([sys.executable, "-c", FULL, str(tmp_path / "store")], capture_output=True, text=True)

@@ -1,4 +1,4 @@
-"""Where local stores are opened while a stopped process on the same machine still holds them."""
+"""Opening local stores while a stopped process on the same machine has them locked."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from streams.engine import store_directories
 from streams.engine.position import POSITION_KEY, encode
 from streams.engine.recovery import STALE_AFTER_MS, _can_resume
 from streams.engine.store import Meta, PartitionStore
-from streams.engine.store_directories import LOCK_WAIT_S, UNHELD_MS, open_stores, set_aside
+from streams.engine.store_directories import LOCK_WAIT_S, UNUSED_MS, open_stores, set_aside
 from streams.errors import OwnershipLost
 from streams.topics import TOMBSTONE_RETENTION_MS
 
@@ -26,8 +26,8 @@ def test_the_examples_in_the_docstrings_hold() -> None:
     assert doctest.testmod(store_directories).failed == 0
 
 
-def test_the_locks_of_all_partitions_are_waited_for_once(tmp_path: Path) -> None:
-    """Rule: a zombie on this machine costs its successor a second, however many partitions it has."""
+def test_waiting_for_locks_takes_one_timeout_for_all_partitions(tmp_path: Path) -> None:
+    """Rule: a zombie on this machine delays its successor by a second, for any number of partitions."""
     held = [PartitionStore(tmp_path / f"events-{number}") for number in NUMBERS]
     opened: dict[int, PartitionStore] = {}
     started = time.monotonic()
@@ -38,8 +38,8 @@ def test_the_locks_of_all_partitions_are_waited_for_once(tmp_path: Path) -> None
         store.close()
 
 
-def test_when_every_copy_is_held_the_partition_is_not_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rule: it ends with a sentence; what was opened before stands in `into`, to be closed."""
+def test_ownership_is_lost_when_every_copy_is_locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rule: it raises an error; the stores that were opened before are in `into`, to be closed."""
     monkeypatch.setattr("streams.engine.store_directories._COPIES", 1)
     held, opened = PartitionStore(tmp_path / "events-1"), dict[int, PartitionStore]()
     with pytest.raises(OwnershipLost, match="all 1 stores of partition 1 are in use"):
@@ -49,7 +49,7 @@ def test_when_every_copy_is_held_the_partition_is_not_ours(tmp_path: Path, monke
         store.close()
 
 
-def test_stores_of_partitions_that_went_elsewhere_are_set_aside(tmp_path: Path) -> None:
+def test_stores_of_partitions_that_moved_are_set_aside(tmp_path: Path) -> None:
     """Rule: not one that is held here, one that another process has open, one written within ten minutes, nor one of
     another topic; what an earlier removal left is taken too."""
     now_ms = int(time.time() * 1000)
@@ -59,7 +59,7 @@ def test_stores_of_partitions_that_went_elsewhere_are_set_aside(tmp_path: Path) 
         store.close()
     busy = PartitionStore(tmp_path / "events-2")
     assert set_aside(tmp_path, "events", {0}, now_ms) == [tmp_path / "events-4.removed"]
-    later_ms = now_ms + UNHELD_MS + 60_000
+    later_ms = now_ms + UNUSED_MS + 60_000
     aside = set_aside(tmp_path, "events", {0}, later_ms)
     assert [path.name for path in aside] == ["events-1.removed", "events-1.1.removed", "events-4.removed"]
     left = {path.name for path in tmp_path.iterdir()} - {path.name for path in aside}
@@ -70,8 +70,8 @@ def test_stores_of_partitions_that_went_elsewhere_are_set_aside(tmp_path: Path) 
     busy.close()
 
 
-def test_a_store_is_caught_up_for_half_of_the_time_that_removals_are_kept(tmp_path: Path) -> None:
-    """Rule: written a minute less ago it is used, a minute longer ago it is rebuilt."""
+def test_a_store_is_resumed_for_half_of_the_tombstone_retention(tmp_path: Path) -> None:
+    """Rule: a store is used if it was written a minute later than the limit, and rebuilt if a minute earlier."""
     assert STALE_AFTER_MS * 2 == TOMBSTONE_RETENTION_MS
     store = PartitionStore(tmp_path / "store")
     store.load({POSITION_KEY: encode(1, False, b"b" * 16, b"")})

@@ -1,4 +1,4 @@
-"""How a process ends: with a code and a line, whatever is left in its loop."""
+"""How a process ends: with an exit code and one line, whatever tasks are left in its loop."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ exit_now(run_until_signal(main))
 """
 
 
-def test_a_task_that_cannot_be_cancelled_does_not_keep_a_process_that_has_ended() -> None:
-    """Rule: after its one line a process ends at once, fenced ones with 75, and its supervisor can start it again."""
+def test_a_task_that_ignores_cancellation_does_not_keep_the_process_alive() -> None:
+    """Rule: after logging one line a process exits at once (a fenced one with 75), so that it can be restarted."""
     done = subprocess.run([sys.executable, "-c", LEFT_BEHIND], capture_output=True, text=True, timeout=WAIT_S)
     assert done.returncode == 75
     assert "fenced; start again" in done.stderr

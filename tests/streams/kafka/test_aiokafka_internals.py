@@ -1,4 +1,4 @@
-"""What is changed of aiokafka's own ways: how often a broker that does not answer is asked."""
+"""Changes to aiokafka's behaviour: how often it tries to reach a broker that does not answer."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BACKOFF_MS = 5
 
 
 async def attempts(monkeypatch: pytest.MonkeyPatch, *, down_s: float) -> tuple[int, float]:
-    """Ask for a connection as a producer does until there is one: how often, and for how long beyond the outage."""
+    """Connect like a producer until it succeeds; returns the attempts, and the seconds after the end of the outage."""
     clock = asyncio.get_running_loop().time
     asked, began = 0, clock()
 
@@ -37,21 +37,21 @@ async def attempts(monkeypatch: pytest.MonkeyPatch, *, down_s: float) -> tuple[i
     return asked, clock() - began - down_s
 
 
-def test_a_broker_that_is_away_is_not_asked_hundreds_of_times_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rule: attempts become rare within a second, and yet none comes later than half a second after the broker."""
+def test_connection_attempts_to_an_unreachable_broker_back_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rule: attempts become rare within a second, and the delay after the outage is at most half a second."""
     asked, late_s = virtual_clock.run(attempts(monkeypatch, down_s=2.0))
     assert 4 < asked < 20
     assert late_s < 0.6
 
 
-def test_an_outage_of_a_moment_costs_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rule: the first attempts follow each other closely."""
+def test_a_short_outage_costs_little_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rule: the first attempts follow each other quickly."""
     _, late_s = virtual_clock.run(attempts(monkeypatch, down_s=0.05))
     assert late_s < 0.15
 
 
-def test_a_broker_that_answers_waits_for_none_that_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rule: what is counted is counted for each broker."""
+def test_reachable_brokers_are_not_delayed_by_unreachable_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rule: failures are counted for each broker."""
 
     async def body() -> float:
         client = AIOKafkaClient(bootstrap_servers="127.0.0.1:1", retry_backoff_ms=BACKOFF_MS)
@@ -73,7 +73,7 @@ def test_a_broker_that_answers_waits_for_none_that_does_not(monkeypatch: pytest.
 
 @pytest.mark.parametrize(("usual", "own"), [(None, "snappy"), ("gzip", None), ("gzip", "snappy")])
 def test_a_batch_may_have_a_compression_of_its_own(usual: str | None, own: str | None) -> None:
-    """Rule: the changelog's batches are compressed whatever others are, and the producer's next batch is as usual."""
+    """Rule: a batch has its own compression, and the producer's next batch has the default one."""
     codecs = {None: 0, "gzip": 1, "snappy": 2}
 
     async def body() -> tuple[int, int]:

@@ -16,10 +16,11 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.openmetrics.exposition import generate_latest as openmetrics
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
+from models.learning.feature_space import SPACE
 from models.learning.model import Model
 from streams.engine import batch_metrics, latency
 from streams.engine.batch_metrics import BatchMetrics
-from streams.engine.partition_runner import Progress
+from streams.engine.progress import Progress
 from streams.engine.store import StoreCounts
 from streams.health import Health
 from streams.kafka.model_reader import PublishedSnapshot
@@ -31,7 +32,6 @@ from streams.monitoring.notify_metrics import notifier_samples
 from streams.monitoring.trainer_metrics import trainer_samples
 from streams.monitoring.worker_metrics import worker_samples
 from streams.notify.route_consumer import InFlightStatus
-from streams.scoring.event_processor import SPACE
 from streams.settings import Settings
 from tools.docs import DOCS
 

@@ -1,4 +1,4 @@
-"""Which processor a worker's threads share, and who else uses which."""
+"""The CPU that a worker's threads share, and those of other workers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ import asyncio, json, os, sys, threading, time
 from streams.runtime import cpu_affinity as affinity
 from streams.runtime.cpu_affinity import Affinity
 from streams.settings import Settings
-affinity.LOOK_S = 0.01
+affinity.BIND_EVERY_S = 0.01
 left, seen, stop = [], {}, threading.Event()
 here = Affinity(Settings(cpu=sys.argv[1]), lambda processors: left.append(sorted(processors)))
 def thread(name):
@@ -49,7 +49,7 @@ async def main():
     keeping.cancel()
 asyncio.run(main())
 stop.set()
-print(json.dumps([here.processor, left, seen, sorted(here.allowed)]))
+print(json.dumps([here.cpu, left, seen, sorted(here.allowed)]))
 """
 
 several = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one processor: there is nothing to choose")
@@ -62,8 +62,8 @@ def bound(cpu: str) -> tuple[int | None, list[list[int]], dict[str, list[int]], 
 
 
 @several
-def test_every_thread_shares_the_processor_but_those_of_rocksdb() -> None:
-    """Rule: what takes Python's lock is on one processor, whenever it began; the rest runs anywhere."""
+def test_all_threads_except_those_of_rocksdb_share_one_cpu() -> None:
+    """Rule: threads that take Python's lock are on one CPU, whenever they were started; others run anywhere."""
     number = max(os.sched_getaffinity(0))
     processor, left, seen, allowed = bound(str(number))
     assert processor == number
@@ -72,26 +72,26 @@ def test_every_thread_shares_the_processor_but_those_of_rocksdb() -> None:
 
 
 @several
-def test_none_leaves_everything_as_it_is() -> None:
+def test_none_binds_nothing() -> None:
     processor, left, seen, allowed = bound("none")
     assert processor is None
     assert left == []
     assert set(map(tuple, seen.values())) == {tuple(allowed)}
 
 
-def test_a_processor_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unavailable_cpu_is_named_in_the_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1}, raising=False)
-    with pytest.raises(ConfigurationError, match="CHURN_CPU=7: this process may use the processors 0, 1"):
+    with pytest.raises(ConfigurationError, match="CHURN_CPU=7: this process may use the CPUs 0, 1"):
         Affinity(Settings(cpu="7"), lambda left: None)
 
 
-def test_what_is_no_processor_is_refused_with_one_sentence() -> None:
+def test_an_invalid_cpu_setting_is_rejected() -> None:
     with pytest.raises(SettingsError, match="CHURN_CPU='-1' must be auto, none or the number of a processor"):
         Settings.from_environment({"CHURN_CPU": "-1"})
 
 
 class Bound(Affinity):
-    """One that binds nothing."""
+    """An affinity that binds no thread."""
 
     def __init__(self, allowed: set[int]) -> None:
         self.left: list[Collection[int]] = []
@@ -99,7 +99,7 @@ class Bound(Affinity):
         self.allowed = allowed
         _BOUND_HERE.append(self)
 
-    def _place(self) -> None:
+    def _bind_threads(self) -> None:
         pass
 
 
@@ -108,7 +108,7 @@ _BOUND_HERE: list[Bound] = []
 
 @pytest.fixture
 def alone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Workers of this test only; no thread is moved."""
+    """Claims of this test only; no thread is bound."""
     own = uuid.uuid4().hex
     monkeypatch.setattr(module, "CLAIM", f"\0{own}/{{}}")
     monkeypatch.setattr(module, "use", lambda numbers: None)
@@ -118,22 +118,22 @@ def alone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("alone")
-def test_workers_of_a_machine_choose_different_processors() -> None:
-    """Rule: a claim holds until its worker ends; who finds none free is bound to none."""
+def test_workers_of_a_machine_choose_different_cpus() -> None:
+    """Rule: a claim lasts until its worker ends; a worker that finds no free CPU is not bound."""
     first, second, third = (Bound({0, 1}) for _ in range(3))
     for each in (first, second, third):
         each.begin()
-    assert {first.processor, second.processor} == {0, 1}
-    assert third.processor is None
-    assert first.left == [{second.processor}]
+    assert {first.cpu, second.cpu} == {0, 1}
+    assert third.cpu is None
+    assert first.left == [{second.cpu}]
     first.close()
-    third._judge(FixedLoads({0: 0.5, 1: 0.5}))
-    assert third.processor == first.processor
+    third._review(FixedLoads({0: 0.5, 1: 0.5}))
+    assert third.cpu == first.cpu
 
 
 @pytest.mark.usefixtures("alone")
-def test_a_system_that_forbids_it_leaves_a_worker_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rule: what was chosen by itself is given up with a warning, what was asked for is refused in a sentence."""
+def test_a_worker_runs_unbound_if_the_system_forbids_binding(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rule: an automatic choice is abandoned with a warning, a configured CPU is an error."""
 
     def refuse(numbers: Collection[int]) -> None:
         raise PermissionError("not permitted")
@@ -141,31 +141,31 @@ def test_a_system_that_forbids_it_leaves_a_worker_as_it_is(monkeypatch: pytest.M
     monkeypatch.setattr(module, "use", refuse)
     here = Bound({0, 1})
     here.begin()
-    assert here.processor is None
+    assert here.cpu is None
     assert asyncio.run(asyncio.wait_for(here.keep(), 120)) is None
     free = [claimed(0), claimed(1)]
     assert None not in free
     for each in free:
         each.close()  # type: ignore[union-attr]
     here._wanted = "0"
-    with pytest.raises(ConfigurationError, match="CHURN_CPU=0: the system refuses it: not permitted"):
+    with pytest.raises(ConfigurationError, match="CHURN_CPU=0: the system rejects it: not permitted"):
         here.begin()
 
 
 @pytest.mark.usefixtures("alone")
-def test_a_number_that_was_asked_for_is_not_chosen_by_others() -> None:
+def test_a_configured_cpu_is_not_chosen_by_others() -> None:
     asked, other = Bound({0, 1}), Bound({0, 1})
     asked._wanted = "1"
     asked.begin()
     other.begin()
-    assert (asked.processor, other.processor) == (1, 0)
+    assert (asked.cpu, other.cpu) == (1, 0)
 
 
 @pytest.mark.usefixtures("alone")
-def test_one_processor_is_not_bound_to() -> None:
+def test_a_single_cpu_is_not_bound() -> None:
     only = Bound({0})
     only.begin()
-    assert only.processor is None
+    assert only.cpu is None
     assert asyncio.run(asyncio.wait_for(only.keep(), 120)) is None
 
 
@@ -178,15 +178,15 @@ class FixedLoads(Loads):
 
 
 @pytest.mark.usefixtures("alone")
-def test_a_worker_moves_to_where_others_leave_more() -> None:
-    """Rule: its claim moves with it."""
+def test_a_worker_moves_to_a_less_used_cpu() -> None:
+    """Rule: the claim moves with the worker."""
     here = Bound({0, 1, 2})
     here.begin()
-    first = here.processor
+    first = here.cpu
     assert first is not None
     other, target = sorted({0, 1, 2} - {first})
-    here._judge(FixedLoads({first: 1.0, other: 0.6, target: 0.1}))
-    assert here.processor == target
+    here._review(FixedLoads({first: 1.0, other: 0.6, target: 0.1}))
+    assert here.cpu == target
     assert here.left[-1] == {first, other}
     free = claimed(first)
     assert free is not None
@@ -206,14 +206,12 @@ def test_a_worker_moves_to_where_others_leave_more() -> None:
         ({0: 1.0}, 0.3, None),  # nor of any other
     ],
 )
-def test_it_is_worth_moving_when_others_take_much_more_here(
-    busy: dict[int, float], own: float, better: int | None
-) -> None:
+def test_a_move_requires_a_large_difference_in_load(busy: dict[int, float], own: float, better: int | None) -> None:
     assert better_of(0, own, busy) == better
 
 
-def test_loads_are_shares_of_the_time_between(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Rule: idle and waiting for disks is not busy; processors that we may not use are left out."""
+def test_loads_are_shares_of_the_elapsed_time(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Rule: idle and I/O wait are not busy time; CPUs that the process may not use are left out."""
     stat = tmp_path / "stat"
     monkeypatch.setattr(module, "_LOADS", stat)
     stat.write_text("cpu  9 9 9 9 9 9 9 9 9 9\ncpu0 100 0 0 800 100 0 0 0 50 0\ncpu7 0 0 0 0 0 0 0 0 0 0\nintr 1 2\n")
@@ -227,14 +225,14 @@ def test_loads_are_shares_of_the_time_between(monkeypatch: pytest.MonkeyPatch, t
     assert loads.since_last()[0] == {}
 
 
-def test_a_system_that_tells_no_load_moves_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_load_figures_nothing_moves(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_LOADS", Path("/nowhere/stat"))
     assert Loads({0, 1}).since_last()[0] == {}
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="threads are counted as Linux shows them")
-def test_linear_algebra_starts_no_threads_of_its_own() -> None:
-    """Rule: they would wait for each other on the one processor that a worker's threads have."""
+def test_linear_algebra_starts_no_threads() -> None:
+    """Rule: they would wait for each other on the one CPU of a worker's threads."""
     program = (
         "import os, streams, numpy, scipy.linalg\n"
         "square = numpy.eye(600)\n"

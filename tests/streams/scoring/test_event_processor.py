@@ -1,4 +1,4 @@
-"""One partition's processor without a broker: what it refuses, forwards and isolates, and how it bounds its work."""
+"""One partition's processor without a broker: rejected, forwarded and failing events, and bounded work."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pytest
 from models.backtesting.backtest import MemoryStore
 from models.definition.churn_definition import ChurnDefinition
 from models.events.event import decode
+from models.learning.feature_space import SPACE
 from models.learning.model import Model
 from models.pipeline.effects import OffsetEvent
 from models.pipeline.partition import PartitionFold
@@ -22,15 +23,11 @@ from streams.errors import ChurnSignalsError, ConfigurationError
 from streams.kafka.model_reader import PublishedSnapshot
 from streams.kafka.partitioner import partition_of
 from streams.scoring import event_processor as module
+from streams.scoring import event_router
 from streams.scoring.dead_letters import DeadLetter
-from streams.scoring.event_processor import (
-    ERRORS_IN_A_ROW_MAX,
-    FORWARDED,
-    SPACE,
-    TIMESTAMP,
-    EventProcessor,
-    ProcessorContext,
-)
+from streams.scoring.event_processor import ERRORS_IN_A_ROW_MAX, EventProcessor
+from streams.scoring.event_router import FORWARDED, TIMESTAMP
+from streams.scoring.processor_context import ProcessorContext
 from streams.settings import Settings
 
 START = 1_704_067_200_000
@@ -64,7 +61,7 @@ def shared(text: str = CHURN) -> ProcessorContext:
 
 
 def step(processor: EventProcessor, store: Store, records: Sequence[Any], now_ms: int | None = None) -> BatchEffects:
-    """One transaction, as the engine does it."""
+    """Run one transaction, like the engine."""
     effects = processor.process(records, now_ms)
     store.apply(effects.changes)
     processor.committed()
@@ -72,14 +69,14 @@ def step(processor: EventProcessor, store: Store, records: Sequence[Any], now_ms
 
 
 def run(processor: EventProcessor, store: Store, records: Sequence[Any]) -> list[BatchEffects]:
-    """Transactions until every record is consumed and the accounting's sums are told."""
+    """Run transactions until every record is consumed and the accounting is flushed."""
     found = []
     while records:
         effects = step(processor, store, records)
         assert effects.consumed or effects.changes
         found.append(effects)
         records = records[effects.consumed :]
-    if processor.unsettled_until_ms() is not None:
+    if processor.next_flush_ms() is not None:
         found.append(step(processor, store, ()))
     return found
 
@@ -89,7 +86,7 @@ def of(effects: BatchEffects, topic: str) -> list[Any]:
 
 
 def break_on(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    """A batch with an event of this name fails, after everything up to that event has left its marks in memory."""
+    """Make a batch with an event of this name fail, after everything up to that event has changed the memory."""
     process = PartitionFold.process
 
     def broken(self: PartitionFold, entries: Sequence[OffsetEvent], until_ms: int = 0, **how: Any) -> Any:
@@ -118,7 +115,7 @@ def test_an_event_is_scored_under_its_customer_in_its_own_partition() -> None:
     }
 
 
-def test_the_score_before_is_told_with_the_next_one_and_the_history_has_both() -> None:
+def test_a_score_contains_the_previous_one_and_the_history_has_both() -> None:
     store = Store()
     processor = EventProcessor(shared(), 0, store, None)
     first = step(processor, store, [record(1)])
@@ -130,7 +127,7 @@ def test_the_score_before_is_told_with_the_next_one_and_the_history_has_both() -
     assert len(after["history"]) == 2
 
 
-def test_a_rejected_event_leaves_as_it_came_with_headers_that_say_why() -> None:
+def test_a_rejected_event_is_dead_lettered_unchanged_with_the_reason_in_headers() -> None:
     store = Store()
     sent = Record(5, b"\xff not json", (("trace", b"\x00"),), key=None)
     effects = step(EventProcessor(shared(), 0, store, None), store, [sent])
@@ -158,8 +155,8 @@ def test_an_event_of_another_partition_is_forwarded_once_and_never_applied_here(
     assert dict(letter.headers)["churn.reason"] == b"misrouted"
 
 
-def test_an_event_that_a_mark_would_make_too_large_is_a_dead_letter() -> None:
-    """Rule: whatever a publisher sends, a worker can write what it makes of it."""
+def test_an_event_too_large_to_forward_is_a_dead_letter() -> None:
+    """Rule: a worker can write what follows from any published record."""
     store = Store()
     sent = record(3, THERE, headers=(("baggage", bytes(1_048_000)),))
     [letter] = step(EventProcessor(shared(), 0, store, None), store, [sent]).outputs
@@ -167,7 +164,7 @@ def test_an_event_that_a_mark_would_make_too_large_is_a_dead_letter() -> None:
     assert b"too large to be forwarded" in dict(letter.headers)["__streams.errors.message"]
 
 
-def test_a_forwarded_event_without_a_time_of_its_own_keeps_that_of_its_first_record() -> None:
+def test_a_forwarded_event_without_a_timestamp_keeps_that_of_its_first_record() -> None:
     store = Store()
     value = orjson.dumps({"type": "page", "userId": HERE})
     mark = ((FORWARDED, b"1@3"), (TIMESTAMP, str(START).encode()))
@@ -177,7 +174,7 @@ def test_a_forwarded_event_without_a_time_of_its_own_keeps_that_of_its_first_rec
 
 
 def test_an_event_that_cannot_be_applied_is_isolated_and_leaves_no_trace(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rule: the rest of its batch is as if it had never come, and its own customer's profile as before it."""
+    """Rule: the other records of the batch, and the customer's profile, are as if the event had not been published."""
     good = [record(n, at_ms=START + n * DAY_MS) for n in range(20)]
     expected = Store()
     run(EventProcessor(shared(), 0, expected, None), expected, good)
@@ -207,8 +204,8 @@ def test_more_than_ten_failures_in_a_row_stop_the_worker(monkeypatch: pytest.Mon
         run(EventProcessor(shared(), 0, store, None), store, poison)
 
 
-def test_a_deadline_that_fails_is_no_event_s_fault(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rule: a fault of ours that no record causes stops the worker; the next event is not blamed for it."""
+def test_a_failing_deadline_rejects_no_event(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rule: an error that no record causes stops the worker, and the next event is not rejected."""
     process, due_ms = PartitionFold.process, START + 5 * DAY_MS
 
     def broken(self: PartitionFold, entries: Sequence[OffsetEvent], until_ms: int = 0, **how: Any) -> Any:
@@ -224,7 +221,7 @@ def test_a_deadline_that_fails_is_no_event_s_fault(monkeypatch: pytest.MonkeyPat
         run(processor, store, [record(2, at_ms=START + 9 * DAY_MS)])
 
 
-def test_sums_are_told_every_two_seconds_and_when_there_is_nothing_else_to_do() -> None:
+def test_the_accounting_is_flushed_every_two_seconds_and_when_idle() -> None:
     """Rule: a transaction within two seconds of one that told the accounting's sums tells none; a call without records
     does, and the processor says when to make it; a clock that is set back delays nothing."""
     store, common = Store(), shared()
@@ -236,21 +233,21 @@ def test_sums_are_told_every_two_seconds_and_when_there_is_nothing_else_to_do() 
         return bool(of(step(processor, store, records), "churn-metrics"))
 
     assert told(record(0))
-    assert processor.unsettled_until_ms() is None
+    assert processor.next_flush_ms() is None
     assert not told(record(1, at_ms=START + DAY_MS))
-    assert processor.unsettled_until_ms() == walls[0] + 2_000
+    assert processor.next_flush_ms() == walls[0] + 2_000
     walls[0] += 2_000
     assert told(record(2, at_ms=START + 2 * DAY_MS))
     assert not told(record(3, at_ms=START + 3 * DAY_MS))
-    assert EventProcessor(common, 0, store, processor._committed).unsettled_until_ms() is not None
+    assert EventProcessor(common, 0, store, processor._committed_state).next_flush_ms() is not None
     assert told()
-    assert processor.unsettled_until_ms() is None
+    assert processor.next_flush_ms() is None
     walls[0] -= 3_600_000
     assert told(record(4, at_ms=START + 4 * DAY_MS))
 
 
-def test_due_work_is_cut_into_transactions_that_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rule: however few deadlines a transaction may look at, scores, labels and records are the same."""
+def test_splitting_due_work_into_transactions_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rule: scores, labels and records do not depend on the number of deadlines per transaction."""
     homes = [name for n in range(200) if partition_of((name := f"c{n}").encode(), 2) == 0]
     events = [record(i, name, START + i * 60_000) for i, name in enumerate(homes)]
     later = [record(1000 + i, name, START + (11 + 3 * i) * DAY_MS) for i, name in enumerate(homes[:3])]
@@ -272,8 +269,8 @@ def test_due_work_is_cut_into_transactions_that_change_nothing(monkeypatch: pyte
         assert [o for o in cut[3] if o.topic == topic] == [o for o in whole[3] if o.topic == topic]
 
 
-def test_in_live_running_the_clock_alone_makes_scores() -> None:
-    """Rule: a customer who falls silent is looked at when it is due, with no further event."""
+def test_the_clock_alone_causes_scores_while_live() -> None:
+    """Rule: a silent customer is scored at the deadline, without any further event."""
     store = Store()
     processor = EventProcessor(shared(), 0, store, None)
     step(processor, store, [record(1)])
@@ -286,7 +283,7 @@ def test_in_live_running_the_clock_alone_makes_scores() -> None:
     assert (processor.next_due_ms() or 0) > due_ms
 
 
-def test_the_newest_snapshot_answers_from_the_next_batch_on() -> None:
+def test_the_newest_snapshot_scores_from_the_next_batch_on() -> None:
     store, both = Store(), shared()
     processor = EventProcessor(both, 0, store, None)
     step(processor, store, [record(1)])
@@ -299,15 +296,15 @@ def test_the_newest_snapshot_answers_from_the_next_batch_on() -> None:
         both.on_snapshot(PublishedSnapshot(b"{}", 2))
 
 
-def test_another_definition_of_churn_does_not_go_on_with_this_state() -> None:
+def test_state_of_another_churn_definition_is_rejected() -> None:
     store = Store()
     state = step(EventProcessor(shared(), 0, store, None), store, [record(1)]).state
     with pytest.raises(ConfigurationError, match="CHURN_KAFKA_GROUP_ID"):
         EventProcessor(shared(CHURN.replace("5d", "6d")), 0, store, state)
 
 
-def test_a_long_pause_is_many_transactions_however_few_customers_there_are() -> None:
-    """Rule: one customer's snapshots of a year are no single transaction."""
+def test_a_long_gap_is_split_into_many_transactions() -> None:
+    """Rule: a year of one customer's snapshots is not a single transaction."""
     store = Store()
     processor = EventProcessor(shared(), 0, store, None)
     run(processor, store, [record(1, name="Subscription Started")])
@@ -317,8 +314,8 @@ def test_a_long_pause_is_many_transactions_however_few_customers_there_are() -> 
     assert max(scores) <= 3
 
 
-def test_what_one_transaction_leaves_is_not_read_again_by_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rule: a batch of many days is decoded once, and leaves record by record as it would in batches of one day."""
+def test_the_rest_of_a_batch_is_not_decoded_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rule: a batch of many days is decoded once, and its outputs equal those of single-record batches."""
     feed = [record(n, at_ms=START + n * DAY_MS) if n % 4 else Record(n, b"{" if n % 8 else None) for n in range(1, 60)]
     feed.append(record(60, THERE, at_ms=START + 60 * DAY_MS))
     decoded: list[Any] = []
@@ -327,7 +324,7 @@ def test_what_one_transaction_leaves_is_not_read_again_by_the_next(monkeypatch: 
         decoded.append(value)
         return decode(value, *rest)
 
-    monkeypatch.setattr(module, "decode", noted)
+    monkeypatch.setattr(event_router, "decode", noted)
     left: list[list[Any]] = []
     for size in (60, 1):
         store = Store()
@@ -341,24 +338,24 @@ def test_what_one_transaction_leaves_is_not_read_again_by_the_next(monkeypatch: 
     assert decoded == [one.value for one in feed] * 2
 
 
-def test_a_new_partition_whose_second_event_is_decades_older_goes_on() -> None:
-    """Rule: some of each batch is applied or something falls due, whatever the clocks say."""
+def test_a_second_event_that_is_decades_older_is_applied() -> None:
+    """Rule: every call makes progress, whatever the times of its events."""
     store = Store()
     processor = EventProcessor(shared(), 0, store, None)
     effects = run(processor, store, [record(1), record(2, at_ms=START - 30 * 365 * DAY_MS)])
     assert [one.consumed for one in effects] == [2]
 
 
-def test_a_null_timestamp_beside_a_forward_mark_is_no_error() -> None:
-    """Rule: nothing that a header holds stops a partition."""
+def test_a_null_timestamp_header_of_a_forwarded_event_is_no_error() -> None:
+    """Rule: no header value stops a partition."""
     marked = [(FORWARDED, b"1@0"), (TIMESTAMP, None)]
     store = Store()
     found = step(EventProcessor(shared(), 0, store, None), store, [record(1, headers=marked)])
     assert {output.topic for output in found.outputs} == {"churn-scores", "churn-metrics"}
 
 
-def test_state_of_other_definitions_is_refused_also_if_labels_mean_the_same() -> None:
-    """Rule: profiles are laid out by all definitions, primary or not."""
+def test_state_of_other_definitions_is_rejected_even_with_the_same_labels() -> None:
+    """Rule: the layout of profiles depends on all definitions, primary or not."""
     store = Store()
     state = step(EventProcessor(shared(), 0, store, None), store, [record(1)]).state
     more = CHURN + '\n[churn.definitions.zz]\nevent = "Payment Failed"\n'

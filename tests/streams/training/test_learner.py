@@ -1,4 +1,4 @@
-"""The trainer's learner: labels in, a model out, whatever else was written to the topic."""
+"""The trainer's learner: labels in, a model out, whatever else is in the topic."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import pytest
 from models.features.catalogue import NAMES
 from models.labels.codec import label_value
 from models.labels.training_example import TrainingExample
+from models.learning.feature_space import SPACE
 from models.learning.model import Model
 from models.profile.mergeable import DAY_MS
 from streams.errors import ConfigurationError
-from streams.scoring.event_processor import SPACE
 from streams.settings import Settings
 from streams.training.learner import QUALITY_KEY, ModelLearner
 
@@ -41,7 +41,7 @@ def labels(count: int) -> list[bytes]:
     ]
 
 
-def test_how_labels_are_cut_into_lists_means_nothing() -> None:
+def test_splitting_labels_into_lists_changes_nothing() -> None:
     whole, cut, values = ModelLearner(Settings()), ModelLearner(Settings()), labels(60)
     whole.learn(values)
     for start in range(0, 60, 7):
@@ -49,7 +49,7 @@ def test_how_labels_are_cut_into_lists_means_nothing() -> None:
     assert cut.snapshot() == whole.snapshot()
 
 
-def test_a_learner_goes_on_from_a_snapshot_as_if_it_had_never_stopped() -> None:
+def test_a_restored_learner_continues_exactly() -> None:
     values, first, second, straight = labels(60), *(ModelLearner(Settings()) for _ in range(3))
     first.learn(values[:25])
     second.learn(values[40:])  # forgotten by the restore
@@ -61,7 +61,7 @@ def test_a_learner_goes_on_from_a_snapshot_as_if_it_had_never_stopped() -> None:
     assert second.snapshot() == Model(SPACE).snapshot()
 
 
-def test_what_is_no_label_is_skipped_and_counted() -> None:
+def test_records_that_are_not_labels_are_skipped_and_counted() -> None:
     values, learner, clean = labels(20), ModelLearner(Settings()), ModelLearner(Settings())
     learner.learn([b"", *values[:10], b"not json", b"{}", *values[10:]])
     clean.learn(values)
@@ -69,8 +69,8 @@ def test_what_is_no_label_is_skipped_and_counted() -> None:
     assert learner.snapshot() == clean.snapshot()
 
 
-def test_losses_by_payment_are_judged_apart() -> None:
-    """Rule: figures of the second head only where there is one; each label once, by what had been said of it."""
+def test_involuntary_churn_has_quality_figures_of_its_own() -> None:
+    """Rule: the figures exist only with a label of their own, and count each label once, by its own score."""
     learner = ModelLearner(Settings())
     values = [orjson.loads(value) for value in labels(40)]
     for i, value in enumerate(values):
@@ -96,7 +96,7 @@ def test_the_quality_so_far_is_a_metric() -> None:
     ]
 
 
-def test_a_snapshot_of_something_else_stops_the_trainer_with_a_sentence() -> None:
+def test_an_incompatible_snapshot_stops_the_trainer_with_a_message() -> None:
     with pytest.raises(ConfigurationError, match="model churn: not a model snapshot"):
         ModelLearner(Settings()).restore(b"{}")
     other = Model(SPACE).snapshot().replace(SPACE.catalogue.encode(), b"another")

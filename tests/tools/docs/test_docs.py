@@ -31,7 +31,7 @@ from streams.errors import ChurnSignalsError
 from streams.kafka.model_reader import LABELS_OFFSET_HEADER
 from streams.scoring import dead_letters
 from streams.scoring.dead_letters import MISROUTED, PROCESSING_ERROR
-from streams.scoring.event_processor import FORWARDED, TIMESTAMP
+from streams.scoring.event_router import FORWARDED, TIMESTAMP
 from streams.settings import PREFIX, Settings, variable
 from streams.topics import TOPICS, name_of
 from tools.docs import DOCS, FILES, PAGES, alerts, asyncapi, commands, markdown, rewritten

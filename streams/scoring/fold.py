@@ -1,0 +1,127 @@
+"""Apply events to the pure fold of one partition and turn its effects into outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from models.features.scoring_point import SNAPSHOT
+from models.labels.codec import label_value
+from models.outputs.records import alert_headers
+from models.pipeline.effects import FoldEffects, OffsetEvent
+from models.pipeline.metric_records import metric_records
+from models.pipeline.partition import PartitionFold
+from models.pipeline.score_history import ScoreHistory
+from streams.engine.batch_metrics import BatchMetrics, Stopwatch
+from streams.engine.contract import BatchEffects, Output, StateStore
+from streams.scoring.explain_protocol import ExplainClient, ExplainJob
+from streams.scoring.fold_metrics import count_fold
+from streams.scoring.partition_state import decode_state, encode_state
+from streams.scoring.processor_context import ProcessorContext
+
+
+class Fold:
+    """The customers of one partition, as of a state.
+
+    Args:
+        context: shared by the partitions of the worker.
+        partition: its number.
+        store: the partition's committed state.
+        state: the last committed `BatchEffects.state`, None for a new partition.
+    """
+
+    def __init__(self, context: ProcessorContext, partition: int, store: StateStore, state: bytes | None) -> None:
+        committed = None if state is None else decode_state(state, context.definition, partition)
+        self.newest_event_ms = None if committed is None else committed.newest_event_ms
+        self._context, self._partition = context, partition
+        self._fold = PartitionFold(
+            context.definition,
+            store,
+            context.scorer,
+            None if committed is None else committed.partition,
+            topic=context.events,
+            number=partition,
+        )
+        self._history = ScoreHistory(self._fold.context, store)
+
+    @property
+    def clock_ms(self) -> int:
+        """The partition's clock."""
+        return self._fold.clock_ms
+
+    @property
+    def unflushed(self) -> bool:
+        """Whether the accounting has changes that are not in its blocks yet."""
+        return self._fold.accounts.pending
+
+    def apply(
+        self,
+        entries: Sequence[OffsetEvent],
+        until_ms: int,
+        tally: BatchMetrics | None = None,
+        watch: Stopwatch | None = None,
+        *,
+        flush: bool = True,
+        explainer: ExplainClient | None = None,
+    ) -> BatchEffects:
+        """Apply events and the deadlines up to `until_ms`.
+
+        Args:
+            entries: events in offset order.
+            until_ms: wall clock while the input is live, else 0.
+            tally: counts what the batch did.
+            watch: times its stages.
+            flush: bring the accounting's blocks up to date.
+            explainer: renders the scores, if there are enough of them; None to render them here.
+        """
+        context = self._context
+        self._fold.scorer = context.scorer
+        if watch is not None:
+            self._fold.stage_ended = watch
+        effects = self._fold.process(entries, until_ms, settle=flush)
+        scores, deferred = self._history.prepare(effects), None
+        outputs = self._alerts(effects)
+        if explainer is not None and len(effects.published_rows) >= context.deferred_min:
+            deferred = ExplainJob(
+                scores,
+                explainer,
+                topic=context.scores,
+                partition=self._partition,
+                compression=context.scores_compression,
+            )
+        else:
+            values = [value for payload in scores.payloads for value in payload.values()]
+            outputs += [
+                Output(context.scores, self._partition, customer, value) for customer, value in scores.records(values)
+            ]
+        outputs += self._labels_and_metrics(effects)
+        if entries:
+            newest_ms = max([event.time_ms for _, event in entries])
+            self.newest_event_ms = max(newest_ms, self.newest_event_ms or 0)
+        if tally is not None:
+            count_fold(tally, effects, len(entries))
+            if tally.counts["scores", SNAPSHOT]:  # snapshots move the population's level
+                tally.drift = context.scorer.drift(effects.m[-1])
+        return BatchEffects(
+            outputs,
+            changes={**effects.changes, **scores.histories},
+            state=encode_state(context.definition, self.newest_event_ms, effects.state),
+            deferred=deferred,
+        )
+
+    def _alerts(self, effects: FoldEffects) -> list[Output]:
+        topic, partition = self._context.alerts, self._partition
+        return [
+            Output(topic, partition, alert.customer, alert.value, alert_headers(alert.event, alert.customer.decode()))
+            for alert in effects.alerts
+        ]
+
+    def _labels_and_metrics(self, effects: FoldEffects) -> list[Output]:
+        labels, metrics, partition = self._context.labels, self._context.metrics, self._partition
+        outputs = [Output(labels, 0, example.customer.encode(), label_value(example)) for example in effects.examples]
+        outputs += [Output(metrics, partition, key, value) for key, value in metric_records(partition, effects.changes)]
+        outputs += [
+            Output(metrics, partition, *record)
+            for snapshot in effects.counted
+            for record in snapshot.records(partition)
+        ]
+        return outputs
