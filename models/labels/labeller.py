@@ -6,9 +6,9 @@ from typing import Any, Final, NamedTuple
 
 from models.definition.churn_definition import ChurnDefinition, EventDefinition, matches
 from models.events.event import Event
-from models.profile.apply import SubscriptionState
 from models.profile.mergeable import DAY_MS
 from models.profile.schema import NEVER_MS, PendingSnapshot, ProcessingState, Profile
+from models.profile.subscription import SubscriptionState
 
 UNSUBSCRIBED_WINDOW_MS: Final = 90 * DAY_MS  # who never subscribed is at risk only so long after the last event
 
@@ -78,8 +78,8 @@ class Labeller:
             if at > matched[i]:
                 matched[i] = at
             for pending in path.pending:
-                if pending.snapshot_ms <= at < pending.since[i]:  # the snapshot itself saw what lies before it
-                    pending.since[i] = at
+                if pending.snapshot_ms <= at < pending.first_match_ms[i]:  # the snapshot itself saw what lies before it
+                    pending.first_match_ms[i] = at
         return churned
 
     def eligible(self, profile: Profile, at_ms: int) -> int:
@@ -123,7 +123,7 @@ class Labeller:
         for i, definition in enumerate(self._definitions):
             if not pending.eligible >> i & 1:
                 continue
-            first, horizon_ms = pending.since[i], self._horizons_ms[i]
+            first, horizon_ms = pending.first_match_ms[i], self._horizons_ms[i]
             if isinstance(definition, EventDefinition):
                 hit = first <= pending.snapshot_ms + horizon_ms
                 when = first

@@ -14,8 +14,8 @@ from models.experience.context import ExperienceContext, experience_context
 from models.features.scoring_point import SNAPSHOT, ScoringPoint
 from models.labels.labeller import MaturedLabel
 from models.learning.combined_scores import CombinedScores
+from models.profile.codec import ProfileError
 from models.profile.keys import StateStore, snapshot_key
-from models.profile.schema import ProfileError
 
 Floats = NDArray[np.float64]
 Changes = dict[bytes, bytes | None]

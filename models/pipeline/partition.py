@@ -50,20 +50,12 @@ from models.learning.combined_scores import score_both
 from models.learning.percentile_rank import PercentileRanks
 from models.outputs.records import OutputContext
 from models.pipeline.alert_tracker import AlertOutput, AlertTracker, BatchClock, CustomerAction, RankedBatch
-from models.profile import schema as profiles
+from models.profile import codec as profiles
 from models.profile.apply import apply, is_new_event
+from models.profile.codec import ALERTED, BAND_MASK, UNSCORED, VISITOR
 from models.profile.keys import ALERT, StateStore, order_hash, snapshot_key
 from models.profile.mergeable import DAY_MS
-from models.profile.schema import (
-    ALERTED,
-    BAND_MASK,
-    NEVER_MS,
-    UNSCORED,
-    VISITOR,
-    PendingSnapshot,
-    ProcessingState,
-    Profile,
-)
+from models.profile.schema import NEVER_MS, PendingSnapshot, ProcessingState, Profile
 from models.profile.view import ProfileView
 from models.retention.accounts import EFFECTS, RetentionAccounts
 from models.retention.activity_flows import NO_ACTIVITY, ActivityView
@@ -165,8 +157,8 @@ class _Customer:
     def __init__(self, key: bytes, profile: Profile, due_ms: int, probability: float, standing: int) -> None:
         self.key = key
         self.profile = profile
-        assert profile.path is not None
-        self.path = profile.path
+        assert profile.processing is not None
+        self.path = profile.processing
         self.due_ms = due_ms
         self.probability = probability
         self.standing = standing
@@ -362,7 +354,7 @@ class PartitionFold:
         return customer
 
     def _nobody(self) -> Profile:
-        return Profile(path=ProcessingState(), matched=self._new_matched[:])
+        return Profile(processing=ProcessingState(), matched=self._new_matched[:])
 
     def _leave(self, customer: _Customer) -> None:
         """Encodes a customer's profile while all of it is in the processor's cache, and lets go of it."""
@@ -391,7 +383,7 @@ class PartitionFold:
         customer.profile_view = None
         if customer.shared and effect not in LIGHT_EFFECTS:
             customer.shared = False
-            profiles.copy_parts(profile)
+            profiles.copy_sections(profile)
         buying = effect == ORDER
         if buying:
             occasions, spent = PurchaseHistory.of(profile.commerce), SpendHistory.of(profile.commerce)
@@ -442,7 +434,7 @@ class PartitionFold:
         if event.name in self._goals.watched:
             if customer.shared:
                 customer.shared = False
-                profiles.copy_parts(profile)
+                profiles.copy_sections(profile)
             self._goals.note(profile, event)
         additions = goal_additions(clock_ms, before, self._goals.contributions(profile))
         self._reached += [(event_position(place), addition) for addition in additions]
@@ -472,8 +464,8 @@ class PartitionFold:
         self.accounts.forgotten(customer.key, customer.counted, customer.profile, clock_ms)
         customer.counted = NO_ACTIVITY
         customer.profile = profile = self._nobody()
-        assert profile.path is not None
-        customer.path = profile.path
+        assert profile.processing is not None
+        customer.path = profile.processing
         customer.due_ms, customer.probability, customer.standing = NEVER_MS, UNSCORED, VISITOR
         customer.profile_view, customer.shared, customer.touched = None, False, False
 

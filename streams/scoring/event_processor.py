@@ -32,7 +32,7 @@ from models.outputs.records import alert_headers
 from models.pipeline.metric_records import metric_records
 from models.pipeline.partition import OffsetEvent, PartitionFold
 from models.pipeline.score_history import ScoreHistory
-from models.profile.schema import ProfileError
+from models.profile.codec import ProfileError
 from streams.engine import batch_metrics as outcomes
 from streams.engine.batch_metrics import BatchMetrics, Stopwatch, timestamps
 from streams.engine.contract import BatchEffects, Output, Processor, Record, StateStore

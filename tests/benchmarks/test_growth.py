@@ -11,8 +11,8 @@ from benchmarks.growth import figures, history
 from benchmarks.growth.population import Population, dealt, events, folded, name_of, sampled
 from models.events.event import Event, decode
 from models.learning.model import Model
+from models.profile.codec import decode as decode_profile
 from models.profile.mergeable import DAY_MS
-from models.profile.schema import decode as decode_profile
 from streams.kafka.partitioner import partition_of
 from streams.scoring.event_processor import SPACE
 

@@ -7,7 +7,7 @@ from typing import Any
 from benchmarks.recovery import figures
 from benchmarks.recovery.changelog import dealt, rounds, sample_profiles
 from models.learning.model import Model
-from models.profile.schema import decode
+from models.profile.codec import decode
 from streams.kafka.partitioner import partition_of
 from streams.scoring.event_processor import SPACE
 

@@ -24,9 +24,9 @@ from models.labels.training_example import TrainingExample
 from models.learning.feature_space import FeatureSpace
 from models.learning.model import Model
 from models.pipeline.partition import FEATURE_COUNT, FoldEffects, OffsetEvent, PartitionFold
+from models.profile.codec import copy, decode, read_due_ms
 from models.profile.keys import order_hash
 from models.profile.mergeable import DAY_MS, HOUR_MS
-from models.profile.schema import copy, decode, read_due_ms
 from tests.models.histories import StubScorer, World, definition, event, odd_event, shaken, simulated
 
 CHURN = """

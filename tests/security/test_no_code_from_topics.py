@@ -16,7 +16,7 @@ from models.events.event import Rejected, decode
 from models.labels.codec import LabelError, read_label
 from models.learning.model import Model
 from models.learning.model_snapshot import SnapshotError
-from models.profile.schema import ProfileError
+from models.profile.codec import ProfileError
 from streams.engine import faust_app as faust_private
 from streams.engine import position
 from streams.errors import ChurnSignalsError, ConfigurationError

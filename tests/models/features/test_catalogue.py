@@ -11,8 +11,9 @@ import pytest
 
 from models.features.catalogue import CATALOGUE, FEATURES, LOG_LIMIT, NAMES, RELATIVE, features
 from models.profile.apply import apply
+from models.profile.codec import copy
 from models.profile.mergeable import DAY_MS, HOUR_MS
-from models.profile.schema import Profile, copy
+from models.profile.schema import Profile
 from tests.models.histories import MINUTE_MS, START_MS, event, odd_history, profile_of, simulated
 
 REASONS = {

@@ -11,8 +11,9 @@ import pytest
 from models.events.event import Event
 from models.features.active_days import GAP_HALF_LIFE_DAYS
 from models.features.columns import ProfileColumns
+from models.profile.codec import decode, encode
 from models.profile.mergeable import DAY_MS, HOUR_MS
-from models.profile.schema import NEVER_MS, Profile, advance, decode, encode
+from models.profile.schema import NEVER_MS, Profile, advance
 from tests.models.histories import START_MS, event, profile_of
 
 CASES = [(seed, idle) for seed in range(10) for idle in (0, 1, 5, 24, 49, 24 * 20, 24 * 95, 24 * 400)]

@@ -6,9 +6,9 @@ import pytest
 
 from models.events.event import Event
 from models.features.scoring_point import SNAPSHOT
+from models.profile.codec import decode_head, read_due_ms
 from models.profile.keys import SUMS, VALUE_FORECAST
 from models.profile.mergeable import DAY_MS
-from models.profile.schema import decode_head, read_due_ms
 from tests.models.histories import CHURN, START_MS, World, definition, event
 
 KEEP_DAYS, VISITOR_DAYS = 60, 40
