@@ -84,6 +84,8 @@ class RiskScorer(Protocol):
     def version(self) -> str: ...
     @property
     def trust(self) -> float: ...
+    @property
+    def involuntary(self) -> Any: ...
     def score(self, x: Floats, m: Floats) -> Any: ...
 
 
@@ -531,7 +533,7 @@ class PartitionFold:
     def _handle_deadline(self, customer: _Customer, path: ProcessingState, at_ms: int, place: LogPosition) -> None:
         profile = customer.profile
         while path.pending and path.pending[0].snapshot_ms + self._wait_ms <= at_ms:
-            self._released.append((place, self._labels.release(customer.key, path.pending.pop(0))))
+            self._released.append((place, self._labels.mature(customer.key, path.pending.pop(0))))
         if at_ms >= profile.newest_ms + self._keep_least_ms and at_ms >= self._kept_until_ms(customer):
             path.next_snapshot_ms = NEVER_MS  # nothing new is begun
         if path.next_snapshot_ms <= at_ms:

@@ -29,7 +29,7 @@ def of_trainer(loop: TrainerLoop, learner: ModelLearner, watch: BrokerProbe) -> 
 
 
 def _quality(learner: ModelLearner) -> Samples:
-    quality, seen = learner.model.quality, learner.model.journal.quality
+    quality, seen = learner.model.quality, learner.model.quality_log.quality
     yield "labels_learned", (), quality.labels
     if not quality.labels:
         return

@@ -26,7 +26,7 @@ from models.features.scoring_point import SNAPSHOT
 from models.labels.codec import label_value
 from models.learning.feature_space import FeatureSpace
 from models.learning.model import Model
-from models.learning.model_snapshot import SnapshotError
+from models.learning.model_snapshot import ModelSnapshotError
 from models.learning.scorer import Scorer
 from models.outputs.records import alert_headers
 from models.pipeline.metric_records import metric_records
@@ -142,7 +142,7 @@ class ProcessorContext:
         """
         try:
             self.scorer = Model.restore_scorer(snapshot.value, SPACE)
-        except SnapshotError as error:
+        except ModelSnapshotError as error:
             raise ConfigurationError(f"model {self.model}: {error}") from error
         self.snapshot = snapshot
         log.info("scoring with model %s, labels before %d", self.scorer.version, snapshot.labels_offset)

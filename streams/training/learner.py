@@ -10,7 +10,7 @@ import orjson
 
 from models.labels.codec import LabelError, read_label
 from models.learning.model import Model
-from models.learning.model_snapshot import SnapshotError
+from models.learning.model_snapshot import ModelSnapshotError
 from models.profile.mergeable import DAY_MS
 from streams.engine.contract import Output
 from streams.errors import ConfigurationError
@@ -48,7 +48,7 @@ class ModelLearner:
         self.skipped = 0
         try:
             self.model = Model(SPACE) if snapshot is None else Model.restore(snapshot, SPACE)
-        except SnapshotError as error:
+        except ModelSnapshotError as error:
             raise ConfigurationError(f"model {self._name}: {error}") from error
         log.info("the model has learned %d labels", self.model.labels)
 
@@ -77,14 +77,14 @@ class ModelLearner:
         return self.model.snapshot()
 
     def _quality(self) -> bytes:
-        quality, journal = self.model.quality, self.model.journal
+        quality, journal = self.model.quality, self.model.quality_log
         seen = journal.quality
         return orjson.dumps(
             {
                 "labels": quality.labels,
                 "positives": quality.positives,
                 "skipped": self.skipped,
-                "answering": quality.answering,
+                "answering": quality.active,
                 "trust": quality.trust,
                 "log_loss": {
                     "answer": quality.answer,
@@ -120,7 +120,7 @@ class ModelLearner:
         head = self.model.involuntary
         if head is None:
             return None
-        seen, *_, newest = head.journal.quality, *head.journal.days()
+        seen, *_, newest = head.quality_log.quality, *head.quality_log.days()
         return {
             "labels": head.labels,
             "positives": head.positives,

@@ -15,7 +15,7 @@ from models.definition.churn_definition import ChurnDefinition
 from models.events.event import Rejected, decode
 from models.labels.codec import LabelError, read_label
 from models.learning.model import Model
-from models.learning.model_snapshot import SnapshotError
+from models.learning.model_snapshot import ModelSnapshotError
 from models.profile.codec import ProfileError
 from streams.engine import faust_app as faust_private
 from streams.engine import position
@@ -71,7 +71,7 @@ def as_claims(value: bytes) -> Any:
         raise ValueError("a member without state")
 
 
-REFUSED = (SnapshotError, LabelError, ProfileError, ChurnSignalsError, ValueError)
+REFUSED = (ModelSnapshotError, LabelError, ProfileError, ChurnSignalsError, ValueError)
 READERS: dict[str, Callable[[bytes], Any]] = {
     "model, trainer": lambda value: Model.restore(value, SPACE),
     "model, worker": lambda value: Model.restore_scorer(value, SPACE),

@@ -181,4 +181,4 @@ def test_whether_it_is_a_visitor_stands_before_the_body() -> None:
     for anonymous, bit in ((visit(day(0)), 0b1000), (event("page", day(0)), 0)):
         world = World(definition(QUIET))
         world.feed(anonymous)
-        assert decode_head(world.store.records[KEY]).standing & 0b1000 == bit
+        assert decode_head(world.store.records[KEY]).flags & 0b1000 == bit
