@@ -45,7 +45,7 @@ def deletion(at_ms: int) -> Event:
 
 
 def forgotten(world: World) -> list[bytes]:
-    return [key for key, at_ms in world.told if not at_ms]
+    return [key for key, at_ms in world.published if not at_ms]
 
 
 def mine(world: World) -> set[bytes]:
@@ -136,7 +136,7 @@ def test_who_comes_back_begins_anew() -> None:
         world.feed(*events[:cut])
         effects = world.feed(*events[cut:])
         previous = effects.previous[-1] if effects.points else None
-        assert [at for key, at in world.told if key == KEY][-2:] == [0, day(KEEP_DAYS + 1)]
+        assert [at for key, at in world.published if key == KEY][-2:] == [0, day(KEEP_DAYS + 1)]
         assert previous is None
         assert world.duplicates == 0
 
@@ -170,7 +170,7 @@ def test_a_deletion_makes_nobody_and_is_done_when_it_comes(late_days: int) -> No
     """Rule: its place in the log counts, not its own time; asking twice, or of somebody unknown, does nothing."""
     world = World(definition(STAYS))
     world.feed(deletion(day(0)))
-    assert world.told == []
+    assert world.published == []
     world.feed(event("page", day(6)), deletion(day(6 - late_days)), deletion(day(6 - late_days)))
     assert forgotten(world) == [KEY]
     assert mine(world) == set()
