@@ -25,9 +25,8 @@ from models.features.catalogue import CATALOGUE, NAMES, RELATIVE
 from models.features.scoring_point import SNAPSHOT
 from models.labels.codec import label_value
 from models.learning.feature_space import FeatureSpace
-from models.learning.model import Model
+from models.learning.model import Model, ModelScorer
 from models.learning.model_snapshot import ModelSnapshotError
-from models.learning.scorer import Scorer
 from models.outputs.records import alert_headers
 from models.pipeline.metric_records import metric_records
 from models.pipeline.partition import OffsetEvent, PartitionFold
@@ -131,7 +130,7 @@ class ProcessorContext:
         self.model = settings.model_name
         self.explained_elsewhere: Callable[[], bool] = _never
         self.deferred_min = DEFERRED_MIN
-        self.scorer: Scorer = Model(SPACE).scorer()  # answers until there is a snapshot
+        self.scorer: ModelScorer = Model(SPACE).scorer()  # answers until there is a snapshot
         self.snapshot: PublishedSnapshot | None = None
 
     def on_snapshot(self, snapshot: PublishedSnapshot) -> None:
