@@ -46,9 +46,9 @@ from models.learning.model import Model
 from models.pipeline import partition as fold
 from models.pipeline import ranking
 from models.pipeline.effects import OffsetEvent
+from models.profile.codec import decode as decode_profile
+from models.profile.codec import encode_body
 from models.profile.mergeable import DAY_MS
-from models.profile.schema import decode as decode_profile
-from models.profile.schema import encode_body
 from streams.runtime.gc_tuning import collect_rarely
 
 HERE = Path(__file__).parent

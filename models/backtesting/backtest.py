@@ -18,9 +18,10 @@ from models.labels.training_example import TrainingExample
 from models.pipeline.alert_tracker import AlertOutput
 from models.pipeline.effects import FoldEffects, OffsetEvent
 from models.pipeline.partition import PartitionFold
+from models.profile.codec import read_due_ms
 from models.profile.keys import TIMED, order_hash, profile_key
 from models.profile.mergeable import DAY_MS
-from models.profile.schema import NEVER_MS, read_due_ms
+from models.profile.schema import NEVER_MS
 
 BATCH_EVENTS: Final = 5_000  # as a worker's largest batch
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from models.duration import DAY_MS
-from models.profile.apply import BARRIERS
+from models.profile.apply_feedback import BARRIERS
 from models.profile.view import ProfileView
 
 BARRIER_DAYS: Final = 90

@@ -1,4 +1,4 @@
-"""Active days of many rows, as bits by age: how many, in how many weeks, in which runs, with which gaps."""
+"""Active days of many rows, as bitmaps by age: number of days and weeks, streaks, and gaps between active days."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Words = NDArray[np.uint64]
 
-GAP_HALF_LIFE_DAYS: Final = 90.0  # older gaps between active days count less
-WINDOW_DAYS: Final = 128  # of the bitmap, for counts of active days: 90 days and as much lateness as bins have
+GAP_HALF_LIFE_DAYS: Final = 90.0  # half-life of the weight of a gap
+WINDOW_DAYS: Final = 128  # days that counts and streaks read: 90 days, plus room for late events as in the bins
 _GAP_WEIGHT: Final = np.exp2(-np.arange(BITMAP_DAYS) / GAP_HALF_LIFE_DAYS)
 
-_AT_ONCE: Final = 512  # rows, of which gaps are computed: some 100 KB of active days
+_BLOCK_ROWS: Final = 512  # rows per block when computing gaps: about 100 KB of active days
 _WORD: Final = np.uint64(64)
-_WEEKS_A_WORD: Final = 9  # whole ones
+_WEEKS_A_WORD: Final = 9  # whole weeks in a 64-bit word
 _FIRST_OF_WEEK: Final = np.uint64(sum(1 << 7 * week for week in range(_WEEKS_A_WORD)))
 
 
 class ActiveDays:
-    """Bitmaps of n rows, `BITMAP_BYTES` each: bit k is the k-th day before the row's newest.
+    """Bitmaps of n rows, `BITMAP_BYTES` each: bit k is the k-th day before the row's newest day.
 
-    A bitmap's newest 128 days are two words, and questions about those are a few operations on words.
+    The newest 128 days of a bitmap are two 64-bit words, so counts and streaks take a few operations on words.
 
     Args:
         bitmaps: The bytes of all rows.
-        shift: Days from each row's newest to its present, at least 0.
+        shift: Days from each row's newest day to its scoring day, at least 0.
 
     >>> days = ActiveDays(bytes([0b0100_0111]) + bytes(BITMAP_BYTES - 1), np.array([2]))
     >>> days.count(7).tolist(), days.weeks(2).tolist(), [x.tolist() for x in days.streak]
@@ -44,7 +44,7 @@ class ActiveDays:
         low, high = np.ascontiguousarray(words[:, 0]), np.ascontiguousarray(words[:, 1])
         self._low, self._high = low, high
         self._shift = shift
-        # as of today; a shift by 64 bits or more leaves nothing, and so does one by a negative number, which is huge
+        # relative to today; a shift by 64 bits or more gives 0, and so does a negative shift, which wraps to a huge one
         by = shift.astype(np.uint64)
         self._low_today = low << by
         self._high_today = high << by | low >> (_WORD - by) | low << (by - _WORD)
@@ -57,22 +57,22 @@ class ActiveDays:
         return np.bitwise_count(self._low_today).astype(np.float64) + np.bitwise_count(high)
 
     def weeks(self, weeks: int) -> Floats:
-        """Distinct active weeks (of 7 days back from today, at most 18)."""
+        """Distinct active weeks (7-day periods back from today, at most 18)."""
         low, high = self._low_today, self._high_today
         active = np.zeros(len(low))
         for first in range(0, weeks, _WEEKS_A_WORD):
             days = low if not first else low >> np.uint64(7 * first) | high << np.uint64(64 - 7 * first)
             days = days | days >> np.uint64(1)
             days |= days >> np.uint64(2)
-            days |= days >> np.uint64(3)  # a week's first day now stands for all seven
-            asked = min(weeks - first, _WEEKS_A_WORD)
-            days &= _FIRST_OF_WEEK & np.uint64((1 << 7 * asked) - 1)
+            days |= days >> np.uint64(3)  # the first bit of a week is now the OR of all seven
+            counted = min(weeks - first, _WEEKS_A_WORD)
+            days &= _FIRST_OF_WEEK & np.uint64((1 << 7 * counted) - 1)
             active += np.bitwise_count(days)
         return active
 
     @cached_property
     def streak(self) -> tuple[Floats, Floats]:
-        """Length of the newest run of active days (at most 128), and of the days since it ended (0: it still runs)."""
+        """Length of the newest streak of active days (at most 128), and days since it ended (0: it continues)."""
         low, high = self._low, self._high
         first = _zeros_below(low, high)  # age of the newest active day
         by = first.astype(np.uint64)
@@ -85,10 +85,10 @@ class ActiveDays:
     @cached_property
     def gaps(self) -> tuple[Floats, Floats, Floats]:
         """Number, mean and standard deviation (days) of the gaps between active days; newer gaps weigh more."""
-        found = np.empty((3, len(self._bytes)))
-        for start in range(0, len(self._bytes), _AT_ONCE):
-            found[:, start : start + _AT_ONCE] = _gaps(self._bytes[start : start + _AT_ONCE])
-        count, mean, deviation = found
+        gaps = np.empty((3, len(self._bytes)))
+        for start in range(0, len(self._bytes), _BLOCK_ROWS):
+            gaps[:, start : start + _BLOCK_ROWS] = _gaps(self._bytes[start : start + _BLOCK_ROWS])
+        count, mean, deviation = gaps
         return count, mean, deviation
 
 
@@ -100,7 +100,7 @@ def _gaps(raw: NDArray[np.uint8]) -> tuple[Floats, Floats, Floats]:
     count = np.maximum(days - 1, 0).astype(np.float64)
     rows = np.arange(n)
     owner = np.repeat(rows, days)
-    # from each active day but a row's newest back to the one after it; a row's newest has none, and adds 0
+    # gap from each active day to the next newer one; a row's newest day has none and adds 0
     gap = np.empty(len(at))
     gap[1:] = at[1:] - at[:-1]
     weight = np.empty(len(at))
@@ -108,7 +108,7 @@ def _gaps(raw: NDArray[np.uint8]) -> tuple[Floats, Floats, Floats]:
     _GAP_WEIGHT.take(at[:-1], out=weight[1:], mode="clip")
     newest = (np.add.accumulate(days) - days)[days > 0]
     gap[newest] = weight[newest] = 0.0
-    # bincount adds in the order of a row's own gaps, whatever stands before it
+    # bincount adds a row's gaps in order, so a row's bits do not depend on other rows
     total = np.bincount(owner, weight, n)
     divisor = np.where(count > 0, total, 1.0)
     weight *= gap
@@ -120,7 +120,7 @@ def _gaps(raw: NDArray[np.uint8]) -> tuple[Floats, Floats, Floats]:
 
 
 def _zeros_below(low: Words, high: Words) -> Ints:
-    """The number of bits below the lowest that is set, 128 where none is."""
+    """Number of zero bits below the lowest set bit, 128 if none is set."""
     one = np.uint64(1)
     zeros = np.bitwise_count(~low & (low - one)).astype(np.int64)
     return zeros + np.where(low == 0, np.bitwise_count(~high & (high - one)), 0)

@@ -1,7 +1,7 @@
-"""The ordered catalogue of features, and the one function that computes them for a batch.
+"""The ordered catalogue of features, and the function that computes all features of a batch.
 
-A feature is one entry of `FEATURES`: add an entry, and it is computed, scored, explained, documented and stored.
-Values are bounded by their transform; NaN is "cannot be known", never a healthy value.
+A feature is one entry of `FEATURES`: an added entry is computed, scored, explained, documented and stored. Values are
+bounded by their transform. NaN means that a value cannot be known; it is never a normal value.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ class Feature(NamedTuple):
 
     Attributes:
         name: Stable name, part of every stored example.
-        unit: What the raw value is measured in.
-        sentence: What it says of a customer.
+        unit: Unit of the raw value.
+        sentence: Description of the value.
         reason: Stable reason code that a contribution of this feature supports.
-        relative: A rate that moves with everybody's: it is also used as its difference from the population's level.
+        relative: Whether the feature is also read as its difference from the peer mean.
         missing: When the value cannot be known.
-        compute: Batch to raw values, in `unit`, one a row; NaN for missing.
+        compute: Function from a batch to one raw value per row, in `unit`; NaN for missing.
         transform: Bounded, elementwise; "log": log1p up to 10,000; "share": clip to 0..1; "flag"; "clip:L,H".
     """
 
@@ -245,19 +245,19 @@ FEATURES: Final[tuple[Feature, ...]] = (
 NAMES: Final[tuple[str, ...]] = tuple(f.name for f in FEATURES)
 RELATIVE: Final[tuple[bool, ...]] = tuple(f.relative for f in FEATURES)
 LOG_LIMIT: Final = 10_000.0
-_TURNED_AT_ONCE: Final = 256  # rows
+_BLOCK_ROWS: Final = 256  # rows transformed and transposed together: they stay in the CPU cache
 
-_VERSION = 1  # raise when a feature's meaning changes under the same name
+_VERSION = 1  # increment when a feature changes its meaning under the same name
 CATALOGUE: Final[str] = hashlib.blake2b(
     repr((_VERSION, [(f.name, f.relative, f.transform) for f in FEATURES])).encode(), digest_size=8
 ).hexdigest()
 
 
-def _bounds(how: str) -> tuple[float, float]:
-    if how.startswith("clip:"):
-        low, high = how.removeprefix("clip:").split(",")
+def _bounds(transform: str) -> tuple[float, float]:
+    if transform.startswith("clip:"):
+        low, high = transform.removeprefix("clip:").split(",")
         return float(low), float(high)
-    return 0.0, LOG_LIMIT if how == "log" else 1.0
+    return 0.0, LOG_LIMIT if transform == "log" else 1.0
 
 
 _LOW, _HIGH = np.array([_bounds(f.transform) for f in FEATURES]).T[:, :, None]
@@ -265,39 +265,39 @@ _LOG: Final = np.flatnonzero([f.transform == "log" for f in FEATURES])
 
 
 def _transform(raw: Floats) -> None:
-    """Bounds the raw values of all features, one a row of the matrix."""
+    """Transform the raw values of all features in place, one row of the matrix per feature."""
     np.maximum(raw, _LOW, out=raw)
     np.minimum(raw, _HIGH, out=raw)
     raw[_LOG] = np.log1p(raw[_LOG])
 
 
 def features(profiles: Sequence[Profile], now_ms: Sequence[int]) -> Floats:
-    """The catalogue's values for a batch.
+    """Compute the catalogue's values for a batch.
 
     Args:
-        profiles: n profiles, as they were at their times.
-        now_ms: n times, epoch ms.
+        profiles: n profiles, each as of its scoring time.
+        now_ms: n scoring times, epoch ms.
 
     Returns:
         float64 of shape (n, number of features), C-contiguous, NaN where a value cannot be known. A row's bits do not
         depend on the other rows.
     """
-    gathered = RowBuffer()
+    buffer = RowBuffer()
     for profile, now in zip(profiles, now_ms, strict=True):
-        gathered.add(profile, now)
-    return compute(gathered)
+        buffer.add(profile, now)
+    return compute(buffer)
 
 
-def compute(gathered: RowBuffer) -> Floats:
-    """The catalogue's values for rows that were gathered one by one; see `features`."""
-    columns = ProfileColumns([], [], gathered)
+def compute(buffer: RowBuffer) -> Floats:
+    """Compute the catalogue's values for the rows of a buffer; see `features`."""
+    columns = ProfileColumns([], [], buffer)
     by_feature = np.empty((len(FEATURES), columns.n))
     with np.errstate(invalid="ignore", divide="ignore"):
         for row, feature in zip(by_feature, FEATURES, strict=True):
             row[:] = feature.compute(columns)
         out = np.empty((columns.n, len(FEATURES)))
-        for start in range(0, columns.n, _TURNED_AT_ONCE):  # in blocks that stay in the cache
-            block = by_feature[:, start : start + _TURNED_AT_ONCE]
+        for start in range(0, columns.n, _BLOCK_ROWS):
+            block = by_feature[:, start : start + _BLOCK_ROWS]
             _transform(block)
-            out[start : start + _TURNED_AT_ONCE] = block.T
+            out[start : start + _BLOCK_ROWS] = block.T
     return out

@@ -1,4 +1,4 @@
-"""What customers do, as numbers: recency and rhythm, activity, goals and onboarding, messages and referrals."""
+"""Features of recency and rhythm, activity, goals and onboarding, messages and referrals."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from models.features import section_values as readings
+from models.features import section_values
 from models.features.columns import ProfileColumns
 from models.profile.mergeable import DAY_MS
 
@@ -15,7 +15,7 @@ Floats = NDArray[np.float64]
 
 
 def ratio(a: Floats, b: Floats) -> Floats:
-    """a / b, NaN where b is 0 or unknown."""
+    """a / b, NaN if b is 0 or unknown."""
     return np.divide(a, b, out=np.full(len(a), np.nan), where=b > 0)
 
 
@@ -24,7 +24,7 @@ def recency(c: ProfileColumns) -> Floats:
 
 
 def overdue_ratio(c: ProfileColumns) -> Floats:
-    # half a day more on either side: a daily customer seen this morning is not overdue
+    # half a day on both sides: a daily customer who was active this morning is not overdue
     return ratio(recency(c) + 0.5, c.gaps[1] + 0.5)
 
 
@@ -34,7 +34,7 @@ def overdue_z(c: ProfileColumns) -> Floats:
 
 
 def log_trend(counter: str, short: int, long: int) -> Callable[[ProfileColumns], Floats]:
-    smoothing = 0.1  # events a day: what "nearly nothing" is, so that a ratio of zeros is 1
+    smoothing = 0.1  # events per day; makes the ratio of zeros 1
 
     def trend(c: ProfileColumns) -> Floats:
         a, b = c.count(counter, days=short) / short, c.count(counter, days=long) / long
@@ -66,7 +66,7 @@ def tenure(c: ProfileColumns) -> Floats:
 
 
 def silent_share(c: ProfileColumns) -> Floats:
-    """Share of the life since first engagement that passed since the last (t_x / T of BTYD models, turned around)."""
+    """Time since the last engagement as a share of the time since the first (1 - t_x / T in BTYD models)."""
     life = c.days_since(c.first_engaged_ms)
     return ratio(recency(c) + 0.5, life + 1.0)
 
@@ -75,28 +75,28 @@ def silent_share(c: ProfileColumns) -> Floats:
 
 
 def goal_recency(c: ProfileColumns) -> Floats:
-    return c.days_since(c.part("journey", readings.LAST_GOAL_MS))
+    return c.days_since(c.section_value("journey", section_values.LAST_GOAL_MS))
 
 
 def goal_value_last(c: ProfileColumns) -> Floats:
-    return c.part("journey", readings.GOAL_LAST)
+    return c.section_value("journey", section_values.GOAL_LAST)
 
 
 def goal_value_mean(c: ProfileColumns) -> Floats:
-    return c.part("journey", readings.GOAL_MEAN)
+    return c.section_value("journey", section_values.GOAL_MEAN)
 
 
 def time_to_first_goal(c: ProfileColumns) -> Floats:
-    goal = c.part("journey", readings.FIRST_GOAL_MS)
+    goal = c.section_value("journey", section_values.FIRST_GOAL_MS)
     return np.where(goal < 1e18, np.maximum(goal - c.first_ms, 0.0) / DAY_MS, np.nan)
 
 
 def onboarding_share(c: ProfileColumns) -> Floats:
-    return c.part("journey", readings.ONBOARDED_SHARE)
+    return c.section_value("journey", section_values.ONBOARDED_SHARE)
 
 
 def session_minutes(c: ProfileColumns) -> Floats:
-    return c.part("journey", readings.SESSION_MINUTES)
+    return c.section_value("journey", section_values.SESSION_MINUTES)
 
 
 # Messages and referrals ----------------------------------------------------------------------------------------------
@@ -107,12 +107,12 @@ def open_rate(c: ProfileColumns) -> Floats:
 
 
 def unsubscribed(c: ProfileColumns) -> Floats:
-    return np.nan_to_num(1.0 - c.part("identity", readings.SUBSCRIBED), nan=0.0)
+    return np.nan_to_num(1.0 - c.section_value("identity", section_values.SUBSCRIBED), nan=0.0)
 
 
 def click_recency(c: ProfileColumns) -> Floats:
-    return c.days_since(c.part("journey", readings.CLICKED_MS))
+    return c.days_since(c.section_value("journey", section_values.CLICKED_MS))
 
 
 def referred(c: ProfileColumns) -> Floats:
-    return c.part("identity", readings.REFERRED, 0.0)
+    return c.section_value("identity", section_values.REFERRED, 0.0)

@@ -1,4 +1,4 @@
-"""Counts of many rows in rings of bins, each row with a present of its own: sums over the newest bins."""
+"""Sums over the newest bins of many rings; each row has its own newest bin."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ Ints = NDArray[np.int64]
 _LANES: Final = 4  # 16-bit counts in a 64-bit word
 _IN_EVERY_LANE: Final = np.uint64(0x0001_0001_0001_0001)
 _LAST_LANE: Final = np.uint64(48)
-_MOST_BYTES: Final = 256  # of full bytes that 16 bits have room for the sum of
+_MOST_BYTES: Final = 256  # number of full bytes whose sum fits into 16 bits
 
 
 class Ring:
-    """Bins addressed by absolute time modulo their number; sums are differences of running totals, nothing is turned.
+    """Bins addressed by absolute time modulo their number. Sums are differences of running totals, without rotation.
 
-    >>> ring = Ring(np.array([[5, 6, 7], [5, 6, 7]]), np.array([1, 2]))  # 6 is the first row's newest, 7 the second's
+    >>> ring = Ring(np.array([[5, 6, 7], [5, 6, 7]]), np.array([1, 2]))  # newest bins: 6 in row 0, 7 in row 1
     >>> ring.newest(np.array([2, 2])).tolist(), ring.widest(2).tolist()
     ([11, 13], [12, 13])
     """
@@ -34,17 +34,17 @@ class Ring:
         self._all = self._totals[:, size]
 
     def newest(self, width: Ints) -> NDArray[Any]:
-        """The sum of each row's newest `width` bins: none below 1, all above the ring's size."""
+        """Sum of each row's newest `width` bins; a width below 1 means none, one above the ring's size means all."""
         first = self.slot + 1 - np.minimum(np.maximum(width, 0), self.size)
-        wrapped = np.where(first < 0, first + self.size, self.size)  # where the window starts before the ring's end
+        wrapped = np.where(first < 0, first + self.size, self.size)  # start of the part before the ring's end
         before = self._flat.take(self._start + np.maximum(first, 0))
-        # where totals have no sign, what this passes through may wrap, and what comes out does not
+        # with unsigned totals intermediate results may wrap; the final result does not
         return self._until_newest - before + self._all - self._flat.take(self._start + wrapped)
 
     def widest(self, width: int) -> NDArray[Any]:
-        """The largest sum of `width` consecutive bins of each row."""
+        """Largest sum of `width` consecutive bins of each row."""
         totals, size = self._totals, self.size
-        whole = size - width + 1  # windows that do not pass the ring's end
+        whole = size - width + 1  # windows that do not wrap around the ring's end
         sums = np.empty((len(totals), size), totals.dtype)
         np.subtract(totals[:, width:], totals[:, :whole], out=sums[:, :whole])
         np.add(totals[:, 1:width], self._all[:, None], out=sums[:, whole:])
@@ -56,7 +56,8 @@ class Ring:
 def _running_totals(counts: NDArray[Any]) -> NDArray[Any]:
     """Sums of the first 0, 1, 2 ... counts of each row: (n, size + 1).
 
-    Bytes are summed four at a time: a word times one in every lane has in each lane the sum of the lanes up to it.
+    Bytes are summed four at a time: the product of a word and a word with 1 in every lane has, in each lane, the sum of
+    the lanes up to it.
     """
     rows, size = counts.shape
     if counts.dtype != np.uint8 or size % _LANES or size > _MOST_BYTES:
@@ -65,7 +66,7 @@ def _running_totals(counts: NDArray[Any]) -> NDArray[Any]:
         return totals
     words = counts.astype("<u2").view("<u8")
     words *= _IN_EVERY_LANE
-    before = words >> _LAST_LANE  # each word's sum, and from it that of all words before it
+    before = words >> _LAST_LANE  # sum of each word, then of all words before it
     until = np.add.accumulate(before, axis=1)
     np.subtract(until, before, out=before)
     before *= _IN_EVERY_LANE
@@ -77,6 +78,6 @@ def _running_totals(counts: NDArray[Any]) -> NDArray[Any]:
 
 @lru_cache(maxsize=8)
 def _unbroken(size: int, width: int, kind: np.dtype[Any]) -> NDArray[Any]:
-    """By newest slot and first slot: 1 if a window does not run from the newest bin on into the oldest, else 0."""
+    """By newest slot and first slot: 0 if a window continues from the newest bin into the oldest, else 1."""
     oldest = np.arange(size)[:, None] + 1
     return ((np.arange(size) - oldest) % size + width <= size).astype(kind)

@@ -1,7 +1,7 @@
-"""What features read of profiles, copied out of each while it is at hand: rows of a batch before they are arrays.
+"""Rows of a batch before they become arrays: the values that features read, copied from each profile once.
 
-Going through thousands of profiles again, feature by feature, would cost more than computing the features: each of
-their small parts would have to come from main memory once more.
+Reading thousands of profiles again for each feature would cost more than computing the features, because each small
+object would be loaded from main memory again.
 """
 
 from __future__ import annotations
@@ -13,38 +13,38 @@ from models.features.section_values import READERS
 from models.profile.schema import NEVER_MS, Profile
 from models.profile.subscription import STARTED
 
-PLAIN: Final = 9  # numbers of a row in `RowBuffer.plain`
+PLAIN: Final = 9  # numbers per row in `RowBuffer.plain`
 _PLAIN: Final = Struct(f"={PLAIN}q")
 
 
 class SectionColumn:
-    """One kind of part of a profile: which rows have it, and what it says, read once for all rows that it was seen in.
+    """One section of all profiles: the rows that have it, and its values, read once for all rows that share it.
 
     Attributes:
-        rows: Rows that have the part.
-        places: For each of them, the place of its own among the parts.
-        parts: The parts themselves, for what depends on the time as of which they are looked at.
-        numbers: What `models.features.section_values` says of each part, one after the other.
-        width: How many numbers that is of each.
+        rows: Rows that have the section.
+        indexes: For each of these rows, the index of its section in `sections`.
+        sections: The sections themselves, for values that depend on the scoring time.
+        values: The values of each section (`models.features.section_values`), one section after the other.
+        width: Number of values per section.
     """
 
-    __slots__ = ("_read", "numbers", "parts", "places", "rows", "width")
+    __slots__ = ("_read", "indexes", "rows", "sections", "values", "width")
 
     def __init__(self, name: str) -> None:
         self.width, self._read = READERS[name]
         self.rows: list[int] = []
-        self.places: list[int] = []
-        self.parts: list[Any] = []
-        self.numbers: list[float] = []
+        self.indexes: list[int] = []
+        self.sections: list[Any] = []
+        self.values: list[float] = []
 
-    def add(self, row: int, part: Any) -> None:
-        """Takes a row's part. Rows of one customer come one after the other, and most have the same."""
-        parts = self.parts
-        if not parts or parts[-1] is not part:
-            parts.append(part)
-            self.numbers += self._read(part)
+    def add(self, row: int, section: Any) -> None:
+        """Add a row's section. Rows of one customer are consecutive, and most share one section."""
+        sections = self.sections
+        if not sections or sections[-1] is not section:
+            sections.append(section)
+            self.values += self._read(section)
         self.rows.append(row)
-        self.places.append(len(parts) - 1)
+        self.indexes.append(len(sections) - 1)
 
 
 class RowBuffer:
@@ -52,17 +52,16 @@ class RowBuffer:
 
     Attributes:
         n: Number of rows.
-        plain: Nine int64 a row: now, newest, engaged, first, first engaged; when the subscription started, if no more
-            is known of it, else NEVER_MS; number of entries in `bins`, `totals` and `used`.
+        plain: Nine int64 per row: scoring time, newest, engaged, first and first engaged event; start of a subscription
+            with no other data, else NEVER_MS; number of entries in `bins`, `totals` and `used`.
         days: The bitmap of active days of each row.
-        counters, bins: Of each counter that a row has, the number and the bins.
-        totalled, totals: Of each counter that a row ever had, the number and the count.
+        counters, bins: Number and bins of each counter with bins.
+        totalled, totals: Number and total of each counter with a total.
         used: Days of last use of product features.
-        parts: For each other part that says anything of use of a profile, the rows and parts, which must no longer
-            change.
+        sections: Rows and values of each section by name. The added sections must not change any more.
     """
 
-    __slots__ = ("bins", "counters", "days", "n", "parts", "plain", "totalled", "totals", "used")
+    __slots__ = ("bins", "counters", "days", "n", "plain", "sections", "totalled", "totals", "used")
 
     def __init__(self) -> None:
         self.n = 0
@@ -73,10 +72,10 @@ class RowBuffer:
         self.totalled: list[int] = []
         self.totals: list[int] = []
         self.used: list[int] = []
-        self.parts = {name: SectionColumn(name) for name in READERS}
+        self.sections = {name: SectionColumn(name) for name in READERS}
 
     def add(self, profile: Profile, now_ms: int) -> None:
-        """Takes a row: the profile as it is now, looked at as of `now_ms`."""
+        """Add a row: the profile as it is now, scored as of `now_ms`."""
         p, row = profile, self.n
         self.n = row + 1
         bins, totals, used = p.bins, p.totals, p.used
@@ -90,28 +89,32 @@ class RowBuffer:
             self.used += used.values()
         self.days += p.days
         started_ms = NEVER_MS
-        part = p.subscription
-        if part is not None:
-            log = part.log
+        subscription = p.subscription
+        if subscription is not None:
+            log = subscription.log
             if (
                 len(log) == 1
                 and log[0][2] == STARTED
-                and part.mrr is part.period_end is part.trial_end is part.renewal_due is None
+                and subscription.mrr
+                is subscription.period_end
+                is subscription.trial_end
+                is subscription.renewal_due
+                is None
             ):
                 started_ms = log[0][0]
             else:
-                self.parts["subscription"].add(row, part)
+                self.sections["subscription"].add(row, subscription)
         identity = p.identity
         if identity is not None and (identity.referred or identity.subscribed is not None):
-            self.parts["identity"].add(row, identity)
+            self.sections["identity"].add(row, identity)
         if p.journey is not None:
-            self.parts["journey"].add(row, p.journey)
+            self.sections["journey"].add(row, p.journey)
         if p.commerce is not None:
-            self.parts["commerce"].add(row, p.commerce)
+            self.sections["commerce"].add(row, p.commerce)
         if p.payments is not None:
-            self.parts["payments"].add(row, p.payments)
+            self.sections["payments"].add(row, p.payments)
         if p.feedback is not None:
-            self.parts["feedback"].add(row, p.feedback)
+            self.sections["feedback"].add(row, p.feedback)
         self.plain += _PLAIN.pack(
             now_ms,
             p.newest_ms,

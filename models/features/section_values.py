@@ -1,6 +1,7 @@
-"""The numbers that features read of the parts of a profile, all of a part at once and each part once.
+"""The values that features read from each profile section, as one tuple per section.
 
-None depends on the time as of which a customer is looked at; NaN where nothing is known.
+No value depends on the scoring time, so a section that several rows share is read once. NaN means unknown. The indexes
+of a section's values are the constants below; `READERS` is the table of sections.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from models.profile.apply_feedback import SHRINK, USUAL
 from models.profile.schema import Commerce, Feedback, Identity, Journey, Payments, Subscription
 from models.profile.subscription import SubscriptionState
 
-# Places of the numbers, in the order of the functions below
+# Indexes of the values, in the order of the functions below
 FIRST_GOAL_MS, LAST_GOAL_MS, GOAL_LAST, GOAL_MEAN, ONBOARDED_SHARE, SESSION_MINUTES, CLICKED_MS = range(7)
 FIRST_ORDER_MS, LAST_ORDER_MS, ORDER_DAYS, ORDER_VALUE, ORDER_TREND, REFUND_RATE = range(6)
 ACTIVE, PAUSED, CANCEL_SCHEDULED, SINCE_MS, MRR, RENEWAL_MS, TRIAL_END_MS, MRR_KNOWN = range(8)
@@ -62,7 +63,7 @@ def of_subscription(s: Subscription) -> tuple[float, ...]:
 
 
 def _first_price(s: Subscription) -> int:
-    """The first that a change said, else the present one."""
+    """The price of the first change with a price, else the current price."""
     for _, _, _, mrr, _ in s.log:
         if mrr >= 0:
             return mrr
@@ -71,22 +72,22 @@ def _first_price(s: Subscription) -> int:
 
 
 def of_payments(p: Payments) -> tuple[float, ...]:
-    known = p.failed_ms or p.settled_ms  # a card's expiry is no payment
+    known = p.failed_ms or p.settled_ms  # a card's expiry alone is no payment
     return float(p.failed_ms > p.settled_ms) if known else nan, p.card_expires[2] if p.card_expires else nan
 
 
 def of_feedback(v: Feedback) -> tuple[float, ...]:
     csat, nps, ces = v.csat, v.nps, v.ces
-    weight, middle = SHRINK, USUAL
-    before = csat[:-1]
+    weight, usual = SHRINK, USUAL
+    earlier = csat[:-1]
     return (
         v.solve_ms_sum / v.solved_timed / 3.6e6 if v.solved_timed else nan,
-        (v.csat_sum + weight * middle) / (v.csat_count + weight) / 1000 if v.csat_count else nan,
+        (v.csat_sum + weight * usual) / (v.csat_count + weight) / 1000 if v.csat_count else nan,
         csat[-1][2] / 1000 if csat else nan,
-        csat[-1][2] / 1000 - sum([score for _, _, score in before]) / len(before) / 1000 if before else nan,
+        csat[-1][2] / 1000 - sum([score for _, _, score in earlier]) / len(earlier) / 1000 if earlier else nan,
         nps[-1][2] / 1000 if nps else nan,
         ces[-1][2] / 1000 if ces else nan,
-        max([answers[-1][0] for answers in (csat, nps, ces) if answers], default=nan),
+        max([responses[-1][0] for responses in (csat, nps, ces) if responses], default=nan),
         float(not (csat or nps or ces)),
         v.sentiment[2] if v.sentiment else nan,
     )
@@ -104,4 +105,4 @@ READERS: Final[dict[str, tuple[int, Callable[[Any], tuple[float, ...]]]]] = {
     "feedback": (9, of_feedback),
     "identity": (2, of_identity),
 }
-"""By part: how many numbers, and what reads them."""
+"""By section: the number of values, and the function that reads them."""

@@ -1,4 +1,4 @@
-"""Matured training examples as `churn-labels` holds them: JSON by feature name, exact to the last bit of a number."""
+"""Label records: training examples as JSON on `churn-labels`, keyed by feature name; numbers round-trip exactly."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from models.labels.training_example import InvoluntaryLabel, TrainingExample
 
 
 class LabelError(ValueError):
-    """A record of `churn-labels` that is no training example; it is skipped and counted, the next one may be good."""
+    """A record of `churn-labels` that is no training example. Consumers skip and count it."""
 
 
-# A struct instead of a dict: names are written from a table, not one by one.
-_Named: Any = msgspec.defstruct("_Named", [(name, float | None) for name in NAMES], gc=False)
+# A struct instead of a dict: it encodes faster, because the field names are encoded once.
+_ValuesByName: Any = msgspec.defstruct("_ValuesByName", [(name, float | None) for name in NAMES], gc=False)
 
 
 class _InvoluntaryRecord(msgspec.Struct, gc=False):
@@ -36,12 +36,12 @@ class _LabelRecord(msgspec.Struct, gc=False):
     labels: dict[str, int]
     probability: float
     members: tuple[float, float, float]
-    features: dict[str, float | None]  # read; written from a `_Named`
+    features: dict[str, float | None]  # when decoding; encoded from a `_ValuesByName`
     population: dict[str, float | None]
     catalogue: str
     model: str
     definition: str
-    involuntary: _InvoluntaryRecord | None = None  # earlier releases did not know of it
+    involuntary: _InvoluntaryRecord | None = None  # not written by earlier releases
 
 
 _ENCODER = msgspec.json.Encoder()
@@ -49,80 +49,82 @@ _DECODER = msgspec.json.Decoder(_LabelRecord)
 
 
 def label_value(example: TrainingExample) -> bytes:
-    """The example as JSON. Missing values are null; every other number reads back to the same bits."""
-    second = example.involuntary
+    """Encode an example as JSON. Missing values are null; every other number reads back to the same bits."""
+    involuntary = example.involuntary
     return _ENCODER.encode(
         _LabelRecord(
-            example.customer,
-            rfc3339(example.snapshot_ms),
-            rfc3339(example.release_ms),
-            _time(example.churned_ms),
-            example.label,
-            example.labels,
-            example.probability,
-            example.members,
-            _named(example.features),
-            _named(example.population),
-            CATALOGUE,
-            example.model,
-            example.definition,
-            None if second is None else _InvoluntaryRecord(second.label, _time(second.churned_ms), second.probability),
+            customer=example.customer,
+            snapshot_time=rfc3339(example.snapshot_ms),
+            release_time=rfc3339(example.release_ms),
+            churned_time=_time(example.churned_ms),
+            label=example.label,
+            labels=example.labels,
+            probability=example.probability,
+            members=example.members,
+            features=_by_name(example.features),
+            population=_by_name(example.population),
+            catalogue=CATALOGUE,
+            model=example.model,
+            definition=example.definition,
+            involuntary=None
+            if involuntary is None
+            else _InvoluntaryRecord(involuntary.label, _time(involuntary.churned_ms), involuntary.probability),
         )
     )
 
 
 def read_label(value: bytes) -> TrainingExample:
-    """What `label_value` wrote, also under an earlier catalogue: a feature that it did not know is missing.
+    """Read what `label_value` wrote. A feature that an earlier catalogue did not have is missing.
 
     Raises LabelError for anything else.
     """
     try:
-        found = _DECODER.decode(value)
+        record = _DECODER.decode(value)
     except (msgspec.DecodeError, msgspec.ValidationError, RecursionError) as error:
         raise LabelError(
-            f"a training example cannot be read ({error}): was something else written to the topic?"
-        ) from (None)
-    if found.label not in (0, 1) or not 0.0 <= found.probability <= 1.0:
-        raise LabelError(f"a training example has label {found.label} and probability {found.probability}")
+            f"a training example cannot be read ({error}): does another application write to the topic?"
+        ) from None
+    if record.label not in (0, 1) or not 0.0 <= record.probability <= 1.0:
+        raise LabelError(f"a training example has label {record.label} and probability {record.probability}")
     return TrainingExample(
-        found.customer,
-        _moment("snapshot_time", found.snapshot_time),
-        _moment("release_time", found.release_time),
-        _array(found.features),
-        _array(found.population),
-        found.probability,
-        found.members,
-        found.label,
-        found.labels,
-        found.model,
-        found.definition,
-        0 if found.churned_time is None else _moment("churned_time", found.churned_time),
-        None if found.involuntary is None else _second(found.involuntary),
+        customer=record.customer,
+        snapshot_ms=_time_ms("snapshot_time", record.snapshot_time),
+        release_ms=_time_ms("release_time", record.release_time),
+        features=_array(record.features),
+        population=_array(record.population),
+        probability=record.probability,
+        members=record.members,
+        label=record.label,
+        labels=record.labels,
+        model=record.model,
+        definition=record.definition,
+        churned_ms=0 if record.churned_time is None else _time_ms("churned_time", record.churned_time),
+        involuntary=None if record.involuntary is None else _involuntary_label(record.involuntary),
     )
 
 
-def _second(found: _InvoluntaryRecord) -> InvoluntaryLabel:
-    probability = found.probability
-    if found.label not in (0, 1) or not (probability is None or 0.0 <= probability <= 1.0):
-        raise LabelError(f"a training example has the involuntary label {found.label} and probability {probability}")
-    churned_ms = 0 if found.churned_time is None else _moment("involuntary.churned_time", found.churned_time)
-    return InvoluntaryLabel(found.label, probability, churned_ms)
+def _involuntary_label(record: _InvoluntaryRecord) -> InvoluntaryLabel:
+    probability = record.probability
+    if record.label not in (0, 1) or not (probability is None or 0.0 <= probability <= 1.0):
+        raise LabelError(f"a training example has the involuntary label {record.label} and probability {probability}")
+    churned_ms = 0 if record.churned_time is None else _time_ms("involuntary.churned_time", record.churned_time)
+    return InvoluntaryLabel(record.label, probability, churned_ms)
 
 
 def _time(at_ms: int) -> str | None:
     return rfc3339(at_ms) if at_ms else None
 
 
-def _named(values: bytes) -> Any:
-    return _Named(*np.frombuffer(values).tolist())  # written, NaN is null
+def _by_name(values: bytes) -> Any:
+    return _ValuesByName(*np.frombuffer(values).tolist())  # NaN encodes as null
 
 
-def _array(named: dict[str, float | None]) -> bytes:
-    return np.array([named.get(name) for name in NAMES], dtype=np.float64).tobytes()
+def _array(values: dict[str, float | None]) -> bytes:
+    return np.array([values.get(name) for name in NAMES], dtype=np.float64).tobytes()
 
 
-def _moment(name: str, written: str) -> int:
-    found = moment_ms(written)
-    if found is None:
-        raise LabelError(f"a training example has a {name} that is no time")
-    return found
+def _time_ms(field: str, value: str) -> int:
+    time_ms = moment_ms(value)
+    if time_ms is None:
+        raise LabelError(f"a training example has a {field} that is no valid time")
+    return time_ms

@@ -1,28 +1,37 @@
-"""Labels: which events answer a churn definition, who can still churn, and what came of a snapshot."""
+"""Label snapshots: match events with churn definitions, find who can still churn, and mature labels.
+
+A label passes through five stages:
+
+    PendingSnapshot    a snapshot is taken; its label is unknown (`models.profile.schema`)
+    frozen snapshot    its features and probability, stored until the label matures (`models.labels.training_example`)
+    MaturedLabel       horizon and grace are over; the label is known
+    TrainingExample    the matured label, joined with its frozen snapshot
+    label record       the example as JSON on `churn-labels` (`models.labels.codec`)
+"""
 
 from __future__ import annotations
 
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
-from models.definition.churn_definition import ChurnDefinition, EventDefinition, matches
+from models.definition.churn_definition import ChurnDefinition, EventDefinition, InactivityDefinition, matches
 from models.events.event import Event
-from models.profile.apply import SubscriptionState
 from models.profile.mergeable import DAY_MS
 from models.profile.schema import NEVER_MS, PendingSnapshot, ProcessingState, Profile
+from models.profile.subscription import SubscriptionState
 
-UNSUBSCRIBED_WINDOW_MS: Final = 90 * DAY_MS  # who never subscribed is at risk only so long after the last event
+UNSUBSCRIBED_WINDOW_MS: Final = 90 * DAY_MS  # a customer without a subscription is eligible this long after an event
 
 
 class MaturedLabel(NamedTuple):
-    """A snapshot whose label is known."""
+    """A snapshot with a known label."""
 
     key: bytes
     pending: PendingSnapshot
     labels: dict[str, int]  # by definition
     label: int
     churned_ms: int  # when the label became 1, 0 for never
-    involuntary: int | None = None  # label of the losses by payment, None where they have none or could not come
-    lost_ms: int = 0  # when that became 1, 0 for never
+    involuntary: int | None = None  # label of involuntary churn, None if undefined or not possible at the snapshot
+    lost_ms: int = 0  # when the involuntary label became 1, 0 for never
 
 
 class Labeller:
@@ -32,7 +41,7 @@ class Labeller:
         self.definition = definition
         self._definitions = definition.definitions
         self._by_event: dict[str, list[tuple[int, EventDefinition]]] = {}
-        self._named_activity: list[tuple[int, Any]] = []
+        self._named_activity: list[tuple[int, InactivityDefinition]] = []
         self._any_activity: list[int] = []
         for i, d in enumerate(self._definitions):
             if isinstance(d, EventDefinition):
@@ -42,25 +51,25 @@ class Labeller:
             else:
                 self._named_activity.append((i, d))
         self.watched = {name for _, d in self._named_activity for name in d.not_performed} | set(self._by_event)
-        """Names of events that answer some definition."""
+        """Names of events that match a definition."""
         self.watches_activity = bool(self._any_activity)
-        """Any activity of the customer's own doing answers one."""
+        """Whether any activity of the customer matches a definition."""
         self.primary_mask = sum(1 << i for i, d in enumerate(self._definitions) if d.name in definition.primary)
-        """Bit per definition that makes label 1."""
-        second = definition.involuntary
-        names = () if second is None else second.definitions
+        """Bit per definition of the primary label."""
+        involuntary = definition.involuntary
+        names = () if involuntary is None else involuntary.definitions
         self.involuntary_mask = sum(1 << i for i, d in enumerate(self._definitions) if d.name in names)
-        """Bit per definition of a loss by payment, where these have a label of their own."""
-        self._lost_mask = self.primary_mask | self.involuntary_mask
+        """Bit per definition of the involuntary label, 0 without one."""
+        self._churn_mask = self.primary_mask | self.involuntary_mask
         self._horizons_ms = [
-            definition.horizon_ms if second is None or d.name not in names else second.horizon_ms
+            definition.horizon_ms if involuntary is None or d.name not in names else involuntary.horizon_ms
             for d in self._definitions
         ]
 
-    def match(self, profile: Profile, path: ProcessingState, event: Event, engaged: bool) -> bool:
-        """Notes for each definition that its event came: at the latest ever, and first after each snapshot.
+    def match(self, profile: Profile, processing: ProcessingState, event: Event, engaged: bool) -> bool:
+        """Record an event for each definition that it matches: the newest match, and the first after each snapshot.
 
-        Returns whether the event is churn by a definition of either label.
+        Return whether the event is churn by a definition of either label.
         """
         at, matched = event.time_ms, profile.matched
         hits: list[int] = []
@@ -73,75 +82,86 @@ class Labeller:
         for i, definition in self._by_event.get(event.name, ()):
             if matches(definition, event.name, event.properties):
                 hits.append(i)
-                churned |= bool(self._lost_mask >> i & 1)
+                churned |= bool(self._churn_mask >> i & 1)
         for i in hits:
             if at > matched[i]:
                 matched[i] = at
-            for pending in path.pending:
-                if pending.snapshot_ms <= at < pending.since[i]:  # the snapshot itself saw what lies before it
-                    pending.since[i] = at
+            for pending in processing.pending:
+                if pending.snapshot_ms <= at < pending.first_match_ms[i]:  # earlier events are part of the snapshot
+                    pending.first_match_ms[i] = at
         return churned
 
     def eligible(self, profile: Profile, at_ms: int) -> int:
-        """Bit mask of the definitions under which the customer can still churn.
+        """Return the bit mask of the definitions under which the customer can still churn.
 
-        By an event: whose subscription runs and who has not already gone; who never had a subscription, as long as
-        something was heard of them lately. By inactivity: who was active within the definition's window, and has not
-        gone by an event of either label.
+        By an event: a customer with an active subscription and no matching event since it started; or a customer who
+        never had a subscription, without a matching event and with any event in the last 90 days. By inactivity: a
+        customer who was active within the definition's window and has not churned by an event of either label.
         """
-        state = None
-        mask, gone = 0, False
+        subscription = None
+        mask, churned = 0, False
         for i, definition in enumerate(self._definitions):
             last = profile.matched[i]
             if isinstance(definition, EventDefinition):
-                if state is None:
-                    state = SubscriptionState(profile.subscription)
-                if state.started:
-                    alive = state.active and last <= max(state.since_ms, 0)
-                    gone |= not alive and bool(self._lost_mask >> i & 1)
+                if subscription is None:
+                    subscription = SubscriptionState(profile.subscription)
+                if subscription.started:
+                    alive = subscription.active and last <= max(subscription.since_ms, 0)
+                    churned |= not alive and bool(self._churn_mask >> i & 1)
                 else:
                     alive = not last and at_ms - profile.newest_ms < UNSUBSCRIBED_WINDOW_MS
-                    gone |= last > 0 and bool(self._lost_mask >> i & 1)
+                    churned |= last > 0 and bool(self._churn_mask >> i & 1)
             else:
                 alive = last > 0 and at_ms - last <= definition.if_active_in_ms
             mask |= alive << i
-        # who has cancelled cannot fall silent too: silence after the end is no second churn
-        return mask & ~self._lost_mask if gone else mask
+        # inactivity after a cancellation is not a second churn
+        return mask & ~self._churn_mask if churned else mask
 
     def can_churn(self, profile: Profile, at_ms: int) -> bool:
-        """Whether any primary definition can still come true of the customer."""
+        """Return whether the customer can still churn by a primary definition."""
         return bool(self.eligible(profile, at_ms) & self.primary_mask)
 
-    def release(self, key: bytes, pending: PendingSnapshot) -> MaturedLabel:
-        """What came of a snapshot, once horizon and grace are over.
+    def mature(self, key: bytes, pending: PendingSnapshot) -> MaturedLabel:
+        """Compute the label of a snapshot after its horizon and grace.
 
-        With a label of losses by payment a customer is lost once, by what came first; an event that answers both is a
-        loss by payment, which says more. The other label is then 0: see `models.definition.competing_risks`.
+        With an involuntary label, a customer churns once: the earlier cause counts, and the other label is 0. At equal
+        times the involuntary cause counts, because it is more specific. See `models.definition.competing_risks`.
         """
-        labels, churned, by_payment_ms = {}, 0, 0
-        firsts = [NEVER_MS, NEVER_MS]  # of either label, within its horizon or not
+        labels, churned_ms, involuntary_ms = {}, 0, 0
+        first_ms = [
+            NEVER_MS,
+            NEVER_MS,
+        ]  # earliest match of the primary and the involuntary label, within the horizon or not
         for i, definition in enumerate(self._definitions):
             if not pending.eligible >> i & 1:
                 continue
-            first, horizon_ms = pending.since[i], self._horizons_ms[i]
+            match_ms, horizon_ms = pending.first_match_ms[i], self._horizons_ms[i]
             if isinstance(definition, EventDefinition):
-                hit = first <= pending.snapshot_ms + horizon_ms
-                when = first
+                hit = match_ms <= pending.snapshot_ms + horizon_ms
+                at = match_ms
             else:
-                hit = first > pending.snapshot_ms + definition.for_ms
-                when = pending.snapshot_ms + definition.for_ms if hit else NEVER_MS
+                hit = match_ms > pending.snapshot_ms + definition.for_ms
+                at = pending.snapshot_ms + definition.for_ms if hit else NEVER_MS
             labels[definition.name] = int(hit)
-            by_payment = self.involuntary_mask >> i & 1
+            involuntary = self.involuntary_mask >> i & 1
             if hit and self.primary_mask >> i & 1:
-                churned = min(churned or when, when)
-            elif hit and by_payment:
-                by_payment_ms = min(by_payment_ms or when, when)
-            if self._lost_mask >> i & 1:
-                firsts[by_payment] = min(firsts[by_payment], when)
+                churned_ms = min(churned_ms or at, at)
+            elif hit and involuntary:
+                involuntary_ms = min(involuntary_ms or at, at)
+            if self._churn_mask >> i & 1:
+                first_ms[involuntary] = min(first_ms[involuntary], at)
         if not pending.eligible & self.involuntary_mask:
-            return MaturedLabel(key, pending, labels, int(churned > 0), churned)
-        if firsts[1] <= firsts[0]:
-            churned = 0
+            return MaturedLabel(key, pending, labels, int(churned_ms > 0), churned_ms)
+        if first_ms[1] <= first_ms[0]:
+            churned_ms = 0
         else:
-            by_payment_ms = 0
-        return MaturedLabel(key, pending, labels, int(churned > 0), churned, int(by_payment_ms > 0), by_payment_ms)
+            involuntary_ms = 0
+        return MaturedLabel(
+            key=key,
+            pending=pending,
+            labels=labels,
+            label=int(churned_ms > 0),
+            churned_ms=churned_ms,
+            involuntary=int(involuntary_ms > 0),
+            lost_ms=involuntary_ms,
+        )

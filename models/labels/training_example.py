@@ -1,4 +1,4 @@
-"""Training examples: features and probability frozen with a snapshot, found again when its label is known."""
+"""Training examples: freeze features and probability with a snapshot, and join them with its label once it matures."""
 
 from __future__ import annotations
 
@@ -14,49 +14,47 @@ from models.experience.context import ExperienceContext, experience_context
 from models.features.scoring_point import SNAPSHOT, ScoringPoint
 from models.labels.labeller import MaturedLabel
 from models.learning.combined_scores import CombinedScores
+from models.profile.codec import ProfileError
 from models.profile.keys import StateStore, snapshot_key
-from models.profile.schema import ProfileError
 
 Floats = NDArray[np.float64]
 Changes = dict[bytes, bytes | None]
 
 
 class InvoluntaryLabel(msgspec.Struct, gc=False, frozen=True):
-    """The second label of an example: lost by payment or not, and what had been said of it."""
+    """The involuntary label of an example, and the probability that was predicted for it."""
 
     label: int
-    probability: float | None  # None: frozen by a release that had no such label
+    probability: float | None  # None: frozen by a release without an involuntary label
     churned_ms: int = 0
 
 
 class TrainingExample(msgspec.Struct, gc=False):
-    """A matured training example: what was known at the snapshot, and what came of it."""
+    """A training example: features and probability as of the snapshot, and the matured label."""
 
     customer: str
     snapshot_ms: int
     release_ms: int
     features: bytes  # float64[d], NaN for missing
-    population: bytes  # float64[d], the level at the snapshot
+    population: bytes  # float64[d], peer means at the snapshot
     probability: float
-    members: tuple[float, float, float]  # what champion, challenger and prior alone answered
+    members: tuple[float, float, float]  # predicted by champion, challenger and prior alone
     label: int
     labels: dict[str, int]
     model: str
     definition: str
     churned_ms: int = 0  # time of the event that made the label 1, 0 for none
-    involuntary: InvoluntaryLabel | None = None  # the label of losses by payment, where the definition of churn has one
-    experience_context: ExperienceContext | None = (
-        None  # None: frozen by a release that did not note them; not published
-    )
+    involuntary: InvoluntaryLabel | None = None  # only if the churn definition has an involuntary label
+    experience_context: ExperienceContext | None = None  # not published; None: frozen by a release without it
 
     @property
     def lost_ms(self) -> int:
-        """When the customer was lost by either cause within its horizon, 0 for not."""
+        """When the customer churned by either cause within its horizon, 0 for never."""
         return self.churned_ms or (0 if self.involuntary is None else self.involuntary.churned_ms)
 
 
 class ScoreRows(Protocol):
-    """What a scorer says of n rows; see `models.learning.scorer`."""
+    """Scores of n rows; see `models.learning.scorer`."""
 
     @property
     def probability(self) -> Floats: ...
@@ -69,7 +67,7 @@ class _FrozenSnapshot(msgspec.Struct, array_like=True, gc=False):
     probability: float
     members: tuple[float, float, float]
     model: str
-    involuntary: float | None = None  # probability of a loss by payment, where it has a label of its own
+    involuntary: float | None = None  # probability of involuntary churn, if it has its own label
     experience_context: ExperienceContext | None = None
 
 
@@ -86,74 +84,90 @@ def freeze(
     goals: Goals,
     changes: Changes,
 ) -> None:
-    """Adds a record for every snapshot among the points.
+    """Freeze every snapshot among the points of a batch: add a record of its features and probability.
 
     Args:
-        points: Of a batch, in the order of its rows.
-        x, m: Features and population level of each, (n, d).
-        scores: Of each; of two causes, those of the first one (`models.learning.combined_scores`).
-        model: The version that made them.
-        goals: Those that are declared.
-        changes: Where the records are added.
+        points: Scoring points, in the order of the batch's rows.
+        x, m: Features and peer means of each point, (n, d).
+        scores: Scores of each point. With an involuntary label, the voluntary scores are frozen as `probability` and
+            `members` (`models.learning.combined_scores`).
+        model: Version of the model that computed the scores.
+        goals: The declared goals.
+        changes: Store changes that the records are added to.
     """
     rows = [i for i, point in enumerate(points) if point.trigger == SNAPSHOT]
     if not rows:
         return
-    second = None
+    involuntary = None
     if isinstance(scores, CombinedScores):
-        second, scores = scores.involuntary.probability, scores.voluntary
-    # what lies in one array is one text of bytes too, cut into rows
+        involuntary, scores = scores.involuntary.probability, scores.voluntary
+    # encode each array once, then slice the bytes into rows
     width = x.itemsize * x.shape[1]
-    features, levels = x[rows].tobytes(), m[rows].tobytes()
+    features, peer_means = x[rows].tobytes(), m[rows].tobytes()
     probabilities, members = scores.probability[rows].tolist(), scores.members(rows).tolist()
-    encode, at = _ENCODER.encode, 0
-    for i, probability, each in zip(rows, probabilities, members, strict=True):
-        point, end = points[i], at + width
-        lost = None if second is None else float(second[i])
-        found = experience_context(point, goals)
-        frozen = _FrozenSnapshot(features[at:end], levels[at:end], probability, each, model, lost, found)
+    encode, start = _ENCODER.encode, 0
+    for i, probability, row_members in zip(rows, probabilities, members, strict=True):
+        point, end = points[i], start + width
+        frozen = _FrozenSnapshot(
+            features=features[start:end],
+            population=peer_means[start:end],
+            probability=probability,
+            members=row_members,
+            model=model,
+            involuntary=None if involuntary is None else float(involuntary[i]),
+            experience_context=experience_context(point, goals),
+        )
         changes[snapshot_key(point.key, point.at_ms)] = encode(frozen)
-        at = end
+        start = end
 
 
 def build_examples(
-    released: Sequence[MaturedLabel], store: StateStore, changes: Changes, wait_ms: int, definition: str
+    matured: Sequence[MaturedLabel], store: StateStore, changes: Changes, wait_ms: int, definition: str
 ) -> list[TrainingExample]:
-    """The examples of released labels, in their order; their frozen records are removed.
+    """Join matured labels with their frozen snapshots, in order, and delete the frozen snapshots.
 
-    Raises ProfileError if one is missing: the store lost it.
+    Args:
+        matured: The labels.
+        store: Where frozen snapshots of earlier batches are read from.
+        changes: Store changes of this batch; the deletions are added to it.
+        wait_ms: Time from a snapshot to the release of its label: horizon and grace.
+        definition: Hash of the churn definition.
+
+    Raises ProfileError if a frozen snapshot is missing from the store.
     """
-    keys = [snapshot_key(r.key, r.pending.snapshot_ms) for r in released]
-    unknown = [key for key in keys if key not in changes]
-    stored = dict(zip(unknown, store.get_many(unknown), strict=True))
+    keys = [snapshot_key(label.key, label.pending.snapshot_ms) for label in matured]
+    in_store = [key for key in keys if key not in changes]
+    stored = dict(zip(in_store, store.get_many(in_store), strict=True))
     examples = []
-    for release, key in zip(released, keys, strict=True):
+    for label, key in zip(matured, keys, strict=True):
         data = changes.get(key) or stored.get(key)
         changes[key] = None
         if data is None:
             raise ProfileError(
-                f"a pending snapshot, taken at {release.pending.snapshot_ms} (epoch ms), is missing: rebuild the store"
+                f"a frozen snapshot, taken at {label.pending.snapshot_ms} (epoch ms), is missing: rebuild the store"
             )
-        frozen = _DECODER.decode(data)
-        lost = release.involuntary
-        second = None if lost is None else InvoluntaryLabel(lost, frozen.involuntary, release.lost_ms)
-        snapshot_ms = release.pending.snapshot_ms
-        examples.append(
-            TrainingExample(
-                release.key[1:].decode(),
-                snapshot_ms,
-                snapshot_ms + wait_ms,
-                frozen.features,
-                frozen.population,
-                frozen.probability,
-                frozen.members,
-                release.label,
-                release.labels,
-                frozen.model,
-                definition,
-                release.churned_ms,
-                second,
-                frozen.experience_context,
-            )
-        )
+        examples.append(_example(label, _DECODER.decode(data), wait_ms, definition))
     return examples
+
+
+def _example(label: MaturedLabel, frozen: _FrozenSnapshot, wait_ms: int, definition: str) -> TrainingExample:
+    involuntary = None
+    if label.involuntary is not None:
+        involuntary = InvoluntaryLabel(label.involuntary, frozen.involuntary, label.lost_ms)
+    snapshot_ms = label.pending.snapshot_ms
+    return TrainingExample(
+        customer=label.key[1:].decode(),
+        snapshot_ms=snapshot_ms,
+        release_ms=snapshot_ms + wait_ms,
+        features=frozen.features,
+        population=frozen.population,
+        probability=frozen.probability,
+        members=frozen.members,
+        label=label.label,
+        labels=label.labels,
+        model=frozen.model,
+        definition=definition,
+        churned_ms=label.churned_ms,
+        involuntary=involuntary,
+        experience_context=frozen.experience_context,
+    )

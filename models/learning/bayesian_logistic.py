@@ -1,4 +1,4 @@
-"""The champion: online Bayesian logistic regression with full covariance, learned one label at a time."""
+"""Online Bayesian logistic regression with full covariance, updated one label at a time: the champion's classifier."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ BIAS, COHORT = 0, 1
 """Positions of the two inputs that every example has: the constant 1, and the effect of the day's cohort."""
 
 CAP_EVERY_LABELS = 200
-"""How often variances are held at their prior. Forgetting inflates by at most 1 / 5000 a label, 4 % in between."""
+"""Labels between two caps of the variances at their prior. Forgetting inflates by at most 1 / 5000 per label, so by 4%
+between two caps."""
 
 LOG_ODDS_LIMIT = 15.0
-"""A probability is never closer to 0 or 1 than 3e-7: no finite number of labels supports more, and one surprise
-would otherwise cost an unbounded log loss."""
+"""Bound of the log-odds: a probability is never closer to 0 or 1 than 3e-7. No finite number of labels supports more,
+and without a bound a single label could cost an unbounded log loss."""
 
 
 def logit(probability: float) -> float:
-    """Log-odds of a probability, within the same limit.
+    """Log-odds of a probability, bounded by `LOG_ODDS_LIMIT`.
 
     >>> logit(0.5), round(logit(0.1192), 2), logit(1.0)
     (0.0, -2.0, 15.0)
@@ -33,7 +34,7 @@ def logit(probability: float) -> float:
 
 
 def sigmoid(log_odds: float) -> float:
-    """The probability of bounded log-odds. `math.exp`, not numpy's: the same bits alone and in a batch.
+    """Probability of log-odds, which are bounded first.
 
     >>> sigmoid(0.0), round(sigmoid(-2.0), 4), round(sigmoid(1e9), 7)
     (0.5, 0.1192, 0.9999997)
@@ -42,7 +43,7 @@ def sigmoid(log_odds: float) -> float:
 
 
 class BayesianLogisticRegression(base.Classifier):
-    r"""Logistic regression that knows how sure it is: a Gaussian over the weights, updated label by label.
+    r"""Logistic regression with a Gaussian posterior over the weights, updated with each label.
 
     With weights $w \sim N(\hat w, P)$ and an example $(x, y)$, one step of an extended Kalman filter (a Laplace
     approximation with one Newton step) gives
@@ -50,23 +51,23 @@ class BayesianLogisticRegression(base.Classifier):
     $$p = \sigma(\hat w^T x), \quad h = p (1 - p), \quad u = P x, \quad d = 1 + h\, x^T u$$
     $$\hat w \leftarrow \hat w - u\,(p - y) / d, \qquad P \leftarrow P - (h / d)\, u u^T$$
 
-    and $x^T P x$ is the variance of the log-odds: the interval of a prediction, and the measure of evidence.
-    Correlated inputs share what they explain, which is what stochastic gradient descent cannot do.
+    and $x^T P x$ is the variance of the log-odds, from which the interval of a prediction is computed. The full
+    covariance lets correlated inputs share the effect that they explain together, unlike stochastic gradient descent.
 
-    Time passes in *days of release* (`learn_one(x, y, day=...)`):
+    Time advances in *days of release* (`learn_one(x, y, day=...)`):
 
-    * the bias walks: its variance grows by `bias_drift` a day, since base rates drift;
-    * every day has a random effect of its own with variance `cohort_variance`, forgotten when the day is over, so that
-      one odd day does not bend the other weights. It is 1 when learning and 0 when predicting;
-    * evidence ages: P grows by at most 1 / `forget_labels` a label, out of a credit of 1 per `forget_days`: the slower
-      of the two. Variances never exceed their prior.
+    * Drift: the variance of the bias grows by `bias_drift` per day, because base rates drift.
+    * Cohort: each day has its own random effect with variance `cohort_variance`, dropped at the end of the day, so that
+      one unusual day does not bias the other weights. Its input is 1 when learning and 0 when predicting.
+    * Forgetting: P grows by at most 1 / `forget_labels` per label, from a credit of 1 per `forget_days`; the slower of
+      the two limits applies. Variances never exceed their prior.
 
-    An input costs nothing until it is first seen different from 0: until then its row of P is its prior, in the full
-    mathematics too. Inputs should be bounded and of similar size (see `models.learning.scaler`). Missing, None and not finite
-    are 0.
+    An input has no cost until its first value other than 0: until then its row of P equals its prior, so leaving it out
+    is exact. Inputs should be bounded and of similar scale (see `models.learning.scaler`). Missing, None and non-finite
+    inputs are 0.
 
-    Learning uses no BLAS: it is bound by memory at this size, and threads of a BLAS cost ten times as much on a busy
-    machine (measured: 6 us alone, 167 us beside two busy processes) and make the last bits depend on their number.
+    Learning does not use BLAS. At this size it is bound by memory. BLAS threads cost ten times as much on a busy
+    machine (measured: 6 us alone, 167 us beside two busy processes), and their number changes the last bits.
 
     Parameters
     ----------
@@ -79,11 +80,11 @@ class BayesianLogisticRegression(base.Classifier):
     bias_drift
         Variance that the bias gains per day.
     forget_days
-        Days after which evidence may be forgotten once.
+        Time constant of forgetting in days.
     forget_labels
-        Labels after which evidence may be forgotten once.
+        Time constant of forgetting in labels.
     bound
-        Inputs are clipped to this, for numerical safety only.
+        Absolute value that inputs are clipped to, for numerical safety only.
 
     Examples
     --------
@@ -131,15 +132,15 @@ class BayesianLogisticRegression(base.Classifier):
         self._positions: dict[Hashable, int] = {}
         self._weights = np.zeros(2)
         self._prior = np.array([bias_variance, cohort_variance])
-        self._covariance = np.diag(self._prior)  # of inputs seen; P = growth * covariance
-        self._growth = 1.0  # what forgetting has multiplied P by since variances were last capped
+        self._covariance = np.diag(self._prior)  # of known inputs; P = growth * covariance
+        self._growth = 1.0  # factor on P by forgetting since the last cap
         self._scratch = np.empty((2, 2))
         self._labels = 0
         self._day: int | None = None
         self._credit = 0.0
         self._restarts = 0
 
-    # --- one example at a time, as River has it ---
+    # --- River's interface: one example at a time ---
 
     def learn_one(self, x: Mapping[Hashable, Any], y: Any, day: int | None = None) -> None:
         """Learn one label.
@@ -151,7 +152,7 @@ class BayesianLogisticRegression(base.Classifier):
         y
             The label, true or false.
         day
-            Day on which the label became known. Without it time stands still and there is no effect of a cohort.
+            Day on which the label became known. Without it time does not advance and there is no cohort effect.
         """
         known = {name: value for name, raw in x.items() if (value := self._bounded(raw)) != 0.0}
         self.add(sorted((name for name in known if name not in self._positions), key=str))
@@ -167,16 +168,16 @@ class BayesianLogisticRegression(base.Classifier):
         return float(np.add.reduce(self._weights * self._row(x)))
 
     def variance_one(self, x: Mapping[Hashable, Any]) -> float:
-        """Variance of the log-odds, x' P x. An input never learned counts with its prior variance."""
+        """Variance of the log-odds, x' P x. An unknown input counts with its prior variance."""
         row = self._row(x)
         unseen = sum(self._bounded(value) ** 2 for name, value in x.items() if name not in self._positions)
         return float(np.add.reduce(row * self.multiply(row))) + self.variance * unseen * self._growth
 
-    # --- arrays, for those who know the positions ---
+    # --- array interface: inputs by position ---
 
     @property
     def names(self) -> tuple[Hashable, ...]:
-        """Inputs seen so far, in the order of their positions, from position 2 on."""
+        """Known inputs in the order of their positions, from position 2 on."""
         return tuple(self._positions)
 
     @property
@@ -186,21 +187,21 @@ class BayesianLogisticRegression(base.Classifier):
 
     @property
     def covariance(self) -> NDArray[np.float64]:
-        """P, of the same inputs (a copy)."""
+        """P of the same inputs (a copy)."""
         return self._covariance * self._growth
 
     @property
     def labels(self) -> int:
-        """Labels learned."""
+        """Number of labels learned."""
         return self._labels
 
     @property
     def restarts(self) -> int:
-        """How often P had to start again because it was no longer a covariance. 0 in all that was ever measured."""
+        """How often P was reset to the prior because it was no longer a covariance. 0 in all measurements so far."""
         return self._restarts
 
     def add(self, names: Iterable[Hashable]) -> None:
-        """Give new inputs the next positions, with weight 0 and their prior variance."""
+        """Add new inputs at the next positions, with weight 0 and prior variance."""
         new = [name for name in names if name not in self._positions]
         if not new:
             return
@@ -214,28 +215,28 @@ class BayesianLogisticRegression(base.Classifier):
         self._scratch = np.empty((size, size))
 
     def multiply(self, row: NDArray[np.float64]) -> NDArray[np.float64]:
-        """P x. `einsum` without BLAS: always the same order of additions."""
+        """P x. `einsum` does not use BLAS, so the order of additions is fixed."""
         u: NDArray[np.float64] = np.einsum("ij,j->i", self._covariance, row)
         u *= self._growth
         return u
 
     def learn_row(self, row: NDArray[np.float64], y: bool, day: int | None = None) -> None:
-        """Learn one label from a row of inputs by position; row[0] is 1, row[1] is set here."""
+        """Learn one label from a row of inputs by position; row[0] is 1, row[1] is set by this method."""
         row[COHORT] = 0.0 if day is None else 1.0
         if day is not None:
-            self._pass_days(day)
+            self._advance_to(day)
         u = self.multiply(row)
-        spread = float(np.add.reduce(row * u))
-        if not 0.0 <= spread < math.inf:
+        variance = float(np.add.reduce(row * u))
+        if not 0.0 <= variance < math.inf:
             self._restart()
             u = self.multiply(row)
-            spread = float(np.add.reduce(row * u))
+            variance = float(np.add.reduce(row * u))
         p = sigmoid(float(np.add.reduce(self._weights * row)))
         h = p * (1.0 - p)
-        d = 1.0 + h * spread
+        d = 1.0 + h * variance
         self._weights -= u * ((p - y) / d)
         u *= math.sqrt(h / (d * self._growth))
-        # u u' is exactly symmetric in floating point, so P stays so
+        # u u' is exactly symmetric in floating point, so P stays symmetric
         np.multiply(u[:, None], u, out=self._scratch)
         self._covariance -= self._scratch
         self._forget()
@@ -245,11 +246,11 @@ class BayesianLogisticRegression(base.Classifier):
 
     # --- time ---
 
-    def _pass_days(self, day: int) -> None:
-        """The bias walks, the last day's cohort is forgotten, credit for forgetting grows."""
+    def _advance_to(self, day: int) -> None:
+        """Advance to a day: let the bias drift, drop the previous day's cohort effect, and add forgetting credit."""
         if self._day is not None:
             days = day - self._day
-            if days <= 0:  # a label that comes late belongs to the cohort that is being learned
+            if days <= 0:  # a late label counts in the current cohort
                 return
             self._covariance[BIAS, BIAS] += min(self.bias_drift * days, self.bias_variance) / self._growth
             self._credit = min(1.0, self._credit + days / self.forget_days)
@@ -265,7 +266,7 @@ class BayesianLogisticRegression(base.Classifier):
         self._growth *= 1.0 + share
 
     def _cap(self) -> None:
-        """Hold every variance at its prior, by scaling rows and columns, and fold the growth into P."""
+        """Cap every variance at its prior by scaling rows and columns of P, and multiply the growth into P."""
         self._covariance *= self._growth
         self._growth = 1.0
         variances = np.maximum(self._covariance.diagonal(), 0.0)
@@ -275,7 +276,7 @@ class BayesianLogisticRegression(base.Classifier):
         self._covariance *= np.multiply(scale[:, None], scale, out=self._scratch)
 
     def _restart(self) -> None:
-        """P from the prior; the weights stay, unless they are no numbers."""
+        """Reset P to the prior. The weights stay, unless one is not finite."""
         self._covariance = np.diag(self._prior)
         self._growth = 1.0
         self._restarts += 1
@@ -291,7 +292,7 @@ class BayesianLogisticRegression(base.Classifier):
         return min(max(number, -self.bound), self.bound) if math.isfinite(number) else 0.0
 
     def _row(self, x: Mapping[Hashable, Any]) -> NDArray[np.float64]:
-        """Inputs by position: the order of `x` plays no part."""
+        """Inputs by position; the order of `x` does not matter."""
         row = np.zeros(len(self._weights))
         row[BIAS] = 1.0
         for name, value in x.items():
@@ -300,10 +301,10 @@ class BayesianLogisticRegression(base.Classifier):
                 row[position] = self._bounded(value)
         return row
 
-    # --- as data ---
+    # --- state ---
 
     def scoring_state(self) -> dict[str, Any]:
-        """What predicting needs: names, weights, covariance (its lower triangle, it is exactly symmetric)."""
+        """The state that predicting needs: names, weights, and the lower triangle of the symmetric covariance."""
         return {
             "names": list(self._positions),
             "weights": self._weights.tolist(),
@@ -312,11 +313,11 @@ class BayesianLogisticRegression(base.Classifier):
         }
 
     def training_state(self) -> dict[str, Any]:
-        """What learning needs besides."""
+        """The additional state that learning needs."""
         return {"labels": self._labels, "day": self._day, "credit": self._credit, "restarts": self._restarts}
 
     def restore(self, scoring: Mapping[str, Any], training: Mapping[str, Any] | None = None) -> None:
-        """Take the state of another with the same parameters; exactly, also for what is learned afterwards."""
+        """Restore the states of a classifier with the same parameters, exact to the bit."""
         self._positions = {}
         self._weights, self._prior = self._weights[:2], self._prior[:2]
         self._covariance = np.diag(self._prior)

@@ -1,4 +1,4 @@
-"""The challenger: River's StandardScaler | LogisticRegression, on the same values, from the first label on."""
+"""The challenger: River's StandardScaler | LogisticRegression, trained on the same values from the first label on."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from models.learning.linear_predictor import LinearPredictor
 from models.learning.scaler import CLIP
 
 LEARNING_RATE = 0.002
-"""Of stochastic gradient descent: the best of .001 to .01 on two real logs with these inputs."""
+"""Learning rate of stochastic gradient descent: the best of .001 to .01 on two real logs with these inputs."""
 
 
 def clip(x: Mapping[Hashable, float]) -> dict[Hashable, float]:
-    """Scaled values within 4 standard deviations.
+    """Clip scaled values to 4 standard deviations.
 
-    River's scaler bounds nothing: a value seen as 0 a thousand times and then as 1 is 31 standard deviations away, and
-    one such label costs more log loss than a hundred ordinary ones.
+    River's scaler does not bound its output: after a thousand zeros a value of 1 is 31 standard deviations away, and
+    one such label costs more log loss than a hundred ordinary labels.
 
     >>> clip({"a": 31.6, "b": -0.5})
     {'a': 4.0, 'b': -0.5}
@@ -32,7 +32,7 @@ def clip(x: Mapping[Hashable, float]) -> dict[Hashable, float]:
 
 
 def pipeline() -> compose.Pipeline:
-    """A fresh `StandardScaler | clip | LogisticRegression`."""
+    """Return an untrained `StandardScaler | clip | LogisticRegression`."""
     return compose.Pipeline(
         ("scale", preprocessing.StandardScaler()),
         ("clip", compose.FuncTransformer(clip)),
@@ -41,18 +41,19 @@ def pipeline() -> compose.Pipeline:
 
 
 class Challenger:
-    """River's own pipeline behind the same interface as the champion.
+    """River's pipeline behind the same interface as the champion.
 
-    Traps of the pipeline, and what is done about them:
+    Pitfalls of the pipeline, and how this class handles them:
 
-    * `StandardScaler` maps a value that was only ever seen as one number to 0, silently. So does the champion, and here
-      it is the documented rule: what never varied says nothing.
+    * `StandardScaler` silently maps a value without variance to 0. The champion does the same; in this project it is
+      the documented rule that a value that never varied has no effect.
     * A missing value must be absent from the dictionary: NaN would turn every weight into NaN.
     * Inputs are unbounded, and so is the log loss: `clip`.
-    * Sums follow the order of a dictionary. Values are always given in the order of the catalogue, a snapshot keeps the
-      order in which weights came to be, and scores come from arrays (`linear`), equal to `predict_proba_one` to 1e-9.
-    * A dictionary costs the same for a value that never varies, though it changes nothing. Such a value is only counted
-      here, and handed to the scaler with its count and mean when it first varies: as if it had always been there.
+    * Sums follow the order of a dictionary. Values are always passed in the order of the catalogue, a model snapshot
+      keeps the order in which weights were created, and scores are computed from arrays (`linear`), equal to
+      `predict_proba_one` to 1e-9.
+    * A dictionary entry costs the same for a value that never varies, although it has no effect. Such a value is only
+      counted, and enters the scaler with its count and mean when it first varies, as if it had always been there.
 
     Examples
     --------
@@ -68,17 +69,17 @@ class Challenger:
         self.space = space
         self.pipeline = pipeline()
         size = len(space.value_names)
-        self._constant = np.full(size, np.nan)  # the only number seen so far of a value that never varied
+        self._constant = np.full(size, np.nan)  # the only number so far of a value that never varied
         self._seen = np.zeros(size, dtype=np.int64)
         self._varied = np.zeros(size, dtype=bool)
-        self._live: tuple[NDArray[np.intp], tuple[str, ...]] = (np.zeros(0, dtype=np.intp), ())
+        self._inputs: tuple[NDArray[np.intp], tuple[str, ...]] = (np.zeros(0, dtype=np.intp), ())
 
     def learn(self, values: NDArray[np.float64], y: bool) -> float:
-        """Learn one label; the log-odds that the weights gave it before."""
+        """Learn one label. Return the log-odds predicted before."""
         scaler, classifier = self.pipeline["scale"], self.pipeline["classify"]
         self._count(values)
         x = self.input_one(values)
-        # the steps of pipeline.learn_one, so that the prediction costs no second pass
+        # the steps of pipeline.learn_one, with the prediction in the same pass
         scaler.learn_one(x)
         z = clip(scaler.transform_one(x))
         before = logit(float(classifier.predict_proba_one(z)[True]))
@@ -86,13 +87,13 @@ class Challenger:
         return before
 
     def input_one(self, values: NDArray[np.float64]) -> dict[str, float]:
-        """Values of one example by name, without the missing ones and those that never varied."""
-        columns, names = self._live
+        """Values of one example by name, without missing values and values that never varied."""
+        columns, names = self._inputs
         named = zip(names, values.take(columns).tolist(), strict=True)
         return {name: value for name, value in named if value == value}
 
     def _count(self, values: NDArray[np.float64]) -> None:
-        """Count the values that never varied; those that now do go to the scaler with what was counted."""
+        """Count values that never varied; a value that varies for the first time enters the scaler with its count."""
         known = ~(np.isnan(values) | self._varied)
         if not known.any():
             return
@@ -107,16 +108,16 @@ class Challenger:
             self._varied[fresh] = True
             self._seen[fresh] = 0
             self._constant[fresh] = np.nan
-            self._list_live()
+            self._list_inputs()
             known[fresh] = False
         self._seen += known
 
-    def _list_live(self) -> None:
+    def _list_inputs(self) -> None:
         columns = self._varied.nonzero()[0]
-        self._live = (columns, tuple(self.space.value_names[i] for i in columns.tolist()))
+        self._inputs = (columns, tuple(self.space.value_names[i] for i in columns.tolist()))
 
     def linear(self) -> LinearPredictor:
-        """The pipeline as weights on scaled values."""
+        """Return the pipeline as weights on scaled values."""
         names = self.space.value_names
         scaler, classifier = self.pipeline["scale"], self.pipeline["classify"]
         weights = classifier.weights
@@ -131,7 +132,7 @@ class Challenger:
         )
 
     def state(self) -> dict[str, Any]:
-        """As data, exactly, each mapping in its own order."""
+        """Return the state for `restore`, exact to the bit, each mapping in its own order."""
         scaler, classifier = self.pipeline["scale"], self.pipeline["classify"]
         return {
             "scaler": [[name, n, scaler.means[name], scaler.vars[name]] for name, n in scaler.counts.items()],
@@ -143,13 +144,13 @@ class Challenger:
 
     @classmethod
     def restore(cls, space: FeatureSpace, state: Mapping[str, Any]) -> Challenger:
-        """The challenger that `state` was taken from."""
+        """Return the challenger that `state` was taken from."""
         challenger = cls(space)
         scaler, classifier = challenger.pipeline["scale"], challenger.pipeline["classify"]
         for name, count, mean, variance in state["scaler"]:
             scaler.counts[name], scaler.means[name], scaler.vars[name] = count, mean, variance
             challenger._varied[space.value_names.index(name)] = True
-        challenger._list_live()
+        challenger._list_inputs()
         for column, seen, constant in state["constant"]:
             challenger._seen[column], challenger._constant[column] = seen, constant
         classifier._weights = VectorDict(dict(state["weights"]))

@@ -1,4 +1,4 @@
-"""The feature space: which values a model sees of a customer, in which order, under which catalogue."""
+"""The feature space: names, order and catalogue of the values that a model reads."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ from numpy.typing import NDArray
 from models.features.catalogue import CATALOGUE, NAMES, RELATIVE
 
 VALUE_LIMIT = 1e9
-"""Raw values are held within this, so that sums of squares stay far from overflow whatever an event said (an amount of
-1e300, an infinite ratio). The catalogue's transforms are bounded by about 20; this is for those that forget to be."""
+"""Bound of raw values, so that sums of squares cannot overflow for any event (an amount of 1e300, an infinite ratio).
+The catalogue's transforms are bounded by about 20; this bound protects against a transform that is not."""
 
 
 PEER_WEIGHT = 0.7
-"""Scale of the inputs that are relative to the population, against the raw ones: a slightly tighter prior, since each
-repeats a raw one. The one constant of the recipe that matters much."""
+"""Scale of peer-relative inputs against raw inputs: a slightly tighter prior, because each repeats a raw input. Of the
+model's constants, this is the one with a large effect."""
 
 
 @dataclass(frozen=True)
 class FeatureSpace:
-    """Names of the features, which of them are also read relative to the population, and the catalogue's checksum.
+    """Names of the features, whether each is also read relative to its peer mean, and the catalogue's checksum.
 
-    A model works on *values*: the d raw features, then the r features that are relative, as difference from the
-    population's current level. A holiday makes everybody silent; only the difference says who is leaving.
+    A model reads *values*: the d raw features, then the r relative features as differences from the current peer means.
+    On a holiday all customers are less active; only the difference shows who is leaving.
 
     Parameters
     ----------
     names
         Feature names, in the order of the columns.
     relative
-        For each name: is it also used relative to the population?
+        For each name: whether it is also read relative to its peer mean.
     catalogue
-        Checksum of the catalogue. A snapshot of another catalogue is refused.
+        Checksum of the catalogue. A model snapshot with another catalogue is refused.
 
     Examples
     --------
@@ -63,12 +63,12 @@ class FeatureSpace:
 
     @cached_property
     def relative_columns(self) -> NDArray[np.intp]:
-        """Columns of the features that are also read relative to the population."""
+        """Columns of the features that are also read relative to their peer means."""
         return np.flatnonzero(np.array(self.relative, dtype=bool))
 
     @cached_property
     def owner(self) -> NDArray[np.intp]:
-        """For each value, the column of the feature it belongs to."""
+        """Column of the feature that each value belongs to."""
         return np.concatenate([np.arange(self.size), self.relative_columns])
 
     @cached_property
@@ -77,7 +77,7 @@ class FeatureSpace:
         return self.names + tuple(f"{self.names[i]}~peers" for i in self.relative_columns)
 
     def values(self, x: NDArray[np.float64], m: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Raw values and differences from the population, NaN for missing: of one customer (d,) or a batch (n, d)."""
+        """Raw values and differences from the peer means, NaN for missing: of one customer (d,) or a batch (n, d)."""
         raw = np.minimum(np.maximum(x, -VALUE_LIMIT), VALUE_LIMIT)
         columns = self.relative_columns
         level = np.minimum(np.maximum(m.take(columns, axis=-1), -VALUE_LIMIT), VALUE_LIMIT)
@@ -86,10 +86,10 @@ class FeatureSpace:
     def some_values(
         self, x: NDArray[np.float64], m: NDArray[np.float64], owner: NDArray[np.intp], raw: int
     ) -> NDArray[np.float64]:
-        """The same of a batch, some values only: `owner` has their columns, of which the first `raw` are raw."""
+        """Like `values`, for some values of a batch: those of the columns `owner`, of which the first `raw` are raw."""
         values = np.empty((len(x), len(owner)))
-        values[:, :raw] = _held(x.take(owner[:raw], axis=1))
-        np.subtract(_held(x.take(owner[raw:], axis=1)), _held(m.take(owner[raw:], axis=1)), out=values[:, raw:])
+        values[:, :raw] = _bounded(x.take(owner[:raw], axis=1))
+        np.subtract(_bounded(x.take(owner[raw:], axis=1)), _bounded(m.take(owner[raw:], axis=1)), out=values[:, raw:])
         return values
 
     @cached_property
@@ -99,15 +99,15 @@ class FeatureSpace:
 
     @cached_property
     def value_scale(self) -> NDArray[np.float64]:
-        """What a scaled value is multiplied by to become an input."""
+        """Factor from a scaled value to an input."""
         return np.concatenate([np.ones(self.size), np.full(len(self.relative_columns), PEER_WEIGHT)])
 
     def inputs(self, z: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Scaled values (d + r,) as the model's inputs: z raw, z relative, max(z raw, 0)."""
+        """Convert scaled values (d + r,) to the model's inputs: z raw, z relative, max(z raw, 0)."""
         return np.concatenate([z * self.value_scale, np.maximum(z[: self.size], 0.0)])
 
 
-def _held(values: NDArray[np.float64]) -> NDArray[np.float64]:
+def _bounded(values: NDArray[np.float64]) -> NDArray[np.float64]:
     np.maximum(values, -VALUE_LIMIT, out=values)
     return np.minimum(values, VALUE_LIMIT, out=values)
 

@@ -1,4 +1,4 @@
-"""A linear predictor on scaled values: the form in which every member of the model can be scored and explained."""
+"""A linear predictor on scaled values: the common form in which champion, challenger and prior are scored."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ Floats = NDArray[np.float64]
 class LinearPredictor:
     """``log-odds = bias + sum(weight * z + hinge * max(z, 0))`` with ``z = clip((value - centre) * inverse, -4, 4)``.
 
-    Champion, challenger and prior all have this form, so that one vectorised product scores any of them, and what each
-    value adds to the log-odds is read off.
+    Champion, challenger and prior all have this form. So one vectorised product scores any of them, and its terms are
+    the contributions of the values to the log-odds.
 
     Attributes
     ----------
     centre, inverse
-        Mean and 1 / sd of each value (0: never varied, adds nothing).
+        Mean and 1 / sd of each value (0: never varied, contributes nothing).
     weight, hinge
-        Weight of z, and what is added to it above the mean.
+        Weight of z, and the addition to it above the mean.
     bias
-        Log-odds of somebody average in everything.
+        Log-odds of a customer at the mean of every value.
     """
 
     centre: Floats
@@ -40,17 +40,17 @@ class LinearPredictor:
         return (self.inverse != 0.0) & ((self.weight != 0.0) | (self.hinge != 0.0))
 
     def take(self, columns: NDArray[np.intp], share: float = 1.0) -> LinearPredictor:
-        """Only some of the values, with weights and bias multiplied by `share`."""
+        """Select some of the values, with weights and bias multiplied by `share`."""
         return LinearPredictor(
-            self.centre[columns],
-            self.inverse[columns],
-            self.weight[columns] * share,
-            self.hinge[columns] * share,
-            self.bias * share,
+            centre=self.centre[columns],
+            inverse=self.inverse[columns],
+            weight=self.weight[columns] * share,
+            hinge=self.hinge[columns] * share,
+            bias=self.bias * share,
         )
 
     def terms(self, values: Floats) -> Floats:
-        """What each value adds to the log-odds: (n, k) for values (n, k), C-contiguous."""
+        """Contribution of each value to the log-odds: (n, k) for values (n, k), C-contiguous."""
         z = standardise(values, self.centre, self.inverse)
         terms = z * self.weight
         if self.hinge.any():
@@ -60,5 +60,5 @@ class LinearPredictor:
         return terms
 
     def log_odds(self, values: Floats) -> Floats:
-        """Log-odds (n,) of values (n, k): a sum per row, so the same bits in any batch."""
+        """Log-odds (n,) of values (n, k): a sum per row, with the same bits in any batch."""
         return np.add.reduce(self.terms(values), axis=1) + self.bias

@@ -1,4 +1,10 @@
-"""The model: learns from matured labels, answers for customers, and becomes data."""
+"""The churn model: learns from matured labels, scores customers, and serialises to a model snapshot.
+
+The active model is blended with a prior in log-odds, with a weight that grows with the number of labels
+(`models.learning.prior.trust`). Which of champion and challenger is active is decided by their prequential log loss
+(`models.learning.champion_challenger`). A separate model predicts involuntary churn
+(`models.learning.involuntary_model`).
+"""
 
 from __future__ import annotations
 
@@ -18,7 +24,7 @@ from models.learning.champion import Champion
 from models.learning.champion_challenger import ChampionSelector, ChampionSwitch
 from models.learning.feature_space import FeatureSpace
 from models.learning.involuntary_model import InvoluntaryModel
-from models.learning.model_snapshot import SnapshotError, pack, unpack
+from models.learning.model_snapshot import ModelSnapshotError, pack, unpack
 from models.learning.prior import Prior, trust
 from models.learning.quality_log import QualityLog
 from models.learning.scorer import Scorer, Scores
@@ -28,13 +34,16 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class PrequentialQuality:
-    """How good the model has been on labels it had not seen: decayed prequential log losses and counts."""
+    """Prequential quality: decayed log losses of predictions made before their label was known, and counts.
+
+    `answer` is the log loss of the published probability, `active` the name of the active model.
+    """
 
     champion: float
     challenger: float
     prior: float
     answer: float
-    answering: str
+    active: str
     labels: int
     positives: int
     trust: float
@@ -42,7 +51,7 @@ class PrequentialQuality:
 
 
 class InvoluntaryTarget(Protocol):
-    """A label of losses by payment, and the probability that had been given to it; None: unknown."""
+    """An involuntary label and the probability that was predicted for it, None if unknown."""
 
     @property
     def label(self) -> int: ...
@@ -51,7 +60,7 @@ class InvoluntaryTarget(Protocol):
 
 
 class ModelScorer(Scorer):
-    """A scorer that can be asked for losses by payment too."""
+    """A scorer of voluntary churn, with a scorer of involuntary churn."""
 
     def __init__(
         self,
@@ -59,28 +68,29 @@ class ModelScorer(Scorer):
         champion: Champion,
         challenger: Challenger,
         prior: Prior,
-        answering: str,
+        active: str,
         labels: int,
         version: str,
         involuntary: Scorer | None,
     ) -> None:
-        super().__init__(space, champion, challenger, prior, answering, labels, version)
-        self._second = involuntary
+        super().__init__(space, champion, challenger, prior, active, labels, version)
+        self._involuntary = involuntary
 
     @cached_property
     def involuntary(self) -> Scorer:
-        """Of losses by payment; its prior answers until there are labels."""
-        return self._second if self._second is not None else InvoluntaryModel(self.space).scorer(self.version)
+        """Scorer of involuntary churn; until there are labels it scores by its prior."""
+        return self._involuntary if self._involuntary is not None else InvoluntaryModel(self.space).scorer(self.version)
 
 
 class Model:
     """Champion, challenger and prior behind one small interface: `learn`, `score`, `snapshot`.
 
-    The order of learning matters: labels that mature together must be given in an order without meaning (a hash of
-    customer and snapshot), days of release ascending.
+    The order of learning matters. Days of release must ascend; labels that mature together must come in an arbitrary
+    but fixed order (by a hash of customer and snapshot).
 
-    There is no calibrator. Platt's, isotonic and bias-only calibrators on released labels all raised the log loss on
-    real logs: base rates drift over a label's age, and the bias that walks already follows what can be followed.
+    There is no calibrator. Platt scaling, isotonic regression and bias-only calibration on released labels all raised
+    the log loss on real logs: base rates drift while labels mature, and the drifting bias already follows them as far
+    as possible.
 
     Examples
     --------
@@ -91,7 +101,7 @@ class Model:
     ...     x = rng.normal(size=2)
     ...     y = rng.random() < 1 / (1 + np.exp(1.5 - x[0] + 2 * x[1]))
     ...     model.learn(x, np.array([np.nan, 0.0]), bool(y), release_day=i // 100)
-    >>> model.version.split("-")[0], model.quality.answering, round(model.quality.champion, 2)
+    >>> model.version.split("-")[0], model.quality.active, round(model.quality.champion, 2)
     ('3000', 'champion', 0.42)
     >>> scores = model.score(np.array([[1.0, -1.0], [0.0, 1.0]]), np.array([[np.nan, 0.0], [np.nan, 0.0]]))
     >>> scores.probability.round(2), scores.ci90().round(2)
@@ -104,11 +114,11 @@ class Model:
         self.champion = Champion(space)
         self.challenger = Challenger(space)
         self.prior = Prior(space)
-        self.contest = ChampionSelector()
-        self.journal = QualityLog()
+        self.selector = ChampionSelector()
+        self.quality_log = QualityLog()
         self.labels = 0
         self.positives = 0
-        self.involuntary: InvoluntaryModel | None = None  # from the first label of a loss by payment on
+        self.involuntary: InvoluntaryModel | None = None  # created by the first involuntary label
         self._scorer: ModelScorer | None = None
 
     def learn(
@@ -126,18 +136,18 @@ class Model:
         Parameters
         ----------
         x, m
-            Raw features (d,) and population means (d,), as frozen at the snapshot; NaN for missing.
+            Raw features (d,) and peer means (d,), as frozen at the snapshot; NaN for missing.
         y
             The label.
         release_day
             Day since 1970 on which the label was released.
         probability
-            What was answered at the snapshot. Without it, what would be answered now is judged.
+            The probability that was predicted at the snapshot. Without it, the current prediction is measured.
         members
-            What champion, challenger and prior would have answered then (`Scores.members`). Without them they are
-            judged by what they say just before they learn the label.
+            The probabilities that champion, challenger and prior predicted at the snapshot (`Scores.members`). Without
+            them, their predictions just before learning the label are measured.
         involuntary
-            The label of losses by payment, and what was answered to it; see `models.definition.competing_risks`.
+            The involuntary label and the probability predicted for it; see `models.definition.competing_risks`.
         """
         values = self.space.values(x, m)
         label = bool(y)
@@ -148,9 +158,9 @@ class Model:
         )
         champion, challenger, prior = self._blended(before) if members is None else members
         if probability is None or probability != probability:
-            probability = champion if self.contest.answering == "champion" else challenger
-        self.contest.judge(label, release_day, champion, challenger, prior, probability)
-        self.journal.judge(label, release_day, probability, prior)
+            probability = champion if self.selector.active == "champion" else challenger
+        self.selector.update(label, release_day, champion, challenger, prior, probability)
+        self.quality_log.update(label, release_day, probability, prior)
         self.labels += 1
         self.positives += label
         if involuntary is not None:
@@ -160,40 +170,40 @@ class Model:
         self._scorer = None
 
     def score(self, x: Floats, m: Floats) -> Scores:
-        """Score raw features (n, d) against population means (n, d)."""
+        """Score raw features (n, d) against peer means (n, d)."""
         return self.scorer().score(x, m)
 
     def scorer(self) -> ModelScorer:
-        """An immutable view for those who only score; made once per version."""
+        """Return an immutable view for scoring, created once per version."""
         if self._scorer is None:
             self._scorer = self._view(self.version)
         return self._scorer
 
     @property
     def version(self) -> str:
-        """Labels learned, and a digest of all that the answer depends on."""
+        """Number of labels learned, and a digest of all state that scores depend on."""
         return f"{self.labels}-{xxhash.xxh3_64_hexdigest(orjson.dumps(self._scoring_state()))[:10]}"
 
     @property
     def quality(self) -> PrequentialQuality:
-        """How good it has been lately."""
+        """Decayed prequential quality."""
         return PrequentialQuality(
-            **self.contest.losses,
-            answering=self.contest.answering,
+            **self.selector.losses,
+            active=self.selector.active,
             labels=self.labels,
             positives=self.positives,
             trust=trust(self.labels),
-            switches=tuple(self.contest.switches),
+            switches=tuple(self.selector.switches),
         )
 
-    # --- as data ---
+    # --- model snapshot ---
 
     def snapshot(self) -> bytes:
-        """The whole model as JSON."""
+        """Serialise the whole model as JSON."""
         training = {
             "champion": self.champion.training_state(),
-            "contest": self.contest.state(),
-            "journal": self.journal.state(),
+            "contest": self.selector.state(),
+            "journal": self.quality_log.state(),
             "positives": self.positives,
         }
         if self.involuntary is not None:
@@ -202,30 +212,30 @@ class Model:
 
     @classmethod
     def restore(cls, value: bytes, space: FeatureSpace) -> Model:
-        """The model that a snapshot was taken from: the same bits, also in what it learns next.
+        """Restore the model of a model snapshot: it scores and learns with the same bits.
 
         Raises
         ------
-        SnapshotError
-            If the snapshot is of another schema or catalogue, or damaged.
+        ModelSnapshotError
+            If the snapshot has another schema or catalogue, or is damaged.
         """
         parts = unpack(value, space)
         try:
             model = cls._from_scoring(space, parts["scoring"], parts["training"])
-            model.contest = ChampionSelector.restore(parts["training"]["contest"])
-            model.journal = QualityLog.restore(parts["training"].get("journal"))
+            model.selector = ChampionSelector.restore(parts["training"]["contest"])
+            model.quality_log = QualityLog.restore(parts["training"].get("journal"))
             model.positives = parts["training"]["positives"]
         except (KeyError, TypeError, ValueError, IndexError) as error:
-            raise SnapshotError(f"not a model snapshot: {type(error).__name__}: {error}") from error
+            raise ModelSnapshotError(f"not a model snapshot: {type(error).__name__}: {error}") from error
         return model
 
     @classmethod
     def restore_scorer(cls, value: bytes, space: FeatureSpace) -> ModelScorer:
-        """Only what scoring needs of a snapshot.
+        """Restore only the scorer of a model snapshot.
 
         Raises
         ------
-        SnapshotError
+        ModelSnapshotError
             As `restore`.
         """
         parts = unpack(value, space)
@@ -233,10 +243,10 @@ class Model:
             model = cls._from_scoring(space, parts["scoring"])
             return model._view(str(parts["version"]))
         except (KeyError, TypeError, ValueError, IndexError) as error:
-            raise SnapshotError(f"not a model snapshot: {type(error).__name__}: {error}") from error
+            raise ModelSnapshotError(f"not a model snapshot: {type(error).__name__}: {error}") from error
 
     def _blended(self, log_odds: tuple[float, float, float]) -> tuple[float, float, float]:
-        """Probabilities that would have been answered, from the log-odds of champion, challenger and prior."""
+        """Probabilities of champion and challenger blended with the prior, and of the prior alone, from log-odds."""
         w = trust(self.labels)
         champion, challenger, prior = log_odds
         return (
@@ -248,7 +258,7 @@ class Model:
     def _scoring_state(self) -> dict[str, Any]:
         state = {
             "labels": self.labels,
-            "answering": self.contest.answering,
+            "answering": self.selector.active,
             "champion": self.champion.scoring_state(),
             "challenger": self.challenger.state(),
             "prior": self.prior.state(),
@@ -261,18 +271,25 @@ class Model:
     ) -> Model:
         model = cls(space)
         model.labels = scoring["labels"]
-        model.contest.answering = scoring["answering"]
+        model.selector.active = scoring["answering"]
         model.champion = Champion.restore(
             space, scoring["champion"], None if training is None else training["champion"]
         )
         model.challenger = Challenger.restore(space, scoring["challenger"])
         model.prior = Prior.restore(space, scoring["prior"])
         if "involuntary" in scoring:
-            second = None if training is None else training["involuntary"]
-            model.involuntary = InvoluntaryModel.restore(space, scoring["involuntary"], second)
+            involuntary = None if training is None else training["involuntary"]
+            model.involuntary = InvoluntaryModel.restore(space, scoring["involuntary"], involuntary)
         return model
 
     def _view(self, version: str) -> ModelScorer:
-        second = None if self.involuntary is None else self.involuntary.scorer(version)
-        members = self.champion, self.challenger, self.prior
-        return ModelScorer(self.space, *members, self.contest.answering, self.labels, version, second)
+        return ModelScorer(
+            space=self.space,
+            champion=self.champion,
+            challenger=self.challenger,
+            prior=self.prior,
+            active=self.selector.active,
+            labels=self.labels,
+            version=version,
+            involuntary=None if self.involuntary is None else self.involuntary.scorer(version),
+        )

@@ -1,4 +1,4 @@
-"""Snapshots: a model as JSON data, read back to the same bits, refused when it belongs to something else."""
+"""Model snapshots: a model as JSON, restored to the same bits, and refused under another schema or catalogue."""
 
 from __future__ import annotations
 
@@ -10,33 +10,33 @@ import orjson
 from models.learning.feature_space import FeatureSpace
 
 SCHEMA = 1
-"""Version of the layout. Raised when a field changes its meaning; an older one is refused."""
+"""Version of the layout, incremented when a field changes its meaning. Another version is refused."""
 
 PARTS = {"schema", "catalogue", "version", "scoring", "training"}
 
 _MAYBE_NULL = (".training.champion.day", ".training.involuntary.champion.day")
 
 LARGEST_BYTES = 1_000_000
-"""Kafka's default limit for a message is 1 MiB. 80 features, all relative and all varying, need 0.7 MB."""
+"""Size limit: Kafka's default limit for a message is 1 MiB. 80 features, all relative and all varying, need 0.7 MB."""
 
 
-class SnapshotError(ValueError):
-    """A snapshot cannot be used here; the message says why and what to do. Raised when a model is read."""
+class ModelSnapshotError(ValueError):
+    """A model snapshot that this program cannot use. Raised when a model is read; the message says what to do."""
 
 
 def pack(space: FeatureSpace, version: str, scoring: dict[str, Any], training: dict[str, Any]) -> bytes:
-    """A model as JSON. Floats are written in their shortest exact form, so they round-trip bit for bit.
+    """Serialise a model as JSON. Floats are written in their shortest exact form, so they round-trip bit for bit.
 
     Parameters
     ----------
     space
-        The features it was learned on.
+        The feature space of the model.
     version
         The model's version.
     scoring
-        What predicting needs: read by every worker.
+        The state that predicting needs, read by every worker.
     training
-        What learning needs besides: read by the trainer only.
+        The additional state that learning needs, read by the trainer only.
     """
     value = orjson.dumps(
         {
@@ -49,30 +49,30 @@ def pack(space: FeatureSpace, version: str, scoring: dict[str, Any], training: d
         }
     )
     if len(value) > LARGEST_BYTES:
-        raise SnapshotError(f"the snapshot has {len(value)} bytes, above {LARGEST_BYTES}: use fewer features")
+        raise ModelSnapshotError(f"the snapshot has {len(value)} bytes, above {LARGEST_BYTES}: use fewer features")
     return value
 
 
 def unpack(value: bytes, space: FeatureSpace) -> dict[str, Any]:
-    """The parts of a snapshot, after checks; nothing in it is ever run.
+    """Parse and check a model snapshot, and return its parts. A snapshot is data: no code in it is ever executed.
 
     Raises
     ------
-    SnapshotError
-        If it is no snapshot, of another schema, of another catalogue of features, or holds what is no number.
+    ModelSnapshotError
+        If the value is no model snapshot, has another schema or feature catalogue, or has a non-finite number.
     """
     try:
         snapshot = orjson.loads(value)
     except orjson.JSONDecodeError as error:
-        raise SnapshotError(f"not a model snapshot: {error}") from None
+        raise ModelSnapshotError(f"not a model snapshot: {error}") from None
     if not isinstance(snapshot, dict) or not set(snapshot) >= PARTS:
-        raise SnapshotError(f"not a model snapshot: expected an object with {', '.join(sorted(PARTS))}")
+        raise ModelSnapshotError(f"not a model snapshot: expected an object with {', '.join(sorted(PARTS))}")
     if snapshot["schema"] != SCHEMA:
-        raise SnapshotError(
+        raise ModelSnapshotError(
             f"the snapshot has schema {snapshot['schema']!r}, this program reads {SCHEMA}: run one release everywhere"
         )
     if snapshot["catalogue"] != space.catalogue:
-        raise SnapshotError(
+        raise ModelSnapshotError(
             f"the snapshot was learned on feature catalogue {snapshot['catalogue']!r}, this program has "
             f"{space.catalogue!r}: replay the labels to learn a model for it"
         )
@@ -81,7 +81,7 @@ def unpack(value: bytes, space: FeatureSpace) -> dict[str, Any]:
 
 
 def _check_numbers(value: Any, path: str) -> None:
-    """Every number is finite: one null or 1e999 would silently turn every probability into NaN."""
+    """Check that every number is finite: one null or 1e999 would silently turn every probability into NaN."""
     if isinstance(value, dict):
         for key, item in value.items():
             _check_numbers(item, f"{path}.{key}")
@@ -89,6 +89,6 @@ def _check_numbers(value: Any, path: str) -> None:
         for item in value:
             _check_numbers(item, path)
     elif isinstance(value, float) and not math.isfinite(value):
-        raise SnapshotError(f"not a model snapshot: {path[1:]} holds {value}")
+        raise ModelSnapshotError(f"not a model snapshot: {path[1:]} holds {value}")
     elif value is None and path not in _MAYBE_NULL:
-        raise SnapshotError(f"not a model snapshot: {path[1:]} holds null")
+        raise ModelSnapshotError(f"not a model snapshot: {path[1:]} holds null")

@@ -1,4 +1,7 @@
-"""The prior: what is believed about a customer before labels have taught anything better."""
+"""The prior: a transparent score of recency that ranks customers before labels have matured.
+
+The prior also sets the weight of the learned model: log-odds are blended with ``w = n / (n + k)`` (`trust`).
+"""
 
 from __future__ import annotations
 
@@ -16,26 +19,26 @@ from models.learning.linear_predictor import LinearPredictor
 from models.learning.scaler import CLIP
 
 BASE_RATE = 0.1
-"""Share of customers believed to leave within a horizon before anything is known."""
+"""Prior share of customers who churn within the horizon."""
 
 BASE_VARIANCE = 1.0
-"""Variance of the log-odds of that share: worth some 11 labels, 1 / (0.1 * 0.9). Logs range from 0.01 to 0.8."""
+"""Variance of the log-odds of the base rate: worth about 11 labels, 1 / (0.1 * 0.9). Logs range from 0.01 to 0.8."""
 
 BASE_DRIFT = 1e-4
-"""Variance that the base rate gains per label, so that it follows a rate that drifts: a memory of some 300 labels at a
-rate of 0.1."""
+"""Variance that the base rate gains per label, so that it follows drift: a memory of about 300 labels at a rate of
+0.1."""
 
 TRUST_LABELS = 200
-"""k of w = n / (n + k). The learned weights start at 0 with a tight prior of their own, so they may speak early."""
+"""k of w = n / (n + k). The learned weights start at 0 with a tight prior of their own, so they can count early."""
 
 LOG_ODDS_VARIANCE = 1.0
-"""Variance of the log-odds where only the prior speaks: a guess from another business, right within a factor of five
-in the odds nine times of ten."""
+"""Variance of the log-odds of the prior alone, which comes from other businesses: its odds are right within a factor of
+five nine times out of ten."""
 
 
 @dataclass(frozen=True)
 class PriorTerm:
-    """One sentence of the prior: `weight` log-odds for each `scale` that the feature lies above `centre`."""
+    """One term of the prior: `weight` log-odds for each `scale` that the feature lies above `centre`."""
 
     feature: str
     centre: float
@@ -47,15 +50,15 @@ TERMS = (
     PriorTerm("overdue_ratio", centre=0.7, scale=0.5, weight=0.5),
     PriorTerm("recency_days", centre=2.0, scale=1.2, weight=0.5),
 )
-"""Recency against the customer's own rhythm. Both features are log1p: a gap as long as usual is log 2 = 0.7; 2.0 are
-6 days. Terms whose feature is not in the catalogue are left out."""
+"""Recency and recency relative to the customer's own rhythm. Both features are log1p: a gap as long as usual is
+log 2 = 0.7, and 2.0 is 6 days. A term is dropped if its feature is not in the catalogue."""
 
 
 class Prior:
-    """A transparent score whose base rate is learned: log-odds = base + sum of terms.
+    """A score with fixed terms and a learned base rate: log-odds = base + sum of terms.
 
-    The base is a logistic regression with one weight, `base ~ N(b, v)`, offset by the terms: it starts at 10 % and
-    shrinks to the observed rate of matured labels, so that the prior is calibrated in the mean before it gives way.
+    The base is a logistic regression with one weight, `base ~ N(b, v)`, offset by the terms. It starts at 10% and
+    converges to the observed rate of matured labels, so that the mean of the prior is calibrated.
 
     Examples
     --------
@@ -87,11 +90,11 @@ class Prior:
         return float(total)
 
     def probability(self, values: NDArray[np.float64]) -> float:
-        """What the prior alone says of one customer."""
+        """Probability of one customer by the prior alone."""
         return sigmoid(self.base + self.score(values))
 
     def learn(self, values: NDArray[np.float64], y: bool) -> float:
-        """Move the base rate towards one matured label; the log-odds before."""
+        """Move the base rate towards one matured label. Return the log-odds predicted before."""
         log_odds = self.base + self.score(values)
         p = sigmoid(log_odds)
         h = p * (1.0 - p)
@@ -102,7 +105,7 @@ class Prior:
         return log_odds
 
     def linear(self) -> LinearPredictor:
-        """The prior as weights on values."""
+        """Return the prior as weights on values."""
         size = len(self.space.value_names)
         centre, inverse, weight = np.zeros(size), np.zeros(size), np.zeros(size)
         for term, column in zip(self.terms, self._columns, strict=True):
@@ -110,19 +113,19 @@ class Prior:
         return LinearPredictor(centre, inverse, weight, np.zeros(size), self.base)
 
     def state(self) -> dict[str, Any]:
-        """As data. The terms belong to the program, not to the snapshot."""
+        """Return the state for `restore`. The terms are part of the program, not of the model snapshot."""
         return {"base": self.base, "variance": self.variance}
 
     @classmethod
     def restore(cls, space: FeatureSpace, state: Mapping[str, Any]) -> Prior:
-        """The prior that `state` was taken from."""
+        """Return the prior that `state` was taken from."""
         prior = cls(space)
         prior.base, prior.variance = state["base"], state["variance"]
         return prior
 
 
 def trust(labels: int) -> float:
-    """w = n / (n + k): how much of the answer is learned.
+    """Weight of the learned model against the prior: w = n / (n + k).
 
     >>> trust(0), trust(200), round(trust(20_000), 3)
     (0.0, 0.5, 0.99)

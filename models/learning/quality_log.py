@@ -1,4 +1,4 @@
-"""The journal: how good the answers have been, day of release by day, and how they stand now."""
+"""Quality log: prequential quality of the published probabilities, one row per day of release."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from models.learning.champion_challenger import DECAY, log_loss
 from models.metrics.prequential import Prequential
 
 DAYS_KEPT = 400
-"""A year and a month, so that a season can be seen beside the one before; some 25 KB as JSON."""
+"""A year and a month, so that a season can be compared with the previous year; about 25 KB as JSON."""
 
 UNDEFINED = -1.0
-"""In the state, which holds numbers only: no AUC yet, because one class has not been seen."""
+"""Encodes an undefined AUC or ECE in the state, which has numbers only."""
 
 
 class QualityDay(NamedTuple):
@@ -21,13 +21,14 @@ class QualityDay(NamedTuple):
     Attributes
     ----------
     day
-        Since 1970.
+        Day since 1970.
     labels, positives
-        Released on this day; how many of them had churned.
+        Number of labels released on this day, and of positive labels among them.
     log_loss, prior
-        Of the answers and of the prior alone, decayed up to the end of this day (half-life 28 days).
+        Log loss of the published probabilities and of the prior, decayed up to the end of the day (half-life 28 days).
     auc, ece
-        Of the answers, decayed up to the end of this day (half-life 5,000 labels); None while undefined.
+        AUC and ECE of the published probabilities, decayed up to the end of the day (half-life 5,000 labels); None
+        while undefined.
     """
 
     day: int
@@ -40,80 +41,79 @@ class QualityDay(NamedTuple):
 
 
 class QualityLog:
-    """Judges each answer when its label is released, and keeps a row a day.
+    """Measures each published probability when its label is released, and keeps one row per day.
 
     Examples
     --------
-    >>> journal = QualityLog()
+    >>> log = QualityLog()
     >>> for i in range(400):
-    ...     journal.judge(i % 4 == 0, day=i // 100, answer=0.6 if i % 4 == 0 else 0.2, prior=0.25)
-    >>> [(row.day, row.labels, row.positives, round(row.log_loss, 3), row.auc) for row in journal.days()][-1]
+    ...     log.update(i % 4 == 0, day=i // 100, probability=0.6 if i % 4 == 0 else 0.2, prior=0.25)
+    >>> [(row.day, row.labels, row.positives, round(row.log_loss, 3), row.auc) for row in log.days()][-1]
     (3, 100, 25, 0.295, 1.0)
-    >>> [(bin.n, round(bin.mean_probability, 3), bin.rate) for bin in journal.quality.reliability(2)]
+    >>> [(bin.n, round(bin.mean_probability, 3), bin.rate) for bin in log.quality.reliability(2)]
     [(292, 0.2, 0.0), (97, 0.6, 1.0)]
     """
 
     def __init__(self) -> None:
         self.quality = Prequential()
-        self._ended: list[QualityDay] = []
+        self._past_days: list[QualityDay] = []
         self._day = -1
         self._labels = self._positives = 0
-        self._weight = self._answer = self._prior = 0.0
+        self._weight = self._loss = self._prior_loss = 0.0
 
-    def judge(self, y: bool, day: int, answer: float, prior: float) -> None:
-        """Count one matured label against what was answered, and what the prior alone would have answered."""
+    def update(self, y: bool, day: int, probability: float, prior: float) -> None:
+        """Add one matured label, the probability that was published for it and the prior's probability."""
         if day > self._day:
             if self._labels:
-                self._ended.append(self._today())
-                del self._ended[:-DAYS_KEPT]
-                self._weight, self._answer, self._prior = (
-                    DECAY * total for total in (self._weight, self._answer, self._prior)
+                self._past_days.append(self._today())
+                del self._past_days[:-DAYS_KEPT]
+                self._weight, self._loss, self._prior_loss = (
+                    DECAY * total for total in (self._weight, self._loss, self._prior_loss)
                 )
             self._day, self._labels, self._positives = day, 0, 0
         self._labels += 1
         self._positives += y
         self._weight += 1.0
-        self._answer += log_loss(answer, y)
-        self._prior += log_loss(prior, y)
-        if 0.0 <= answer <= 1.0:  # a frozen one may come from anywhere; log loss has punished it already
-            self.quality.update(answer, int(y))
+        self._loss += log_loss(probability, y)
+        self._prior_loss += log_loss(prior, y)
+        if 0.0 <= probability <= 1.0:  # a frozen probability may have any value; the log loss has counted it already
+            self.quality.update(probability, int(y))
 
     def days(self) -> list[QualityDay]:
-        """A row for each day, oldest first, the last one as it is so far."""
-        return [*self._ended, self._today()][-DAYS_KEPT:] if self._labels else []
+        """Return one row per day, oldest first; the last row is the current day so far."""
+        return [*self._past_days, self._today()][-DAYS_KEPT:] if self._labels else []
 
     def _today(self) -> QualityDay:
         return QualityDay(
-            self._day,
-            self._labels,
-            self._positives,
-            self._answer / self._weight,
-            self._prior / self._weight,
-            self.quality.auc,
-            self.quality.ece,
+            day=self._day,
+            labels=self._labels,
+            positives=self._positives,
+            log_loss=self._loss / self._weight,
+            prior=self._prior_loss / self._weight,
+            auc=self.quality.auc,
+            ece=self.quality.ece,
         )
 
     def state(self) -> dict[str, Any]:
-        """As data, exactly."""
+        """Return the state for `restore`, exact to the bit."""
         return {
             "quality": self.quality.to_state(),
-            "days": [[UNDEFINED if one is None else one for one in row] for row in self._ended],
+            "days": [[UNDEFINED if value is None else value for value in row] for row in self._past_days],
             "today": [self._day, self._labels, self._positives],
-            "sums": [self._weight, self._answer, self._prior],
+            "sums": [self._weight, self._loss, self._prior_loss],
         }
 
     @classmethod
     def restore(cls, state: Mapping[str, Any] | None) -> QualityLog:
-        """The journal that `state` was taken from; an empty one for a snapshot from before there were journals."""
-        journal = cls()
+        """Return the log that `state` was taken from, an empty log for a model snapshot without one."""
+        log = cls()
         if state is None:
-            return journal
-        journal.quality = Prequential.from_state(state["quality"])
-        journal._ended = [
-            QualityDay(*counts, *losses, *(None if one == UNDEFINED else one for one in undefined))
+            return log
+        log.quality = Prequential.from_state(state["quality"])
+        log._past_days = [
+            QualityDay(*row, *(None if value == UNDEFINED else value for value in (auc, ece)))
             for *row, auc, ece in state["days"]
-            for counts, losses, undefined in [(row[:3], row[3:], (auc, ece))]
         ]
-        journal._day, journal._labels, journal._positives = state["today"]
-        journal._weight, journal._answer, journal._prior = state["sums"]
-        return journal
+        log._day, log._labels, log._positives = state["today"]
+        log._weight, log._loss, log._prior_loss = state["sums"]
+        return log

@@ -1,4 +1,4 @@
-"""The scaler: running mean and variance per value, so that every input of the model is of the same size and bounded."""
+"""Standardise values with a running mean and variance, so that all inputs of the model are bounded and of one scale."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 CLIP = 4.0
-"""Standard deviations an input may lie from its mean: a customer with ten thousand events must not own the weights."""
+"""Bound of an input in standard deviations: a customer with ten thousand events must not dominate the weights."""
 
 NOISE = 1e-9
-"""A deviation below this share of (1 + |mean|) is rounding, not variation: 0.1 + 0.2 against 0.3 is not news."""
+"""A deviation below this share of (1 + |mean|) is rounding, not variation: 0.1 + 0.2 against 0.3."""
 
 
 class Scaler:
     """Running mean and variance (Welford 1962), updated when an example is *learned*.
 
-    ``z = clip((value - mean) / sd, -4, 4)``; missing, or a value that never varied, is 0: it says nothing, and its
-    weight stays where it was. The variance is that of the population (divided by n).
+    ``z = clip((value - mean) / sd, -4, 4)``. A missing value, or a value that never varied, is 0: it has no effect, and
+    its weight does not change. The variance is the population variance (divided by n).
 
-    A value that was only ever seen as one number has no scale, so the first different one cannot be placed: it is 0 at
-    scoring, and becomes visible with the first label that carries it.
+    A value with only one number so far has no scale, so a first different number cannot be scaled: it is 0 at scoring,
+    until the first label with a different number is learned.
 
     Parameters
     ----------
@@ -47,40 +47,40 @@ class Scaler:
 
     @property
     def sd(self) -> NDArray[np.float64]:
-        """Standard deviation, 0 where nothing varied."""
+        """Standard deviation, 0 for a value that never varied."""
         return np.sqrt(np.where(self.inverse_sd() > 0, self._m2 / np.maximum(self.count, 1.0), 0.0))
 
     def inverse_sd(self) -> NDArray[np.float64]:
-        """1 / sd, and 0 where nothing varied."""
+        """1 / sd, and 0 for a value that never varied."""
         variance = self._m2 / np.maximum(self.count, 1.0)
         floor = NOISE * (1.0 + np.abs(self.mean))
         variance[variance <= floor * floor] = np.inf
         return 1.0 / np.sqrt(variance)
 
     def learn(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Update with one example and return it scaled: what `transform` would now say of it."""
+        """Update with one example, and return it scaled, as `transform` does after the update."""
         delta = values - self.mean
         missing = np.isnan(delta)
         delta[missing] = 0.0
         self.count += ~missing
         step = delta / np.maximum(self.count, 1.0)
         self.mean += step
-        left = delta - step
-        self._m2 += delta * left
-        left *= self.inverse_sd()
-        return np.minimum(np.maximum(left, -CLIP, out=left), CLIP, out=left)
+        centred = delta - step
+        self._m2 += delta * centred
+        centred *= self.inverse_sd()
+        return np.minimum(np.maximum(centred, -CLIP, out=centred), CLIP, out=centred)
 
     def transform(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Scaled values, same shape, never NaN; learns nothing."""
+        """Return scaled values of the same shape, never NaN, without an update."""
         return standardise(values, self.mean, self.inverse_sd())
 
     def state(self) -> dict[str, Any]:
-        """As data, exactly."""
+        """Return the state for `restore`, exact to the bit."""
         return {"count": self.count.tolist(), "mean": self.mean.tolist(), "m2": self._m2.tolist()}
 
     @classmethod
     def restore(cls, state: dict[str, Any]) -> Scaler:
-        """The scaler that `state` was taken from."""
+        """Return the scaler that `state` was taken from."""
         scaler = cls(len(state["count"]))
         scaler.count[:] = state["count"]
         scaler.mean[:] = state["mean"]
@@ -91,9 +91,9 @@ class Scaler:
 def standardise(
     values: NDArray[np.float64], centre: NDArray[np.float64], inverse: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """``clip((values - centre) * inverse, -4, 4)``, 0 for missing, in the last axis' columns.
+    """``clip((values - centre) * inverse, -4, 4)`` along the last axis, 0 for missing values.
 
-    Element by element, so a row has the same bits in any batch.
+    Elementwise, so that a row has the same bits in any batch.
     """
     z = values - centre
     z *= inverse

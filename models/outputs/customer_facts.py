@@ -8,9 +8,9 @@ from typing import Final
 import msgspec
 
 from models.duration import DAY_MS, rfc3339
-from models.profile.apply import SubscriptionState
 from models.profile.mergeable import DAY_BINS
 from models.profile.schema import NEVER_MS
+from models.profile.subscription import SubscriptionState
 from models.profile.view import ProfileView
 
 STRIP_DAYS: Final = 90

@@ -10,9 +10,10 @@ from models.features.row_buffer import RowBuffer
 from models.features.scoring_point import DECISIVE, LogPosition, ScoringPoint
 from models.labels.labeller import MaturedLabel
 from models.pipeline.batch_clock import BatchClock
-from models.profile import schema as profiles
+from models.profile import codec as profiles
+from models.profile.codec import BAND_MASK, UNSCORED, VISITOR
 from models.profile.mergeable import DAY_MS
-from models.profile.schema import BAND_MASK, NEVER_MS, UNSCORED, VISITOR, ProcessingState, Profile
+from models.profile.schema import NEVER_MS, ProcessingState, Profile
 from models.profile.view import ProfileView
 from models.retention.accounts import RetentionAccounts
 from models.retention.activity_flows import NO_ACTIVITY, ActivityView
@@ -70,8 +71,8 @@ class WorkingCustomer:
     def __init__(self, key: bytes, profile: Profile, due_ms: int, probability: float, flags: int) -> None:
         self.key = key
         self.profile = profile
-        assert profile.path is not None
-        self.processing = profile.path
+        assert profile.processing is not None
+        self.processing = profile.processing
         self.due_ms = due_ms
         self.probability = probability
         self.flags = flags
@@ -82,8 +83,8 @@ class WorkingCustomer:
 
     def reset(self, profile: Profile) -> None:
         """Start again as a customer who was never seen."""
-        assert profile.path is not None
-        self.profile, self.processing = profile, profile.path
+        assert profile.processing is not None
+        self.profile, self.processing = profile, profile.processing
         self.counted = NO_ACTIVITY
         self.due_ms, self.probability, self.flags = NEVER_MS, UNSCORED, VISITOR
         self.profile_view, self.shared, self.changed = None, False, False
@@ -92,7 +93,7 @@ class WorkingCustomer:
         """Copy the sections that a view shares, before the profile changes in them."""
         if self.shared:
             self.shared = False
-            profiles.copy_parts(self.profile)
+            profiles.copy_sections(self.profile)
 
 
 class EncodedProfile(NamedTuple):
@@ -142,7 +143,7 @@ class FoldBatch:
 
     def new_profile(self) -> Profile:
         """The profile of a customer without any event."""
-        return Profile(path=ProcessingState(), matched=[0] * self._definitions)
+        return Profile(processing=ProcessingState(), matched=[0] * self._definitions)
 
     def capture(
         self, customer: WorkingCustomer, at_ms: int, trigger: str, position: LogPosition, clock_ms: int

@@ -13,9 +13,10 @@ from models.definition.churn_definition import ChurnDefinition
 from models.features.scoring_point import SILENCE, SNAPSHOT, LogPosition
 from models.labels.labeller import Labeller
 from models.pipeline.batch import CustomerAction, FoldBatch, WorkingCustomer
+from models.profile.codec import VISITOR
 from models.profile.keys import order_hash
 from models.profile.mergeable import DAY_MS
-from models.profile.schema import NEVER_MS, VISITOR, PendingSnapshot, ProcessingState, Profile
+from models.profile.schema import NEVER_MS, PendingSnapshot, ProcessingState, Profile
 
 SILENCE_STEPS: Final = 3  # a silent customer is scored after 2, 4 and 8 usual gaps, besides every snapshot
 SILENCE_MIN_MS: Final = 2 * DAY_MS  # a weekend off is no silence
@@ -83,7 +84,7 @@ class Deadlines:
     def _handle(self, batch: FoldBatch, customer: WorkingCustomer, at_ms: int, position: LogPosition) -> None:
         profile, processing = customer.profile, customer.processing
         while processing.pending and processing.pending[0].snapshot_ms + self._release_after_ms <= at_ms:
-            batch.matured.append((position, self._labeller.release(customer.key, processing.pending.pop(0))))
+            batch.matured.append((position, self._labeller.mature(customer.key, processing.pending.pop(0))))
         expires = at_ms >= profile.newest_ms + self._expires_after_least_ms and at_ms >= self._expires_ms(customer)
         if expires:
             processing.next_snapshot_ms = NEVER_MS  # no new snapshot

@@ -14,8 +14,9 @@ from models.pipeline.batch import CustomerAction, FoldBatch, WorkingCustomer
 from models.pipeline.deadlines import Deadlines
 from models.pipeline.effects import OffsetEvent
 from models.profile.apply import apply, is_new_event
+from models.profile.codec import VISITOR
 from models.profile.keys import snapshot_key
-from models.profile.schema import NEVER_MS, VISITOR
+from models.profile.schema import NEVER_MS
 from models.retention.accounts import EFFECTS, RetentionAccounts
 from models.value.bg_nbd import PurchaseHistory
 from models.value.gamma_gamma import SpendHistory

@@ -49,10 +49,11 @@ from models.pipeline.effects import FoldEffects, OffsetEvent
 from models.pipeline.event_applier import EventApplier
 from models.pipeline.ranking import Floats, RiskScorer, ScoredPoints, compare, log_order, score_points
 from models.pipeline.record_cache import RecordCache
-from models.profile import schema as profiles
+from models.profile import codec as profiles
+from models.profile.codec import ALERTED, BAND_MASK, UNSCORED, VISITOR
 from models.profile.keys import ALERT, StateStore
 from models.profile.mergeable import DAY_MS
-from models.profile.schema import ALERTED, BAND_MASK, NEVER_MS, UNSCORED, VISITOR
+from models.profile.schema import NEVER_MS
 from models.retention.accounts import RetentionAccounts
 from models.value.forecast_state import DailyForecasts, ForecastState
 

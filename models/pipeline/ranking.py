@@ -13,10 +13,10 @@ from models.definition.competing_risks import Horizons
 from models.features.catalogue import FEATURES, compute
 from models.features.peer_means import PeerMeans
 from models.features.scoring_point import SNAPSHOT, LogPosition, ScoringPoint
-from models.learning.combined_scores import CombinedScores, score_both
+from models.learning.combined_scores import CauseScorer, CombinedScores, score_both
 from models.learning.scorer import Scores
 from models.pipeline.batch import FoldBatch
-from models.profile.schema import UNSCORED
+from models.profile.codec import UNSCORED
 
 Floats = NDArray[np.float64]
 BatchScores = Scores | CombinedScores
@@ -30,6 +30,8 @@ class RiskScorer(Protocol):
     def version(self) -> str: ...
     @property
     def trust(self) -> float: ...
+    @property
+    def involuntary(self) -> CauseScorer: ...
     def score(self, x: Floats, m: Floats) -> Scores: ...
 
 

@@ -1,7 +1,8 @@
-"""What single events change in a profile, beyond being counted: one small rule per effect named in the family table.
+"""Apply single events to a profile: count the event, then run the effect that the taxonomy names for it.
 
-Every rule is free of order: it adds, takes a minimum or maximum, or keeps what is newest by (time, id). Properties of
-the wrong type are treated as missing. `apply` is the one way in; the rules stand with what they are about.
+Every effect is independent of order: it adds, takes a minimum or maximum, or keeps the newest value by (time, id).
+Properties of the wrong type count as missing. `apply` is the only entry point; the effects are in one module per family
+(`apply_billing`, `apply_feedback`, `apply_journey`).
 """
 
 from __future__ import annotations
@@ -15,20 +16,21 @@ from models.events.taxonomy import MEANINGS, UNKNOWN, Meaning
 from models.profile import apply_billing as billing
 from models.profile import apply_feedback as feedback
 from models.profile import apply_journey as journey
-from models.profile.apply_feedback import BARRIERS
 from models.profile.mergeable import HOUR_MS, bins_add, days_add, days_add_newest
 from models.profile.schema import GUARD_HOURS, GUARD_IDS, ProcessingState, Profile, advance
-from models.profile.subscription import SubscriptionState
-
-__all__ = ["BARRIERS", "SubscriptionState", "apply"]
 
 _ENGAGED, _AUTOMATED = 0, 1
 
 
 def apply(profile: Profile, event: Event, row: Meaning | None = None) -> bool:
-    """Applies one event; False if it is a duplicate and changed nothing. `row` is its meaning, if already looked up.
+    """Apply one event. Return False for a duplicate, which changes nothing.
 
-    The event's own time says where it counts: one that is late lands in the bins of its day, as it would have in time.
+    The event counts at its own time: a late event counts in the bins of its day, as if it had been on time.
+
+    Args:
+        profile: Changed in place.
+        event: The event.
+        row: The event's meaning, if the caller already looked it up.
     """
     at, key = event.time_ms, event.id_hash
     if at > profile.newest_ms:
@@ -38,7 +40,7 @@ def apply(profile: Profile, event: Event, row: Meaning | None = None) -> bool:
             advance(profile, at)
             if key:
                 profile.guard[key] = at // 60_000
-        else:  # what makes room is dropped before time moves on, and counts as forgotten
+        else:  # drop the oldest id before time advances, so that it counts as forgotten
             if key:
                 is_new_event(profile, key, at)
             advance(profile, at)
@@ -76,9 +78,10 @@ def apply(profile: Profile, event: Event, row: Meaning | None = None) -> bool:
 
 
 def is_new_event(profile: Profile, key: int, at: int) -> bool:
-    """The duplicate guard: False if this id was seen within the window. Remembers the newest `GUARD_IDS` ids.
+    """Check an event id against the duplicate guard and add it: False if it was seen within the window.
 
-    An event older than the window cannot be told from a duplicate, and counts.
+    The guard keeps the newest `GUARD_IDS` ids. An event older than the window cannot be recognised as a duplicate, and
+    counts as new.
     """
     guard = profile.guard
     if key in guard:
@@ -91,18 +94,18 @@ def is_new_event(profile: Profile, key: int, at: int) -> bool:
         order: list[tuple[int, int]] | None = profile.__dict__.get("guard_order")
         if order is not None:
             insort(order, (minute, key))
-        else:  # built once a batch, and only for customers this busy
-            order = profile.__dict__["guard_order"] = sorted((when, k) for k, when in guard.items())
+        else:  # built once per batch, and only for customers with a full guard
+            order = profile.__dict__["guard_order"] = sorted((time, k) for k, time in guard.items())
         _, oldest = order.pop(0)
         del guard[oldest]
-        if profile.path is None:
-            profile.path = ProcessingState()
-        profile.path.forgotten += 1
+        if profile.processing is None:
+            profile.processing = ProcessingState()
+        profile.processing.forgotten += 1
     return True
 
 
-def _left_to_the_fold(profile: Profile, event: Event) -> None:
-    """Deletion and answers to alerts move the path, not the history."""
+def _handled_by_the_fold(profile: Profile, event: Event) -> None:
+    """Ignore deletions and actions on alerts: they change processing state, not the profile."""
 
 
 _EFFECTS: Final[dict[str, Callable[[Profile, Event], None]]] = {
@@ -131,6 +134,6 @@ _EFFECTS: Final[dict[str, Callable[[Profile, Event], None]]] = {
     "resubscribed": journey.resubscribed,
     "traits": journey.traits,
     "consent": journey.consent,
-    "deletion": _left_to_the_fold,
-    "alert": _left_to_the_fold,
+    "deletion": _handled_by_the_fold,
+    "alert": _handled_by_the_fold,
 }

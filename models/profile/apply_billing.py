@@ -1,4 +1,4 @@
-"""What purchases, changes of a subscription and payments change in the profile. Money is in minor units."""
+"""Effects of orders, subscription changes and payments on the profile. Money is in minor units."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 from models.events.coercion import minor_units, text, time_ms
 from models.events.event import Event
-from models.profile import sections as parts
+from models.profile import sections
 from models.profile.apply_feedback import tags
 from models.profile.mergeable import DAY_MS, days_add, keep_last, newest
 from models.profile.schema import ORDERS_KEPT, SUBSCRIPTION_LOG, SUM_LIMIT, Profile
@@ -21,49 +21,49 @@ def _money(properties: dict[str, Any], *names: str) -> int | None:
 
 
 def order_completed(profile: Profile, event: Event) -> None:
-    part = parts.commerce(profile)
+    section = sections.commerce(profile)
     at = event.time_ms
-    part.orders += 1
-    part.first_ms = min(part.first_ms, at)
-    part.last_ms = max(part.last_ms, at)
-    part.days = days_add(part.days, profile.newest_ms // DAY_MS - at // DAY_MS)
+    section.orders += 1
+    section.first_ms = min(section.first_ms, at)
+    section.last_ms = max(section.last_ms, at)
+    section.days = days_add(section.days, profile.newest_ms // DAY_MS - at // DAY_MS)
     amount = _money(event.properties, "revenue", "total", "value")
     if amount is not None and amount > 0:
-        part.valued += 1
-        part.revenue = min(part.revenue + amount, SUM_LIMIT)
-        keep_last(part.recent, (at, event.id_hash, amount), ORDERS_KEPT)
+        section.valued += 1
+        section.revenue = min(section.revenue + amount, SUM_LIMIT)
+        keep_last(section.recent, (at, event.id_hash, amount), ORDERS_KEPT)
 
 
 def order_refunded(profile: Profile, event: Event) -> None:
-    part = parts.commerce(profile)
-    part.refunds += 1
+    section = sections.commerce(profile)
+    section.refunds += 1
     amount = _money(event.properties, "revenue", "total", "amount", "value")
     if amount is not None:
-        part.refunded = min(part.refunded + abs(amount), SUM_LIMIT)
+        section.refunded = min(section.refunded + abs(amount), SUM_LIMIT)
 
 
 def price_of(event: Event) -> int | None:
-    """What a subscription costs a month as its event says, None where it does not; a credit is not a price."""
+    """Return the monthly price that a subscription event carries, None for a missing or negative price."""
     price = _money(event.properties, "mrr")
     return None if price is not None and price < 0 else price
 
 
 def subscription_changed(profile: Profile, event: Event) -> None:
-    part = parts.subscription(profile)
+    section = sections.subscription(profile)
     properties, at, key = event.properties, event.time_ms, event.id_hash
     kind = CHANGES[event.name]
     price = price_of(event)
     plan = text(properties.get("plan"), 64)
     if kind != RENEWED:
-        keep_last(part.log, (at, key, kind, -1 if price is None else price, plan or ""), SUBSCRIPTION_LOG)
+        keep_last(section.log, (at, key, kind, -1 if price is None else price, plan or ""), SUBSCRIPTION_LOG)
     if price is not None:
-        part.mrr = newest(part.mrr, (at, key, price))
+        section.mrr = newest(section.mrr, (at, key, price))
     if plan:
-        identity = parts.identity(profile)
+        identity = sections.identity(profile)
         identity.plan = newest(identity.plan, (at, key, plan))
     end = time_ms(properties.get("period_end"))
     if end is not None:
-        part.period_end = newest(part.period_end, (at, key, end))
+        section.period_end = newest(section.period_end, (at, key, end))
     if kind in (CANCEL_SCHEDULED, CANCELLED):
         tags(profile, event, (properties.get("feedback"),))
 
@@ -72,24 +72,24 @@ def card(profile: Profile, event: Event) -> None:
     properties = event.properties
     expires = time_ms(properties.get("card_expires") or properties.get("card_expires_at"))
     if expires is not None:
-        part = parts.payments(profile)
-        part.card_expires = newest(part.card_expires, (event.time_ms, event.id_hash, expires))
+        section = sections.payments(profile)
+        section.card_expires = newest(section.card_expires, (event.time_ms, event.id_hash, expires))
 
 
 def payment_settled(profile: Profile, event: Event) -> None:
-    part = parts.payments(profile)
-    part.settled_ms = max(part.settled_ms, event.time_ms)
+    section = sections.payments(profile)
+    section.settled_ms = max(section.settled_ms, event.time_ms)
     card(profile, event)
 
 
 def payment_failed(profile: Profile, event: Event) -> None:
-    part = parts.payments(profile)
-    part.failed_ms = max(part.failed_ms, event.time_ms)
+    section = sections.payments(profile)
+    section.failed_ms = max(section.failed_ms, event.time_ms)
     card(profile, event)
 
 
 def renewal_due(profile: Profile, event: Event) -> None:
     due = time_ms(event.properties.get("due") or event.properties.get("renewal_date"))
     if due is not None:
-        part = parts.subscription(profile)
-        part.renewal_due = newest(part.renewal_due, (event.time_ms, event.id_hash, due))
+        section = sections.subscription(profile)
+        section.renewal_due = newest(section.renewal_due, (event.time_ms, event.id_hash, due))

@@ -1,4 +1,4 @@
-"""What a customer's own steps change in the profile: features used, sessions, goals, onboarding, clicks, traits."""
+"""Effects of product use on the profile: features, sessions, goals, onboarding, clicks, traits and consent."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from zlib import crc32
 
 from models.events.coercion import as_number, text, time_ms
 from models.events.event import Event
-from models.profile import sections as parts
+from models.profile import sections
 from models.profile.apply_billing import card
 from models.profile.mergeable import DAY_MS, keep_last, keep_newest_keys, keep_smallest, newest
 from models.profile.schema import FEATURES_TRACKED, GOALS_KEPT, STEPS_TRACKED, Profile
 
 
 def feature_key(name: str) -> int:
-    """The key under which a product feature's last use is kept."""
+    """Return the key of a product feature or onboarding step."""
     return crc32(name.encode("utf-8", "replace"))
 
 
@@ -35,13 +35,13 @@ def feature(profile: Profile, event: Event) -> None:
 def session_ended(profile: Profile, event: Event) -> None:
     seconds = as_number(event.properties.get("duration") or event.properties.get("duration_seconds"))
     if seconds is not None and 0 <= seconds <= 86_400:
-        journey = parts.journey(profile)
+        journey = sections.journey(profile)
         journey.session_s_sum += round(seconds)
         journey.sessions_timed += 1
 
 
 def goal(profile: Profile, event: Event) -> None:
-    journey = parts.journey(profile)
+    journey = sections.journey(profile)
     journey.first_goal_ms = min(journey.first_goal_ms, event.time_ms)
     journey.last_goal_ms = max(journey.last_goal_ms, event.time_ms)
     value = as_number(event.properties.get("score", event.properties.get("value")))
@@ -50,7 +50,7 @@ def goal(profile: Profile, event: Event) -> None:
 
 
 def signed_up(profile: Profile, event: Event) -> None:
-    journey = parts.journey(profile)
+    journey = sections.journey(profile)
     journey.signed_up_ms = min(journey.signed_up_ms, event.time_ms)
     traits(profile, event)
 
@@ -58,12 +58,12 @@ def signed_up(profile: Profile, event: Event) -> None:
 def trial_started(profile: Profile, event: Event) -> None:
     ends = time_ms(event.properties.get("trial_end") or event.properties.get("ends_at"))
     if ends is not None:
-        part = parts.subscription(profile)
-        part.trial_end = newest(part.trial_end, (event.time_ms, event.id_hash, ends))
+        section = sections.subscription(profile)
+        section.trial_end = newest(section.trial_end, (event.time_ms, event.id_hash, ends))
 
 
 def onboarding_step(profile: Profile, event: Event) -> None:
-    journey = parts.journey(profile)
+    journey = sections.journey(profile)
     step = event.properties.get("step") or event.properties.get("name")
     if step is not None:
         journey.steps = keep_smallest(journey.steps, feature_key(str(step)[:128]), STEPS_TRACKED)
@@ -73,7 +73,7 @@ def onboarding_step(profile: Profile, event: Event) -> None:
 
 
 def onboarding_completed(profile: Profile, event: Event) -> None:
-    journey = parts.journey(profile)
+    journey = sections.journey(profile)
     journey.onboarded_ms = min(journey.onboarded_ms, event.time_ms)
 
 
@@ -81,13 +81,13 @@ def onboarding_completed(profile: Profile, event: Event) -> None:
 
 
 def clicked(profile: Profile, event: Event) -> None:
-    journey = parts.journey(profile)
+    journey = sections.journey(profile)
     journey.clicked_ms = max(journey.clicked_ms, event.time_ms)
 
 
 def _set_subscribed(profile: Profile, event: Event, value: int) -> None:
-    part = parts.identity(profile)
-    part.subscribed = newest(part.subscribed, (event.time_ms, event.id_hash, value))
+    section = sections.identity(profile)
+    section.subscribed = newest(section.subscribed, (event.time_ms, event.id_hash, value))
 
 
 def email_unsubscribed(profile: Profile, event: Event) -> None:
@@ -105,15 +105,15 @@ def traits(profile: Profile, event: Event) -> None:
         if name == "account" and event.group:
             value = event.group[:64]
         if value:
-            part = parts.identity(profile)
-            setattr(part, name, newest(getattr(part, name), (*stamp, value)))
+            section = sections.identity(profile)
+            setattr(section, name, newest(getattr(section, name), (*stamp, value)))
     if properties.get("referred") is True or properties.get("referrer"):
-        parts.identity(profile).referred = True
+        sections.identity(profile).referred = True
     card(profile, event)
 
 
 def consent(profile: Profile, event: Event) -> None:
     granted = event.properties.get("granted")
     if granted.__class__ is bool:
-        part = parts.identity(profile)
-        part.consent = newest(part.consent, (event.time_ms, event.id_hash, int(granted)))
+        section = sections.identity(profile)
+        section.consent = newest(section.consent, (event.time_ms, event.id_hash, int(granted)))

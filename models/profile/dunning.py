@@ -1,7 +1,7 @@
-"""How a customer's payments stand: dunning, since when, and how often a failed payment came in after all.
+"""Payment state of a customer: whether dunning is open, since which day, and how many failed payments recovered.
 
-The beginning of dunning is the first failed payment after the last one that settled, to the day: it is read off the
-bins in which failures are counted anyway, so that applying events in another order changes nothing.
+Dunning starts with the first failed payment after the last settled payment, at the resolution of a day. The day is read
+from the day bins of the failure counter, so the order of events does not matter.
 """
 
 from __future__ import annotations
@@ -20,36 +20,36 @@ RECOVERED: Final = COUNTER_INDEX["payment_recovered"]
 
 
 class Dunning(msgspec.Struct, gc=False, frozen=True):
-    """What a profile_view keeps of payments."""
+    """The payment state that a `ProfileView` captures."""
 
-    newest_ms: int  # the present that the bins are relative to
+    newest_ms: int  # time that the bins are relative to
     settled_ms: int
     failed_ms: int
     card_expires_ms: int | None
-    days: bytes  # failed payments in the bins of days, empty for none in reach
+    days: bytes  # day bins of failed payments, empty for none
     failed: int
     recovered: int
 
     @classmethod
     def of(cls, profile: Profile) -> Dunning | None:
-        """As the profile is now; None for somebody without a payment or card."""
-        part = profile.payments
-        if part is None:
+        """Capture the payment state of a profile; None for a customer without a payment or card."""
+        payments = profile.payments
+        if payments is None:
             return None
         days, totals = profile.bins.get(FAILED), profile.totals
         return cls(
-            profile.newest_ms,
-            part.settled_ms,
-            part.failed_ms,
-            None if part.card_expires is None else part.card_expires[2],
-            b"" if days is None else bytes(days[:DAY_BINS]),
-            totals.get(FAILED, 0),
-            totals.get(RECOVERED, 0),
+            newest_ms=profile.newest_ms,
+            settled_ms=payments.settled_ms,
+            failed_ms=payments.failed_ms,
+            card_expires_ms=None if payments.card_expires is None else payments.card_expires[2],
+            days=b"" if days is None else bytes(days[:DAY_BINS]),
+            failed=totals.get(FAILED, 0),
+            recovered=totals.get(RECOVERED, 0),
         )
 
 
 class PaymentFacts(msgspec.Struct, gc=False, frozen=True):
-    """How payments stand, for those who read a score."""
+    """The payment state as published with a score."""
 
     dunning_since: str | None  # None: the last payment did not fail
     dunning_days: int | None
@@ -60,25 +60,25 @@ class PaymentFacts(msgspec.Struct, gc=False, frozen=True):
 
 
 def payment_facts(dunning: Dunning | None, at_ms: int) -> PaymentFacts | None:
-    """As of a time; None where nothing is known of payments."""
+    """Return the payment state as of a time; None if no payment data exists."""
     if dunning is None:
         return None
     since = _since_day(dunning)
     expires = dunning.card_expires_ms
     return PaymentFacts(
-        None if since is None else rfc3339(since * DAY_MS)[:10],
-        None if since is None else max(at_ms // DAY_MS - since, 0),
-        dunning.failed,
-        dunning.recovered,
-        round(min(dunning.recovered / dunning.failed, 1.0), 4) if dunning.failed else None,
-        None if expires is None else round((expires - at_ms) / DAY_MS, 2),
+        dunning_since=None if since is None else rfc3339(since * DAY_MS)[:10],
+        dunning_days=None if since is None else max(at_ms // DAY_MS - since, 0),
+        failed=dunning.failed,
+        recovered=dunning.recovered,
+        recovered_rate=round(min(dunning.recovered / dunning.failed, 1.0), 4) if dunning.failed else None,
+        card_expires_in_days=None if expires is None else round((expires - at_ms) / DAY_MS, 2),
     )
 
 
 def _since_day(dunning: Dunning) -> int | None:
-    """The day (since 1970) of the first failure after the last settled payment; None while nothing is open.
+    """Return the day (since 1970) of the first failure after the last settled payment; None if dunning is not open.
 
-    A failure on the very day on which a payment settled may have come before it, and counts only if it is the newest.
+    A failure on the day of a settled payment may precede it, and counts only if it is the newest failure.
     """
     if dunning.failed_ms <= dunning.settled_ms:
         return None

@@ -1,10 +1,10 @@
-"""Primitives that forget the order in which they were fed: time bins, day bitmaps, newest values, bounded newest sets.
+"""Order-independent primitives: time bins, day bitmaps, newest values and bounded sets.
 
-Each is a plain value (bytearray, int, list, dict), so that a profile made of them encodes without translation. For all
-of them the result after a set of events is the same whatever the order, as long as no event is older than the bins
-reach back; `merge_*` joins two halves of a history into exactly what the whole would have given.
+Each is a plain value (bytearray, int, list, dict), so a profile of them encodes without conversion. The result after a
+set of events does not depend on their order, as long as no event is older than the bins reach back. `merge_*` combines
+two halves of a history into exactly what the whole would have given.
 
-Bins are addressed by absolute time modulo their number, so that time moving on only clears the bins it passes.
+Bins are addressed by absolute time modulo their number, so advancing time only clears the bins between two times.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from typing import Any, Final, TypeVar
 HOUR_MS: Final = 3_600_000
 DAY_MS: Final = 86_400_000
 
-DAY_BINS: Final = 96  # 90-day windows, and room for events that are some days late
-HOUR_BINS: Final = 32  # the last 24 hours, and room for clocks that are some hours off
-BIN_BYTES: Final = DAY_BINS + HOUR_BINS  # one counter: 128 bytes, one byte a bin
-CARRY: Final = 128  # a counter's second byte stands under its index plus this, and exists only where it is needed
+DAY_BINS: Final = 96  # 90-day windows, plus 6 days for late events
+HOUR_BINS: Final = 32  # the last 24 hours, plus 8 hours for clock skew
+BIN_BYTES: Final = DAY_BINS + HOUR_BINS  # one counter: 128 bytes, one byte per bin
+CARRY: Final = 128  # the row of high bytes of counter n has key n + CARRY and exists only if a bin exceeds 255
 BITMAP_DAYS: Final = 512  # monthly rhythms need more than a year
 BITMAP_BYTES: Final = BITMAP_DAYS // 8
 _BITMAP_MASK: Final = (1 << BITMAP_DAYS) - 1
@@ -35,9 +35,9 @@ T = TypeVar("T")
 
 
 def bins_add(bins: Bins, counter: int, day: int, hour: int, newest_hour: int) -> None:
-    """Counts one event at `hour` (hours since the epoch); bins the event is too old for stay as they are.
+    """Count one event at `hour` (hours since the epoch). Bins that the event is too old for stay unchanged.
 
-    A bin saturates at 65,535. Clipped addition of counts that are not negative has no order.
+    A bin saturates at 65,535. Clipped addition of non-negative counts does not depend on order.
     """
     age_days = newest_hour // 24 - day
     if age_days >= DAY_BINS:
@@ -59,7 +59,7 @@ def bins_add(bins: Bins, counter: int, day: int, hour: int, newest_hour: int) ->
 
 
 def _new_row(bins: Bins, counter: int) -> bytearray:
-    """An empty row in its place: counters stand in order, so that one history has one encoding."""
+    """Insert an empty row. Counters are kept sorted, so that one history has one encoding."""
     row = bins[counter] = bytearray(BIN_BYTES)
     if len(bins) > 1:
         ordered = sorted(bins.items())
@@ -69,7 +69,7 @@ def _new_row(bins: Bins, counter: int) -> bytearray:
 
 
 def _carry(bins: Bins, row: bytearray, counter: int, slot: int) -> None:
-    """Adds one to a full byte: its second byte takes over, until that is full too."""
+    """Add one to a full low byte by carrying into the high byte, until that is full too."""
     carry = bins.get(counter + CARRY)
     if carry is None:
         carry = _new_row(bins, counter + CARRY)
@@ -79,7 +79,7 @@ def _carry(bins: Bins, row: bytearray, counter: int, slot: int) -> None:
 
 
 def bins_advance(bins: Bins, old_hour: int, new_hour: int) -> None:
-    """Clears the bins between two times (hours since the epoch), so that they count the present and not a past lap."""
+    """Clear the bins between two times (hours since the epoch), so that no bin counts an earlier lap of the ring."""
     old_day, new_day = old_hour // 24, new_hour // 24
     hours, days = new_hour - old_hour, new_day - old_day
     passed = _passed(DAY_BINS, HOUR_BINS, old_hour % HOUR_BINS, hours if hours < HOUR_BINS else HOUR_BINS)
@@ -90,12 +90,12 @@ def bins_advance(bins: Bins, old_hour: int, new_hour: int) -> None:
             row[bins_passed] = zeros
     if days and _ZEROS in bins.values():
         for counter in [counter for counter, row in bins.items() if row == _ZEROS]:
-            del bins[counter]  # a counter without a count in any bin is no counter
+            del bins[counter]  # a counter with only empty bins is not stored
 
 
 @lru_cache(maxsize=DAY_BINS * DAY_BINS)
 def _passed(base: int, size: int, slot: int, passed: int) -> tuple[tuple[slice, bytes], ...]:
-    """The slices of bins that time passes from a bin on, and the zeros that they become."""
+    """Return the slices of the `passed` bins after a slot, each with the zeros to write to it."""
     if passed >= size:
         return ((slice(base, base + size), _ZEROS[:size]),)
     if passed <= 0:
@@ -108,35 +108,35 @@ def _passed(base: int, size: int, slot: int, passed: int) -> tuple[tuple[slice, 
 
 
 def bins_merge(a: Bins, a_hour: int, b: Bins, b_hour: int) -> Bins:
-    """Both histories' counts, as bins whose present is the later of the two."""
-    newest = max(a_hour, b_hour)
+    """Add the counts of both histories, relative to the later of the two newest hours."""
+    newest_hour = max(a_hour, b_hour)
     halves = []
     for bins, hour in ((a, a_hour), (b, b_hour)):
         copy = {counter: bytearray(row) for counter, row in bins.items()}
-        bins_advance(copy, hour, newest)
+        bins_advance(copy, hour, newest_hour)
         halves.append(copy)
     merged, other = halves
-    for counter in sorted({key % CARRY for key in other}):  # of a count of 256 only the second byte is kept
+    for counter in sorted({key % CARRY for key in other}):  # a count of 256 may have a high byte only
         row, high = other.get(counter, _ZEROS), other.get(counter + CARRY)
-        mine = merged.setdefault(counter, bytearray(BIN_BYTES))
+        merged_low = merged.setdefault(counter, bytearray(BIN_BYTES))
         for slot in range(BIN_BYTES):
             addition = row[slot] + (high[slot] << 8 if high else 0)
             if not addition:
                 continue
-            mine_high = merged.get(counter + CARRY)
-            total = min(mine[slot] + (mine_high[slot] << 8 if mine_high else 0) + addition, 65_535)
-            mine[slot] = total & 255
+            merged_high = merged.get(counter + CARRY)
+            total = min(merged_low[slot] + (merged_high[slot] << 8 if merged_high else 0) + addition, 65_535)
+            merged_low[slot] = total & 255
             if total > 255:
                 merged.setdefault(counter + CARRY, bytearray(BIN_BYTES))[slot] = total >> 8
-            elif mine_high:
-                mine_high[slot] = 0
+            elif merged_high:
+                merged_high[slot] = 0
     return bins_canonical(merged)
 
 
 def bins_canonical(bins: Bins) -> Bins:
-    """Without counters whose bins are all empty, in the order of the counters: one history, one encoding.
+    """Drop counters with only empty bins and sort the rest, so that one history has one encoding.
 
-    First bytes that are all zero stay while there is a second byte (a count of 256), so that it never stands alone.
+    A row of zero low bytes stays while its row of high bytes exists (a count of 256): high bytes never stand alone.
     """
     if len(bins) < 2 and _ZEROS not in bins.values():
         return bins
@@ -144,23 +144,23 @@ def bins_canonical(bins: Bins) -> Bins:
     return {counter: bins[counter] for counter in sorted(bins) if counter in full or counter + CARRY in full}
 
 
-# Active days: 512 days as bits, bit k is the k-th day before the newest ------------------------------------------
+# Active days: 512 days as bits; bit k is the k-th day before the newest day --------------------------------------
 
 
 def days_add(bits: bytes, age_days: int) -> bytes:
-    """Marks the day `age_days` before the newest; a day beyond the bitmap is not marked."""
+    """Mark the day `age_days` before the newest day. A day beyond the bitmap is not marked."""
     if age_days >= BITMAP_DAYS:
         return bits
     return (int.from_bytes(bits, "little") | 1 << age_days).to_bytes(BITMAP_BYTES, "little")
 
 
 def days_add_newest(bits: bytes) -> bytes:
-    """Marks the newest day: what `days_add` does for an age of 0."""
+    """Mark the newest day: `days_add` with an age of 0."""
     return _WITH_NEWEST[bits[0]] + bits[1:]
 
 
 def days_advance(bits: bytes, days: int) -> tuple[bytes, int]:
-    """The bitmap `days` later, and how many marked days left it."""
+    """Return the bitmap `days` later, and the number of marked days that left it."""
     if days >= BITMAP_DAYS:
         return bytes(BITMAP_BYTES), int.from_bytes(bits, "little").bit_count()
     moved = int.from_bytes(bits, "little") << days
@@ -170,7 +170,7 @@ def days_advance(bits: bytes, days: int) -> tuple[bytes, int]:
 
 
 def days_merge(a: bytes, b: bytes) -> bytes:
-    """Days marked in either bitmap (both relative to the same newest day)."""
+    """Return the days marked in either bitmap (both relative to the same newest day)."""
     return (int.from_bytes(a, "little") | int.from_bytes(b, "little")).to_bytes(BITMAP_BYTES, "little")
 
 
@@ -178,28 +178,28 @@ def days_merge(a: bytes, b: bytes) -> bytes:
 
 
 def newest(a: T | None, b: T | None) -> T | None:
-    """The later of two entries that start with (time, id): last value by (time, id)."""
+    """Return the later of two entries that start with (time, id)."""
     if a is None or b is None:
         return b if a is None else a
     return max(a, b)  # type: ignore[call-overload]
 
 
 def keep_last(entries: list[Any], entry: Any, limit: int) -> None:
-    """Adds an entry (time, id, ...) to a list in order of time and drops the oldest above the limit."""
+    """Insert an entry (time, id, ...) into a sorted list and drop the oldest entry above the limit."""
     insort(entries, entry)
     if len(entries) > limit:
         del entries[0]
 
 
 def merge_last(a: list[Any], b: list[Any], limit: int) -> list[Any]:
-    """The newest entries of both lists."""
+    """Return the newest entries of both lists."""
     return sorted(a + b)[-limit:]
 
 
 def keep_newest_keys(seen: dict[int, int], key: int, time: int, limit: int) -> None:
-    """Remembers when each key was last seen, for the `limit` keys seen last (ties: the larger key).
+    """Record the last time of a key, for the `limit` keys with the newest times (ties: the larger key).
 
-    A key that was dropped comes back with a newer time or not at all, so what is kept does not depend on order.
+    A dropped key returns with a newer time or not at all, so the result does not depend on order.
     """
     if seen.get(key, -1) >= time:
         return
@@ -209,62 +209,62 @@ def keep_newest_keys(seen: dict[int, int], key: int, time: int, limit: int) -> N
 
 
 def merge_newest_keys(a: dict[int, int], b: dict[int, int], limit: int) -> dict[int, int]:
-    """The `limit` keys seen last in either."""
+    """Return the `limit` keys with the newest times in either dict."""
     both = {key: max(a.get(key, -1), b.get(key, -1)) for key in a.keys() | b.keys()}
-    kept = sorted(((when, key) for key, when in both.items()), reverse=True)[:limit]
-    return {key: when for when, key in sorted(kept)}
+    kept = sorted(((time, key) for key, time in both.items()), reverse=True)[:limit]
+    return {key: time for time, key in sorted(kept)}
 
 
 def keep_smallest(keys: Iterable[int], key: int, limit: int) -> list[int]:
-    """A bounded set: the `limit` smallest of its keys, in order."""
+    """Add a key to a bounded set: the `limit` smallest keys, sorted."""
     return sorted({*keys, key})[:limit]
 
 
-# Sums under names --------------------------------------------------------------------------------------------------
+# Sums by name ------------------------------------------------------------------------------------------------------
 
 
 def rate(rated: list[Any], name: str, at: int, score: int, limit: int) -> None:
-    """Adds a score to the sum under a name: (name, count, sum, and of the newest: time, score), in order of names.
+    """Add a score to the entry of a name: (name, count, sum, time of the newest, score of the newest), sorted by name.
 
-    Only the first `limit` names are kept. A name that is dropped never comes back, as more names only push it further
-    out; so every sum that is kept is whole, and what is kept does not depend on order.
+    Only the first `limit` names are kept. A dropped name never returns, because more names only push it further out. So
+    every kept sum is complete, and the result does not depend on order.
     """
-    place = bisect_left(rated, (name,))
-    if place < len(rated) and rated[place][0] == name:
-        _, count, total, *newest_score = rated[place]
-        rated[place] = (name, count + 1, total + score, *max(newest_score, [at, score]))
-    elif place < limit:
-        rated.insert(place, (name, 1, score, at, score))
+    index = bisect_left(rated, (name,))
+    if index < len(rated) and rated[index][0] == name:
+        _, count, total, *newest_score = rated[index]
+        rated[index] = (name, count + 1, total + score, *max(newest_score, [at, score]))
+    elif index < limit:
+        rated.insert(index, (name, 1, score, at, score))
         del rated[limit:]
 
 
 def merge_rated(a: list[Any], b: list[Any], limit: int) -> list[Any]:
-    """The sums of both lists."""
-    found = {entry[0]: entry for entry in a}
+    """Return the entries of both lists, those of one name added up."""
+    merged = {entry[0]: entry for entry in a}
     for entry in b:
-        mine = found.get(entry[0])
-        if mine is not None:
-            entry = (entry[0], mine[1] + entry[1], mine[2] + entry[2], *max(mine[3:], entry[3:]))
-        found[entry[0]] = entry
-    return [found[name] for name in sorted(found)[:limit]]
+        first = merged.get(entry[0])
+        if first is not None:
+            entry = (entry[0], first[1] + entry[1], first[2] + entry[2], *max(first[3:], entry[3:]))
+        merged[entry[0]] = entry
+    return [merged[name] for name in sorted(merged)[:limit]]
 
 
 def reach(reached: list[Any], entry: tuple[int, int, int, int]) -> None:
-    """Adds (key, first time, last time, count) to what is known of keys, in their order."""
-    place = bisect_left(reached, (entry[0],))
-    if place < len(reached) and reached[place][0] == entry[0]:
-        reached[place] = _both(reached[place], entry)
+    """Add (key, first time, last time, count) to a list of such entries, sorted by key."""
+    index = bisect_left(reached, (entry[0],))
+    if index < len(reached) and reached[index][0] == entry[0]:
+        reached[index] = _combine_reached(reached[index], entry)
     else:
-        reached.insert(place, entry)
+        reached.insert(index, entry)
 
 
 def merge_reached(a: list[Any], b: list[Any], limit: int) -> list[Any]:
-    """What both lists know, of the `limit` smallest keys."""
+    """Return the combined entries of both lists for the `limit` smallest keys."""
     merged = list(a)
     for entry in b:
         reach(merged, entry)
     return merged[:limit]
 
 
-def _both(a: Any, b: Any) -> tuple[int, int, int, int]:
+def _combine_reached(a: Any, b: Any) -> tuple[int, int, int, int]:
     return a[0], min(a[1], b[1]), max(a[2], b[2]), a[3] + b[3]

@@ -1,4 +1,4 @@
-"""Parts that a profile only has when there is something to say: each is made when first asked for."""
+"""Sections of a profile, created on first access: a profile has a section only if an event wrote to it."""
 
 from __future__ import annotations
 
@@ -6,48 +6,48 @@ from models.profile.schema import Commerce, Feedback, Identity, Journey, Payment
 
 
 def commerce(profile: Profile) -> Commerce:
-    """Purchases."""
-    part = profile.commerce
-    if part is None:
-        part = profile.commerce = Commerce()
-    return part
+    """Return the section of orders and refunds."""
+    section = profile.commerce
+    if section is None:
+        section = profile.commerce = Commerce()
+    return section
 
 
 def subscription(profile: Profile) -> Subscription:
-    """The subscription, its price and dates."""
-    part = profile.subscription
-    if part is None:
-        part = profile.subscription = Subscription()
-    return part
+    """Return the section of the subscription, its price and dates."""
+    section = profile.subscription
+    if section is None:
+        section = profile.subscription = Subscription()
+    return section
 
 
 def payments(profile: Profile) -> Payments:
-    """When money came."""
-    part = profile.payments
-    if part is None:
-        part = profile.payments = Payments()
-    return part
+    """Return the section of payments."""
+    section = profile.payments
+    if section is None:
+        section = profile.payments = Payments()
+    return section
 
 
 def feedback(profile: Profile) -> Feedback:
-    """What the customer said."""
-    part = profile.feedback
-    if part is None:
-        part = profile.feedback = Feedback()
-    return part
+    """Return the section of tickets, survey responses and reviews."""
+    section = profile.feedback
+    if section is None:
+        section = profile.feedback = Feedback()
+    return section
 
 
 def identity(profile: Profile) -> Identity:
-    """Who the customer belongs to, and what they allowed."""
-    part = profile.identity
-    if part is None:
-        part = profile.identity = Identity()
-    return part
+    """Return the section of plan, segment, account, source and consent."""
+    section = profile.identity
+    if section is None:
+        section = profile.identity = Identity()
+    return section
 
 
 def journey(profile: Profile) -> Journey:
-    """First steps and goals."""
-    part = profile.journey
-    if part is None:
-        part = profile.journey = Journey()
-    return part
+    """Return the section of sign-up, onboarding, sessions and goals."""
+    section = profile.journey
+    if section is None:
+        section = profile.journey = Journey()
+    return section

@@ -1,4 +1,4 @@
-"""A subscription's changes, and where it stands after them."""
+"""Kinds of subscription changes, and the state of a subscription after them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from models.profile.schema import Subscription, SubscriptionChange
 
 # Kinds of subscription change
 STARTED, UPGRADED, DOWNGRADED, PAUSED, RESUMED, CANCEL_SCHEDULED, CANCEL_WITHDRAWN, CANCELLED = range(8)
-RENEWED = 8  # moves price and period only; a renewal every month would push the changes out of the log
+RENEWED = 8  # updates price and period only; monthly renewals would push the other changes out of the log
 CHANGES: Final = {
     "Subscription Started": STARTED,
     "Subscription Renewed": RENEWED,
@@ -25,16 +25,16 @@ _NO_LOG: Final[list[SubscriptionChange]] = []
 
 
 class SubscriptionState:
-    """Where a subscription stands at a time, read from its newest changes.
+    """The state of a subscription, computed from its newest changes.
 
-    A start while one runs changes nothing; activity after an end opens nothing; only a start does.
+    A start while the subscription is active changes nothing. After an end, only a start reopens it; activity does not.
     """
 
     __slots__ = ("active", "cancel_scheduled", "ended_ms", "paused", "since_ms", "started")
 
-    def __init__(self, part: Subscription | None) -> None:
-        log = _NO_LOG if part is None else part.log
-        if len(log) == 1 and log[0][2] == STARTED:  # most of them
+    def __init__(self, section: Subscription | None) -> None:
+        log = _NO_LOG if section is None else section.log
+        if len(log) == 1 and log[0][2] == STARTED:  # fast path for most subscriptions
             self.started = self.active = True
             self.paused = self.cancel_scheduled = False
             self.since_ms, self.ended_ms = log[0][0], 0

@@ -1,4 +1,4 @@
-"""What is told of a customer beside the score, as of one moment."""
+"""The part of a profile that is published with a score, captured at one moment."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ ENGAGED = COUNTER_INDEX["engaged"]
 
 
 class ProfileView(msgspec.Struct, array_like=True, gc=False):
-    """Taken of a profile while a batch is applied, because which scores are told is known only when all are scored.
+    """A view of a profile, captured while a batch is applied: which scores are published is known only after scoring.
 
-    Parts are those of the profile itself: whoever changes one afterwards gives the profile one of its own first
-    (`models.profile.schema.copy_parts`).
+    The sections are shared with the profile. Code that changes a section later replaces it with a copy first
+    (`models.profile.codec.copy_sections`).
 
     >>> ProfileView.of(Profile(first_ms=5)).first_ms
     5
@@ -26,9 +26,9 @@ class ProfileView(msgspec.Struct, array_like=True, gc=False):
     newest_ms: int
     engaged_ms: int
     days: bytes
-    """Engaged events in the bins of days, see `models.profile.mergeable`."""
+    """Day bins of engaged events, see `models.profile.mergeable`."""
     carry: bytes
-    """Their second bytes, empty where no day had more than 255."""
+    """Their high bytes, empty if no day had more than 255 events."""
     subscription: Subscription | None
     commerce: Commerce | None
     feedback: Feedback | None
@@ -38,19 +38,19 @@ class ProfileView(msgspec.Struct, array_like=True, gc=False):
 
     @classmethod
     def of(cls, profile: Profile) -> ProfileView:
-        """The profile as it is now."""
+        """Capture the profile as it is now."""
         bins = profile.bins
         days, carry = bins.get(ENGAGED), bins.get(ENGAGED + CARRY)
         return cls(
-            profile.first_ms,
-            profile.newest_ms,
-            profile.engaged_ms,
-            b"" if days is None else bytes(days[:DAY_BINS]),
-            b"" if carry is None else bytes(carry[:DAY_BINS]),
-            profile.subscription,
-            profile.commerce,
-            profile.feedback,
-            profile.identity,
-            profile.journey,
-            None if profile.payments is None else Dunning.of(profile),
+            first_ms=profile.first_ms,
+            newest_ms=profile.newest_ms,
+            engaged_ms=profile.engaged_ms,
+            days=b"" if days is None else bytes(days[:DAY_BINS]),
+            carry=b"" if carry is None else bytes(carry[:DAY_BINS]),
+            subscription=profile.subscription,
+            commerce=profile.commerce,
+            feedback=profile.feedback,
+            identity=profile.identity,
+            journey=profile.journey,
+            dunning=None if profile.payments is None else Dunning.of(profile),
         )

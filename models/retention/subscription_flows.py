@@ -20,8 +20,8 @@ import msgspec
 from models.events.coercion import text
 from models.events.event import Event
 from models.profile.apply_billing import price_of
+from models.profile.codec import ProfileError
 from models.profile.mergeable import DAY_MS
-from models.profile.schema import ProfileError
 from models.profile.subscription import CANCELLED, CHANGES, PAUSED, RESUMED, STARTED
 from models.retention.activity_flows import WINDOW_DAYS
 from models.retention.aggregates import FLOW_SERIES, FLOWS, NUMBER, SegmentRegistry, Sums, cohort, month_of

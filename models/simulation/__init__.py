@@ -1,15 +1,15 @@
-"""Seeded customers with known hazards: every event that they cause, in order of event time, and the truth behind it.
+"""Simulated customers with known churn hazards: their events in order of event time, and the true probabilities.
 
-The same settings give the same bytes. Days are drawn one after the other with dice of their own, so a longer
-simulation begins with the shorter one, and memory holds the customers who are there, not their history.
+The same settings give the same bytes. Each day has its own random generators, so a longer simulation starts with the
+shorter one. Memory holds the present customers, not their history.
 
-    customer     kinds, hidden states, hazards, daily steps: the table to read first
-    calendar     holidays, weekends, season
-    hazard       the exact probability of having left, given the state now
-    population   what is fixed about a customer; who is new
-    day          one day's drafts
-    usage, billing, feedback    what the day shows, by families of events
-    simulator    puts the days together
+    customer      kinds of customers: hidden states, hazards and transitions; read this table first
+    calendar      holidays, weekends and seasons
+    hazard        exact probability of having churned, given the current state
+    population    fixed attributes of customers, and new customers
+    day           draft events of one day
+    usage, billing, feedback    events of one day, by family
+    simulator     draws one day after the other
 
 >>> simulation = Simulation(SimulationSettings(customers=200, days=60), record=True)
 >>> events = list(simulation.events())

@@ -1,4 +1,4 @@
-"""What simulated subscriptions do: payments and dunning, renewals, changes of plan, and how they end."""
+"""Simulated subscription events: payments and dunning, renewals, changes of plan, and cancellations."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from models.simulation.population import PLANS
 
 
 def payments(day: SimulatedDay) -> None:
-    """Renewals in the first seconds of a period; dunning every third day or so; recovery; a changed card."""
+    """Draft renewals in the first seconds of a period, dunning about every third day, recovery, and changes of card."""
     people = day.people
     unpaid, was_unpaid = UNPAID[people["state"]], UNPAID[people["before"]]
     due = people["subscriber"] & renews_on(people["anchor"], day.number) & ~LEAVING[people["state"]]
@@ -31,10 +31,10 @@ def payments(day: SimulatedDay) -> None:
     day.add(failed, [_failed(day, row) for row in failed.tolist()], 5000)
     expiring, was_expiring = EXPIRING[people["state"]], EXPIRING[people["before"]]
     warned = np.flatnonzero(expiring & ~was_expiring)
-    soon = [
+    warnings = [
         body("identify", traits={"card_expires": day.date_time(_days_to_period_end(day, r))}) for r in warned.tolist()
     ]
-    day.add(warned, soon, 60_000)
+    day.add(warned, warnings, 60_000)
     changed = np.flatnonzero((was_expiring | was_unpaid) & ~expiring & ~unpaid)
     card = track("Payment Method Updated", {"card_expires": day.date_time(900)})
     day.add(changed, [card] * len(changed), 3000)
@@ -49,7 +49,7 @@ def _period_end(day: SimulatedDay, row: int) -> str:
 
 
 def _paid(day: SimulatedDay, row: int, event: str, card_days: int) -> str:
-    """A payment that went through. Only a card that expires before the next one says something."""
+    """A successful payment. Its card expires in `card_days` days, or before the next payment for an expiring card."""
     expires = _period_end(day, row) if EXPIRING[day.people["state"][row]] else day.date_time(card_days)
     amount = PLANS[day.people["plan"][row]][1]
     return track(event, {"amount": amount, "currency": "USD", "card_expires": expires})
@@ -61,10 +61,12 @@ def _failed(day: SimulatedDay, row: int) -> str:
 
 
 def subscriptions(day: SimulatedDay) -> None:
-    """Changes of plan, ends that are scheduled and withdrawn, and the yearly talk with businesses."""
+    """Draft changes of plan, scheduled and withdrawn cancellations, and renewal dates and meetings of businesses."""
     people, mood = day.people, day.rates["mood"]
     subscribed = people["subscriber"] & (people["anchor"] <= day.number)
-    up = day.some(np.where(mood > 0.75, 0.0012, 0.0) * day.quiet, subscribed & (people["plan"] < len(PLANS) - 1))
+    up = day.some(
+        np.where(mood > 0.75, 0.0012, 0.0) * day.calendar_activity, subscribed & (people["plan"] < len(PLANS) - 1)
+    )
     down = day.some(np.where(day.rates["activity"] < 0.6, 0.004, 0.0003), subscribed & (people["plan"] > 0))
     for rows, step, event in (
         (up, 1, "Subscription Upgraded"),
@@ -81,19 +83,19 @@ def subscriptions(day: SimulatedDay) -> None:
     business = subscribed & (people["segment"] == 1)
     yearly = np.flatnonzero(business & ((day.number - people["anchor"]) % 360 == 300))
     day.add(yearly, [track("Renewal Due Set", {"due": day.date_time(60)})] * len(yearly), 40_000)
-    met = day.some(np.where(mood > 0.5, 0.01, 0.003) * day.quiet, business)
-    day.add(met, [track("Meeting Held")] * len(met))
+    meetings = day.some(np.where(mood > 0.5, 0.01, 0.003) * day.calendar_activity, business)
+    day.add(meetings, [track("Meeting Held")] * len(meetings))
 
 
 def cancellations(day: SimulatedDay, left: npt.NDArray[np.bool_]) -> None:
-    """The last event of the subscribers among those who leave today (n,); the others just fall silent."""
+    """Draft the last event of subscribers who churn today; `left` (n,) marks all who churn, others become inactive."""
     rows = np.flatnonzero(left & day.people["subscriber"])
     day.add(rows, [_cancelled(day, row) for row in rows.tolist()], day.people["end_ms"][rows])
-    day.people["end_ms"][rows] += 1  # a customer is there until the end, and this event is the end
+    day.people["end_ms"][rows] += 1  # events before `end_ms` are kept, and the cancellation is at the end
 
 
 def _cancelled(day: SimulatedDay, row: int) -> str:
-    """Dunning gave up, a dispute, or the customer's wish."""
+    """A cancellation: after failed payments, a dispute, or by request."""
     if UNPAID[day.people["state"][row]]:
         reason: dict[str, Any] = {"reason": "payment_disputed" if day.rng.random() < 0.08 else "payment_failed"}
     else:

@@ -1,4 +1,4 @@
-"""The simulated year: holidays in which everybody is quiet and few leave, weekends, and a season."""
+"""The simulated calendar: holidays with low activity and a low hazard, weekends and seasons."""
 
 from typing import Final
 
@@ -14,20 +14,20 @@ HOLIDAYS: Final = ((1, 2), (92, 99), (213, 227), (357, 366))
 
 HOLIDAY_ACTIVITY: Final = 0.3
 HOLIDAY_HAZARD: Final = 0.35
-"""Factors in a holiday: silence that is not churn, which a model of absolute rates takes for churn."""
+"""Factors on activity and hazard on a holiday. A model of absolute rates takes this low activity for churn."""
 
 WEEKEND_ACTIVITY: Final = (1.2, 0.35)
-"""Factor on a Saturday or Sunday, by segment: consumers, businesses."""
+"""Factor on activity on a Saturday or Sunday, by segment: consumers, businesses."""
 
 SEASON_SWING: Final = (0.1, 0.6)
-"""Amplitude of the yearly wave, largest in mid-November: for everybody, for seasonal customers."""
+"""Amplitude of the yearly wave, which peaks in mid-November: ordinary customers, seasonal customers."""
 
 _LENGTH_OF_YEAR_DAYS: Final = 365.25
 _PEAK_DAY_OF_YEAR: Final = 319
 
 
 class Calendar:
-    """Dates of the simulated days, which are counted from `start_ms` (midnight UTC)."""
+    """Dates of the simulated days. Days are counted from `start_ms` (midnight UTC)."""
 
     def __init__(self, start_ms: int) -> None:
         if start_ms % DAY_MS:
@@ -36,7 +36,7 @@ class Calendar:
         self._first = np.datetime64(start_ms // DAY_MS, "D")
 
     def date(self, day: int) -> str:
-        """ISO date of a day.
+        """Return the ISO date of a day.
 
         >>> Calendar(1_704_067_200_000).date(31)
         '2024-02-01'
@@ -44,29 +44,29 @@ class Calendar:
         return str(self._first + day)
 
     def is_weekend(self, day: int) -> bool:
-        """Whether the day is a Saturday or a Sunday."""
+        """Return whether the day is a Saturday or a Sunday."""
         return not np.is_busday(self._first + day)
 
     def is_holiday(self, days: npt.ArrayLike) -> npt.NDArray[np.bool_]:
-        """Whether each day is one on which everybody is quiet.
+        """Return whether each day is a holiday.
 
         >>> Calendar(1_704_067_200_000).is_holiday([0, 10, 100, 220])
         array([ True, False, False,  True])
         """
-        of_year = self._of_year(days)
-        return np.any([(first <= of_year) & (of_year <= last) for first, last in HOLIDAYS], axis=0)
+        day_of_year = self._day_of_year(days)
+        return np.any([(first <= day_of_year) & (day_of_year <= last) for first, last in HOLIDAYS], axis=0)
 
     def hazard(self, days: npt.ArrayLike) -> Floats:
-        """Factor on the hazard of each day."""
+        """Return the factor on the hazard of each day."""
         return np.where(self.is_holiday(days), HOLIDAY_HAZARD, 1.0)
 
     def activity(self, day: int) -> Floats:
-        """Factor on everybody's activity of one day: array (segment, ordinary or seasonal customer)."""
-        wave = np.cos(2 * np.pi * (int(self._of_year(day)) - _PEAK_DAY_OF_YEAR) / _LENGTH_OF_YEAR_DAYS)
+        """Return the factor on activity of one day: array (segment, ordinary or seasonal customer)."""
+        wave = np.cos(2 * np.pi * (int(self._day_of_year(day)) - _PEAK_DAY_OF_YEAR) / _LENGTH_OF_YEAR_DAYS)
         season = 1 + np.array(SEASON_SWING) * wave
         week = np.array(WEEKEND_ACTIVITY) if self.is_weekend(day) else np.ones(2)
         return np.outer(week, season) * (HOLIDAY_ACTIVITY if self.is_holiday(day) else 1.0)
 
-    def _of_year(self, days: npt.ArrayLike) -> npt.NDArray[np.int64]:
+    def _day_of_year(self, days: npt.ArrayLike) -> npt.NDArray[np.int64]:
         dates = self._first + np.asarray(days, dtype="timedelta64[D]")
         return (dates - dates.astype("datetime64[Y]").astype("datetime64[D]")).astype(np.int64) + 1

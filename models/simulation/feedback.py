@@ -1,4 +1,4 @@
-"""What simulated customers say: tickets, answers to surveys, reviews and mentions in public."""
+"""Simulated feedback events: tickets, survey responses, reviews and social mentions."""
 
 from typing import Any, Final
 
@@ -14,15 +14,15 @@ ASKED: Final = {
     "csat": {"survey": "solved", "touchpoint": "support"},
     "ces": {"survey": "solved", "touchpoint": "support"},
 }
-"""By which survey and where each kind of question is put."""
+"""Survey and touchpoint of each kind of question."""
 
 
 def support(day: SimulatedDay) -> None:
-    """Tickets with barrier tags: opened, solved after some days, reopened on the day after, rated when solved."""
+    """Draft tickets with barrier tags: opened, solved after some days, reopened the day after, rated when solved."""
     people = day.people
     reopened = day.some(day.rates["reopens"], people["ticket"] == SOLVED)
-    solved = day.some(np.where(day.rates["mood"] < 0.6, 0.25, 0.55) * day.quiet, people["ticket"] == OPEN)
-    opened = day.some(day.rates["tickets"] * day.quiet, people["ticket"] == NO_TICKET)
+    solved = day.some(np.where(day.rates["mood"] < 0.6, 0.25, 0.55) * day.calendar_activity, people["ticket"] == OPEN)
+    opened = day.some(day.rates["tickets"] * day.calendar_activity, people["ticket"] == NO_TICKET)
     people["ticket"][people["ticket"] == SOLVED] = NO_TICKET
     people["tickets"][opened] += 1
     people["ticket_day"][opened] = day.number
@@ -40,8 +40,8 @@ def support(day: SimulatedDay) -> None:
     day.add(solved, bodies, at)
     rated = day.rng.random(len(solved)) < 0.5
     surveys(day, solved[rated], "csat", 5, at[rated] + 1_200_000)
-    tired = day.rng.random(len(solved)) < 0.2
-    surveys(day, solved[tired], "ces", 7, at[tired] + 1_300_000)
+    rated_effort = day.rng.random(len(solved)) < 0.2
+    surveys(day, solved[rated_effort], "ces", 7, at[rated_effort] + 1_300_000)
 
 
 def _ticket(day: SimulatedDay, row: int) -> str:
@@ -49,10 +49,10 @@ def _ticket(day: SimulatedDay, row: int) -> str:
 
 
 def surveys(day: SimulatedDay, rows: Rows, kind: str, scale_max: int, at_ms: npt.ArrayLike | None = None) -> None:
-    """Answers scattered around the state's mood; a low one names what stands in the way. CES: 7 is least effort."""
+    """Draft survey responses, scattered around the state's mood. A low score has a barrier tag. CES 7: least effort."""
     lowest = 0 if kind == "nps" else 1
-    answers = day.rates["mood"][rows] + 0.16 * day.rng.standard_normal(len(rows))
-    scores = np.rint(lowest + np.clip(answers, 0, 1) * (scale_max - lowest)).astype(np.int64)
+    responses = day.rates["mood"][rows] + 0.16 * day.rng.standard_normal(len(rows))
+    scores = np.rint(lowest + np.clip(responses, 0, 1) * (scale_max - lowest)).astype(np.int64)
     bodies = []
     for row, score in zip(rows.tolist(), scores.tolist(), strict=True):
         properties: dict[str, Any] = {"kind": kind, "score": score, "scale_max": scale_max, **ASKED[kind]}
@@ -63,15 +63,15 @@ def surveys(day: SimulatedDay, rows: Rows, kind: str, scale_max: int, at_ms: npt
 
 
 def opinions(day: SimulatedDay) -> None:
-    """A question once a month (sent to all, answered by some), reviews and mentions in public."""
+    """Draft a monthly survey (sent to all, answered by some), reviews and social mentions."""
     asked = np.flatnonzero((day.people["number"] + day.number) % ASKED_EVERY_DAYS == 0)
     day.add(asked, [track("Survey Sent", {"kind": "nps", **ASKED["nps"]})] * len(asked), 28_800_000)
-    answer = 0.2 + 0.35 * np.minimum(day.rates["activity"][asked], 1)
-    surveys(day, asked[day.rng.random(len(asked)) < answer], "nps", 10)
+    response_rate = 0.2 + 0.35 * np.minimum(day.rates["activity"][asked], 1)
+    surveys(day, asked[day.rng.random(len(asked)) < response_rate], "nps", 10)
     for event, probability in (("Review Posted", 0.5), ("Social Mention", 0.5)):
-        rows = day.some(probability * day.rates["speaks"] * day.quiet)
-        feelings = day.rates["mood"][rows] + 0.15 * day.rng.standard_normal(len(rows))
-        ratings = np.rint(1 + 4 * np.clip(feelings, 0, 1)).astype(int).tolist()
+        rows = day.some(probability * day.rates["speaks"] * day.calendar_activity)
+        sentiments = day.rates["mood"][rows] + 0.15 * day.rng.standard_normal(len(rows))
+        ratings = np.rint(1 + 4 * np.clip(sentiments, 0, 1)).astype(int).tolist()
         if event == "Review Posted":
             day.add(rows, [track(event, {"rating": rating, "scale_max": 5}) for rating in ratings])
         else:

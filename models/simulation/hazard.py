@@ -1,10 +1,10 @@
-"""The truth about a simulated customer: the path that its hidden state took, and how likely it was to leave.
+"""The true churn probability of a simulated customer, and the trace of its hidden states.
 
-The path and the leaving are drawn apart. While in state s on day d a customer leaves at the constant rate
--log(1 - h(s) g(d)), g being the calendar's factor, so the chance to stay through a share w of that day is
-(1 - h g)^w. At midnight the state takes one step of its chain, with another matrix on days when the subscription
-renews. Hence the probability of having left within a horizon, given the state now, is exact: no simulation of the
-future, and no knowledge of the path that the customer happened to take.
+States and churn are drawn separately. In state s on day d a customer churns at the constant rate
+-log(1 - h(s) g(d)), where h is the hazard of the state and g the factor of the calendar. So the probability to stay
+through a share w of the day is (1 - h g)^w. At midnight the state takes one step of its Markov chain, by another matrix
+on days when the subscription renews. Hence the probability of having churned within a horizon, given the current state,
+is exact: it needs no simulation of the future and no knowledge of the later states.
 """
 
 from bisect import bisect_right
@@ -22,35 +22,35 @@ CAUSES: Final = ("voluntary", "involuntary")
 
 
 class Trace(msgspec.Struct):
-    """What was hidden of one customer. Days are counted from `start_ms`, the simulation's start."""
+    """The hidden states of one customer. Days are counted from `start_ms`, the start of the simulation."""
 
     customer: str
     kind: str
-    subscriber: bool  # False: buys in a shop, has no subscription to cancel, leaves by falling silent
+    subscriber: bool  # False: a shop customer without a subscription, who churns by becoming inactive
     start_ms: int
-    since_ms: int  # sign-up, or the simulation's start for those who were there before
-    anchor: int  # day on which the subscription's periods began
+    since_ms: int  # sign-up, or the start of the simulation for earlier customers
+    anchor: int  # day on which the subscription's periods start
     days: list[int]  # days on which the state changed, ascending; the first is that of `since_ms`
-    states: list[int]  # the state's number from that day on
+    states: list[int]  # number of the state from each of these days on
     left_ms: int | None = None
-    cause: str | None = None  # voluntary | involuntary, once left
+    cause: str | None = None  # voluntary | involuntary, once churned
 
     def state(self, day: int) -> int:
-        """The hidden state's number on a day."""
+        """Return the number of the hidden state on a day."""
         return self.states[max(bisect_right(self.days, day) - 1, 0)]
 
     def left_within(self, time_ms: int, horizon_days: float, cause: str | None = None) -> bool:
-        """The outcome that belongs to `true_probability`: left by then, for that cause."""
+        """Return the observed outcome for `true_probability`: churned within the horizon, by that cause."""
         if self.left_ms is None or (cause and cause != self.cause):
             return False
         return self.left_ms <= time_ms + horizon_days * DAY_MS
 
 
 def true_probability(trace: Trace, time_ms: int, horizon_days: float, cause: str | None = None) -> float:
-    """Probability of having left by `time_ms` + horizon, given that the customer was there and its state at `time_ms`.
+    """Return the probability of having churned by `time_ms` + horizon, given the customer's state at `time_ms`.
 
-    `cause` counts only those who leave voluntarily or involuntarily (competing risks). From the moment when the
-    customer has left the answer is certain: 1, or 0 when it left for the other cause.
+    `cause` restricts it to voluntary or involuntary churn (competing risks). After the customer has churned the result
+    is 1, or 0 if it churned by the other cause.
 
     >>> trace = Trace("c1", "fading", True, 0, 0, anchor=0, days=[0], states=[2])  # dormant
     >>> [round(true_probability(trace, 20 * 86_400_000, horizon), 3) for horizon in (0, 1, 14, 30)]
@@ -62,12 +62,12 @@ def true_probability(trace: Trace, time_ms: int, horizon_days: float, cause: str
 def true_probabilities(
     traces: Sequence[Trace], times_ms: Sequence[int], horizon_days: float, cause: str | None = None
 ) -> Floats:
-    """`true_probability` of many (trace, time) pairs of one simulation at once, array (n,)."""
+    """Return `true_probability` of many (trace, time) pairs of one simulation, array (n,)."""
     if not traces:
         return np.zeros(0)
     early = next((t for t, time_ms in zip(traces, times_ms, strict=True) if time_ms < t.since_ms), None)
     if early is not None:
-        raise ValueError(f"customer {early.customer} was not there before {early.since_ms} ms")
+        raise ValueError(f"customer {early.customer} does not exist before {early.since_ms} ms")
     day, in_day_ms = np.divmod(np.asarray(times_ms, dtype=np.int64) - traces[0].start_ms, DAY_MS)
     probability = leave_probability(
         Calendar(traces[0].start_ms),
@@ -79,8 +79,8 @@ def true_probabilities(
         horizon_days,
         cause,
     )
-    gone = np.array([t.left_ms is not None and t.left_ms <= at for t, at in zip(traces, times_ms, strict=True)])
-    return np.where(gone, [float(cause is None or t.cause == cause) for t in traces], probability)
+    churned = np.array([t.left_ms is not None and t.left_ms <= at for t, at in zip(traces, times_ms, strict=True)])
+    return np.where(churned, [float(cause is None or t.cause == cause) for t in traces], probability)
 
 
 def leave_probability(
@@ -93,9 +93,10 @@ def leave_probability(
     horizon_days: float,
     cause: str | None = None,
 ) -> Floats:
-    """Probability (n,) to leave within the horizon from `day` + `fraction` of a day, given the state on that day.
+    """Return the probability (n,) to churn within the horizon from `day` + `fraction`, given the state on that day.
 
-    The mass of each row is spread over the states; each day takes what leaves, at midnight the rest takes a step.
+    Each row is a distribution over the states. Each day, the mass that churns is removed; at midnight the remaining
+    mass takes one step of the chain.
     """
     if cause is not None and cause not in CAUSES:
         raise ValueError(f"cause is {cause!r}: give one of {', '.join(CAUSES)}, or None for any")
@@ -121,5 +122,5 @@ def leave_probability(
 
 
 def renews_on(anchor: npt.NDArray[np.integer], day: npt.NDArray[np.integer] | int) -> npt.NDArray[np.bool_]:
-    """Whether a subscription whose periods began on day `anchor` renews on `day`."""
+    """Return whether a subscription with periods from day `anchor` on renews on `day`."""
     return (day > anchor) & ((day - anchor) % BILLING_DAYS == 0)

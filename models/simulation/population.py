@@ -1,4 +1,4 @@
-"""The simulated population: what is fixed about each customer, and those who are new on a day."""
+"""The simulated population: the record of each customer, and the new customers of a day."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -18,22 +18,22 @@ PERSON: Final = np.dtype(
         ("state", "i8"),
         ("before", "i8"),  # yesterday's state
         ("subscriber", "?"),
-        ("anchor", "i8"),  # day on which the subscription's periods begin
-        ("signed_up", "i8"),  # day, negative for those who were there before the start
-        ("begin_ms", "i8"),  # nothing happens on this day before, or from `end_ms` on
+        ("anchor", "i8"),  # day on which the subscription's periods start
+        ("signed_up", "i8"),  # day, negative before the start of the simulation
+        ("begin_ms", "i8"),  # the customer is present today from `begin_ms` until before `end_ms`
         ("end_ms", "i8"),
-        ("rate", "f8"),  # own probability to be active on an ordinary day
-        ("depth", "f8"),  # own events beyond the first on an active day
-        ("features", "i8"),  # own number of features used
+        ("rate", "f8"),  # the customer's probability to be active on an ordinary day
+        ("depth", "f8"),  # the customer's mean number of events beyond the first on an active day
+        ("features", "i8"),  # number of features that the customer uses
         ("segment", "i8"),
         ("source", "i8"),
         ("plan", "i8"),
         ("ticket", "i8"),  # none | open | solved yesterday
         ("ticket_day", "i8"),
         ("tickets", "i8"),
-        ("attempt", "i8"),  # of the payment that is due
-        ("steps", "i8"),  # onboarding steps done
-        ("mails", "?"),  # still wants mail
+        ("attempt", "i8"),  # attempts of the payment that is due
+        ("steps", "i8"),  # completed onboarding steps
+        ("mails", "?"),  # subscribed to mail
     ]
 )
 
@@ -44,31 +44,31 @@ FEATURES: Final = ("search", "editor", "dashboard", "reports", "share", "import"
 STEPS: Final = ("profile", "first_project", "invite", "connect")
 TRIAL_DAYS: Final = 14
 TRIALS: Final = 0.5
-"""Share of new subscribers who begin with a trial."""
+"""Share of new subscribers who start with a trial."""
 
 BUSINESSES: Final = 0.4
-"""Share of customers of the segment `business`, the others are consumers."""
+"""Share of customers in the segment `business`; the others are consumers."""
 
 LATEST_SIGN_UP: Final = 0.95
-"""Share of a day within which customers sign up, so that what belongs to it happens on the same day."""
+"""Share of a day within which customers sign up, so that the events of a sign-up are on the same day."""
 
 ARRIVALS_A_DAY: Final = 0.0026
-"""New customers a day as a share of those at the start: about as many as leave (7.5 % in 30 days)."""
+"""New customers per day as a share of the customers at the start: about as many as churn (7.5% in 30 days)."""
 
 RHYTHMS: Final = ((0.6, 0.85), (0.92, 0.6), (1.0, 0.35))
 """Cumulative share, and probability to be active on a day: daily, some days a week, some days a month."""
 
 OLDEST_DAYS: Final = 700
-"""Customers who are there at the start signed up between 31 and this many days before."""
+"""Customers at the start of the simulation signed up between 31 and this many days before."""
 
 NEWEST_DAYS: Final = 31
-"""Who is there at the start signed up at least a billing period before."""
+"""Customers at the start of the simulation signed up at least one billing period before."""
 
 
 def newcomers(
     day: int, first_number: int, customers: int, shops: float, mix: Mapping[str, float], rng: np.random.Generator
 ) -> People:
-    """The day's new customers; on day 0 those who were there before, long enough to be found in any state.
+    """Draw the new customers of a day; on day 0 the existing customers, who may be in any state.
 
     `customers` is the number at the start, `shops` the share without a subscription, `mix` the weight of each kind.
     """
@@ -79,10 +79,10 @@ def newcomers(
     weights = np.cumsum([mix.get(kind, 0.0) for kind in KINDS])
     new["kind"] = draw(np.tile(weights / weights[-1], (n, 1)), rng.random(n))
     new["state"] = draw(np.cumsum((SETTLED if start else BEGIN)[new["kind"]], axis=1), rng.random(n))
-    bound = np.isin(new["kind"], [KINDS.index(kind) for kind in SUBSCRIBERS_ONLY])
-    new["subscriber"] = bound | (rng.random(n) >= shops)
-    owes_nothing = ~new["subscriber"] & UNPAID[new["state"]]
-    new["state"][owes_nothing] = np.argmax(BEGIN, axis=1)[new["kind"][owes_nothing]]
+    always_subscribed = np.isin(new["kind"], [KINDS.index(kind) for kind in SUBSCRIBERS_ONLY])
+    new["subscriber"] = always_subscribed | (rng.random(n) >= shops)
+    without_payment = ~new["subscriber"] & UNPAID[new["state"]]
+    new["state"][without_payment] = np.argmax(BEGIN, axis=1)[new["kind"][without_payment]]
     new["before"] = new["state"]
     if start:
         new["signed_up"] = new["anchor"] = -rng.integers(NEWEST_DAYS, OLDEST_DAYS, n)

@@ -1,4 +1,4 @@
-"""The simulator: draws day after day what is hidden and what it shows, and knows the truth."""
+"""The simulator: draws hidden states and events day by day, and computes the true churn probabilities."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -27,7 +27,7 @@ from models.simulation.hazard import Trace, leave_probability, renews_on
 from models.simulation.population import PERSON, People, newcomers
 
 DEFAULT_START_MS: Final = 1_704_067_200_000
-"""2024-01-01 00:00 UTC: fixed, so that two runs of the same command give the same file."""
+"""2024-01-01 00:00 UTC. The default is fixed, so that two runs of the same command give the same file."""
 
 FAMILIES: Final[tuple[Callable[[SimulatedDay], None], ...]] = (
     usage.arrivals,
@@ -44,13 +44,13 @@ FAMILIES: Final[tuple[Callable[[SimulatedDay], None], ...]] = (
     usage.referrals,
 )
 
-_HIDDEN, _NEW, _SHOWN = range(3)  # purposes that have dice of their own on each day
-_STEPS, _LEAVES = range(2)  # the two hidden dice of each customer and day
+_HIDDEN, _NEW, _EVENTS = range(3)  # purposes with their own random generator on each day
+_STEPS, _LEAVES = range(2)  # the two hidden random numbers of each customer and day
 _CLOCK: Final = tuple(f"T{s // 3600:02d}:{s // 60 % 60:02d}:{s % 60:02d}." for s in range(86_400))
 
 
 class SimulatedEvent(NamedTuple):
-    """One event: `value` is its JSON, one line without its end, to be keyed by `customer`."""
+    """One event: `value` is its JSON without a line end, `customer` its key."""
 
     time_ms: int
     customer: str
@@ -58,24 +58,25 @@ class SimulatedEvent(NamedTuple):
 
 
 class Hazard(NamedTuple):
-    """The truth about one customer at the beginning of a day."""
+    """The true churn probabilities of one customer at the start of a day."""
 
     customer: str
     time_ms: int
     kind: str
     state: str
     subscriber: bool
-    hazard_daily: float  # probability to leave on this day
-    p_churn: float  # to leave within the horizon, given the state now
-    p_involuntary: float  # to leave within the horizon because a payment failed
+    hazard_daily: float  # probability to churn on this day
+    p_churn: float  # probability to churn within the horizon, given the current state
+    p_involuntary: float  # probability to churn within the horizon because of a failed payment
 
 
 @dataclass(frozen=True)
 class SimulationSettings:
-    """What is simulated: `customers` at the start, about as many arrive later as leave; `mix` weighs their kinds.
+    """Settings of a simulation.
 
-    `shops` is the share without a subscription: these leave by falling silent, all others with `Subscription
-    Cancelled`. Raises ValueError with one sentence that names the setting, its value and what is allowed.
+    `customers` is the number at the start; about as many arrive later as churn. `mix` is the weight of each kind.
+    `shops` is the share without a subscription: they churn by becoming inactive, all others by `Subscription
+    Cancelled`. Raises ValueError with the setting, its value and the allowed values.
     """
 
     customers: int = 1000
@@ -98,50 +99,52 @@ class SimulationSettings:
         calendar = Calendar(self.start_ms)
         if not MIN_TIME_MS <= self.start_ms <= MAX_TIME_MS - self.days * DAY_MS:
             first, last = calendar.date(0), calendar.date(self.days - 1)
-            raise ValueError(f"{first} to {last} is outside of the years 1990 to 2099, in which events may lie")
+            raise ValueError(f"{first} to {last} is outside the years 1990 to 2099, the valid range of event times")
 
 
 class Simulation:
-    """Runs once, day by day. With `record`, `traces` holds what was hidden of every customer so far."""
+    """One run, day by day. With `record`, `traces` has the hidden states of every customer so far."""
 
     def __init__(self, settings: SimulationSettings, *, record: bool = False) -> None:
         self.settings = settings
         self.calendar = Calendar(settings.start_ms)
-        self.day = 0  # the day that is drawn next
+        self.day = 0  # next day to draw
         self.traces: dict[str, Trace] = {}
         self._record = record
         self._people: People = np.zeros(0, PERSON)
         self._customers = self._messages = 0
 
     def events(self) -> Iterator[SimulatedEvent]:
-        """All events that are left, in order of event time."""
+        """Yield all remaining events, in order of event time."""
         while self.day < self.settings.days:
             yield from self.next_day()
 
     def next_day(self) -> list[SimulatedEvent]:
-        """The events of the next day, in order of event time.
+        """Return the events of the next day, in order of event time.
 
-        1. Hidden states take their step, new customers arrive, and leaving is drawn along the states. 2. Each family
-        drafts what the day shows. 3. Who leaves does so; nothing happens after it. 4. Who left is forgotten.
+        1. Hidden states take a step, new customers arrive, and churn is drawn given the states.
+        2. Each family drafts events.
+        3. Customers who churn have no events after that time.
+        4. Customers who churned are removed.
         """
-        left = self._live()
-        day = SimulatedDay(self.day, self.calendar, self._people, self._rng(_SHOWN))
+        left = self._draw_hidden()
+        day = SimulatedDay(self.day, self.calendar, self._people, self._rng(_EVENTS))
         for family in FAMILIES:
             family(day)
         billing.cancellations(day, left)
         events = self._write(day)
-        self._forget(left)
+        self._remove(left)
         return events
 
     def skip_day(self) -> None:
-        """Lives the next day without drawing what it shows; what is hidden is the same."""
-        self._forget(self._live())
+        """Draw the hidden states of the next day without its events."""
+        self._remove(self._draw_hidden())
 
     def hazards(self, horizon_days: float = 30) -> list[Hazard]:
-        """The truth about everybody who is there at the midnight before the next day, in that day's states.
+        """Return the true probabilities of all present customers at the midnight before the next day, in its states.
 
-        Nobody is there before the first day. The states are the ones that the next day will draw: the hidden dice
-        depend on nothing but seed, day and customer.
+        No customer is present before the first day. The states are those that the next day will draw: the hidden random
+        numbers depend on seed, day and customer only.
         """
         people = self._people
         if not len(people):
@@ -170,18 +173,18 @@ class Simulation:
         return np.random.default_rng([self.settings.seed, self.day, purpose])
 
     def _hidden_rng(self, people: People) -> Floats:
-        """Two uniform numbers (n, 2) per customer, the same whoever else is there."""
+        """Draw two uniform numbers (n, 2) per customer, independent of which other customers are present."""
         drawn: Floats = self._rng(_HIDDEN).random((self._customers, 2))[people["number"]]
         return drawn
 
     def _stepped(self, people: People, hidden: Floats) -> npt.NDArray[np.int64]:
-        """Everybody's state on the next day."""
+        """Return the state of each customer on the next day."""
         renews = people["subscriber"] & renews_on(people["anchor"], self.day)
         matrix = np.where(renews[:, None], STEP_AT_RENEWAL[people["state"]], STEP[people["state"]])
         return draw(np.cumsum(matrix, axis=1), hidden[:, _STEPS])
 
-    def _live(self) -> npt.NDArray[np.bool_]:
-        """One hidden day; says who leaves on it (n,) and notes when."""
+    def _draw_hidden(self) -> npt.NDArray[np.bool_]:
+        """Draw the hidden states and churn times of one day. Return whether each customer churns on it (n,)."""
         settings, people, rng = self.settings, self._people, self._rng(_NEW)
         hidden = self._hidden_rng(people)
         people["before"], people["begin_ms"] = people["state"], 0
@@ -195,10 +198,10 @@ class Simulation:
         left: npt.NDArray[np.bool_] = left_ms < DAY_MS
         people["end_ms"] = np.where(left, left_ms, DAY_MS)
         if self._record:
-            self._note(left)
+            self._record_traces(left)
         return left
 
-    def _forget(self, left: npt.NDArray[np.bool_]) -> None:
+    def _remove(self, left: npt.NDArray[np.bool_]) -> None:
         self._people = self._people[~left]
         self.day += 1
 
@@ -217,8 +220,8 @@ class Simulation:
         self._messages += len(events)
         return events
 
-    def _note(self, left: npt.NDArray[np.bool_]) -> None:
-        """Keeps what is hidden: new customers, changed states, and who leaves."""
+    def _record_traces(self, left: npt.NDArray[np.bool_]) -> None:
+        """Record new customers, changed states and churn in the traces."""
         people, settings = self._people, self.settings
         midnight_ms = settings.start_ms + self.day * DAY_MS
         for person in people if self.day == 0 else people[people["signed_up"] == self.day]:
@@ -248,7 +251,7 @@ def _id(number: int) -> str:
 
 
 def traces(settings: SimulationSettings) -> dict[str, Trace]:
-    """What is hidden of every customer of a simulation, by customer id, without drawing the events."""
+    """Return the hidden states of every customer of a simulation, by customer id, without drawing events."""
     simulation = Simulation(settings, record=True)
     while simulation.day < settings.days:
         simulation.skip_day()

@@ -1,4 +1,4 @@
-"""How simulated customers begin and what they use: sign-up, onboarding, visits, orders, programs, mails, referrals."""
+"""Simulated usage events: sign-up, onboarding, sessions, orders, automated calls, mails and referrals."""
 
 from typing import Final
 
@@ -17,15 +17,15 @@ _GOAL: Final = track("Goal Completed", {"goal": "result"})
 _EXPORT: Final = track("Feature Used", {"feature": "export"})
 _ERROR: Final = track("Error Shown")
 _USED: Final = tuple(track("Feature Used", {"feature": name}) for name in FEATURES)
-_SEEN: Final = tuple(body("page", name=name, properties={"path": f"/{name.lower()}"}) for name in PAGES)
-_CALLED: Final = track("Feature Used", {"feature": "api"}, context={"active": False})
+_PAGE: Final = tuple(body("page", name=name, properties={"path": f"/{name.lower()}"}) for name in PAGES)
+_API_CALL: Final = track("Feature Used", {"feature": "api"}, context={"active": False})
 _MAIL: Final = {
     name: track(f"Email {name}", {"template": "weekly"}) for name in ("Sent", "Opened", "Clicked", "Unsubscribed")
 }
 
 
 def arrivals(day: SimulatedDay) -> None:
-    """Sign-up on the first day; those who were there before the start are introduced in its first hour."""
+    """Draft sign-ups of new customers; existing customers are identified in the first hour of the simulation."""
     first = day.number == 0
     people = day.people
     rows = np.flatnonzero((people["signed_up"] == day.number) | first)
@@ -55,7 +55,7 @@ def _started(day: SimulatedDay, row: int) -> str:
 
 
 def conversions(day: SimulatedDay) -> None:
-    """The end of a trial is the start of the subscription, for those who are still there."""
+    """Draft the start of the subscription at the end of a trial, for customers still present."""
     people = day.people
     begins = people["subscriber"] & (people["anchor"] == day.number) & (people["signed_up"] < day.number)
     rows = np.flatnonzero(begins & (people["signed_up"] >= 0))
@@ -63,10 +63,10 @@ def conversions(day: SimulatedDay) -> None:
 
 
 def onboarding(day: SimulatedDay) -> None:
-    """The first steps of a new customer, in the first weeks, slower for those who lose interest."""
+    """Draft the onboarding steps of new customers in their first weeks, fewer in states of low activity."""
     people = day.people
     new = (people["signed_up"] >= 0) & (people["steps"] < len(STEPS)) & (day.number - people["signed_up"] < 45)
-    rows = day.some(0.25 * day.quiet * day.rates["activity"] ** 2, new)
+    rows = day.some(0.25 * day.calendar_activity * day.rates["activity"] ** 2, new)
     steps = people["steps"][rows].tolist()
     total = len(STEPS)
     day.add(rows, [track("Onboarding Step Completed", {"step": STEPS[n], "steps_total": total}) for n in steps])
@@ -74,44 +74,44 @@ def onboarding(day: SimulatedDay) -> None:
 
 
 def sessions(day: SimulatedDay) -> None:
-    """Visits: a session's start, then features, pages, goals; in a shop mostly pages, and orders."""
+    """Draft sessions: a start, then features, pages and goals; for shop customers mostly pages and orders."""
     people, rng = day.people, day.rng
-    rows = day.some(np.minimum(people["rate"] * day.quiet * day.rates["activity"], 0.97))
+    rows = day.some(np.minimum(people["rate"] * day.calendar_activity * day.rates["activity"], 0.97))
     starts = day.awake(len(rows))
     day.add(rows, [_SESSION] * len(rows), starts)
-    deeper = rng.poisson((people["depth"] * day.rates["depth"])[rows])
-    rows, starts = np.repeat(rows, deeper), np.repeat(starts, deeper)
+    further_events = rng.poisson((people["depth"] * day.rates["depth"])[rows])
+    rows, starts = np.repeat(rows, further_events), np.repeat(starts, further_events)
     breadth = np.maximum(people["features"] * day.rates["breadth"], 1)[rows]
     feature = (rng.random(len(rows)) * breadth).astype(np.int64)
     page = (rng.random(len(rows)) * len(PAGES)).astype(np.int64)
     shares = np.where(people["subscriber"][rows][:, None], (0.7, 0.95, 1.0, 1.0), (0.1, 0.7, 0.72, 1.0))
-    what = draw(shares, rng.random(len(rows)))
+    kinds = draw(shares, rng.random(len(rows)))
     bodies = [
-        _USED[f] if w == 0 else _SEEN[p] if w == 1 else _GOAL if w == 2 else ""
-        for w, f, p in zip(what.tolist(), feature.tolist(), page.tolist(), strict=True)
+        _USED[f] if kind == 0 else _PAGE[p] if kind == 1 else _GOAL if kind == 2 else ""
+        for kind, f, p in zip(kinds.tolist(), feature.tolist(), page.tolist(), strict=True)
     ]
-    for i in np.flatnonzero(what == 3).tolist():
+    for i in np.flatnonzero(kinds == 3).tolist():
         revenue = round(float(12 * np.exp(0.8 * rng.standard_normal())) + 3, 2)
         bodies[i] = track("Order Completed", {"revenue": revenue, "currency": "USD"})
     day.add(rows, bodies, starts + (rng.random(len(rows)) * 2_400_000).astype(np.int64) + 1)
 
 
 def programs(day: SimulatedDay) -> None:
-    """Automated customers' programs call around the clock, in whatever state the people are."""
+    """Draft automated API calls around the clock, independent of the customer's state."""
     counts = day.rng.poisson(3.0, len(day.people)) * (day.people["kind"] == KINDS.index("automated"))
     rows = np.repeat(day.today, counts)
-    day.add(rows, [_CALLED] * len(rows), (day.rng.random(len(rows)) * DAY_MS).astype(np.int64))
+    day.add(rows, [_API_CALL] * len(rows), (day.rng.random(len(rows)) * DAY_MS).astype(np.int64))
 
 
 def errands(day: SimulatedDay) -> None:
-    """Who thinks of leaving takes the data out; errors are what some leave for."""
+    """Draft data exports and error messages, at the rates of the customer's state."""
     for rate, inside in (("exports", _EXPORT), ("errors", _ERROR)):
-        rows = day.some(day.rates[rate] * day.quiet)
+        rows = day.some(day.rates[rate] * day.calendar_activity)
         day.add(rows, [inside] * len(rows))
 
 
 def mails(day: SimulatedDay) -> None:
-    """One mail a week, each customer on its own weekday; opened, clicked, or the last one."""
+    """Draft one mail a week, on a fixed weekday per customer, and opens, clicks and unsubscribes."""
     people, rng = day.people, day.rng
     sent = np.flatnonzero(((people["number"] + day.number) % 7 == 0) & people["mails"])
     day.add(sent, [_MAIL["Sent"]] * len(sent), 21_600_000)
@@ -120,14 +120,14 @@ def mails(day: SimulatedDay) -> None:
     day.add(opened, [_MAIL["Opened"]] * len(opened), at)
     clicked = rng.random(len(opened)) < 0.25
     day.add(opened[clicked], [_MAIL["Clicked"]] * int(clicked.sum()), at[clicked] + 20_000)
-    annoyed = rng.random(len(sent)) < np.where(day.rates["opens"][sent] < 0.35, 0.02, 0.002)
-    day.add(sent[annoyed], [_MAIL["Unsubscribed"]] * int(annoyed.sum()), 61_200_000)
-    people["mails"][sent[annoyed]] = False
+    unsubscribed = rng.random(len(sent)) < np.where(day.rates["opens"][sent] < 0.35, 0.02, 0.002)
+    day.add(sent[unsubscribed], [_MAIL["Unsubscribed"]] * int(unsubscribed.sum()), 61_200_000)
+    people["mails"][sent[unsubscribed]] = False
 
 
 def referrals(day: SimulatedDay) -> None:
-    """Recommendations; one in four brings somebody."""
-    rows = day.some(day.rates["refers"] * day.quiet)
+    """Draft referrals; one in four converts."""
+    rows = day.some(day.rates["refers"] * day.calendar_activity)
     at = day.awake(len(rows))
     day.add(rows, [track("Referral Sent")] * len(rows), at)
     converted = day.rng.random(len(rows)) < 0.25

@@ -11,7 +11,7 @@ import orjson
 from models.features.catalogue import FEATURES
 from models.learning.feature_space import SPACE
 from models.learning.model import Model
-from models.learning.model_snapshot import SnapshotError
+from models.learning.model_snapshot import ModelSnapshotError
 
 
 class CounterfactualProbability(NamedTuple):
@@ -55,9 +55,9 @@ def most_influential(snapshot: bytes, count: int = 12) -> list[FeatureInfluence]
     """
     try:
         model = Model.restore(snapshot, SPACE)
-    except SnapshotError:
+    except ModelSnapshotError:
         return []
-    member = model.champion if model.contest.answering == "champion" else model.challenger
+    member = model.champion if model.selector.active == "champion" else model.challenger
     linear = member.linear()
     weights = np.where(linear.inverse != 0.0, linear.weight + linear.hinge / 2, 0.0)
     by_feature = np.bincount(SPACE.owner, weights, SPACE.size)

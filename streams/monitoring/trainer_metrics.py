@@ -29,7 +29,7 @@ def trainer_samples(loop: TrainerLoop, learner: ModelLearner, probe: BrokerProbe
 
 
 def _quality(learner: ModelLearner) -> Samples:
-    quality, overall = learner.model.quality, learner.model.journal.quality
+    quality, overall = learner.model.quality, learner.model.quality_log.quality
     yield "labels_learned", (), quality.labels
     if not quality.labels:
         return

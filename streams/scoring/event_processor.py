@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from models.pipeline.effects import OffsetEvent
-from models.profile.schema import ProfileError
+from models.profile.codec import ProfileError
 from streams.engine.batch_metrics import BatchMetrics, Stopwatch, timestamps
 from streams.engine.contract import BatchEffects, Processor, ProcessorFactory, Record, StateStore
 from streams.errors import ChurnSignalsError

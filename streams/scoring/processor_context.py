@@ -8,9 +8,8 @@ from typing import Final
 
 from models.definition.churn_definition import ChurnDefinition
 from models.learning.feature_space import SPACE
-from models.learning.model import Model
-from models.learning.model_snapshot import SnapshotError
-from models.learning.scorer import Scorer
+from models.learning.model import Model, ModelScorer
+from models.learning.model_snapshot import ModelSnapshotError
 from streams.errors import ConfigurationError
 from streams.kafka.model_reader import PublishedSnapshot
 from streams.logs import get_logger
@@ -70,7 +69,7 @@ class ProcessorContext:
         self.model = settings.model_name
         self.explainer: ExplainClient | None = None
         self.deferred_min = DEFERRED_MIN
-        self.scorer: Scorer = Model(SPACE).scorer()  # until there is a snapshot
+        self.scorer: ModelScorer = Model(SPACE).scorer()  # until there is a snapshot
         self.snapshot: PublishedSnapshot | None = None
 
     def on_snapshot(self, snapshot: PublishedSnapshot) -> None:
@@ -81,7 +80,7 @@ class ProcessorContext:
         """
         try:
             self.scorer = Model.restore_scorer(snapshot.value, SPACE)
-        except SnapshotError as error:
+        except ModelSnapshotError as error:
             raise ConfigurationError(f"model {self.model}: {error}") from error
         self.snapshot = snapshot
         log.info("scoring with model %s, labels before %d", self.scorer.version, snapshot.labels_offset)

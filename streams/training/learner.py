@@ -14,7 +14,7 @@ import orjson
 from models.labels.codec import LabelError, read_label
 from models.learning.feature_space import SPACE
 from models.learning.model import Model
-from models.learning.model_snapshot import SnapshotError
+from models.learning.model_snapshot import ModelSnapshotError
 from models.profile.mergeable import DAY_MS
 from streams.engine.contract import Output
 from streams.errors import ConfigurationError
@@ -57,7 +57,7 @@ class ModelLearner:
         self.skipped = 0
         try:
             self.model = Model(SPACE) if snapshot is None else Model.restore(snapshot, SPACE)
-        except SnapshotError as error:
+        except ModelSnapshotError as error:
             raise ConfigurationError(f"model {self._name}: {error}") from error
         log.info("the model has learned %d labels", self.model.labels)
 
@@ -86,14 +86,14 @@ class ModelLearner:
         return self.model.snapshot()
 
     def _quality(self) -> bytes:
-        quality, journal = self.model.quality, self.model.journal
-        overall = journal.quality
+        quality, quality_log = self.model.quality, self.model.quality_log
+        overall = quality_log.quality
         return orjson.dumps(
             {
                 "labels": quality.labels,
                 "positives": quality.positives,
                 "skipped": self.skipped,
-                "answering": quality.answering,
+                "answering": quality.active,
                 "trust": quality.trust,
                 "log_loss": {
                     "answer": quality.answer,
@@ -118,7 +118,7 @@ class ModelLearner:
                     }
                     for row in overall.reliability()
                 ],
-                "days": [[_short(value) for value in row] for row in journal.days()],
+                "days": [[_short(value) for value in row] for row in quality_log.days()],
                 "involuntary": self._involuntary(),
             },
             option=orjson.OPT_SERIALIZE_NUMPY,
@@ -129,7 +129,7 @@ class ModelLearner:
         head = self.model.involuntary
         if head is None:
             return None
-        overall, *_, newest = head.journal.quality, *head.journal.days()
+        overall, *_, newest = head.quality_log.quality, *head.quality_log.days()
         return {
             "labels": head.labels,
             "positives": head.positives,

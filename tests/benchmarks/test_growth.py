@@ -12,8 +12,8 @@ from benchmarks.growth.population import Population, dealt, events, folded, name
 from models.events.event import Event, decode
 from models.learning.feature_space import SPACE
 from models.learning.model import Model
+from models.profile.codec import decode as decode_profile
 from models.profile.mergeable import DAY_MS
-from models.profile.schema import decode as decode_profile
 from streams.kafka.partitioner import partition_of
 
 

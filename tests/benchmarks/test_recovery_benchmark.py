@@ -8,7 +8,7 @@ from benchmarks.recovery import figures
 from benchmarks.recovery.changelog import dealt, rounds, sample_profiles
 from models.learning.feature_space import SPACE
 from models.learning.model import Model
-from models.profile.schema import decode
+from models.profile.codec import decode
 from streams.kafka.partitioner import partition_of
 
 

@@ -23,8 +23,8 @@ from models.pipeline.effects import FoldEffects, OffsetEvent
 from models.pipeline.metric_records import PREFIXES, metric_records
 from models.pipeline.partition import PartitionFold
 from models.pipeline.score_history import to_records
+from models.profile.codec import PREFIX_BYTES
 from models.profile.mergeable import DAY_MS
-from models.profile.schema import PREFIX_BYTES
 from models.retention.accounts import PENDING_KEY
 from streams.admin.lag import measure
 from streams.kafka.partitioner import partition_of

@@ -17,7 +17,7 @@ from models.learning.combined_scores import HIGHEST, CombinedScores
 from models.profile.dunning import payment_facts
 from models.profile.mergeable import DAY_MS
 from models.profile.view import ProfileView
-from tests.models.histories import START_MS, Answers, World, event, profile_of
+from tests.models.histories import START_MS, StubScores, World, event, profile_of
 
 LAW = settings(max_examples=60, deadline=None)
 PAYMENT_DAYS, HORIZON_DAYS, SILENCE_DAYS = 5, 12, 9
@@ -87,7 +87,7 @@ def test_probabilities_add_up_and_so_do_contributions(
     horizons = Horizons(by_choice * DAY_MS, by_card * DAY_MS)
     p, q = np.array(rows).T.copy()
     rng = np.random.default_rng(len(rows))
-    heads = [Answers(one, rng.normal(size=(len(one), 7))) for one in (p, q)]
+    heads = [StubScores(one, rng.normal(size=(len(one), 7))) for one in (p, q)]
     both = CombinedScores.of(heads[0], heads[1], horizons)  # type: ignore[arg-type]
     assert both.probability == pytest.approx(np.minimum(p + q, HIGHEST))
     assert (both.probability >= np.maximum(p, q) - 1e-6).all()

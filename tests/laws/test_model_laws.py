@@ -13,7 +13,7 @@ from models.learning.champion_challenger import ChampionSelector
 from models.learning.model import Model
 from models.learning.prior import trust
 from models.learning.scaler import CLIP, Scaler
-from tests.models.worlds import NAMES, space, taught, world
+from tests.models.worlds import NAMES, space, trained_model, world
 
 SIZE = len(NAMES)
 
@@ -37,8 +37,13 @@ LESSON = st.tuples(ROW, ROW, st.booleans(), st.integers(0, 400))
 @pytest.fixture(scope="module")
 def models() -> dict[str, Model]:
     """One that knows nothing, one that just began, one that is sure, one where the challenger answers."""
-    made = {"new": Model(space()), "young": taught(30), "grown": taught(1500), "challenged": taught(300)}
-    made["challenged"].contest.answering = "challenger"
+    made = {
+        "new": Model(space()),
+        "young": trained_model(30),
+        "grown": trained_model(1500),
+        "challenged": trained_model(300),
+    }
+    made["challenged"].selector.active = "challenger"
     made["challenged"]._scorer = None
     return made
 
@@ -173,7 +178,7 @@ def test_the_classifier_takes_any_dictionary(lessons: list[tuple[dict[str, float
 def test_the_contest_survives_any_probability(judged: list[tuple[bool, float, float, float, float]]) -> None:
     contest = ChampionSelector()
     for day, (y, *probabilities) in enumerate(judged):
-        contest.judge(y, day, *probabilities)
+        contest.update(y, day, *probabilities)
     if judged:
         assert all(0.0 <= loss <= 17.0 for loss in contest.losses.values())
     assert ChampionSelector.restore(contest.state()).state() == contest.state()

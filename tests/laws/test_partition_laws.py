@@ -25,9 +25,9 @@ from models.learning.feature_space import FeatureSpace
 from models.learning.model import Model
 from models.pipeline.effects import FoldEffects, OffsetEvent
 from models.pipeline.partition import PartitionFold
+from models.profile.codec import copy, decode, read_due_ms
 from models.profile.keys import order_hash
 from models.profile.mergeable import DAY_MS, HOUR_MS
-from models.profile.schema import copy, decode, read_due_ms
 from tests.models.histories import StubScorer, World, definition, event, odd_event, shaken, simulated
 
 CHURN = """
@@ -119,7 +119,15 @@ def in_batches(events: tuple[Event, ...], cuts: list[int], scorer: str = "stub",
 
 
 def everything(world: World) -> tuple[Any, ...]:
-    return world.points, world.examples, world.alerts, world.told, world.store.records, world.state, world.duplicates
+    return (
+        world.points,
+        world.examples,
+        world.alerts,
+        world.published,
+        world.store.records,
+        world.state,
+        world.duplicates,
+    )
 
 
 @cache
@@ -150,10 +158,12 @@ def test_the_logs_make_every_kind_of_output():
     assert {name for e in world.examples for name in e.labels} == {"voluntary", "involuntary", "inactivity", "orders"}
     assert world.duplicates > 20
     deleted = {e.customer for e in a_log(1) if e.name == DELETION}
-    forgotten = [key[1:].decode() for key, at_ms in world.told if not at_ms]
+    forgotten = [key[1:].decode() for key, at_ms in world.published if not at_ms]
     assert set(forgotten) & deleted, "some because they asked for it"
     assert {"v0", "v1"} <= set(forgotten), "some because nobody heard of them"
-    again = {key for i, (key, at_ms) in enumerate(world.told) if not at_ms and (key in dict(world.told[i + 1 :]))}
+    again = {
+        key for i, (key, at_ms) in enumerate(world.published) if not at_ms and (key in dict(world.published[i + 1 :]))
+    }
     assert again, "and some come back"
     assert len(world.examples) > 50
 
@@ -321,7 +331,7 @@ def test_nothing_is_left_of_who_was_forgotten(seed):
     assert {key[1:-9] for key in world.store.records if key[:1] == b"s"} <= profiles
     newest = {a.customer: a.event.state for a in world.alerts}
     assert {state for c, state in newest.items() if c not in profiles} <= {"resolved", "retracted", "expired"}
-    gone = {key[1:] for key, at_ms in dict(world.told).items() if not at_ms}
+    gone = {key[1:] for key, at_ms in dict(world.published).items() if not at_ms}
     assert gone
     assert not gone & profiles
 

@@ -17,20 +17,12 @@ from hypothesis import strategies as st
 from models.events.event import Event
 from models.features.catalogue import FEATURES, features
 from models.features.columns import ProfileColumns
-from models.profile import schema as profiles
+from models.profile import codec, schema
 from models.profile.apply import apply
+from models.profile.codec import copy, decode, encode, read_due_ms
+from models.profile.merge import MERGE_RULES, merge
 from models.profile.mergeable import DAY_MS, HOUR_MS, bins_canonical
-from models.profile.schema import (
-    MERGE_RULES,
-    NEVER_MS,
-    Profile,
-    advance,
-    copy,
-    decode,
-    encode,
-    merge,
-    read_due_ms,
-)
+from models.profile.schema import NEVER_MS, Profile, advance
 from tests.models.histories import START_MS, odd_event, odd_history, profile_of, shaken
 
 PROFILE_MAX_BYTES = 18 * 1024  # all of 2 x 29 counters, 256 ids, 12 plans of 64 wide characters ... at once
@@ -50,8 +42,8 @@ histories = st.builds(history, seeds, lengths, spans)
 def content(profile: Profile) -> bytes:
     """The bytes of all that is free of order."""
     twin = copy(profile)
-    twin.path = None
-    return encode(profiles.canonical(twin))
+    twin.processing = None
+    return encode(codec.canonical(twin))
 
 
 @settings(max_examples=400, deadline=None)
@@ -107,13 +99,13 @@ def test_merging_with_itself_changes_only_what_counts(events):
             if mine is not None and rule in IDEMPOTENT:
                 assert getattr(merged, field) == getattr(mine, field), (name, field)
             elif mine is not None and rule == "sum":
-                doubled = min(2 * getattr(mine, field), profiles.SUM_LIMIT)
+                doubled = min(2 * getattr(mine, field), schema.SUM_LIMIT)
                 assert getattr(merged, field) == doubled, (name, field)
 
 
 def test_every_field_has_a_known_rule():
     """A new field without a rule, or with a rule that no law covers, fails here."""
-    covered = IDEMPOTENT | {"sum", "sums", "tallies", "rated", "reached", "bins", "part", "path"}
+    covered = IDEMPOTENT | {"sum", "sums", "tallies", "rated", "reached", "bins", "section", "dropped"}
     for kind, rules in MERGE_RULES.items():
         assert tuple(rules) == kind.__struct_fields__
         for field, rule in rules.items():
@@ -133,7 +125,7 @@ def test_the_histories_reach_every_field():
     """The laws above say nothing of a field that no drawn history ever moves."""
     for kind, rules in MERGE_RULES.items():
         for field in rules:
-            if field in ("matched", "path", "older_days"):  # the fold's; only of histories longer than the bitmap
+            if field in ("matched", "processing", "older_days"):  # the fold's; only of histories longer than the bitmap
                 continue
             assert some_history_touches(kind, field), (kind.__name__, field)
 
@@ -184,7 +176,7 @@ def test_bytes_that_are_no_profile_are_refused(garbage, seed):
     good = encode(profile_of(odd_history(seed, 20)))
     at = rng.randrange(9, len(good))
     for data in (garbage, good[:9] + garbage, good[:at] + garbage + good[at + len(garbage) :]):
-        with suppress(profiles.ProfileError):
+        with suppress(codec.ProfileError):
             assert isinstance(decode(data), Profile)
 
 

@@ -12,9 +12,9 @@ from xxhash import xxh3_64_hexdigest
 
 from models.backtesting.retention_log import RetentionLog
 from models.events.event import Event, decode
+from models.profile.codec import ProfileError
 from models.profile.keys import CONTRACT, SUMS, contract_key
 from models.profile.mergeable import DAY_MS, HOUR_MS
-from models.profile.schema import ProfileError
 from models.retention import accounts as retention
 from models.retention import aggregates as retention_sums
 from models.retention import kaplan_meier as retention_survival

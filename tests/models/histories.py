@@ -1,4 +1,4 @@
-"""Events, histories and partitions for the tests of profiles, features and labels."""
+"""Events, histories and partitions for tests of profiles, features, labels and the fold."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MINUTE_MS = 60_000
 START_MS = 20_000 * DAY_MS  # midnight, in 2024
 
 NAMES = (*MEANINGS, "Level Finished")
-"""Every event name of the family table, and one that is not in it."""
+"""Every event name of the taxonomy, and one unknown name."""
 
 CHURN = """
 [churn.definitions.voluntary]
@@ -47,7 +47,7 @@ every = "7d"
 """
 
 GOALS = Goals((Goal("any", "Goal Completed"), Goal("level", "Level Finished", (("score", (3, 5)),), 5 * DAY_MS)))
-"""Goals as a churn.toml declares them."""
+"""Goals as declared in a churn.toml."""
 
 _numbering = iter(range(1, 1 << 62))
 
@@ -55,7 +55,7 @@ _numbering = iter(range(1, 1 << 62))
 def event(
     name: str = "page", /, at_ms: int = START_MS, customer: str = "c1", *, id_hash: int | None = None, **properties: Any
 ) -> Event:
-    """An event of its own id, by hand unless `automated=True`."""
+    """An event with a unique id, caused by the customer unless `automated=True`."""
     automated = bool(properties.pop("automated", False))
     return Event(customer, name, at_ms, next(_numbering) if id_hash is None else id_hash, properties, automated, False)
 
@@ -73,8 +73,8 @@ def definition(text: str = CHURN) -> ChurnDefinition:
     return ChurnDefinition.parse(text)
 
 
-class Answers:
-    """What `StubScorer` says."""
+class StubScores:
+    """The scores of `StubScorer`."""
 
     model = "stub"
 
@@ -101,7 +101,7 @@ class Answers:
 
 
 class StubScorer:
-    """A fixed function of a row: features and the population's level, summed exactly."""
+    """A fixed function of a row: a weighted sum of features and peer means, summed exactly."""
 
     trust = 0.5
 
@@ -111,18 +111,18 @@ class StubScorer:
 
     @property
     def involuntary(self) -> StubScorer:
-        """Of the second cause: another function."""
+        """The scorer of involuntary churn: another function."""
         return StubScorer(self.version, self.seed + 1)
 
-    def score(self, x: np.ndarray, m: np.ndarray) -> Answers:
+    def score(self, x: np.ndarray, m: np.ndarray) -> StubScores:
         weights = np.random.default_rng(self.seed).normal(size=x.shape[1]) / 10
         terms = (np.nan_to_num(x) + 0.5 * np.nan_to_num(m)) * weights
         total = [math.fsum(row) for row in terms]
-        return Answers(np.array([1 / (1 + math.exp(-t)) for t in total], dtype=np.float64), terms)
+        return StubScores(np.array([1 / (1 + math.exp(-t)) for t in total], dtype=np.float64), terms)
 
 
 class World:
-    """One partition with its store, fed by hand: everything that came out so far in one place."""
+    """One partition with its store, and all effects of the batches fed to it so far."""
 
     def __init__(self, churn: ChurnDefinition | None = None, scorer: Any = None) -> None:
         self.definition = churn or definition()
@@ -133,7 +133,7 @@ class World:
         self.points: list[tuple[Any, ...]] = []
         self.examples: list[Any] = []
         self.alerts: list[Any] = []
-        self.told: list[tuple[bytes, int]] = []  # customer and time of the score; 0: the customer was forgotten
+        self.published: list[tuple[bytes, int]] = []  # customer and time of the score; 0: the customer was deleted
         self.duplicates = self.censored = 0
         self._offset = 0
 
@@ -145,40 +145,40 @@ class World:
         self.store.apply(effects.changes)
         self.state = effects.state
         for i, p in enumerate(effects.points):
-            answer = float(effects.scores.probability[i])
+            probability = float(effects.scores.probability[i])
             self.points.append(
-                (p.key, p.at_ms, p.trigger, p.offset, effects.x[i].tobytes(), effects.m[i].tobytes(), answer)
+                (p.key, p.at_ms, p.trigger, p.offset, effects.x[i].tobytes(), effects.m[i].tobytes(), probability)
             )
         self.examples += effects.examples
         self.alerts += effects.alerts
-        told = [(p.position, p.key, p.at_ms) for p in map(effects.points.__getitem__, effects.published_rows)]
-        told += [(place, key, 0) for place, key in effects.deleted]
-        self.told += [(key, at_ms) for _, key, at_ms in sorted(told)]
+        published = [(p.position, p.key, p.at_ms) for p in map(effects.points.__getitem__, effects.published_rows)]
+        published += [(position, key, 0) for position, key in effects.deleted]
+        self.published += [(key, at_ms) for _, key, at_ms in sorted(published)]
         self.duplicates += effects.duplicates
         self.censored += effects.censored
         return effects
 
     def restart(self) -> None:
-        """Another process goes on from what was committed."""
+        """Restart from the committed state, as another process does."""
         self.partition = PartitionFold(self.definition, self.store, self.scorer, self.state)
 
     def times(self, trigger: str, customer: str = "c1") -> list[int]:
-        """When this customer was scored for this reason."""
+        """Times at which a trigger scored this customer."""
         return [p[1] for p in self.points if p[0] == b"c" + customer.encode() and p[2] == trigger]
 
 
 def simulated(customers: int = 40, days: int = 60, seed: int = 1, **settings: Any) -> list[Event]:
-    """A realistic log, in order of time."""
-    found = []
+    """The events of a simulation, in order of time."""
+    events = []
     for each in Simulation(SimulationSettings(customers=customers, days=days, seed=seed, **settings)).events():
         decoded = decode(each.value, [], None)
         assert isinstance(decoded, Event)
-        found.append(decoded)
-    return found
+        events.append(decoded)
+    return events
 
 
 def shaken(events: Sequence[Event], lateness_ms: int, seed: int = 1) -> list[Event]:
-    """The same events, each up to `lateness_ms` late."""
+    """The same events in an order in which each is up to `lateness_ms` late."""
     rng = random.Random(seed)
     return sorted(events, key=lambda e: (e.time_ms + rng.randrange(lateness_ms + 1), rng.random()))
 
@@ -188,7 +188,7 @@ VALUES: tuple[Any, ...] = (
     -1e308, 5e-324, "", "3", "-7.5", "nan", "pro", "x" * 300, "é" * 100, "too_expensive", [], ["too_expensive"],
     ["unused", "unused", 3, None, [], {}], [[]], {}, {"a": 1}, "2024-10-10T00:00:00Z", START_MS, "9999-12-31",
 )  # fmt: skip
-"""Values that JSON allows, whatever a property should have been."""
+"""Values of every JSON type, valid or not for a property."""
 
 PROPERTIES = (
     "feature", "name", "duration", "duration_seconds", "score", "value", "trial_end", "ends_at", "step", "steps_total",
@@ -196,13 +196,13 @@ PROPERTIES = (
     "renewal_date", "tags", "resolution_seconds", "created_at", "kind", "scale_max", "rating", "sentiment", "segment",
     "account", "source", "referred", "referrer", "granted", "reason", "touchpoint", "survey", "survey_id",
 )  # fmt: skip
-"""Every property that an effect reads."""
+"""All properties that an effect reads."""
 
 KINDS: tuple[Any, ...] = ("csat", "nps", "ces", "other", [], {}, 3)
 
 
 def odd_event(rng: random.Random, at_ms: int, customer: str = "c1") -> Event:
-    """Any name with any properties of any type; every fifth without an id."""
+    """A random event name with random properties of any type; every fifth event has no id."""
     names = rng.sample(PROPERTIES, rng.randrange(12))
     properties = {name: rng.choice(VALUES) for name in names}
     if rng.random() < 0.5:
@@ -212,6 +212,6 @@ def odd_event(rng: random.Random, at_ms: int, customer: str = "c1") -> Event:
 
 
 def odd_history(seed: int, length: int, span_ms: int = 40 * DAY_MS, start_ms: int = START_MS) -> list[Event]:
-    """A history of odd events over a span."""
+    """A history of odd events over a time span."""
     rng = random.Random(seed)
     return sorted((odd_event(rng, start_ms + rng.randrange(span_ms)) for _ in range(length)), key=lambda e: e.time_ms)

@@ -1,4 +1,4 @@
-"""Made-up customers with known weights, for the tests of the model."""
+"""Generated customers with known weights, for the tests of the model."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def space(size: int = len(NAMES)) -> FeatureSpace:
 
 @dataclass
 class World:
-    """n customers with features x, population levels m, true log-odds, and labels drawn from them, 50 a day."""
+    """n customers with features x, peer means m, true log-odds, and labels drawn from them, 50 per day."""
 
     x: np.ndarray
     m: np.ndarray
@@ -30,7 +30,7 @@ class World:
 
 def world(n: int, seed: int = 1, size: int = len(NAMES), strength: float = 0.5, missing: float = 0.05) -> World:
     """Weights are normal with sd `strength`; the last feature never varies, some values are missing."""
-    # one draw of weights a seed and size, whatever n: a longer world continues a shorter one's truth
+    # the weights depend on seed and size, not on n: worlds of any length share the same truth
     weights = np.random.default_rng((seed, size)).normal(size=size) * strength
     rng = np.random.default_rng((seed, size, n))
     x = rng.normal(size=(n, size))
@@ -43,11 +43,11 @@ def world(n: int, seed: int = 1, size: int = len(NAMES), strength: float = 0.5, 
     return World(x, m, log_odds, y, day)
 
 
-def teach(model: Model, lessons: World, start: int = 0, stop: int | None = None) -> Model:
-    for i in range(start, len(lessons.y) if stop is None else stop):
-        model.learn(lessons.x[i], lessons.m[i], bool(lessons.y[i]), int(lessons.day[i]))
+def train(model: Model, labelled: World, start: int = 0, stop: int | None = None) -> Model:
+    for i in range(start, len(labelled.y) if stop is None else stop):
+        model.learn(labelled.x[i], labelled.m[i], bool(labelled.y[i]), int(labelled.day[i]))
     return model
 
 
-def taught(n: int = 1500, seed: int = 1, size: int = len(NAMES), strength: float = 0.5) -> Model:
-    return teach(Model(space(size)), world(n, seed, size, strength))
+def trained_model(n: int = 1500, seed: int = 1, size: int = len(NAMES), strength: float = 0.5) -> Model:
+    return train(Model(space(size)), world(n, seed, size, strength))

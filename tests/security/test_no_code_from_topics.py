@@ -16,8 +16,8 @@ from models.events.event import Rejected, decode
 from models.labels.codec import LabelError, read_label
 from models.learning.feature_space import SPACE
 from models.learning.model import Model
-from models.learning.model_snapshot import SnapshotError
-from models.profile.schema import ProfileError
+from models.learning.model_snapshot import ModelSnapshotError
+from models.profile.codec import ProfileError
 from streams.engine import position
 from streams.engine.group_assignor import decode_claims
 from streams.errors import ChurnSignalsError, ConfigurationError
@@ -73,7 +73,7 @@ def as_claims(value: bytes) -> Any:
         raise ValueError("a member without state")
 
 
-REFUSED = (SnapshotError, LabelError, ProfileError, ChurnSignalsError, ValueError)
+REFUSED = (ModelSnapshotError, LabelError, ProfileError, ChurnSignalsError, ValueError)
 READERS: dict[str, Callable[[bytes], Any]] = {
     "model, trainer": lambda value: Model.restore(value, SPACE),
     "model, worker": lambda value: Model.restore_scorer(value, SPACE),

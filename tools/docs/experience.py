@@ -17,7 +17,8 @@ from models.experience.report import times_to_value
 from models.explanations.sentences import natural
 from models.features.catalogue import features
 from models.profile.apply import apply
-from models.profile.schema import Profile, copy
+from models.profile.codec import copy
+from models.profile.schema import Profile
 from models.profile.view import ProfileView
 from streams.rendering.customer_experience import experience_lines, goal_lines
 from tools.docs.markdown import code, table

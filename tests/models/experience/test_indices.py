@@ -14,8 +14,10 @@ from models.experience import indices as module
 from models.experience.indices import WEIGHTS, experience_indices
 from models.explanations.sentences import natural
 from models.features.catalogue import features
+from models.profile.codec import canonical, copy, encode
+from models.profile.merge import merge
 from models.profile.mergeable import DAY_MS, rate
-from models.profile.schema import Profile, canonical, copy, encode, merge
+from models.profile.schema import Profile
 from models.profile.view import ProfileView
 from tests.models.histories import START_MS, event, profile_of
 

@@ -275,7 +275,7 @@ def test_a_feature_without_a_wording_is_told_by_the_catalogue() -> None:
 
 def test_no_text_of_an_event_enters_a_sentence() -> None:
     """Names, plans and tags of a customer are in the profile and in no sentence."""
-    profile = Profile(path=ProcessingState(), matched=[0])
+    profile = Profile(processing=ProcessingState(), matched=[0])
     secret = "Jane Doe, +49 170 1234567"
     events = [
         Event("jane@example.org", "Feature Used", START, 1, {"feature": secret}, False, False),

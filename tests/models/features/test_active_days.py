@@ -1,4 +1,4 @@
-"""Active days as bits, against sets of ages: at the borders of words, and far from the present."""
+"""Active days as bitmaps, compared with sets of ages: at word borders, and long after the newest day."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def bitmap(ages: set[int]) -> bytes:
 
 
 @pytest.mark.parametrize("shift", SHIFTS)
-def test_days_weeks_and_streaks_are_those_of_the_set(shift: int) -> None:
-    """All rows at once, each against its own set."""
+def test_days_weeks_and_streaks_equal_those_of_a_set(shift: int) -> None:
+    """All rows at once, each compared with its own set."""
     sets = [ages_of(seed) for seed in range(40)]
     days = ActiveDays(b"".join(map(bitmap, sets)), np.full(len(sets), shift))
     for width in (1, 7, 63, 64, 65, 90, 128):
@@ -50,8 +50,8 @@ def test_days_weeks_and_streaks_are_those_of_the_set(shift: int) -> None:
         assert (length, ended) == (run - min(recent), max(min(recent) + shift - 1, 0))
 
 
-def test_gaps_of_a_row_are_its_own() -> None:
-    """Number of gaps, and the same bits alone and in company, rows without any day among them."""
+def test_gaps_of_a_row_do_not_depend_on_other_rows() -> None:
+    """The number of gaps, and equal bits alone and in a batch with empty rows."""
     sets = [ages_of(seed) for seed in range(40)]
     raw = [bitmap(ages) for ages in sets]
     together = ActiveDays(b"".join(raw), np.zeros(len(sets), np.int64)).gaps

@@ -1,4 +1,4 @@
-"""Columns against an oracle: everything counted naively from the list of events."""
+"""Columns, compared with an oracle that counts over the list of events."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ import pytest
 from models.events.event import Event
 from models.features.active_days import GAP_HALF_LIFE_DAYS
 from models.features.columns import ProfileColumns
+from models.profile.codec import decode, encode
 from models.profile.mergeable import DAY_MS, HOUR_MS
-from models.profile.schema import NEVER_MS, Profile, advance, decode, encode
+from models.profile.schema import NEVER_MS, Profile, advance
 from tests.models.histories import START_MS, event, profile_of
 
 CASES = [(seed, idle) for seed in range(10) for idle in (0, 1, 5, 24, 49, 24 * 20, 24 * 95, 24 * 400)]
 
 
 def history(seed: int) -> list[Event]:
-    """Some 150 events over up to a year, in bursts, not in order, some by programs."""
+    """About 150 events over up to a year, in bursts, out of order, some automated."""
     rng = random.Random(seed)
     span = rng.choice((3, 40, 89, 200, 365))
     events = []
@@ -34,7 +35,7 @@ def history(seed: int) -> list[Event]:
 
 
 class Oracle:
-    """The same questions, answered from the list."""
+    """The same values, counted over the list of events."""
 
     def __init__(self, events: list[Event], now_ms: int) -> None:
         self.now_ms = now_ms
@@ -80,8 +81,8 @@ class Oracle:
 
 
 @pytest.mark.parametrize(("seed", "idle_hours"), CASES)
-def test_columns_are_what_the_list_of_events_says(seed: int, idle_hours: int) -> None:
-    """Counts, active days and weeks, streak, gaps, peak, features used: at the last event and long after it."""
+def test_columns_equal_counts_over_the_list_of_events(seed: int, idle_hours: int) -> None:
+    """Counts, active days and weeks, streak, gaps, peak and features used: at the last event and long after it."""
     events = history(seed)
     now_ms = max(e.time_ms for e in events) + idle_hours * HOUR_MS
     columns, oracle = ProfileColumns([profile_of(events)], [now_ms]), Oracle(events, now_ms)
@@ -101,11 +102,11 @@ def test_columns_are_what_the_list_of_events_says(seed: int, idle_hours: int) ->
         assert columns.used_features(low, high) == oracle.used(low, high)
 
 
-def test_a_row_says_the_same_in_company() -> None:
-    """All histories at once and each alone: the same bits."""
+def test_row_has_the_same_bits_in_any_batch() -> None:
+    """All histories at once and each alone give the same bits."""
     profiles = [profile_of(history(seed)) for seed in range(20)] + [Profile()]
     now = [max(p.newest_ms, START_MS) + i * 7 * HOUR_MS for i, p in enumerate(profiles)]
-    questions: list[Callable[[ProfileColumns], np.ndarray]] = [
+    columns_to_compare: list[Callable[[ProfileColumns], np.ndarray]] = [
         lambda c: c.count("engaged", days=30),
         lambda c: c.active_weeks(12),
         lambda c: np.stack(c.streak, axis=1),
@@ -113,21 +114,21 @@ def test_a_row_says_the_same_in_company() -> None:
         lambda c: c.peak(28),
         lambda c: c.used_features(0, 30),
     ]
-    for ask in questions:
-        together = ask(ProfileColumns(profiles, now))
+    for read in columns_to_compare:
+        together = read(ProfileColumns(profiles, now))
         for i, profile in enumerate(profiles):
-            assert ask(ProfileColumns([profile], [now[i]]))[0].tobytes() == together[i].tobytes()
+            assert read(ProfileColumns([profile], [now[i]]))[0].tobytes() == together[i].tobytes()
 
 
-def test_never_is_missing_and_the_future_is_now() -> None:
-    """0 and NEVER stand for "not yet"; a time past now is no negative age."""
+def test_never_is_missing_and_a_future_time_has_age_zero() -> None:
+    """0 and NEVER_MS stand for "not yet"; a time after the scoring time has no negative age."""
     columns = ProfileColumns([Profile()] * 4, [START_MS] * 4)
     since = columns.days_since(np.array([0.0, float(NEVER_MS), np.nan, START_MS + DAY_MS]))
     assert np.isnan(since[:3]).all()
     assert since[3] == 0
 
 
-def test_a_bin_of_many_events_is_read_whole() -> None:
+def test_count_above_255_is_read_from_both_bytes() -> None:
     """Both bytes of the count."""
     for count in (255, 256, 257, 512, 777):
         profile = profile_of([event(at_ms=START_MS, id_hash=0)] * count)
@@ -137,8 +138,8 @@ def test_a_bin_of_many_events_is_read_whole() -> None:
             assert columns.count("engaged", hours=1).tolist() == [0, count, 1]
 
 
-def test_full_bins_of_several_counters_stand_beside_those_of_one_byte() -> None:
-    """Every counter of every row, whichever of them need a second byte."""
+def test_two_byte_counters_are_read_beside_one_byte_counters() -> None:
+    """Every counter of every row, with or without a high byte."""
     many = [event("Error Shown", START_MS, id_hash=0)] * 300 + [event("Ticket Created", START_MS, id_hash=0)] * 3
     profiles = [profile_of(many), profile_of(many[299:]), profile_of([event("Email Sent", START_MS, id_hash=0)] * 256)]
     columns = ProfileColumns(profiles, [START_MS] * 3)
@@ -148,13 +149,13 @@ def test_full_bins_of_several_counters_stand_beside_those_of_one_byte() -> None:
     assert columns.total("error").tolist() == [300, 1, 0]
 
 
-def test_a_counter_that_no_feature_asked_for_is_refused_by_name() -> None:
+def test_counter_outside_the_table_is_an_error() -> None:
     with pytest.raises(KeyError, match="COUNTED"):
         ProfileColumns([Profile()], [START_MS]).count("identity", days=7)
 
 
-def test_a_bin_of_256_events_is_read_a_day_later_and_by_nobody_else() -> None:
-    """The first bytes are all zero then and may be gone: the second stands alone, and still for its own row."""
+def test_bin_of_256_events_is_read_a_day_later_and_by_its_row_only() -> None:
+    """The low bytes are all zero and may be dropped: the high byte then stands alone, for its own row."""
     full = profile_of([event(at_ms=START_MS, id_hash=0)] * 256)
     advance(full, START_MS + DAY_MS)
     alone = [profile_of([event("Email Sent", START_MS)]), full, profile_of([event(at_ms=START_MS)])]
@@ -163,13 +164,13 @@ def test_a_bin_of_256_events_is_read_a_day_later_and_by_nobody_else() -> None:
     assert ProfileColumns([full], [START_MS + DAY_MS]).count("engaged", days=2).tolist() == [256]
 
 
-def test_looking_back_before_the_newest_event_is_looking_from_it() -> None:
-    """A profile knows its past only as seen from its newest event."""
+def test_scoring_time_before_the_newest_event_is_replaced_by_it() -> None:
+    """A profile is relative to its newest event."""
     profile = profile_of([event(at_ms=START_MS)])
     assert ProfileColumns([profile], [START_MS - DAY_MS]).now_ms.tolist() == [START_MS]
 
 
-def test_nobody_is_a_batch_too() -> None:
+def test_empty_batch_has_empty_columns() -> None:
     """Columns of no rows."""
     columns = ProfileColumns([], [])
     assert columns.count("engaged", days=7).shape == (0,)
@@ -179,8 +180,8 @@ def test_nobody_is_a_batch_too() -> None:
     assert columns.streak[0].shape == (0,)
 
 
-def test_orders_of_a_day_are_one_occasion_and_a_refund_is_none() -> None:
-    """Order days, not orders; nothing known where nothing was ordered."""
+def test_orders_on_one_day_are_one_order_day_and_a_refund_is_none() -> None:
+    """Order days, not orders; NaN without an order."""
     ordered = profile_of(event("Order Completed", START_MS + h * HOUR_MS) for h in (1, 2, 30))
     refunded = profile_of([event("Order Refunded")])
     assert ProfileColumns([ordered], [START_MS + 9 * DAY_MS]).order_days.tolist() == [2]

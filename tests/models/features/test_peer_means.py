@@ -1,4 +1,4 @@
-"""The population's level: a decayed mean that a reading does not move."""
+"""Peer means: decayed means over snapshots."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from models.features.peer_means import PeerMeans
 from models.profile.mergeable import DAY_MS
 
 
-def test_the_level_is_the_decayed_mean_of_the_snapshots() -> None:
-    """A snapshot of one half-life ago weighs half."""
+def test_peer_mean_is_the_decayed_mean_of_snapshots() -> None:
+    """A snapshot of one half-life ago has half the weight."""
     population = PeerMeans(1, half_life_ms=7 * DAY_MS)
     rng = np.random.default_rng(1)
     days, values = np.sort(rng.integers(0, 60, 200)), rng.normal(size=200)
@@ -20,8 +20,8 @@ def test_the_level_is_the_decayed_mean_of_the_snapshots() -> None:
     assert population.mean()[0] == pytest.approx(np.average(values, weights=weights))
 
 
-def test_nothing_known_is_missing() -> None:
-    """Before the first snapshot there is no level, and a missing value makes none."""
+def test_peer_mean_is_missing_before_the_first_value() -> None:
+    """Before the first snapshot, and after snapshots with a missing value."""
     population = PeerMeans(2, half_life_ms=1000)
     assert np.isnan(population.mean()).all()
     population.update(np.array([np.nan, 3.0]), 5)
@@ -29,8 +29,8 @@ def test_nothing_known_is_missing() -> None:
     assert population.mean()[1] == 3.0
 
 
-def test_a_missing_value_leaves_its_feature_s_level() -> None:
-    """However often it is missing."""
+def test_missing_value_does_not_change_the_peer_mean() -> None:
+    """For any number of missing values."""
     population = PeerMeans(1, half_life_ms=1000)
     population.update(np.array([4.0]), 1000)
     for at in range(1000, 90_000, 500):
@@ -38,7 +38,7 @@ def test_a_missing_value_leaves_its_feature_s_level() -> None:
     assert population.mean()[0] == pytest.approx(4.0)
 
 
-def test_a_snapshot_reads_the_level_before_it_moves_it() -> None:
+def test_snapshot_reads_the_peer_mean_before_updating_it() -> None:
     """No customer is compared with itself."""
     population = PeerMeans(1, half_life_ms=1000)
     levels = population.levels(np.array([[2.0], [6.0], [100.0], [7.0]]), [10, 10, None, None])
@@ -46,8 +46,8 @@ def test_a_snapshot_reads_the_level_before_it_moves_it() -> None:
     assert levels[1:, 0].tolist() == [2.0, 4.0, 4.0]
 
 
-def test_points_one_by_one_and_together_give_the_same_bits() -> None:
-    """Where a batch ends plays no part."""
+def test_batch_boundaries_change_no_bit() -> None:
+    """Points one by one and together give the same bits."""
     rng = np.random.default_rng(3)
     x = np.where(rng.random((300, 4)) < 0.1, np.nan, rng.normal(size=(300, 4)))
     at = [int(t) if rng.random() < 0.6 else None for t in np.cumsum(rng.integers(0, 10**7, 300)) + 10**12]
@@ -59,16 +59,16 @@ def test_points_one_by_one_and_together_give_the_same_bits() -> None:
     assert together.state() == alone.state()
 
 
-def test_a_late_snapshot_does_not_turn_time_back() -> None:
-    """It is taken in with full weight."""
+def test_late_snapshot_does_not_move_time_back() -> None:
+    """It counts with full weight."""
     population = PeerMeans(1, half_life_ms=1000)
     population.update(np.array([0.0]), 5000)
     population.update(np.array([1.0]), 1000)
     assert population.mean()[0] == pytest.approx(0.5)
 
 
-def test_the_state_gives_back_the_same_population() -> None:
-    """Bit for bit, also in what it becomes; a state of another size starts again."""
+def test_restored_state_has_the_same_bits() -> None:
+    """Includes later updates; a state of another size is ignored."""
     first, second = PeerMeans(3, half_life_ms=1e8), PeerMeans(3, half_life_ms=1e8)
     rng = np.random.default_rng(2)
     for i in range(50):
@@ -83,8 +83,8 @@ def test_the_state_gives_back_the_same_population() -> None:
     assert np.isnan(other.mean()).all()
 
 
-def test_a_century_without_snapshots_leaves_numbers() -> None:
-    """Sums that decayed to nothing are not divided into noise."""
+def test_peer_mean_stays_finite_after_a_century_without_snapshots() -> None:
+    """Sums that decayed to 0 are not divided into noise."""
     population = PeerMeans(1, half_life_ms=DAY_MS)
     population.update(np.array([3.0]), 20_000 * DAY_MS)
     population.update(np.array([np.nan]), 60_000 * DAY_MS)

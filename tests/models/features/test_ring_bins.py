@@ -1,4 +1,4 @@
-"""Rings of bins: sums of bytes taken four at a time, and of wider counts one by one, are the plain sums."""
+"""Rings of bins: sums of bytes (four at a time) and of wider counts equal plain sums."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from models.features.ring_bins import Ring
 @pytest.mark.parametrize("size", [32, 96])
 @pytest.mark.parametrize("kind", [np.uint8, np.int32])
 @pytest.mark.parametrize("most", [1, 255])
-def test_windows_are_plain_sums(size: int, kind: type, most: int) -> None:
-    """Every width, every newest slot; bins that are all full as well."""
+def test_window_sums_equal_plain_sums(size: int, kind: type, most: int) -> None:
+    """Every width and every newest slot, including full bins."""
     rng = np.random.default_rng(size + most)
     counts = rng.integers(0, most + 1, (size + 1, size)).astype(kind)
     counts[-1] = most

@@ -1,4 +1,4 @@
-"""Whether silence is the feed's: by its own rhythm, for as long again, and the same however it is asked."""
+"""Feed outages: learned from the feed's own rhythm, and a function of the log alone."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ START = 20_000 * DAY_MS
 
 
 def steady(days: int, every_ms: int = MINUTE_MS, pause_ms: int = 0) -> FeedOutages:
-    """An event a minute, and each midnight a pause."""
+    """One event per minute, and a pause each midnight."""
     feed, at = FeedOutages(), START
     if at - feed.newest_ms >= NOTED_MS:
         feed.record_gap(at)
@@ -26,26 +26,26 @@ def steady(days: int, every_ms: int = MINUTE_MS, pause_ms: int = 0) -> FeedOutag
     return feed
 
 
-def test_the_examples_in_the_docstrings_hold() -> None:
+def test_docstring_examples_hold() -> None:
     assert doctest.testmod(module).failed == 0
 
 
 @pytest.mark.parametrize(("pause_h", "limit_h"), [(0, 6), (1, 6), (8, 24)])
-def test_what_is_usual_is_learned(pause_h: int, limit_h: int) -> None:
-    """A feed that never rests is missed after six hours, one that rests for a night after three such nights."""
+def test_usual_gap_is_learned_from_the_feed(pause_h: int, limit_h: int) -> None:
+    """Without pauses a gap is an outage after 6 h; with pauses of 8 h it is one after 24 h."""
     feed = steady(40, pause_ms=pause_h * HOUR_MS)
     newest = feed.newest_ms
     assert not feed.silent(newest + (limit_h - 3) * HOUR_MS)
     assert feed.silent(newest + (limit_h + 1) * HOUR_MS)
 
 
-def test_a_thin_feed_is_silent_now_and_then_and_means_nothing_by_it() -> None:
+def test_gap_of_a_sparse_feed_is_no_outage() -> None:
     feed = steady(40, every_ms=DAY_MS)
     assert not feed.silent(feed.newest_ms + 300 * DAY_MS)
 
 
-def test_after_a_gap_silence_means_nothing_for_as_long_again() -> None:
-    """Customers need time to come back before what they did not do is their own."""
+def test_recovery_from_an_outage_lasts_as_long_as_the_outage() -> None:
+    """Customers need time to return before their silence is evidence."""
     feed = steady(40)
     begin = feed.newest_ms
     feed.record_gap(begin + 4 * DAY_MS)
@@ -55,7 +55,7 @@ def test_after_a_gap_silence_means_nothing_for_as_long_again() -> None:
     ]  # fmt: skip
 
 
-def test_a_label_that_a_gap_hides_a_tenth_of_is_none() -> None:
+def test_label_is_censored_if_an_outage_covers_more_than_a_tenth() -> None:
     feed = steady(40)
     begin = feed.newest_ms
     feed.record_gap(end := begin + 4 * DAY_MS)
@@ -65,7 +65,7 @@ def test_a_label_that_a_gap_hides_a_tenth_of_is_none() -> None:
     assert not feed.is_censored(begin - 30 * DAY_MS, begin, end)
 
 
-def test_an_outage_in_pieces_hides_as_much_as_one() -> None:
+def test_several_outages_censor_like_one() -> None:
     feed = steady(40)
     begin = feed.newest_ms
     for piece in range(1, 5):
@@ -74,8 +74,8 @@ def test_an_outage_in_pieces_hides_as_much_as_one() -> None:
     assert feed.is_censored(begin - 10 * DAY_MS, begin + 20 * DAY_MS, begin + 30 * DAY_MS)
 
 
-def test_what_was_silent_at_a_time_does_not_depend_on_what_came_later() -> None:
-    """Asked in the middle of a gap, in a batch that ends there or in one that saw its end."""
+def test_later_events_do_not_change_the_result_for_an_earlier_time() -> None:
+    """A time within a gap gives the same result before and after the end of the gap is known."""
     early, late = steady(40), steady(40)
     begin = early.newest_ms
     late.record_gap(begin + 5 * DAY_MS)
@@ -87,23 +87,23 @@ def test_what_was_silent_at_a_time_does_not_depend_on_what_came_later() -> None:
         )
 
 
-def test_gaps_are_bounded_and_a_restored_state_answers_the_same() -> None:
+def test_gaps_are_bounded_and_restored_state_gives_the_same_results() -> None:
     feed = steady(40)
     for _ in range(40):
         feed.record_gap(feed.newest_ms + 3 * DAY_MS)
         feed.record_activity(feed.newest_ms + 60 * DAY_MS, 60_000)
-    again = FeedOutages()
-    again.restore(feed.state())
-    again.record_activity(again.newest_ms, 0)
-    assert again.state() == feed.state()
+    restored = FeedOutages()
+    restored.restore(feed.state())
+    restored.record_activity(restored.newest_ms, 0)
+    assert restored.state() == feed.state()
     assert len(feed.state()[-1]) == GAPS_KEPT
     for hour in range(0, 400, 7):
-        assert again.silent(feed.newest_ms + hour * HOUR_MS) == feed.silent(feed.newest_ms + hour * HOUR_MS)
+        assert restored.silent(feed.newest_ms + hour * HOUR_MS) == feed.silent(feed.newest_ms + hour * HOUR_MS)
     assert LEAST_MS > NOTED_MS
 
 
-def test_the_time_before_the_first_event_is_no_gap() -> None:
-    """Also where hundreds of events came before a customer did anything."""
+def test_time_before_the_first_event_is_no_gap() -> None:
+    """Includes a feed with hundreds of events before the first customer-caused event."""
     feed = FeedOutages()
     feed.record_activity(0, 500)
     assert not feed.silent(START - DAY_MS)

@@ -1,4 +1,4 @@
-"""The champion's mathematics: against a naive implementation, against River's rules, and through time."""
+"""The champion's classifier: compared with a naive implementation, with River's checks, and over time."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from river import checks
 from models.learning.bayesian_logistic import BIAS, CAP_EVERY_LABELS, COHORT, BayesianLogisticRegression, logit, sigmoid
 
 RECIPE = {"variance": 0.01, "bias_variance": 10.0, "cohort_variance": 0.03, "bias_drift": 0.0005, "forget_days": 90.0}
-"""Constants as `Naive` has them, whatever the defaults are."""
+"""The constants of `Naive`, independent of the defaults."""
 
 
 class Naive:
-    """The recipe as it is written, on full matrices, with nothing clever."""
+    """The update equations on full matrices, without optimisation."""
 
     def __init__(self, size: int) -> None:
         self.prior = np.array([10.0, 0.03] + [0.01] * size)
@@ -58,7 +58,7 @@ def named(x: np.ndarray) -> dict[str, float]:
 
 @pytest.fixture
 def without_sklearn(monkeypatch: pytest.MonkeyPatch) -> None:
-    """River's checks import scikit-learn's data sets for all, and use them for other kinds of estimators only."""
+    """River's checks import scikit-learn's data sets for all estimators, but use them for other kinds only."""
     if "sklearn" not in sys.modules:
         module, datasets = types.ModuleType("sklearn"), types.ModuleType("sklearn.datasets")
         module.datasets = datasets  # type: ignore[attr-defined]
@@ -68,12 +68,12 @@ def without_sklearn(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.law
 @pytest.mark.usefixtures("without_sklearn")
-def test_it_passes_the_checks_of_river() -> None:
+def test_passes_the_estimator_checks_of_river() -> None:
     checks.check_estimator(BayesianLogisticRegression())
 
 
-def test_it_equals_the_recipe_written_naively() -> None:
-    """1,500 labels over 30 days with gaps: cohorts, drift, forgetting and caps all take part."""
+def test_equals_the_naive_implementation() -> None:
+    """1,500 labels over 30 days with gaps exercise cohorts, drift, forgetting and caps."""
     x, y = rows(1500, 5)
     model, naive = BayesianLogisticRegression(**RECIPE), Naive(5)
     for i in range(1500):
@@ -84,8 +84,8 @@ def test_it_equals_the_recipe_written_naively() -> None:
     np.testing.assert_allclose(model.covariance, naive.P, rtol=1e-9, atol=1e-14)
 
 
-def test_an_input_that_is_first_seen_late_costs_nothing_before_and_changes_nothing_after() -> None:
-    """Leaving an idle input out of the covariance is the full mathematics, forgetting included."""
+def test_leaving_out_an_idle_input_is_exact() -> None:
+    """An input outside the covariance until its first value gives the same result, including forgetting."""
     x, y = rows(1300, 4)
     x[:730, 3] = 0.0  # not at a multiple of the labels between two caps
     model, naive = BayesianLogisticRegression(**RECIPE), Naive(4)
@@ -98,7 +98,7 @@ def test_an_input_that_is_first_seen_late_costs_nothing_before_and_changes_nothi
     np.testing.assert_allclose(model.covariance, naive.P, rtol=1e-9, atol=1e-14)
 
 
-def test_the_order_of_a_dictionary_changes_no_bit() -> None:
+def test_order_of_inputs_changes_no_bit() -> None:
     x, y = rows(300, 6)
     straight, reverse = BayesianLogisticRegression(), BayesianLogisticRegression()
     for i in range(300):
@@ -108,7 +108,7 @@ def test_the_order_of_a_dictionary_changes_no_bit() -> None:
     assert straight.covariance.tobytes() == reverse.covariance.tobytes()
 
 
-def test_the_covariance_stays_exactly_symmetric() -> None:
+def test_covariance_stays_exactly_symmetric() -> None:
     x, y = rows(900, 8)
     model = BayesianLogisticRegression()
     for i in range(900):
@@ -116,7 +116,7 @@ def test_the_covariance_stays_exactly_symmetric() -> None:
     assert (model.covariance == model.covariance.T).all()
 
 
-def test_missing_and_impossible_inputs_are_zero() -> None:
+def test_missing_and_non_finite_inputs_are_zero() -> None:
     model = BayesianLogisticRegression()
     for i in range(50):
         model.learn_one({"a": 1.0 if i % 2 else -1.0, "b": math.nan, "c": None, "d": math.inf}, i % 2 == 0)
@@ -124,7 +124,7 @@ def test_missing_and_impossible_inputs_are_zero() -> None:
     assert model.predict_proba_one({"a": math.nan, "b": 3.0}) == model.predict_proba_one({})
 
 
-def test_variance_falls_with_evidence_and_is_the_prior_without() -> None:
+def test_variance_starts_at_the_prior_and_falls_with_labels() -> None:
     model = BayesianLogisticRegression()
     before = model.variance_one({"a": 2.0})
     assert before == pytest.approx(10.0 + 0.01 * 4)
@@ -133,8 +133,8 @@ def test_variance_falls_with_evidence_and_is_the_prior_without() -> None:
     assert model.variance_one({"a": 2.0}) < 0.05 * before
 
 
-def test_the_effect_of_a_day_is_forgotten_when_it_is_over() -> None:
-    """One day on which everybody leaves bends the cohort's weight, and the next day starts without it."""
+def test_cohort_effect_is_dropped_at_the_end_of_the_day() -> None:
+    """A day on which all customers churn moves the cohort's weight; the next day starts without it."""
     x, y = rows(600, 2)
     model = BayesianLogisticRegression()
     for i in range(600):
@@ -150,7 +150,7 @@ def test_the_effect_of_a_day_is_forgotten_when_it_is_over() -> None:
     assert moved < 1.5  # without the cohort the bias would take it all
 
 
-def test_a_label_that_comes_late_belongs_to_the_day_that_is_being_learned() -> None:
+def test_late_label_counts_in_the_current_cohort() -> None:
     x, y = rows(100, 2)
     model = BayesianLogisticRegression()
     for i in range(100):
@@ -161,8 +161,8 @@ def test_a_label_that_comes_late_belongs_to_the_day_that_is_being_learned() -> N
     assert model.weights[COHORT] != 0.0
 
 
-def test_forgetting_is_the_slower_of_days_and_labels() -> None:
-    """Many labels on few days may forget only what the days grant; few labels over years only what the labels grant."""
+def test_forgetting_is_limited_by_days_and_by_labels() -> None:
+    """With many labels on few days the limit by days applies; with few labels over years the limit by labels."""
     busy, idle = BayesianLogisticRegression(), BayesianLogisticRegression()
     for i in range(CAP_EVERY_LABELS - 1):
         busy.learn_one({}, i % 2 == 0, day=0)
@@ -181,7 +181,7 @@ def test_variances_never_exceed_their_prior_after_years_of_forgetting() -> None:
     assert np.linalg.eigvalsh(model.covariance).min() >= -1e-12
 
 
-def test_a_broken_covariance_starts_again_and_keeps_the_weights() -> None:
+def test_invalid_covariance_is_reset_and_keeps_the_weights() -> None:
     x, y = rows(200, 3)
     model = BayesianLogisticRegression()
     for i in range(200):
@@ -194,7 +194,7 @@ def test_a_broken_covariance_starts_again_and_keeps_the_weights() -> None:
     assert np.linalg.eigvalsh(model.covariance).min() > 0.0
 
 
-def test_weights_that_are_no_numbers_start_again_too() -> None:
+def test_non_finite_weights_are_reset() -> None:
     model = BayesianLogisticRegression()
     model.learn_one({"a": 1.0}, True)
     model._weights[:] = math.nan
@@ -204,8 +204,8 @@ def test_weights_that_are_no_numbers_start_again_too() -> None:
     assert np.isfinite(model.covariance).all()
 
 
-def test_it_learns_what_stochastic_gradient_descent_cannot_separate() -> None:
-    """Two inputs that say nearly the same share the weight; the third is found beside them."""
+def test_correlated_inputs_share_their_weight() -> None:
+    """Two nearly equal inputs share their weight, and the weight of a third input is learned correctly."""
     rng = np.random.default_rng(3)
     model = BayesianLogisticRegression(variance=1.0)
     for _ in range(6000):

@@ -1,4 +1,4 @@
-"""The challenger: River's own pipeline, and the traps on the way to it."""
+"""The challenger: equal to River's pipeline, without its pitfalls."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ SPACE = FeatureSpace(("a", "b", "c"), (False, True, False), "c0ffee")
 def examples(n: int, seed: int = 5) -> tuple[list[np.ndarray], list[bool]]:
     rng = np.random.default_rng(seed)
     x = rng.normal(size=(n, 3))
-    x[:, 2] = np.where(np.arange(n) > n // 2, x[:, 2] > 1, 3.0)  # one number only for half the labels
+    x[:, 2] = np.where(np.arange(n) > n // 2, x[:, 2] > 1, 3.0)  # constant for the first half
     y = rng.random(n) < 1 / (1 + np.exp(1 - x[:, 0]))
     x[rng.random(x.shape) < 0.1] = np.nan
     m = np.array([np.nan, 0.2, np.nan])
     return [SPACE.values(row, m) for row in x], [bool(value) for value in y]
 
 
-def taught(n: int = 600) -> Challenger:
+def trained(n: int = 600) -> Challenger:
     challenger = Challenger(SPACE)
     for values, y in zip(*examples(n), strict=True):
         challenger.learn(values, y)
     return challenger
 
 
-def test_it_is_the_pipeline_of_river_to_the_bit() -> None:
-    """Learning step by step, and counting what never varied, is `learn_one` on everything that is not missing."""
+def test_equals_the_pipeline_of_river() -> None:
+    """Stepwise learning and the counting of constant values equal `learn_one` on all values that are not missing."""
     challenger, plain = Challenger(SPACE), pipeline()
     for values, y in zip(*examples(600), strict=True):
         challenger.learn(values, y)
@@ -45,8 +45,8 @@ def test_it_is_the_pipeline_of_river_to_the_bit() -> None:
         assert plain["scale"].counts[name] == challenger.pipeline["scale"].counts[name]
 
 
-def test_arrays_say_what_predict_proba_one_says() -> None:
-    challenger = taught()
+def test_array_scores_equal_predict_proba_one() -> None:
+    challenger = trained()
     values = np.array(examples(80, seed=8)[0])
     values[0] = 1e6
     log_odds = challenger.linear().log_odds(values)
@@ -55,16 +55,16 @@ def test_arrays_say_what_predict_proba_one_says() -> None:
         assert 1 / (1 + math.exp(-score)) == pytest.approx(river, abs=1e-9)
 
 
-def test_learning_returns_the_log_odds_before() -> None:
-    challenger = taught()
+def test_learn_returns_the_log_odds_predicted_before() -> None:
+    challenger = trained()
     values = examples(1, seed=9)[0][0]
-    said = challenger.linear().log_odds(values[None, :])[0]
-    assert challenger.learn(values, True) == pytest.approx(said, abs=0.01)  # but for one step of the scaler
-    assert challenger.linear().log_odds(values[None, :])[0] > said
+    predicted = challenger.linear().log_odds(values[None, :])[0]
+    assert challenger.learn(values, True) == pytest.approx(predicted, abs=0.01)  # the scaler is one step ahead
+    assert challenger.linear().log_odds(values[None, :])[0] > predicted
 
 
-def test_a_feature_seen_as_one_value_is_silently_zero() -> None:
-    """The trap in River's scaler: without variance everything becomes 0. Here it is the rule, and it ends in time."""
+def test_constant_feature_has_no_effect_until_it_varies() -> None:
+    """River's scaler maps a value without variance to 0. The challenger does too, until the value first varies."""
     river = preprocessing.StandardScaler()
     for _ in range(100):
         river.learn_one({"a": 3.0})
@@ -81,8 +81,8 @@ def test_a_feature_seen_as_one_value_is_silently_zero() -> None:
     assert challenger.linear().weight[0] > 0.0
 
 
-def test_without_the_clip_one_label_would_cost_what_hundreds_do() -> None:
-    """River's scaler is unbounded: after 5,000 zeros a one is 70 standard deviations away, and moves every score."""
+def test_clip_bounds_the_effect_of_one_label() -> None:
+    """River's scaler is unbounded: after 5,000 zeros a 1 is 70 standard deviations away, and moves every score."""
 
     def shock(model: compose.Pipeline) -> float:
         for i in range(5000):
@@ -97,32 +97,32 @@ def test_without_the_clip_one_label_would_cost_what_hundreds_do() -> None:
     assert shock(bare) > 5 * shock(pipeline())
 
 
-def test_a_missing_value_leaves_every_weight_a_number() -> None:
+def test_missing_value_keeps_every_weight_finite() -> None:
     river = pipeline()
     river.learn_one({"a": 1.0}, True)
     river.learn_one({"a": math.nan}, True)
     river.learn_one({"a": 2.0}, True)
-    assert math.isnan(river["scale"].means["a"])  # what River does with NaN: it never comes back
+    assert math.isnan(river["scale"].means["a"])  # a NaN in River is permanent
 
-    challenger = taught()
+    challenger = trained()
     challenger.learn(np.full(4, np.nan), True)
     linear = challenger.linear()
     assert np.isfinite(linear.weight).all()
     assert np.isfinite(linear.centre).all()
 
 
-def test_a_restored_challenger_learns_on_to_the_same_bits() -> None:
-    """Also where sums follow the order in which names were first seen, and a value has yet to vary."""
+def test_restored_challenger_learns_the_same_bits() -> None:
+    """Includes the order of sums, which follows the first occurrence of names, and values that have not varied yet."""
     values, labels = examples(600)
     for cut in (100, 290, 450):
-        one = Challenger(SPACE)
+        original = Challenger(SPACE)
         for row, y in zip(values[:cut], labels[:cut], strict=True):
-            one.learn(row, y)
-        two = Challenger.restore(SPACE, one.state())
-        assert two.state() == one.state()
+            original.learn(row, y)
+        restored = Challenger.restore(SPACE, original.state())
+        assert restored.state() == original.state()
         for row, y in zip(values[cut:], labels[cut:], strict=True):
-            assert one.learn(row, y) == two.learn(row, y)
-        assert two.state() == one.state()
+            assert original.learn(row, y) == restored.learn(row, y)
+        assert restored.state() == original.state()
 
 
 def test_clip_keeps_the_order_of_names() -> None:

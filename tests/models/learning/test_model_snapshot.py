@@ -1,4 +1,4 @@
-"""Snapshots: data that comes back to the same bits, and is refused when it belongs to something else."""
+"""Model snapshots: restored to the same bits, and refused under another schema or catalogue."""
 
 from __future__ import annotations
 
@@ -10,48 +10,48 @@ import pytest
 
 from models.learning.feature_space import FeatureSpace
 from models.learning.model import Model
-from models.learning.model_snapshot import LARGEST_BYTES, SnapshotError, pack
-from tests.models.worlds import space, taught, teach, world
+from models.learning.model_snapshot import LARGEST_BYTES, ModelSnapshotError, pack
+from tests.models.worlds import space, train, trained_model, world
 
 
 @pytest.fixture(scope="module")
 def model() -> Model:
-    return taught(700)
+    return trained_model(700)
 
 
-def test_a_restored_model_says_and_learns_the_same_bits(model: Model) -> None:
-    one = Model.restore(model.snapshot(), model.space)
-    assert one.version == model.version
-    assert one.snapshot() == model.snapshot()
+def test_restored_model_scores_and_learns_the_same_bits(model: Model) -> None:
+    first = Model.restore(model.snapshot(), model.space)
+    assert first.version == model.version
+    assert first.snapshot() == model.snapshot()
     more = world(300, seed=3)
     more.day += 14
-    two = Model.restore(model.snapshot(), model.space)
-    teach(one, more)
-    teach(two, more)
-    assert one.snapshot() == two.snapshot()
+    second = Model.restore(model.snapshot(), model.space)
+    train(first, more)
+    train(second, more)
+    assert first.snapshot() == second.snapshot()
 
 
-def test_a_new_model_round_trips_too() -> None:
+def test_untrained_model_round_trips() -> None:
     fresh = Model(space())
     other = Model.restore(fresh.snapshot(), fresh.space)
     assert other.snapshot() == fresh.snapshot()
     assert other.version == fresh.version
 
 
-def test_a_worker_reads_only_what_scoring_needs(model: Model) -> None:
-    """Without the trainer's part, the scorer gives the same bits under the same version."""
+def test_scorer_needs_the_scoring_part_only(model: Model) -> None:
+    """Without the training part, the scorer gives the same bits under the same version."""
     snapshot = orjson.loads(model.snapshot())
     snapshot["training"] = {}
     scorer = Model.restore_scorer(orjson.dumps(snapshot), model.space)
     test = world(40, seed=4)
-    mine, theirs = model.score(test.x, test.m), scorer.score(test.x, test.m)
-    assert theirs.model == mine.model == model.version
-    assert theirs.log_odds.tobytes() == mine.log_odds.tobytes()
-    assert theirs.ci90().tobytes() == mine.ci90().tobytes()
-    assert theirs.members().tobytes() == mine.members().tobytes()
+    expected, restored = model.score(test.x, test.m), scorer.score(test.x, test.m)
+    assert restored.model == expected.model == model.version
+    assert restored.log_odds.tobytes() == expected.log_odds.tobytes()
+    assert restored.ci90().tobytes() == expected.ci90().tobytes()
+    assert restored.members().tobytes() == expected.members().tobytes()
 
 
-def test_the_version_counts_labels_and_names_the_content(model: Model) -> None:
+def test_version_has_the_number_of_labels_and_a_digest(model: Model) -> None:
     count, digest = model.version.split("-")
     assert count == "700"
     assert len(digest) == 10
@@ -60,11 +60,11 @@ def test_the_version_counts_labels_and_names_the_content(model: Model) -> None:
     assert other.version != model.version
 
 
-def test_two_models_taught_alike_are_the_same_model() -> None:
-    assert taught(300).snapshot() == taught(300).snapshot()
+def test_equal_training_gives_equal_snapshots() -> None:
+    assert trained_model(300).snapshot() == trained_model(300).snapshot()
 
 
-def test_it_stays_below_a_megabyte_with_everything_varying() -> None:
+def test_snapshot_of_80_varying_features_is_below_a_megabyte() -> None:
     size = 80
     everything = FeatureSpace(tuple(f"a_feature_with_a_long_name_{i}" for i in range(size)), (True,) * size, "c0ffee")
     rng = np.random.default_rng(1)
@@ -75,34 +75,36 @@ def test_it_stays_below_a_megabyte_with_everything_varying() -> None:
     assert len(model.snapshot()) < 900_000
 
 
-def test_what_no_message_can_hold_is_refused() -> None:
-    with pytest.raises(SnapshotError, match=f"above {LARGEST_BYTES}: use fewer features"):
+def test_snapshot_above_the_size_limit_is_refused() -> None:
+    with pytest.raises(ModelSnapshotError, match=f"above {LARGEST_BYTES}: use fewer features"):
         pack(space(), "1-a", {"weights": [0.1234567890123] * 100_000}, {})
 
 
-def test_another_catalogue_is_refused_by_name(model: Model) -> None:
+def test_snapshot_of_another_catalogue_is_refused(model: Model) -> None:
     other = FeatureSpace(model.space.names, model.space.relative, "beef")
-    with pytest.raises(SnapshotError, match=r"feature catalogue 'c0ffee', this program has 'beef': replay the labels"):
+    with pytest.raises(
+        ModelSnapshotError, match=r"feature catalogue 'c0ffee', this program has 'beef': replay the labels"
+    ):
         Model.restore(model.snapshot(), other)
-    with pytest.raises(SnapshotError, match="'beef'"):
+    with pytest.raises(ModelSnapshotError, match="'beef'"):
         Model.restore_scorer(model.snapshot(), other)
 
 
-def test_another_schema_is_refused_by_number(model: Model) -> None:
+def test_snapshot_of_another_schema_is_refused(model: Model) -> None:
     snapshot = orjson.loads(model.snapshot())
     snapshot["schema"] = 2
-    with pytest.raises(SnapshotError, match="schema 2, this program reads 1"):
+    with pytest.raises(ModelSnapshotError, match="schema 2, this program reads 1"):
         Model.restore(orjson.dumps(snapshot), model.space)
 
 
 @pytest.mark.parametrize("value", [b"", b"\x80\x04N.", b"[]", b"{}", b'{"schema":1}', b"null"])
-def test_what_is_no_snapshot_is_refused(value: bytes) -> None:
-    with pytest.raises(SnapshotError, match="not a model snapshot"):
+def test_value_that_is_no_snapshot_is_refused(value: bytes) -> None:
+    with pytest.raises(ModelSnapshotError, match="not a model snapshot"):
         Model.restore(value, space())
 
 
 @pytest.mark.parametrize("damage", [None, "weights", "names", "day", "shape"])
-def test_a_damaged_snapshot_is_refused(model: Model, damage: str | None) -> None:
+def test_damaged_snapshot_is_refused(model: Model, damage: str | None) -> None:
     snapshot = orjson.loads(model.snapshot())
     champion = snapshot["scoring"]["champion"]
     if damage is None:
@@ -115,11 +117,11 @@ def test_a_damaged_snapshot_is_refused(model: Model, damage: str | None) -> None
         snapshot["training"]["contest"]["sums"][0] = None
     else:
         champion["covariance"].pop()
-    with pytest.raises(SnapshotError, match="not a model snapshot"):
+    with pytest.raises(ModelSnapshotError, match="not a model snapshot"):
         Model.restore(orjson.dumps(snapshot), model.space)
 
 
-def test_every_number_in_it_is_finite(model: Model) -> None:
+def test_every_number_of_a_snapshot_is_finite(model: Model) -> None:
     def numbers(value: object) -> list[float]:
         if isinstance(value, dict):
             return [n for item in value.values() for n in numbers(item)]
@@ -132,8 +134,8 @@ def test_every_number_in_it_is_finite(model: Model) -> None:
     assert all(math.isfinite(n) for n in found)
 
 
-def test_a_snapshot_names_who_answers(model: Model) -> None:
+def test_snapshot_has_the_active_model(model: Model) -> None:
     other = Model.restore(model.snapshot(), model.space)
-    other.contest.answering = "challenger"
-    assert Model.restore(other.snapshot(), model.space).quality.answering == "challenger"
+    other.selector.active = "challenger"
+    assert Model.restore(other.snapshot(), model.space).quality.active == "challenger"
     assert other.version != model.version

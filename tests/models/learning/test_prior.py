@@ -1,4 +1,4 @@
-"""The prior: recency against the own rhythm, before labels know better."""
+"""The prior: recency relative to the customer's own rhythm, and its learned base rate."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def values(recency: float, overdue: float) -> np.ndarray:
     return SPACE.values(np.array([recency, 99.0, overdue]), np.full(3, np.nan))
 
 
-def test_who_is_quiet_for_longer_than_usual_is_more_at_risk() -> None:
+def test_risk_rises_with_silence() -> None:
     prior = Prior(SPACE)
     quiet = [prior.probability(values(np.log1p(days), np.log1p(days / 3))) for days in (0, 1, 3, 10, 30, 90)]
     assert quiet == sorted(quiet)
@@ -23,35 +23,35 @@ def test_who_is_quiet_for_longer_than_usual_is_more_at_risk() -> None:
     assert quiet[-1] > 0.5
 
 
-def test_the_same_silence_means_more_for_a_daily_customer() -> None:
+def test_same_silence_is_a_higher_risk_for_a_daily_customer() -> None:
     prior = Prior(SPACE)
     silence = np.log1p(10.0)
     assert prior.probability(values(silence, np.log1p(10.0))) > prior.probability(values(silence, np.log1p(0.5)))
 
 
-def test_missing_features_add_nothing() -> None:
+def test_missing_features_leave_the_base_rate() -> None:
     prior = Prior(SPACE)
     assert prior.probability(values(np.nan, np.nan)) == pytest.approx(0.1)
 
 
-def test_a_catalogue_without_the_features_leaves_the_base_rate() -> None:
+def test_catalogue_without_the_features_leaves_the_base_rate() -> None:
     prior = Prior(FeatureSpace(("mrr",), (False,), "c0ffee"))
     assert prior.terms == ()
     assert prior.probability(np.array([3.0])) == pytest.approx(0.1)
 
 
 @pytest.mark.parametrize("rate", [0.01, 0.1, 0.8])
-def test_the_base_rate_shrinks_to_the_observed_one(rate: float) -> None:
-    """From logs where hardly anybody leaves to those where most do, the mean probability meets the rate of labels."""
+def test_base_rate_converges_to_the_observed_rate(rate: float) -> None:
+    """At low and high churn rates, the mean probability approaches the rate of positive labels."""
     rng = np.random.default_rng(2)
     prior = Prior(SPACE)
-    said = []
+    predicted = []
     for i in range(4000):
         row = values(*rng.uniform(0, 4, size=2))
         if i >= 2000:
-            said.append(prior.probability(row))
+            predicted.append(prior.probability(row))
         prior.learn(row, bool(rng.random() < rate))
-    assert np.mean(said) == pytest.approx(rate, rel=0.3)
+    assert np.mean(predicted) == pytest.approx(rate, rel=0.3)
 
 
 def test_a_few_labels_move_the_base_rate_little() -> None:
@@ -60,7 +60,7 @@ def test_a_few_labels_move_the_base_rate_little() -> None:
     assert 0.1 < prior.probability(values(2.0, 0.7)) < 0.25
 
 
-def test_arrays_say_what_the_single_case_says() -> None:
+def test_array_scores_equal_single_scores() -> None:
     prior = Prior(SPACE)
     prior.learn(values(2.0, 0.7), True)
     rows = np.array([values(3.0, 0.1), values(np.nan, 2.0), values(1e9, -1e9)])
@@ -68,7 +68,7 @@ def test_arrays_say_what_the_single_case_says() -> None:
     np.testing.assert_allclose(prior.linear().log_odds(rows), single, rtol=1e-12)
 
 
-def test_terms_weigh_by_name_in_readable_units() -> None:
+def test_terms_are_recency_and_overdue_ratio_with_positive_weights() -> None:
     assert {term.feature for term in TERMS} == {"recency_days", "overdue_ratio"}
     assert all(term.weight > 0 and term.scale > 0 for term in TERMS)
 
@@ -79,7 +79,7 @@ def test_state_round_trips() -> None:
     assert Prior.restore(SPACE, prior.state()).state() == prior.state()
 
 
-def test_trust_grows_from_nothing_to_nearly_one() -> None:
+def test_trust_grows_from_zero_towards_one() -> None:
     assert trust(0) == 0.0
     assert trust(200) == 0.5
     assert trust(10**9) > 0.999

@@ -1,4 +1,4 @@
-"""The journal of quality: a row a day, bounded, and the same after a restart."""
+"""The quality log: one row per day, bounded, and equal after a restart."""
 
 from __future__ import annotations
 
@@ -9,40 +9,40 @@ import pytest
 from models.learning.quality_log import DAYS_KEPT, QualityLog
 
 
-def judged(journal: QualityLog, first: int, last: int) -> QualityLog:
+def updated(log: QualityLog, first: int, last: int) -> QualityLog:
     for i in range(first, last):
-        journal.judge(i % 5 == 0, i // 3, 0.5 if i % 5 == 0 else 0.1, 0.2)
-    return journal
+        log.update(i % 5 == 0, i // 3, 0.5 if i % 5 == 0 else 0.1, 0.2)
+    return log
 
 
-def test_it_goes_on_from_its_state_as_if_it_had_never_stopped() -> None:
-    """Rule: the state is JSON, and what follows has the same bits."""
-    straight = judged(QualityLog(), 0, 50)
-    state = json.loads(json.dumps(judged(QualityLog(), 0, 23).state()))
-    assert judged(QualityLog.restore(state), 23, 50).state() == straight.state()
+def test_restored_log_continues_with_the_same_bits() -> None:
+    """Rule: the state round-trips through JSON, and later updates give the same bits."""
+    straight = updated(QualityLog(), 0, 50)
+    state = json.loads(json.dumps(updated(QualityLog(), 0, 23).state()))
+    assert updated(QualityLog.restore(state), 23, 50).state() == straight.state()
     assert QualityLog.restore(None).days() == []
 
 
-def test_days_are_bounded_and_the_newest_stay() -> None:
-    """Rule: a year and a month, whatever comes."""
-    days = judged(QualityLog(), 0, 3 * (DAYS_KEPT + 50)).days()
+def test_log_keeps_the_newest_days() -> None:
+    """Rule: the log has at most `DAYS_KEPT` rows, a year and a month."""
+    days = updated(QualityLog(), 0, 3 * (DAYS_KEPT + 50)).days()
     assert len(days) == DAYS_KEPT
     assert days[-1].day == DAYS_KEPT + 49
     assert sum(row.labels for row in days) == 3 * DAYS_KEPT
 
 
-def test_an_undefined_auc_is_none_and_survives_the_state() -> None:
-    """Rule: one class alone has no AUC, never a number that looks good."""
-    journal = QualityLog()
+def test_undefined_auc_is_none_and_round_trips() -> None:
+    """Rule: labels of one class only have no AUC."""
+    log = QualityLog()
     for day in (1, 2):
-        journal.judge(False, day, 0.1, 0.2)
-    assert [row.auc for row in journal.days()] == [None, None]
-    assert [row.auc for row in QualityLog.restore(journal.state()).days()] == [None, None]
+        log.update(False, day, 0.1, 0.2)
+    assert [row.auc for row in log.days()] == [None, None]
+    assert [row.auc for row in QualityLog.restore(log.state()).days()] == [None, None]
 
 
-def test_bins_hold_all_labels_and_their_rates() -> None:
-    """Rule: the reliability table is the ECE's, taken apart."""
-    quality = judged(QualityLog(), 0, 300).quality
+def test_reliability_bins_have_all_labels_and_their_rates() -> None:
+    """Rule: the reliability table has the bins of the ECE."""
+    quality = updated(QualityLog(), 0, 300).quality
     table = quality.reliability()
     assert sum(row.n for row in table) == pytest.approx(quality.weight, abs=len(table))
     assert all(row.lowest <= row.mean_probability <= row.highest for row in table)

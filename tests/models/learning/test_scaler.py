@@ -1,4 +1,4 @@
-"""The scaler: what it learns, what it says of the missing, and what it refuses to call variation."""
+"""The scaler: mean and variance, missing values and values without variation; and the feature space."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from models.learning.feature_space import PEER_WEIGHT, VALUE_LIMIT, FeatureSpace
 from models.learning.scaler import CLIP, Scaler, standardise
 
 
-def test_mean_and_sd_are_those_of_the_values_that_were_there() -> None:
+def test_mean_and_sd_ignore_missing_values() -> None:
     rng = np.random.default_rng(1)
     values = rng.normal(5.0, 3.0, size=(500, 4))
     values[rng.random(values.shape) < 0.3] = np.nan
@@ -22,18 +22,18 @@ def test_mean_and_sd_are_those_of_the_values_that_were_there() -> None:
     assert (scaler.count == (~np.isnan(values)).sum(axis=0)).all()
 
 
-def test_it_agrees_with_the_scaler_of_river() -> None:
+def test_equals_the_scaler_of_river() -> None:
     rng = np.random.default_rng(2)
     values = rng.lognormal(size=(200, 3))
-    ours, rivers = Scaler(3), preprocessing.StandardScaler()
+    scaler, river = Scaler(3), preprocessing.StandardScaler()
     for row in values:
-        ours.learn(row)
-        rivers.learn_one(dict(enumerate(row.tolist())))
-    z = rivers.transform_one(dict(enumerate(values[0].tolist())))
-    np.testing.assert_allclose(ours.transform(values[0]), list(z.values()), rtol=1e-9)
+        scaler.learn(row)
+        river.learn_one(dict(enumerate(row.tolist())))
+    z = river.transform_one(dict(enumerate(values[0].tolist())))
+    np.testing.assert_allclose(scaler.transform(values[0]), list(z.values()), rtol=1e-9)
 
 
-def test_learning_returns_what_transform_says_afterwards() -> None:
+def test_learn_returns_the_values_as_transform_scales_them_afterwards() -> None:
     rng = np.random.default_rng(3)
     scaler = Scaler(5)
     for _ in range(100):
@@ -43,7 +43,7 @@ def test_learning_returns_what_transform_says_afterwards() -> None:
 
 
 @pytest.mark.parametrize("constant", [0.0, 0.1, -7.3e3])
-def test_a_value_seen_as_one_number_only_says_nothing_about_another(constant: float) -> None:
+def test_constant_value_scales_to_zero_until_it_varies(constant: float) -> None:
     scaler = Scaler(1)
     for _ in range(1000):
         assert scaler.learn(np.array([constant]))[0] == 0.0
@@ -59,7 +59,7 @@ def test_rounding_is_not_variation() -> None:
     assert scaler.transform(np.array([0.3]))[0] == 0.0
 
 
-def test_missing_is_zero_and_teaches_nothing() -> None:
+def test_missing_value_is_zero_and_not_learned() -> None:
     scaler = Scaler(2)
     for value in (1.0, 2.0, 3.0):
         scaler.learn(np.array([value, np.nan]))
@@ -76,7 +76,7 @@ def test_scaled_values_are_within_four_standard_deviations() -> None:
     assert scaler.transform(np.array([[1e9], [-1e9], [np.inf], [-np.inf]])).ravel().tolist() == [CLIP, -CLIP] * 2
 
 
-def test_state_round_trips_to_the_same_bits() -> None:
+def test_restored_scaler_has_the_same_bits() -> None:
     rng = np.random.default_rng(4)
     scaler = Scaler(3)
     for row in rng.normal(size=(50, 3)):
@@ -86,34 +86,34 @@ def test_state_round_trips_to_the_same_bits() -> None:
     assert other.learn(row).tobytes() == scaler.learn(row).tobytes()
 
 
-def test_standardise_leaves_its_input_alone() -> None:
+def test_standardise_does_not_change_its_input() -> None:
     values = np.array([[1.0, np.nan]])
-    kept = values.copy()
+    before = values.copy()
     standardise(values, np.zeros(2), np.ones(2))
-    np.testing.assert_array_equal(values, kept)
+    np.testing.assert_array_equal(values, before)
 
 
 class TestFeatureSpace:
     space = FeatureSpace(("a", "b", "c"), (False, True, True), "c0ffee")
 
-    def test_values_are_raw_features_then_differences_from_the_population(self) -> None:
+    def test_values_are_raw_features_then_differences_from_peer_means(self) -> None:
         values = self.space.values(np.array([1.0, 5.0, np.nan]), np.array([9.0, 2.0, 2.0]))
         np.testing.assert_array_equal(values, [1.0, 5.0, np.nan, 3.0, np.nan])
 
-    def test_an_unknown_population_leaves_the_difference_missing(self) -> None:
+    def test_unknown_peer_mean_leaves_the_difference_missing(self) -> None:
         values = self.space.values(np.array([1.0, 5.0, 6.0]), np.array([np.nan, np.nan, 2.0]))
         np.testing.assert_array_equal(values, [1.0, 5.0, 6.0, np.nan, 4.0])
 
-    def test_infinite_values_and_levels_are_bounded(self) -> None:
+    def test_infinite_values_and_peer_means_are_bounded(self) -> None:
         values = self.space.values(np.array([np.inf, -np.inf, np.inf]), np.array([0.0, np.inf, np.inf]))
         assert values.tolist() == [VALUE_LIMIT, -VALUE_LIMIT, VALUE_LIMIT, -2 * VALUE_LIMIT, 0.0]
 
-    def test_inputs_are_scaled_values_smaller_peers_and_hinges(self) -> None:
+    def test_inputs_are_scaled_values_weighted_peer_values_and_hinges(self) -> None:
         assert self.space.input_names == ("a", "b", "c", "b~peers", "c~peers", "a+", "b+", "c+")
         inputs = self.space.inputs(np.array([1.0, -2.0, 3.0, 1.0, -1.0]))
         assert inputs.tolist() == [1.0, -2.0, 3.0, PEER_WEIGHT, -PEER_WEIGHT, 1.0, 0.0, 3.0]
 
-    def test_names_and_flags_have_to_match(self) -> None:
+    def test_names_must_be_unique_and_match_the_flags(self) -> None:
         with pytest.raises(ValueError, match="2 names but 1 relative flags"):
             FeatureSpace(("a", "b"), (True,), "c0ffee")
         with pytest.raises(ValueError, match="not unique"):

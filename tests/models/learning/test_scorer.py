@@ -1,4 +1,4 @@
-"""Batch scoring: one vectorised product that says what River's one-row interface says, with reasons and an interval."""
+"""Batch scoring: equal to River's one-row interface, with contributions and an interval."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ import pytest
 from models.learning.bayesian_logistic import logit, sigmoid
 from models.learning.model import Model
 from models.learning.prior import trust
-from tests.models.worlds import NAMES, space, taught, world
+from tests.models.worlds import NAMES, space, trained_model, world
 
 
 @pytest.fixture(scope="module")
 def model() -> Model:
-    return taught()
+    return trained_model()
 
 
-def answer(model: Model, member: str) -> Model:
-    model.contest.answering = member
+def activate(model: Model, member: str) -> Model:
+    model.selector.active = member
     model._scorer = None
     return model
 
 
-def test_the_batch_equals_the_one_row_answer_of_river(model: Model) -> None:
-    """Champion through `predict_proba_one` of its classifier, blended with the prior, to 1e-9."""
+def test_batch_scores_equal_one_row_predictions_of_river(model: Model) -> None:
+    """Equal to `predict_proba_one` of the champion's classifier, blended with the prior, to 1e-9."""
     test = world(60, seed=2)
     scores = model.score(test.x, test.m)
     w = trust(model.labels)
@@ -37,8 +37,8 @@ def test_the_batch_equals_the_one_row_answer_of_river(model: Model) -> None:
         assert scores.probability[i] == pytest.approx(sigmoid(blended), abs=1e-9)
 
 
-def test_the_challenger_answers_through_the_same_product() -> None:
-    model = answer(taught(400), "challenger")
+def test_active_challenger_is_scored_by_the_same_product() -> None:
+    model = activate(trained_model(400), "challenger")
     test = world(60, seed=2)
     scores = model.score(test.x, test.m)
     w = trust(model.labels)
@@ -50,8 +50,8 @@ def test_the_challenger_answers_through_the_same_product() -> None:
     np.testing.assert_allclose(scores.members()[:, 1], scores.probability, rtol=1e-12)
 
 
-def test_without_labels_the_prior_answers() -> None:
-    """Recency against the own rhythm ranks, and the interval says that this is a guess."""
+def test_without_labels_the_prior_scores() -> None:
+    """Recency relative to the customer's rhythm ranks customers, and the interval is wide."""
     model = Model(space())
     x = np.full((2, len(NAMES)), np.nan)
     x[:, 0], x[:, 1] = (3.5, 0.5), (2.0, 0.3)
@@ -72,7 +72,7 @@ def test_variance_equals_x_p_x(model: Model) -> None:
         assert scores.variance()[i] == pytest.approx(expected, rel=1e-9)
 
 
-def test_rows_on_demand_are_those_of_the_whole_batch(model: Model) -> None:
+def test_selected_rows_equal_those_of_the_whole_batch(model: Model) -> None:
     test = world(30, seed=4)
     scores = model.score(test.x, test.m)
     np.testing.assert_array_equal(scores.ci90([3, 17]), scores.ci90()[[3, 17]])
@@ -81,11 +81,11 @@ def test_rows_on_demand_are_those_of_the_whole_batch(model: Model) -> None:
     assert scores.ci90([]).shape == (0, 2)
 
 
-def test_an_interval_holds_the_probability_and_narrows_with_evidence() -> None:
+def test_interval_contains_the_probability_and_narrows_with_labels() -> None:
     test = world(50, seed=5)
     width = []
     for n in (50, 500, 2500):
-        scores = taught(n).score(test.x, test.m)
+        scores = trained_model(n).score(test.x, test.m)
         ci = scores.ci90()
         assert ((ci[:, 0] < scores.probability) & (scores.probability < ci[:, 1])).all()
         width.append(float(np.mean(ci[:, 1] - ci[:, 0])))
@@ -93,14 +93,14 @@ def test_an_interval_holds_the_probability_and_narrows_with_evidence() -> None:
 
 
 @pytest.mark.law
-def test_the_interval_covers_the_true_probability_of_simulated_customers() -> None:
+def test_interval_covers_the_true_probability_of_generated_customers() -> None:
     """Eight worlds with weights such as the prior expects: 80 to 98 % of the customers' true probabilities are inside.
 
     The model allows for drift that these worlds do not have, so with more labels coverage rises above 90 %.
     """
     covered = []
     for seed in range(8):
-        model = taught(1500, seed=100 + seed, size=12, strength=0.12)
+        model = trained_model(1500, seed=100 + seed, size=12, strength=0.12)
         test = world(300, seed=100 + seed, size=12, strength=0.12, missing=0.0)
         ci = model.score(test.x, test.m).ci90()
         truth = 1 / (1 + np.exp(-test.log_odds))
@@ -112,14 +112,14 @@ def test_contributions_and_bias_add_up_to_the_log_odds(model: Model) -> None:
     test = world(200, seed=6)
     test.x[0] = 1e9
     for member in ("champion", "challenger"):
-        scores = answer(model, member).score(test.x, test.m)
+        scores = activate(model, member).score(test.x, test.m)
         total = scores.contributions().sum(axis=1) + scores.bias()
         np.testing.assert_allclose(total, scores.log_odds, atol=1e-9)
-    answer(model, "champion")
+    activate(model, "champion")
 
 
-def test_a_contribution_joins_raw_relative_and_hinge_parts(model: Model) -> None:
-    """Moving one feature and its population level moves that feature's contribution only."""
+def test_contribution_sums_raw_relative_and_hinge_terms(model: Model) -> None:
+    """A change of one feature and its peer mean changes that feature's contribution only."""
     test = world(1, seed=7, missing=0.0)
     x, m = test.x.copy(), test.m.copy()
     before = model.scorer().contributions(x, m)[0]
@@ -130,7 +130,7 @@ def test_a_contribution_joins_raw_relative_and_hinge_parts(model: Model) -> None
     assert moved.tolist() == [2]
 
 
-def test_a_feature_that_never_varied_contributes_nothing(model: Model) -> None:
+def test_constant_feature_contributes_nothing(model: Model) -> None:
     test = world(5, seed=8)
     test.x[:, -1] = 12345.0
     assert (model.score(test.x, test.m).contributions()[:, -1] == 0.0).all()
@@ -143,7 +143,7 @@ def test_missing_features_contribute_nothing(model: Model) -> None:
     assert scores.log_odds[0] == scores.bias()[0]
 
 
-def test_a_scorer_does_not_change_when_its_model_learns(model: Model) -> None:
+def test_scorer_does_not_change_when_its_model_learns(model: Model) -> None:
     test = world(10, seed=9)
     copy = Model.restore(model.snapshot(), model.space)
     scorer = copy.scorer()
@@ -156,23 +156,23 @@ def test_a_scorer_does_not_change_when_its_model_learns(model: Model) -> None:
     assert copy.scorer() is not scorer
 
 
-def test_one_customer_may_be_given_as_a_row(model: Model) -> None:
+def test_single_row_is_scored_like_a_batch_of_one(model: Model) -> None:
     test = world(2, seed=10)
-    one = model.score(test.x[1], test.m[1])
-    assert one.probability.shape == (1,)
-    assert one.log_odds[0] == model.score(test.x, test.m).log_odds[1]
+    single = model.score(test.x[1], test.m[1])
+    assert single.probability.shape == (1,)
+    assert single.log_odds[0] == model.score(test.x, test.m).log_odds[1]
 
 
-def test_an_empty_batch_is_no_error(model: Model) -> None:
-    none = np.zeros((0, len(NAMES)))
-    scores = model.score(none, none)
+def test_empty_batch_is_scored(model: Model) -> None:
+    empty = np.zeros((0, len(NAMES)))
+    scores = model.score(empty, empty)
     assert scores.probability.shape == (0,)
     assert scores.contributions().shape == (0, len(NAMES))
     assert scores.members().shape == (0, 3)
 
 
-def test_the_model_ranks_before_the_first_hundred_labels_and_learns_after() -> None:
-    """Churn follows recency, as the prior expects: lift is above 1.5 from the start, and 3,000 labels find the rest."""
+def test_model_ranks_before_the_first_hundred_labels_and_learns_after() -> None:
+    """If churn follows recency, as in the prior, lift is above 1.5 from the start; 3,000 labels lower the log loss."""
     rng = np.random.default_rng(11)
 
     def draw(n: int) -> tuple[np.ndarray, np.ndarray]:
@@ -198,8 +198,8 @@ def test_the_model_ranks_before_the_first_hundred_labels_and_learns_after() -> N
 
 
 def test_scoring_a_batch_is_cheap() -> None:
-    """A guard against a loop per row: 500 rows of 40 features in well under 20 us of CPU time each."""
-    model = taught(200, size=40)
+    """Guards against a loop per row: 500 rows of 40 features take well under 20 us of CPU time each."""
+    model = trained_model(200, size=40)
     test = world(500, seed=12, size=40)
     scorer = model.scorer()
     scorer.score(test.x, test.m)

@@ -369,7 +369,7 @@ def test_the_schemas_are_schemas() -> None:
 
 
 def portrait_of(*told: tuple[str, dict[str, Any]]) -> ProfileView:
-    profile = Profile(path=ProcessingState(), matched=[0])
+    profile = Profile(processing=ProcessingState(), matched=[0])
     for i, (name, properties) in enumerate(told):
         apply(profile, Event("c", name, START + i, i + 1, properties, False, False))
     return ProfileView.of(profile)
@@ -397,7 +397,7 @@ def test_barriers_are_those_named_lately_the_most_frequent_first() -> None:
 
 
 def test_the_activity_strip_ends_today_and_counts_beyond_a_byte() -> None:
-    profile = Profile(path=ProcessingState(), matched=[0])
+    profile = Profile(processing=ProcessingState(), matched=[0])
     for i in range(300):
         apply(profile, Event("c", "page", START, i + 1, {}, False, False))
     apply(profile, Event("c", "page", START - 5 * DAY_MS, 999, {}, False, False))
@@ -410,7 +410,7 @@ def test_the_activity_strip_ends_today_and_counts_beyond_a_byte() -> None:
 
 @pytest.mark.parametrize("busiest", [1, 9, 10, 255])
 def test_a_day_of_any_number_of_events_is_told_in_its_place(busiest: int) -> None:
-    profile = Profile(path=ProcessingState(), matched=[0])
+    profile = Profile(processing=ProcessingState(), matched=[0])
     for i in range(busiest):
         apply(profile, Event("c", "page", START, i + 1, {}, False, False))
     counts = msgspec.json.decode(activity(ProfileView.of(profile), START + DAY_MS).counts)

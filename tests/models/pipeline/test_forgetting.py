@@ -6,9 +6,9 @@ import pytest
 
 from models.events.event import Event
 from models.features.scoring_point import SNAPSHOT
+from models.profile.codec import decode_head, read_due_ms
 from models.profile.keys import SUMS, VALUE_FORECAST
 from models.profile.mergeable import DAY_MS
-from models.profile.schema import decode_head, read_due_ms
 from tests.models.histories import CHURN, START_MS, World, definition, event
 
 KEEP_DAYS, VISITOR_DAYS = 60, 40
@@ -45,7 +45,7 @@ def deletion(at_ms: int) -> Event:
 
 
 def forgotten(world: World) -> list[bytes]:
-    return [key for key, at_ms in world.told if not at_ms]
+    return [key for key, at_ms in world.published if not at_ms]
 
 
 def mine(world: World) -> set[bytes]:
@@ -136,7 +136,7 @@ def test_who_comes_back_begins_anew() -> None:
         world.feed(*events[:cut])
         effects = world.feed(*events[cut:])
         previous = effects.previous[-1] if effects.points else None
-        assert [at for key, at in world.told if key == KEY][-2:] == [0, day(KEEP_DAYS + 1)]
+        assert [at for key, at in world.published if key == KEY][-2:] == [0, day(KEEP_DAYS + 1)]
         assert previous is None
         assert world.duplicates == 0
 
@@ -170,7 +170,7 @@ def test_a_deletion_makes_nobody_and_is_done_when_it_comes(late_days: int) -> No
     """Rule: its place in the log counts, not its own time; asking twice, or of somebody unknown, does nothing."""
     world = World(definition(STAYS))
     world.feed(deletion(day(0)))
-    assert world.told == []
+    assert world.published == []
     world.feed(event("page", day(6)), deletion(day(6 - late_days)), deletion(day(6 - late_days)))
     assert forgotten(world) == [KEY]
     assert mine(world) == set()
@@ -181,4 +181,4 @@ def test_whether_it_is_a_visitor_stands_before_the_body() -> None:
     for anonymous, bit in ((visit(day(0)), 0b1000), (event("page", day(0)), 0)):
         world = World(definition(QUIET))
         world.feed(anonymous)
-        assert decode_head(world.store.records[KEY]).standing & 0b1000 == bit
+        assert decode_head(world.store.records[KEY]).flags & 0b1000 == bit

@@ -12,10 +12,10 @@ from models.features.scoring_point import DECISIVE, EVENT, SILENCE, SNAPSHOT
 from models.labels.training_example import TrainingExample
 from models.learning.feature_space import FeatureSpace
 from models.learning.model import Model
-from models.profile import schema as profiles
+from models.profile import codec as profiles
+from models.profile.codec import decode
 from models.profile.keys import order_hash
 from models.profile.mergeable import DAY_MS, HOUR_MS
-from models.profile.schema import decode
 from tests.models.histories import CHURN, START_MS, StubScorer, World, definition, event
 
 HORIZON_MS, GRACE_MS = 10 * DAY_MS, 2 * DAY_MS
@@ -42,9 +42,9 @@ def subscribed(churn: str = ONLY_CANCELLATION) -> tuple[World, int]:
     """A customer with a running subscription, and the time of the first snapshot, which was not yet taken."""
     world = World(definition(churn))
     world.feed(event("Subscription Started", START_MS), event("page", START_MS + 1))
-    path = decode(world.store.records[b"cc1"]).path
-    assert path is not None
-    return world, path.next_snapshot_ms
+    state = decode(world.store.records[b"cc1"]).processing
+    assert state is not None
+    return world, state.next_snapshot_ms
 
 
 def first_example(world: World, snapshot_ms: int) -> TrainingExample:
@@ -274,7 +274,7 @@ def test_how_people_handle_an_alert_never_feeds_the_score() -> None:
     before = world.store.records[b"cc1"]
     world.feed(event("Alert Acknowledged", START_MS + DAY_MS), event("Alert Dismissed", START_MS + DAY_MS, "ghost"))
     profile, was = decode(world.store.records[b"cc1"]), decode(before)
-    profile.path = was.path = None
+    profile.processing = was.processing = None
     profile.guard = was.guard = {}  # that it came is known, nothing else
     assert profiles.encode(profile) == profiles.encode(was)
     assert b"cghost" not in world.store.records

@@ -1,4 +1,4 @@
-"""The simulator: what it shows, what it hides, and that both belong together."""
+"""The simulator: its events, its hidden states, and that both agree."""
 
 import json
 from collections import Counter
@@ -16,7 +16,7 @@ from models.simulation import (
     true_probability,
 )
 from models.simulation.calendar import DAY_MS, Calendar
-from models.simulation.customer import KINDS, STATES, STEP, STEP_AT_RENEWAL, column_number
+from models.simulation.customer import KINDS, STATES, STEP, STEP_AT_RENEWAL, state_number
 
 
 @pytest.fixture(scope="module")
@@ -34,23 +34,23 @@ def name(value) -> str:
     return value.get("event", value["type"])
 
 
-def test_the_same_settings_give_the_same_bytes():
+def test_same_settings_give_the_same_bytes():
     settings = SimulationSettings(customers=80, days=40, seed=3)
     assert list(Simulation(settings).events()) == list(Simulation(settings).events())
 
 
-def test_another_seed_gives_other_events():
+def test_different_seeds_give_different_events():
     first, second = (list(Simulation(SimulationSettings(customers=50, days=5, seed=seed)).events()) for seed in (1, 2))
     assert [event.value[20:] for event in first] != [event.value[20:] for event in second]
 
 
-def test_a_longer_simulation_begins_with_the_shorter_one():
+def test_longer_simulation_starts_with_the_shorter_one():
     short, long = (list(Simulation(SimulationSettings(customers=60, days=days)).events()) for days in (20, 35))
     assert long[: len(short)] == short
 
 
 @pytest.mark.law
-def test_what_is_hidden_does_not_depend_on_whether_it_is_shown(world):
+def test_hidden_states_do_not_depend_on_drawing_events(world):
     assert traces(world[0].settings) == world[0].traces
 
 
@@ -67,7 +67,7 @@ def test_every_family_of_events_occurs(decoded):
     }  # fmt: skip
 
 
-def test_a_subscriber_who_leaves_cancels_at_that_moment_and_is_silent_ever_after(world, decoded):
+def test_cancellation_is_the_last_event_of_a_subscriber_who_churns(world, decoded):
     simulation = world[0]
     last = {event.customer: (event, value) for event, value in decoded}
     left = [trace for trace in simulation.traces.values() if trace.left_ms is not None and trace.subscriber]
@@ -79,22 +79,22 @@ def test_a_subscriber_who_leaves_cancels_at_that_moment_and_is_silent_ever_after
         assert trace.cause == ("voluntary" if wanted else "involuntary")
 
 
-def test_only_those_who_left_cancelled_and_each_once(world, decoded):
+def test_exactly_the_subscribers_who_churned_cancelled_once(world, decoded):
     cancelled = Counter(event.customer for event, value in decoded if name(value) == "Subscription Cancelled")
     assert set(cancelled.values()) == {1}
     assert set(cancelled) == {t.customer for t in world[0].traces.values() if t.left_ms is not None and t.subscriber}
 
 
-def test_a_shop_customer_leaves_without_a_word(world, decoded):
+def test_shop_customer_churns_without_an_event(world, decoded):
     last = {event.customer: event.time_ms for event, _ in decoded}
     left = [t for t in world[0].traces.values() if t.left_ms is not None and not t.subscriber]
     assert left
     assert all(last[trace.customer] < trace.left_ms for trace in left if trace.customer in last)
-    words = {name(value) for event, value in decoded if event.customer in {t.customer for t in left}}
-    assert not any(word.startswith(("Subscription", "Payment")) for word in words)
+    names = {name(value) for event, value in decoded if event.customer in {t.customer for t in left}}
+    assert not any(event_name.startswith(("Subscription", "Payment")) for event_name in names)
 
 
-def test_nothing_of_a_customer_comes_before_its_sign_up(world, decoded):
+def test_sign_up_is_the_first_event_of_a_new_customer(world, decoded):
     first = {}
     for event, value in decoded:
         first.setdefault(event.customer, (event.time_ms, name(value)))
@@ -103,17 +103,17 @@ def test_nothing_of_a_customer_comes_before_its_sign_up(world, decoded):
             assert first[trace.customer] == (trace.since_ms, "Signed Up")
 
 
-def test_involuntary_ends_follow_a_failed_payment(world, decoded):
+def test_involuntary_churn_follows_a_failed_payment(world, decoded):
     failed = {event.customer for event, value in decoded if name(value) == "Payment Failed"}
     unpaid = [trace for trace in world[0].traces.values() if trace.cause == "involuntary"]
-    # Who was already unpaid when the stream began may leave before the next attempt.
+    # A customer who was unpaid at the start of the simulation may churn before the next attempt.
     paid_once = {trace.customer for trace in unpaid if STATES[trace.states[0]].name != "failed"}
     assert len(paid_once) > 5
     assert paid_once <= failed
 
 
 @pytest.mark.law
-def test_programs_go_on_when_the_people_are_gone():
+def test_automated_events_continue_after_people_have_stopped():
     simulation = Simulation(SimulationSettings(customers=300, days=90, mix={"automated": 1.0}), record=True)
     automated, by_hand, days = Counter(), Counter(), Counter()
     for event in simulation.events():
@@ -129,7 +129,7 @@ def test_programs_go_on_when_the_people_are_gone():
     assert by_hand["deserted"] / days["deserted"] < 0.2 * by_hand["used"] / days["used"]
 
 
-def test_in_a_holiday_everybody_is_quiet_and_few_leave(world):
+def test_holiday_lowers_activity_and_hazard(world):
     settings = world[0].settings
     calendar = Calendar(settings.start_ms)
     sessions = Counter(
@@ -142,7 +142,7 @@ def test_in_a_holiday_everybody_is_quiet_and_few_leave(world):
     assert (calendar.hazard([90, 95]) == [1.0, 0.35]).all()
 
 
-def test_five_to_ten_percent_leave_within_thirty_days():
+def test_five_to_ten_percent_churn_within_thirty_days():
     world = SimulationSettings(customers=2000, days=150, seed=8)
     there = list(traces(world).values())
     rates = []
@@ -156,43 +156,43 @@ def test_five_to_ten_percent_leave_within_thirty_days():
 @pytest.mark.law
 def test_hazards_agree_with_true_probability(world):
     simulation = Simulation(SimulationSettings(customers=150, days=60, seed=2), record=True)
-    told = []
+    hazards = []
     for _ in range(60):
-        told += simulation.hazards(14)
+        hazards += simulation.hazards(14)
         simulation.next_day()
-    kept = [simulation.traces[hazard.customer] for hazard in told]
-    times = [hazard.time_ms for hazard in told]
-    assert true_probabilities(kept, times, 14) == pytest.approx([h.p_churn for h in told], abs=1e-12)
+    kept = [simulation.traces[hazard.customer] for hazard in hazards]
+    times = [hazard.time_ms for hazard in hazards]
+    assert true_probabilities(kept, times, 14) == pytest.approx([h.p_churn for h in hazards], abs=1e-12)
     assert true_probabilities(kept, times, 14, "involuntary") == pytest.approx(
-        [h.p_involuntary for h in told], abs=1e-12
+        [h.p_involuntary for h in hazards], abs=1e-12
     )
-    assert true_probabilities(kept, times, 1) == pytest.approx([h.hazard_daily for h in told], abs=1e-12)
+    assert true_probabilities(kept, times, 1) == pytest.approx([h.hazard_daily for h in hazards], abs=1e-12)
 
 
-def test_nobody_is_there_before_the_first_day():
+def test_no_customer_is_present_before_the_first_day():
     assert Simulation(SimulationSettings(customers=5)).hazards() == []
 
 
 def test_true_probability_by_hand():
-    """Two days of a dormant customer: half a day, a step of the chain, a day, another step, half a day."""
-    trace = Trace("c1", "fading", True, 0, 0, anchor=0, days=[0], states=[column_number("fading", "dormant")])
+    """Two days of a dormant customer: half a day, a step of the chain, a day, a step, half a day."""
+    trace = Trace("c1", "fading", True, 0, 0, anchor=0, days=[0], states=[state_number("fading", "dormant")])
     hazard = np.array([state.hazard for state in STATES])
-    staying = np.eye(len(STATES))[column_number("fading", "dormant")] * (1 - hazard) ** 0.5
+    staying = np.eye(len(STATES))[state_number("fading", "dormant")] * (1 - hazard) ** 0.5
     staying = (staying @ STEP) * (1 - hazard)
     staying = (staying @ STEP) * (1 - hazard) ** 0.5
     day_ms = 20 * DAY_MS + DAY_MS // 2  # no holiday and no renewal
     assert true_probability(trace, day_ms, 2) == pytest.approx(1 - staying.sum(), abs=1e-15)
 
 
-def test_a_renewal_that_is_near_endangers_an_expiring_card():
-    trace = Trace("c1", "payment", True, 0, 0, anchor=-10, days=[0], states=[column_number("payment", "expiring")])
+def test_upcoming_renewal_raises_the_hazard_of_an_expiring_card():
+    trace = Trace("c1", "payment", True, 0, 0, anchor=-10, days=[0], states=[state_number("payment", "expiring")])
     before, after = (true_probability(trace, day * DAY_MS, 5, "involuntary") for day in (18, 21))
     assert before > 10 * after
 
 
-def test_who_has_left_is_gone_for_certain():
+def test_probability_is_certain_after_churn():
     trace = Trace(
-        "c1", "happy", True, 0, 0, 0, [0], [column_number("happy", "loyal")], left_ms=5 * DAY_MS, cause="voluntary"
+        "c1", "happy", True, 0, 0, 0, [0], [state_number("happy", "loyal")], left_ms=5 * DAY_MS, cause="voluntary"
     )
     assert true_probability(trace, 5 * DAY_MS, 30) == 1.0
     assert true_probability(trace, 6 * DAY_MS, 30, "involuntary") == 0.0
@@ -200,20 +200,20 @@ def test_who_has_left_is_gone_for_certain():
     assert not trace.left_within(3 * DAY_MS, 1.9)
 
 
-def test_before_the_sign_up_there_is_no_probability():
-    trace = Trace("c1", "happy", True, 0, DAY_MS, 1, [1], [column_number("happy", "loyal")])
-    with pytest.raises(ValueError, match="c1 was not there before"):
+def test_probability_before_sign_up_is_an_error():
+    trace = Trace("c1", "happy", True, 0, DAY_MS, 1, [1], [state_number("happy", "loyal")])
+    with pytest.raises(ValueError, match="c1 does not exist before"):
         true_probability(trace, 0, 30)
 
 
-def test_an_unknown_cause_is_named():
-    trace = Trace("c1", "happy", True, 0, 0, 0, [0], [column_number("happy", "loyal")])
+def test_unknown_cause_is_an_error():
+    trace = Trace("c1", "happy", True, 0, 0, 0, [0], [state_number("happy", "loyal")])
     with pytest.raises(ValueError, match="'death': give one of voluntary, involuntary"):
         true_probability(trace, 0, 30, "death")
 
 
 @pytest.mark.parametrize(
-    ("wrong", "said"),
+    ("wrong", "message"),
     [
         ({"customers": 0}, "customers is 0"),
         ({"days": -1}, "days is -1"),
@@ -222,15 +222,15 @@ def test_an_unknown_cause_is_named():
         ({"mix": {"angry": 1.0}}, "unknown kind 'angry'"),
         ({"mix": {"happy": 0.0}}, "mix needs"),
         ({"start_ms": 5}, "not midnight UTC"),
-        ({"start_ms": 0, "days": 2}, "1970-01-01 to 1970-01-02 is outside of the years 1990 to 2099"),
+        ({"start_ms": 0, "days": 2}, "1970-01-01 to 1970-01-02 is outside the years 1990 to 2099"),
     ],
 )
-def test_wrong_settings_are_named(wrong, said):
-    with pytest.raises(ValueError, match=said):
+def test_error_names_the_wrong_setting(wrong, message):
+    with pytest.raises(ValueError, match=message):
         SimulationSettings(**wrong)
 
 
-def test_chains_are_stochastic_and_kinds_never_meet():
+def test_transitions_are_stochastic_and_never_change_the_kind():
     kinds = np.array([KINDS.index(state.kind) for state in STATES])
     for matrix in (STEP, STEP_AT_RENEWAL):
         assert matrix.sum(axis=1) == pytest.approx(np.ones(len(STATES)))
@@ -238,6 +238,6 @@ def test_chains_are_stochastic_and_kinds_never_meet():
         assert (matrix[kinds[:, None] != kinds] == 0).all()
 
 
-def test_each_kind_begins_somewhere():
+def test_start_shares_of_each_kind_sum_to_one():
     for kind in KINDS:
         assert sum(state.starts for state in STATES if state.kind == kind) == pytest.approx(1)

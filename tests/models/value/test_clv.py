@@ -28,7 +28,7 @@ PERIOD = 20_000 // 30
 
 
 def portrait_of(*told: tuple[str, dict[str, Any]]) -> ProfileView:
-    profile = Profile(path=ProcessingState(), matched=[0])
+    profile = Profile(processing=ProcessingState(), matched=[0])
     for i, (name, properties) in enumerate(told):
         apply(profile, Event("c", name, START + i, i + 1, properties, False, False))
     return ProfileView.of(profile)

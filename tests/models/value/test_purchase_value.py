@@ -22,7 +22,7 @@ START = 20_000 * DAY_MS
 
 def buyer(*orders: tuple[int, float]) -> ProfileView:
     """Of orders as (day, revenue)."""
-    profile = Profile(path=ProcessingState(), matched=[0])
+    profile = Profile(processing=ProcessingState(), matched=[0])
     for i, (day, revenue) in enumerate(orders):
         money = {"revenue": revenue, "currency": "EUR"}
         apply(profile, Event("c", "Order Completed", START + day * DAY_MS, i + 1, money, False, False))

@@ -72,7 +72,7 @@ def test_help_tells_every_option():
         (["--customers", "many"], "Invalid value for '--customers': 'many' is not a valid integer range."),
         (["--start", "yesterday"], "Invalid value for '--start': 'yesterday' does not match the format '%Y-%m-%d'."),
         (["--shops", "2"], "Invalid value for '--shops': 2.0 is not in the range"),
-        (["--start", "1970-01-01"], "is outside of the years 1990 to 2099"),
+        (["--start", "1970-01-01"], "is outside the years 1990 to 2099"),
         (["--out", "a", "--hazards", "a"], "--out and --hazards are both a: give two files."),
         (["--sed", "1"], "No such option: --sed"),
     ],

@@ -95,7 +95,7 @@ def trainer() -> tuple[Any, Any]:
     model = Model(SPACE)
     model.labels = 1
     quality = SimpleNamespace(auc=0.8, ece=0.01, rate=0.1, mean_probability=0.1)
-    stand_in = SimpleNamespace(quality=model.quality, journal=SimpleNamespace(quality=quality))
+    stand_in = SimpleNamespace(quality=model.quality, quality_log=SimpleNamespace(quality=quality))
     return loop, SimpleNamespace(model=stand_in, skipped=0)
 
 

@@ -18,7 +18,7 @@ from models.events.rejection import MAX_PROPERTIES
 from models.explanations.reasons import CODES, PLAYBOOKS
 from models.features.scoring_point import DECISIVE, EVENT, SILENCE, SNAPSHOT
 from models.outputs.records import alert_value
-from models.profile.apply import BARRIERS
+from models.profile.apply_feedback import BARRIERS
 from streams.settings import Settings
 from streams.topics import ALERTS, EVENTS, LABELS, SCORES, name_of
 from tools.docs import alerts, samples
