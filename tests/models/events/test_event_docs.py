@@ -1,4 +1,4 @@
-"""docs/events.md is under test: its examples decode, its reasons and limits are the program's."""
+"""The examples in docs/events.md decode, and its reasons and limits match the code."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def section(heading: str) -> str:
 
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_every_json_example_decodes(example: str) -> None:
-    """What the page shows is accepted as it stands, from a file and from a record."""
+    """Rule: each JSON example of the page is accepted unchanged, from a file and from a record."""
     for timestamp_ms in (1_741_599_010_000, None):
         if timestamp_ms is None and '"time' not in example:
             continue
@@ -34,15 +34,17 @@ def test_every_json_example_decodes(example: str) -> None:
 
 
 def test_every_family_has_a_story_of_its_own_events() -> None:
-    """One section each; what is not in the table of names is activity."""
-    told = {title.lower(): [decode(line.encode(), [], None) for line in story.splitlines()] for title, story in STORIES}
-    assert set(told) == {row.family for row in MEANINGS.values()}
-    for family, events in told.items():
+    """Rule: each family has one section with its own events; an unlisted event name is activity."""
+    by_family = {
+        title.lower(): [decode(line.encode(), [], None) for line in story.splitlines()] for title, story in STORIES
+    }
+    assert set(by_family) == {row.family for row in MEANINGS.values()}
+    for family, events in by_family.items():
         assert {meaning(event.name).family for event in events if isinstance(event, Event)} == {family}
 
 
-def test_what_an_event_buys_is_what_its_reason_is_about() -> None:
-    """A few that readers will look for, as the page has them."""
+def test_page_links_events_to_the_outputs_they_enable() -> None:
+    """Rule: the rows of well-known events name the field or reason code that the event enables."""
     rows = dict(re.findall(r"^\| `([A-Z][\w ]+)` \| (.*)$", section("What each event buys"), re.MULTILINE))
     for name, words in (
         ("Payment Failed", "`dunning_open`"),
@@ -56,14 +58,14 @@ def test_what_an_event_buys_is_what_its_reason_is_about() -> None:
 
 
 def test_there_is_an_example_of_every_type() -> None:
-    """All six types and a CloudEvent are shown."""
+    """Rule: the page shows all six call types and a CloudEvent."""
     for kind in ("track", "identify", "page", "screen", "group", "alias"):
         assert any(f'"type": "{kind}"' in example for example in EXAMPLES), kind
     assert any("specversion" in example for example in EXAMPLES)
 
 
 def test_python_example_runs() -> None:
-    """The snippet that checks an event prints an event."""
+    """Rule: the snippet for checking an event prints an event."""
     (snippet,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
     printed: list[object] = []
     exec(snippet, {"print": printed.append})
@@ -71,13 +73,13 @@ def test_python_example_runs() -> None:
 
 
 def test_every_reason_is_documented() -> None:
-    """The table has one row for each reason, in the program's order, and no other."""
+    """Rule: the table has exactly one row per reason, in the order of the code."""
     rows = re.findall(r"^\| `(\w+)` \| (.+?) \| (.+?) \|$", section("Why an event is refused"), re.MULTILINE)
     assert [name for name, _, _ in rows] == list(REASONS)
 
 
-def test_limits_are_the_program_s() -> None:
-    """The figures of the page are the constants of the code."""
+def test_documented_limits_match_the_code() -> None:
+    """Rule: the limits on the page are the constants of the code."""
     limits = section("Limits")
     for limit in (MAX_EVENT_BYTES, MAX_DEPTH, MAX_PROPERTIES, MAX_ID_BYTES, MAX_NAME_CHARS):
         assert re.search(rf"\| {limit:,}\b", limits), limit
