@@ -35,7 +35,7 @@ def experience_context(point: ScoringPoint, goals: Goals) -> ExperienceContext:
     identity, feedback = profile_view.identity, profile_view.feedback
     plan = identity.plan[2] if identity is not None and identity.plan is not None else ""
     tenure = max(at_ms - profile_view.first_ms, 0) // DAY_MS
-    standing = goals.standing(profile_view.journey, profile_view.first_ms) if goals else []
+    standing = goals.statuses(profile_view.journey, profile_view.first_ms) if goals else []
     if feedback is None:
         return ExperienceContext(plan, tenure, goals=standing)
     named, floor = 0, at_ms - BARRIER_DAYS * DAY_MS

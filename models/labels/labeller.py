@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final, NamedTuple
 
-from models.definition.churn_definition import ChurnDefinition, EventDefinition, matches
+from models.definition.churn_definition import ChurnDefinition
+from models.definition.named_definition import EventDefinition, matches
 from models.events.event import Event
 from models.profile.apply import SubscriptionState
 from models.profile.mergeable import DAY_MS

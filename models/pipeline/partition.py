@@ -395,7 +395,7 @@ class PartitionFold:
         buying = effect == ORDER
         if buying:
             occasions, spent = PurchaseHistory.of(profile.commerce), SpendHistory.of(profile.commerce)
-        moves = bool(self._goals) and self._goals.concern(profile, event, effect)
+        moves = bool(self._goals) and self._goals.may_change(profile, event, effect)
         took = self._goals.contributions(profile) if moves else ()
         if not apply(profile, event, row):
             self._duplicates += 1
@@ -439,11 +439,11 @@ class PartitionFold:
     def _reach(self, customer: _Customer, event: Event, place: int, clock_ms: int, before: Any) -> None:
         """An event may reach a goal, and correct when the customer's way to it began."""
         profile = customer.profile
-        if event.name in self._goals.watched:
+        if event.name in self._goals.event_names:
             if customer.shared:
                 customer.shared = False
                 profiles.copy_parts(profile)
-            self._goals.note(profile, event)
+            self._goals.record(profile, event)
         additions = goal_additions(clock_ms, before, self._goals.contributions(profile))
         self._reached += [(event_position(place), addition) for addition in additions]
 

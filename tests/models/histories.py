@@ -64,7 +64,7 @@ def profile_of(events: Iterable[Event]) -> Profile:
     profile = Profile()
     for each in events:
         if apply(profile, each):
-            GOALS.note(profile, each)
+            GOALS.record(profile, each)
     return profile
 
 
