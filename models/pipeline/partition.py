@@ -37,7 +37,13 @@ from models.definition.competing_risks import Horizons
 from models.definition.goals import Goals
 from models.events.event import Event
 from models.events.taxonomy import LIGHT_EFFECTS, MEANINGS, UNKNOWN
-from models.experience.aggregates import ExperienceAggregates, SumIncrement, goal_additions, label_block, of_label
+from models.experience.aggregates import (
+    ExperienceAggregates,
+    SumIncrement,
+    goal_additions,
+    label_additions,
+    label_block,
+)
 from models.features.catalogue import FEATURES
 from models.features.catalogue import compute as compute
 from models.features.peer_means import PeerMeans
@@ -307,7 +313,7 @@ class PartitionFold:
             if customer.due_ms <= end:
                 self._handle_due(customer, end)
             if mine:
-                self.accounts.moved(key, customer.counted, customer.profile)
+                self.accounts.record_activity(key, customer.counted, customer.profile)
             if customer.touched:
                 self._leave(customer)
         self.stage_ended("apply")
@@ -406,7 +412,7 @@ class PartitionFold:
         if moves:
             self._reach(customer, event, place, clock_ms, took)
         if effect in EFFECTS:
-            self.accounts.event(place, customer.key, event, effect, clock_ms)
+            self.accounts.record_event(place, customer.key, event, effect, clock_ms)
         at, labels = event.time_ms, self._labels
         if at < path.oldest_new_ms:
             path.oldest_new_ms = at
@@ -469,7 +475,7 @@ class PartitionFold:
         """Nothing is kept, an alert neither; who is forgotten with time has one only if late events made it."""
         self._forgotten.append(DeletedCustomer(place, customer.key))
         self._actions.append(CustomerAction(customer.key, place, clock_ms, forgotten=why))
-        self.accounts.forgotten(customer.key, customer.counted, customer.profile, clock_ms)
+        self.accounts.record_deletion(customer.key, customer.counted, customer.profile, clock_ms)
         customer.counted = NO_ACTIVITY
         customer.profile = profile = self._nobody()
         assert profile.path is not None
@@ -678,7 +684,8 @@ class PartitionFold:
             if said is not None:
                 block = label_block(said.plan, example.snapshot_ms)
                 found += [
-                    (place, SumIncrement(example.release_ms, block, *one)) for one in of_label(said, example.label)
+                    (place, SumIncrement(example.release_ms, block, *one))
+                    for one in label_additions(said, example.label)
                 ]
         found.sort(key=itemgetter(0))
         return [addition for _, addition in found]

@@ -10,8 +10,8 @@ import orjson
 import pytest
 
 from models.alerts.policy import AlertEvent, AlertScore, AlertSettings, step
-from models.backtesting.alert_quality import RouteQuality, judge
-from models.backtesting.cause_quality import judge_causes
+from models.backtesting.alert_quality import RouteQuality, evaluate_alerts
+from models.backtesting.cause_quality import evaluate_causes
 from models.backtesting.report import ExampleColumns, evaluate
 from models.definition.churn_definition import ChurnDefinition
 from models.definition.competing_risks import (
@@ -175,7 +175,7 @@ def test_example_with_both_labels_round_trips() -> None:
         read_label(orjson.dumps(older))
 
 
-# The second head ------------------------------------------------------------------------------------------------------------
+# The second head -----------------------------------------------------------------------------------------------------
 
 
 def example_of(seed: int) -> tuple[np.ndarray, np.ndarray, bool, InvoluntaryLabel]:
@@ -294,7 +294,7 @@ def test_route_follows_the_greater_daily_hazard() -> None:
     assert not involuntary_dominates(half[:1], half[:1], Horizons(DAY_MS, DAY_MS))[0]
 
 
-# Outputs ---------------------------------------------------------------------------------------------------------
+# Outputs -------------------------------------------------------------------------------------------------------------
 
 
 def published(churn: ChurnDefinition) -> tuple[list[dict[str, Any]], World]:
@@ -393,14 +393,14 @@ def test_each_cause_is_evaluated_on_its_own_label() -> None:
     """Rule: the summed probabilities are evaluated on loss by any cause; without the second label nothing is."""
     world = World(BOTH, Model(SPACE).scorer())
     world.feed(*simulated(customers=60, days=60, shops=0.0, mix={"payment": 1.0}))
-    found = {quality.cause: quality for quality in judge_causes(world.examples, BOTH)}
+    found = {quality.cause: quality for quality in evaluate_causes(world.examples, BOTH)}
     assert [quality.horizon_days for quality in found.values()] == [10.0, 5.0, None]
     assert found["together"].quality.positives == sum(found[c].quality.positives for c in ("voluntary", "involuntary"))
     assert found["involuntary"].quality.positives > 0
     assert found["involuntary"].quality.auc > 0.8  # with the prior alone, from unpaid payments
     half = world.examples[len(world.examples) // 2].snapshot_ms
-    assert judge_causes(world.examples, BOTH, half)[0].quality.n < found["voluntary"].quality.n
-    assert judge_causes(world.examples, ChurnDefinition.parse(ONE)) == ()
+    assert evaluate_causes(world.examples, BOTH, half)[0].quality.n < found["voluntary"].quality.n
+    assert evaluate_causes(world.examples, ChurnDefinition.parse(ONE)) == ()
     report = evaluate(ExampleColumns.of(world.examples), causes=list(found.values()))
     table = next(each for each in tables(report) if each.title == "By cause")
     assert [row[0] for row in table.rows] == [
@@ -417,7 +417,7 @@ def test_alert_before_an_involuntary_loss_is_correct() -> None:
     example = TrainingExample("c", at, at + 12 * DAY_MS, *more)
     change = AlertEvent("opened", "a", "c", 1, "open", "high", at + DAY_MS, at + DAY_MS, route=BILLING)
     opened = AlertOutput(b"c", change, b"{}")
-    found = judge([opened], [example], BOTH)
+    found = evaluate_alerts([opened], [example], BOTH)
     assert found.routes == {BILLING: RouteQuality(1, 1, 1, 1), SUCCESS: RouteQuality(0, 0, 0, 0)}
-    assert judge([opened], [example], ChurnDefinition.parse(ONE)).routes == {}
+    assert evaluate_alerts([opened], [example], ChurnDefinition.parse(ONE)).routes == {}
     assert (found.judged, found.right, found.churned, found.found, found.lead_days_median) == (1, 1, 1, 1, 3.0)

@@ -27,10 +27,10 @@ from models.experience.aggregates import (
     add,
     goal_additions,
     is_block,
+    label_additions,
     label_block,
     metric_key,
     metric_value,
-    of_label,
     read_metric,
 )
 from models.experience.context import ExperienceContext
@@ -249,11 +249,11 @@ def test_plans_are_bounded() -> None:
 def test_a_label_counts_once_in_each_kind() -> None:
     """Rule: one answer, one group, each barrier named, or none of them."""
     said = ExperienceContext("pro", 40, csat=400, nps=1000, ces=570, barriers=0b101, goals=[("g@1", 1)])
-    assert dict(of_label(said, 1)) == {
+    assert dict(label_additions(said, 1)) == {
         "1/all": (1, 1), "1/csat/2": (1, 1), "1/nps/promoter": (1, 1), "1/barrier/customer_service": (1, 1),
         "1/barrier/missing_features": (1, 1), "1/goal/g@1/1": (1, 1), "1/csat_sum": (1, 400), "1/ces_sum": (1, 570),
     }  # fmt: skip
-    assert dict(of_label(ExperienceContext("", 0), 0)) == {
+    assert dict(label_additions(ExperienceContext("", 0), 0)) == {
         "0/all": (1, 0), "0/csat/none": (1, 0), "0/nps/none": (1, 0), "0/barrier/none": (1, 0),
     }  # fmt: skip
 
