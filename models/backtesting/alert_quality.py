@@ -2,7 +2,7 @@
 
 An opened alert is evaluated with a training example of its customer: the newest snapshot within one snapshot period
 before the alert, or else the first one within a period after it. So the rules of labels apply. A customer who was not
-eligible, was censored by a gap in the feed, or whose horizon is not over has no example, and the alert is not evaluated.
+eligible, was censored by a gap in the feed, or whose horizon is not over has no example. The alert is not evaluated.
 """
 
 from __future__ import annotations

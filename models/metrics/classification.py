@@ -79,7 +79,7 @@ def weighted_auc(negatives: npt.NDArray[Any], positives: npt.NDArray[Any]) -> fl
 def auc_within_week(label: npt.ArrayLike, probability: npt.ArrayLike, snapshot_ms: npt.ArrayLike) -> float | None:
     """AUC among customers of the same week, which excludes ranking by calendar time alone.
 
-    Weeks are counted from the earliest snapshot. Weeks with at least 5 of each class are averaged, weighted by churners.
+    Weeks are counted from the earliest snapshot. Weeks with 5 or more of each class are averaged, weighted by churners.
     """
     y, p = checked(label, probability)
     at = np.asarray(snapshot_ms, dtype=np.int64)
