@@ -307,7 +307,7 @@ def test_what_is_stored_is_read_for_good() -> None:
     kept = sorted((key, value) for key, value in world.store.records.items() if key[:1] in (SUMS, CONTRACT))
     assert xxh3_64_hexdigest(b"".join(key + value for key, value in kept)) == "1049be2f373fffd4"
     record = world.store.records[contract_key(b"cc1")]
-    with pytest.raises(ProfileError, match="a subscription record has format version 2, but this release reads version 1"):
+    with pytest.raises(ProfileError, match="record has format version 2, but this release reads version 1"):
         decode_contract(bytes([record[0], 2]) + record[2:])
     with pytest.raises(ProfileError, match="a subscription record is damaged"):
         decode_contract(record[:-3])
