@@ -1,4 +1,4 @@
-"""Time as people write it: spans in a settings file ("30d", "12h", "90m", "2w"), moments in a report (RFC 3339)."""
+"""Parse and format durations of settings files ("30d", "12h", "90m", "2w"), and format times as RFC 3339."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ DAY_MS = 24 * HOUR_MS
 WEEK_MS = 7 * DAY_MS
 
 UNITS_MS = {"s": SECOND_MS, "m": MINUTE_MS, "h": HOUR_MS, "d": DAY_MS, "w": WEEK_MS}
-# Ten years: longer than any churn horizon, and far from where sums of epoch milliseconds leave 64 bits.
+# Ten years: longer than any churn horizon, and sums with epoch milliseconds stay far below 64 bits.
 LONGEST_MS = 3_660 * DAY_MS
 
-_WRITTEN = re.compile(r"([0-9]{1,9})(s|m|h|d|w)")
+_DURATION = re.compile(r"([0-9]{1,9})(s|m|h|d|w)")
 
 
 def parse_duration(text: str) -> int:
-    """Milliseconds of a whole number and a unit (s, m, h, d, w). Raises ValueError for anything else.
+    """Parse a whole number with a unit (s, m, h, d, w) to milliseconds. Raises ValueError for anything else.
 
     >>> parse_duration("30d") == 30 * DAY_MS, parse_duration("90m")
     (True, 5400000)
     """
-    written = _WRITTEN.fullmatch(text)
-    if written is None:
+    match = _DURATION.fullmatch(text)
+    if match is None:
         raise ValueError("write a whole number and one of the units s, m, h, d, w, such as 30d")
-    span_ms = int(written[1]) * UNITS_MS[written[2]]
+    span_ms = int(match[1]) * UNITS_MS[match[2]]
     if span_ms > LONGEST_MS:
         raise ValueError(f"the longest allowed is {format_duration(LONGEST_MS)}")
     return span_ms
 
 
 def format_duration(span_ms: int) -> str:
-    """The shortest exact form in days, hours, minutes or seconds. Raises ValueError for a part of a second.
+    """Format in the largest unit that is exact: days, hours, minutes or seconds. Raises ValueError for a fraction.
 
     >>> format_duration(14 * DAY_MS), format_duration(36 * HOUR_MS), format_duration(0)
     ('14d', '36h', '0d')
@@ -47,7 +47,7 @@ def format_duration(span_ms: int) -> str:
 
 
 def rfc3339(time_ms: int) -> str:
-    """A moment in UTC, with milliseconds only where there are any.
+    """Format a time in UTC as RFC 3339, with milliseconds only if they are not 0.
 
     >>> rfc3339(1_390_694_400_000), rfc3339(-1)
     ('2014-01-26T00:00:00Z', '1969-12-31T23:59:59.999Z')
@@ -65,5 +65,5 @@ _MINUTES = [f"{hour:02d}:{minute:02d}" for hour in range(24) for minute in range
 
 @lru_cache(maxsize=4096)
 def _date(day: int) -> str:
-    """Most of what is written is of a few days."""
+    """Cached, because most times in a report fall on a few days."""
     return (date(1970, 1, 1) + timedelta(days=day)).isoformat()

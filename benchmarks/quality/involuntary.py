@@ -22,7 +22,7 @@ import numpy as np
 
 from models.backtesting.backtest import Backtest
 from models.definition.churn_definition import ChurnDefinition
-from models.definition.competing_risks import INVOLUNTARY, VOLUNTARY, Horizons, by_payment
+from models.definition.competing_risks import INVOLUNTARY, VOLUNTARY, Horizons, involuntary_dominates
 from models.duration import DAY_MS
 from models.events.event import Event, decode
 from models.features.catalogue import CATALOGUE, NAMES, RELATIVE
@@ -75,7 +75,7 @@ def judge(customers: int, days: int, seed: int, mix: Mapping[str, float] | None 
         cause: true_probabilities(traces, at, horizon_ms / DAY_MS, cause)
         for cause, horizon_ms in zip((VOLUNTARY, INVOLUNTARY), HORIZONS, strict=True)
     }
-    billing = by_payment(said[VOLUNTARY], said[INVOLUNTARY], HORIZONS)
+    billing = involuntary_dominates(said[VOLUNTARY], said[INVOLUNTARY], HORIZONS)
     lost = came[VOLUNTARY] + came[INVOLUNTARY]
     for one in (said, came, truth):
         one["together"] = one[VOLUNTARY] + one[INVOLUNTARY]

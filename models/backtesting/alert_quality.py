@@ -1,8 +1,8 @@
-"""What alerts were worth: how many opened, how many of them were right, how much of the churn they found, how early.
+"""Quality of alerts: how many opened, their precision and recall, and the lead time to the churn.
 
-An alert that opened is judged by its customer's training example: by the label of the newest snapshot of the period
-before it, or else of the first one of the period after it. So it follows the rules of labels: who could not churn, was
-hidden by a gap in the feed, or whose horizon is not over, has none, and the alert is not judged.
+An opened alert is evaluated with a training example of its customer: the newest snapshot within one snapshot period
+before the alert, or else the first one within a period after it. So the rules of labels apply. A customer who was not
+eligible, was censored by a gap in the feed, or whose horizon is not over has no example. The alert is not evaluated.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from models.pipeline.alert_tracker import AlertOutput
 
 @dataclass(frozen=True, slots=True)
 class RouteQuality:
-    """What became of the alerts that went to those who see to payments, or to customers."""
+    """Outcomes of the alerts of one route: billing or customer success."""
 
     opened: int
     judged: int
@@ -33,53 +33,54 @@ class RouteQuality:
 
 @dataclass(frozen=True, slots=True)
 class AlertQuality:
-    """Alerts that opened in a window; shares are None where there is nothing to divide by."""
+    """Quality of the alerts that opened in a window. Shares are None if their denominator is 0."""
 
     told: dict[str, int]
-    """Changes of alerts, by type."""
+    """Published alert changes, by type."""
     customers: int
-    """Who had an alert."""
+    """Customers with an opened alert."""
     judged: int
-    """Alerts that opened and of which is known whether they were right."""
+    """Opened alerts with a known outcome."""
     right: int
+    """Opened alerts whose customer was lost."""
     precision: float | None
     churn_rate: float | None
-    """Share lost, by either cause, among the examples of the window: the precision of alerts at random."""
+    """Share of the window's examples lost by any cause: the precision of random alerts."""
     churned: int
     """Customers lost in the window."""
     found: int
-    """Of them, those whom an alert told of within the horizon before."""
+    """Lost customers with an alert within the horizon before the loss."""
     recall: float | None
     lead_days_median: float | None
-    """From a right alert to the churn."""
+    """Time from a correct alert to the churn."""
     lead_days_lower_quartile: float | None
     lead_days_upper_quartile: float | None
     routes: dict[str, RouteQuality]
-    """By route, where losses by payment have a label of their own."""
+    """By route, if involuntary churn has a label of its own."""
 
 
-def judge(
+def evaluate_alerts(
     alerts: Iterable[AlertOutput],
     examples: Sequence[TrainingExample],
     definition: ChurnDefinition,
     start_ms: int | None = None,
     to_ms: int | None = None,
 ) -> AlertQuality:
-    """Judges alerts by the matured examples of the same log; the window is that of opening, and of snapshots."""
+    """Evaluate alerts with the matured examples of the same log. The window limits both openings and snapshots."""
     first = start_ms if start_ms is not None else 0
     last = to_ms if to_ms is not None else 1 << 62
-    told: Counter[str] = Counter()
+    published: Counter[str] = Counter()
     opened: dict[str, list[tuple[int, str]]] = {}
-    ever: dict[str, list[int]] = {}  # before the window too: they may tell of what comes in it
+    all_opened: dict[str, list[int]] = {}  # also before the window, since they may precede a churn inside it
     for alert in alerts:
         if alert.event.type == "opened":
-            ever.setdefault(alert.customer.decode(), []).append(alert.event.at_ms)
+            all_opened.setdefault(alert.customer.decode(), []).append(alert.event.at_ms)
         if first <= alert.event.at_ms < last:
-            told[alert.event.type] += 1
+            published[alert.event.type] += 1
             if alert.event.type == "opened":
                 opened.setdefault(alert.customer.decode(), []).append((alert.event.at_ms, alert.event.route))
     by_customer = _by_customer(examples)
-    judged, leads = 0, []
+    evaluated, leads = 0, []
     routes: dict[str, Counter[str]] = {route: Counter() for route in ROUTES}
     for customer, times in opened.items():
         for at, route in times:
@@ -87,8 +88,8 @@ def judge(
             count["opened"] += 1
             example = _near(by_customer.get(customer, []), at, definition.snapshot_every_ms)
             if example is None or 0 < example.lost_ms <= at:
-                continue  # nothing is known, or it had happened: nobody knew yet
-            judged += 1
+                continue  # no outcome, or the churn had already happened and was not yet known
+            evaluated += 1
             count["judged"] += 1
             if example.lost_ms:
                 count["lost"] += 1
@@ -99,15 +100,16 @@ def judge(
     found = {
         e.customer
         for e in window
-        if e.lost_ms and any(e.lost_ms - definition.horizon_ms <= at < e.lost_ms for at in ever.get(e.customer, ()))
+        if e.lost_ms
+        and any(e.lost_ms - definition.horizon_ms <= at < e.lost_ms for at in all_opened.get(e.customer, ()))
     }
     quartiles = np.quantile(leads, (0.25, 0.5, 0.75)).tolist() if leads else [None, None, None]
     return AlertQuality(
-        told=dict(sorted(told.items())),
+        told=dict(sorted(published.items())),
         customers=len(opened),
-        judged=judged,
+        judged=evaluated,
         right=len(leads),
-        precision=len(leads) / judged if judged else None,
+        precision=len(leads) / evaluated if evaluated else None,
         churn_rate=sum(e.lost_ms > 0 for e in window) / len(window) if window else None,
         churned=len(churned),
         found=len(found),
@@ -124,18 +126,18 @@ def _route(count: Counter[str]) -> RouteQuality:
 
 
 def _by_customer(examples: Sequence[TrainingExample]) -> dict[str, list[TrainingExample]]:
-    """In order of their snapshots."""
-    found: dict[str, list[TrainingExample]] = {}
+    """Group examples by customer, in order of their snapshots."""
+    by_customer: dict[str, list[TrainingExample]] = {}
     for e in sorted(examples, key=lambda e: e.snapshot_ms):
-        found.setdefault(e.customer, []).append(e)
-    return found
+        by_customer.setdefault(e.customer, []).append(e)
+    return by_customer
 
 
 def _near(examples: list[TrainingExample], at_ms: int, within_ms: int) -> TrainingExample | None:
-    """The newest at or before a time, or else the first after it, within a period."""
-    place = bisect_right(examples, at_ms, key=lambda e: e.snapshot_ms)
-    if place and examples[place - 1].snapshot_ms >= at_ms - within_ms:
-        return examples[place - 1]
-    if place < len(examples) and examples[place].snapshot_ms <= at_ms + within_ms:
-        return examples[place]
+    """Return the newest example at or before a time, or else the first one after it, within a period."""
+    index = bisect_right(examples, at_ms, key=lambda e: e.snapshot_ms)
+    if index and examples[index - 1].snapshot_ms >= at_ms - within_ms:
+        return examples[index - 1]
+    if index < len(examples) and examples[index].snapshot_ms <= at_ms + within_ms:
+        return examples[index]
     return None

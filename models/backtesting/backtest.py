@@ -1,8 +1,8 @@
-"""The workers and the trainer over a finite log, in one process: the same fold, the same learner, no broker.
+"""Run the workers' fold and the trainer's learner over a finite log, in one process and without a broker.
 
-Event time is cut into days. Each day's events are folded partition by partition with the model as it stood when the
-day began; then the labels released that day are learned, in the order in which the trainer's topic would hold them:
-by release time, ties by a hash that means nothing.
+Event time is divided into days. Each day's events are folded partition by partition, with the model as of the
+beginning of the day. Then the learner gets the labels released that day in the order of the trainer's topic: by
+release time, with ties ordered by a hash of customer and snapshot.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from models.profile.keys import TIMED, order_hash, profile_key
 from models.profile.mergeable import DAY_MS
 from models.profile.schema import NEVER_MS
 
-BATCH_EVENTS: Final = 5_000  # as a worker's largest batch
+BATCH_EVENTS: Final = 5_000  # the size of a worker's largest batch
 
 
 class OnlineLearner(Protocol):
-    """What a backtest needs of a model; see `models.learning.model`."""
+    """The interface that a backtest needs of a model; see `models.learning.model`."""
 
     def learn(
         self, x: Any, m: Any, y: bool, release_day: int, probability: float, members: Any, involuntary: Any
@@ -36,7 +36,7 @@ class OnlineLearner(Protocol):
 
 
 class MemoryStore:
-    """Encoded records in a dict, with the index of deadlines that a worker keeps in RocksDB.
+    """Encoded records in a dict, with the deadline index that a worker keeps in RocksDB.
 
     >>> store = MemoryStore()
     >>> store.apply({b"cA": (5).to_bytes(8, "big"), b"cB": (3).to_bytes(8, "big")})
@@ -50,21 +50,21 @@ class MemoryStore:
         self._by_day: dict[int, dict[bytes, tuple[int, int, bytes]]] = {}
 
     def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
-        """The records of these keys, None where there is none."""
+        """Return the records of keys; None for a missing one."""
         get = self.records.get
         return [get(key) for key in keys]
 
     def due(self, until_ms: int, limit: int) -> list[tuple[int, bytes]]:
-        """Up to `limit` profile keys due by `until_ms`, in the order (due time, hash)."""
-        found: list[tuple[int, int, bytes]] = []
+        """Return up to `limit` profile keys due by `until_ms`, ordered by due time and hash."""
+        due: list[tuple[int, int, bytes]] = []
         for day, entries in self._by_day.items():
             if day <= until_ms // DAY_MS:
-                found += [entry for entry in entries.values() if entry[0] <= until_ms]
-        found.sort()
-        return [(at, key) for at, _, key in found[:limit]]
+                due += [entry for entry in entries.values() if entry[0] <= until_ms]
+        due.sort()
+        return [(at, key) for at, _, key in due[:limit]]
 
     def apply(self, changes: dict[bytes, bytes | None]) -> None:
-        """Writes what a batch changed; None removes."""
+        """Write the changes of a batch; None deletes a record."""
         for key, data in changes.items():
             if data is None:
                 self.records.pop(key, None)
@@ -92,10 +92,10 @@ class Backtest:
     """Feeds a log through partitions and a learner.
 
     Args:
-        definition: What churn means.
+        definition: The churn definition.
         learner: The model that scores and learns.
-        partitions: How many partitions the customers are spread over.
-        partition_of: The partitioner, key and number of partitions to partition: Kafka's, to equal the workers.
+        partitions: Number of partitions.
+        partition_of: The partitioner: key and number of partitions to partition. Use Kafka's to equal the workers.
     """
 
     def __init__(
@@ -114,35 +114,36 @@ class Backtest:
         self.events = self.duplicates = self.points = self.censored = 0
         self.on_effects: Callable[[int, FoldEffects], None] | None = None
         self._partition_of = partition_of
-        self._homes: dict[str, int] = {}
+        self._partition_by_customer: dict[str, int] = {}
 
     def run(self, events: Iterable[Event]) -> Iterator[int]:
-        """Feeds the log; yields the number of events so far after each day."""
+        """Feed the log; yield the number of events so far after each day."""
         day, offset = None, 0
-        waiting: list[list[OffsetEvent]] = [[] for _ in self.partitions]
+        queues: list[list[OffsetEvent]] = [[] for _ in self.partitions]
         for event in events:
             today = event.time_ms // DAY_MS
             if day is None or today > day:
                 if day is not None:
-                    self._end_day(waiting)
+                    self._end_day(queues)
                     yield offset
                 day = today
-            queue = waiting[self._home(event.customer)]
+            queue = queues[self._partition(event.customer)]
             queue.append(OffsetEvent(offset, event))
             offset += 1
-        self._end_day(waiting)
+        self._end_day(queues)
         yield offset
 
-    def _home(self, customer: str) -> int:
-        home = self._homes.get(customer)
-        if home is None:
-            home = self._homes[customer] = self._partition_of(customer.encode(), len(self.partitions))
-        return home
+    def _partition(self, customer: str) -> int:
+        number = self._partition_by_customer.get(customer)
+        if number is None:
+            number = self._partition_of(customer.encode(), len(self.partitions))
+            self._partition_by_customer[customer] = number
+        return number
 
-    def _end_day(self, waiting: list[list[OffsetEvent]]) -> None:
+    def _end_day(self, queues: list[list[OffsetEvent]]) -> None:
         released: list[TrainingExample] = []
         for number, (partition, store) in enumerate(zip(self.partitions, self.stores, strict=True)):
-            entries = waiting[number]
+            entries = queues[number]
             for start in range(0, len(entries), BATCH_EVENTS):
                 batch = entries[start : start + BATCH_EVENTS]
                 effects = partition.process(batch)

@@ -1,4 +1,4 @@
-"""How good the probabilities of either cause of loss were, and of both together: of examples that have both labels."""
+"""Prediction quality of voluntary churn, involuntary churn and both together, over examples with both labels."""
 
 from __future__ import annotations
 
@@ -16,16 +16,18 @@ from models.learning.combined_scores import HIGHEST
 TOGETHER = "together"
 
 
-def judge_causes(
+def evaluate_causes(
     examples: Sequence[TrainingExample],
     definition: ChurnDefinition,
     start_ms: int | None = None,
     to_ms: int | None = None,
 ) -> tuple[CauseQuality, ...]:
-    """Voluntary, involuntary and together, over the examples with start_ms <= snapshot_ms < to_ms; nothing without a
-    label of losses by payment."""
-    second = definition.involuntary
-    if second is None:
+    """Evaluate voluntary, involuntary and together, over the examples with start_ms <= snapshot_ms < to_ms.
+
+    Returns an empty tuple if the definition has no involuntary label.
+    """
+    involuntary = definition.involuntary
+    if involuntary is None:
         return ()
     first, last = start_ms if start_ms is not None else 0, to_ms if to_ms is not None else 1 << 62
     rows = [
@@ -33,9 +35,15 @@ def judge_causes(
         for e in examples
         if e.involuntary is not None and e.involuntary.probability is not None and first <= e.snapshot_ms < last
     ]
-    at, label, said, other, other_said = np.array(rows, dtype=np.float64).reshape(-1, 5).T
+    at, label, probability, second_label, second_probability = np.array(rows, dtype=np.float64).reshape(-1, 5).T
     return (
-        CauseQuality(VOLUNTARY, definition.horizon_ms / DAY_MS, PredictionQuality.of(label, said, at)),
-        CauseQuality(INVOLUNTARY, second.horizon_ms / DAY_MS, PredictionQuality.of(other, other_said, at)),
-        CauseQuality(TOGETHER, None, PredictionQuality.of(label + other, np.minimum(said + other_said, HIGHEST), at)),
+        CauseQuality(VOLUNTARY, definition.horizon_ms / DAY_MS, PredictionQuality.of(label, probability, at)),
+        CauseQuality(
+            INVOLUNTARY, involuntary.horizon_ms / DAY_MS, PredictionQuality.of(second_label, second_probability, at)
+        ),
+        CauseQuality(
+            TOGETHER,
+            None,
+            PredictionQuality.of(label + second_label, np.minimum(probability + second_probability, HIGHEST), at),
+        ),
     )

@@ -1,6 +1,6 @@
-"""The sums of satisfaction, barriers and goals of a finite log: the workers' fold with a model that never learns.
+"""The experience sums of a finite log: the workers' fold with a model that never learns.
 
-Labels and circumstances do not depend on the model, so that what it says does not matter here.
+Labels and their context do not depend on the model, so its scores do not matter.
 """
 
 from __future__ import annotations
@@ -21,28 +21,28 @@ class _FrozenLearner:
         self._scorer = scorer
 
     def learn(self, *_: Any) -> None:
-        """Nothing."""
+        """Ignore the example."""
 
     def scorer(self) -> Any:
         return self._scorer
 
 
 class ExperienceLog:
-    """A log's events in their order.
+    """Computes the experience sums of a log.
 
     Args:
-        definition: What churn means, and which goals there are.
-        scorer: Any model's.
+        definition: The churn definition with its goals.
+        scorer: The scorer of any model.
     """
 
     def __init__(self, definition: ChurnDefinition, scorer: Any) -> None:
         self.run = Backtest(definition, _FrozenLearner(scorer), 1, lambda key, partitions: 0)
 
     def read(self, events: Iterable[Event]) -> Iterator[int]:
-        """Takes the events; yields how many there were after each day."""
+        """Read the events in order; yield their number after each day."""
         return self.run.run(events)
 
     def sums(self) -> Sums:
-        """What all events so far add up to, the day that is not over included."""
+        """Return the sums of all events so far, including the current day."""
         [partition], [store] = self.run.partitions, self.run.stores
         return partition.experience.whole(store.records.items())

@@ -1,6 +1,7 @@
-"""What a backtest found: the examples of a window judged, beside the prior, a constant, and what was counted.
+"""The report of a backtest: prediction quality in a window, compared with the prior and a constant, and input counts.
 
-`evaluate` builds a `BacktestReport` from arrays of matured examples; `BacktestReport.to_json` is its stable, machine-readable form.
+`evaluate` builds a `BacktestReport` from arrays of matured examples. `BacktestReport.to_json` is its stable,
+machine-readable form.
 """
 
 from __future__ import annotations
@@ -34,9 +35,9 @@ from models.metrics.classification import (
     reliability,
 )
 
-TOP_SHARE = 0.1  # the decile of `lift`, and whom the early warning counts as warned
-HISTOGRAM_STEP = 0.2  # of log-odds: 5 % wide in the middle, and still fine at 1 %
-FEWEST_PERIODS = 6  # a line of fewer points shows no course
+TOP_SHARE = 0.1  # the decile of `lift`, and the customers who count as warned in the early warning
+HISTOGRAM_STEP = 0.2  # in log-odds: 5% wide in the middle, and still fine at 1%
+FEWEST_PERIODS = 6  # a line with fewer points shows no trend
 PERIODS_MS = (91 * DAY_MS, 28 * DAY_MS, 14 * DAY_MS, 7 * DAY_MS)
 
 
@@ -52,7 +53,7 @@ class MaturedExample(Protocol):
     @property
     def probability(self) -> float: ...
     @property
-    def members(self) -> tuple[float, float, float]: ...  # what champion, challenger and prior alone answered
+    def members(self) -> tuple[float, float, float]: ...  # probabilities of champion, challenger and prior
     @property
     def label(self) -> int: ...
     @property
@@ -61,43 +62,43 @@ class MaturedExample(Protocol):
 
 @dataclass(frozen=True)
 class ExampleColumns:
-    """Matured examples as columns (n,): what was said when, and what came of it."""
+    """Matured examples as columns (n,): predictions and outcomes."""
 
     customer: npt.NDArray[np.object_]
     snapshot_ms: Integers
     release_ms: Integers
     probability: Floats  # frozen at the snapshot
-    prior: Floats  # what the prior alone would have said then
+    prior: Floats  # the prior's probability at the snapshot
     label: Integers
-    churned_ms: Integers  # time of the churn that made the label 1; 0 for none or unknown
+    churned_ms: Integers  # time of the churn that set the label to 1; 0 for none or unknown
 
     @classmethod
     def of(cls, rows: Iterable[MaturedExample]) -> ExampleColumns:
-        """From example records, in any order."""
-        found = list(rows)
-        customer = np.empty(len(found), dtype=object)
-        customer[:] = [e.customer for e in found]
+        """Build the columns from examples in any order."""
+        examples = list(rows)
+        customer = np.empty(len(examples), dtype=object)
+        customer[:] = [e.customer for e in examples]
         return cls(
             customer,
-            np.array([e.snapshot_ms for e in found], dtype=np.int64),
-            np.array([e.release_ms for e in found], dtype=np.int64),
-            np.array([e.probability for e in found], dtype=np.float64),
-            np.array([e.members[2] for e in found], dtype=np.float64),
-            np.array([e.label for e in found], dtype=np.int64),
-            np.array([e.churned_ms for e in found], dtype=np.int64),
+            np.array([e.snapshot_ms for e in examples], dtype=np.int64),
+            np.array([e.release_ms for e in examples], dtype=np.int64),
+            np.array([e.probability for e in examples], dtype=np.float64),
+            np.array([e.members[2] for e in examples], dtype=np.float64),
+            np.array([e.label for e in examples], dtype=np.int64),
+            np.array([e.churned_ms for e in examples], dtype=np.int64),
         )
 
     def __len__(self) -> int:
         return len(self.label)
 
     def where(self, rows: npt.NDArray[np.bool_]) -> ExampleColumns:
-        """The chosen rows."""
+        """Select rows."""
         return ExampleColumns(**{name: getattr(self, name)[rows] for name in self.__dataclass_fields__})
 
 
 @dataclass(frozen=True, slots=True)
 class PredictionQuality:
-    """One answerer's figures over the window; None where undefined."""
+    """Quality of one model's probabilities over a window; None if undefined."""
 
     n: int
     positives: int
@@ -112,6 +113,7 @@ class PredictionQuality:
 
     @classmethod
     def of(cls, label: npt.ArrayLike, probability: npt.ArrayLike, snapshot_ms: npt.ArrayLike) -> PredictionQuality:
+        """Compute all metrics of the probabilities."""
         y, p = np.asarray(label), np.asarray(probability, dtype=np.float64)
         return cls(
             n=len(y),
@@ -129,16 +131,16 @@ class PredictionQuality:
 
 @dataclass(frozen=True, slots=True)
 class CauseQuality:
-    """One cause's figures over a window."""
+    """Prediction quality of one cause of churn."""
 
     cause: str
-    horizon_days: float | None  # None: each cause within its own
+    horizon_days: float | None  # None: each cause within its own horizon
     quality: PredictionQuality
 
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """A stretch of the window, by snapshot time."""
+    """A part of the window, by snapshot time."""
 
     start_ms: int
     n: int
@@ -154,7 +156,7 @@ class Period:
 
 @dataclass(frozen=True, slots=True)
 class HistogramCell:
-    """How many examples were given a probability from `lowest` to below `highest`."""
+    """Number of examples with a probability from `lowest` to below `highest`."""
 
     lowest: float
     highest: float
@@ -164,7 +166,7 @@ class HistogramCell:
 
 @dataclass(frozen=True, slots=True)
 class FeatureWeight:
-    """A feature with its signed effect on the log-odds, for one standard deviation; above 0 it raises the danger."""
+    """A feature's signed effect on the log-odds per standard deviation; above 0 it raises the risk."""
 
     name: str
     weight: float
@@ -173,32 +175,32 @@ class FeatureWeight:
 
 @dataclass(frozen=True, slots=True)
 class InputCounts:
-    """What went in, and what became of it."""
+    """Counts of the input: events, customers and examples."""
 
     events: int = 0
     duplicates: int = 0
     rejected: dict[str, int] = field(default_factory=dict)  # by reason
     customers: int = 0
     examples: int = 0  # matured, inside the window or not
-    censored: int = 0  # snapshots whose label a gap in the feed hides
-    pending: int = 0  # snapshots whose horizon reaches past the end: they have no label
+    censored: int = 0  # snapshots whose label is unknown because of a gap in the feed
+    pending: int = 0  # snapshots whose horizon reaches past the end of the log: no label
 
 
 @dataclass(frozen=True, slots=True)
 class BacktestReport:
-    """Everything that the tables, the plot and the JSON of a backtest show."""
+    """All figures of a backtest's tables, plot and JSON."""
 
     definition: str  # hash
     model_version: str
     start_ms: int
     to_ms: int  # exclusive
-    released_before: int  # labels known when the window began
+    released_before: int  # labels known at the start of the window
     released_before_rate: float | None
     model: PredictionQuality
     prior: PredictionQuality
-    constant: PredictionQuality | None  # answering `released_before_rate`; None if nothing had been released
-    constant_in_hindsight_log_loss: float | None  # no honest answerer can know this rate
-    top: AtThreshold | None  # flagging the tenth with the highest probabilities
+    constant: PredictionQuality | None  # predicts `released_before_rate`; None without released labels
+    constant_in_hindsight_log_loss: float | None  # uses the window's own rate, unknown at prediction time
+    top: AtThreshold | None  # threshold that flags the 10% with the highest probabilities
     early_warning: EarlyWarning | None
     reliability: tuple[ReliabilityBin, ...]
     histogram: tuple[HistogramCell, ...]
@@ -207,10 +209,10 @@ class BacktestReport:
     features: tuple[FeatureWeight, ...]
     counts: InputCounts
     alerts: AlertQuality | None = None
-    causes: tuple[CauseQuality, ...] = ()  # where losses by payment have a label of their own
+    causes: tuple[CauseQuality, ...] = ()  # if involuntary churn has a label of its own
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON values under stable keys, in a fixed order; times in RFC 3339, undefined figures null."""
+        """Convert to JSON values with stable keys in a fixed order; times in RFC 3339, undefined figures null."""
         plain = asdict(self)
         plain["from"], plain["to"] = rfc3339(plain.pop("start_ms")), rfc3339(plain.pop("to_ms"))
         plain["period_days"] = plain.pop("period_ms") / DAY_MS
@@ -233,10 +235,13 @@ def evaluate(
     alerts: AlertQuality | None = None,
     causes: Sequence[CauseQuality] = (),
 ) -> BacktestReport:
-    """Judge the examples with start_ms <= snapshot_ms < to_ms; without bounds, all of them.
+    """Evaluate the examples with start_ms <= snapshot_ms < to_ms; without bounds, all of them.
 
-    The constant is the share of churners among the labels released by `start_ms`, whatever their snapshot: the best
-    that somebody without a model could have known. Raises ValueError for what is no probability or no label.
+    The constant is the churn rate of the labels released by `start_ms`, whatever their snapshot: the best prediction
+    that was possible without a model.
+
+    Raises:
+        ValueError: a label or a probability is invalid.
     """
     at = examples.snapshot_ms
     start = start_ms if start_ms is not None else (int(at.min()) if len(at) else 0)
@@ -265,7 +270,7 @@ def evaluate(
         histogram=_histogram(y, p),
         period_ms=period_ms,
         periods=_periods(window, start, period_ms, rate),
-        features=tuple(sorted(features, key=lambda one: (-abs(one.weight), one.name))),
+        features=tuple(sorted(features, key=lambda feature: (-abs(feature.weight), feature.name))),
         counts=counts if counts is not None else InputCounts(examples=len(examples)),
         alerts=alerts,
         causes=tuple(causes),
@@ -273,21 +278,23 @@ def evaluate(
 
 
 def _early_warning(examples: ExampleColumns, start_ms: int, threshold: float) -> EarlyWarning:
-    """Over the churns since `start_ms`. Consecutive snapshots with label 1 speak of one churn, the earliest of them:
-    a silence that goes on is one silence."""
+    """Compute the early warning over the churns since `start_ms`.
+
+    Consecutive snapshots with label 1 belong to one churn, the earliest: a continuing inactivity counts once.
+    """
     order = np.lexsort((examples.snapshot_ms, examples.customer.astype(str)))
     churns: list[tuple[str, int]] = []
     last: tuple[str, int] = ("", 0)
     for row in order.tolist():
-        who, label, churned_ms = examples.customer[row], int(examples.label[row]), int(examples.churned_ms[row])
-        if label and last != (who, 1) and churned_ms >= start_ms and churned_ms > 0:
-            churns.append((who, churned_ms))
-        last = (who, label)
+        customer, label, churned_ms = examples.customer[row], int(examples.label[row]), int(examples.churned_ms[row])
+        if label and last != (customer, 1) and churned_ms >= start_ms and churned_ms > 0:
+            churns.append((customer, churned_ms))
+        last = (customer, label)
     return early_warning(
         examples.customer,
         examples.snapshot_ms,
         examples.probability,
-        [who for who, _ in churns],
+        [customer for customer, _ in churns],
         np.array([churned_ms for _, churned_ms in churns], dtype=np.int64),
         threshold,
     )
@@ -306,21 +313,21 @@ def _histogram(label: Integers, probability: Floats) -> tuple[HistogramCell, ...
 
 
 def _period_ms(start_ms: int, to_ms: int) -> int:
-    """The longest of quarter, four weeks, two weeks and a week that gives a course; a week if none does."""
+    """Return the longest of quarter, four weeks, two weeks and a week that gives enough periods; else a week."""
     return next((span for span in PERIODS_MS if to_ms - start_ms >= FEWEST_PERIODS * span), PERIODS_MS[-1])
 
 
 def _periods(window: ExampleColumns, start_ms: int, period_ms: int, rate: float | None) -> tuple[Period, ...]:
     number = (window.snapshot_ms - start_ms) // period_ms
     periods = []
-    for one in np.unique(number).tolist():
-        part = window.where(number == one)
+    for index in np.unique(number).tolist():
+        part = window.where(number == index)
         y, p = part.label, part.probability
         positives = int(y.sum())
         enough = min(positives, len(y) - positives) >= FEWEST_OF_A_CLASS
         periods.append(
             Period(
-                start_ms=start_ms + one * period_ms,
+                start_ms=start_ms + index * period_ms,
                 n=len(y),
                 positives=positives,
                 rate=positives / len(y),

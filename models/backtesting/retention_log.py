@@ -1,4 +1,4 @@
-"""The retention accounting of a file: the same looks at the same profiles as in a partition, in one go."""
+"""The retention accounting of a file: the same computation as in a partition, in one process."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from models.retention.accounts import EFFECTS, RetentionAccounts
 from models.retention.activity_flows import ActivityView
 from models.retention.aggregates import Sums, add, is_sums, read_block
 
-COUNT_EVERY: Final = 5_000  # events whose moves are kept meanwhile, some 1 KB each
+COUNT_EVERY: Final = 5_000  # events whose recorded activity is kept in memory, some 1 KB each
 
 
 class RetentionLog:
-    """Events in the order of their arrival; duplicates do not count."""
+    """Computes the retention sums of events in order of arrival. Duplicates do not count."""
 
     def __init__(self) -> None:
         self._profiles: dict[str, Profile] = {}
@@ -27,10 +27,10 @@ class RetentionLog:
         self._accounts = RetentionAccounts(self._load, new=True)
 
     def add(self, event: Event) -> None:
-        """Takes one event."""
+        """Add an event."""
         row = MEANINGS.get(event.name, UNKNOWN)
         if row.effect == "alert":
-            return  # what people do about an alert is nothing that the customer did
+            return  # the handling of an alert is not an action of the customer
         profile = self._profiles.get(event.customer)
         if profile is None:
             profile = self._profiles[event.customer] = Profile()
@@ -39,21 +39,21 @@ class RetentionLog:
             return
         key = profile_key(event.customer)
         if row.effect in EFFECTS:
-            self._accounts.event(self._events, key, event, row.effect)
-        self._accounts.moved(key, before, profile)
+            self._accounts.record_event(self._events, key, event, row.effect)
+        self._accounts.record_activity(key, before, profile)
         self._events += 1
         if self._events % COUNT_EVERY == 0:
             self._accounts.count()
 
     def sums(self) -> Sums:
-        """What all events so far add up to."""
+        """Return the sums of all events so far."""
         self._records.update(self._accounts.finish())
         self._accounts.begin()
-        found = Sums(int)
+        total = Sums(int)
         for key, record in self._records.items():
             if record is not None and is_sums(key):
-                add(found, read_block(key, record))
-        return found
+                add(total, read_block(key, record))
+        return total
 
     def _load(self, keys: Sequence[bytes]) -> list[bytes | None]:
         return [self._records.get(key) for key in keys]

@@ -1,17 +1,18 @@
-"""Two causes of one loss: what a customer does, and a payment that fails; which label each has, and who takes it up.
+"""Voluntary and involuntary churn as competing risks: a label for each cause, and the team that handles it.
 
-A customer is lost once, by whichever cause comes first: the causes are competing risks. Each label asks for the
-*cumulative incidence* of its cause, the probability of being lost within the horizon *by it*. So whoever is lost by
-the other cause first has label 0 and stays in, as in the risk set of the subdistribution (Fine and Gray 1999); nobody
-is left out or censored. Leaving them out would estimate the risk in a world without the other cause, which no log shows
-(Tsiatis 1975), and would add up to more than is lost (Putter, Fiocco and Geskus 2007). With complete follow-up, which
-a label that is released at horizon plus grace has, a binary regression of that label is a direct estimate of the
-cumulative incidence at the horizon (Scheike, Zhang and Gerds 2008, whose weights are 1 where nobody is censored).
+A customer is lost once, by the cause that occurs first: the causes are competing risks. The label of a cause has the
+probability called *cumulative incidence*: the probability of being lost within the horizon *by this cause*. A customer
+who is lost by the other cause first therefore has label 0. They stay in the data, as in the risk set of the
+subdistribution (Fine and Gray 1999), and are neither left out nor censored. Leaving them out would estimate the risk in
+a world without the other cause. No log can show that world (Tsiatis 1975), and the estimates of both causes would add
+up to more than the customers lost (Putter, Fiocco and Geskus 2007). A label that is released at horizon plus grace has
+complete follow-up. With it, a binary regression of the label estimates the cumulative incidence at the horizon
+directly (Scheike, Zhang and Gerds 2008, whose weights are 1 without censoring).
 
-The two events exclude each other, whatever their horizons, so their probabilities add up: together
+The two events exclude each other, whatever their horizons, so their probabilities add up:
 F = F_voluntary + F_involuntary (1 - S(t) is the sum over the causes: Putter et al. 2007).
-1 - (1 - F_v)(1 - F_i) would be right for causes that are independent and can both happen. Two regressions that do not
-know of each other can exceed 1 in sum (Austin, Steyerberg and Putter 2021), which is then held just below 1.
+1 - (1 - F_v)(1 - F_i) would be right for independent causes that can both occur. The sum of two separate regressions
+can exceed 1 (Austin, Steyerberg and Putter 2021). It is then capped just below 1.
 
 References
     Fine and Gray 1999, JASA 94, 496-509. Putter, Fiocco and Geskus 2007, Statistics in Medicine 26, 2389-2430.
@@ -37,31 +38,31 @@ INVOLUNTARY: Final = "involuntary"
 SUCCESS: Final = "success"
 BILLING: Final = "billing"
 ROUTES: Final = (BILLING, SUCCESS)
-"""Who takes it up: those who see to payments, or those who see to customers."""
+"""The team that handles an alert: billing or customer success."""
 
-HORIZON_MS: Final = 14 * DAY_MS
-"""Card networks and processors retry a failed payment for some two weeks by default: what a billing team can still turn
-is decided within them."""
+INVOLUNTARY_HORIZON_MS: Final = 14 * DAY_MS
+"""Card networks and processors retry a failed payment for some two weeks by default. Within that time it is decided
+whether a billing team can still recover the payment."""
 
 
 @dataclass(frozen=True, slots=True)
 class Involuntary:
-    """The label of the second cause, `[label.involuntary]` of churn.toml: named events, and a horizon of its own."""
+    """The label of involuntary churn, `[label.involuntary]` of churn.toml: its definitions and its own horizon."""
 
     definitions: tuple[str, ...]
     """Names, sorted; none of them is primary."""
-    horizon_ms: int = HORIZON_MS
+    horizon_ms: int = INVOLUNTARY_HORIZON_MS
 
 
 class Horizons(NamedTuple):
-    """How far each probability looks ahead."""
+    """The horizon of each probability."""
 
     voluntary_ms: int
     involuntary_ms: int
 
 
 def daily_hazard(probability: Floats, horizon_ms: int) -> Floats:
-    """The constant hazard a day that means this probability within the horizon, -ln(1 - p) / days.
+    """Convert a probability within the horizon to the constant daily hazard, -ln(1 - p) / days.
 
     >>> daily_hazard(np.array([0.5]), 14 * DAY_MS).round(4)
     array([0.0495])
@@ -70,15 +71,17 @@ def daily_hazard(probability: Floats, horizon_ms: int) -> Floats:
     return hazard
 
 
-def by_payment(voluntary: Floats, involuntary: Floats, horizons: Horizons) -> NDArray[np.bool_]:
-    """Whether the payment is what threatens most: by the hazard a day, since horizons differ; ties go to success.
+def involuntary_dominates(voluntary: Floats, involuntary: Floats, horizons: Horizons) -> NDArray[np.bool_]:
+    """Check whether involuntary churn has the higher daily hazard. Hazards are compared because horizons differ.
 
-    >>> by_payment(np.array([0.3, 0.3]), np.array([0.2, 0.1]), Horizons(30 * DAY_MS, 14 * DAY_MS))
+    On equal hazards the result is False, which routes to customer success.
+
+    >>> involuntary_dominates(np.array([0.3, 0.3]), np.array([0.2, 0.1]), Horizons(30 * DAY_MS, 14 * DAY_MS))
     array([ True, False])
     """
     return daily_hazard(involuntary, horizons.involuntary_ms) > daily_hazard(voluntary, horizons.voluntary_ms)
 
 
 def route_of(billing: bool) -> str:
-    """`billing` or `success`."""
+    """Return the name of a route, `billing` or `success`."""
     return BILLING if billing else SUCCESS

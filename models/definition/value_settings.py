@@ -1,4 +1,4 @@
-"""[value] of churn.toml: what turns survival and purchases into money."""
+"""`[value]` of churn.toml: the settings that turn survival and purchases into money."""
 
 from __future__ import annotations
 
@@ -11,42 +11,44 @@ KEYS: Final = ("margin", "discount", "months", "churn", "purchases", "order_valu
 PURCHASES: Final = ("r", "alpha_weeks", "a", "b")
 ORDER_VALUE: Final = ("p", "q", "gamma")
 PARAMETER_MAX: Final = 1e9
-MONTHS_MAX: Final = 120  # ten years: nobody's price and product are foretold further
+MONTHS_MAX: Final = 120  # ten years: prices and products cannot be predicted further
 
 
 @dataclass(frozen=True)
 class ValueSettings:
-    """Shares are 0 to 1."""
+    """Margin, discount, period and model parameters. Shares are 0 to 1."""
 
     margin: float = 1.0
-    """Of revenue, what is left after the costs of serving the customer. Not known here: 1 makes clv revenue."""
+    """Share of revenue left after the cost of serving the customer. The default 1 (cost unknown) makes CLV revenue."""
     discount: float = 0.12
-    """A year's, of money that comes later; Gupta and Lehmann (2003) use 12 %."""
+    """Yearly discount rate of later revenue; Gupta and Lehmann (2003) use 12%."""
     months: int = 36
-    """How far ahead value is counted."""
+    """Months ahead for which value is counted."""
     churn: float = 0.05
-    """Subscriptions that end within 30 days, until the partition has seen its own."""
+    """Share of subscriptions that end within 30 days, until the partition has observed its own."""
 
     purchases: tuple[float, float, float, float] | None = None
-    """BG/NBD's r, alpha (weeks), a, b, where there is no subscription."""
+    """BG/NBD parameters r, alpha (weeks), a, b for customers without a subscription; None to fit them."""
     order_value: tuple[float, float, float] | None = None
-    """Gamma-Gamma's p, q, gamma."""
+    """Gamma-Gamma parameters p, q, gamma; None to fit them."""
 
     @property
     def monthly(self) -> float:
-        """d: what a unit of money a month from now is worth today.
+        """The monthly discount factor d: the value today of one unit of money in a month.
 
         >>> round(ValueSettings().monthly, 4)
         0.9906
         """
         return float((1.0 + self.discount) ** (-1.0 / 12.0))
 
-    def printed(self) -> list[str]:
-        """As a table of churn.toml, every default written out."""
+    def to_toml(self) -> list[str]:
+        """The lines of the table in TOML, with every default."""
         lines = [f"{key} = {write_value(getattr(self, key))}" for key in KEYS[:4]]
         for key, names in (("purchases", PURCHASES), ("order_value", ORDER_VALUE)):
-            if (given := getattr(self, key)) is not None:
-                pairs = ", ".join(f"{name} = {write_value(one)}" for name, one in zip(names, given, strict=True))
+            if (parameters := getattr(self, key)) is not None:
+                pairs = ", ".join(
+                    f"{name} = {write_value(value)}" for name, value in zip(names, parameters, strict=True)
+                )
                 lines.append(f"{key} = {{ {pairs} }}")
         return ["[value]", *lines]
 
@@ -55,7 +57,7 @@ DEFAULTS: Final = ValueSettings()
 
 
 def read_value_settings(table: Table) -> ValueSettings:
-    """Raises DefinitionError."""
+    """Read the table. Raises `DefinitionError`."""
     default = DEFAULTS
     return ValueSettings(
         margin=_number(table, "margin", default.margin, 0.0, 1.0),
@@ -68,7 +70,7 @@ def read_value_settings(table: Table) -> ValueSettings:
 
 
 def _parameters(table: Table, key: str, names: tuple[str, ...], **above: float) -> Any:
-    """Positive numbers, all of them; None where none is given."""
+    """Read all parameters of a model, each above 0 or its bound in `above`; None if the key is left out."""
     if key not in table.values:
         return None
     inner = table.table(key, names)
@@ -78,7 +80,7 @@ def _parameters(table: Table, key: str, names: tuple[str, ...], **above: float) 
 
 
 def _number(table: Table, key: str, default: float, least: float, most: float) -> float:
-    """Above `least`, but for a discount, which may be nothing."""
+    """Read a number above `least` and up to `most`. Only a discount may equal `least`."""
     value = table.values.get(key, default)
     open_ = key != "discount"
     fits = isinstance(value, int | float) and not isinstance(value, bool) and least <= value <= most

@@ -1,1 +1,30 @@
-"""TODO."""
+"""Turn the bytes of a Kafka record into an event, or into a reason for rejecting it.
+
+event        the `Event` that the rest of the program sees, and `decode`, the only way to get one
+envelope     schema-registry frame, CloudEvents and Segment call; limits of size and depth
+coercion     tolerant readers for numbers, money, texts and times
+rejection    the rejection reasons, and what the sender must change
+taxonomy     what each event name means: family, engagement, counter, effect
+"""
+
+from __future__ import annotations
+
+from models.events.coercion import as_number, minor_units, text, time_ms
+from models.events.event import Event, decode
+from models.events.rejection import REASONS, Rejected
+from models.events.taxonomy import COUNTERS, MEANINGS, Meaning, meaning
+
+__all__ = [
+    "COUNTERS",
+    "MEANINGS",
+    "REASONS",
+    "Event",
+    "Meaning",
+    "Rejected",
+    "as_number",
+    "decode",
+    "meaning",
+    "minor_units",
+    "text",
+    "time_ms",
+]

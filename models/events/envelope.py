@@ -1,8 +1,8 @@
-"""From the bytes of a record to one call in the Segment shape: frames, CloudEvents and the limits of size and depth.
+"""Unwrap the bytes of a record into one Segment call: schema-registry frame, CloudEvents, limits of size and depth.
 
-Two decoders read the same bytes. The fast one knows the types that nearly every publisher sends and builds only what
-is read. What it refuses goes to the careful one, which takes the object apart field by field, accepts what is unusual
-and says precisely what is wrong with the rest.
+Two decoders read the same bytes. The fast decoder knows the types that nearly every publisher sends, and builds only
+the members that are read. A value that it rejects goes to the careful decoder. That one decodes field by field, accepts
+unusual types and names the field that is wrong.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from models.events.rejection import MAX_DEPTH, MAX_EVENT_BYTES, Rejected, reject
 
 
 class CallContext(msgspec.Struct, gc=False):
-    """The one member of `context` that is read."""
+    """The only member of `context` that the decoder reads."""
 
     active: Any = None
 
@@ -32,7 +32,7 @@ Moment = datetime | int | float | None
 
 
 class Call(msgspec.Struct, gc=False):
-    """One call in the Segment shape, with the wire's own names; unknown members are skipped, not built."""
+    """One Segment call under its wire names. The decoder skips unknown members without building them."""
 
     type: str | None = None
     event: str | None = None
@@ -48,7 +48,7 @@ class Call(msgspec.Struct, gc=False):
     context: CallContext | None = None
     groupId: Id = None
     previousId: Id = None
-    # CloudEvents, structured: `specversion` makes it one
+    # CloudEvents in structured mode: `specversion` marks them
     specversion: Any = None
     source: Any = None
     id: Any = None
@@ -63,19 +63,19 @@ _FIELDS: Final = msgspec.json.Decoder(dict[str, Raw])
 _ANY: Final = msgspec.json.Decoder()
 _OBJECT: Final[msgspec.json.Decoder[Any]] = msgspec.json.Decoder(dict[str, Any])
 _CONTEXT: Final[msgspec.json.Decoder[Any]] = msgspec.json.Decoder(CallContext)
-_STEPS: Final = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")  # 1 and -1 as signed bytes
+_BRACKET_STEPS: Final = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")  # 1 and -1 as signed bytes
 _NOT_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
-_LIST: Final = ord("[")  # as an int: a search by memchr, five times as fast as for b"["
+_LIST: Final = ord("[")  # an int is searched by memchr, five times as fast as b"["
 _NOTHING: Final = Raw()
 
 
 def open_envelope(value: bytes | None, headers: Sequence[tuple[str, bytes]]) -> Call | Rejected:
-    """Find the call in a record's value; one that came in a CloudEvent has `specversion`, with its source, id and time.
+    """Extract the Segment call from a record. A call from a CloudEvent also has its `specversion`, `source` and `id`.
 
-    1. A Confluent schema-registry frame is skipped.
-    2. Size and depth are checked before anything is built.
-    3. The value is read as a Segment object; `specversion` in it makes it a structured CloudEvent with the call as
-       its data; else `ce_` headers make it a binary one.
+    1. Skip a Confluent schema-registry frame.
+    2. Check size and depth before anything is built.
+    3. Decode the value as a Segment object. A `specversion` member makes it a structured CloudEvent, whose data is
+       the call. Without it, `ce_` headers make it a binary-mode CloudEvent.
     """
     if not value:
         return reject("empty")
@@ -83,15 +83,15 @@ def open_envelope(value: bytes | None, headers: Sequence[tuple[str, bytes]]) -> 
         value = value[5:]
     if len(value) > MAX_EVENT_BYTES:
         return reject("too_large", f"The event has {len(value):,} bytes.")
-    if (_LIST in value or len(value) > 5 * MAX_DEPTH) and is_deep(value):  # a level of objects takes {"":} at least
+    if (_LIST in value or len(value) > 5 * MAX_DEPTH) and is_deep(value):  # {"":} is the shortest level
         return reject("too_deep")
     try:
         call = _CALL.decode(value)
     except Exception as error:
-        refused = _second_look(value, error)
-        if type(refused) is Rejected:
-            return refused
-        call = refused
+        retried = _retry_carefully(value, error)
+        if type(retried) is Rejected:
+            return retried
+        call = retried
     if call.specversion is not None:
         return _structured(call)
     if headers:
@@ -100,38 +100,38 @@ def open_envelope(value: bytes | None, headers: Sequence[tuple[str, bytes]]) -> 
 
 
 def is_deep(value: bytes) -> bool:
-    """Whether a JSON text nests deeper than MAX_DEPTH, without recursion: within 2 ms for the largest.
+    """Check without recursion whether a JSON text nests deeper than MAX_DEPTH; at most 2 ms for the largest event.
 
-    Escapes and strings are cut out, every bracket becomes a step up or down, and the highest sum of steps is the
-    depth. Up to the first error this is what a parser would go down, so it holds for broken texts too.
+    The function removes escapes and strings, and turns each bracket into a step up or down. The highest running sum of
+    steps is the depth. Up to the first syntax error this equals a parser's depth, so it holds for malformed texts too.
 
     >>> is_deep(b"[" * 64 + b"]" * 64), is_deep(b"[" * 65 + b"]" * 65), is_deep(b'"' + b"[" * 99 + b'"')
     (False, True, False)
     """
     if value.count(b"{") + value.count(b"[") <= MAX_DEPTH:
         return False
-    outside = b"".join(value.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"')[::2])
-    steps = np.frombuffer(outside.translate(_STEPS, _NOT_BRACKETS), dtype=np.int8)
+    unquoted = b"".join(value.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"')[::2])
+    steps = np.frombuffer(unquoted.translate(_BRACKET_STEPS, _NOT_BRACKETS), dtype=np.int8)
     return steps.size > MAX_DEPTH and int(steps.cumsum(dtype=np.int32).max()) > MAX_DEPTH
 
 
-def _second_look(value: bytes, error: Exception) -> Call | Rejected:
-    """Answer the fast decoder's refusal: unusual types are read carefully, what is no JSON is refused."""
+def _retry_carefully(value: bytes, error: Exception) -> Call | Rejected:
+    """Handle an error of the fast decoder: decode unusual types carefully, and reject what is not JSON."""
     if isinstance(error, msgspec.ValidationError):
         return _read_carefully(value)
-    if isinstance(error, RecursionError):  # only for a caller who stands at the end of the stack already
+    if isinstance(error, RecursionError):  # only if the caller's stack is nearly exhausted
         return reject("too_deep")
     return reject("not_json", f"{error}.")
 
 
-def _structured(outside: Call) -> Call | Rejected:
-    """Take the call out of a CloudEvent in structured mode."""
-    data = bytes(outside.data)
-    if not data and type(outside.data_base64) is str:
+def _structured(envelope: Call) -> Call | Rejected:
+    """Extract the call from a CloudEvent in structured mode."""
+    data = bytes(envelope.data)
+    if not data and type(envelope.data_base64) is str:
         try:
-            data = b64decode(outside.data_base64, validate=True)
+            data = b64decode(envelope.data_base64, validate=True)
         except ValueError:
-            return reject("bad_envelope", "data_base64 is not base64.")
+            return reject("bad_envelope", "data_base64 is not valid base64.")
         if is_deep(data):
             return reject("too_deep")
     if not data or data == b"null":
@@ -139,31 +139,31 @@ def _structured(outside: Call) -> Call | Rejected:
     try:
         call = _CALL.decode(data)
     except Exception as error:
-        refused = _second_look(data, error)
-        if type(refused) is Rejected:
-            return reject("bad_envelope", "data is not an object.") if refused.reason == "not_an_object" else refused
-        call = refused
-    return _in_cloud_event(call, outside.specversion, outside.source, outside.id, outside.time)
+        retried = _retry_carefully(data, error)
+        if type(retried) is Rejected:
+            return reject("bad_envelope", "data is not an object.") if retried.reason == "not_an_object" else retried
+        call = retried
+    return _with_attributes(call, envelope.specversion, envelope.source, envelope.id, envelope.time)
 
 
 def _binary(call: Call, headers: Sequence[tuple[str, bytes]]) -> Call | Rejected:
-    """Add the CloudEvents attributes of a binary-mode record; headers of other kinds mean nothing here."""
-    words = {
+    """Add the CloudEvents attributes of a binary-mode record. Other headers are ignored."""
+    attributes = {
         name: header.decode("utf-8", "replace")
         for name, header in headers
         if name in _CLOUD_HEADERS and type(header) is bytes
     }
-    if not words:
+    if not attributes:
         return call
-    get = words.get
-    return _in_cloud_event(call, get("ce_specversion"), get("ce_source"), get("ce_id"), get("ce_time"))
+    get = attributes.get
+    return _with_attributes(call, get("ce_specversion"), get("ce_source"), get("ce_id"), get("ce_time"))
 
 
-def _in_cloud_event(call: Call, version: object, source: object, id_: object, time: object) -> Call | Rejected:
+def _with_attributes(call: Call, version: object, source: object, id_: object, time: object) -> Call | Rejected:
     if type(version) is not str or not version.startswith("1."):
-        return reject("bad_envelope", "specversion is not 1.0.")
+        return reject("bad_envelope", "specversion is not 1.x.")
     if type(source) is not str or not source or type(id_) is not str or not id_:
-        return reject("bad_envelope", "source or id is missing.")
+        return reject("bad_envelope", "source or id is missing, empty or not a text.")
     call.specversion, call.source, call.id, call.time = version, source, id_, time
     return call
 
@@ -181,7 +181,7 @@ _MOMENT_FIELDS: Final = ("timestamp", "originalTimestamp", "sentAt", "receivedAt
 
 
 def _read_carefully(value: bytes) -> Call | Rejected:
-    """Read a call whose types are unusual: accept what has one meaning, and name the field that has none."""
+    """Decode a call field by field: accept unusual types that have one meaning, name the field of any other."""
     try:
         fields = _FIELDS.decode(value)
         call = Call()
@@ -198,11 +198,11 @@ def _read_carefully(value: bytes) -> Call | Rejected:
     for name, raw in fields.items():
         if name in Call.__struct_fields__ and not _is_null(raw):
             try:
-                refused = _read_field(call, name, raw)
+                rejected = _read_field(call, name, raw)
             except (msgspec.DecodeError, UnicodeDecodeError) as error:
-                refused = reject("not_json", f"{name}: {error}.")
-            if refused is not None:
-                return refused
+                rejected = reject("not_json", f"{name}: {error}.")
+            if rejected is not None:
+                return rejected
     return call
 
 
@@ -210,7 +210,7 @@ def _read_field(call: Call, name: str, raw: Raw) -> Rejected | None:
     if name in _ID_FIELDS:
         identity = _read_id(bytes(raw))
         if identity is None:
-            return reject(_ID_FIELDS[name], f"{name} is neither a text nor a number of reasonable length.")
+            return reject(_ID_FIELDS[name], f"{name} is neither a text nor a number, or the number is too long.")
         setattr(call, name, identity)
     elif name in _MOMENT_FIELDS:
         moment = _read_moment(raw)
@@ -223,13 +223,13 @@ def _read_field(call: Call, name: str, raw: Raw) -> Rejected | None:
         except msgspec.ValidationError as error:
             return reject("bad_properties", f"{name}: {error}.")
     elif name in ("type", "event"):
-        word = _any(raw)
-        setattr(call, name, word if type(word) is str else "")
+        value = _any(raw)
+        setattr(call, name, value if type(value) is str else "")
     return None
 
 
 def _any(raw: Raw) -> Any:
-    """Decode one value; a number that no double holds is not of any type that is asked for."""
+    """Decode one value. A number outside the range of a double becomes a `Raw`, a type that no caller accepts."""
     try:
         return _ANY.decode(raw)
     except msgspec.ValidationError:
@@ -241,7 +241,7 @@ def _is_null(raw: Raw) -> bool:
 
 
 def _read_id(raw: bytes) -> str | None:
-    """Read an id from its literal: a number becomes exactly the decimal string that it denotes, without an exponent.
+    """Read an id from its JSON literal. A number becomes its exact decimal string, without an exponent.
 
     >>> _read_id(b"1.0"), _read_id(b"1e22"), _read_id(b"-0.50"), _read_id(b"true"), _read_id(b"1e999999")
     ('1', '10000000000000000000000', '-0.5', None, None)
@@ -251,14 +251,14 @@ def _read_id(raw: bytes) -> str | None:
     if raw[:1] not in b"-0123456789" or len(raw) > 512:
         return None
     try:
-        figure = Decimal(raw.decode())
+        number = Decimal(raw.decode())
     except (DecimalException, ValueError):
         return None
-    if not figure:
+    if not number:
         return "0"
-    if not -300 <= figure.adjusted() <= 300:
+    if not -300 <= number.adjusted() <= 300:
         return None
-    digits = format(figure, "f")
+    digits = format(number, "f")
     return digits.rstrip("0").rstrip(".") if "." in digits else digits
 
 

@@ -1,7 +1,7 @@
-"""What the rest of the program sees of an event, and the one way from a record to it: `decode`.
+"""Decode a record into an `Event`, the only form of an event that the rest of the program sees.
 
-A record is refused or understood by its bytes, its headers and its two times alone; the same input gives the same
-answer in any process. Nothing that bytes can be raises.
+The result depends only on the record's bytes, headers and two times, so every process decodes the same record alike.
+`decode` never raises, whatever the bytes are.
 """
 
 from __future__ import annotations
@@ -18,37 +18,37 @@ from models.events.envelope import EPOCH, Call, open_envelope
 from models.events.rejection import MAX_PROPERTIES, REASONS, Rejected, reject
 
 MAX_ID_BYTES: Final = 256
-"""Longest id of a customer or account in UTF-8: a key of topics and of the store; e-mail addresses end at 254."""
+"""Longest customer or account id in UTF-8. Ids are keys of topics and of the store. E-mail addresses have up to 254."""
 
 MAX_NAME_CHARS: Final = 128
-"""An event's name is cut after this many characters: the names that mean something are far shorter, and a longer one
-is still an activity of its customer."""
+"""Longer event names are cut to this many characters. Names in the taxonomy are far shorter, and a longer name still
+counts as activity of its customer."""
 
 MAX_AHEAD_MS: Final = 5 * 60_000
-"""How far past its record a time may lie: clocks that are set by NTP are within seconds, those of phones in minutes."""
+"""How far an event's time may lie after its record's. NTP keeps clocks within seconds, phones within minutes."""
 
 
 class Event(msgspec.Struct, gc=False):
-    """One thing a customer did (or had done to them), at the time that counts."""
+    """One thing that a customer did, or that was done to them, at its applied time."""
 
     customer: str
     """Canonical customer id, 1 to 256 bytes in UTF-8, exactly as sent."""
     name: str
-    """The family table's key: a track call's `event`, else the type's own name ("page", "identify" ...)."""
+    """The key of the taxonomy: a track call's `event`, or the call type of any other call ("page", "identify" ...)."""
     time_ms: int
     """Applied event time, after clock correction and future clamp."""
     id_hash: int
-    """64-bit hash of messageId or source and id; 0 means no id, and such an event is never a duplicate."""
+    """64-bit hash of messageId, or of source and id. 0 means no id; an event without one is never a duplicate."""
     properties: dict[str, Any]
-    """Properties of track, page and screen; traits of identify and group; `previousId` alone of alias."""
+    """Properties of track, page and screen; traits of identify and group; only `previousId` of alias."""
     automated: bool
-    """Not by the customer's hand: `context.active` is false or `properties.automated` is true."""
+    """True if the customer did not do it by hand: `context.active` is false or `properties.automated` is true."""
     clamped: bool
-    """The time was too far in the future and was set to the record's."""
+    """True if the time was too far in the future and was replaced by the record's."""
     group: str | None = None
     """`groupId` of a group call: the account."""
     anonymous: bool = False
-    """The customer id is an `anonymousId`: a visitor who is not known yet."""
+    """True if the customer id is an `anonymousId`: the visitor is not identified yet."""
 
 
 def decode(
@@ -57,11 +57,14 @@ def decode(
     timestamp_ms: int | None,
     received_ms: int | None = None,
 ) -> Event | Rejected:
-    """Understand one record, or say why not.
+    """Decode one record, or return the reason for rejecting it.
 
-    `timestamp_ms` is the record's own timestamp and caps the event's time, itself capped at `received_ms`, the time
-    of receipt; a timestamp that Kafka gives as -1 is not one. None stands for a file: the event's own time is the
-    record's, and nothing is clamped.
+    Args:
+        value: The record's value.
+        headers: The record's headers.
+        timestamp_ms: The record's timestamp, which caps the event's time. Kafka uses -1 for "no timestamp". None means
+            that the event comes from a file: its own time applies, and nothing is clamped.
+        received_ms: The time of receipt, which caps the record's timestamp.
 
     >>> call = b'{"type":"page","userId":7,"messageId":"m1","timestamp":"2025-03-10T09:30:00Z"}'
     >>> event = decode(call, [], None)
@@ -104,33 +107,33 @@ def decode(
     if properties is None:
         properties = {}
     elif len(properties) > MAX_PROPERTIES:
-        return reject("too_many_properties", f"There are {len(properties):,}.")
+        return reject("too_many_properties", f"The call has {len(properties):,}.")
     if call.context is not None and call.context.active is False:
         automated = True
 
-    # 2. To whom
-    stated = call.userId
-    if stated is None:
-        stated = call.anonymousId
-        if stated is None:
+    # 2. Which customer
+    sent_id = call.userId
+    if sent_id is None:
+        sent_id = call.anonymousId
+        if sent_id is None:
             return reject("missing_customer")
-    customer = _id(stated)
+    customer = _id(sent_id)
     if customer is None:
         return reject("bad_customer", "The customer id is empty or too long.")
 
     # 3. When
-    time_ms = _own_time(call)
+    time_ms = _stated_time(call)
     if type(time_ms) is Rejected:
         return time_ms
     clamped = False
     if timestamp_ms is not None:
-        time_ms, clamped = _capped(time_ms, timestamp_ms, received_ms)
+        time_ms, clamped = _clamp(time_ms, timestamp_ms, received_ms)
     if time_ms is None:
         return reject("no_time")
     if not MIN_TIME_MS <= time_ms < MAX_TIME_MS:
-        return reject("bad_time", f"The time of the event is {time_ms} in epoch milliseconds.")
+        return reject("bad_time", f"The event's time is {time_ms} in epoch milliseconds.")
 
-    # 4. Which one
+    # 4. Which id
     id_hash = _id_hash(call)
     if id_hash is None:
         return reject("bad_id", "messageId is too long.")
@@ -138,42 +141,42 @@ def decode(
 
 
 def _id(value: str | int | None) -> str | None:
-    """Read an id of 1 to 256 bytes in UTF-8 exactly as sent, a number as a decimal string."""
+    """Read an id of 1 to 256 bytes in UTF-8 exactly as sent; a number becomes its decimal string."""
     if type(value) is str:
         if 0 < len(value) <= MAX_ID_BYTES // 4 or 0 < len(value.encode()) <= MAX_ID_BYTES:
             return value
         return None
-    if type(value) is int and value.bit_length() <= 3 * MAX_ID_BYTES:  # ten bits are three digits and a bit
+    if type(value) is int and value.bit_length() <= 3 * MAX_ID_BYTES:  # 3 bits are less than one decimal digit
         return str(value)
     return None
 
 
 def _id_hash(call: Call) -> int | None:
-    """Hash what identifies the event. A CloudEvent's pair has a seed of its own: no messageId can take its place."""
-    message = call.messageId
-    if message is not None and message != "":
-        if type(message) is int and message.bit_length() > 3 * MAX_ID_BYTES:
+    """Hash the event's id. A CloudEvent's source and id have their own seed, so no messageId collides with them."""
+    message_id = call.messageId
+    if message_id is not None and message_id != "":
+        if type(message_id) is int and message_id.bit_length() > 3 * MAX_ID_BYTES:
             return None
-        return xxh3_64_intdigest(str(message).encode()) or 1
+        return xxh3_64_intdigest(str(message_id).encode()) or 1
     if call.specversion is None:
         return 0
     return xxh3_64_intdigest(f"{len(call.source)} {call.source} {call.id}".encode(), seed=1) or 1
 
 
-def _capped(own_ms: int | None, timestamp_ms: int, received_ms: int | None) -> tuple[int | None, bool]:
-    """Hold a time against its record's, and that against the receipt: (time to apply, whether it was clamped)."""
+def _clamp(stated_ms: int | None, timestamp_ms: int, received_ms: int | None) -> tuple[int | None, bool]:
+    """Cap an event's time at its record's timestamp, and that at the receipt: (time to apply, whether clamped)."""
     cap_ms = timestamp_ms
     if received_ms is not None and not MIN_TIME_MS <= timestamp_ms < received_ms:
         cap_ms = received_ms  # a record from the future, or one without a timestamp (-1)
     if cap_ms < MIN_TIME_MS:
-        return own_ms, False
-    if own_ms is None:
-        own_ms = timestamp_ms if timestamp_ms >= MIN_TIME_MS else cap_ms
-    return (cap_ms, True) if own_ms > cap_ms + MAX_AHEAD_MS else (own_ms, False)
+        return stated_ms, False
+    if stated_ms is None:
+        stated_ms = timestamp_ms if timestamp_ms >= MIN_TIME_MS else cap_ms
+    return (cap_ms, True) if stated_ms > cap_ms + MAX_AHEAD_MS else (stated_ms, False)
 
 
-def _own_time(call: Call) -> int | Rejected | None:
-    """The time that the event itself states: corrected by three timestamps, else the call's, else the CloudEvent's."""
+def _stated_time(call: Call) -> int | Rejected | None:
+    """Return the time that the event states: corrected by three timestamps, or the call's, or the CloudEvent's."""
     if call.receivedAt is not None and call.sentAt is not None and call.originalTimestamp is not None:
         received, sent, original = _moment(call.receivedAt), _moment(call.sentAt), _moment(call.originalTimestamp)
         if received is None or sent is None or original is None:
@@ -187,13 +190,13 @@ def _own_time(call: Call) -> int | Rejected | None:
         if stated is None:
             return None
     moment = _moment(stated)
-    return moment if moment is not None else reject("bad_time", "timestamp is out of range.")
+    return moment if moment is not None else reject("bad_time", "timestamp is not a time, or out of range.")
 
 
 def _moment(value: Any) -> int | None:
     if type(value) is datetime and value.tzinfo is UTC:
-        since = value - EPOCH
-        return (since.days * 86_400 + since.seconds) * 1000 + since.microseconds // 1000
+        elapsed = value - EPOCH
+        return (elapsed.days * 86_400 + elapsed.seconds) * 1000 + elapsed.microseconds // 1000
     return moment_ms(value)
 
 

@@ -1,17 +1,17 @@
-"""What each event means: its family, whether it is engagement, whether it is decisive, what it counts and changes.
+"""The table of known event names: family, engagement, immediate scoring, counter and effect of each.
 
-This table is the only place where the meaning of an event name stands. An event that is not listed is activity of
-the customer's own doing: valid, counted as engagement, never an error.
+This table is the only place that defines the meaning of an event name. An event name that is not listed counts as
+activity by the customer: it is valid and counts as engagement.
 
 engaged
-    The customer did it, by hand. Only engaged events move recency, rhythm, streaks and active days, and an event
-    marked as automated (``context.active`` false, ``properties.automated`` true) never does.
+    The customer did it by hand. Only engaged events update recency, rhythm, streaks and active days. An event marked as
+    automated (``context.active`` false, ``properties.automated`` true) never does.
 decisive
-    The customer is scored at once instead of at the next regular point.
+    The customer is scored immediately instead of at the next regular scoring point.
 counter
-    The time-binned counter that the event adds to, one of `COUNTERS`; engaged events add to ``engaged`` as well.
+    The time-binned counter that the event increments, one of `COUNTERS`. Engaged events also increment ``engaged``.
 effect
-    The rule in `models.profile.apply` that reads the event's properties, or "" for events whose count says everything.
+    The rule in `models.profile.apply` that reads the event's properties, or "" if only the count matters.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ FAMILY_COUNTERS: dict[str, tuple[str, ...]] = {
 
 
 class Meaning(NamedTuple):
-    """What one event name means; see the module's docstring for the columns."""
+    """The meaning of one event name. The module's docstring explains the columns."""
 
     family: str
     engaged: bool
@@ -150,13 +150,12 @@ MEANINGS: dict[str, Meaning] = {
 }
 UNKNOWN = Meaning("activity", True, False, -1, "")
 
-
-# Effects that leave the parts of a profile (commerce, subscription, ...) alone.
+# Effects that change no section of a profile (commerce, subscription, ...).
 LIGHT_EFFECTS = frozenset({"", "feature"})
 
 
 def meaning(name: str) -> Meaning:
-    """The row of the table for an event name; a name that is not listed is activity.
+    """Look up an event name in the table. A name that is not listed is activity.
 
     >>> meaning("Payment Failed").decisive, meaning("Level Finished").engaged
     (True, True)

@@ -1,4 +1,4 @@
-"""Barriers: what customers name as the reason for trouble, on tickets, in surveys and when they cancel."""
+"""Barriers: reasons for trouble that customers name in tickets, in surveys and when they cancel."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ BARRIER_DAYS: Final = 90
 
 
 def recent_barriers(profile_view: ProfileView, at_ms: int) -> list[str]:
-    """Barriers named in the last 90 days, most often named first."""
+    """Return the barriers named in the last 90 days, most frequent first."""
     feedback = profile_view.feedback
     if feedback is None or not feedback.tags:
         return []

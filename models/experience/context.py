@@ -1,4 +1,4 @@
-"""Who a customer was and what they had said when a training snapshot was taken: kept until its label is known."""
+"""A customer's plan, tenure, answers, barriers and goals at a training snapshot, kept until its label matures."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ UNKNOWN: Final = -1
 
 
 class ExperienceContext(msgspec.Struct, array_like=True, gc=False, frozen=True):
-    """As of the snapshot; answers are per mille of their scale, the newest of each kind."""
+    """The context at the snapshot. Answers are the newest of each kind, in per mille of their scale."""
 
     plan: str
     tenure_days: int
@@ -24,26 +24,26 @@ class ExperienceContext(msgspec.Struct, array_like=True, gc=False, frozen=True):
     nps: int = UNKNOWN
     ces: int = UNKNOWN
     barriers: int = 0
-    """Bit per tag of `models.profile.apply_feedback.BARRIERS` that was named in the 90 days before."""
+    """A bit per tag of `models.profile.apply_feedback.BARRIERS` named in the 90 days before."""
     goals: list[tuple[str, int]] = []
-    """Label of each declared goal, and how the customer stood to it (`models.definition.goals`)."""
+    """Label of each declared goal and the customer's status (`models.definition.goals`)."""
 
 
 def experience_context(point: ScoringPoint, goals: Goals) -> ExperienceContext:
-    """Of the customer at a scoring point."""
+    """Build the context of a customer at a scoring point."""
     profile_view, at_ms = point.profile_view, point.at_ms
     identity, feedback = profile_view.identity, profile_view.feedback
     plan = identity.plan[2] if identity is not None and identity.plan is not None else ""
     tenure = max(at_ms - profile_view.first_ms, 0) // DAY_MS
-    standing = goals.standing(profile_view.journey, profile_view.first_ms) if goals else []
+    statuses = goals.statuses(profile_view.journey, profile_view.first_ms) if goals else []
     if feedback is None:
-        return ExperienceContext(plan, tenure, goals=standing)
+        return ExperienceContext(plan, tenure, goals=statuses)
     named, floor = 0, at_ms - BARRIER_DAYS * DAY_MS
     for when, _, index in feedback.tags:
         if when > floor:
             named |= 1 << index
     return ExperienceContext(
-        plan, tenure, _newest(feedback.csat), _newest(feedback.nps), _newest(feedback.ces), named, standing
+        plan, tenure, _newest(feedback.csat), _newest(feedback.nps), _newest(feedback.ces), named, statuses
     )
 
 

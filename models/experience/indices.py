@@ -1,6 +1,6 @@
-"""How satisfied a customer is, and what their experience was like: figures of answers, effort, waiting and obstacles.
+"""Experience indices of one customer: CSAT, NPS, CES, response rate, barriers and the CX index.
 
-Derived from the profile when a customer is scored; nothing here is stored. Answers are shares of their scale, 0 to 1.
+They are derived from the profile when a customer is scored, and not stored. Answers are shares of their scale, 0 to 1.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from models.profile.mergeable import DAY_MS
 from models.profile.schema import Feedback, Rated, StampedNumber
 from models.profile.view import ProfileView
 
-PROMOTER, PASSIVE = 900, 700  # per mille from which an NPS answer is one: 9 and 10, 7 and 8 of 10 (Reichheld 2003)
-DETRACTED: Final = 500  # per mille below which a CSAT answer is a detractor's: 1 and 2 of 5
+PROMOTER, PASSIVE = 900, 700  # lowest NPS answers in per mille: 9 and 10, 7 and 8 of 10 (Reichheld 2003)
+DETRACTED: Final = 500  # a CSAT answer below this per mille (1 or 2 of 5) is a detractor's
 DIGITS: Final = 4  # of shares
 _PER_MILLE: Final = 1000.0
 
-# The parts of the CX index: name -> weight. What customers say weighs more than what is counted of them.
+# Weights of the parts of the CX index. Answers of customers weigh more than counts.
 WEIGHTS: Final = {"satisfaction": 4, "effort": 2, "waiting": 2, "reopened": 1, "errors": 1}
 HALVES: Final = {"waiting": 24.0, "reopened": 1.0, "errors": 5.0}
-"""Hours to solve, tickets reopened in 90 days, errors in 7 days that halve their part."""
+"""Amounts that halve a part: hours to solve, tickets reopened in 90 days, errors in 7 days."""
 
 _SOLVE, _REOPENED, _ERRORS, _EVENTS = (
     NAMES.index(name) for name in ("time_to_solve_hours", "tickets_reopened_90", "errors_7d", "events_7d")
@@ -34,8 +34,11 @@ _SOLVE, _REOPENED, _ERRORS, _EVENTS = (
 
 
 class Csat(msgspec.Struct, gc=False, frozen=True):
-    """Satisfaction: `shrunk` is (sum + 2 x 0.7) / (answers + 2), `top2` the share of answers in the two best boxes,
-    `trend` the last answer against the mean of up to seven before it."""
+    """Customer satisfaction (CSAT).
+
+    `shrunk` is (sum + 2 x 0.7) / (answers + 2), `top2` the share of answers in the two best boxes, and `trend` the
+    difference of the last answer to the mean of up to seven answers before it.
+    """
 
     answers: int
     last: float
@@ -46,21 +49,21 @@ class Csat(msgspec.Struct, gc=False, frozen=True):
 
 
 class Nps(msgspec.Struct, gc=False, frozen=True):
-    """Would they recommend: promoter from 9 of 10, passive from 7, else detractor."""
+    """Net promoter score (NPS): promoter from 9 of 10, passive from 7, else detractor."""
 
     last: float
     group: str
 
 
 class Ces(msgspec.Struct, gc=False, frozen=True):
-    """How easy it was, 1 is least effort; the mean is that of up to eight newest answers."""
+    """Customer effort score (CES): 1 is the least effort. `mean` covers up to eight newest answers."""
 
     last: float
     mean: float
 
 
 class AnswersAt(msgspec.Struct, gc=False, frozen=True):
-    """The answers of a kind at one touchpoint, or to one survey."""
+    """The answers of one kind at one touchpoint, or to one survey."""
 
     name: str
     kind: str
@@ -70,7 +73,7 @@ class AnswersAt(msgspec.Struct, gc=False, frozen=True):
 
 
 class Barrier(msgspec.Struct, gc=False, frozen=True):
-    """A barrier named in the last 90 days: how often among the newest 16 tags, and when last."""
+    """A barrier named in the last 90 days: how often among the newest 16 tags, and the last time."""
 
     tag: str
     times: int
@@ -78,9 +81,9 @@ class Barrier(msgspec.Struct, gc=False, frozen=True):
 
 
 class CxIndex(msgspec.Struct, gc=False, frozen=True):
-    """The CX index, 0 to 100: the weighted mean of those parts that are known; `known` is their share of the weights.
+    """The CX index, 0 to 100: the weighted mean of the known parts. `known` is their share of the weights.
 
-    A part that is not known is missing and never reads as good.
+    An unknown part is null; it never counts as good.
     """
 
     index: float
@@ -93,7 +96,7 @@ class CxIndex(msgspec.Struct, gc=False, frozen=True):
 
 
 class Experience(msgspec.Struct, gc=False, frozen=True):
-    """All of it; null where nothing was ever said."""
+    """All indices of a customer; null without answers."""
 
     csat: Csat | None
     nps: Nps | None
@@ -107,30 +110,31 @@ class Experience(msgspec.Struct, gc=False, frozen=True):
 
 
 def experience_indices(profile_view: ProfileView, values: Sequence[float], at_ms: int) -> Experience | None:
-    """The figures of a customer as of a time.
+    """Compute the indices of a customer as of a time; None without feedback.
 
     Args:
-        profile_view: Who they were then.
-        values: The features of that time, each in its unit, NaN for missing.
+        profile_view: The customer's profile at that time.
+        values: The features at that time, each in its unit, NaN for missing.
+        at_ms: The time.
     """
     feedback = profile_view.feedback
     if feedback is None:
         return None
     return Experience(
-        csat_of(feedback),
-        nps_of(feedback.nps),
-        ces_of(feedback.ces),
-        sum(feedback.asked),
-        answer_rate(feedback),
-        _answers(feedback.touchpoints),
-        _answers(feedback.surveys),
-        _barriers(profile_view, feedback, at_ms),
-        cx_of(feedback, values),
+        csat=csat_of(feedback),
+        nps=nps_of(feedback.nps),
+        ces=ces_of(feedback.ces),
+        surveys_sent=sum(feedback.asked),
+        answer_rate=answer_rate(feedback),
+        touchpoints=_answers(feedback.touchpoints),
+        surveys=_answers(feedback.surveys),
+        barriers=_barriers(profile_view, feedback, at_ms),
+        cx=cx_of(feedback, values),
     )
 
 
 def csat_of(feedback: Feedback) -> Csat | None:
-    """None without an answer."""
+    """Compute CSAT; None without an answer."""
     kept, count, total = feedback.csat, feedback.csat_count, feedback.csat_sum
     if not kept or not count:
         return None
@@ -147,7 +151,7 @@ def csat_of(feedback: Feedback) -> Csat | None:
 
 
 def shrunk(total: float, count: int) -> float:
-    """(sum + k mu) / (n + k), in per mille.
+    """Shrink a mean to the prior: (sum + k mu) / (n + k), in per mille.
 
     >>> shrunk(1000, 1), shrunk(100_000, 100)
     (800.0, 994.1176470588235)
@@ -156,12 +160,12 @@ def shrunk(total: float, count: int) -> float:
 
 
 def nps_of(answers: Sequence[StampedNumber]) -> Nps | None:
-    """By the newest answer; None without one."""
+    """Compute NPS from the newest answer; None without one."""
     return Nps(answers[-1][2] / _PER_MILLE, nps_group(answers[-1][2])) if answers else None
 
 
 def nps_group(score: int) -> str:
-    """Of an answer in per mille.
+    """Return the NPS group of an answer in per mille.
 
     >>> [nps_group(100 * answer) for answer in (6, 7, 8, 9)]
     ['detractor', 'passive', 'passive', 'promoter']
@@ -170,7 +174,7 @@ def nps_group(score: int) -> str:
 
 
 def ces_of(answers: Sequence[StampedNumber]) -> Ces | None:
-    """None without an answer."""
+    """Compute CES; None without an answer."""
     if not answers:
         return None
     mean = sum([score for _, _, score in answers]) / len(answers) / _PER_MILLE
@@ -178,7 +182,9 @@ def ces_of(answers: Sequence[StampedNumber]) -> Ces | None:
 
 
 def answer_rate(feedback: Feedback) -> float | None:
-    """Responses among surveys sent, by kind; a response to what nobody sent does not count. None if none was sent.
+    """Compute the survey response rate over all kinds; None if no survey was sent.
+
+    Responses of a kind count up to the number of surveys sent of that kind.
 
     >>> answer_rate(Feedback(asked=[0, 4, 0, 0], answered=[3, 1, 0, 0]))
     0.25
@@ -191,7 +197,7 @@ def answer_rate(feedback: Feedback) -> float | None:
 
 
 def cx_of(feedback: Feedback, values: Sequence[float]) -> CxIndex | None:
-    """None where neither satisfaction nor effort nor waiting is known: counts of trouble alone are no experience."""
+    """Compute the CX index; None if satisfaction, effort and waiting are all unknown, since counts are not enough."""
     solve, reopened, errors, events = values[_SOLVE], values[_REOPENED], values[_ERRORS], values[_EVENTS]
     parts: dict[str, float | None] = {
         "satisfaction": shrunk(feedback.csat_sum, feedback.csat_count) / 10 if feedback.csat_count else None,
@@ -207,31 +213,31 @@ def cx_of(feedback: Feedback, values: Sequence[float]) -> CxIndex | None:
     known = {name: part for name, part in parts.items() if part is not None}
     weight = sum([WEIGHTS[name] for name in known])
     index = sum([WEIGHTS[name] * part for name, part in known.items()]) / weight
-    told = {name: None if part is None else round(part, 1) for name, part in parts.items()}
-    return CxIndex(round(index, 1), weight / sum(WEIGHTS.values()), **told)
+    rounded = {name: None if part is None else round(part, 1) for name, part in parts.items()}
+    return CxIndex(round(index, 1), weight / sum(WEIGHTS.values()), **rounded)
 
 
 def _barriers(profile_view: ProfileView, feedback: Feedback, at_ms: int) -> list[Barrier]:
-    """Those that were named lately, most often named first."""
+    """Return the recently named barriers, most frequent first."""
     floor, named = at_ms - BARRIER_DAYS * DAY_MS, feedback.tags
-    found = []
+    barriers = []
     for tag in recent_barriers(profile_view, at_ms):
         times = [when for when, _, index in named if BARRIERS[index] == tag and when > floor]
-        found.append(Barrier(tag, len(times), rfc3339(times[-1])))
-    return found
+        barriers.append(Barrier(tag, len(times), rfc3339(times[-1])))
+    return barriers
 
 
 def _halved(part: str, amount: float) -> float:
-    """100 for nothing, half of it for each `HALVES` of it."""
+    """Return 100 for an amount of 0, and half of it for each further `HALVES`."""
     return 100.0 * 2.0 ** (-amount / HALVES[part])
 
 
 def _answers(rated: Sequence[Rated]) -> list[AnswersAt]:
-    found = []
+    answers = []
     for key, count, total, _, last in rated:
         kind, _, name = key.partition(" ")
-        found.append(AnswersAt(name, kind, count, round(total / count / _PER_MILLE, DIGITS), last / _PER_MILLE))
-    return found
+        answers.append(AnswersAt(name, kind, count, round(total / count / _PER_MILLE, DIGITS), last / _PER_MILLE))
+    return answers
 
 
 __all__ = ["AnswersAt", "Barrier", "Ces", "Csat", "CxIndex", "Experience", "Nps", "experience_indices"]

@@ -1,4 +1,4 @@
-"""The sums of satisfaction, barriers and goals as a reader wants them: of all customers, and by plan or stage."""
+"""The experience report: satisfaction, barriers and goals of all customers, and by plan or tenure stage."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from models.profile.apply_feedback import BARRIERS, TOP_BOXES
 from models.retention.report import month_name
 
 BY: Final = ("plan", "stage")
-MINUTES_A_DAY: Final = 1_440
+MINUTES_PER_DAY: Final = 1_440
 _PER_MILLE: Final = 1000.0
 
 
 class Churn(msgspec.Struct, frozen=True):
-    """Matured labels of some customers, and those of them who churned.
+    """Matured labels of a group of customers, and the churned ones among them.
 
     >>> Churn(8, 2).churn, Churn(0, 0).churn
     (0.25, None)
@@ -39,12 +39,12 @@ class Churn(msgspec.Struct, frozen=True):
 
     @property
     def churn(self) -> float | None:
-        """Share of the labels."""
+        """Share of churned labels."""
         return self.churned / self.labels if self.labels else None
 
 
 class Satisfaction(msgspec.Struct, frozen=True):
-    """Of the newest answers at the snapshots; shares of the scale, and shares of the answers."""
+    """Satisfaction from the newest answers at the snapshots: shares of the scale, and shares of the answers."""
 
     csat_answers: int
     csat: float | None
@@ -58,7 +58,7 @@ class Satisfaction(msgspec.Struct, frozen=True):
 
 
 class GoalRow(msgspec.Struct, frozen=True):
-    """One goal: who had reached it at a snapshot, who of them in time, who churned; and the times to value."""
+    """One goal: snapshots that had reached it, in time or late, their churn, and the times to value."""
 
     goal: str
     labels: int
@@ -67,14 +67,14 @@ class GoalRow(msgspec.Struct, frozen=True):
     reached: Churn
     not_reached: Churn
     customers: int
-    """Who reached it, ever; by plan only."""
+    """Customers who ever reached it; not known by stage."""
     median_days: float | None
-    """Half of them within so many days."""
+    """Median time to value in days."""
     mean_days: float | None
 
 
 class ExperienceFigures(msgspec.Struct, frozen=True):
-    """Of some customers."""
+    """Figures of a group of customers."""
 
     all: Churn
     satisfaction: Satisfaction
@@ -85,7 +85,7 @@ class ExperienceFigures(msgspec.Struct, frozen=True):
 
 
 class ExperienceReport(msgspec.Struct, frozen=True):
-    """What is known; months are those of snapshots whose labels have matured."""
+    """The complete report. Months are the months of snapshots with matured labels."""
 
     months: list[tuple[int, Churn, Satisfaction]]
     whole: ExperienceFigures
@@ -93,7 +93,7 @@ class ExperienceReport(msgspec.Struct, frozen=True):
 
 
 def build(sums: Sums, by: str | None = None) -> ExperienceReport | None:
-    """The report of all partitions' sums, None where nothing was counted. `by` is one of `BY` or nothing."""
+    """Build the report from the sums of all partitions; None without any count. `by` is one of `BY` or None."""
     if not any(sums.values()):
         return None
     months = sorted({block.month for block, series in sums.items() if block.kind == LABELS and series})
@@ -106,21 +106,21 @@ def build(sums: Sums, by: str | None = None) -> ExperienceReport | None:
             figures = _figures(sums, stage=stage)
             if figures.all.labels:
                 groups[name] = figures
-    told = []
+    by_month = []
     for month in months:
         series = _series(sums, lambda block, month=month: block.month == month, None)  # type: ignore[misc]
-        told.append((month, _churn(series.get("all")), _satisfaction(series)))
-    return ExperienceReport(told, _figures(sums), groups)
+        by_month.append((month, _churn(series.get("all")), _satisfaction(series)))
+    return ExperienceReport(by_month, _figures(sums), groups)
 
 
 def times_to_value(sums: Sums) -> dict[str, tuple[int, float | None]]:
-    """By the goal's label: customers who reached it, and their median in days."""
-    found = sorted(_bins(sums, _any).items())
-    return {goal: (sum(times.bins.values()), median_days_to_goal(times.bins)) for goal, times in found}
+    """Return per goal label the customers who reached it, and their median time in days."""
+    by_goal = sorted(_bins(sums, _any).items())
+    return {goal: (sum(times.bins.values()), median_days_to_goal(times.bins)) for goal, times in by_goal}
 
 
 def name_of(label: str) -> str:
-    """A goal's name, without the hash of what it means.
+    """Return a goal's name without the hash of its definition.
 
     >>> name_of("report@66bd21a3")
     'report'
@@ -129,10 +129,10 @@ def name_of(label: str) -> str:
 
 
 def as_data(report: ExperienceReport) -> dict[str, Any]:
-    """For programs: every number, and the shares that follow from them."""
+    """Convert the report to JSON values: all counts and the shares derived from them."""
     return {
         "months": [
-            {"month": month_name(month), **_told(churn), **msgspec.to_builtins(satisfaction)}
+            {"month": month_name(month), **_churn_data(churn), **msgspec.to_builtins(satisfaction)}
             for month, churn, satisfaction in report.months
         ],
         **_data(report.whole),
@@ -157,27 +157,27 @@ def _figures(sums: Sums, keep: Keep = _any, stage: int | None = None) -> Experie
     times = _bins(sums, keep) if stage is None else {}
     goals = sorted({name.split("/")[1] for name in series if name.startswith("goal/")} | times.keys())
     return ExperienceFigures(
-        _churn(series.get("all")),
-        _satisfaction(series),
-        {box: _churn(pair) for box, pair in boxes.items()},
-        {group: _churn(pair) for group, pair in groups.items()},
-        dict([*named, (NONE, _churn(tags[NONE]))]),
-        [_goal(goal, series, times.get(goal) or _Times({}, 0)) for goal in goals],
+        all=_churn(series.get("all")),
+        satisfaction=_satisfaction(series),
+        csat={box: _churn(pair) for box, pair in boxes.items()},
+        nps={group: _churn(pair) for group, pair in groups.items()},
+        barriers=dict([*named, (NONE, _churn(tags[NONE]))]),
+        goals=[_goal(goal, series, times.get(goal) or _Times({}, 0)) for goal in goals],
     )
 
 
 def _series(sums: Sums, keep: Keep, stage: int | None) -> dict[str, Pair]:
-    """The label series of the blocks that are kept, over all stages or of one."""
-    found: dict[str, Pair] = {}
+    """Add up the label series of selected blocks, over all stages or of one stage."""
+    total: dict[str, Pair] = {}
     for block, series in sums.items():
         if block.kind != LABELS or not keep(block):
             continue
         for name, (count, amount) in series.items():
-            of, _, rest = name.partition("/")
-            if stage is None or int(of) == stage:
-                known = found.get(rest, (0, 0))
-                found[rest] = known[0] + count, known[1] + amount
-    return found
+            series_stage, _, rest = name.partition("/")
+            if stage is None or int(series_stage) == stage:
+                known = total.get(rest, (0, 0))
+                total[rest] = known[0] + count, known[1] + amount
+    return total
 
 
 class _Times(msgspec.Struct):
@@ -188,35 +188,35 @@ class _Times(msgspec.Struct):
 
 
 def _bins(sums: Sums, keep: Keep) -> dict[str, _Times]:
-    """Of the blocks that are kept, by goal."""
-    found: dict[str, _Times] = {}
+    """Add up the times to value of selected blocks, by goal."""
+    by_goal: dict[str, _Times] = {}
     for block, series in sums.items():
         if block.kind != GOALS or not keep(block):
             continue
         for name, (count, minutes) in series.items():
-            goal, _, place = name.rpartition("/")
-            times = found.setdefault(goal, _Times({}, 0))
-            times.bins[int(place)] = times.bins.get(int(place), 0) + count
+            goal, _, index = name.rpartition("/")
+            times = by_goal.setdefault(goal, _Times({}, 0))
+            times.bins[int(index)] = times.bins.get(int(index), 0) + count
             times.minutes += minutes
-    return found
+    return by_goal
 
 
 def _satisfaction(series: Mapping[str, Pair]) -> Satisfaction:
     answers, csat = series.get("csat_sum", (0, 0))
     top = sum(series.get(f"csat/{box}", (0, 0))[0] for box in range(BOXES - TOP_BOXES + 1, BOXES + 1))
     detractors, passives, promoters = (series.get(f"nps/{group}", (0, 0))[0] for group in NPS_GROUPS)
-    asked = detractors + passives + promoters
-    efforts, ces = series.get("ces_sum", (0, 0))
+    nps_answers = detractors + passives + promoters
+    ces_answers, ces = series.get("ces_sum", (0, 0))
     return Satisfaction(
-        answers,
-        csat / answers / _PER_MILLE if answers else None,
-        top / answers if answers else None,
-        asked,
-        100 * (promoters - detractors) / asked if asked else None,
-        promoters / asked if asked else None,
-        detractors / asked if asked else None,
-        efforts,
-        ces / efforts / _PER_MILLE if efforts else None,
+        csat_answers=answers,
+        csat=csat / answers / _PER_MILLE if answers else None,
+        top2=top / answers if answers else None,
+        nps_answers=nps_answers,
+        nps=100 * (promoters - detractors) / nps_answers if nps_answers else None,
+        promoters=promoters / nps_answers if nps_answers else None,
+        detractors=detractors / nps_answers if nps_answers else None,
+        ces_answers=ces_answers,
+        ces=ces / ces_answers / _PER_MILLE if ces_answers else None,
     )
 
 
@@ -225,15 +225,15 @@ def _goal(goal: str, series: Mapping[str, Pair], times: _Times) -> GoalRow:
     reached = late[0] + in_time[0]
     labels, customers = reached + not_yet[0], sum(times.bins.values())
     return GoalRow(
-        goal,
-        labels,
-        reached / labels if labels else None,
-        in_time[0] / labels if labels else None,
-        Churn(reached, late[1] + in_time[1]),
-        Churn(*not_yet),
-        customers,
-        median_days_to_goal(times.bins),
-        times.minutes / MINUTES_A_DAY / customers if customers else None,
+        goal=goal,
+        labels=labels,
+        rate=reached / labels if labels else None,
+        in_time=in_time[0] / labels if labels else None,
+        reached=Churn(reached, late[1] + in_time[1]),
+        not_reached=Churn(*not_yet),
+        customers=customers,
+        median_days=median_days_to_goal(times.bins),
+        mean_days=times.minutes / MINUTES_PER_DAY / customers if customers else None,
     )
 
 
@@ -241,16 +241,16 @@ def _churn(pair: Pair | None) -> Churn:
     return Churn(*pair) if pair is not None else Churn(0, 0)
 
 
-def _told(churn: Churn) -> dict[str, Any]:
+def _churn_data(churn: Churn) -> dict[str, Any]:
     return {"labels": churn.labels, "churned": churn.churned, "churn": churn.churn}
 
 
 def _data(figures: ExperienceFigures) -> dict[str, Any]:
     def rows(named: Mapping[str, Churn]) -> dict[str, Any]:
-        return {name: _told(churn) for name, churn in named.items()}
+        return {name: _churn_data(churn) for name, churn in named.items()}
 
     return {
-        "all": _told(figures.all),
+        "all": _churn_data(figures.all),
         "satisfaction": msgspec.to_builtins(figures.satisfaction),
         "csat": rows(figures.csat),
         "nps": rows(figures.nps),
@@ -265,8 +265,8 @@ def _goals(rows: Iterable[GoalRow]) -> list[dict[str, Any]]:
             **msgspec.to_builtins(row),
             "goal": name_of(row.goal),
             "definition": row.goal.rpartition("@")[2],
-            "reached": _told(row.reached),
-            "not_reached": _told(row.not_reached),
+            "reached": _churn_data(row.reached),
+            "not_reached": _churn_data(row.not_reached),
         }
         for row in rows
     ]

@@ -13,7 +13,8 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from models.definition.churn_definition import ChurnDefinition, EventDefinition, InactivityDefinition, matches
+from models.definition.churn_definition import ChurnDefinition
+from models.definition.named_definition import EventDefinition, InactivityDefinition, matches
 from models.events.event import Event
 from models.profile.mergeable import DAY_MS
 from models.profile.schema import NEVER_MS, PendingSnapshot, ProcessingState, Profile

@@ -15,7 +15,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from models.definition.competing_risks import Horizons, by_payment
+from models.definition.competing_risks import Horizons, involuntary_dominates
 from models.learning.bayesian_logistic import LOG_ODDS_LIMIT
 from models.learning.scorer import ALL, Z90, Floats, Rows, Scores, sigmoids
 
@@ -47,7 +47,9 @@ class CombinedScores:
         total = p + q
         together = np.minimum(total, HIGHEST)
         log_odds = np.log(together / (1.0 - together))
-        return cls(together, log_odds, voluntary, involuntary, by_payment(p, q, horizons), (p / total, q / total))
+        return cls(
+            together, log_odds, voluntary, involuntary, involuntary_dominates(p, q, horizons), (p / total, q / total)
+        )
 
     @property
     def model(self) -> str:

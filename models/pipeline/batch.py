@@ -173,7 +173,7 @@ class FoldBatch:
         """
         self.deleted.append(DeletedCustomer(position, customer.key))
         self.actions.append(CustomerAction(customer.key, position, clock_ms, deleted=resolution))
-        self._accounts.forgotten(customer.key, customer.counted, customer.profile, clock_ms)
+        self._accounts.record_deletion(customer.key, customer.counted, customer.profile, clock_ms)
         customer.reset(self.new_profile())
 
     def encode(self, customer: WorkingCustomer) -> None:

@@ -56,7 +56,7 @@ class EventApplier:
             self._delete(batch, customer, index, clock_ms)
         elif self._fold(batch, customer, event, meaning, index, clock_ms):
             if effect in EFFECTS:
-                self._accounts.event(index, customer.key, event, effect, clock_ms)
+                self._accounts.record_event(index, customer.key, event, effect, clock_ms)
             self._follow_up(batch, customer, entry, meaning, index, clock_ms)
         else:
             batch.duplicates += 1
@@ -79,7 +79,7 @@ class EventApplier:
         is_order = effect == ORDER
         if is_order:
             history, spend = PurchaseHistory.of(profile.commerce), SpendHistory.of(profile.commerce)
-        moves_goals = bool(self._goals) and self._goals.concern(profile, event, effect)
+        moves_goals = bool(self._goals) and self._goals.may_change(profile, event, effect)
         contributions = self._goals.contributions(profile) if moves_goals else ()
         if not apply(profile, event, meaning):
             return False
@@ -87,9 +87,9 @@ class EventApplier:
             after = PurchaseHistory.of(profile.commerce), SpendHistory.of(profile.commerce)
             batch.purchases.append(PurchaseDelta(clock_ms, history, after[0], spend, after[1]))
         if moves_goals:
-            if event.name in self._goals.watched:
+            if event.name in self._goals.event_names:
                 customer.unshare()
-                self._goals.note(profile, event)
+                self._goals.record(profile, event)
             added = goal_additions(clock_ms, contributions, self._goals.contributions(profile))
             batch.goal_increments += [(event_position(index), increment) for increment in added]
         return True

@@ -32,7 +32,7 @@ import msgspec
 from models.definition.churn_definition import ChurnDefinition
 from models.definition.competing_risks import Horizons
 from models.definition.goals import Goals
-from models.experience.aggregates import ExperienceAggregates, SumIncrement, label_block, of_label
+from models.experience.aggregates import ExperienceAggregates, SumIncrement, label_additions, label_block
 from models.features.catalogue import FEATURES
 from models.features.peer_means import PeerMeans
 from models.features.scoring_point import LogPosition
@@ -145,13 +145,13 @@ class PartitionFold:
         self._cache = RecordCache(store)
         self.stage_ended: Callable[[str], None] = _ignore
 
-    def process(self, events: Sequence[OffsetEvent], until_ms: int = 0, *, settle: bool = True) -> FoldEffects:
+    def process(self, events: Sequence[OffsetEvent], until_ms: int = 0, *, flush: bool = True) -> FoldEffects:
         """Fold a batch of events.
 
         Args:
             events: Events of this partition in the order of their offsets.
             until_ms: Deadlines up to here are due without any event: the wall clock in live running, 0 in a replay.
-            settle: Bring the blocks of the accounting up to date; see `RetentionAccounts.finish`.
+            flush: Bring the blocks of the accounting up to date; see `RetentionAccounts.finish`.
         """
         clocked = self._run_clock(events, until_ms)
         batch = FoldBatch(self.accounts, clocked.clock, len(self.definition.definitions))
@@ -159,7 +159,7 @@ class PartitionFold:
         scored = score_points(batch, self.peers, self.scorer, self.context.horizons)
         ranks = self._rank(batch, scored)
         self.stage_ended("score")
-        forecasts, accounting = self._forecast(batch, settle)
+        forecasts, accounting = self._forecast(batch, flush)
         alerts = self._decide(batch, scored, ranks, forecasts, due_alerts)
         self.stage_ended("decide")
         changes: Changes = {}
@@ -199,7 +199,7 @@ class PartitionFold:
             if customer.due_ms <= end:
                 deadlines.handle_due(batch, customer, end)
             if mine:
-                self.accounts.moved(key, customer.counted, customer.profile)
+                self.accounts.record_activity(key, customer.counted, customer.profile)
             if customer.changed:
                 batch.encode(customer)
         self.stage_ended("apply")
@@ -223,9 +223,9 @@ class PartitionFold:
         found = compare(scored.points, probability.tolist(), band, batch.before)
         return _Ranks(percentile, base, band, *found)
 
-    def _forecast(self, batch: FoldBatch, settle: bool) -> tuple[DailyForecasts, Changes]:
+    def _forecast(self, batch: FoldBatch, flush: bool) -> tuple[DailyForecasts, Changes]:
         """The value forecasts of the batch's days, and the records of the accounting that change."""
-        retention = self.accounts.finish(settle=settle) if self.clock_ms else {}
+        retention = self.accounts.finish(flush=flush) if self.clock_ms else {}
         life_tables = self.accounts.life_tables
         forecasts, value = self.value_forecast.apply_batch(life_tables, batch.purchases, bool(self.clock_ms))
         return forecasts, {**retention, **value}
@@ -274,7 +274,7 @@ class PartitionFold:
                 block = label_block(context.plan, example.snapshot_ms)
                 increments += [
                     (position, SumIncrement(example.release_ms, block, *each))
-                    for each in of_label(context, example.label)
+                    for each in label_additions(context, example.label)
                 ]
         increments.sort(key=itemgetter(0))
         return self.experience.apply_batch([increment for _, increment in increments], self.clock_ms)

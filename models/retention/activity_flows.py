@@ -1,13 +1,14 @@
-"""A customer's part of the sums of use: on which days they were active, and what that makes them in each period.
+"""A customer's contribution to the activity sums: their active days, and their state in each period.
 
-Active is who did something by hand on a day (UTC). Over a period (a day, 30 days up to a day, a month) a customer is
-*new* (first active ever in it), *returning* (also active in the period before), *resurrected* (before, but not in the
-period before) or *dormant* (active in the period before, not in this one). Three sums per period say it all: who was
-first active, who was active, who was active in this period and the one before.
+A customer is active on a day (UTC) if they did something by hand. A period is a day, the 30 days up to a day, or a
+month. In a period a customer is *new* (active for the first time), *returning* (also active in the period before),
+*resurrected* (active earlier, but not in the period before) or *dormant* (active in the period before, but not in this
+one). Three sums per period are enough: customers active for the first time, active customers, and customers active in
+both this period and the one before.
 
-Days are the bitmap of a profile: 512 days back from its newest. An event that is at most 450 days late is counted as
-if it had come in time. A customer counts under the plan and the source that were said of them last; when that changes,
-their days of these 512 move with them.
+Active days are the bitmap of a profile: 512 days back from the newest. An event that is up to 450 days late counts as
+if it were on time. A customer counts under their latest plan and source. When these change, the customer's days of the
+bitmap move to the new segment.
 """
 
 from __future__ import annotations
@@ -21,11 +22,11 @@ from models.retention.aggregates import NUMBER, SegmentRegistry, Sums, cohort, f
 
 WINDOW_DAYS: Final = 30
 AGE_MAX_DAYS: Final = 366
-"""Retention by age ends here; all that is older is one age, which says only that it was reached."""
+"""Last age of the retention by age. All older ages share one entry, which shows only that it was reached."""
 
-_AHEAD: Final = 64  # days after the newest one that a day's window and its month's successor reach
-_BEHIND: Final = 64  # days before a new one that can matter to it: two windows, or a month and the one before
-_FAR: Final = 1 << 20  # days: longer ago than matters to anything
+_AHEAD: Final = 64  # days after the newest day that its window and its next month can reach
+_BEHIND: Final = 64  # days before a new day that can affect it: two windows, or a month and the one before
+_FAR: Final = 1 << 20  # a gap in days that is longer than any window
 _MASK: Final = (1 << BITMAP_DAYS) - 1
 
 _FIRST, _ACTIVE, _BOTH, _ROLLING, _ROLLING_BOTH, _MONTH, _MONTH_BOTH, _AGE, _LAST, _COHORT = (
@@ -41,7 +42,7 @@ _new: Final = tuple.__new__
 
 
 class ActivityView(NamedTuple):
-    """What the sums ask of a profile."""
+    """The fields of a profile that contribute to the sums."""
 
     days: bytes
     newest_ms: int
@@ -52,7 +53,7 @@ class ActivityView(NamedTuple):
 
     @classmethod
     def of(cls, profile: Profile) -> ActivityView:
-        """As the profile is now; what is changed in it later is not seen."""
+        """Copy the fields of a profile; later changes of the profile have no effect."""
         identity = profile.identity
         plan = source = ""
         if identity is not None:
@@ -61,14 +62,14 @@ class ActivityView(NamedTuple):
             if identity.source is not None:
                 source = identity.source[2]
         now = profile.days, profile.newest_ms, profile.first_engaged_ms, profile.engaged_ms, plan, source
-        return _new(cls, now)  # every customer of every batch is looked at twice: without the constructor's arguments
+        return _new(cls, now)  # called twice per customer and batch: skips the constructor's argument handling
 
 
 NO_ACTIVITY: Final = ActivityView(bytes(BITMAP_BYTES), 0, NEVER_MS, 0, "", "")
 
 
 def move(sums: Sums, groups: SegmentRegistry, before: ActivityView, after: ActivityView) -> None:
-    """A customer stood as `before` and stands as `after`, who was active on the same days and more."""
+    """Move a customer's contributions from `before` to `after`, whose active days are a superset."""
     if after.first_ms == NEVER_MS:
         return
     newest, first, last = after.newest_ms // DAY_MS, after.first_ms // DAY_MS, after.last_ms // DAY_MS
@@ -110,15 +111,15 @@ def move(sums: Sums, groups: SegmentRegistry, before: ActivityView, after: Activ
 
 
 def _next_day(sums: Sums, group: str, first: int, day: int, last: int | None) -> None:
-    """What `_segment` and `_cohort` do for one more day after the last one: nearly all that ever comes."""
-    began, month = cohort(month_of(first)), month_of(day)
+    """Add one day after the last active one: the fast path of `_segment` and `_cohort`, and nearly always used."""
+    group_of_cohort, month = cohort(month_of(first)), month_of(day)
     sums[group, _ACTIVE, day] += 1
     if day - first <= AGE_MAX_DAYS:
-        sums[began, _AGE, day - first] += 1
+        sums[group_of_cohort, _AGE, day - first] += 1
     gap = _FAR if last is None else day - last
     starts, ends = day, day + WINDOW_DAYS
     if gap <= WINDOW_DAYS:
-        starts += WINDOW_DAYS - gap  # the window that the last day began goes on
+        starts += WINDOW_DAYS - gap  # the window of the last day continues
         sums[group, _ROLLING_BOTH, starts] += 1
         sums[group, _ROLLING_BOTH, ends] -= 1
         if gap == 1:
@@ -131,15 +132,15 @@ def _next_day(sums: Sums, group: str, first: int, day: int, last: int | None) ->
     last_month = -1 if last is None else month_of(last)
     if last_month != month:
         sums[group, _MONTH, month] += 1
-        sums[began, _COHORT, month] += 1
+        sums[group_of_cohort, _COHORT, month] += 1
         if last_month == month - 1:
             sums[group, _MONTH_BOTH, month] += 1
 
 
 def _segment(sums: Sums, group: str, old: int, new: int, newest: int, sign: int) -> None:
-    """Days `old` became `new`, a superset; bit k is the k-th day before `newest`."""
+    """Update a segment when the days `old` become `new`, a superset. Bit k is the k-th day before `newest`."""
     added = new ^ old
-    # Bits from here on: bit j is day `top` - j. What lies further back than can matter is cut off.
+    # From here on, bit j is day `top` - j. Days too far back to have an effect are cut off.
     top = newest + _AHEAD
     kept = (1 << added.bit_length() + _BEHIND) - 1
     old, new, added = (old & kept) << _AHEAD, (new & kept) << _AHEAD, added << _AHEAD
@@ -162,12 +163,12 @@ def _segment(sums: Sums, group: str, old: int, new: int, newest: int, sign: int)
         sums[group, _MONTH, month] += sign
         if new & _month_mask(month - 1, top):
             sums[group, _MONTH_BOTH, month] += sign
-        if old & _month_mask(month + 1, top):  # a newly active one after it adds itself
+        if old & _month_mask(month + 1, top):  # a newly active month after it adds itself
             sums[group, _MONTH_BOTH, month + 1] += sign
 
 
 def _cohort(sums: Sums, first: int, old: int, new: int, newest: int, sign: int) -> None:
-    """Days `old` became `new`, of a customer who was first active on day `first`."""
+    """Update a cohort when the days `old` become `new`, for a customer first active on day `first`."""
     group, added = cohort(month_of(first)), new ^ old
     for day in _days(added, newest):
         age = day - first
@@ -178,7 +179,7 @@ def _cohort(sums: Sums, first: int, old: int, new: int, newest: int, sign: int) 
 
 
 def _last(sums: Sums, first: int, last: int, sign: int) -> None:
-    """The age on the last active day."""
+    """Count the age on the last active day."""
     sums[cohort(month_of(first)), _LAST, min(last - first, AGE_MAX_DAYS + 1)] += sign
 
 
@@ -190,7 +191,7 @@ def _days(bits: int, top: int) -> Iterator[int]:
 
 
 def _window(days: int) -> int:
-    """On which days somebody was active within the 30 days up to it."""
+    """Return the days with an active day in the 30 days up to them."""
     days |= days >> 1
     days |= days >> 2
     days |= days >> 4
@@ -199,7 +200,7 @@ def _window(days: int) -> int:
 
 
 def _edges(sums: Sums, name: tuple[str, int], old: int, new: int, top: int, sign: int) -> None:
-    """Where runs of days begin and end, as differences from one day to the next."""
+    """Add the starts and ends of runs of days, as differences between consecutive days."""
     old_before, new_before = old >> 1, new >> 1
     old_edges, new_edges = old ^ old_before, new ^ new_before
     rises, old_rises = new & new_edges, old & old_edges
@@ -208,7 +209,7 @@ def _edges(sums: Sums, name: tuple[str, int], old: int, new: int, top: int, sign
         sums[*name, day] += sign
     for day in _days(old_rises & ~rises | falls & ~old_falls, top):
         sums[*name, day] -= sign
-    # a fall that became a rise, or the reverse, is two steps
+    # A fall that became a rise, or the reverse, is two steps.
     for day in _days(rises & old_falls, top):
         sums[*name, day] += sign
     for day in _days(falls & old_rises, top):
@@ -216,7 +217,7 @@ def _edges(sums: Sums, name: tuple[str, int], old: int, new: int, top: int, sign
 
 
 def _new_months(old: int, added: int, top: int) -> Iterator[int]:
-    """Months with an added day that had none before."""
+    """Yield months with an added day that had no day before."""
     while added:
         month = month_of(top + 1 - added.bit_length())  # of the earliest
         mask = _month_mask(month, top)
@@ -226,6 +227,6 @@ def _new_months(old: int, added: int, top: int) -> Iterator[int]:
 
 
 def _month_mask(month: int, top: int) -> int:
-    """The bits of a month's days; those after `top` have none."""
+    """Return the bits of a month's days; days after `top` have no bit."""
     start, end = top - first_day(month), top - first_day(month + 1)
     return (1 << start + 1) - (1 << end + 1 if end >= -1 else 1) if start >= 0 else 0

@@ -1,4 +1,4 @@
-"""The retention accounting as a reader wants it: figures of all customers, of each plan or source, and of cohorts."""
+"""The retention report: figures of all customers, of each plan or source, and of cohorts."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from models.retention.rates import (
 )
 from models.retention.subscription_flows import CAUSES
 
-DAYS_TOLD: Final = 90  # newest days, and windows of 30 days up to one of them
+DAYS_SHOWN: Final = 90  # newest days, and 30-day windows that end on them
 _SHARES: Final = {
     ActivityCounts: ("retention", "churn"),
     Revenue: (
@@ -36,7 +36,7 @@ _SHARES: Final = {
 
 
 class RetentionFigures(msgspec.Struct, frozen=True):
-    """Of some customers, oldest period first; a list for each of `WINDOWS`."""
+    """Figures of a group of customers, oldest period first; a list for each of `WINDOWS`."""
 
     use: dict[str, list[ActivityCounts]]
     subscriptions: dict[str, list[Revenue]]
@@ -44,12 +44,12 @@ class RetentionFigures(msgspec.Struct, frozen=True):
 
     @property
     def subscribed(self) -> bool:
-        """Whether anybody ever had a subscription."""
+        """Whether any customer ever had a subscription."""
         return any(row.start or row.end or row.lost for rows in self.subscriptions.values() for row in rows)
 
 
 class RetentionReport(msgspec.Struct, frozen=True):
-    """What is known on a day (since 1970), which may still be running."""
+    """All figures as of a day (since 1970), which may be incomplete."""
 
     day: int
     whole: RetentionFigures
@@ -57,29 +57,29 @@ class RetentionReport(msgspec.Struct, frozen=True):
     cohorts: list[CohortRow]
     by: dict[str, RetentionFigures]
     too_late: int
-    """Changes of subscriptions that came after what they would have changed was settled."""
+    """Subscription changes that arrived too late to be counted: older than the newest settled change."""
 
 
 def build(sums: Mapping[tuple[str, int, int], int], by: str | None = None) -> RetentionReport | None:
-    """The report of all partitions' sums, None where nothing was counted. `by` is "plan", "source" or nothing."""
-    everybody = SumSeries(sums, lambda group: group[0] == "s")
-    day = everybody.newest_day
+    """Build the report from the sums of all partitions; None without any count. `by` is "plan", "source" or None."""
+    series = SumSeries(sums, lambda group: group[0] == "s")
+    day = series.newest_day
     if day is None:
         return None
-    first = min(index for name in ("active", "changes") for index, n in everybody.counts(name).items() if n)
+    first = min(index for name in ("active", "changes") for index, n in series.counts(name).items() if n)
     names = segments(sums, by) if by else []
     return RetentionReport(
-        day,
-        _figures(everybody, first, day),
-        ages(sums, day),
-        cohorts(sums, day),
-        {name: _figures(SumSeries(sums, of_segment(by or "", name)), first, day) for name in names},
-        sum(everybody.counts("too_late").values()),
+        day=day,
+        whole=_figures(series, first, day),
+        ages=ages(sums, day),
+        cohorts=cohorts(sums, day),
+        by={name: _figures(SumSeries(sums, of_segment(by or "", name)), first, day) for name in names},
+        too_late=sum(series.counts("too_late").values()),
     )
 
 
 def _figures(series: SumSeries, first: int, day: int) -> RetentionFigures:
-    days = range(max(first, day - DAYS_TOLD + 1), day + 1)
+    days = range(max(first, day - DAYS_SHOWN + 1), day + 1)
     spans = {"day": days, "rolling": days, "month": range(month_of(first), month_of(day) + 1)}
     return RetentionFigures(
         {window: [series.use(window, at) for at in spans[window]] for window in WINDOWS},
@@ -89,12 +89,12 @@ def _figures(series: SumSeries, first: int, day: int) -> RetentionFigures:
 
 
 def date_of(day: int) -> str:
-    """A day since 1970 as a date."""
+    """Format a day since 1970 as a date."""
     return rfc3339(day * DAY_MS)[:10]
 
 
 def month_name(month: int) -> str:
-    """A month since 1970.
+    """Format a month since 1970.
 
     >>> month_name(648), date_of(19723)
     ('2024-01', '2024-01-01')
@@ -103,7 +103,7 @@ def month_name(month: int) -> str:
 
 
 def as_data(report: RetentionReport) -> dict[str, Any]:
-    """For programs: every number, and the shares that follow from them; money in minor units."""
+    """Convert the report to JSON values: all counts and the shares derived from them; money in minor units."""
     return {
         "day": date_of(report.day),
         "too_late": report.too_late,

@@ -1,11 +1,12 @@
-"""A customer's part of the sums of revenue: where their subscription stood at the end of each day, and what moved.
+"""A customer's contribution to the revenue sums: the terms of their subscription at the end of each day, and the flows.
 
-Between two moments (a day and the one before, a day and the one 30 days before, the ends of two months) a subscription
-is *new* (never ran before), *back* (ran before, had ended), *lost* (voluntarily, involuntarily or without a stated
-reason), or it stays, and its price goes *up* or *down*. What is lost, up or down counts under the plan at the first of
-the two moments, what is new or back under the plan at the second.
+A flow compares two times: a day and the day before, a day and the day 30 days before, or the ends of two months.
+Between them a subscription is *new* (it never ran before), *back* (it ran before and had ended) or *lost* (voluntarily,
+involuntarily or without a stated reason). Otherwise it stays, and its price may go *up* or *down*. Lost, up and down
+count under the plan at the first time, new and back under the plan at the second.
 
-A customer's newest changes are kept; older ones are settled: they become the state before the first one that is kept.
+A customer's record keeps the newest changes. Older changes are settled: they are merged into the base terms before the
+first kept change.
 """
 
 from __future__ import annotations
@@ -27,9 +28,9 @@ from models.retention.activity_flows import WINDOW_DAYS
 from models.retention.aggregates import FLOW_SERIES, FLOWS, NUMBER, SegmentRegistry, Sums, cohort, month_of
 
 FORMAT_VERSION: Final = 1
-CHANGES_KEPT: Final = 16  # with monthly renewals more than a year
-KEPT_DAYS: Final = 92  # those of a quarter are kept in any case: two months lie between the ends that a month compares
-CHANGES_MAX: Final = 64  # a subscription that changes every other day for longer loses its exactness, not its bound
+CHANGES_KEPT: Final = 16  # more than a year of monthly renewals
+KEPT_DAYS: Final = 92  # a quarter is always kept, because a month compares the ends of two months
+CHANGES_MAX: Final = 64  # bounds a subscription that changes every other day for longer, at the cost of exactness
 VOLUNTARY, INVOLUNTARY, UNSTATED = range(3)
 CAUSES: Final = ("voluntary", "involuntary", "unstated")
 _CAUSE_OF: Final = {  # Stripe's vocabulary of a cancellation's reason
@@ -46,31 +47,31 @@ _CUSTOMERS, _MRR = NUMBER["cohort_customers+"], NUMBER["cohort_mrr+"]
 _CHANGES, _TOO_LATE = NUMBER["changes"], NUMBER["too_late"]
 
 _NOTHING: Final = (0, 0)
-_FORGOTTEN: Final = -1  # no kind of `models.profile.subscription`
+_DELETED: Final = -1  # not a kind of `models.profile.subscription`
 
 Change = tuple[int, int, int, int, str, int]
 """(time ms, id hash, kind, mrr in minor units or -1, plan or "", cause of an end)"""
 
 
 class SubscriptionTerms(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """Where a subscription stands."""
+    """The terms of a subscription at one time."""
 
     started: bool = False
-    """Anything was ever heard of it."""
+    """Whether any subscription event was ever applied."""
     running: bool = False
     paused: bool = False
     price: int = 0
     plan: str = ""
     cause: int = UNSTATED
-    """Of the newest end."""
+    """Cause of the newest end."""
 
     @property
     def mrr(self) -> int:
-        """What it brings in a month, in minor units: a subscription that is paused brings nothing."""
+        """Monthly recurring revenue in minor units; 0 while the subscription is paused."""
         return self.price if self.running and not self.paused else 0
 
     def after(self, change: Change) -> SubscriptionTerms:
-        """The rules of `models.profile.subscription.SubscriptionState`, and what was said of price and plan."""
+        """Apply a change: the rules of `models.profile.subscription.SubscriptionState`, plus price and plan."""
         _, _, kind, price, plan, cause = change
         running, paused = self.running, self.paused
         if kind == CANCELLED:
@@ -90,7 +91,7 @@ class SubscriptionTerms(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
 
 class SubscriptionSpell(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """The first time from a start to an end, in days since 1970; -1 for not yet."""
+    """A customer's first subscription, from start to end, in days since 1970; -1 if it has not started or ended."""
 
     start: int = -1
     end: int = -1
@@ -98,7 +99,7 @@ class SubscriptionSpell(msgspec.Struct, array_like=True, frozen=True, gc=False):
     cause: int = UNSTATED
 
     def after(self, day: int, terms: SubscriptionTerms) -> SubscriptionSpell:
-        """Seen once more, at the terms after a change on a day."""
+        """Update the spell with the terms after a change on a day."""
         if self.start < 0:
             return SubscriptionSpell(day, -1, terms.plan) if terms.running else self
         if self.end < 0 and not terms.running:
@@ -107,24 +108,24 @@ class SubscriptionSpell(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
 
 class SubscriptionRecord(msgspec.Struct, array_like=True, gc=False):
-    """What is kept of a customer's subscription."""
+    """A customer's subscription in the store."""
 
     version: int = FORMAT_VERSION
     source: str = ""
-    settled: tuple[int, int] = _NOTHING  # time and id of the newest change that is no longer kept
+    settled: tuple[int, int] = _NOTHING  # time and id hash of the newest settled change
     base: SubscriptionTerms = SubscriptionTerms()
     spell: SubscriptionSpell = SubscriptionSpell()
     changes: list[Change] = []
 
     def add(self, change: Change) -> bool:
-        """Takes a change in its place; False if it is older than what is settled, and too late."""
+        """Insert a change in order; False if it is too late, that is, older than the newest settled change."""
         if change[:2] < self.settled:
             return False
         insort(self.changes, change)
         return True
 
     def settle(self) -> bool:
-        """Lets go of the oldest changes that are not kept; whether there was one."""
+        """Merge the oldest changes into the base terms; False if there was none to settle."""
         changes, settled = self.changes, False
         while len(changes) > CHANGES_KEPT and (
             len(changes) > CHANGES_MAX or changes[0][0] < changes[-1][0] - KEPT_DAYS * DAY_MS
@@ -134,8 +135,8 @@ class SubscriptionRecord(msgspec.Struct, array_like=True, gc=False):
             self.spell = self.spell.after(change[0] // DAY_MS, self.base)
         return settled
 
-    def course(self) -> SubscriptionTimeline:
-        """Where the subscription stood when, as far as changes that are kept make it."""
+    def timeline(self) -> SubscriptionTimeline:
+        """Build the timeline from the base terms and the kept changes."""
         days: dict[int, SubscriptionTerms] = {}
         terms, spell = self.base, self.spell
         for change in self.changes:
@@ -150,13 +151,13 @@ class SubscriptionRecord(msgspec.Struct, array_like=True, gc=False):
         return SubscriptionTimeline(self.base, tuple(steps), spell)
 
 
-def forgotten(at_ms: int) -> Change:
-    """Said of a customer of whom nothing is kept any more."""
-    return at_ms, 0, _FORGOTTEN, -1, "", UNSTATED
+def deletion_at(at_ms: int) -> Change:
+    """Build the change for the deletion of a customer."""
+    return at_ms, 0, _DELETED, -1, "", UNSTATED
 
 
 class SubscriptionTimeline(NamedTuple):
-    """The terms at first, those at the end of each day on which they became others, and the first spell."""
+    """The base terms, the terms at the end of each day on which they changed, and the first spell."""
 
     base: SubscriptionTerms
     steps: tuple[tuple[int, SubscriptionTerms], ...]
@@ -164,7 +165,7 @@ class SubscriptionTimeline(NamedTuple):
 
 
 def change_of(event: Event) -> Change:
-    """What a subscription event says."""
+    """Convert a subscription event to a change."""
     kind = CHANGES[event.name]
     price = price_of(event)
     cause = UNSTATED
@@ -176,22 +177,22 @@ def change_of(event: Event) -> Change:
 
 
 Flow = dict[tuple[int, str], int]
-"""What lies between two moments: (place in FLOWS, plan) -> number."""
+"""The flow between two times: (index in FLOWS, plan) -> number."""
 
 
 def flow(before: SubscriptionTerms, after: SubscriptionTerms, first_time: bool) -> Flow:
-    """What lies between two moments of one subscription. `first_time`: it had never run at the first of them."""
+    """Compute the flow of a subscription between two times. `first_time`: it had never run at the first time."""
     if before.running:
-        found = {(_START, before.plan): 1, (_START + 1, before.plan): before.mrr}
+        numbers = {(_START, before.plan): 1, (_START + 1, before.plan): before.mrr}
         if not after.running:
-            found[_LOST + 2 * after.cause, before.plan] = 1
-            found[_LOST + 2 * after.cause + 1, before.plan] = before.mrr
+            numbers[_LOST + 2 * after.cause, before.plan] = 1
+            numbers[_LOST + 2 * after.cause + 1, before.plan] = before.mrr
         elif after.mrr != before.mrr:
-            found[_UP if after.mrr > before.mrr else _DOWN, before.plan] = abs(after.mrr - before.mrr)
-        return found
+            numbers[_UP if after.mrr > before.mrr else _DOWN, before.plan] = abs(after.mrr - before.mrr)
+        return numbers
     if after.running:
-        place = _NEW if first_time else _BACK
-        return {(place, after.plan): 1, (place + 1, after.plan): after.mrr}
+        index = _NEW if first_time else _BACK
+        return {(index, after.plan): 1, (index + 1, after.plan): after.mrr}
     return {}
 
 
@@ -199,18 +200,18 @@ class FlowContribution(NamedTuple):
     """A number that a customer adds to a sum."""
 
     plan: str | None
-    """Of the segment, None for the cohort of those who began in the same month."""
+    """Plan of the segment; None for the cohort of customers who started in the same month."""
     series: int
     at: int
-    """Index of the series: day, month or age."""
+    """Index in the series: day, month or age."""
     amount: int
 
 
-@lru_cache(maxsize=4096)  # most subscriptions begin like others, and are renewed as they were
-def parts(course: SubscriptionTimeline) -> tuple[FlowContribution, ...]:
-    """What a subscription adds to all sums."""
-    base, days, spell = course
-    found: list[FlowContribution] = []
+@lru_cache(maxsize=4096)  # many subscriptions have equal timelines
+def contributions(timeline: SubscriptionTimeline) -> tuple[FlowContribution, ...]:
+    """Return the contributions of a subscription to all sums."""
+    base, days, spell = timeline
+    parts: list[FlowContribution] = []
     months = tuple({month_of(day): terms for day, terms in days}.items())
     first_month = month_of(spell.start) if spell.start >= 0 else -1
     for name, steps, width, first in (
@@ -218,42 +219,42 @@ def parts(course: SubscriptionTimeline) -> tuple[FlowContribution, ...]:
         ("rolling", days, WINDOW_DAYS, spell.start),
         ("month", months, 1, first_month),
     ):
-        found += _flows(FLOW_SERIES[name], base, steps, width, first)
+        parts += _flows(FLOW_SERIES[name], base, steps, width, first)
     if spell.start >= 0:
         if spell.end < 0:
-            found.append(FlowContribution(spell.plan, _RUNNING, spell.start, 1))
+            parts.append(FlowContribution(spell.plan, _RUNNING, spell.start, 1))
         else:
-            found.append(FlowContribution(spell.plan, _ENDED + spell.cause, spell.end - spell.start, 1))
+            parts.append(FlowContribution(spell.plan, _ENDED + spell.cause, spell.end - spell.start, 1))
         before = base
         for month, terms in months:
-            found.append(FlowContribution(None, _CUSTOMERS, month, terms.running - before.running))
-            found.append(FlowContribution(None, _MRR, month, terms.mrr - before.mrr))
+            parts.append(FlowContribution(None, _CUSTOMERS, month, terms.running - before.running))
+            parts.append(FlowContribution(None, _MRR, month, terms.mrr - before.mrr))
             before = terms
-    return tuple(part for part in found if part.amount)
+    return tuple(part for part in parts if part.amount)
 
 
 def _flows(
     series: int, base: SubscriptionTerms, steps: tuple[tuple[int, SubscriptionTerms], ...], width: int, first: int
 ) -> Iterator[FlowContribution]:
-    """Each number of a window at the indexes at which it changes, by how much."""
+    """Yield the differences of a window's flows, at the indexes at which they change."""
     at = [index for index, _ in steps]
-    terms = [base, *(each for _, each in steps)]
-    moments = sorted({*at, *(index + width for index in at), *([first + width] if first >= 0 else [])})
+    terms = [base, *(step_terms for _, step_terms in steps)]
+    changes_at = sorted({*at, *(index + width for index in at), *([first + width] if first >= 0 else [])})
     before = flow(base, base, False)
-    for moment in moments:
-        earlier, now = (terms[bisect_right(at, index)] for index in (moment - width, moment))
-        after = flow(earlier, now, not 0 <= first <= moment - width)
-        for name in before.keys() | after.keys():
-            place, plan = name
-            yield FlowContribution(plan, series + place, moment, after.get(name, 0) - before.get(name, 0))
+    for end in changes_at:
+        earlier, now = (terms[bisect_right(at, index)] for index in (end - width, end))
+        after = flow(earlier, now, not 0 <= first <= end - width)
+        for key in before.keys() | after.keys():
+            flow_index, plan = key
+            yield FlowContribution(plan, series + flow_index, end, after.get(key, 0) - before.get(key, 0))
         before = after
 
 
-def contribute(sums: Sums, groups: SegmentRegistry, course: SubscriptionTimeline, source: str, sign: int) -> None:
-    """Adds a subscription's part to all sums, or takes it away."""
-    began = cohort(month_of(course.spell.start)) if course.spell.start >= 0 else ""
-    for plan, series, index, amount in parts(course):
-        group = began if plan is None else groups.of(plan, source)
+def contribute(sums: Sums, groups: SegmentRegistry, timeline: SubscriptionTimeline, source: str, sign: int) -> None:
+    """Add a subscription's contributions to all sums, or subtract them."""
+    cohort_group = cohort(month_of(timeline.spell.start)) if timeline.spell.start >= 0 else ""
+    for plan, series, index, amount in contributions(timeline):
+        group = cohort_group if plan is None else groups.of(plan, source)
         sums[group, series, index] += sign * amount
 
 
@@ -263,22 +264,24 @@ encode = _ENCODER.encode
 
 
 def decode(record: bytes | None) -> SubscriptionRecord:
-    """Reads what `encode` wrote, None for who never had one. Raises ProfileError for what is no such thing."""
+    """Decode a subscription record; None means that the customer never had one. Raises ProfileError."""
     if record is None:
         return SubscriptionRecord()
     try:
         version = msgspec.msgpack.decode(record)[0]
         if version != FORMAT_VERSION:
             raise ProfileError(
-                f"a subscription has format version {version}, this program reads version {FORMAT_VERSION}: "
+                f"a subscription record has format version {version}, but this release reads version {FORMAT_VERSION}: "
                 "run the release that wrote it, or rebuild the group's state from the input"
             )
         return _DECODER.decode(record)
     except (msgspec.MsgspecError, TypeError, LookupError) as error:
-        raise ProfileError(f"a subscription is damaged ({error}): restore the store from the changelog") from None
+        raise ProfileError(
+            f"a subscription record is damaged ({error}): restore the store from the changelog"
+        ) from None
 
 
-def revise(
+def apply_changes(
     sums: Sums,
     groups: SegmentRegistry,
     record: bytes | None,
@@ -286,48 +289,54 @@ def revise(
     sources: Sequence[str],
     spells: list[tuple[int, SubscriptionSpell, SubscriptionSpell]],
 ) -> bytes | None:
-    """Takes changes of a customer's subscription into the sums; what is kept of it from now on.
+    """Apply changes of a customer's subscription to the sums, and return the new record for the store.
 
     Args:
-        record: What was kept, None for nothing.
-        changes: New ones.
-        sources: Where the customer came from, as it is known after them; one more for each time they were forgotten.
-        spells: Is given the first spell before and after each change that moved it, with the change's number.
+        sums: The sums of the batch.
+        groups: The segments of the partition.
+        record: The stored record, None for none.
+        changes: The new changes.
+        sources: The customer's source after the changes, plus one more source after each deletion.
+        spells: Receives the first spell before and after each change that moves it, with the number of the change.
     """
-    contract, life_tables = decode(record), iter(sources)
-    source = next(life_tables)
-    course, old_source = contract.course(), contract.source
-    if contract.settled == _NOTHING:  # else what is settled could not follow to another source
-        contract.source = source
-    if contract.source != old_source:
-        contribute(sums, groups, course, old_source, -1)
-        contribute(sums, groups, course, contract.source, 1)
-    for number, change in enumerate(changes):  # one after the other: what is settled does not depend on the batch
-        before = course.spell
-        if change[2] != _FORGOTTEN:
-            course = _take(sums, groups, contract, course, change)
-        elif (course.steps[-1][1] if course.steps else course.base).running:
-            course = _take(sums, groups, contract, course, (change[0], 0, CANCELLED, -1, "", UNSTATED))
-        if course.spell != before:
-            spells.append((number, before, course.spell))
-        if change[2] == _FORGOTTEN:
-            contract = SubscriptionRecord(source=next(life_tables))
-            course = contract.course()
-    return encode(contract) if contract.changes else None
+    subscription, life_sources = decode(record), iter(sources)
+    source = next(life_sources)
+    timeline, old_source = subscription.timeline(), subscription.source
+    if subscription.settled == _NOTHING:  # settled changes cannot move to another source
+        subscription.source = source
+    if subscription.source != old_source:
+        contribute(sums, groups, timeline, old_source, -1)
+        contribute(sums, groups, timeline, subscription.source, 1)
+    for number, change in enumerate(changes):  # one at a time, so that settling does not depend on the batch
+        before = timeline.spell
+        if change[2] != _DELETED:
+            timeline = _apply(sums, groups, subscription, timeline, change)
+        elif (timeline.steps[-1][1] if timeline.steps else timeline.base).running:
+            timeline = _apply(sums, groups, subscription, timeline, (change[0], 0, CANCELLED, -1, "", UNSTATED))
+        if timeline.spell != before:
+            spells.append((number, before, timeline.spell))
+        if change[2] == _DELETED:
+            subscription = SubscriptionRecord(source=next(life_sources))
+            timeline = subscription.timeline()
+    return encode(subscription) if subscription.changes else None
 
 
-def _take(
-    sums: Sums, groups: SegmentRegistry, contract: SubscriptionRecord, course: SubscriptionTimeline, change: Change
+def _apply(
+    sums: Sums,
+    groups: SegmentRegistry,
+    subscription: SubscriptionRecord,
+    timeline: SubscriptionTimeline,
+    change: Change,
 ) -> SubscriptionTimeline:
-    accepted = contract.add(change)
+    accepted = subscription.add(change)
     sums[groups.of("", ""), _CHANGES if accepted else _TOO_LATE, change[0] // DAY_MS] += 1
     if not accepted:
-        return course
-    now = contract.course()
-    if now != course:
-        contribute(sums, groups, course, contract.source, -1)
-        contribute(sums, groups, now, contract.source, 1)
-    return contract.course() if contract.settle() else now
+        return timeline
+    new = subscription.timeline()
+    if new != timeline:
+        contribute(sums, groups, timeline, subscription.source, -1)
+        contribute(sums, groups, new, subscription.source, 1)
+    return subscription.timeline() if subscription.settle() else new
 
 
-__all__ = ["CAUSES", "CHANGES_KEPT", "SubscriptionRecord", "change_of", "forgotten", "revise"]
+__all__ = ["CAUSES", "CHANGES_KEPT", "SubscriptionRecord", "apply_changes", "change_of", "deletion_at"]

@@ -1,13 +1,14 @@
-"""Purchases without a contract: BG/NBD (Fader, Hardie, Lee 2005), from counts of customers in cells.
+"""BG/NBD (Fader, Hardie, Lee 2005): purchases without a contract, fitted to counts of customers in cells.
 
-A customer who buys at a rate lambda of its own, and after every purchase is gone with a probability p of its own:
-lambda is Gamma(r, alpha) over customers, p is Beta(a, b). All that the model asks of a customer is the number of repeat
-purchases x, the time of the last one t_x, and the age T, both since the first purchase; several of a day are one.
+Each customer buys at their own rate lambda, and leaves after each purchase with their own probability p. Over
+customers, lambda is Gamma(r, alpha) distributed and p is Beta(a, b) distributed. The model needs three numbers per
+customer: the repeat purchases x, the time of the last purchase t_x and the age T. Both times count from the first
+purchase. Several purchases on one day count as one.
 
-Nobody keeps all customers at hand. `PurchaseCells` counts them by fortnight of the first and of the last purchase and
-by a class of x, with the sums that give each cell's centre. A customer's cell is a function of what they bought and of
-nothing else, so cells are free of order, add up over partitions, and a late purchase moves its customer. Time enters
-only when they are read: days are absolute, so that nobody has to be touched for growing older.
+A fit does not need the individual customers. `PurchaseCells` counts them by fortnight of first purchase, fortnight of
+last purchase and class of x, with the sums that give the centre of each cell. A customer's cell depends only on their
+purchases. So cells do not depend on the order of events and add up over partitions. A late purchase moves its customer.
+Days are absolute and time enters only on reading, so no customer is updated merely because time passes.
 """
 
 from __future__ import annotations
@@ -22,22 +23,22 @@ from scipy.special import betaln, gammaln, hyp2f1
 
 from models.profile.mergeable import DAY_MS
 from models.profile.schema import Commerce
-from models.value.mle import NoEstimate, largest
+from models.value.mle import NoEstimate, maximize
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-PERIOD_DAYS: Final = 14  # of a cell; 28 days put alpha 5 % off on a log of 39 weeks, 14 days 2 %
-REPEAT_CLASSES: Final = (1, 2, 3, 4, 5, 7, 10, 15, 25)  # first x of each class but the first, which is 0
+PERIOD_DAYS: Final = 14  # width of a cell; on a log of 39 weeks, alpha is 5% off with 28 days and 2% off with 14 days
+REPEAT_CLASSES: Final = (1, 2, 3, 4, 5, 7, 10, 15, 25)  # first x of each class after class 0
 WEEK_DAYS: Final = 7.0
-NEAR_ONE: Final = 1e-6  # of `a`: half of the digits are left
+NEAR_ONE: Final = 1e-6  # distance of `a` from 1 at which half of the digits remain
 
 Cell = tuple[int, int, int]
-"""Fortnight of the first purchase, of the last one, class of x."""
+"""Fortnight of the first purchase, fortnight of the last purchase, class of x."""
 
 
 class PurchaseHistory(NamedTuple):
-    """What BG/NBD knows of a customer; days since the epoch."""
+    """A customer's purchases as BG/NBD needs them; days since the epoch."""
 
     repeats: int
     first_day: int
@@ -45,15 +46,15 @@ class PurchaseHistory(NamedTuple):
 
     @classmethod
     def of(cls, commerce: Commerce | None) -> PurchaseHistory | None:
-        """Of a profile's purchases, None while there are none."""
+        """Summarize a profile's purchases; None if there are none."""
         if commerce is None or not commerce.orders:
             return None
-        bought = int.from_bytes(commerce.days, "little").bit_count() + commerce.older_days
-        return cls(max(bought - 1, 0), commerce.first_ms // DAY_MS, commerce.last_ms // DAY_MS)
+        purchase_days = int.from_bytes(commerce.days, "little").bit_count() + commerce.older_days
+        return cls(max(purchase_days - 1, 0), commerce.first_ms // DAY_MS, commerce.last_ms // DAY_MS)
 
     @property
     def cell(self) -> Cell:
-        """Where the customer is counted.
+        """The cell in which the customer is counted.
 
         >>> PurchaseHistory(6, 0, 100).cell
         (0, 7, 5)
@@ -62,7 +63,7 @@ class PurchaseHistory(NamedTuple):
 
 
 class PurchaseCells:
-    """Customers counted by what they bought; whole numbers, so that any order and any split gives the same.
+    """Counts of customers by purchase history. Integers, so any order of events and any partitioning gives equal sums.
 
     >>> cells = PurchaseCells()
     >>> cells.move(None, PurchaseHistory(0, 100, 100))
@@ -72,25 +73,25 @@ class PurchaseCells:
     """
 
     def __init__(self, sums: Mapping[Cell, list[int]] | None = None) -> None:
-        self.sums: dict[Cell, list[int]] = {cell: list(sum_) for cell, sum_ in (sums or {}).items()}
-        """Of each cell: customers, sum of x, sum of first days, sum of last days."""
+        self.sums: dict[Cell, list[int]] = {cell: list(values) for cell, values in (sums or {}).items()}
+        """Per cell: customers, sum of x, sum of first days, sum of last days."""
 
     @classmethod
     def of(cls, repeats: Ints, first: Ints, last: Ints) -> PurchaseCells:
-        """Many customers at once, as arrays of one length.
+        """Count many customers at once, from arrays of equal length.
 
         >>> many = np.array([0, 1]), np.array([100, 100]), np.array([100, 130])
         >>> PurchaseCells.of(*many).sums
         {(7, 7, 0): [1, 0, 100, 100], (7, 9, 1): [1, 1, 100, 130]}
         """
-        number = np.searchsorted(REPEAT_CLASSES, repeats, side="right")
-        cells = np.stack([first // PERIOD_DAYS, last // PERIOD_DAYS, number], 1)
-        each, at = np.unique(cells, axis=0, return_inverse=True)
-        sums = np.stack([np.bincount(at.ravel(), what) for what in (None, repeats, first, last)], 1).astype(np.int64)
-        return cls({(a, b, c): sum_ for (a, b, c), sum_ in zip(each.tolist(), sums.tolist(), strict=True)})
+        repeat_class = np.searchsorted(REPEAT_CLASSES, repeats, side="right")
+        cells = np.stack([first // PERIOD_DAYS, last // PERIOD_DAYS, repeat_class], 1)
+        unique, index = np.unique(cells, axis=0, return_inverse=True)
+        sums = np.stack([np.bincount(index.ravel(), w) for w in (None, repeats, first, last)], 1).astype(np.int64)
+        return cls({(a, b, c): values for (a, b, c), values in zip(unique.tolist(), sums.tolist(), strict=True)})
 
     def move(self, before: PurchaseHistory | None, after: PurchaseHistory | None) -> None:
-        """A customer's purchases were `before` and are `after`."""
+        """Move a customer from the cell of `before` to the cell of `after`; None means not counted."""
         if before == after:
             return
         if before is not None:
@@ -99,7 +100,7 @@ class PurchaseCells:
             self._add(after.cell, 1, *after)
 
     def merge(self, other: PurchaseCells) -> PurchaseCells:
-        """Both partitions' customers."""
+        """Add up the customers of two partitions."""
         merged = PurchaseCells(self.sums)
         for cell, sums in other.sums.items():
             merged._add(cell, *sums)
@@ -107,11 +108,11 @@ class PurchaseCells:
 
     @property
     def customers(self) -> int:
-        """How many there are in all cells."""
+        """Number of customers in all cells."""
         return sum(sums[0] for sums in self.sums.values())
 
     def as_of(self, day: int) -> Cohort:
-        """The cells' centres, seen from a day (since the epoch) that no purchase lies after."""
+        """Return the centres of the cells as of a day (since the epoch) with no purchase after it."""
         ordered = [self.sums[cell] for cell in sorted(self.sums)]
         n, x, first, last = np.array(ordered, np.float64).reshape(-1, 4).T
         first, last = first / n, last / n
@@ -126,10 +127,10 @@ class PurchaseCells:
 
 
 class Cohort(NamedTuple):
-    """Customers, or groups of those who are alike, as arrays of one length."""
+    """Customers, or groups of similar customers, as arrays of equal length."""
 
     n: Floats
-    """How many each row stands for."""
+    """Customers per row."""
     x: Floats
     """Repeat purchases."""
     t_x: Floats
@@ -139,7 +140,7 @@ class Cohort(NamedTuple):
 
 
 class BgNbd(NamedTuple):
-    """The four parameters; time is in weeks. Equations are those of Fader, Hardie, Lee (2005), Marketing Science 24.
+    """The four parameters; time is in weeks. Equation numbers refer to Fader, Hardie, Lee (2005), Marketing Science 24.
 
     >>> model = BgNbd(0.243, 4.414, 0.793, 2.426)  # the paper's, for a tenth of the CDNOW customers
     >>> round(float(model.expected(38.86)), 3)
@@ -152,24 +153,24 @@ class BgNbd(NamedTuple):
     b: float
 
     def log_likelihood(self, c: Cohort) -> float:
-        """Eq. 6, summed over all customers."""
+        """Log likelihood of all customers (eq. 6)."""
         r, alpha, a, b = self
         common = gammaln(r + c.x) - gammaln(r) + r * np.log(alpha)
         alive = betaln(a, b + c.x) - betaln(a, b) - (r + c.x) * np.log(alpha + c.age)
-        again = np.maximum(c.x, 1.0)
-        gone = betaln(a + 1, b + again - 1) - betaln(a, b) - (r + c.x) * np.log(alpha + c.t_x)
+        repeats = np.maximum(c.x, 1.0)
+        gone = betaln(a + 1, b + repeats - 1) - betaln(a, b) - (r + c.x) * np.log(alpha + c.t_x)
         either = np.where(c.x > 0, np.logaddexp(alive, gone), alive)
-        return float(np.sum(c.n * (common + either)))  # not BLAS: the same bits everywhere
+        return float(np.sum(c.n * (common + either)))  # not BLAS, whose result depends on the machine
 
     def alive(self, c: Cohort) -> Floats:
-        """P(alive) of each: 1 / (1 + [x>0] a / (b+x-1) ((alpha+T) / (alpha+t_x))^(r+x))."""
+        """P(alive) per row: 1 / (1 + [x>0] a / (b+x-1) ((alpha+T) / (alpha+t_x))^(r+x))."""
         r, alpha, a, b = self
         odds = np.log(a) - np.log(b + np.maximum(c.x, 1.0) - 1)
         odds = odds + (r + c.x) * (np.log(alpha + c.age) - np.log(alpha + c.t_x))
         return np.where(c.x > 0, 1 / (1 + np.exp(np.minimum(odds, 700.0))), 1.0)
 
     def expected(self, weeks: Floats | float) -> Floats:
-        """Eq. 9: repeat purchases of a new customer within so many weeks of the first one."""
+        """Expected repeat purchases of a new customer within some weeks of the first purchase (eq. 9)."""
         r, alpha, a, b = self._off_one
         z = np.asarray(weeks) / (alpha + np.asarray(weeks))
         shrink = (alpha / (alpha + np.asarray(weeks))) ** r
@@ -177,34 +178,41 @@ class BgNbd(NamedTuple):
 
     @property
     def _off_one(self) -> BgNbd:
-        """With an `a` at which eq. 9 and 10 can be computed: at 1 they are 0 / 0."""
+        """The parameters with `a` moved away from 1, where eq. 9 and 10 are 0 / 0."""
         return self._replace(a=1.0 + NEAR_ONE) if abs(self.a - 1.0) < NEAR_ONE else self
 
     def returns(self, c: Cohort, weeks: float) -> Floats:
-        """P(at least one purchase within the next `weeks`) of each: P(alive), times that its rate, Gamma(r+x, alpha+T)
-        for who is alive, brings one."""
+        """P(at least one purchase within the next `weeks`) per row.
+
+        It is P(alive), times the probability of a purchase at a rate distributed as Gamma(r+x, alpha+T).
+        """
         return np.asarray(self.alive(c) * (1 - ((self.alpha + c.age) / (self.alpha + c.age + weeks)) ** (self.r + c.x)))
 
     def forecast(self, c: Cohort, weeks: Floats | float) -> Floats:
-        """Eq. 10: purchases of each within the next `weeks`, given what they did so far; many weeks are for one row."""
+        """Expected purchases per row within the next `weeks`, given the history (eq. 10).
+
+        `weeks` may be an array if the cohort has one row.
+        """
         r, alpha, a, b = self._off_one
         z = weeks / (alpha + c.age + weeks)
         rest = ((alpha + c.age) / (alpha + c.age + weeks)) ** (r + c.x) * hyp2f1(r + c.x, b + c.x, a + b + c.x - 1, z)
         return np.asarray((a + b + c.x - 1) / (a - 1) * (1 - rest) * self.alive(c))
 
 
-_ANYWHERE: Final = BgNbd(1.0, 1.0, 1.0, 1.0)
+_NEUTRAL_START: Final = BgNbd(1.0, 1.0, 1.0, 1.0)
 
 
-def fit(cohort: Cohort, start: BgNbd = _ANYWHERE) -> BgNbd:
-    """The parameters of the largest likelihood, sought from `start` on, and from anywhere if that does not settle.
+def fit(cohort: Cohort, start: BgNbd = _NEUTRAL_START) -> BgNbd:
+    """Fit by maximum likelihood, from `start`, and from a neutral start if that does not converge.
 
-    Raises NoEstimate where nobody bought twice, or the search does not settle.
+    Raises:
+        NoEstimate: no customer bought twice, or the search does not converge.
     """
     if not (cohort.n @ cohort.x > 0):
-        raise NoEstimate("nobody bought on a second day: there is no rhythm to learn")
+        raise NoEstimate("no customer bought on a second day, so purchase rates cannot be estimated")
     customers = float(cohort.n.sum())
-    return BgNbd(*largest(lambda found: BgNbd(*found).log_likelihood(cohort), customers, (start, _ANYWHERE), "BG/NBD"))
+    starts = (start, _NEUTRAL_START)
+    return BgNbd(*maximize(lambda values: BgNbd(*values).log_likelihood(cohort), customers, starts, "BG/NBD"))
 
 
 __all__ = ["BgNbd", "Cell", "Cohort", "NoEstimate", "PurchaseCells", "PurchaseHistory", "fit"]

@@ -1,4 +1,4 @@
-"""What a partition's log lets expect of its customers on a day: how long subscriptions last, what will be bought."""
+"""A partition's value forecasts by day: survival of subscriptions and parameters of the purchase models."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from models.value.purchase_counts import NOTHING, FittedParameters, PurchaseCoun
 from models.value.purchase_value import PurchaseValueModel
 from models.value.survival import SubscriptionSurvival
 
-READ_KEPT: Final = 64  # of so many days and partitions what was worked out stays
+DECODED_MAX: Final = 64  # cached decoded forecasts, one per day and partition
 
 
-class _Numbers(msgspec.Struct, array_like=True):
+class _ForecastData(msgspec.Struct, array_like=True):
     settings: ValueSettings
     period: int
     life_tables: list[Any]
@@ -29,11 +29,11 @@ class _Numbers(msgspec.Struct, array_like=True):
 
 
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(_Numbers).decode
+_decode = msgspec.msgpack.Decoder(_ForecastData).decode
 
 
 class ValueForecast:
-    """As of the beginning of a day.
+    """The value forecast as of the beginning of a day.
 
     >>> ValueForecast(ValueSettings(churn=0.1)).survival.hazards("pro")[0]
     0.1
@@ -46,63 +46,64 @@ class ValueForecast:
         period: int = 0,
         learned: FittedParameters = NOTHING,
     ) -> None:
-        self.settings, self.life_tables, self.period, self.learned = (
-            settings,
-            life_tables or LifeTable({}),
-            period,
-            learned,
-        )
+        self.settings = settings
+        self.life_tables = life_tables or LifeTable({})
+        self.period = period
+        self.learned = learned
         self.survival = SubscriptionSurvival(self.life_tables, period, settings)
-        self.buying = PurchaseValueModel(settings, learned.purchases, learned.order_value)
+        self.purchase_model = PurchaseValueModel(settings, learned.purchases, learned.order_value)
 
     @cached_property
     def data(self) -> bytes:
-        """For another process, which expects the same of what `read_forecast` makes of it."""
-        return _encode(_Numbers(self.settings, self.period, self.life_tables.data, self.learned))
+        """Encoded form for another process; `read_forecast` restores an equal forecast."""
+        return _encode(_ForecastData(self.settings, self.period, self.life_tables.data, self.learned))
 
 
-@lru_cache(maxsize=READ_KEPT)
+@lru_cache(maxsize=DECODED_MAX)
 def read_forecast(data: bytes) -> ValueForecast:
-    """What `ValueForecast.data` was taken from."""
-    numbers = _decode(data)
-    return ValueForecast(numbers.settings, LifeTable.read(numbers.life_tables), numbers.period, numbers.learned)
+    """Decode `ValueForecast.data`."""
+    decoded = _decode(data)
+    return ValueForecast(decoded.settings, LifeTable.read(decoded.life_tables), decoded.period, decoded.learned)
 
 
 class DailyForecasts:
-    """Those of a batch's days, made when they are asked for.
+    """The value forecasts of the days of a batch, created on demand.
 
     Args:
-        newest: What the batch before read last, which is often what this one reads.
+        settings: [value] of churn.toml.
+        days: The life tables of the days.
+        learned: The fitted parameters, in order of their first day.
+        newest: The last forecast of the previous batch, which often applies to this batch.
     """
 
     def __init__(
         self, settings: ValueSettings, days: DailyLifeTables, learned: Sequence[FittedParameters], newest: ValueForecast
     ) -> None:
         self._settings, self._days, self._learned = settings, days, learned
-        self._made: dict[tuple[int, int, int], ValueForecast] = {}
+        self._cache: dict[tuple[int, int, int], ValueForecast] = {}
         self.newest = newest
 
     def at(self, clock_ms: int) -> ValueForecast:
-        """Of the day that the partition's clock showed."""
-        place, period = self._days.place(clock_ms), clock_ms // DAY_MS // PERIOD_DAYS
+        """Return the forecast of the day of the partition's clock."""
+        index, period = self._days.index_at(clock_ms), clock_ms // DAY_MS // PERIOD_DAYS
         learned = at_day(self._learned, clock_ms // DAY_MS)
-        key = place, period, learned.from_day
-        found = self._made.get(key)
-        if found is None:
-            found, life_tables = self.newest, self._days.life_tables[place]
-            if found.life_tables is not life_tables or found.period != period or found.learned != learned:
-                found = self.newest = ValueForecast(self._settings, life_tables, period, learned)
-            self._made[key] = found
-        return found
+        key = index, period, learned.from_day
+        forecast = self._cache.get(key)
+        if forecast is None:
+            forecast, life_tables = self.newest, self._days.life_tables[index]
+            if forecast.life_tables is not life_tables or forecast.period != period or forecast.learned != learned:
+                forecast = self.newest = ValueForecast(self._settings, life_tables, period, learned)
+            self._cache[key] = forecast
+        return forecast
 
 
 class ForecastState:
-    """A partition's, from batch to batch; its numbers stand in a record of the partition's store.
+    """The life tables and purchase counts of a partition, kept in its store.
 
     Args:
         settings: [value] of churn.toml.
         load: Reads committed records.
-        since_day: From when on everything is applied that there is: 0 for a new partition.
+        since_day: First day from which all events were applied; 0 for a new partition.
     """
 
     def __init__(self, settings: ValueSettings, load: Load, since_day: int) -> None:
@@ -116,32 +117,35 @@ class ForecastState:
 
     @property
     def counted(self) -> list[CellSnapshot]:
-        """Cells that the newest batch learned from, to be published."""
+        """The cells of the newest batch's fits, to be published."""
         return self._purchases.counted
 
     def apply_batch(
         self, life_tables: Sequence[LifetimeMove], orders: Sequence[PurchaseDelta], begun: bool
     ) -> tuple[DailyForecasts, dict[bytes, bytes | None]]:
-        """Takes in what a batch changed of subscriptions and purchases; what that changes in the store.
+        """Apply a batch's changes of subscriptions and purchases.
 
         Args:
-            lives: The changes of subscriptions.
-            orders: Those of purchases.
-            begun: Anything was ever applied.
+            life_tables: Changes of subscriptions.
+            orders: Changes of purchases.
+            begun: True if the partition has ever applied an event.
+
+        Returns:
+            The forecasts of the batch's days, and the changes of the store.
         """
-        book = self._lifetimes
-        if book is None:
-            book = self._lifetimes = LifeTableBuilder(self._since_day)
+        builder = self._lifetimes
+        if builder is None:
+            builder = self._lifetimes = LifeTableBuilder(self._since_day)
             [record] = self._load([VALUE_FORECAST])
             if record is not None:
-                book.restore(msgspec.msgpack.decode(record))
-            self._new = record is None  # the first record says from when on there are numbers
-        days = book.apply_batch(life_tables)
+                builder.restore(msgspec.msgpack.decode(record))
+            self._new = record is None  # the first record stores the day from which lifetimes are counted
+        days = builder.apply_batch(life_tables)
         if self._last is not None:
             self._newest = self._last.newest
         learned, changes = self._purchases.apply_batch(orders, begun)
         self._last = DailyForecasts(self._settings, days, learned, self._newest)
         if begun and (life_tables or self._new):
             self._new = False
-            changes[VALUE_FORECAST] = msgspec.msgpack.encode(book.state())
+            changes[VALUE_FORECAST] = msgspec.msgpack.encode(builder.state())
         return self._last, changes

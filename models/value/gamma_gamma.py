@@ -1,11 +1,12 @@
-"""What a purchase is worth: the Gamma-Gamma model, from counts of customers in cells.
+"""Gamma-Gamma (Fader and Hardie 2013): the value of a purchase, fitted to counts of customers in cells.
 
-Fader and Hardie (2013), "The Gamma-Gamma Model of Monetary Value": a customer's purchases vary around a mean of their
-own as Gamma(p, nu) does, nu varies over customers as Gamma(q, gamma). All that it asks of a customer is how many
-purchases there were, x, and what they cost on average, m. Value and frequency are taken to be independent.
+Source: "The Gamma-Gamma Model of Monetary Value". The values of a customer's purchases are Gamma(p, nu) distributed,
+and nu is Gamma(q, gamma) distributed over customers. The model needs two numbers per customer: the number of purchases
+x and their mean value m. It assumes that value and frequency are independent.
 
-As `models.value.bg_nbd` counts customers by when they bought, `SpendingCells` counts them by class of x and by quarter
-octaves of m, with the sums that give each cell's centre: free of order, added up over partitions, and bounded.
+`models.value.bg_nbd` counts customers by purchase times. `SpendingCells` counts them by class of x and quarter octave
+of m, with the sums that give the centre of each cell. Cells do not depend on the order of events, add up over
+partitions, and are bounded.
 """
 
 from __future__ import annotations
@@ -21,26 +22,26 @@ from scipy.special import gammaln
 
 from models.profile.schema import Commerce
 from models.value.bg_nbd import REPEAT_CLASSES
-from models.value.mle import NoEstimate, largest
+from models.value.mle import NoEstimate, maximize
 
 Floats = NDArray[np.float64]
 
-PER_OCTAVE: Final = 4  # cells of m: 19 % wide; on CDNOW the estimates are within 1 % of those from every customer
-CENTS: Final = 100.0
+PER_OCTAVE: Final = 4  # a cell of m is 19% wide; on CDNOW the estimates are within 1% of a fit to every customer
+CENTS: Final = 100.0  # minor units in one unit of the currency
 
 Cell = tuple[int, int]
 """Class of x (the first x of each is that of `REPEAT_CLASSES`), quarter octave of m in minor units."""
 
 
 class SpendHistory(NamedTuple):
-    """What Gamma-Gamma knows of a customer: purchases of known value, and what they cost together in minor units."""
+    """A customer's spending as Gamma-Gamma needs it: purchases of known value, and their revenue in minor units."""
 
     purchases: int
     revenue: int
 
     @classmethod
     def of(cls, commerce: Commerce | None) -> SpendHistory | None:
-        """Of a profile's purchases, None while none said its value; orders of one day are one purchase."""
+        """Summarize a profile's purchases, orders of one day as one; None if none has a value."""
         if commerce is None or not commerce.valued or commerce.revenue <= 0:
             return None
         days = int.from_bytes(commerce.days, "little").bit_count() + commerce.older_days
@@ -48,7 +49,7 @@ class SpendHistory(NamedTuple):
 
     @property
     def cell(self) -> Cell:
-        """Where the customer is counted.
+        """The cell in which the customer is counted.
 
         >>> SpendHistory(2, 3000).cell
         (2, 42)
@@ -58,7 +59,7 @@ class SpendHistory(NamedTuple):
 
 
 class SpendingCells:
-    """Customers counted by what they spent; whole numbers, so that any order and any split gives the same.
+    """Counts of customers by spending. Integers, so any order of events and any partitioning gives equal sums.
 
     >>> cells = SpendingCells()
     >>> cells.move(None, SpendHistory(1, 1200))
@@ -68,11 +69,11 @@ class SpendingCells:
     """
 
     def __init__(self, sums: Mapping[Cell, list[int]] | None = None) -> None:
-        self.sums: dict[Cell, list[int]] = {cell: list(sum_) for cell, sum_ in (sums or {}).items()}
-        """Of each cell: customers, sum of x, sum of revenue."""
+        self.sums: dict[Cell, list[int]] = {cell: list(values) for cell, values in (sums or {}).items()}
+        """Per cell: customers, sum of x, sum of revenue."""
 
     def move(self, before: SpendHistory | None, after: SpendHistory | None) -> None:
-        """A customer's spending was `before` and is `after`."""
+        """Move a customer from the cell of `before` to the cell of `after`; None means not counted."""
         if before == after:
             return
         if before is not None:
@@ -81,17 +82,17 @@ class SpendingCells:
             self._add(after.cell, 1, *after)
 
     def merge(self, other: SpendingCells) -> SpendingCells:
-        """Both partitions' customers."""
+        """Add up the customers of two partitions."""
         merged = SpendingCells(self.sums)
         for cell, sums in other.sums.items():
             merged._add(cell, *sums)
         return merged
 
     def spenders(self, least: int = 2) -> Spenders:
-        """The cells' centres, of those with so many purchases: one purchase does not say how a customer's vary.
+        """Return the centres of the cells with at least `least` purchases.
 
-        On CDNOW the values of later purchases are foretold better without those who bought once (mean error of a
-        customer 17.3 instead of 17.5 dollars).
+        A single purchase shows no variation. On CDNOW, predictions of later purchase values are better without
+        customers who bought once (mean error per customer $17.3 instead of $17.5).
         """
         ordered = [self.sums[cell] for cell in sorted(self.sums) if cell[0] >= bisect_right(REPEAT_CLASSES, least)]
         n, x, revenue = np.array(ordered, np.float64).reshape(-1, 3).T
@@ -106,18 +107,18 @@ class SpendingCells:
 
 
 class Spenders(NamedTuple):
-    """Customers, or groups of those who are alike, as arrays of one length."""
+    """Customers, or groups of similar customers, as arrays of equal length."""
 
     n: Floats
-    """How many each row stands for."""
+    """Customers per row."""
     x: Floats
     """Purchases."""
     mean: Floats
-    """What one cost on average, in the currency's units."""
+    """Mean value of a purchase, in units of the currency."""
 
 
 class GammaGamma(NamedTuple):
-    """The three parameters; gamma is in the currency's units. Equations are those of Fader and Hardie (2013).
+    """The three parameters; gamma is in units of the currency. Equation numbers refer to Fader and Hardie (2013).
 
     >>> model = GammaGamma(6.25, 3.74, 15.44)  # the note's, for a tenth of the CDNOW customers
     >>> round(model.population_mean, 2), round(float(model.expected(2, 50.0)), 2)
@@ -129,38 +130,41 @@ class GammaGamma(NamedTuple):
     gamma: float
 
     def log_likelihood(self, s: Spenders) -> float:
-        """Eq. 1a, summed over all customers."""
+        """Log likelihood of all customers (eq. 1a)."""
         p, q, gamma = self
         px = p * s.x
         shape = gammaln(px + q) - gammaln(px) - gammaln(q) + q * np.log(gamma)
         rest = (px - 1) * np.log(s.mean) + px * np.log(s.x) - (px + q) * np.log(gamma + s.x * s.mean)
-        return float(np.sum(s.n * (shape + rest)))  # not BLAS: the same bits everywhere
+        return float(np.sum(s.n * (shape + rest)))  # not BLAS, whose result depends on the machine
 
     @property
     def population_mean(self) -> float:
-        """What a purchase of anybody costs: p gamma / (q - 1)."""
+        """Mean value of a purchase over all customers: p gamma / (q - 1)."""
         return self.p * self.gamma / (self.q - 1)
 
     def expected(self, x: Floats | float, mean: Floats | float) -> Floats:
-        """Eq. 5: the mean of a customer who made x purchases at `mean` on average, between that and everybody's."""
+        """Expected value of a purchase of a customer with x purchases and mean (eq. 5), shrunk to the overall mean."""
         own = self.p * np.asarray(x)
         return np.asarray(((self.q - 1) * self.population_mean + own * np.asarray(mean)) / (own + self.q - 1))
 
 
 def fit(spenders: Spenders) -> GammaGamma:
-    """The parameters of the largest likelihood.
+    """Fit by maximum likelihood.
 
-    Raises NoEstimate where nobody spent anything on a second purchase, the search does not settle, or the population's
-    mean does not exist (q is 1 or less).
+    Raises:
+        NoEstimate: no customer has a second purchase with a value, the search does not converge, or the population
+            mean does not exist (q is 1 or less).
     """
     if not len(spenders.n) or not (spenders.x > 1).any():
-        raise NoEstimate("nobody's second purchase has a value: how values vary cannot be learned")
+        raise NoEstimate(
+            "no customer has a second purchase with a value, so the variation of values cannot be estimated"
+        )
     mean = float(spenders.n @ spenders.mean / spenders.n.sum())
     starts = [(p, q, mean * (q - 1) / p) for p, q in ((6.0, 4.0), (1.0, 2.0), (20.0, 20.0))]
-    unit = Spenders(spenders.n, spenders.x, spenders.mean / mean)  # the search is the same for yen and for dinars
+    unit = Spenders(spenders.n, spenders.x, spenders.mean / mean)  # makes the search independent of the currency
     starts = [(p, q, gamma / mean) for p, q, gamma in starts]
     customers = float(spenders.n.sum())
-    p, q, gamma = largest(lambda found: GammaGamma(*found).log_likelihood(unit), customers, starts, "Gamma-Gamma")
+    p, q, gamma = maximize(lambda values: GammaGamma(*values).log_likelihood(unit), customers, starts, "Gamma-Gamma")
     if q <= 1.0:
-        raise NoEstimate(f"values vary so much that they have no mean (q {q:.3g})")
+        raise NoEstimate(f"purchase values vary too much to have a mean (q = {q:.3g})")
     return GammaGamma(p, q, gamma * mean)

@@ -1,4 +1,4 @@
-"""BG/NBD held against what came: fitted to the purchases up to a day, compared with the weeks after it."""
+"""Holdout evaluation: fit BG/NBD to the purchases up to a day, and compare predictions with the weeks after it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ WEEK: Final = int(WEEK_DAYS)
 
 
 class Week(msgspec.Struct, frozen=True):
-    """One week after the day up to which was learned, of the customers known then."""
+    """One week of the holdout period: purchases of the customers known when it began."""
 
     start_day: int
     predicted: float
@@ -41,7 +41,7 @@ class Week(msgspec.Struct, frozen=True):
 
 
 class WeekAhead(msgspec.Struct, frozen=True):
-    """One week, foretold at its begin from everything before it, of the customers known by then."""
+    """One week, predicted from all data before it: purchases of the customers known by then."""
 
     start_day: int
     predicted: float
@@ -49,7 +49,7 @@ class WeekAhead(msgspec.Struct, frozen=True):
 
 
 class RepeatClass(msgspec.Struct, frozen=True):
-    """Customers by how often they had bought again, and what they did over all weeks of the forecast."""
+    """One class of repeat purchases: predicted and actual purchases over the holdout period."""
 
     repeats: str
     customers: int
@@ -58,28 +58,28 @@ class RepeatClass(msgspec.Struct, frozen=True):
     actual: int
     returns: float  # mean probability of at least one purchase
     came_back: int
-    order_value: float | None = None  # of the purchases foretold, by Gamma-Gamma
-    order_value_came: float | None = None  # of those that came
+    order_value: float | None = None  # predicted mean value of a purchase, by Gamma-Gamma
+    order_value_came: float | None = None  # actual mean value of a purchase
 
 
 class Spending(msgspec.Struct, frozen=True):
-    """Gamma-Gamma's parameters (currency units), and what they and the purchases foretold."""
+    """Gamma-Gamma's parameters (units of the currency), and predicted and actual revenue."""
 
     p: float
     q: float
     gamma: float
     customers: int
-    """Who bought more than once before: the parameters are theirs."""
+    """Customers with more than one purchase before the holdout period, to whom the parameters are fitted."""
     cells: int
     mean: float
-    """What a purchase of anybody costs."""
+    """Mean value of a purchase over all customers."""
     predicted: float
-    """Revenue of all weeks: of each customer, purchases foretold x expected value of one."""
+    """Predicted revenue of all weeks: the sum over customers of predicted purchases x expected value of a purchase."""
     actual: float
 
 
 class Forecast(msgspec.Struct, frozen=True):
-    """Parameters (time in weeks), and what they foretold."""
+    """BG/NBD's parameters (time in weeks), and predicted and actual purchases."""
 
     r: float
     alpha_weeks: float
@@ -89,33 +89,33 @@ class Forecast(msgspec.Struct, frozen=True):
     customers: int
     cells: int
     learned_predicted: float
-    """Repeat purchases up to `until_day`, as the parameters say of customers of these ages."""
+    """Repeat purchases up to `until_day` that the parameters predict for customers of these ages."""
     learned_actual: int
     weeks: list[Week]
     classes: list[RepeatClass]
     spending: Spending | None = None
-    """None where no purchase said its value, or nothing can be learned of them."""
+    """None if purchases have no value, or too few have one."""
 
     @property
     def predicted(self) -> float:
-        """Purchases foretold for all weeks."""
+        """Predicted purchases of all weeks."""
         return sum(week.predicted for week in self.weeks)
 
     @property
     def actual(self) -> int:
-        """Purchases that came in them."""
+        """Actual purchases of all weeks."""
         return sum(week.actual for week in self.weeks)
 
     @property
     def cumulative_error(self) -> float:
-        """Repeat purchases foretold from the first day to the last, against those that came: how models are tracked."""
+        """Relative error of the repeat purchases predicted from the first day to the last (tracking plot)."""
         return (self.learned_predicted + self.predicted) / (self.learned_actual + self.actual) - 1
 
 
 class PurchaseLog:
-    """Purchases as they arrive: up to `until_day` (inclusive, days since the epoch) learned, after it only counted.
+    """Purchases of a file: up to `until_day` (inclusive, days since the epoch) for the fit, later ones as the holdout.
 
-    Customers' profiles are those of the fold, so duplicates do not count.
+    Profiles are built as in the fold, so duplicates do not count.
     """
 
     def __init__(self, until_day: int) -> None:
@@ -124,18 +124,18 @@ class PurchaseLog:
         self.spending = SpendingCells()
         self.last_day = 0
         self._profiles: dict[str, Profile] = {}
-        self._after: dict[str, Profile] = {}  # what came later, for its duplicates and its money
-        self._known: dict[PurchaseHistory, float] = {}
+        self._holdout_profiles: dict[str, Profile] = {}  # for duplicates and revenue of the holdout period
+        self._predicted: dict[PurchaseHistory, float] = {}
         self._days: dict[str, set[int]] = defaultdict(set)
-        self._later: dict[str, set[int]] = defaultdict(set)
+        self._holdout_days: dict[str, set[int]] = defaultdict(set)
 
     def add(self, event: Event) -> None:
-        """Takes one event; whatever is no purchase changes nothing."""
+        """Add an event; events other than purchases are ignored."""
         if event.name != "Order Completed":
             return
         day = event.time_ms // DAY_MS
         self.last_day = max(self.last_day, day)
-        profiles = self._profiles if day <= self.until_day else self._after
+        profiles = self._profiles if day <= self.until_day else self._holdout_profiles
         profile = profiles.get(event.customer)
         if profile is None:
             profile = profiles[event.customer] = Profile()
@@ -144,15 +144,16 @@ class PurchaseLog:
             return
         self._days[event.customer].add(day)
         if day > self.until_day:
-            self._later[event.customer].add(day)
+            self._holdout_days[event.customer].add(day)
             return
         self.cells.move(before, PurchaseHistory.of(profile.commerce))
         self.spending.move(spent, SpendHistory.of(profile.commerce))
 
     def forecast(self) -> Forecast:
-        """Fits to the cells, and foretells every whole week that there is after them.
+        """Fit to the cells, and predict each whole week of the holdout period.
 
-        Raises NoEstimate as `models.value.bg_nbd.fit` does.
+        Raises:
+            NoEstimate: as `models.value.bg_nbd.fit`.
         """
         cohort = self.cells.as_of(self.until_day)
         model = fit(cohort)
@@ -160,17 +161,17 @@ class PurchaseLog:
         cumulative = [0.0] + [float(cohort.n @ model.forecast(cohort, week)) for week in range(1, count + 1)]
         actual = [0] * count
         bought: dict[str, int] = {}
-        for customer in self._profiles.keys() & self._later.keys():
-            passed = [(day - self.until_day - 1) // WEEK for day in self._later[customer]]
-            inside = [week for week in passed if week < count]
+        for customer in self._profiles.keys() & self._holdout_days.keys():
+            customer_weeks = [(day - self.until_day - 1) // WEEK for day in self._holdout_days[customer]]
+            inside = [week for week in customer_weeks if week < count]
             bought[customer] = len(inside)
             for week in inside:
                 actual[week] += 1
         weeks = [
-            Week(self.until_day + 1 + WEEK * i, cumulative[i + 1] - cumulative[i], came)
-            for i, came in enumerate(actual)
+            Week(self.until_day + 1 + WEEK * i, cumulative[i + 1] - cumulative[i], purchases)
+            for i, purchases in enumerate(actual)
         ]
-        classes, spending = self._with_money(self._classes(model, bought, count), model, count)
+        classes, spending = self._with_spending(self._classes(model, bought, count), model, count)
         return Forecast(
             *model,
             until_day=self.until_day,
@@ -185,16 +186,19 @@ class PurchaseLog:
 
     @property
     def days(self) -> dict[str, list[int]]:
-        """The days on which each customer bought, in order."""
+        """Days of purchases per customer, in order."""
         return {customer: sorted(days) for customer, days in self._days.items()}
 
     def weeks_ahead(self) -> Iterator[WeekAhead]:
-        """Each whole week after `until_day`, foretold from what came before it, with parameters learned anew: as a
-        stream does it. Raises NoEstimate as `forecast`."""
-        occasions = {customer: PurchaseHistory.of(profile.commerce) for customer, profile in self._profiles.items()}
+        """Predict each whole week after `until_day` from all data before it, with a fit each week, as a stream would.
+
+        Raises:
+            NoEstimate: as `forecast`.
+        """
+        histories = {customer: PurchaseHistory.of(profile.commerce) for customer, profile in self._profiles.items()}
         cells = PurchaseCells(self.cells.sums)
         by_week: dict[int, list[tuple[int, str]]] = defaultdict(list)
-        for customer, days in self._later.items():
+        for customer, days in self._holdout_days.items():
             for day in days:
                 by_week[(day - self.until_day - 1) // WEEK].append((day, customer))
         model = None
@@ -202,91 +206,87 @@ class PurchaseLog:
             day = self.until_day + WEEK * week
             cohort = cells.as_of(day)
             model = fit(cohort) if model is None else fit(cohort, model)
-            coming = sorted(by_week[week])
-            known = sum(occasions.get(customer) is not None for _, customer in coming)
+            purchases = sorted(by_week[week])
+            known = sum(histories.get(customer) is not None for _, customer in purchases)
             yield WeekAhead(day + 1, float(cohort.n @ model.forecast(cohort, 1.0)), known)
-            for later, customer in coming:
-                before = occasions.get(customer)
-                after = (
-                    PurchaseHistory(0, later, later)
-                    if before is None
-                    else PurchaseHistory(before[0] + 1, before[1], later)
-                )
+            for on, customer in purchases:
+                before = histories.get(customer)
+                after = PurchaseHistory(0, on, on) if before is None else PurchaseHistory(before[0] + 1, before[1], on)
                 cells.move(before, after)
-                occasions[customer] = after
+                histories[customer] = after
 
-    def _with_money(
+    def _with_spending(
         self, classes: list[RepeatClass], model: BgNbd, weeks: int
     ) -> tuple[list[RepeatClass], Spending | None]:
-        """The classes with what a purchase was foretold to cost and did, and the money of all."""
+        """Add predicted and actual purchase values to the classes, and compute the revenue of all customers."""
         try:
             values = fit_values(self.spending.spenders())
         except NoEstimate:
             return classes, None
-        foretold: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])  # purchases, revenue
-        came: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
+        predicted: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])  # purchases, revenue
+        actual: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
         for customer, profile in self._profiles.items():
-            occasions, spent = PurchaseHistory.of(profile.commerce), SpendHistory.of(profile.commerce)
-            assert occasions is not None  # a profile here began with a purchase
-            name = class_name(bisect_right(REPEAT_CLASSES, occasions.repeats))
+            history, spent = PurchaseHistory.of(profile.commerce), SpendHistory.of(profile.commerce)
+            assert history is not None  # a profile is created by a purchase
+            name = class_name(bisect_right(REPEAT_CLASSES, history.repeats))
             if spent is not None:
-                bought = self._foretold(model, occasions, weeks)
+                purchases = self._predict(model, history, weeks)
                 value = float(values.expected(spent.purchases, spent.revenue / spent.purchases / CENTS))
-                foretold[name][0] += bought
-                foretold[name][1] += bought * value
-            later = self._after.get(customer)
-            if later is not None and (spent := SpendHistory.of(later.commerce)) is not None:
-                came[name][0] += spent.purchases
-                came[name][1] += spent.revenue / CENTS
-        known = [
+                predicted[name][0] += purchases
+                predicted[name][1] += purchases * value
+            holdout = self._holdout_profiles.get(customer)
+            if holdout is not None and (spent := SpendHistory.of(holdout.commerce)) is not None:
+                actual[name][0] += spent.purchases
+                actual[name][1] += spent.revenue / CENTS
+        with_values = [
             replace(
-                one,
-                order_value=_mean(*foretold[one.repeats]) if weeks else None,
-                order_value_came=_mean(*came[one.repeats]),
+                each,
+                order_value=_mean(*predicted[each.repeats]) if weeks else None,
+                order_value_came=_mean(*actual[each.repeats]),
             )
-            for one in classes
+            for each in classes
         ]
-        again = self.spending.spenders()
-        return known, Spending(
+        spenders = self.spending.spenders()
+        return with_values, Spending(
             *values,
-            customers=int(again.n.sum()),
-            cells=len(again.n),
+            customers=int(spenders.n.sum()),
+            cells=len(spenders.n),
             mean=values.population_mean,
-            predicted=sum(revenue for _, revenue in foretold.values()),
-            actual=sum(revenue for _, revenue in came.values()),
+            predicted=sum(revenue for _, revenue in predicted.values()),
+            actual=sum(revenue for _, revenue in actual.values()),
         )
 
-    def _foretold(self, model: BgNbd, occasions: PurchaseHistory, weeks: int) -> float:
-        """Purchases of a customer in all weeks; many are alike."""
-        if occasions not in self._known:
-            repeats, first, last = occasions
+    def _predict(self, model: BgNbd, history: PurchaseHistory, weeks: int) -> float:
+        """Predict a customer's purchases in all weeks, cached because many histories are equal."""
+        if history not in self._predicted:
+            repeats, first, last = history
             row = Cohort(*(np.array([x]) for x in (1.0, repeats, (last - first) / 7, (self.until_day - first) / 7)))
-            self._known[occasions] = float(model.forecast(row, weeks)[0]) if weeks else 0.0
-        return self._known[occasions]
+            self._predicted[history] = float(model.forecast(row, weeks)[0]) if weeks else 0.0
+        return self._predicted[history]
 
     def _classes(self, model: BgNbd, bought: dict[str, int], weeks: int) -> list[RepeatClass]:
         by_class: dict[int, list[str]] = defaultdict(list)
         for customer, profile in self._profiles.items():
-            occasions = PurchaseHistory.of(profile.commerce)
-            assert occasions is not None  # a profile here began with a purchase
-            by_class[bisect_right(REPEAT_CLASSES, occasions.repeats)].append(customer)
-        found = []
+            history = PurchaseHistory.of(profile.commerce)
+            assert history is not None  # a profile is created by a purchase
+            by_class[bisect_right(REPEAT_CLASSES, history.repeats)].append(customer)
+        classes = []
         for number, customers in sorted(by_class.items()):
-            own = PurchaseCells({cell: sums for cell, sums in self.cells.sums.items() if cell[2] == number})
-            cohort = own.as_of(self.until_day)
-            came = [bought.get(customer, 0) for customer in customers]
-            found.append(
+            cells = PurchaseCells({cell: sums for cell, sums in self.cells.sums.items() if cell[2] == number})
+            cohort = cells.as_of(self.until_day)
+            purchases = [bought.get(customer, 0) for customer in customers]
+            classes.append(
                 RepeatClass(
-                    class_name(number),
-                    len(customers),
-                    float(cohort.n @ model.alive(cohort)) / len(customers),
-                    float(cohort.n @ model.forecast(cohort, weeks)) if weeks else 0.0,
-                    sum(came),
-                    float(cohort.n @ model.returns(cohort, weeks)) / len(customers),
-                    sum(one > 0 for one in came),
+                    repeats=class_name(number),
+                    customers=len(customers),
+                    alive=float(cohort.n @ model.alive(cohort)) / len(customers),
+                    predicted=float(cohort.n @ model.forecast(cohort, weeks)) if weeks else 0.0,
+                    actual=sum(purchases),
+                    returns=float(cohort.n @ model.returns(cohort, weeks)) / len(customers),
+                    came_back=sum(number > 0 for number in purchases),
                 )
             )
-        return found
+        return classes
 
 
 def _mean(number: float, total: float) -> float | None:

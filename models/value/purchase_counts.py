@@ -1,9 +1,10 @@
-"""What a partition's customers buy, counted in its store, and what BG/NBD and Gamma-Gamma learn of it every four weeks.
+"""Count the purchases of a partition's customers in its store, and fit BG/NBD and Gamma-Gamma every four weeks.
 
-Customers are counted in the cells of `models.value.bg_nbd` and `models.value.gamma_gamma`, in blocks: those who first bought in the
-same fortnight, and those of the same class of purchases. Before the first order of the next four weeks of the clock is
-counted, the parameters are learned anew; they hold from the day after on. So what a score reads is a function of the
-log, and however the log is cut into batches, an order is counted once and learned from once.
+Customers are counted in the cells of `models.value.bg_nbd` and `models.value.gamma_gamma`. The store holds the cells in
+blocks: one per fortnight of the first purchase, and one per class of purchases. Time is divided into periods of four
+weeks of the partition's clock. The parameters are fitted before the first order of a new period is counted, and apply
+from the next day. So the parameters depend on the log, not on its division into batches, and each order is counted
+once.
 """
 
 from __future__ import annotations
@@ -18,21 +19,23 @@ from models.profile.keys import VALUE_FORECAST
 from models.profile.mergeable import DAY_MS
 from models.retention.accounts import Load
 from models.value.bg_nbd import PERIOD_DAYS, REPEAT_CLASSES, BgNbd, Cell, PurchaseCells, PurchaseHistory
-from models.value.bg_nbd import fit as fit_purchases
+from models.value.bg_nbd import fit as fit_bg_nbd
 from models.value.gamma_gamma import Cell as ValueCell
 from models.value.gamma_gamma import GammaGamma, SpendHistory, SpendingCells
-from models.value.gamma_gamma import fit as fit_values
+from models.value.gamma_gamma import fit as fit_gamma_gamma
 from models.value.mle import NoEstimate
 from models.value.purchase_aggregates import CellSnapshot
 
 ORDER: Final = "order_completed"
-"""The effect of events that the book wants to see; see `models.events.taxonomy`."""
-LINE_DAYS: Final = 28  # between two fits, which take 60 ms of 24,000 customers
-FORTNIGHTS_KEPT: Final = 130  # since the first purchase: who first bought five years ago is counted no more
-CUSTOMERS_MIN: Final = 200  # with fewer, a retailer's usual parameters answer
-AGAIN_MIN: Final = 50  # who bought again; the same
-HISTORY_MIN_DAYS: Final = 84  # before it nobody can be told gone from slow: on seven weeks of CDNOW a and b go to 0
-B_MIN: Final = 0.01  # below it everybody leaves at once or never, which no log says: it is too short
+"""The effect of the events that are counted; see `models.events.taxonomy`."""
+FIT_PERIOD_DAYS: Final = 28  # between two fits; a fit takes 60 ms for 24,000 customers
+FORTNIGHTS_KEPT: Final = 130  # customers whose first purchase is five years ago are dropped
+CUSTOMERS_MIN: Final = 200  # with fewer customers the default parameters apply
+REPEAT_CUSTOMERS_MIN: Final = 50  # with fewer customers who bought again the default parameters apply
+HISTORY_MIN_DAYS: Final = (
+    84  # shorter logs cannot separate lost from slow customers: a and b go to 0 on 7 weeks of CDNOW
+)
+B_MIN: Final = 0.01  # a smaller b means that customers leave at once or never: the log is too short
 
 _HEAD: Final = VALUE_FORECAST + b"h"
 _BLOCK: Final = VALUE_FORECAST + b"b"
@@ -40,10 +43,10 @@ _VALUES: Final = VALUE_FORECAST + b"p"
 
 
 class PurchaseDelta(NamedTuple):
-    """What an order made of a customer."""
+    """A customer's purchase history before and after an order."""
 
     clock_ms: int
-    """The partition's clock when it was applied."""
+    """The partition's clock when the order was applied."""
     before: PurchaseHistory | None
     after: PurchaseHistory | None
     spent_before: SpendHistory | None
@@ -51,7 +54,7 @@ class PurchaseDelta(NamedTuple):
 
 
 class FittedParameters(NamedTuple):
-    """Parameters, None where too little is known."""
+    """Parameters that apply from a day on; None with insufficient data."""
 
     from_day: int
     purchases: BgNbd | None
@@ -63,122 +66,125 @@ NOTHING: Final = FittedParameters(-1, None, None)
 
 class _Head(msgspec.Struct, array_like=True):
     since_day: int
-    """Who first bought before it is not counted: the partition is older than its book."""
-    line: int = -1
-    """Number of the four weeks of the newest order, since 1970."""
-    first: int = -1
-    """The fortnight of the oldest block."""
-    learned: list[tuple[int, list[float], list[float]]] = []
-    """The newest two: the older one holds until the newer one's day has come."""
+    """Customers who first bought before this day are not counted, because the partition is older than its counts."""
+    period: int = -1
+    """Fit period (since 1970) of the newest order."""
+    oldest: int = -1
+    """Fortnight of the oldest block."""
+    fitted: list[tuple[int, list[float], list[float]]] = []
+    """The newest two sets of parameters: the older one applies until the first day of the newer one."""
 
 
-_read_head = msgspec.msgpack.Decoder(_Head).decode
-_read_cells = msgspec.msgpack.Decoder(list[tuple[int, int, list[int]]]).decode
-_read_values = msgspec.msgpack.Decoder(dict[int, list[int]]).decode
+_decode_head = msgspec.msgpack.Decoder(_Head).decode
+_decode_cells = msgspec.msgpack.Decoder(list[tuple[int, int, list[int]]]).decode
+_decode_values = msgspec.msgpack.Decoder(dict[int, list[int]]).decode
 _encode = msgspec.msgpack.Encoder().encode
 
 
 class PurchaseCounter:
-    """A partition's, from batch to batch.
+    """The purchase counts and fitted parameters of a partition.
 
     Args:
         load: Reads committed records.
-        since_day: From when on everything is applied that there is: 0 for a new partition.
+        since_day: First day from which all events were applied; 0 for a new partition.
     """
 
     def __init__(self, load: Load, since_day: int) -> None:
         self._load, self._since_day = load, since_day
         self._head: _Head | None = None
         self.counted: list[CellSnapshot] = []
-        """What the newest batch learned from, to be published."""
+        """The cells of the newest batch's fits, to be published."""
 
     def apply_batch(
         self, orders: Sequence[PurchaseDelta], begun: bool
     ) -> tuple[list[FittedParameters], dict[bytes, bytes | None]]:
-        """Takes in a batch's orders, those of each customer in order.
+        """Count the orders of a batch, and fit if a period ended.
 
         Args:
-            orders: What they made of customers.
-            begun: Anything was ever applied.
+            orders: The orders of a batch, in order for each customer.
+            begun: True if the partition has ever applied an event.
 
         Returns:
-            What was learned, in order of the days from which on it holds; and what changes in the store.
+            The fitted parameters in order of their first day, and the changes of the store.
         """
         head, changes = self._head, _Changes(self._load)
         self.counted = []
         if head is None:
             [record] = self._load([_HEAD])
-            head = self._head = _Head(self._since_day) if record is None else _read_head(record)
+            head = self._head = _Head(self._since_day) if record is None else _decode_head(record)
             if record is None and begun:
                 changes.records[_HEAD] = _encode(head)
             elif record is None:
-                self._head = None  # it is not stored until something was applied
-        learned = [NOTHING, *(_learned(one) for one in head.learned)]
-        for line, mine in _by_line(orders):
-            if line > head.line:
-                if head.line >= 0:
-                    newest = self._learn(head, changes, line, min(order.clock_ms for order in mine) // DAY_MS)
-                    learned.append(newest)
-                    head.learned = [*head.learned, _stored(newest)][-2:]
-                head.line = line
-            self._count(head, changes, mine)
+                self._head = None  # it is not stored before an event was applied
+        fitted = [NOTHING, *(_from_state(state) for state in head.fitted)]
+        for period, period_orders in _by_period(orders):
+            if period > head.period:
+                if head.period >= 0:
+                    newest = self._fit(head, changes, period, min(order.clock_ms for order in period_orders) // DAY_MS)
+                    fitted.append(newest)
+                    head.fitted = [*head.fitted, _to_state(newest)][-2:]
+                head.period = period
+            self._count(head, changes, period_orders)
         if orders:
             changes.records[_HEAD] = _encode(head)
             changes.write()
-        return learned, changes.records
+        return fitted, changes.records
 
     def _count(self, head: _Head, changes: _Changes, orders: Iterable[PurchaseDelta]) -> None:
-        oldest = max(head.line * LINE_DAYS // PERIOD_DAYS - FORTNIGHTS_KEPT, 0)
+        oldest = max(head.period * FIT_PERIOD_DAYS // PERIOD_DAYS - FORTNIGHTS_KEPT, 0)
         for order in orders:
-            before, after = (self._counted(head, oldest, one) for one in (order.before, order.after))
+            before, after = (self._counted(head, oldest, history) for history in (order.before, order.after))
             changes.move(before, after)
             changes.spend(order.spent_before if before else None, order.spent if after else None)
-            for one in (before, after):
-                if one is not None and (head.first < 0 or one.cell[0] < head.first):
-                    head.first = one.cell[0]
+            for history in (before, after):
+                if history is not None and (head.oldest < 0 or history.cell[0] < head.oldest):
+                    head.oldest = history.cell[0]
 
-    def _counted(self, head: _Head, oldest: int, one: PurchaseHistory | None) -> PurchaseHistory | None:
-        return None if one is None or one.first_day < head.since_day or one.cell[0] < oldest else one
+    def _counted(self, head: _Head, oldest: int, history: PurchaseHistory | None) -> PurchaseHistory | None:
+        """Return the history if its customer is counted, else None."""
+        if history is None or history.first_day < head.since_day or history.cell[0] < oldest:
+            return None
+        return history
 
-    def _learn(self, head: _Head, changes: _Changes, line: int, day: int) -> FittedParameters:
-        """From all that was counted before a line; what is too old is let go."""
-        today = line * LINE_DAYS
+    def _fit(self, head: _Head, changes: _Changes, period: int, day: int) -> FittedParameters:
+        """Fit to everything counted before a period, after dropping the blocks that are too old."""
+        today = period * FIT_PERIOD_DAYS
         oldest = today // PERIOD_DAYS - FORTNIGHTS_KEPT
-        gone: list[int] = []
-        if head.first >= 0:
-            gone = list(range(head.first, min(oldest, today // PERIOD_DAYS + 1)))
-            changes.drop(gone)
-            head.first = max(head.first, oldest)
-        cells = changes.all_cells(range(max(head.first, 0), today // PERIOD_DAYS + 1)) if head.first >= 0 else {}
+        dropped: list[int] = []
+        if head.oldest >= 0:
+            dropped = list(range(head.oldest, min(oldest, today // PERIOD_DAYS + 1)))
+            changes.drop(dropped)
+            head.oldest = max(head.oldest, oldest)
+        cells = changes.all_cells(range(max(head.oldest, 0), today // PERIOD_DAYS + 1)) if head.oldest >= 0 else {}
         purchases, values = PurchaseCells(cells), SpendingCells(changes.all_values())
-        self.counted.append(CellSnapshot(today - 1, purchases, values, gone))
-        return FittedParameters(day + 1, _purchases(purchases, today - 1), _values(values))
+        self.counted.append(CellSnapshot(today - 1, purchases, values, dropped))
+        return FittedParameters(day + 1, _fit_purchases(purchases, today - 1), _fit_values(values))
 
 
 class _Changes:
-    """The blocks of a batch: read when they are needed, written at its end."""
+    """The blocks that a batch changes: read on demand, written at the end of the batch."""
 
     def __init__(self, load: Load) -> None:
         self._load = load
         self._cells: dict[int, PurchaseCells] = {}
         self._values: dict[int, SpendingCells] = {}
-        self._moved: set[int] = set()  # fortnights, and classes below
-        self._spent: set[int] = set()
+        self._changed_fortnights: set[int] = set()
+        self._changed_kinds: set[int] = set()
         self.records: dict[bytes, bytes | None] = {}
 
     def move(self, before: PurchaseHistory | None, after: PurchaseHistory | None) -> None:
-        for one, side in ((before, (before, None)), (after, (None, after))):
-            if one is not None:
-                self._moved.add(one.cell[0])
-                [block] = self._blocks([one.cell[0]])
-                block.move(*side)
+        for history, move in ((before, (before, None)), (after, (None, after))):
+            if history is not None:
+                self._changed_fortnights.add(history.cell[0])
+                [block] = self._blocks([history.cell[0]])
+                block.move(*move)
 
     def spend(self, before: SpendHistory | None, after: SpendHistory | None) -> None:
-        for one, side in ((before, (before, None)), (after, (None, after))):
-            if one is not None:
-                self._spent.add(one.cell[0])
-                [block] = self._classes([one.cell[0]])
-                block.move(*side)
+        for history, move in ((before, (before, None)), (after, (None, after))):
+            if history is not None:
+                self._changed_kinds.add(history.cell[0])
+                [block] = self._classes([history.cell[0]])
+                block.move(*move)
 
     def all_cells(self, fortnights: Iterable[int]) -> dict[Cell, list[int]]:
         return {cell: sums for block in self._blocks(fortnights) for cell, sums in block.sums.items()}
@@ -189,31 +195,31 @@ class _Changes:
 
     def drop(self, fortnights: Iterable[int]) -> None:
         for number in fortnights:
-            self._moved.add(number)
+            self._changed_fortnights.add(number)
             self._cells[number] = PurchaseCells()
 
     def write(self) -> None:
-        for number in sorted(self._moved):
+        for number in sorted(self._changed_fortnights):
             rows = [(last, kind, sums) for (_, last, kind), sums in sorted(self._cells[number].sums.items())]
             self.records[_block_key(number)] = _encode(rows) if rows else None
-        for kind in sorted(self._spent):
-            sums = {octave: sum_ for (_, octave), sum_ in sorted(self._values[kind].sums.items())}
+        for kind in sorted(self._changed_kinds):
+            sums = {octave: values for (_, octave), values in sorted(self._values[kind].sums.items())}
             self.records[_values_key(kind)] = _encode(sums) if sums else None
 
     def _blocks(self, fortnights: Iterable[int]) -> list[PurchaseCells]:
         wanted = list(fortnights)
         missing = [number for number in wanted if number not in self._cells]
-        for number, record in zip(missing, self._load([_block_key(one) for one in missing]), strict=True):
-            rows = [] if record is None else _read_cells(record)
+        for number, record in zip(missing, self._load([_block_key(number) for number in missing]), strict=True):
+            rows = [] if record is None else _decode_cells(record)
             self._cells[number] = PurchaseCells({(number, last, kind): sums for last, kind, sums in rows})
         return [self._cells[number] for number in wanted]
 
     def _classes(self, kinds: Iterable[int]) -> list[SpendingCells]:
         wanted = list(kinds)
         missing = [kind for kind in wanted if kind not in self._values]
-        for kind, record in zip(missing, self._load([_values_key(one) for one in missing]), strict=True):
-            sums = {} if record is None else _read_values(record)
-            self._values[kind] = SpendingCells({(kind, octave): sum_ for octave, sum_ in sums.items()})
+        for kind, record in zip(missing, self._load([_values_key(kind) for kind in missing]), strict=True):
+            sums = {} if record is None else _decode_values(record)
+            self._values[kind] = SpendingCells({(kind, octave): values for octave, values in sums.items()})
         return [self._values[kind] for kind in wanted]
 
 
@@ -225,47 +231,47 @@ def _values_key(kind: int) -> bytes:
     return _VALUES + bytes([kind])
 
 
-def _by_line(orders: Sequence[PurchaseDelta]) -> list[tuple[int, list[PurchaseDelta]]]:
-    lines: dict[int, list[PurchaseDelta]] = {}
+def _by_period(orders: Sequence[PurchaseDelta]) -> list[tuple[int, list[PurchaseDelta]]]:
+    periods: dict[int, list[PurchaseDelta]] = {}
     for order in orders:
-        lines.setdefault(order.clock_ms // DAY_MS // LINE_DAYS, []).append(order)
-    return sorted(lines.items())
+        periods.setdefault(order.clock_ms // DAY_MS // FIT_PERIOD_DAYS, []).append(order)
+    return sorted(periods.items())
 
 
-def _purchases(cells: PurchaseCells, day: int) -> BgNbd | None:
-    again = sum(sums[0] for (_, _, kind), sums in cells.sums.items() if kind)
-    if cells.customers < CUSTOMERS_MIN or again < AGAIN_MIN:
+def _fit_purchases(cells: PurchaseCells, day: int) -> BgNbd | None:
+    repeat_customers = sum(sums[0] for (_, _, kind), sums in cells.sums.items() if kind)
+    if cells.customers < CUSTOMERS_MIN or repeat_customers < REPEAT_CUSTOMERS_MIN:
         return None
     if day + 1 - PERIOD_DAYS * min(first for first, _, _ in cells.sums) < HISTORY_MIN_DAYS:
         return None
     try:
-        found = fit_purchases(cells.as_of(day))
+        model = fit_bg_nbd(cells.as_of(day))
     except NoEstimate:
         return None
-    return found if found.b > B_MIN else None
+    return model if model.b > B_MIN else None
 
 
-def _values(cells: SpendingCells) -> GammaGamma | None:
+def _fit_values(cells: SpendingCells) -> GammaGamma | None:
     spenders = cells.spenders()
-    if spenders.n.sum() < AGAIN_MIN:
+    if spenders.n.sum() < REPEAT_CUSTOMERS_MIN:
         return None
     try:
-        return fit_values(spenders)
+        return fit_gamma_gamma(spenders)
     except NoEstimate:
         return None
 
 
-def _learned(stored: tuple[int, list[float], list[float]]) -> FittedParameters:
-    day, purchases, order_value = stored
+def _from_state(state: tuple[int, list[float], list[float]]) -> FittedParameters:
+    day, purchases, order_value = state
     return FittedParameters(
         day, BgNbd(*purchases) if purchases else None, GammaGamma(*order_value) if order_value else None
     )
 
 
-def _stored(learned: FittedParameters) -> tuple[int, list[float], list[float]]:
-    return learned.from_day, list(learned.purchases or ()), list(learned.order_value or ())
+def _to_state(fitted: FittedParameters) -> tuple[int, list[float], list[float]]:
+    return fitted.from_day, list(fitted.purchases or ()), list(fitted.order_value or ())
 
 
-def at_day(learned: Sequence[FittedParameters], day: int) -> FittedParameters:
-    """What holds on a day."""
-    return learned[bisect_right([one.from_day for one in learned], day) - 1]
+def at_day(fitted: Sequence[FittedParameters], day: int) -> FittedParameters:
+    """Return the parameters that apply on a day."""
+    return fitted[bisect_right([parameters.from_day for parameters in fitted], day) - 1]

@@ -77,8 +77,8 @@ def backtest(
     """
     from rich.console import Console
 
-    from models.backtesting.alert_quality import judge
-    from models.backtesting.cause_quality import judge_causes
+    from models.backtesting.alert_quality import evaluate_alerts
+    from models.backtesting.cause_quality import evaluate_causes
     from models.backtesting.report import ExampleColumns, evaluate
     from streams.rendering import backtest as tables
 
@@ -100,8 +100,8 @@ def backtest(
         counts=_counts(run, rejected),
         definition=definition.hash,
         model_version=model.version,
-        alerts=judge(run.alerts, run.examples, definition, start_ms, to_ms),
-        causes=judge_causes(run.examples, definition, start_ms, to_ms),
+        alerts=evaluate_alerts(run.alerts, run.examples, definition, start_ms, to_ms),
+        causes=evaluate_causes(run.examples, definition, start_ms, to_ms),
     )
     if alerts_path is not None:
         with _output(alerts_path) as out:

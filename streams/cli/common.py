@@ -33,7 +33,8 @@ config_option = click.option(
 
 def read_definition(path: Path) -> ChurnDefinition:
     """The churn definition of a file. Raises ConfigurationError with one sentence that names the file."""
-    from models.definition.churn_definition import ChurnDefinition, DefinitionError
+    from models.definition.churn_definition import ChurnDefinition
+    from models.definition.toml_table import DefinitionError
 
     try:
         return ChurnDefinition.parse(path.read_text(encoding="utf-8"))

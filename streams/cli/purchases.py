@@ -76,11 +76,11 @@ def _running(as_json: bool) -> None:
     import msgspec
 
     from models.value.mle import NoEstimate
-    from models.value.purchase_aggregates import standing
+    from models.value.purchase_aggregates import summarize
     from streams.cli.ask import ask
 
     try:
-        found = standing(ask(read_cells(Settings.from_environment())))
+        found = summarize(ask(read_cells(Settings.from_environment())))
     except NoEstimate as reason:
         raise ChurnSignalsError(f"the metrics topic: {reason}.") from None
     if found is None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from models.definition.churn_definition import ChurnDefinition, Definition, EventDefinition
+from models.definition.churn_definition import ChurnDefinition
+from models.definition.named_definition import Definition, EventDefinition
 from models.profile.mergeable import DAY_MS
 
 

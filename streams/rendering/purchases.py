@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from models.value.holdout import Forecast, WeekAhead
-    from models.value.purchase_aggregates import PurchaseStanding
+    from models.value.purchase_aggregates import PurchaseSummary
     from models.value.repurchase_backtest import ReturnReport
 
 
-def print_standing(found: PurchaseStanding) -> None:
+def print_standing(found: PurchaseSummary) -> None:
     """What is expected of a running system's customers."""
     from rich.table import Table
 

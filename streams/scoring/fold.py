@@ -77,7 +77,7 @@ class Fold:
         self._fold.scorer = context.scorer
         if watch is not None:
             self._fold.stage_ended = watch
-        effects = self._fold.process(entries, until_ms, settle=flush)
+        effects = self._fold.process(entries, until_ms, flush=flush)
         scores, deferred = self._history.prepare(effects), None
         outputs = self._alerts(effects)
         if explainer is not None and len(effects.published_rows) >= context.deferred_min:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.definition.churn_definition import ChurnDefinition
-from models.definition.competing_risks import Horizons, by_payment
+from models.definition.competing_risks import Horizons, involuntary_dominates
 from models.duration import HOUR_MS, rfc3339
 from models.events.taxonomy import MEANINGS
 from models.learning.combined_scores import HIGHEST, CombinedScores
@@ -95,7 +95,7 @@ def test_probabilities_add_up_and_so_do_contributions(
     assert both.contributions().sum(axis=1) + both.bias() == pytest.approx(both.log_odds)
     loudest = np.maximum(*(np.abs(head.contributions()) for head in heads))
     assert (np.abs(both.contributions()) <= loudest + 1e-12).all()
-    swapped = by_payment(q, p, Horizons(horizons.involuntary_ms, horizons.voluntary_ms))
+    swapped = involuntary_dominates(q, p, Horizons(horizons.involuntary_ms, horizons.voluntary_ms))
     assert not (both.billing & swapped).any()  # at most one of both is the greater
 
 

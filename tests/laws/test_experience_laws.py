@@ -120,7 +120,7 @@ def test_times_to_value_are_those_of_the_profile_whatever_the_order(
         for one in order:
             before = DECLARED.contributions(profile)
             assert apply(profile, one)
-            DECLARED.note(profile, one)
+            DECLARED.record(profile, one)
             for addition in goal_additions(0, before, DECLARED.contributions(profile)):
                 add(sums, addition.block, {addition.series: addition.amount})
         final: Sums = {}

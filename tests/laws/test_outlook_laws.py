@@ -95,7 +95,7 @@ def test_what_is_learned_holds_from_the_day_after_the_line_on(whole: Run, days: 
     after four weeks, rhythms after twelve."""
     line = LINE_MS + days * DAY_MS
     first = min(one.time_ms for one in LOG if one.name == "Order Completed" and one.time_ms >= line)
-    before, after = (whole.value_forecasts.at(day).buying for day in (first, first + DAY_MS))
+    before, after = (whole.value_forecasts.at(day).purchase_model for day in (first, first + DAY_MS))
     assert before.purchases == USUAL
     assert (after.purchases != USUAL) is rhythm
     assert (before.order_value is None) is not rhythm

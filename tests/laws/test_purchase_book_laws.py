@@ -16,17 +16,17 @@ from models.value.bg_nbd import BgNbd, PurchaseCells, PurchaseHistory, fit
 from models.value.gamma_gamma import SpendHistory, SpendingCells
 from models.value.gamma_gamma import fit as fit_values
 from models.value.purchase_counts import (
-    AGAIN_MIN,
+    FIT_PERIOD_DAYS,
     FORTNIGHTS_KEPT,
-    LINE_DAYS,
     NOTHING,
+    REPEAT_CUSTOMERS_MIN,
     FittedParameters,
     PurchaseCounter,
     PurchaseDelta,
     at_day,
 )
 
-START = LINE_DAYS * 714  # a line, in days since 1970
+START = FIT_PERIOD_DAYS * 714  # a line, in days since 1970
 
 
 @dataclass
@@ -86,7 +86,7 @@ def test_what_is_learned_is_what_a_fit_to_all_before_the_line_gives() -> None:
     firsts = [line[0].clock_ms // DAY_MS for _, line in by_line(ORDERS)][1:]
     assert [one.from_day for one in learned] == [-1, *(day + 1 for day in firsts)]
     for number, one in enumerate(learned[1:], 1):
-        before = START + number * LINE_DAYS
+        before = START + number * FIT_PERIOD_DAYS
         cells, values = PurchaseCells(), SpendingCells()
         for order in ORDERS:
             if order.clock_ms < before * DAY_MS:
@@ -97,7 +97,7 @@ def test_what_is_learned_is_what_a_fit_to_all_before_the_line_gives() -> None:
 
 
 def by_line(orders: list[PurchaseDelta]) -> list[tuple[int, list[PurchaseDelta]]]:
-    return [(k, list(g)) for k, g in itertools.groupby(orders, key=lambda o: o.clock_ms // DAY_MS // LINE_DAYS)]
+    return [(k, list(g)) for k, g in itertools.groupby(orders, key=lambda o: o.clock_ms // DAY_MS // FIT_PERIOD_DAYS)]
 
 
 @settings(max_examples=3, deadline=None)
@@ -118,7 +118,7 @@ def test_batches_restarts_and_customers_change_nothing(cuts: list[int]) -> None:
 
 def test_with_too_few_customers_nothing_is_learned() -> None:
     """Rule: the usual parameters answer until there is evidence."""
-    few = World().feed(shop(AGAIN_MIN, 100, 2))
+    few = World().feed(shop(REPEAT_CUSTOMERS_MIN, 100, 2))
     assert all((one.purchases, one.order_value) == (None, None) for one in few)
     assert len(few) > 2
     assert PurchaseCounter(lambda keys: [None] * len(keys), 0).apply_batch([], False) == ([NOTHING], {})
@@ -150,8 +150,8 @@ def test_of_an_older_partition_only_new_customers_are_counted() -> None:
 def test_learned_parameters_are_stored_exactly() -> None:
     """Rule: whoever takes the partition over scores with the same bits."""
     model = BgNbd(0.1, 1 / 3, 2 / 3, 1e-7)
-    stored = purchase_book._stored(FittedParameters(5, model, None))
-    assert purchase_book._learned(stored) == FittedParameters(5, model, None)
+    stored = purchase_book._to_state(FittedParameters(5, model, None))
+    assert purchase_book._from_state(stored) == FittedParameters(5, model, None)
 
 
 @pytest.mark.parametrize(("day", "expected"), [(0, -1), (9, -1), (10, 10), (11, 10), (50, 20)])

@@ -15,14 +15,14 @@ from models.profile.mergeable import DAY_MS
 from models.value.bg_nbd import fit
 from models.value.gamma_gamma import fit as fit_values
 from models.value.holdout import PurchaseLog
-from models.value.purchase_aggregates import METRIC_PREFIX, standing
-from models.value.purchase_counts import LINE_DAYS
+from models.value.purchase_aggregates import METRIC_PREFIX, summarize
+from models.value.purchase_counts import FIT_PERIOD_DAYS
 from streams.cli import purchases
 from streams.cli.main import main
 from tests.laws.published import published as of_partition
 from tests.streams.scoring.test_event_processor import shared
 
-FIRST_DAY = LINE_DAYS * 714
+FIRST_DAY = FIT_PERIOD_DAYS * 714
 
 
 def orders() -> list[bytes]:
@@ -54,9 +54,9 @@ def published() -> dict[bytes, bytes | None]:
 def test_the_topic_s_newest_cells_are_those_of_a_file(published: dict[bytes, bytes | None]) -> None:
     """Rule: as of the last line that was passed, customers, parameters and values are those of a file's purchases up to
     that day."""
-    found = standing([value for value in published.values() if value is not None])
+    found = summarize([value for value in published.values() if value is not None])
     assert found is not None
-    last = FIRST_DAY + 3 * LINE_DAYS - 1
+    last = FIRST_DAY + 3 * FIT_PERIOD_DAYS - 1
     log = PurchaseLog(last)
     for value in orders():
         event = decode(value, (), None)

@@ -266,7 +266,7 @@ def test_sums_that_wait_are_the_same_in_the_end(monkeypatch: pytest.MonkeyPatch)
     for start in range(0, len(events), 3):
         batch = events[start : start + 3]
         at_once.feed(*batch)
-        waiting.feed(*batch, settle=False)
+        waiting.feed(*batch, flush=False)
         waited += PENDING_KEY in waiting.store.records
         if record := waiting.store.records.get(PENDING_KEY):
             most = max(most, len(read_parts(record)))
@@ -307,9 +307,9 @@ def test_what_is_stored_is_read_for_good() -> None:
     kept = sorted((key, value) for key, value in world.store.records.items() if key[:1] in (SUMS, CONTRACT))
     assert xxh3_64_hexdigest(b"".join(key + value for key, value in kept)) == "1049be2f373fffd4"
     record = world.store.records[contract_key(b"cc1")]
-    with pytest.raises(ProfileError, match="a subscription has format version 2, this program reads version 1"):
+    with pytest.raises(ProfileError, match="record has format version 2, but this release reads version 1"):
         decode_contract(bytes([record[0], 2]) + record[2:])
-    with pytest.raises(ProfileError, match="a subscription is damaged"):
+    with pytest.raises(ProfileError, match="a subscription record is damaged"):
         decode_contract(record[:-3])
 
 

@@ -42,7 +42,7 @@ def test_a_line_bends_what_is_off(repeats: int) -> None:
     sure = 1 / (1 + np.exp(-2 * truth))
     calibration = ReturnCalibration()
     x = np.full(len(sure), float(repeats))
-    calibration.learn(1, x, sure, rng.random(len(sure)) < 1 / (1 + np.exp(-truth)))
+    calibration.update(1, x, sure, rng.random(len(sure)) < 1 / (1 + np.exp(-truth)))
     ends = np.array([0.05, 0.5, 0.95])
     expected = 1 / (1 + np.exp(-np.log(ends / (1 - ends)) / 2))
     assert calibration.calibrated(np.full(3, float(repeats)), ends) == pytest.approx(expected, abs=0.02)
@@ -56,7 +56,7 @@ def test_order_within_a_week_changes_nothing_but_the_last_bits() -> None:
     lines = []
     for places in (np.arange(500), order):
         calibration = ReturnCalibration()
-        calibration.learn(3, x[places], p[places], came[places])
+        calibration.update(3, x[places], p[places], came[places])
         lines.append(calibration.calibrated(x, p))
     assert lines[0] == pytest.approx(lines[1], rel=1e-9)
 
@@ -71,11 +71,11 @@ def test_what_comes_later_changes_no_forecast() -> None:
     known = {name: [day for day in mine if day < cut] for name, mine in days.items()}
     first, second = backtest_repurchases({name: mine for name, mine in known.items() if mine}, 150, cut - 1)
     for mine, all_ in ((first, every[0]), (second, every[1])):
-        assert mine.foretold.tolist() == all_.foretold.tolist()
+        assert mine.predicted.tolist() == all_.predicted.tolist()
         assert mine.calibrated.tolist() == all_.calibrated.tolist()
-        assert mine.came.tolist() == all_.came.tolist()
+        assert mine.returned.tolist() == all_.returned.tolist()
     inside = [any(150 <= day < 150 + 7 * AHEAD_WEEKS for day in mine) for mine in days.values() if mine[0] < 150]
-    assert every[0].came.tolist() == inside
+    assert every[0].returned.tolist() == inside
 
 
 def test_the_report_adds_up() -> None:
@@ -84,7 +84,7 @@ def test_the_report_adds_up() -> None:
     weeks = list(backtest_repurchases(buyers(500, 320, 5), 200, 319))
     found = report(weeks)
     assert found is not None
-    came = np.concatenate([week.came for week in weeks])
+    came = np.concatenate([week.returned for week in weeks])
     assert found.forecasts == len(came) == sum(one.forecasts for one in found.classes)
     assert sum(one.came * one.forecasts for one in found.classes) == pytest.approx(came.sum())
     assert found.kept

@@ -1,4 +1,4 @@
-"""Which customers of the CDNOW log are in the tenth that the published estimates are about."""
+"""The systematic sample of CDNOW customers to which the published estimates refer."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ _GAPS = b64decode(
     "DyixIiB+0o7ahJv7W1nn9eLIRm+r2diYko0b74I5wRdE1EGvyRh+ILh0TA6sFCitkSajdFD+BUO5YOyhKgMtdxyDBQvuvjQjMvv5McEXhctX"
     "AC+V3QNZz/wAohX32wH2Ix9pXKoub7Vr+o6oZznaCaV5eOCToWPLSECgA2xPJD3wTUKE7okz1zcQvbbpyIfHF4kqsf+8516iFYx2VM7dpgb2"
     "pUrDcPg4xmigK1wLPiW0sL5MSPdgiDVQGj5OQqf3rBC5IRkLHyvoJ6Aq7P8DEmFcEg=="
-)  # from each id to the next, compressed
+)  # differences between consecutive ids, compressed
 
 
 def sample() -> set[str]:
-    """The 2,357 customers of Fader and Hardie's systematic sample, by their ids in the log."""
+    """Return the ids of the 2,357 customers in Fader and Hardie's systematic sample."""
     return {f"{number:05}" for number in accumulate(zlib.decompress(_GAPS))}

@@ -65,7 +65,7 @@ def profile_of(events: Iterable[Event]) -> Profile:
     profile = Profile()
     for each in events:
         if apply(profile, each):
-            GOALS.note(profile, each)
+            GOALS.record(profile, each)
     return profile
 
 
@@ -137,11 +137,11 @@ class World:
         self.duplicates = self.censored = 0
         self._offset = 0
 
-    def feed(self, *events: Event, until_ms: int = 0, settle: bool = True) -> FoldEffects:
+    def feed(self, *events: Event, until_ms: int = 0, flush: bool = True) -> FoldEffects:
         """One batch."""
         entries = [OffsetEvent(self._offset + i, each) for i, each in enumerate(events)]
         self._offset += len(events)
-        effects = self.partition.process(entries, until_ms, settle=settle)
+        effects = self.partition.process(entries, until_ms, flush=flush)
         self.store.apply(effects.changes)
         self.state = effects.state
         for i, p in enumerate(effects.points):

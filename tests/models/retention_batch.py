@@ -1,6 +1,6 @@
-"""Retention figures the slow way: from all events at once, day by day and customer by customer, with polars.
+"""Reference implementation of the retention figures: a batch computation over all events with polars.
 
-Nothing here is taken from the accounting but what figures are called: it is what the sums are held against.
+It shares only the names of the figures with the accounting, and tests compare the sums with it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def month_of(day: int) -> int:
 
 
 def active_days(events: Sequence[Event]) -> pl.DataFrame:
-    """Customer, day, first day: a row for each day on which a customer did something by hand."""
+    """Return customer, day and first day: a row for each active day of a customer."""
     rows = {
         (e.customer, e.time_ms // DAY_MS) for e in events if MEANINGS.get(e.name, UNKNOWN).engaged and not e.automated
     }
@@ -40,7 +40,7 @@ def active_days(events: Sequence[Event]) -> pl.DataFrame:
 
 
 def use(days: pl.DataFrame, window: str) -> dict[int, tuple[int, ...]]:
-    """Of each period: active, new, returning, resurrected, dormant, active in the period before."""
+    """Return per period: active, new, returning, resurrected, dormant, active in the period before."""
     if window == "month":
         months = {day: month_of(day) for day in sorted({*days["day"], *days["first"]})}
         periods = days.with_columns(
@@ -55,62 +55,62 @@ def use(days: pl.DataFrame, window: str) -> dict[int, tuple[int, ...]]:
     before = periods.select("customer", at=pl.col("at") + step, was=pl.lit(True))
     both = periods.join(before, ["customer", "at"], "full", coalesce=True)
     new = pl.col("since").is_not_null() & (pl.col("since") > pl.col("at") - step)
-    here, was = pl.col("since").is_not_null(), pl.col("was").is_not_null()
-    told = both.group_by("at").agg(
-        active=here.sum(),
+    active, was = pl.col("since").is_not_null(), pl.col("was").is_not_null()
+    counts = both.group_by("at").agg(
+        active=active.sum(),
         new=new.sum(),
-        returning=(here & was).sum(),
-        resurrected=(here & ~was & ~new).sum(),
-        dormant=(~here & was).sum(),
+        returning=(active & was).sum(),
+        resurrected=(active & ~was & ~new).sum(),
+        dormant=(~active & was).sum(),
         before=was.sum(),
     )
-    return {row[0]: row[1:] for row in told.iter_rows()}
+    return {row[0]: row[1:] for row in counts.iter_rows()}
 
 
 def terms(events: Sequence[Event]) -> dict[str, list[tuple[int, bool, int, str, str]]]:
-    """Of each customer (day, running, mrr, plan, cause of the newest end) after each change, in order of time."""
+    """Return per customer (day, running, mrr, plan, cause of the newest end) after each change, in order of time."""
     by: dict[str, list[Event]] = defaultdict(list)
     for event in events:
         if event.name.startswith(SUBSCRIPTION):
             by[event.customer].append(event)
-    found = {}
-    for customer, mine in by.items():
-        running = paused = heard = False
-        price, plan, cause, course = 0, "", "unstated", []
-        for event in sorted(mine, key=lambda e: (e.time_ms, e.id_hash)):
+    timelines = {}
+    for customer, changes in by.items():
+        running = paused = started = False
+        price, plan, cause, timeline = 0, "", "unstated", []
+        for event in sorted(changes, key=lambda e: (e.time_ms, e.id_hash)):
             name, properties = event.name.removeprefix(SUBSCRIPTION), event.properties
-            said = minor_units(properties.get("mrr"), properties.get("currency"))
-            price = said if said is not None and said >= 0 else price
+            stated = minor_units(properties.get("mrr"), properties.get("currency"))
+            price = stated if stated is not None and stated >= 0 else price
             plan = properties.get("plan") or plan
             if name == "Cancelled":
                 running = paused = False
                 cause = CAUSE_OF.get(properties.get("reason", ""), "unstated")
-            elif name == "Started" or not heard:
+            elif name == "Started" or not started:
                 running = True
             if name in ("Paused", "Resumed"):
                 paused = running and name == "Paused"
-            heard = True
-            course.append((event.time_ms // DAY_MS, running, price if running and not paused else 0, plan, cause))
-        found[customer] = course
-    return found
+            started = True
+            timeline.append((event.time_ms // DAY_MS, running, price if running and not paused else 0, plan, cause))
+        timelines[customer] = timeline
+    return timelines
 
 
 class State:
-    """The state at the end of a moment."""
+    """The state of a subscription at the end of a period."""
 
-    def __init__(self, course: Sequence[tuple[int, bool, int, str, str]], at: int, key: Any) -> None:
-        until = [one for one in course if key(one[0]) <= at]
+    def __init__(self, timeline: Sequence[tuple[int, bool, int, str, str]], at: int, key: Any) -> None:
+        until = [row for row in timeline if key(row[0]) <= at]
         _, self.running, self.mrr, self.plan, self.cause = until[-1] if until else (0, False, 0, "", "")
-        self.ever = any(one[1] for one in until)
+        self.ever = any(row[1] for row in until)
 
 
 def revenue(events: Sequence[Event], window: str, moments: Sequence[int]) -> dict[int, dict[str, int]]:
-    """Of each moment, what lies between it and the one before."""
+    """Return the flows up to each time, since the time before it."""
     key, width = (month_of, 1) if window == "month" else (int, 1 if window == "day" else 30)
-    told: dict[int, dict[str, int]] = {at: defaultdict(int) for at in moments}
-    for course in terms(events).values():
+    flows: dict[int, dict[str, int]] = {at: defaultdict(int) for at in moments}
+    for timeline in terms(events).values():
         for at in moments:
-            a, b, row = State(course, at - width, key), State(course, at, key), told[at]
+            a, b, row = State(timeline, at - width, key), State(timeline, at, key), flows[at]
             if a.running:
                 row["start"] += 1
                 row["start_mrr"] += a.mrr
@@ -124,30 +124,30 @@ def revenue(events: Sequence[Event], window: str, moments: Sequence[int]) -> dic
                 kind = "back" if a.ever else "new"
                 row[kind] += 1
                 row[f"{kind}_mrr"] += b.mrr
-    return told
+    return flows
 
 
 def lifetimes(events: Sequence[Event], today: int) -> list[tuple[int, str]]:
-    """Of each customer who ever subscribed: days of the first spell, and why it ended ("" for not)."""
-    found = []
-    for course in terms(events).values():
-        starts = [one for one in course if one[1]]
+    """Return per customer who ever subscribed: days of the first spell, and the cause of its end ("" if it runs)."""
+    spells = []
+    for timeline in terms(events).values():
+        starts = [row for row in timeline if row[1]]
         if starts:
-            began = starts[0][0]
-            after = course[course.index(starts[0]) :]
-            ends = [one for one in after if not one[1]]
-            found.append((ends[0][0] - began, ends[0][4]) if ends else (today - began, ""))
-    return found
+            start = starts[0][0]
+            after = timeline[timeline.index(starts[0]) :]
+            ends = [row for row in after if not row[1]]
+            spells.append((ends[0][0] - start, ends[0][4]) if ends else (today - start, ""))
+    return spells
 
 
 def ages(days: pl.DataFrame, today: int) -> list[tuple[int, int, int]]:
-    """By age: customers who began so long ago, those active on that day of theirs, those active on it or later."""
+    """Return per age: customers who started so long ago, active on that day of theirs, active on it or later."""
     first = days.group_by("customer").agg(first=pl.col("day").min(), last=pl.col("day").max())
-    age = (days["day"] - days["first"]).to_list()
     on: dict[int, int] = defaultdict(int)
-    for one in age:
-        on[one] += 1
-    lasts, begun = (first["last"] - first["first"]).to_list(), (today - first["first"]).to_list()
+    for age in (days["day"] - days["first"]).to_list():
+        on[age] += 1
+    lasts, starts = (first["last"] - first["first"]).to_list(), (today - first["first"]).to_list()
     return [
-        (sum(b >= n for b in begun), on[n], sum(last >= n for last in lasts)) for n in range(min(max(begun), 366) + 1)
+        (sum(start >= n for start in starts), on[n], sum(last >= n for last in lasts))
+        for n in range(min(max(starts), 366) + 1)
     ]

@@ -96,7 +96,7 @@ def goals() -> str:
                 f"c-{customer}", name, START_MS + day * DAY_MS, 0, {"name": "first report sent"}, False, False
             )
             apply(profile, event)
-            declared.note(profile, event)
+            declared.record(profile, event)
         for addition in goal_additions(0, (), declared.contributions(profile)):
             add(sums, addition.block, {addition.series: addition.amount})
         if not customer:

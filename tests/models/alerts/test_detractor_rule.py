@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from models.alerts import detractor_rule as module
-from models.definition.churn_definition import ChurnDefinition, DefinitionError
+from models.definition.churn_definition import ChurnDefinition
+from models.definition.toml_table import DefinitionError
 from tests.models.histories import CHURN, START_MS, World, event, shaken, simulated
 
 HOUR_MS = 3_600_000

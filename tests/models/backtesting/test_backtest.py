@@ -1,4 +1,4 @@
-"""A finite log in one process: the store's index of deadlines, days, and learning in an order that means nothing."""
+"""Backtest of a finite log: deadline index of the store, days, and the order of learning."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from tests.models.histories import START_MS, StubScorer, definition, event, simu
 WAIT_DAYS = 12
 
 
-class Listener:
-    """A learner that notes what it is taught; its answers name how much that was."""
+class RecordingLearner:
+    """A learner that records its examples; the version of its scorer is their number."""
 
     def __init__(self) -> None:
-        self.lessons: list[tuple[int, float, tuple[float, ...], bool]] = []
+        self.examples: list[tuple[int, float, tuple[float, ...], bool]] = []
 
     def learn(
         self, x: Any, m: Any, y: bool, release_day: int, probability: float, members: Any, involuntary: Any
     ) -> None:
-        self.lessons.append((release_day, probability, tuple(members), y))
+        self.examples.append((release_day, probability, tuple(members), y))
 
     def scorer(self) -> StubScorer:
-        return StubScorer(f"after {len(self.lessons)}")
+        return StubScorer(f"after {len(self.examples)}")
 
 
 def backtest(events: list[Event], learner: Any, partitions: int = 2, churn: ChurnDefinition | None = None) -> Backtest:
@@ -51,7 +51,7 @@ def log() -> list[Event]:
 
 @pytest.fixture(scope="module")
 def run(log: list[Event]) -> Backtest:
-    return backtest(log, Listener())
+    return backtest(log, RecordingLearner())
 
 
 # The store ---
@@ -61,8 +61,8 @@ def record(due: int) -> bytes:
     return due.to_bytes(8, "big") + b"\x01rest"
 
 
-def test_the_store_gives_what_is_due_in_order_of_time_and_hash() -> None:
-    """Ties are broken by a hash that means nothing; what is not due stays."""
+def test_store_returns_due_keys_by_time_and_hash() -> None:
+    """Rule: due keys are ordered by time, with ties ordered by hash; other keys are not returned."""
     store = MemoryStore()
     keys = [b"c%d" % i for i in range(20)]
     store.apply({key: record(5 + i % 3) for i, key in enumerate(keys)})
@@ -72,12 +72,12 @@ def test_the_store_gives_what_is_due_in_order_of_time_and_hash() -> None:
         ((5 + i % 3, k) for i, k in enumerate(keys) if i % 3 < 2), key=lambda e: (e[0], order_hash(e[1]))
     )
     assert store.due(6, 3) == due[:3]
-    assert store.due(6, 100) == due  # asking changes nothing
+    assert store.due(6, 100) == due  # reading changes nothing
     assert store.due(4, 100) == []
 
 
-def test_a_record_is_due_once_at_its_newest_time() -> None:
-    """Rewritten records leave no deadline behind, removed ones none at all."""
+def test_record_is_due_once_at_its_newest_time() -> None:
+    """Rule: a rewritten record has only its newest deadline, and a deleted record has none."""
     store = MemoryStore()
     for due in (5, 9, 7, 9, 9):
         store.apply({b"ca": record(due)})
@@ -90,17 +90,17 @@ def test_a_record_is_due_once_at_its_newest_time() -> None:
 # The run ---
 
 
-def test_every_example_is_taught_once_in_order_of_release(run: Backtest) -> None:
-    """Days ascend; within a day's work the order of release, ties by a hash."""
-    lessons, examples = run.learner.lessons, run.examples  # type: ignore[attr-defined]
-    assert len(lessons) == len(examples) > 30
-    assert [(lesson[0], lesson[1]) for lesson in lessons] == [(e.release_ms // DAY_MS, e.probability) for e in examples]
+def test_every_example_is_learned_once_in_order_of_release(run: Backtest) -> None:
+    """Rule: each example is learned once, in ascending order of release days."""
+    learned, examples = run.learner.examples, run.examples  # type: ignore[attr-defined]
+    assert len(learned) == len(examples) > 30
+    assert [(each[0], each[1]) for each in learned] == [(e.release_ms // DAY_MS, e.probability) for e in examples]
     assert [e.release_ms // DAY_MS for e in examples] == sorted(e.release_ms // DAY_MS for e in examples)
 
 
-def test_labels_that_mature_together_are_learned_in_an_order_without_meaning() -> None:
-    """Not by customer id: the order of a hash of customer and snapshot."""
-    run = backtest([], Listener())
+def test_labels_that_mature_together_are_learned_in_order_of_a_hash() -> None:
+    """Rule: ties are ordered by a hash of customer and snapshot, not by customer id or arrival."""
+    run = backtest([], RecordingLearner())
     examples = [
         TrainingExample(
             f"c{i:03}", START_MS, START_MS + DAY_MS, b"\0" * 8, b"\0" * 8, 0.5, (0.5, 0.5, 0.5), i % 2, {}, "m", "d"
@@ -110,13 +110,13 @@ def test_labels_that_mature_together_are_learned_in_an_order_without_meaning() -
     run._learn(list(examples))
     customers = [e.customer for e in run.examples]
     assert customers == sorted(customers, key=lambda c: order_hash(profile_key(c), START_MS)) != sorted(customers)
-    again = backtest([], Listener())
-    again._learn(examples[::-1])
-    assert [e.customer for e in again.examples] == customers
+    reversed_run = backtest([], RecordingLearner())
+    reversed_run._learn(examples[::-1])
+    assert [e.customer for e in reversed_run.examples] == customers
 
 
-def test_a_day_is_scored_by_the_model_as_it_stood_when_the_day_began(run: Backtest) -> None:
-    """An example's model had learned exactly what was released before the day of its snapshot began, as seen there."""
+def test_day_is_scored_by_the_model_at_its_beginning(run: Backtest) -> None:
+    """Rule: the model of an example had learned only labels released before the day of its snapshot began."""
     released: list[TrainingExample] = []
     for example in run.examples:
         known = int(example.model.removeprefix("after "))
@@ -126,50 +126,50 @@ def test_a_day_is_scored_by_the_model_as_it_stood_when_the_day_began(run: Backte
     assert len({e.model for e in released}) > 5
 
 
-def test_nothing_is_released_after_the_end_and_everything_before(run: Backtest, log: list[Event]) -> None:
-    """The last release lies within the log."""
+def test_examples_are_released_up_to_the_end_of_the_log(run: Backtest, log: list[Event]) -> None:
+    """Rule: every release lies within the log, and the last one is close to its end."""
     end = log[-1].time_ms
     assert all(e.release_ms == e.snapshot_ms + WAIT_DAYS * DAY_MS <= end for e in run.examples)
     assert end - max(e.release_ms for e in run.examples) < 2 * DAY_MS
 
 
 def test_events_and_duplicates_are_counted(log: list[Event]) -> None:
-    """A log that was written twice gives the same examples."""
-    once = backtest(log[:3000], Listener())
-    twice = backtest([e for e in log[:3000] for _ in range(2)], Listener())
+    """Rule: a log in which each event is repeated gives the same examples."""
+    once = backtest(log[:3000], RecordingLearner())
+    twice = backtest([e for e in log[:3000] for _ in range(2)], RecordingLearner())
     assert (once.events, once.duplicates) == (3000, 0)
     assert (twice.events, twice.duplicates) == (6000, 3000)
     assert once.examples == twice.examples
 
 
-def test_a_log_of_nothing_and_of_one_event() -> None:
-    """No division by no examples."""
-    assert backtest([], Listener()).examples == []
-    assert backtest([event()], Listener()).points == 1
+def test_empty_log_and_log_of_one_event() -> None:
+    """Rule: a log without examples is valid."""
+    assert backtest([], RecordingLearner()).examples == []
+    assert backtest([event()], RecordingLearner()).points == 1
 
 
-def test_events_a_little_out_of_order_are_taken_as_they_come(log: list[Event]) -> None:
-    """A late event belongs to the day it arrives on; the days still ascend."""
+def test_events_out_of_order_are_applied_in_order_of_arrival(log: list[Event]) -> None:
+    """Rule: a late event counts for the day of its arrival; days never go back."""
     late = sorted(log[:4000], key=lambda e: e.time_ms + (e.id_hash % 7) * HOUR_MS)
-    run = backtest(late, Listener())
+    run = backtest(late, RecordingLearner())
     assert run.events == 4000
 
 
 @pytest.mark.law
-def test_more_partitions_hold_the_same_customers(log: list[Event]) -> None:
-    """Which snapshots are taken and what their labels are does not depend on the number of partitions but at the end of
-    the log, where a partition's clock may stand still; features neither."""
-    one, many = (backtest(log, Listener(), partitions=n) for n in (1, 7))
+def test_number_of_partitions_does_not_change_examples(log: list[Event]) -> None:
+    """Rule: snapshots, features and labels do not depend on the number of partitions, except at the end of the log,
+    where the clock of a partition may stop earlier."""
+    one, many = (backtest(log, RecordingLearner(), partitions=n) for n in (1, 7))
     assert sum(len(s.records) for s in many.stores) > 0
-    mine = {(e.customer, e.snapshot_ms): (e.label, e.features) for e in one.examples}
-    its = {(e.customer, e.snapshot_ms): (e.label, e.features) for e in many.examples}
-    common = mine.keys() & its.keys()
-    assert len(common) > 0.9 * len(mine)
-    assert all(mine[key] == its[key] for key in common)
+    of_one = {(e.customer, e.snapshot_ms): (e.label, e.features) for e in one.examples}
+    of_many = {(e.customer, e.snapshot_ms): (e.label, e.features) for e in many.examples}
+    common = of_one.keys() & of_many.keys()
+    assert len(common) > 0.9 * len(of_one)
+    assert all(of_one[key] == of_many[key] for key in common)
 
 
-def test_the_real_model_learns_from_it(log: list[Event]) -> None:
-    """Every example has a probability, what the members said, and reaches the model."""
+def test_real_model_learns_from_a_backtest(log: list[Event]) -> None:
+    """Rule: every example has a probability of each model, and reaches the model."""
     model = Model(FeatureSpace(NAMES, RELATIVE, CATALOGUE))
     run = backtest(log, model)
     assert model.labels == len(run.examples)

@@ -1,4 +1,4 @@
-"""The report of a backtest: its window, its comparisons, and a form that machines can rely on."""
+"""The backtest report: window, comparisons and stable JSON form."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Row(NamedTuple):
 
 
 def examples(n: int = 3_000, seed: int = 3) -> ExampleColumns:
-    """Calibrated probabilities of customers with 40 weekly snapshots each, the window's begin in their middle."""
+    """Draw calibrated probabilities of customers with 40 weekly snapshots each; the window starts in their middle."""
     rng = np.random.default_rng(seed)
     rows = []
     for i in range(n):
@@ -39,7 +39,8 @@ def examples(n: int = 3_000, seed: int = 3) -> ExampleColumns:
     return ExampleColumns.of(rows)
 
 
-def test_the_window_is_by_snapshot_and_its_figures_are_those_of_its_rows() -> None:
+def test_window_selects_examples_by_snapshot() -> None:
+    """Rule: all figures are those of the examples with a snapshot in the window."""
     all_rows = examples()
     report = evaluate(all_rows, BEGIN_MS, BEGIN_MS + 70 * DAY_MS)
     rows = all_rows.where((all_rows.snapshot_ms >= BEGIN_MS) & (all_rows.snapshot_ms < BEGIN_MS + 70 * DAY_MS))
@@ -51,7 +52,8 @@ def test_the_window_is_by_snapshot_and_its_figures_are_those_of_its_rows() -> No
     assert sum(period.n for period in report.periods) == len(rows)
 
 
-def test_the_constant_is_the_rate_of_what_was_known_when_the_window_began() -> None:
+def test_constant_is_the_rate_known_at_the_start_of_the_window() -> None:
+    """Rule: the constant is the churn rate of labels released by then; the rate in hindsight is never worse."""
     all_rows = examples()
     report = evaluate(all_rows, BEGIN_MS)
     known = all_rows.label[all_rows.release_ms <= BEGIN_MS]
@@ -68,13 +70,15 @@ def report_labels(all_rows: ExampleColumns) -> np.ndarray:
     return all_rows.label[all_rows.snapshot_ms >= BEGIN_MS]
 
 
-def test_without_bounds_everything_is_judged_and_nothing_was_known_before() -> None:
+def test_without_bounds_every_example_is_evaluated() -> None:
+    """Rule: the window is the whole log, so no label was released before it."""
     report = evaluate(examples())
     assert report.model.n == 3_000
     assert (report.released_before, report.released_before_rate, report.constant) == (0, None, None)
 
 
-def test_an_empty_window_is_a_report_without_figures() -> None:
+def test_empty_window_gives_a_report_without_figures() -> None:
+    """Rule: undefined figures are None, and the JSON form is valid."""
     for rows in (ExampleColumns.of([]), examples()):
         report = evaluate(rows, BEGIN_MS + 9_000 * DAY_MS, BEGIN_MS + 9_001 * DAY_MS)
         assert report.model.n == 0
@@ -84,7 +88,8 @@ def test_an_empty_window_is_a_report_without_figures() -> None:
     assert evaluate(ExampleColumns.of([])).model.n == 0
 
 
-def test_the_order_of_examples_changes_nothing() -> None:
+def test_order_of_examples_changes_nothing() -> None:
+    """Rule: the report does not depend on the order of the examples."""
     all_rows = examples()
     shuffled = np.random.default_rng(0).permutation(len(all_rows))
     other = ExampleColumns(**{name: getattr(all_rows, name)[shuffled] for name in all_rows.__dataclass_fields__})
@@ -93,13 +98,13 @@ def test_the_order_of_examples_changes_nothing() -> None:
     assert one["model"] == {key: pytest.approx(value, rel=1e-12) for key, value in two["model"].items()}
 
 
-def test_a_silence_that_goes_on_is_one_churn_with_the_lead_of_its_first_warning() -> None:
+def test_continuing_inactivity_is_one_churn() -> None:
     """Set-up: a customer with four weekly snapshots, the last two with label 1; warned in the first and third."""
-    said = [(0, 0.9, 0), (7, 0.1, 0), (14, 0.9, 1), (21, 0.9, 1)]
+    snapshots = [(0, 0.9, 0), (7, 0.1, 0), (14, 0.9, 1), (21, 0.9, 1)]
     rows = [
         Row("a", BEGIN_MS + day * DAY_MS, BEGIN_MS + day * DAY_MS + WAIT_MS, p, (p, p, p), label,
             BEGIN_MS + (day + 30) * DAY_MS if label else 0)
-        for day, p, label in said
+        for day, p, label in snapshots
     ]  # fmt: skip
     rows += [Row(f"b{i}", BEGIN_MS, BEGIN_MS + WAIT_MS, 0.01, (0.01, 0.01, 0.01), 0) for i in range(30)]
     found = evaluate(ExampleColumns.of(rows), BEGIN_MS).early_warning
@@ -107,7 +112,8 @@ def test_a_silence_that_goes_on_is_one_churn_with_the_lead_of_its_first_warning(
     assert (found.churned, found.warned, found.lead_days_median) == (1, 1, 44.0)
 
 
-def test_a_period_with_few_churners_has_no_auc() -> None:
+def test_period_with_few_churners_has_no_auc() -> None:
+    """Rule: the AUC of a period needs at least 5 examples of each class."""
     report = evaluate(examples(n=40), BEGIN_MS)
     assert any(period.auc is None for period in report.periods)
     for period in report.periods:
@@ -116,16 +122,19 @@ def test_a_period_with_few_churners_has_no_auc() -> None:
 
 
 @pytest.mark.parametrize(("days", "period_days"), [(20, 7), (112, 14), (200, 28), (730, 91)])
-def test_the_course_has_at_least_six_points_where_the_window_allows(days: int, period_days: int) -> None:
+def test_window_is_divided_into_at_least_six_periods(days: int, period_days: int) -> None:
+    """Rule: the longest period that gives six points is used, or else a week."""
     assert evaluate(examples(n=10), BEGIN_MS, BEGIN_MS + days * DAY_MS).period_ms == period_days * DAY_MS
 
 
-def test_the_most_telling_feature_comes_first_whatever_its_sign() -> None:
-    given = (FeatureWeight("a", 0.1, ""), FeatureWeight("b", -0.9, ""), FeatureWeight("c", 0.5, ""))
-    assert [f.name for f in evaluate(examples(n=10), features=given).features] == ["b", "c", "a"]
+def test_most_influential_feature_is_first() -> None:
+    """Rule: features are sorted by the absolute value of their weight."""
+    features = (FeatureWeight("a", 0.1, ""), FeatureWeight("b", -0.9, ""), FeatureWeight("c", 0.5, ""))
+    assert [f.name for f in evaluate(examples(n=10), features=features).features] == ["b", "c", "a"]
 
 
-def test_the_json_form_is_plain_and_its_keys_are_stable() -> None:
+def test_json_form_has_stable_keys() -> None:
+    """Rule: keys and their order are a contract."""
     counts = InputCounts(events=9, rejected={"b": 1, "a": 2}, customers=3, examples=3_000, pending=4)
     report = evaluate(examples(), BEGIN_MS, counts=counts, definition="abc", model_version="7")
     form = json.loads(json.dumps(report.to_json(), allow_nan=False))
@@ -142,12 +151,14 @@ def test_the_json_form_is_plain_and_its_keys_are_stable() -> None:
     assert list(form["counts"]["rejected"]) == ["a", "b"]
 
 
-def test_a_moment_is_written_in_utc() -> None:
+def test_times_are_formatted_in_utc() -> None:
+    """Rule: times are RFC 3339 in UTC, with milliseconds if they are not 0."""
     assert rfc3339(BEGIN_MS) == "2014-01-26T00:00:00Z"
     assert rfc3339(BEGIN_MS + 1) == "2014-01-26T00:00:00.001Z"
 
 
-def test_what_is_no_probability_is_refused() -> None:
+def test_invalid_probability_is_rejected() -> None:
+    """Rule: NaN is not a probability."""
     broken = examples(n=10)
     with pytest.raises(ValueError, match="probability"):
         evaluate(replace(broken, probability=np.full(10, np.nan)))

@@ -1,4 +1,4 @@
-"""The churn definition: what a file means, what it looks like with its defaults, and how a wrong one is refused."""
+"""The churn definition: reading churn.toml, printing its defaults, hashes, and errors for invalid files."""
 
 from __future__ import annotations
 
@@ -9,25 +9,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.definition.churn_definition import (
-    ALERT_KEYS,
-    ChurnDefinition,
-    DefinitionError,
-    EventDefinition,
-    InactivityDefinition,
-    matches,
-)
+from models.definition.alert_keys import ALERT_KEYS
+from models.definition.churn_definition import ChurnDefinition
 from models.definition.competing_risks import Involuntary
-from models.definition.toml_table import write_key, write_value
+from models.definition.named_definition import EventDefinition, InactivityDefinition, matches
+from models.definition.toml_table import DefinitionError, write_key, write_value
 from models.definition.value_settings import DEFAULTS
 from models.duration import DAY_MS, HOUR_MS, MINUTE_MS, format_duration, parse_duration
 from tests.paths import ROOT
 
 VOLUNTARY = '[churn.definitions.voluntary]\nevent = "Subscription Cancelled"\n'
-SILENT = '[churn.definitions.silent]\nnot_performed = ["*"]\n'
+INACTIVE = '[churn.definitions.inactive]\nnot_performed = ["*"]\n'
 
 
-def test_the_default_file_is_read_as_written() -> None:
+def test_default_file_is_read() -> None:
+    """Rule: churn.toml of the repository reads as the documented definition."""
     churn = ChurnDefinition.parse((ROOT / "churn.toml").read_text())
     assert churn.named("voluntary") == EventDefinition(
         "voluntary", "Subscription Cancelled", (("reason", ("cancellation_requested",)),), "voluntary"
@@ -41,7 +37,8 @@ def test_the_default_file_is_read_as_written() -> None:
     assert churn.involuntary == Involuntary(("involuntary",), 14 * DAY_MS)
 
 
-def test_the_two_benchmark_files_say_what_the_benchmarks_measure() -> None:
+def test_benchmark_files_define_the_benchmark_labels() -> None:
+    """Rule: the definitions of the OULAD and CDNOW benchmarks have the horizons that the benchmarks report."""
     oulad = ChurnDefinition.parse((ROOT / "benchmarks/quality/oulad.toml").read_text())
     assert oulad.primary_definitions == (EventDefinition("voluntary", "Subscription Cancelled"),)
     assert (oulad.horizon_ms, oulad.grace_ms, oulad.snapshot_every_ms) == (14 * DAY_MS, 2 * DAY_MS, 7 * DAY_MS)
@@ -53,7 +50,8 @@ def test_the_two_benchmark_files_say_what_the_benchmarks_measure() -> None:
     assert (cdnow.horizon_ms, cdnow.grace_ms, cdnow.snapshot_every_ms) == (90 * DAY_MS, 2 * DAY_MS, 28 * DAY_MS)
 
 
-def test_what_is_left_out_has_a_default_that_the_printed_form_shows() -> None:
+def test_printed_form_shows_every_default() -> None:
+    """Rule: a key that is left out has a default, and the printed form shows it."""
     churn = ChurnDefinition.parse(VOLUNTARY)
     written = tomllib.loads(churn.to_toml())
     assert written["churn"]["version"] == 1
@@ -65,21 +63,24 @@ def test_what_is_left_out_has_a_default_that_the_printed_form_shows() -> None:
     assert ChurnDefinition.parse(churn.to_toml()) == churn
 
 
-def test_every_definition_is_primary_unless_some_are_named() -> None:
-    assert ChurnDefinition.parse(VOLUNTARY + SILENT + 'for = "30d"').primary == ("silent", "voluntary")
-    churn = ChurnDefinition.parse(VOLUNTARY + SILENT + 'for = "90d"\n[label]\nprimary = "voluntary"')
+def test_every_definition_is_primary_by_default() -> None:
+    """Rule: without label.primary all definitions are primary; only primary definitions limit eligibility."""
+    assert ChurnDefinition.parse(VOLUNTARY + INACTIVE + 'for = "30d"').primary == ("inactive", "voluntary")
+    churn = ChurnDefinition.parse(VOLUNTARY + INACTIVE + 'for = "90d"\n[label]\nprimary = "voluntary"')
     assert churn.primary == ("voluntary",)
-    assert churn.eligibility == (), "a definition that is not primary makes nobody eligible"
+    assert churn.eligibility == (), "a definition that is not primary does not limit eligibility"
 
 
-def test_a_definition_named_involuntary_is_of_that_kind_unless_it_says_otherwise() -> None:
+def test_definition_named_involuntary_is_involuntary_by_default() -> None:
+    """Rule: the name involuntary sets the default of `kind`; an explicit kind overrides it."""
     text = '[churn.definitions.involuntary]\nevent = "Subscription Cancelled"\n'
     assert ChurnDefinition.parse(text).named("involuntary").kind == "involuntary"
     assert ChurnDefinition.parse(text + 'kind = "voluntary"').named("involuntary").kind == "voluntary"
-    assert ChurnDefinition.parse(SILENT + 'for = "30d"').named("silent").kind == "inactivity"
+    assert ChurnDefinition.parse(INACTIVE + 'for = "30d"').named("inactive").kind == "inactivity"
 
 
-def test_order_and_spelling_of_a_file_do_not_change_its_hash() -> None:
+def test_order_and_notation_of_a_file_do_not_change_its_hash() -> None:
+    """Rule: files with equal meaning give equal values and hashes."""
     one = ChurnDefinition.parse(VOLUNTARY + 'where = { reason = ["b", "a", "b"], plan = "x" }\n[label]\nhorizon = "2w"')
     two = ChurnDefinition.parse(
         '[label]\nhorizon = "14d"\nprimary = "voluntary"\n'
@@ -92,29 +93,29 @@ def test_order_and_spelling_of_a_file_do_not_change_its_hash() -> None:
     assert one.hash != ChurnDefinition.parse(VOLUNTARY).hash
 
 
-def test_the_hash_of_a_known_definition_stays_what_it_was() -> None:
-    """Scores and labels in topics carry it: a change of the printed form would orphan them."""
+def test_hash_of_a_known_definition_never_changes() -> None:
+    """Rule: scores and labels in topics carry the hash, so a change of the printed form would orphan them."""
     assert ChurnDefinition.parse(VOLUNTARY).hash == "50447a08214d"
 
 
-def test_what_value_is_made_of_is_read_printed_and_counts_where_it_is_not_the_default() -> None:
-    """Rule: the same settings give the same hash; parameters come back as they were written; labels do not change."""
+def test_value_settings_change_the_hash_only_if_not_default() -> None:
+    """Rule: default settings keep the hash; parameters round-trip; the label and state hashes do not change."""
     base = ChurnDefinition.parse(VOLUNTARY)
     assert base.value == DEFAULTS
     assert ChurnDefinition.parse(VOLUNTARY + "[value]\nmargin = 1\nmonths = 36").hash == base.hash
-    given = VOLUNTARY + (
+    text = VOLUNTARY + (
         "[value]\nmargin = 0.8\npurchases = { r = 0.25, alpha_weeks = 4.8, a = 0.7, b = 2 }\n"
         "order_value = { p = 6.25, q = 3.74, gamma = 15.44 }"
     )
-    other = ChurnDefinition.parse(given)
+    other = ChurnDefinition.parse(text)
     assert (other.value.purchases, other.value.order_value) == ((0.25, 4.8, 0.7, 2.0), (6.25, 3.74, 15.44))
     assert ChurnDefinition.parse(other.to_toml()) == other
     assert other.hash != base.hash
     assert (other.label_hash, other.state_hash) == (base.label_hash, base.state_hash)
 
 
-def test_how_long_profiles_are_kept_counts_only_where_it_is_not_the_default() -> None:
-    """Rule: it is younger than the hashes in topics; who sets it has another hash, and the same state and labels."""
+def test_profile_retention_changes_the_hash_only_if_not_default() -> None:
+    """Rule: [profile] is newer than the hashes in topics: only other values than the defaults change the hash."""
     base = ChurnDefinition.parse(VOLUNTARY)
     assert (base.profile_after_ms, base.anonymous_after_ms) == (400 * DAY_MS, 90 * DAY_MS)
     assert ChurnDefinition.parse(VOLUNTARY + '[profile]\nafter = "400d"\nanonymous_after = "90d"').hash == base.hash
@@ -125,7 +126,8 @@ def test_how_long_profiles_are_kept_counts_only_where_it_is_not_the_default() ->
         assert ChurnDefinition.parse(other.to_toml()) == other
 
 
-def test_only_what_changes_a_label_changes_the_label_hash() -> None:
+def test_only_label_settings_change_the_label_hash() -> None:
+    """Rule: score, alert and population settings keep the label hash; where, horizon and grace change it."""
     base = ChurnDefinition.parse(VOLUNTARY)
     for same in ('[score]\nevery = "2h"', "[alerts]\nenter = 0.5", '[population]\nhalf_life = "7d"'):
         other = ChurnDefinition.parse(VOLUNTARY + same)
@@ -135,7 +137,8 @@ def test_only_what_changes_a_label_changes_the_label_hash() -> None:
         assert ChurnDefinition.parse(VOLUNTARY + different).label_hash != base.label_hash
 
 
-def test_an_event_matches_by_name_and_allowed_property_values() -> None:
+def test_event_matches_by_name_and_allowed_property_values() -> None:
+    """Rule: the event name and every property of `where` must match, with strict types."""
     text = VOLUNTARY + 'where = { reason = ["asked", "unused"], seats = 1, paid = true }'
     voluntary = ChurnDefinition.parse(text).named("voluntary")
     good = {"reason": "asked", "seats": 1, "paid": True}
@@ -146,15 +149,17 @@ def test_an_event_matches_by_name_and_allowed_property_values() -> None:
     assert not matches(voluntary, "Subscription Cancelled", {})
 
 
-def test_activity_is_any_event_or_one_of_the_named() -> None:
-    anything = ChurnDefinition.parse(SILENT + 'for = "30d"').named("silent")
-    orders = InactivityDefinition("silent", ("Order Completed",), DAY_MS, DAY_MS)
+def test_activity_is_any_event_or_a_named_event() -> None:
+    """Rule: "*" matches every event name, a list only its names."""
+    anything = ChurnDefinition.parse(INACTIVE + 'for = "30d"').named("inactive")
+    orders = InactivityDefinition("inactive", ("Order Completed",), DAY_MS, DAY_MS)
     assert matches(anything, "page", {})
     assert matches(orders, "Order Completed", {})
     assert not matches(orders, "page", {})
 
 
-def test_definitions_are_found_by_the_name_of_their_event() -> None:
+def test_definitions_are_indexed_by_event_name() -> None:
+    """Rule: `by_event` lists the definitions of an event name."""
     churn = ChurnDefinition.parse(
         VOLUNTARY + '[churn.definitions.involuntary]\nevent = "Subscription Cancelled"\nwhere = { reason = "unpaid" }'
     )
@@ -166,12 +171,13 @@ def test_definitions_are_found_by_the_name_of_their_event() -> None:
     ("written", "milliseconds"),
     [("30d", 30 * DAY_MS), ("12h", 12 * HOUR_MS), ("90m", 90 * MINUTE_MS), ("2w", 14 * DAY_MS), ("45s", 45_000)],
 )
-def test_durations_are_a_whole_number_and_a_unit(written: str, milliseconds: int) -> None:
+def test_duration_is_a_whole_number_and_a_unit(written: str, milliseconds: int) -> None:
+    """Rule: a duration is parsed, and its printed form is parsed to the same value."""
     assert parse_duration(written) == milliseconds
     assert parse_duration(format_duration(milliseconds)) == milliseconds
 
 
-REFUSED = {
+INVALID = {
     "": ["churn.definitions must have at least one definition"],
     "[churn.definitions]\nvoluntary = 3": ["churn.definitions.voluntary = 3", "must be a table"],
     "churn = 3": ["churn = 3", "must be a table", "version, definitions"],
@@ -190,13 +196,13 @@ REFUSED = {
     VOLUNTARY + 'kind = "forced"': ['kind = "forced"', "voluntary or involuntary"],
     VOLUNTARY + 'not_performed = ["*"]': ['event = "Subscription Cancelled"', "one of them"],
     VOLUNTARY + 'for = "3d"': ['voluntary.for = "3d"', "only where and kind"],
-    SILENT: ["silent.for is missing", '"30d"'],
-    SILENT + 'for = "0d"': ['silent.for = "0d"', "longer than 0"],
-    SILENT + 'for = "30d"\nwhere = { a = 1 }': ["silent.where = a table", "only for and if_active_in"],
-    '[churn.definitions.silent]\nnot_performed = ["*", "page"]\nfor = "3d"': ['["*", "page"]', "list of event names"],
-    '[churn.definitions.silent]\nnot_performed = []\nfor = "3d"': ["not_performed = []", "at least one"],
-    '[churn.definitions.silent]\nnot_performed = [""]\nfor = "3d"': ['not_performed = [""]', "at least one"],
-    SILENT + 'for = "31d"': ['label.horizon = "30d"', 'silent.for = "31d"'],
+    INACTIVE: ["inactive.for is missing", '"30d"'],
+    INACTIVE + 'for = "0d"': ['inactive.for = "0d"', "longer than 0"],
+    INACTIVE + 'for = "30d"\nwhere = { a = 1 }': ["inactive.where = a table", "only for and if_active_in"],
+    '[churn.definitions.inactive]\nnot_performed = ["*", "page"]\nfor = "3d"': ['["*", "page"]', "list of event names"],
+    '[churn.definitions.inactive]\nnot_performed = []\nfor = "3d"': ["not_performed = []", "at least one"],
+    '[churn.definitions.inactive]\nnot_performed = [""]\nfor = "3d"': ['not_performed = [""]', "at least one"],
+    INACTIVE + 'for = "31d"': ['label.horizon = "30d"', 'inactive.for = "31d"'],
     VOLUNTARY + '[label]\nhorizn = "30d"': ['label.horizn = "30d"', "did you mean horizon"],
     VOLUNTARY + "[label]\nhorizon = 30": ["label.horizon = 30", 'such as "30d"'],
     VOLUNTARY + '[label]\nhorizon = "30 days"': ['label.horizon = "30 days"', "units s, m, h, d, w"],
@@ -207,6 +213,7 @@ REFUSED = {
     VOLUNTARY + "[label]\nprimary = []": ["label.primary = []", "at least one"],
     VOLUNTARY + "[snapshot]\nevery = 1979-05-27": ["snapshot.every = 1979-05-27", "duration"],
     VOLUNTARY + '[snapshot]\nevery = "0d"': ['snapshot.every = "0d"', "longer than 0"],
+    VOLUNTARY + '[snapshot]\nevery = "1h"': ['snapshot.every = "1h"', 'at least "12h"'],
     VOLUNTARY + '[score]\nevery = ""': ['score.every = ""', "duration"],
     VOLUNTARY + '[population]\nhalflife = "1d"': ["population.halflife", "did you mean half_life"],
     VOLUNTARY + "[value]\nmargin = 0": ["value.margin = 0", "above 0 to 1"],
@@ -238,12 +245,13 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize("text", REFUSED, ids=lambda text: repr(text[-40:]))
-def test_a_wrong_file_is_refused_by_one_sentence_that_names_key_value_and_what_is_allowed(text: str) -> None:
+@pytest.mark.parametrize("text", INVALID, ids=lambda text: repr(text[-40:]))
+def test_error_is_one_sentence_with_key_value_and_allowed_values(text: str) -> None:
+    """Rule: an invalid file raises one sentence that names the key, its value and what is allowed."""
     with pytest.raises(DefinitionError) as caught:
         ChurnDefinition.parse(text)
     message = str(caught.value)
-    for part in REFUSED[text]:
+    for part in INVALID[text]:
         assert part in message
     assert message.endswith(".")
     assert "\n" not in message
@@ -254,7 +262,8 @@ def test_a_wrong_file_is_refused_by_one_sentence_that_names_key_value_and_what_i
 @pytest.mark.law
 @settings(max_examples=150, deadline=None)
 @given(st.text() | st.text("[]{}=\"',.#\n -_0123456789abcdefor\\tu", max_size=60))
-def test_no_text_raises_anything_but_a_definition_error(text: str) -> None:
+def test_any_text_parses_or_raises_a_definition_error(text: str) -> None:
+    """Rule: no text raises another exception, and whatever parses can be printed and parsed again."""
     for candidate in (text, VOLUNTARY + text, VOLUNTARY + "where = { reason = " + text + " }"):
         try:
             churn = ChurnDefinition.parse(candidate)
@@ -285,25 +294,28 @@ NAMES = st.from_regex(r"[a-z][a-z0-9_-]{0,8}", fullmatch=True)
     st.tuples(SPANS, SPANS, SPANS),
     st.text(min_size=1).filter(str.strip),
 )
-def test_the_printed_form_of_any_definition_reads_back_equal(
+def test_printed_form_of_any_definition_parses_to_an_equal_value(
     where: dict[str, dict[str, list[object]]], spans: tuple[str, str, str], event: str
 ) -> None:
+    """Rule: `to_toml` and `parse` are inverse."""
     lines = []
     for name, properties in where.items():
         pairs = ", ".join(f"{write_key(key)} = {write_value(values)}" for key, values in properties.items())
         lines += [f"[churn.definitions.{name}]", f"event = {write_value(event)}", f"where = {{ {pairs} }}"]
     lines += ["[label]", f'horizon = "{spans[0]}"', f'grace = "{spans[1]}"', "[alerts]", f'dwell = "{spans[2]}"']
     churn = ChurnDefinition.parse("\n".join(lines))
-    again = ChurnDefinition.parse(churn.to_toml())
-    assert again == churn
-    assert (again.hash, again.label_hash) == (churn.hash, churn.label_hash)
+    reparsed = ChurnDefinition.parse(churn.to_toml())
+    assert reparsed == churn
+    assert (reparsed.hash, reparsed.label_hash) == (churn.hash, churn.label_hash)
 
 
 def test_every_alert_key_has_a_check() -> None:
+    """Rule: each key of [alerts] has a function that checks its value."""
     assert all(callable(check) for check in ALERT_KEYS.values())
 
 
-def test_alert_thresholds_are_probabilities_or_shares_and_print_as_written() -> None:
+def test_alert_thresholds_are_probabilities_or_shares() -> None:
+    """Rule: a threshold is a probability or a share of customers, and is printed in normal form."""
     churn = ChurnDefinition.parse(VOLUNTARY + '[alerts]\nenter = "top 5.0 %"\nexit = 0\nlift = 2\ndwell = "24h"')
     assert dict(churn.alerts) == {"enter": "top 5%", "exit": 0.0, "lift": 2.0, "dwell": "1d"}
     assert ChurnDefinition.parse(churn.to_toml()) == churn

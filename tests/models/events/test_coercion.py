@@ -1,4 +1,4 @@
-"""Scenarios of the tolerant readers: each test's docstring is the rule that it holds."""
+"""Tolerant readers of numbers, money, texts and times. Each docstring states the rule under test."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ODD: list[Any] = [None, True, False, [], {}, [1], {"a": 1}, b"1", object(), floa
     [(3, 3.0), (-0.5, -0.5), ("12.50", 12.5), (" 7 ", 7.0), ("-1e3", -1000.0), (".5", 0.5), ("5.", 5.0), ("+4", 4.0)],
 )
 def test_numbers_and_numeric_texts_are_read(value: Any, expected: float) -> None:
-    """A number may come as a number or as its text."""
+    """Rule: a JSON number and a numeric text are both read."""
     assert as_number(value) == expected
     assert type(as_number(value)) is float
 
@@ -35,8 +35,8 @@ def test_numbers_and_numeric_texts_are_read(value: Any, expected: float) -> None
 @pytest.mark.parametrize(
     "value", [*ODD, "", " ", "nan", "inf", "-Infinity", "1_000", "1,5", "0x10", "١٢", "$5", "1e999", 10**400, "1" * 65]
 )
-def test_what_is_no_finite_number_is_missing(value: Any) -> None:
-    """No guess: a thousands separator, a currency sign, another script's digits or an overflow read as missing."""
+def test_value_that_is_not_a_finite_number_is_missing(value: Any) -> None:
+    """Rule: thousands separators, currency signs, non-ASCII digits and overflows read as missing."""
     assert as_number(value) is None
 
 
@@ -64,7 +64,7 @@ def test_what_is_no_finite_number_is_missing(value: Any) -> None:
     ],
 )
 def test_money_is_read_in_the_minor_units_of_its_currency(amount: Any, currency: Any, units: int) -> None:
-    """ISO 4217 says how many decimals a currency has; without a known one there are two."""
+    """Rule: ISO 4217 defines the decimals of a currency; an unknown currency has two."""
     assert minor_units(amount, currency) == units
 
 
@@ -82,13 +82,13 @@ def test_money_is_read_in_the_minor_units_of_its_currency(amount: Any, currency:
         (-0.015, -2),
     ],
 )
-def test_half_a_minor_unit_goes_to_the_even_one(amount: Any, units: int) -> None:
-    """Ties are those of the decimal text, not of the double beside it, and go to the even neighbour."""
+def test_half_a_minor_unit_rounds_to_even(amount: Any, units: int) -> None:
+    """Rule: ties are ties of the decimal text, not of the nearest double, and round to even."""
     assert minor_units(amount) == units
 
 
 def test_money_is_bounded() -> None:
-    """What is beyond ten trillion is no amount, and sums stay within 64 bits."""
+    """Rule: an amount above ten trillion is missing, so sums fit 64 bits."""
     assert minor_units(MAX_MINOR_UNITS // 100) == MAX_MINOR_UNITS
     assert minor_units(-MAX_MINOR_UNITS // 100) == -MAX_MINOR_UNITS
     assert minor_units(MAX_MINOR_UNITS // 100 + 1) is None
@@ -100,7 +100,7 @@ def test_money_is_bounded() -> None:
 
 
 def test_texts_are_trimmed_and_cut() -> None:
-    """A text loses the blanks around it and what is beyond the limit; nothing left is missing."""
+    """Rule: a text is stripped and cut to the limit; an empty result is missing."""
     assert text("  gold plan ", 9) == "gold plan"
     assert text("gold plan", 5) == "gold"
     assert text("🌱" * 9, 3) == "🌱" * 3
@@ -109,20 +109,20 @@ def test_texts_are_trimmed_and_cut() -> None:
     assert text(" " * 10_000 + "x", 9) is None
 
 
-def test_numbers_serve_as_texts() -> None:
-    """Plans and ids are often numbers; a boolean or a list is no text."""
+def test_numbers_are_read_as_texts() -> None:
+    """Rule: a number is read as its text, since plans and ids are often numbers; a boolean or a list is missing."""
     assert (text(42, 9), text(-1, 9), text(2.0, 9), text(2.5, 9)) == ("42", "-1", "2", "2.5")
     for value in (*ODD, 10**400):
         assert text(value, 9) is None
 
 
 def test_lone_surrogates_in_texts_are_replaced() -> None:
-    """What leaves a reader can be written in UTF-8."""
+    """Rule: each text that a reader returns can be encoded in UTF-8."""
     assert text("a\ud800b", 9) == "a?b"
 
 
 def test_times_are_read_as_epoch_milliseconds() -> None:
-    """RFC 3339, dates, numbers in seconds or milliseconds and datetimes."""
+    """Rule: RFC 3339, dates, epoch seconds, epoch milliseconds and datetimes are read as epoch milliseconds."""
     moment = datetime(2025, 3, 10, 12, 0, 0, 250_999, tzinfo=UTC)
     expected = 1_741_608_000_250
     for value in (
@@ -140,8 +140,8 @@ def test_times_are_read_as_epoch_milliseconds() -> None:
         assert time_ms(value) == expected, value
 
 
-def test_unit_of_an_epoch_number_is_never_in_doubt() -> None:
-    """1990 to 2100 in seconds and in milliseconds do not overlap; other numbers are no times."""
+def test_unit_of_an_epoch_number_is_unambiguous() -> None:
+    """Rule: 1990 to 2100 in seconds and in milliseconds do not overlap; other numbers are missing."""
     for moment in (MIN_TIME_MS, MAX_TIME_MS - 1000):
         assert time_ms(moment) == moment
         assert time_ms(moment // 1000) == moment
@@ -150,18 +150,18 @@ def test_unit_of_an_epoch_number_is_never_in_doubt() -> None:
 
 
 @pytest.mark.parametrize("value", [*ODD, "", "soon", "2025-02-30", "1989-12-31", "2100-01-01", "2025-03-10T1:00Z"])
-def test_what_is_no_time_is_missing(value: Any) -> None:
-    """A time that does not exist or lies outside 1990 to 2100 reads as missing."""
+def test_value_that_is_not_a_time_is_missing(value: Any) -> None:
+    """Rule: a time that does not exist or lies outside 1990 to 2100 reads as missing."""
     assert time_ms(value) is None
 
 
-def test_moment_of_any_year_is_read_for_those_who_clamp() -> None:
-    """A stated year beyond the range is still a time: far in the future."""
+def test_moment_of_any_year_is_read_for_clamping() -> None:
+    """Rule: `moment_ms` reads a year outside the range, so that a far future time can be clamped."""
     assert moment_ms("9999-12-31T23:59:60Z") == 253_402_300_800_000
     assert moment_ms("0001-01-01") == -62_135_596_800_000
 
 
 def test_money_agrees_with_exact_decimal_arithmetic() -> None:
-    """The quick way to minor units gives what decimal arithmetic gives, for every price to 10.000 in mills."""
+    """Rule: the float path to minor units equals decimal arithmetic, for each price up to 10.000 in mills."""
     for mills in range(10_001):
         assert minor_units(mills / 1000) == round(Decimal(mills) / 10)

@@ -1,4 +1,4 @@
-"""Scenarios of decoding: each test's docstring is the rule that it holds."""
+"""Decoding of records into events. Each docstring states the rule under test."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ CLOUD = [("ce_specversion", b"1.0"), ("ce_source", b"/shop"), ("ce_id", b"e-1"),
 
 
 def call(**changes: Any) -> bytes:
-    """The call above with members changed; None takes one out."""
+    """Encode `CALL` with changed members; None removes a member."""
     return json.dumps({name: value for name, value in (CALL | changes).items() if value is not None}).encode()
 
 
@@ -61,49 +61,49 @@ def test_track_call_becomes_an_event_under_its_own_name() -> None:
 
 @pytest.mark.parametrize("kind", ["page", "screen"])
 def test_page_and_screen_are_named_by_their_type(kind: str) -> None:
-    """The other types are named by the type; `name` and `event` of a page do not matter."""
+    """The call type is the event name of a page or screen call; `name` and `event` do not matter."""
     decoded = event(call(type=kind, name="Pricing"))
     assert decoded.name == kind
     assert decoded.properties == {"revenue": 19.9}
 
 
 def test_identify_and_group_carry_their_traits() -> None:
-    """identify and group have traits in place of properties, and a group call names the account."""
+    """identify and group calls have traits instead of properties, and a group call names the account."""
     assert event(call(type="identify", traits={"plan": "pro"})).properties == {"plan": "pro"}
     decoded = event(call(type="group", groupId=77, traits={"seats": 5}))
     assert (decoded.name, decoded.group, decoded.properties) == ("group", "77", {"seats": 5})
 
 
 def test_alias_carries_the_previous_id() -> None:
-    """An alias has the id that its customer had before as its only property, in the canonical form of ids."""
+    """The only property of an alias is the customer's previous id, in canonical form."""
     assert event(call(type="alias", previousId=12)).properties == {"previousId": "12"}
     assert event(call(type="alias")).properties == {}
 
 
 def test_unknown_event_name_is_valid() -> None:
-    """Whatever a track call is named, it is something that a customer did."""
+    """A track call with any event name is activity of a customer."""
     assert event(call(event="Gärtnerei besucht 🌱")).name == "Gärtnerei besucht 🌱"
 
 
 def test_long_event_name_is_cut() -> None:
-    """A name over the cap is cut, not refused: it is still an activity."""
+    """A name above the limit is cut instead of rejected, since it is still activity."""
     assert event(call(event="n" * 5000)).name == "n" * MAX_NAME_CHARS
 
 
 @pytest.mark.parametrize("name", [None, "", 7, ["Order Completed"]])
 def test_track_call_needs_a_name(name: Any) -> None:
-    """A track call without a text that is not empty in `event` is refused."""
+    """A track call is rejected unless `event` is a non-empty text."""
     assert reason(call(event=name)) == "missing_event_name"
 
 
 @pytest.mark.parametrize("kind", [None, "", "Track", "delete", "batch", 3, {}])
 def test_type_is_one_of_six(kind: Any) -> None:
-    """A missing or unknown type is refused, and so is one in another case."""
+    """A missing or unknown type is rejected, and so is a type in another case."""
     assert reason(call(type=kind)) == "unknown_type"
 
 
 def test_missing_properties_are_empty() -> None:
-    """No properties, or null, read as none."""
+    """Missing or null properties are read as an empty object."""
     assert event(call(properties=None)).properties == {}
     assert event(b'{"type":"page","userId":"a","timestamp":1741608000,"properties":null}').properties == {}
 
@@ -111,7 +111,7 @@ def test_missing_properties_are_empty() -> None:
 @pytest.mark.parametrize("field", ["properties", "traits", "context"])
 @pytest.mark.parametrize("value", [[], "text", 5, True])
 def test_properties_traits_and_context_are_objects(field: str, value: Any) -> None:
-    """Properties, traits and context of another JSON type are refused with the field's name in the message."""
+    """Properties, traits or context of another JSON type are rejected, and the message names the field."""
     decoded = decode(call(**{field: value}), [], None)
     assert isinstance(decoded, Rejected)
     assert decoded.reason == "bad_properties"
@@ -119,26 +119,26 @@ def test_properties_traits_and_context_are_objects(field: str, value: Any) -> No
 
 
 def test_property_values_of_odd_types_are_kept() -> None:
-    """What a property holds is its reader's business."""
+    """Decoding keeps property values of any type; the reader of a property checks it."""
     odd = {"revenue": ["x"], "plan": {"a": {"b": None}}, "n": 10**30, "t": True}
     assert event(call(properties=odd)).properties == odd
 
 
-def test_number_that_no_double_holds_is_refused() -> None:
-    """1e999 is JSON, but no number that could be written again."""
+def test_number_out_of_double_range_is_rejected() -> None:
+    """1e999 is valid JSON, but it cannot be encoded again."""
     assert reason(b'{"type":"page","userId":"a","timestamp":1741608000,"properties":{"x":1e999}}') == "bad_properties"
 
 
 def test_number_out_of_range_in_an_unread_member_does_not_matter() -> None:
-    """Members that are not read are skipped, whatever they hold."""
+    """Members that are not read are skipped, whatever their value is."""
     assert event(b'{"type":"page","userId":"a","timestamp":1741608000,"integrations":{"x":1e999},"time":1e999}')
 
 
-# Who
+# Which customer
 
 
-def test_user_id_goes_before_anonymous_id() -> None:
-    """The customer is userId, else anonymousId; null counts as absent."""
+def test_user_id_takes_precedence_over_anonymous_id() -> None:
+    """The customer is userId, or anonymousId without one; null counts as absent."""
     assert event(call(anonymousId="v-1")).customer == "c-1"
     assert event(call(userId=None, anonymousId="v-1")).customer == "v-1"
     assert event(b'{"type":"page","userId":null,"anonymousId":"v","timestamp":1741608000}').customer == "v"
@@ -165,21 +165,21 @@ def test_user_id_goes_before_anonymous_id() -> None:
     ],
 )
 def test_numeric_customer_id_is_its_decimal_string(literal: str, customer: str) -> None:
-    """A number is the decimal string that it denotes: no exponent, no trailing zeros, no loss of digits."""
+    """A number becomes its exact decimal string, without an exponent and without trailing zeros."""
     assert event(f'{{"type":"page","userId":{literal},"timestamp":1741608000}}'.encode()).customer == customer
 
 
 @pytest.mark.parametrize(
     "literal", ["true", "false", "[]", "{}", '""', "1" * 300, "1" * 5000, "1e300", "1e99999999999"]
 )
-def test_customer_id_of_another_kind_is_refused(literal: str) -> None:
-    """An id is a text or a number of reasonable length; an empty userId is wrong, not absent."""
+def test_customer_id_of_another_type_is_rejected(literal: str) -> None:
+    """An id is a text or a number of limited length; an empty userId is wrong, not absent."""
     value = f'{{"type":"page","userId":{literal},"anonymousId":"v","timestamp":1741608000}}'.encode()
     assert reason(value) == "bad_customer"
 
 
 def test_customer_id_is_limited_in_bytes() -> None:
-    """256 bytes in UTF-8 are the most, however many characters they are."""
+    """The limit is 256 bytes in UTF-8, whatever the number of characters."""
     assert event(call(userId="a" * 256)).customer == "a" * 256
     assert reason(call(userId="a" * 257)) == "bad_customer"
     assert event(call(userId="🌱" * 64)).customer == "🌱" * 64
@@ -187,17 +187,17 @@ def test_customer_id_is_limited_in_bytes() -> None:
 
 
 def test_customer_id_is_kept_exactly() -> None:
-    """No trimming, no folding: blanks, case and control characters make different customers."""
+    """Ids are not trimmed or folded: whitespace, case and control characters distinguish customers."""
     assert event(call(userId=" A\u0000b ")).customer == " A\x00b "
 
 
 def test_lone_surrogate_is_not_json() -> None:
-    """Half a surrogate pair is no character, and could not be written anywhere."""
+    """Half a surrogate pair is not a character and cannot be encoded in UTF-8."""
     assert reason(b'{"type":"page","userId":"\\ud800","timestamp":1741608000}') == "not_json"
 
 
-def test_automated_use_is_marked() -> None:
-    """`context.active` false or `properties.automated` true mark what was not done by hand; nothing else does."""
+def test_automated_activity_is_marked() -> None:
+    """Only `context.active` false or `properties.automated` true mark an event as automated."""
     assert event(call(context={"active": False, "ip": "::1"})).automated
     assert event(call(properties={"automated": True})).automated
     for untouched in ({"active": True}, {"active": None}, {"active": 0}, {"active": "false"}, {}):
@@ -208,7 +208,7 @@ def test_automated_use_is_marked() -> None:
 
 
 def test_clock_of_the_sender_is_corrected() -> None:
-    """With all three timestamps the time is receivedAt - (sentAt - originalTimestamp), whatever `timestamp` says."""
+    """With all three timestamps the time is receivedAt - (sentAt - originalTimestamp), whatever `timestamp` is."""
     times = {
         "originalTimestamp": "2031-01-01T00:00:00Z",
         "sentAt": "2031-01-01T00:00:10Z",
@@ -220,19 +220,19 @@ def test_clock_of_the_sender_is_corrected() -> None:
 
 @pytest.mark.parametrize("missing", ["originalTimestamp", "sentAt", "receivedAt"])
 def test_clock_correction_needs_all_three(missing: str) -> None:
-    """With one of the three missing, `timestamp` counts."""
+    """If one of the three is missing, `timestamp` applies."""
     times = dict.fromkeys(("originalTimestamp", "sentAt", "receivedAt"), "2024-01-01T00:00:00Z")
     assert event(call(**(times | {missing: None}))).time_ms == NOON_MS + 250
 
 
-def test_record_time_stands_in_for_a_missing_one() -> None:
-    """Without a time of its own an event has its record's; without either it is refused."""
+def test_record_time_replaces_a_missing_event_time() -> None:
+    """An event without a time gets its record's; without either it is rejected."""
     assert event(call(timestamp=None), (), NOON_MS).time_ms == NOON_MS
     assert reason(call(timestamp=None)) == "no_time"
 
 
 def test_record_without_a_timestamp_counts_from_its_receipt() -> None:
-    """Kafka gives -1 for no timestamp: the receipt stands in for it, and nothing does when that is unknown."""
+    """Kafka uses -1 for no timestamp: the time of receipt replaces it if it is known."""
     assert event(call(timestamp=None), (), -1, NOON_MS).time_ms == NOON_MS
     assert event(call(timestamp="2025-03-10T13:00:00Z"), (), -1, NOON_MS).time_ms == NOON_MS
     assert event(call(), (), -1).time_ms == NOON_MS + 250
@@ -240,7 +240,7 @@ def test_record_without_a_timestamp_counts_from_its_receipt() -> None:
 
 
 def test_time_far_in_the_future_is_clamped_to_the_record() -> None:
-    """Up to five minutes past its record a time is believed; beyond, it is the record's and marked."""
+    """A time up to five minutes after the record's is accepted; a later one is replaced by the record's and marked."""
     record_ms = NOON_MS - 5 * MINUTE_MS + 250
     assert event(call(), (), record_ms).time_ms == NOON_MS + 250
     assert not event(call(), (), record_ms).clamped
@@ -251,7 +251,7 @@ def test_time_far_in_the_future_is_clamped_to_the_record() -> None:
 
 
 def test_record_time_is_capped_at_receipt() -> None:
-    """A record stamped in the future proves nothing: the receipt does."""
+    """The time of receipt caps a record timestamp in the future."""
     day_ms = 24 * 60 * MINUTE_MS
     decoded = event(call(), (), NOON_MS + day_ms, NOON_MS - day_ms)
     assert (decoded.time_ms, decoded.clamped) == (NOON_MS - day_ms, True)
@@ -260,14 +260,14 @@ def test_record_time_is_capped_at_receipt() -> None:
 
 
 def test_file_has_no_record_time_and_clamps_nothing() -> None:
-    """Without a record's timestamp the event's own time stands for it."""
+    """Without a record timestamp the event's own time applies."""
     decoded = event(call(timestamp="2099-12-31T00:00:00Z"), (), None)
     assert not decoded.clamped
     assert reason(call(timestamp="2100-01-01T00:00:00Z")) == "bad_time"
 
 
 def test_late_event_keeps_its_time() -> None:
-    """The past is never clamped: events may be replayed from long ago."""
+    """Past times are never clamped, since old events may be replayed."""
     assert event(call(timestamp="1997-01-01T12:00:00Z"), (), NOON_MS).time_ms == 852_120_000_000
 
 
@@ -297,13 +297,13 @@ def test_late_event_keeps_its_time() -> None:
         "1741608000000",
     ],
 )
-def test_times_of_the_usual_forms_are_read(stated: Any) -> None:
-    """RFC 3339 in every usual spelling and epoch numbers in seconds or milliseconds; without an offset it is UTC."""
+def test_common_time_formats_are_read(stated: Any) -> None:
+    """Common RFC 3339 variants and epoch seconds or milliseconds are read; a time without an offset is UTC."""
     assert event(call(timestamp=stated)).time_ms == NOON_MS
 
 
-def test_date_is_its_first_moment() -> None:
-    """A date alone is midnight in UTC."""
+def test_date_is_midnight() -> None:
+    """A date without a time is midnight in UTC."""
     assert event(call(timestamp="2025-03-10")).time_ms == NOON_MS - 12 * 60 * MINUTE_MS
 
 
@@ -330,14 +330,14 @@ def test_date_is_its_first_moment() -> None:
         {"seconds": 1741608000},
     ],
 )
-def test_time_without_one_meaning_is_refused(stated: Any) -> None:
-    """What is no time, or lies outside 1990 to 2100, is refused rather than replaced by the record's time."""
+def test_invalid_time_is_rejected(stated: Any) -> None:
+    """An invalid time, or one outside 1990 to 2100, is rejected and not replaced by the record's time."""
     assert reason(call(timestamp=stated)) == "bad_time"
     assert reason(call(timestamp=stated), (), NOON_MS) == "bad_time"
 
 
-def test_corrected_time_out_of_range_is_refused() -> None:
-    """A clock that was set decades forward between event and sending leaves no usable time."""
+def test_corrected_time_out_of_range_is_rejected() -> None:
+    """If the sender's clock jumps decades between event and sending, no usable time is left."""
     times = {
         "originalTimestamp": "1970-01-01T00:00:00Z",
         "sentAt": "2025-03-10T12:00:00Z",
@@ -347,11 +347,11 @@ def test_corrected_time_out_of_range_is_refused() -> None:
     assert MIN_TIME_MS > 0
 
 
-# Which one
+# Which id
 
 
 def test_message_id_identifies_the_event() -> None:
-    """The same messageId has the same hash whatever else differs; a number is its decimal string."""
+    """Equal messageIds have equal hashes, whatever else differs; a number is its decimal string."""
     assert event(call()).id_hash == event(call(event="Other", userId="c-2")).id_hash != 0
     assert event(call()).id_hash != event(call(messageId="m-2")).id_hash
     assert event(call(messageId=5)).id_hash == event(call(messageId="5")).id_hash == event(call(messageId=5.0)).id_hash
@@ -359,30 +359,30 @@ def test_message_id_identifies_the_event() -> None:
 
 @pytest.mark.parametrize("message", [None, ""])
 def test_event_without_an_id_has_hash_zero(message: Any) -> None:
-    """No id, or an empty one, is 0: such an event is never a duplicate."""
+    """A missing or empty id has hash 0: the event is never a duplicate."""
     assert event(call(messageId=message)).id_hash == 0
 
 
 @pytest.mark.parametrize("message", [True, [], {"id": 1}, 10**400])
-def test_id_of_another_kind_is_refused(message: Any) -> None:
-    """An id that cannot be compared must not pass for none."""
+def test_message_id_of_another_type_is_rejected(message: Any) -> None:
+    """An id that cannot be compared is rejected, not treated as absent."""
     assert reason(call(messageId=message)) == "bad_id"
 
 
 @pytest.mark.parametrize("group", [None, "", "g" * 257, False, 10**300])
 def test_group_call_needs_a_usable_group_id(group: Any) -> None:
-    """A group call says which account: 1 to 256 bytes, as of a customer."""
+    """A group call names the account with an id of 1 to 256 bytes."""
     assert reason(call(type="group", groupId=group)) == "bad_id"
 
 
 def test_previous_id_has_the_limits_of_a_customer_id() -> None:
-    """The id that an alias replaces was a customer's."""
+    """previousId was a customer id, so the same limits apply."""
     assert reason(call(type="alias", previousId="")) == "bad_id"
     assert reason(call(type="alias", previousId="p" * 257)) == "bad_id"
 
 
 def test_id_hashes_are_the_same_in_any_process() -> None:
-    """Profiles remember hashes: a new release or another machine must find them again."""
+    """Profiles store hashes, so every release and machine must compute the same ones."""
     assert event(call()).id_hash == 2_145_753_324_863_098_214
     assert event(call(messageId=None), CLOUD).id_hash == 9_508_816_887_282_526_876
     program = "import sys; from models.events.event import decode;print(decode(sys.argv[1].encode(), [], None).id_hash)"
@@ -396,18 +396,18 @@ def test_id_hashes_are_the_same_in_any_process() -> None:
 
 
 def structured(**changes: Any) -> bytes:
-    outside = {
+    envelope = {
         "specversion": "1.0",
         "source": "/shop",
         "id": "e-1",
         "type": "com.example.order",
         "data": CALL,
     } | changes
-    return json.dumps({name: value for name, value in outside.items() if value is not None}).encode()
+    return json.dumps({name: value for name, value in envelope.items() if value is not None}).encode()
 
 
 def test_structured_cloud_event_holds_the_call_as_its_data() -> None:
-    """A JSON object with `specversion` is a CloudEvent: its data is read as if it had come alone."""
+    """A JSON object with `specversion` is a CloudEvent: its data is decoded like a plain call."""
     assert event(structured()) == event(call())
 
 
@@ -417,7 +417,7 @@ def test_binary_cloud_event_is_the_call_with_headers() -> None:
 
 
 def test_cloud_event_is_identified_by_source_and_id_without_a_message_id() -> None:
-    """Both modes give the same identity, no two pairs share one, and messageId goes before it."""
+    """Both modes give the same hash, each pair has its own, and messageId takes precedence."""
     data = {name: value for name, value in CALL.items() if name != "messageId"}
     by_cloud = event(structured(data=data)).id_hash
     assert by_cloud == event(call(messageId=None), CLOUD).id_hash
@@ -427,8 +427,8 @@ def test_cloud_event_is_identified_by_source_and_id_without_a_message_id() -> No
     assert event(structured()).id_hash == event(call()).id_hash
 
 
-def test_cloud_event_time_stands_in_for_a_missing_timestamp() -> None:
-    """`time` of a CloudEvent goes before the record's timestamp, and after the call's own."""
+def test_cloud_event_time_replaces_a_missing_timestamp() -> None:
+    """The call's timestamp takes precedence over a CloudEvent's `time`, and that over the record's timestamp."""
     data = {name: value for name, value in CALL.items() if name != "timestamp"}
     assert event(structured(data=data, time="2025-03-10T12:00:00Z"), (), NOON_MS + MINUTE_MS).time_ms == NOON_MS
     headers = [*CLOUD, ("ce_time", b"2025-03-10T12:00:00Z")]
@@ -438,7 +438,7 @@ def test_cloud_event_time_stands_in_for_a_missing_timestamp() -> None:
 
 
 def test_data_in_base64_is_read() -> None:
-    """A structured CloudEvent may carry its data as base64 of the JSON text."""
+    """A structured CloudEvent may encode its JSON data in base64."""
     assert event(structured(data=None, data_base64=b64encode(call()).decode())) == event(call())
     assert reason(structured(data=None, data_base64="%")) == "bad_envelope"
 
@@ -457,27 +457,27 @@ def test_data_in_base64_is_read() -> None:
         {"data": [CALL]},
     ],
 )
-def test_cloud_event_that_breaks_its_specification_is_refused(changes: dict[str, Any]) -> None:
+def test_invalid_cloud_event_is_rejected(changes: dict[str, Any]) -> None:
     """Version 1.x, source, id and an object as data are required."""
     assert reason(structured(**changes)) == "bad_envelope"
 
 
 def test_binary_cloud_event_needs_its_headers() -> None:
-    """Version, source and id are required in headers too; headers of other kinds make no CloudEvent."""
+    """Version, source and id are also required as headers; other headers do not make a CloudEvent."""
     for missing in range(3):
-        assert reason(call(), [header for place, header in enumerate(CLOUD) if place != missing]) == "bad_envelope"
+        assert reason(call(), [header for index, header in enumerate(CLOUD) if index != missing]) == "bad_envelope"
     assert reason(call(), [("ce_specversion", b"1.0"), ("ce_source", b"/a"), ("ce_id", None)]) == "bad_envelope"
     assert event(call(), [("traceparent", b"00-ab"), ("ce_type", b"x"), ("empty", None)]) == event(call())
 
 
-def test_refusal_inside_a_cloud_event_is_the_call_s_own() -> None:
-    """What is wrong with the data is said in the data's terms."""
+def test_invalid_call_in_a_cloud_event_keeps_its_own_reason() -> None:
+    """A rejection of the data has the reason of the call, not of the envelope."""
     assert reason(structured(data=CALL | {"type": "delete"})) == "unknown_type"
     assert reason(structured(data=CALL | {"userId": ""})) == "bad_customer"
 
 
 def test_schema_registry_frame_is_skipped() -> None:
-    """A zero byte and four bytes of schema id may stand before the JSON text, and before a CloudEvent."""
+    """A zero byte and four bytes of schema id may precede the JSON text of a call or a CloudEvent."""
     assert event(b"\x00\x00\x00\x01\x07" + call()) == event(call())
     assert event(b"\x00\x00\x00\x00\x00" + structured()) == event(call())
     assert reason(b"\x00\x00\x00") == "not_json"
@@ -488,22 +488,22 @@ def test_schema_registry_frame_is_skipped() -> None:
 
 
 @pytest.mark.parametrize("value", [None, b""])
-def test_record_without_a_value_is_refused(value: bytes | None) -> None:
-    """A tombstone is no event."""
+def test_record_without_a_value_is_rejected(value: bytes | None) -> None:
+    """A tombstone is not an event."""
     assert reason(value) == "empty"
 
 
 @pytest.mark.parametrize(
     "value", [b"{", b"nonsense", b'{"a":NaN}', b"{} {}", b"\xff\xfe{", "\ufeff{}".encode(), b"'a'"]
 )
-def test_bytes_that_are_no_json_are_refused(value: bytes) -> None:
-    """One JSON text in UTF-8 without a byte order mark, and nothing after it."""
+def test_bytes_that_are_not_json_are_rejected(value: bytes) -> None:
+    """A value is one JSON text in UTF-8, without a byte order mark and without trailing data."""
     assert reason(value) == "not_json"
 
 
 @pytest.mark.parametrize("value", [b"[]", b"1", b"null", b'"x"', b"true", b"[{}]"])
-def test_json_that_is_no_object_is_refused(value: bytes) -> None:
-    """A record holds one object; batches are split by their sender."""
+def test_json_that_is_not_an_object_is_rejected(value: bytes) -> None:
+    """A record holds one object; the sender splits batches."""
     assert reason(value) == "not_an_object"
 
 
@@ -523,22 +523,22 @@ def nested(depth: int) -> Any:
 
 
 @pytest.mark.parametrize("member", ["properties", "integrations"])
-def test_depth_is_limited_wherever_it_is(member: str) -> None:
-    """Depth counts in every member, read or not, so that the answer never hangs on the decoder's stack."""
+def test_depth_is_limited_in_every_member(member: str) -> None:
+    """The depth limit applies to every member, read or not, so the result does not depend on the stack."""
     inside = MAX_DEPTH - 1
     assert event(call(**{member: {"x": nested(inside - 1)}}))
     assert reason(call(**{member: {"x": nested(inside)}})) == "too_deep"
 
 
-def test_brackets_in_texts_are_no_depth() -> None:
-    """Only what nests counts."""
+def test_brackets_in_texts_do_not_count_as_depth() -> None:
+    """Brackets inside strings and siblings in a list do not count as depth."""
     assert event(call(properties={"note": "[{" * 500 + '\\"[['})).properties["note"].startswith("[{")
     assert event(call(properties={"list": [{"x": [1]} for _ in range(500)]}))
 
 
 @pytest.mark.parametrize("depth", [MAX_DEPTH + 1, 500, 2000, 100_000])
-def test_hopeless_depth_is_refused_alike(depth: int) -> None:
-    """Deep texts are refused as too deep, closed or not, long before any stack ends."""
+def test_extreme_depth_is_rejected_without_recursion(depth: int) -> None:
+    """Deep texts are rejected as too deep, closed or not, long before the stack is exhausted."""
     for opening, closing in ((b"[", b"]"), (b'{"a":', b"}")):
         value = opening * depth
         expected = "too_deep" if len(value) <= MAX_EVENT_BYTES else "too_large"
@@ -547,19 +547,19 @@ def test_hopeless_depth_is_refused_alike(depth: int) -> None:
 
 
 def test_number_of_properties_is_limited() -> None:
-    """A thousand names are a document, not an event."""
+    """An event has at most MAX_PROPERTIES properties."""
     assert event(call(properties={f"p{n}": n for n in range(MAX_PROPERTIES)}))
     assert reason(call(properties={f"p{n}": n for n in range(MAX_PROPERTIES + 1)})) == "too_many_properties"
 
 
-def test_last_of_duplicate_members_counts() -> None:
-    """JSON leaves duplicate names open; here the last one counts, whatever type the others have."""
+def test_last_of_duplicate_members_applies() -> None:
+    """JSON does not define duplicate names; the last one applies, whatever the types of the others."""
     assert event(b'{"type":"page","userId":"a","userId":"b","timestamp":1741608000}').customer == "b"
     assert event(b'{"type":"page","userId":true,"userId":"b","timestamp":1741608000}').customer == "b"
 
 
-def test_same_answer_with_unusual_types_elsewhere() -> None:
-    """A call that needs the careful reader is read by the same rules as any other."""
+def test_careful_decoder_gives_the_same_event() -> None:
+    """The careful decoder follows the same rules as the fast one."""
     plain = event(call(context={"active": False}, messageId="5"))
     assert event(call(context={"active": False}, messageId=5.0)) == plain
     unread = b'{"type":"page","userId":%s,"timestamp":1741608000,"context":{"x":1e999}}'
@@ -567,6 +567,6 @@ def test_same_answer_with_unusual_types_elsewhere() -> None:
 
 
 def test_event_can_be_written_and_read_again() -> None:
-    """An event is plain data."""
+    """An event can be encoded and decoded again."""
     decoded = event(call(type="group", groupId="g"))
     assert msgspec.json.decode(msgspec.json.encode(decoded), type=Event) == decoded

@@ -1,4 +1,4 @@
-"""The sums of satisfaction, barriers and goals: exact, a function of the log, bounded, published when a day is over."""
+"""The experience sums are exact, depend only on the log, are bounded, and are published once a day."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ from models.experience.aggregates import (
     add,
     goal_additions,
     is_block,
+    label_additions,
     label_block,
     metric_key,
     metric_value,
-    of_label,
     read_metric,
 )
 from models.experience.context import ExperienceContext
@@ -60,7 +60,8 @@ REACHED = [
 @pytest.mark.parametrize(
     "module", [experience_sums, experience_report, goals, where, circumstances], ids=lambda m: m.__name__
 )
-def test_the_examples_in_the_docstrings_hold(module: Any) -> None:
+def test_docstring_examples_pass(module: Any) -> None:
+    """Rule: the code gives the values in the docstrings."""
     assert doctest.testmod(module).failed == 0
 
 
@@ -88,22 +89,20 @@ def log() -> list[Any]:
 
 @pytest.fixture(scope="module")
 def in_order(log: list[Any]) -> World:
-    """After the whole log, in large batches."""
+    """The world after the whole log, in large batches."""
     return fed(log)
 
 
 @pytest.mark.law
 @pytest.mark.parametrize("lateness_ms", [0, 30 * HOUR_MS])
-def test_every_sum_is_that_of_a_recomputation_from_all_events(
-    log: list[Any], in_order: World, lateness_ms: int
-) -> None:
-    """Rule: to the last digit, in order and reordered; a snapshot saw what had arrived."""
+def test_sums_equal_a_batch_computation(log: list[Any], in_order: World, lateness_ms: int) -> None:
+    """Rule: the sums are exact, in order and reordered; a snapshot sees what had arrived by then."""
     events = shaken(log, lateness_ms) if lateness_ms else log
     world = fed(events) if lateness_ms else in_order
     sums = whole(world)
     found = batch.frame(events)
-    told = batch.labels(found, world.examples, REACHED)
-    expected = batch.sums_of_labels(told, [goal for goal, _ in REACHED])
+    labels = batch.labels(found, world.examples, REACHED)
+    expected = batch.sums_of_labels(labels, [goal for goal, _ in REACHED])
     assert plain(sums, LABELS) == expected
     assert sum(series[name][0] for series in expected.values() for name in series if name.endswith("/all")) > 300
     bins: Counter[tuple[str, str]] = Counter()
@@ -112,19 +111,19 @@ def test_every_sum_is_that_of_a_recomputation_from_all_events(
         for took in times:
             bins[plan, f"{goal}/{bin_of(took)}"] += 1
             minutes[plan, f"{goal}/{bin_of(took)}"] += took // 60_000
-    mine = {
+    actual = {
         (block.plan, name): pair
         for block, series in sums.items()
         if block.kind == GOALS
         for name, pair in series.items()
         if pair != (0, 0)
     }
-    assert mine == {key: (n, minutes[key]) for key, n in bins.items()}
+    assert actual == {key: (n, minutes[key]) for key, n in bins.items()}
     assert len(bins) > 20
 
 
-def test_the_median_is_that_of_the_customers(log: list[Any], in_order: World) -> None:
-    """Rule: within its bin, a quarter of a doubling, of the median of all times to value."""
+def test_median_is_close_to_the_exact_median(log: list[Any], in_order: World) -> None:
+    """Rule: the estimated median is within one bin (a quarter of a doubling) of the exact median."""
     report = build(whole(in_order))
     assert report is not None
     found = batch.frame(log)
@@ -140,15 +139,15 @@ def test_the_median_is_that_of_the_customers(log: list[Any], in_order: World) ->
 
 
 def test_times_to_value_do_not_depend_on_the_order(log: list[Any], in_order: World) -> None:
-    """Rule: what late events correct is taken back; only labels depend on what had arrived by the snapshot."""
-    mine = [plain(whole(world), GOALS) for world in (in_order, fed(shaken(log, 9 * DAY_MS)))]
-    left = [{k: {n: p for n, p in v.items() if p != (0, 0)} for k, v in found.items()} for found in mine]
-    assert left[0] == left[1]
+    """Rule: late events correct times to value; only labels depend on what had arrived by the snapshot."""
+    sums = [plain(whole(world), GOALS) for world in (in_order, fed(shaken(log, 9 * DAY_MS)))]
+    filled = [{k: {n: p for n, p in v.items() if p != (0, 0)} for k, v in each.items()} for each in sums]
+    assert filled[0] == filled[1]
 
 
 @pytest.mark.law
 def test_batches_and_restarts_change_nothing(log: list[Any]) -> None:
-    """Rule: the store's records are the same bytes, and a block is written at most once a day."""
+    """Rule: the records in the store are equal byte for byte, and a block is written at most once a day."""
     versions: list[dict[bytes, list[bytes]]] = []
     records = []
     for size, restarts in ((997, False), (97, True)):
@@ -163,14 +162,14 @@ def test_batches_and_restarts_change_nothing(log: list[Any]) -> None:
         versions.append(seen)
         records.append({key: value for key, value in world.store.records.items() if key[:1] == b"e"})
     assert records[0] == records[1]
-    for key, told in versions[1].items():
-        assert len(told) <= 70, "at most once a day"
-        assert versions[0][key][-1] == told[-1]
+    for key, written in versions[1].items():
+        assert len(written) <= 70, "at most once a day"
+        assert versions[0][key][-1] == written[-1]
 
 
 @pytest.mark.law
-def test_partitions_add_up_and_what_is_published_is_what_is_stored(log: list[Any]) -> None:
-    """Rule: readers of all partitions have what one partition would have, but for the day that is not over."""
+def test_published_blocks_of_partitions_add_up(log: list[Any]) -> None:
+    """Rule: the published blocks of all partitions add up to the sums, except for the current day."""
     parts = [fed([e for e in log if int(e.customer[1:]) % 2 == n]) for n in (0, 1)]
     sums: Sums = {}
     for number, world in enumerate(parts):
@@ -190,79 +189,79 @@ def test_partitions_add_up_and_what_is_published_is_what_is_stored(log: list[Any
     assert as_data(known)["by"] == {}
 
 
-# A day, a month, a bound ----------------------------------------------------------------------------------------------
+# Days, months and bounds ----------------------------------------------------------------------------------------------
 
 
 def store_of(
-    book: ExperienceAggregates, records: dict[bytes, bytes], additions: list[SumIncrement], clock_ms: int
+    aggregates: ExperienceAggregates, records: dict[bytes, bytes], additions: list[SumIncrement], clock_ms: int
 ) -> set[bytes]:
-    changes = book.apply_batch(additions, clock_ms)
+    changes = aggregates.apply_batch(additions, clock_ms)
     for key, value in changes.items():
         assert value is not None
         records[key] = value
     return {key for key in changes if is_block(key)}
 
 
-def book_on(records: dict[bytes, bytes]) -> ExperienceAggregates:
+def aggregates_on(records: dict[bytes, bytes]) -> ExperienceAggregates:
     return ExperienceAggregates(lambda keys: [records.get(key) for key in keys])
 
 
-def test_a_day_is_published_when_it_is_over() -> None:
-    """Rule: not before; whether an addition of the next day or the clock alone says so makes no difference."""
+def test_day_is_published_after_its_end() -> None:
+    """Rule: a day is published once, after an addition of a later day or after the clock has passed it."""
     records: dict[bytes, bytes] = {}
-    book = book_on(records)
+    aggregates = aggregates_on(records)
     block = label_block("pro", START_MS)
-    one = SumIncrement(START_MS, block, "0/all", (1, 1))
-    assert store_of(book, records, [one, one], START_MS + HOUR_MS) == set()
-    assert store_of(book, records, [], START_MS + 23 * HOUR_MS) == set()
-    assert store_of(book, records, [], START_MS + DAY_MS) == {block.key}
+    increment = SumIncrement(START_MS, block, "0/all", (1, 1))
+    assert store_of(aggregates, records, [increment, increment], START_MS + HOUR_MS) == set()
+    assert store_of(aggregates, records, [], START_MS + 23 * HOUR_MS) == set()
+    assert store_of(aggregates, records, [], START_MS + DAY_MS) == {block.key}
     assert read_metric(metric_value(1, block.key, records[block.key])) == (block, {"0/all": (2, 2)})
-    assert store_of(book, records, [], START_MS + 9 * DAY_MS) == set(), "once"
-    late = one._replace(clock_ms=START_MS + 9 * DAY_MS)
-    assert store_of(book_on(records), records, [late], START_MS + 9 * DAY_MS) == set()
-    assert book_on(records).whole(records.items()) == {block: {"0/all": (3, 3)}}
+    assert store_of(aggregates, records, [], START_MS + 9 * DAY_MS) == set(), "once"
+    late = increment._replace(clock_ms=START_MS + 9 * DAY_MS)
+    assert store_of(aggregates_on(records), records, [late], START_MS + 9 * DAY_MS) == set()
+    assert aggregates_on(records).whole(records.items()) == {block: {"0/all": (3, 3)}}
 
 
-def test_the_ring_of_months_forgets_the_oldest() -> None:
-    """Rule: two years are kept; a label of a month that has left changes nothing."""
+def test_ring_of_months_drops_the_oldest() -> None:
+    """Rule: 24 months are kept; a label of a dropped month changes nothing."""
     records: dict[bytes, bytes] = {}
-    book = book_on(records)
+    aggregates = aggregates_on(records)
     clock = START_MS
     for month in (600, 601, 600 + MONTHS_KEPT, 600):
         clock += DAY_MS
-        store_of(book, records, [SumIncrement(clock, ExperienceBlock(LABELS, month, ""), "0/all", (1, 0))], clock)
-    store_of(book, records, [], clock + DAY_MS)
-    found = book_on(records).whole(records.items())
+        store_of(aggregates, records, [SumIncrement(clock, ExperienceBlock(LABELS, month, ""), "0/all", (1, 0))], clock)
+    store_of(aggregates, records, [], clock + DAY_MS)
+    found = aggregates_on(records).whole(records.items())
     assert {block.month for block in found} == {601, 600 + MONTHS_KEPT}
 
 
 def test_plans_are_bounded() -> None:
-    """Rule: the first that the log names are told apart, all others are one."""
+    """Rule: the first plans of the log are counted separately, all others together."""
     records: dict[bytes, bytes] = {}
-    book = book_on(records)
+    aggregates = aggregates_on(records)
     additions = [
         SumIncrement(START_MS, ExperienceBlock(LABELS, 600, f"p{n}"), "0/all", (1, 0)) for n in range(NAMES_MAX + 3)
     ]
-    store_of(book, records, additions, START_MS)
-    found = book.whole(records.items())
+    store_of(aggregates, records, additions, START_MS)
+    found = aggregates.whole(records.items())
     assert len(found) == NAMES_MAX + 1
     assert found[ExperienceBlock(LABELS, 600, OTHER)] == {"0/all": (3, 0)}
 
 
-def test_a_label_counts_once_in_each_kind() -> None:
-    """Rule: one answer, one group, each barrier named, or none of them."""
-    said = ExperienceContext("pro", 40, csat=400, nps=1000, ces=570, barriers=0b101, goals=[("g@1", 1)])
-    assert dict(of_label(said, 1)) == {
+def test_label_counts_once_per_kind_of_series() -> None:
+    """Rule: a label counts for one CSAT band, one NPS group and each named barrier, or for none of them."""
+    context = ExperienceContext("pro", 40, csat=400, nps=1000, ces=570, barriers=0b101, goals=[("g@1", 1)])
+    assert dict(label_additions(context, 1)) == {
         "1/all": (1, 1), "1/csat/2": (1, 1), "1/nps/promoter": (1, 1), "1/barrier/customer_service": (1, 1),
         "1/barrier/missing_features": (1, 1), "1/goal/g@1/1": (1, 1), "1/csat_sum": (1, 400), "1/ces_sum": (1, 570),
     }  # fmt: skip
-    assert dict(of_label(ExperienceContext("", 0), 0)) == {
+    assert dict(label_additions(ExperienceContext("", 0), 0)) == {
         "0/all": (1, 0), "0/csat/none": (1, 0), "0/nps/none": (1, 0), "0/barrier/none": (1, 0),
     }  # fmt: skip
 
 
-def test_what_a_customer_contributed_is_taken_back() -> None:
-    """Rule: an earlier first time, or another plan, moves the customer; nothing is counted twice."""
+def test_changed_contribution_moves_the_customer() -> None:
+    """Rule: an earlier first time or another plan moves the customer; nothing is counted twice."""
     before, after = (("", "g@1", 8, 900),), (("pro", "g@1", 4, 70),)
     assert [(a.block.plan, a.series, a.amount) for a in goal_additions(5, before, after)] == [
         ("", "g@1/8", (-1, -900)),
@@ -271,19 +270,19 @@ def test_what_a_customer_contributed_is_taken_back() -> None:
     assert goal_additions(5, before, before) == []
 
 
-def test_a_snapshot_of_an_earlier_release_counts_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rule: whose circumstances were not noted is in no figure; the label is learned all the same."""
+def test_snapshot_without_context_is_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rule: a snapshot of an earlier release has no context, so it is in no sum; its label is still learned."""
     monkeypatch.setattr("models.labels.training_example.experience_context", lambda point, goals: None)
     world = fed(simulated(customers=10, days=40))
     assert len(world.examples) > 20
     assert plain(whole(world), LABELS) == {}
 
 
-def test_goals_do_not_touch_what_was_taken_of_a_customer() -> None:
-    """Rule: a score made before an event is told as of then, though both are in one batch."""
+def test_goal_facts_are_as_of_the_score() -> None:
+    """Rule: a score shows the goals as of its time, even if a later event is in the same batch."""
     world, minute = World(DEFINITION), HOUR_MS // 60
     names = ["Ticket Created", "Feature Used"] * 2 + ["Ticket Created"]
     found = world.feed(*[event(name, START_MS + n * minute, feature="export") for n, name in enumerate(names)])
-    told = [p.profile_view for p in found.points if p.trigger == "decisive"]
-    facts = [Goals(DEFINITION.goals).facts(profile_view.journey, profile_view.first_ms) for profile_view in told]
+    views = [p.profile_view for p in found.points if p.trigger == "decisive"]
+    facts = [Goals(DEFINITION.goals).facts(profile_view.journey, profile_view.first_ms) for profile_view in views]
     assert [row[0].times for row in facts] == [0, 1, 2]

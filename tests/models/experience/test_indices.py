@@ -1,4 +1,4 @@
-"""How satisfied a customer is: shares of the scale, shrunk means, classes, and an index whose parts are shown."""
+"""Experience indices: CSAT, NPS, CES, response rate, answers by touchpoint, and the CX index with its parts."""
 
 from __future__ import annotations
 
@@ -35,17 +35,18 @@ def of(*events) -> Any:
     return experience_indices(ProfileView.of(profile), values, at)
 
 
-def test_the_examples_in_the_docstrings_hold() -> None:
+def test_docstring_examples_pass() -> None:
+    """Rule: the code gives the values in the docstrings."""
     assert doctest.testmod(module).failed == 0
 
 
-def test_who_never_said_anything_has_no_experience() -> None:
-    """Rule: missing is not good."""
+def test_customer_without_feedback_has_no_indices() -> None:
+    """Rule: missing answers do not count as good ones."""
     assert of(event("page")) is None
 
 
-def test_satisfaction_by_hand() -> None:
-    """Rule: mean of all, shrunk by two answers of 0.7, the two best boxes of five, the last against those before."""
+def test_csat_equals_the_computation_by_hand() -> None:
+    """Rule: mean, mean shrunk by two answers of 0.7, share of the two best boxes, last answer minus earlier mean."""
     found = of(survey("csat", 5), survey("csat", 4, 1), survey("csat", 2, 2))
     csat = found.csat
     assert (csat.answers, csat.last) == (3, 0.4)
@@ -59,20 +60,21 @@ def test_satisfaction_by_hand() -> None:
     ("score", "scale", "top"),
     [(4, 5, 1), (3, 5, 0), (6, 7, 1), (5, 7, 0), (9, 10, 1), (8, 10, 0), (80, 100, 1), (79, 100, 0), (1, 1, 1)],
 )
-def test_the_two_best_boxes_of_a_scale(score: int, scale: int, top: int) -> None:
-    """Rule: 4 and 5 of 5, 6 and 7 of 7, 9 and 10 of 10; of other scales the best fifth."""
+def test_top_two_boxes_of_a_scale(score: int, scale: int, top: int) -> None:
+    """Rule: the top two boxes are 4-5 of 5, 6-7 of 7 and 9-10 of 10; for other scales the best fifth."""
     found = of(survey("csat", score, scale_max=scale))
     assert found.csat.top2 == top
 
 
-def test_the_newest_answer_says_who_recommends() -> None:
+def test_newest_answer_sets_the_nps_group() -> None:
+    """Rule: 9 and 10 are promoters, 7 and 8 passives, the rest detractors."""
     for score, group in ((0, "detractor"), (6, "detractor"), (7, "passive"), (8, "passive"), (9, "promoter")):
         found = of(survey("nps", 10 - score), survey("nps", score, 1))
         assert found.nps == module.Nps(score / 10, group)
 
 
-def test_a_response_to_what_nobody_sent_is_no_answer() -> None:
-    """Rule: of each kind at most so many responses count as surveys of it were sent."""
+def test_response_rate_counts_only_responses_to_sent_surveys() -> None:
+    """Rule: responses of a kind count up to the number of surveys sent of that kind."""
     sent = [event("Survey Sent", START_MS + day, kind="nps") for day in range(4)]
     found = of(*sent, survey("nps", 9), *[survey("csat", 4, day) for day in range(9)])
     assert (found.surveys_sent, found.answer_rate) == (4, 0.25)
@@ -81,6 +83,7 @@ def test_a_response_to_what_nobody_sent_is_no_answer() -> None:
 
 
 def test_answers_are_kept_by_touchpoint_and_survey() -> None:
+    """Rule: each touchpoint and each survey has its own count, mean and last answer per kind."""
     found = of(
         survey("csat", 5, 0, touchpoint="checkout", survey="q3"),
         survey("csat", 1, 1, touchpoint="checkout", survey_id=17),
@@ -93,8 +96,8 @@ def test_answers_are_kept_by_touchpoint_and_survey() -> None:
     assert [(row.name, row.answers) for row in found.surveys] == [("17", 1), ("q3", 1)]
 
 
-def test_touchpoints_are_bounded_whatever_their_order() -> None:
-    """Rule: the first eight by name, each with all of its answers."""
+def test_touchpoints_are_bounded_independently_of_order() -> None:
+    """Rule: the first eight by name are kept, each with all of its answers."""
     events = [survey("csat", day % 6, day, touchpoint=f"p{day * 7 % 11:02d}") for day in range(33)]
     there, back = profile_of(events), profile_of(reversed(events))
     assert encode(canonical(there)) == encode(canonical(back))
@@ -103,8 +106,8 @@ def test_touchpoints_are_bounded_whatever_their_order() -> None:
     assert merged.feedback == there.feedback
 
 
-def test_a_sum_that_is_kept_is_whole() -> None:
-    """Rule: a name that was dropped never comes back with half of its sum."""
+def test_kept_sums_are_complete() -> None:
+    """Rule: a dropped name never returns with a part of its sum."""
     entries = [("c", 1), ("a", 2), ("b", 3), ("c", 4), ("a", 5)]
     ends = set()
     for order in permutations(enumerate(entries)):
@@ -115,8 +118,8 @@ def test_a_sum_that_is_kept_is_whole() -> None:
     assert ends == {(("a", 2, 7, 4, 5), ("b", 1, 3, 2, 3))}
 
 
-def test_the_index_is_the_weighted_mean_of_its_parts() -> None:
-    """Rule: what is unknown is missing, in the index and in its parts."""
+def test_cx_index_is_the_weighted_mean_of_its_known_parts() -> None:
+    """Rule: an unknown part is null and does not count in the index."""
     found = of(
         survey("csat", 5),
         survey("ces", 7),
@@ -137,14 +140,14 @@ def test_the_index_is_the_weighted_mean_of_its_parts() -> None:
     assert math.isclose(only.cx.index, (4 * 80 + 100) / 5)
 
 
-def test_trouble_alone_is_no_experience() -> None:
-    """Rule: without satisfaction, effort or waiting there is no index; an open ticket alone says none of them."""
+def test_counts_alone_give_no_cx_index() -> None:
+    """Rule: without satisfaction, effort and waiting there is no index; an open ticket alone gives none of them."""
     found = of(event("Ticket Created"), event("Error Shown"))
     assert found.cx is None
 
 
-def test_a_voice_of_an_earlier_release_reads_as_empty() -> None:
-    """Rule: what it did not count is unknown, what it did is kept."""
+def test_feedback_of_an_earlier_release_is_read() -> None:
+    """Rule: fields that the earlier release did not store are unknown, its own fields are kept."""
     profile = profile_of([survey("csat", 5)])
     old = msgspec.msgpack.decode(encode(profile)[18:])
     old[14] = old[14][:11]  # the feedback, as it was

@@ -1,4 +1,4 @@
-"""What a customer is worth: the formulas by hand, and what must hold of any probability, horizon and plan."""
+"""Customer value: the formulas by hand, and properties for any probability, horizon and plan."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from models.profile.mergeable import DAY_MS
 from models.profile.schema import ProcessingState, Profile
 from models.profile.view import ProfileView
 from models.retention import life_table as lifetimes
-from models.retention.life_table import ENDED, RUNNING, LifeTable, Place
+from models.retention.life_table import ENDED, RUNNING, LifeTable, LifeTableCell
 from models.value import forecast_state as value_forecast
 from models.value import survival
 from models.value.clv import MONTH_MS, CustomerValue, customer_value
@@ -27,48 +27,47 @@ START = 20_000 * DAY_MS
 PERIOD = 20_000 // 30
 
 
-def portrait_of(*told: tuple[str, dict[str, Any]]) -> ProfileView:
+def view_of(*events: tuple[str, dict[str, Any]]) -> ProfileView:
     profile = Profile(processing=ProcessingState(), matched=[0])
-    for i, (name, properties) in enumerate(told):
+    for i, (name, properties) in enumerate(events):
         apply(profile, Event("c", name, START + i, i + 1, properties, False, False))
     return ProfileView.of(profile)
 
 
-PAYING = portrait_of(("Subscription Started", {"mrr": 100.0, "plan": "pro"}))
+PAYING = view_of(("Subscription Started", {"mrr": 100.0, "plan": "pro"}))
 
 
-def test_every_example_in_a_docstring_is_true() -> None:
-    """Rule: the figures in the docstrings are those that the code gives."""
+def test_docstring_examples_pass() -> None:
+    """Rule: the code gives the values in the docstrings."""
     for module in (lifetimes, value_forecast, survival, value_settings):
-        found = doctest.testmod(module)
-        assert found.attempted
-        assert not found.failed
+        result = doctest.testmod(module)
+        assert result.attempted
+        assert not result.failed
 
 
 def test_clv_is_margin_times_survival_times_discount() -> None:
-    """Rule: sum over k of margin S(k) d^k by hand: the score's S up to the horizon, the plan's hazard after it."""
+    """Rule: CLV is the sum of margin S(k) d^k, with S of the score up to the horizon and the plan's hazard after it."""
     settings = ValueSettings(margin=0.7, discount=0.2, months=4, churn=0.1)
     found = customer_value(PAYING, 0.3, 30 * DAY_MS, START + 9, ValueForecast(settings))
     d = 1.2 ** (-1 / 12)
     clv = 70 * (1 + 0.7 * d + 0.7 * 0.9 * d**2 + 0.7 * 0.9**2 * d**3)
-    sure = 70 * (1 + d + 0.9 * d**2 + 0.9**2 * d**3)
-    assert found == CustomerValue(100.0, round(clv, 2), round(sure - clv, 2), 30.0, "subscription")
+    certain = 70 * (1 + d + 0.9 * d**2 + 0.9**2 * d**3)
+    assert found == CustomerValue(100.0, round(clv, 2), round(certain - clv, 2), 30.0, "subscription")
 
 
-def test_a_horizon_that_is_no_whole_month_is_met_between_months() -> None:
-    """Rule: with 45 days, months 0 and 1 are the score's (S(1) = (1-p)^(2/3)), month 2 lies half a month after them."""
+def test_horizon_may_be_a_fraction_of_a_month() -> None:
+    """Rule: with 45 days, months 0 and 1 use the score (S(1) = (1-p)^(2/3)), and month 2 is half a month later."""
     settings = ValueSettings(discount=0.0, months=3, churn=0.1)
     found = customer_value(PAYING, 0.5, 45 * DAY_MS, START + 9, ValueForecast(settings))
     assert found.clv == pytest.approx(100 * (1 + 0.5 ** (2 / 3) + 0.5 * 0.9**0.5), abs=0.01)
     assert found.revenue_at_risk == 75.0
 
 
-def test_a_plan_whose_customers_leave_is_worth_less() -> None:
-    """Rule: with the same price and probability, more ends at the ages to come mean less value; little evidence moves
-    it little."""
+def test_plan_with_higher_churn_is_worth_less() -> None:
+    """Rule: with equal price and probability, more ends at later ages mean a lower CLV; few data change it little."""
 
     def clv(ends: int) -> float:
-        counts: dict[Place, int] = {("pro", ENDED, 2): ends, ("pro", RUNNING, PERIOD - 5): 300 - ends}
+        counts: dict[LifeTableCell, int] = {("pro", ENDED, 2): ends, ("pro", RUNNING, PERIOD - 5): 300 - ends}
         found = customer_value(
             PAYING, 0.05, 30 * DAY_MS, START + 9, ValueForecast(DEFAULTS, LifeTable(counts), PERIOD)
         ).clv
@@ -76,20 +75,20 @@ def test_a_plan_whose_customers_leave_is_worth_less() -> None:
         return found
 
     assert clv(200) < clv(50) < clv(0)
-    few: dict[Place, int] = {("pro", ENDED, 2): 1}
-    usual = customer_value(PAYING, 0.05, 30 * DAY_MS, START + 9, ValueForecast(DEFAULTS)).clv
+    few: dict[LifeTableCell, int] = {("pro", ENDED, 2): 1}
+    default = customer_value(PAYING, 0.05, 30 * DAY_MS, START + 9, ValueForecast(DEFAULTS)).clv
     assert customer_value(
         PAYING, 0.05, 30 * DAY_MS, START + 9, ValueForecast(DEFAULTS, LifeTable(few), PERIOD)
-    ).clv == pytest.approx(usual, rel=0.15)
+    ).clv == pytest.approx(default, rel=0.15)
 
 
-def test_who_has_ended_or_told_no_price_is_worth_nothing_or_unknown() -> None:
-    """Rule: an ended subscription has a price and no future; without price or order nothing is said."""
-    left = portrait_of(("Subscription Started", {"mrr": 20.0}), ("Subscription Cancelled", {}))
-    assert customer_value(left, 0.5, MONTH_MS, START + 9, ValueForecast(DEFAULTS)) == CustomerValue(
+def test_value_of_ended_subscriptions_and_of_unknown_prices() -> None:
+    """Rule: an ended subscription has an MRR and a CLV of 0; without price and orders the value is null."""
+    ended = view_of(("Subscription Started", {"mrr": 20.0}), ("Subscription Cancelled", {}))
+    assert customer_value(ended, 0.5, MONTH_MS, START + 9, ValueForecast(DEFAULTS)) == CustomerValue(
         20.0, 0.0, 0.0, 0.0, "subscription"
     )
-    assert customer_value(portrait_of(("page", {})), 0.5, MONTH_MS, START, ValueForecast(DEFAULTS)).mrr is None
+    assert customer_value(view_of(("page", {})), 0.5, MONTH_MS, START, ValueForecast(DEFAULTS)).mrr is None
 
 
 @given(
@@ -105,17 +104,19 @@ def test_who_has_ended_or_told_no_price_is_worth_nothing_or_unknown() -> None:
         max_size=12,
     ),
 )
-def test_risk_takes_from_value_what_it_puts_at_risk(
-    p: float, more: float, horizon_days: int, months: int, discount: float, age: int, counts: dict[Place, int]
+def test_clv_and_clv_at_risk_add_up(
+    p: float, more: float, horizon_days: int, months: int, discount: float, age: int, counts: dict[LifeTableCell, int]
 ) -> None:
-    """Rule: clv + clv_at_risk is the same for any probability; a higher one never adds value; neither is negative, and
-    value is at most every month's price."""
+    """Rule: clv + clv_at_risk is the same for any probability, a higher probability never increases clv, neither is
+    negative, and clv is at most the price of all months."""
     low, high = sorted((p, more))
     settings = ValueSettings(discount=discount, months=months)
     placed = {(plan, kind, at + (PERIOD - 120) * (kind == RUNNING)): n for (plan, kind, at), n in counts.items()}
     expected = ValueForecast(settings, LifeTable(placed), PERIOD)
     at_ms = START + age * DAY_MS
-    safe, risky = (customer_value(PAYING, one, horizon_days * DAY_MS, at_ms, expected) for one in (low, high))
+    safe, risky = (
+        customer_value(PAYING, probability, horizon_days * DAY_MS, at_ms, expected) for probability in (low, high)
+    )
     assert safe.clv is not None
     assert safe.clv_at_risk is not None
     assert risky.clv is not None

@@ -1,4 +1,4 @@
-"""What a day lets expect, written and read."""
+"""Encoding of value forecasts."""
 
 from __future__ import annotations
 
@@ -10,19 +10,24 @@ from models.value.gamma_gamma import GammaGamma
 from models.value.purchase_counts import FittedParameters
 
 
-def test_what_was_read_expects_the_same() -> None:
-    """Rule: another process says the same value of a customer, to the last bit."""
+def test_decoded_forecast_equals_the_encoded_one() -> None:
+    """Rule: another process computes a customer's value with the same bits."""
     life_tables = LifeTable({("pro", RUNNING, 655): 30, ("basic", RUNNING, 650): 7, ("pro", RUNNING, 641): 11})
     life_tables = life_tables.with_moves({("pro", RUNNING, 641): -5, ("pro", 1, 3): 5}, 19_800)
     learned = FittedParameters(19_799, BgNbd(0.243, 4.414, 0.793, 2.426), GammaGamma(6.25, 3.74, 15.44))
     settings = ValueSettings(margin=0.7, months=24, purchases=None)
     value_forecast = ValueForecast(settings, life_tables, 660, learned)
-    found = read_forecast(value_forecast.data)
-    assert (found.settings, found.period, found.learned) == (settings, 660, learned)
+    decoded = read_forecast(value_forecast.data)
+    assert (decoded.settings, decoded.period, decoded.learned) == (settings, 660, learned)
     for plan in ("pro", "basic", "unknown"):
-        assert found.survival.hazards(plan) == value_forecast.survival.hazards(plan)
-        assert found.survival.lasting(plan, 3, 1.0) == value_forecast.survival.lasting(plan, 3, 1.0)
-    assert (found.buying.purchases, found.buying.order_value) == (learned.purchases, learned.order_value)
+        assert decoded.survival.hazards(plan) == value_forecast.survival.hazards(plan)
+        assert decoded.survival.discounted_months(plan, 3, 1.0) == value_forecast.survival.discounted_months(
+            plan, 3, 1.0
+        )
+    assert (decoded.purchase_model.purchases, decoded.purchase_model.order_value) == (
+        learned.purchases,
+        learned.order_value,
+    )
     assert read_forecast(ValueForecast(settings).data).survival.hazards("pro") == ValueForecast(
         settings
     ).survival.hazards("pro")

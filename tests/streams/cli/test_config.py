@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from models.definition.churn_definition import ALERT_KEYS, DEFINITION_KEYS, ChurnDefinition
+from models.definition.alert_keys import ALERT_KEYS
+from models.definition.churn_definition import ChurnDefinition
+from models.definition.named_definition import DEFINITION_KEYS
 from streams.cli.main import main
 from tests.paths import ROOT
 

@@ -96,5 +96,5 @@ def test_a_day_before_all_purchases_is_an_error_in_one_sentence(log: Path) -> No
     assert answer.exit_code == 1
     assert (
         answer.output
-        == f"Error: {log}, days before 2023-01-01: nobody bought on a second day: there is no rhythm to learn.\n"
+        == f"Error: {log}, days before 2023-01-01: no customer bought on a second day, so purchase rates cannot be estimated.\n"
     )

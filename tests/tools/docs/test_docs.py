@@ -16,7 +16,10 @@ import yaml
 from click.testing import CliRunner
 
 from models.alerts.policy import STATES, TYPES, AlertAction, action_of
-from models.definition.churn_definition import ALERT_KEYS, DEFINITION_KEYS, GOAL_KEYS, ChurnDefinition
+from models.definition.alert_keys import ALERT_KEYS
+from models.definition.churn_definition import ChurnDefinition
+from models.definition.goals import GOAL_KEYS
+from models.definition.named_definition import DEFINITION_KEYS
 from models.definition.value_settings import KEYS as VALUE_KEYS
 from models.events.event import Event, decode
 from models.events.taxonomy import MEANINGS
