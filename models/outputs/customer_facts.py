@@ -14,6 +14,7 @@ from models.profile.schema import NEVER_MS
 from models.profile.view import ProfileView
 
 STRIP_DAYS: Final = 90
+ONBOARDING_DAYS: Final = 180  # a customer of half a year who skipped a step is not onboarding any more
 
 _NO_SUBSCRIPTION: Final = SubscriptionState(None)
 _EMPTY_STRIP: Final = b"[" + b",".join([b"0"] * STRIP_DAYS) + b"]"
@@ -53,7 +54,8 @@ def stage(profile_view: ProfileView, at_ms: int) -> str:
     if part is not None and part.trial_end is not None and part.trial_end[2] > at_ms:
         return "trial"
     journey = profile_view.journey
-    if journey is not None and journey.steps and journey.onboarded_ms == NEVER_MS:
+    new = at_ms - profile_view.first_ms <= ONBOARDING_DAYS * DAY_MS
+    if new and journey is not None and journey.steps and journey.onboarded_ms == NEVER_MS:
         return "onboarding"
     return "active" if at_ms - profile_view.engaged_ms <= STRIP_DAYS * DAY_MS else "lapsed"
 

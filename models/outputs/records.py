@@ -23,12 +23,12 @@ from models.duration import DAY_MS, rfc3339
 from models.experience.barriers import recent_barriers
 from models.experience.indices import Experience, experience_indices
 from models.explanations.reasons import Explanation, Reason, evidence, explain, playbook, with_reason
-from models.explanations.sentences import natural
+from models.explanations.sentences import natural, natural_levels
 from models.features.catalogue import CATALOGUE, NAMES
 from models.features.scoring_point import ScoringPoint
 from models.learning.combined_scores import CombinedScores
 from models.outputs.customer_facts import Activity, CustomerFacts, activity, customer_facts
-from models.profile.dunning import PaymentFacts, payment_facts
+from models.profile.dunning import PaymentFacts, payment_facts, unpaid_days
 from models.profile.view import ProfileView
 from models.value.clv import CustomerValue, customer_value
 from models.value.forecast_state import DailyForecasts, ValueForecast
@@ -101,7 +101,7 @@ def history_json(history: bytes) -> bytes:
 
 
 def append_history_text(text: bytes, full: bool, at_ms: int, probability: float) -> bytes:
-    """What `history_json` says after `append_history`, from what it said before; `full`: of a history of `HISTORY` scores.
+    """`history_json` after `append_history`, computed from the text before; `full`: it has `HISTORY` scores.
 
     >>> append_history_text(append_history_text(b"[]", False, 5_000, 0.25), False, 7_999, 1 / 3)
     b'[[5,250000],[7,333333]]'
@@ -282,12 +282,12 @@ class ScoreContributions(NamedTuple):
     log_odds: Floats
     trust: float
 
-    def explained(self) -> Explained:
-        """In words."""
+    def explained(self, unpaid_days: Sequence[float]) -> Explained:
+        """The reasons, in words; `unpaid_days` as `models.explanations.reasons.explain` takes them."""
         values = natural(self.x)
         listed = values.tolist()
         return Explained(
-            explain(self.contributions, self.bias, self.log_odds, self.x, self.m, values, listed),
+            explain(self.contributions, self.bias, self.log_odds, self.x, self.m, values, listed, unpaid_days),
             evidence(values, self.trust),
             listed,
             (np.round(self.contributions, CONTRIBUTION_DIGITS) + 0.0).tolist(),
@@ -342,7 +342,8 @@ class ScoredBatch:
 
     @cached_property
     def _explained(self) -> Explained:
-        return self.weighed().explained()
+        views = [(self._points[row].profile_view, self._points[row].at_ms) for row in self._chosen]
+        return self.weighed().explained([unpaid_days(view.dunning, at) for view, at in views])
 
     def weighed(self) -> ScoreContributions:
         """All that explaining the chosen rows needs."""
@@ -378,8 +379,8 @@ class ScoredBatch:
         """What the `churn-scores` value of point `row` says beside features and explanation.
 
         Args:
-            percentile, band: Where the probability stands, see `models.learning.percentile_rank` and `AlertSettings.band`.
-            history: The newest scores told, this one included, as JSON; see `history_json`.
+            percentile, band: The rank of the probability; see `models.learning.percentile_rank`, `AlertSettings.band`.
+            history: The newest published scores, this one included, as JSON; see `history_json`.
             previous: Probability of the score before.
             alert: The customer's alert after this score.
             ci90: `self.ci90(row)` where it is wanted.
@@ -423,7 +424,8 @@ class ScoredBatch:
         found, at, profile_view = explained.found[i], point.at_ms, point.profile_view
         if answer is not None:
             index = NAMES.index(FEATURE_OF[answer.code])
-            found = with_reason(found, answer.code, index, explained.values[i], natural(self._m[[i]])[0], answer.fresh)
+            values, levels = natural(self._x[[i]]), natural_levels(self._m[[i]])
+            found = with_reason(found, answer.code, index, values, levels, answer.fresh)
         probability = float(self._probability[row])
         score = _ScoreOfAlert(
             probability,

@@ -9,6 +9,7 @@ import numpy as np
 
 from models.features.catalogue import NAMES
 from models.outputs.records import Floats, Lineage, PublishedScore, ScoreContributions, ScoredBatch, score_value
+from models.profile.dunning import unpaid_days
 from models.value.forecast_state import read_forecast
 
 CHUNK_ROWS: Final = 128  # explained together; some hundred numbers of each are objects meanwhile, and fit into a cache
@@ -48,7 +49,7 @@ class ScorePayload(msgspec.Struct, array_like=True, gc=False):
         )
         explained = ScoreContributions(
             x, m, contributions, _array(self.bias), _array(self.log_odds), self.trust
-        ).explained()
+        ).explained([unpaid_days(told.profile_view.dunning, told.at_ms) for told in self.scores])
         value_forecasts = [read_forecast(each) for each in self.value_forecasts]
         return [
             score_value(self.context, self.model, told, explained, i, value_forecasts[told.value_forecast])

@@ -14,7 +14,7 @@ from models.alerts.policy import BANDS, TYPES
 from models.definition.competing_risks import ROUTES
 from models.definition.toml_table import DefinitionError, Table, read_toml, wrong
 from models.duration import DAY_MS, MINUTE_MS, SECOND_MS, format_duration
-from models.explanations.reasons import CODES
+from models.explanations.codes import RISKS
 from streams.errors import ConfigurationError
 from streams.notify.filter import Filter
 from streams.notify.signature import key_of
@@ -202,7 +202,7 @@ class _Reader:
         return Filter(
             self._some_of("types", TYPES),
             BANDS.index(self._one_of("band", BANDS) or BANDS[0]),
-            self._some_of("reasons", CODES),
+            self._some_of("reasons", RISKS),
             table.texts("segments") if "segments" in table.values else (),
             least,
             table.duration("max_age", 0) or None,

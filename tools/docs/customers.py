@@ -9,6 +9,8 @@ from rich.console import Console
 
 from models.definition.value_settings import DEFAULTS
 from models.duration import DAY_MS
+from models.explanations.codes import RISKS
+from models.explanations.feature_wordings import codes_of
 from models.features.catalogue import FEATURES
 from models.profile.schema import Identity, Profile, Subscription
 from models.profile.subscription import STARTED
@@ -78,8 +80,8 @@ def speaks() -> str:
     """The features that can be a reason, by what they speak of, and the events that move them."""
     usual, moved = publishing.moved_by_activity(), _by(2)
     rows = []
-    for reason in dict.fromkeys(feature.reason for feature in FEATURES):
-        names = [feature.name for feature in FEATURES if feature.reason == reason]
+    for reason in RISKS:
+        names = [feature.name for feature in FEATURES if reason in codes_of(feature.name)]
         events = ["any activity"] * any(name in usual for name in names) + moved.get(reason, [])
         rows.append((code(reason), ", ".join(map(code, names)), _events(events) or "time that passes"))
     return table(("reason", "features", "from"), rows)

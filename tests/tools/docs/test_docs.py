@@ -20,7 +20,7 @@ from models.definition.churn_definition import ALERT_KEYS, DEFINITION_KEYS, GOAL
 from models.definition.value_settings import KEYS as VALUE_KEYS
 from models.events.event import Event, decode
 from models.events.taxonomy import MEANINGS
-from models.explanations.reasons import CODES
+from models.explanations.codes import CODES
 from models.features.catalogue import FEATURES
 from models.outputs.records import alert_headers
 from models.profile import keys as store
