@@ -485,7 +485,12 @@ WORDINGS: Final[dict[str, Wording]] = {
         margin=0.5,
     ),
     "dunning_open": flag("", code="PAYMENT_FAILED", strength="PAYMENTS_SETTLED")._replace(
-        risk=_unpaid, healthy=lambda f, v: "Last payment went through", reads=(UNPAID_DAYS,)
+        risk=_unpaid,
+        healthy=lambda f, v: "Last payment went through",
+        peer_words=share_of_customers("have an unpaid payment", "paying customers"),
+        at_risk=Range(0.5),
+        headline=2.0,
+        reads=(UNPAID_DAYS,),
     ),
     "card_expires_in_days": Wording(
         "CARD_EXPIRING",

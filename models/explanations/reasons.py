@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from models.explanations.codes import LEAST_URGENT, LOW_EVIDENCE, PLAYBOOKS, URGENCY
 from models.explanations.sentences import natural, natural_levels, render
-from models.explanations.sides import GROUPS, TELLER, Sides, sides
+from models.explanations.sides import BY_INDEX, GROUPS, TELLER, Sides, sides
 from models.explanations.wording import NAN
 from models.features.catalogue import NAMES
 
@@ -50,6 +50,7 @@ def _members() -> NDArray[np.intp]:
 
 _MEMBERS: Final = _members()
 _TELLER: Final = np.array(TELLER)
+_HEADLINE: Final = np.array([BY_INDEX[teller].headline for teller in TELLER])
 _TENURE, _NO_RHYTHM, _ACTIVE = (NAMES.index(name) for name in ("tenure_days", "no_rhythm", "active_days_90"))
 _PREFERENCE: Final = np.array([0.0, 2.0, 1.5, 2.0])
 """By basis + 1: how much a contribution weighs when a group's sentence is chosen.
@@ -179,7 +180,8 @@ def _found(judged: Sides, sided: Floats, amounts: Floats, groups: NDArray[np.int
     group = groups[row, slot]
     members = _MEMBERS[group]
     features = members % _SIZE
-    weights = sided[row[:, None], members] * _PREFERENCE[np.abs(judged.decided[row[:, None], features])]
+    preference = _PREFERENCE[np.abs(judged.decided[row[:, None], features])] * _HEADLINE[features]
+    weights = sided[row[:, None], members] * preference
     best = weights.argmax(axis=1)
     places = np.arange(len(row))
     feature = features[places, best]

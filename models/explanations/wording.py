@@ -105,6 +105,7 @@ class Wording(NamedTuple):
         events: A count of activity: 0 lies on the risk side only where at least 3 are usual.
         risk_needs, safe_needs: Conditions on another feature.
         named: A baseline that `risk` names without comparing the value with it.
+        headline: How much more than its contribution the feature weighs when its group's sentence is chosen.
         reads: Every other feature that the words read.
     """
 
@@ -125,6 +126,7 @@ class Wording(NamedTuple):
     risk_needs: Needs | None = None
     safe_needs: Needs | None = None
     named: Callable[[FeatureLookup], float] | None = None
+    headline: float = 1.0
     reads: tuple[str, ...] = ()
 
 
@@ -149,9 +151,9 @@ def rarely(verb: str) -> Callable[[float], str]:
     return lambda peer: f"most customers {verb} none" if peer < 0.4 else f"customers typically {verb} {figure(peer)}"
 
 
-def share_of_customers(rest: str) -> Callable[[float], str]:
+def share_of_customers(rest: str, of: str = "customers") -> Callable[[float], str]:
     """A flag's mean: "3% of customers have one"."""
-    return lambda peer: f"{percent(max(peer, 0.0))} of customers {rest}"
+    return lambda peer: f"{percent(max(peer, 0.0))} of {of} {rest}"
 
 
 def counted(one: str, rest: str, none: str = "", many: str = "") -> Say:

@@ -118,6 +118,11 @@ def test_unpaid_payment_names_the_days_since_it_failed() -> None:
     for unpaid, when in days.items():
         found = explained({"dunning_open": 1.0}, x, unpaid_days=unpaid).raising[0]
         assert (found.code, found.sentence) == ("PAYMENT_FAILED", f"Last payment failed{when} and is still unpaid")
+    found = explained({"dunning_open": 1.0, "recovered_rate": 0.5}, x, known(dunning_open=0.03), 16.0).raising[0]
+    assert found.contribution == 1.5
+    assert found.sentence == (
+        "Last payment failed 16 days ago and is still unpaid; 3% of paying customers have an unpaid payment"
+    )
 
 
 def test_rate_is_compared_with_the_own_pace_once_that_is_known() -> None:
