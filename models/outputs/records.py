@@ -6,7 +6,6 @@ the model: no clock enters, and a row's bytes do not depend on the rest of the b
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, Final, NamedTuple
@@ -35,12 +34,8 @@ from models.value.forecast_state import DailyForecasts, ValueForecast
 
 Floats = NDArray[np.float64]
 
-HISTORY: Final = 32  # scores kept for readers
 CONTRIBUTION_DIGITS: Final = 6
 CE_SOURCE: Final = "/churn-signals"
-_ENTRY: Final = struct.Struct("<II")  # seconds since the epoch, probability in millionths
-HISTORY_BYTES: Final = HISTORY * _ENTRY.size
-_EMPTY_BYTES: Final = len(b"[]")
 _encode: Final = msgspec.json.Encoder().encode
 _WITH_CAUSES: Final = b'{"risks":'
 _WITHOUT: Final = b',"risks":null,"payments":null,'  # kept by a release that knew of none
@@ -72,48 +67,6 @@ class OutputContext(NamedTuple):
     def lineage(self) -> Lineage:
         """All of it that scores quote."""
         return Lineage(*self[:5])
-
-
-# Score history -----------------------------------------------------------------------------------------------------
-
-
-def append_history(history: bytes, at_ms: int, probability: float) -> bytes:
-    """The history with one more score, 8 bytes each; the oldest beyond `HISTORY` is dropped.
-
-    >>> unpack_history(append_history(append_history(b"", 5_000, 0.25), 7_999, 1 / 3))
-    [(5, 250000), (7, 333333)]
-    """
-    return history[-_ENTRY.size * (HISTORY - 1) :] + _ENTRY.pack(at_ms // 1000, round(probability * 1e6))
-
-
-def unpack_history(history: bytes) -> list[tuple[int, int]]:
-    """(seconds since the epoch, probability in millionths), oldest first."""
-    return list(_ENTRY.iter_unpack(history))
-
-
-def history_json(history: bytes) -> bytes:
-    """The history as JSON.
-
-    >>> history_json(append_history(append_history(b"", 5_000, 0.25), 7_999, 1 / 3)), history_json(b"")
-    (b'[[5,250000],[7,333333]]', b'[]')
-    """
-    return _encode(unpack_history(history))
-
-
-def append_history_text(text: bytes, full: bool, at_ms: int, probability: float) -> bytes:
-    """`history_json` after `append_history`, computed from the text before; `full`: it has `HISTORY` scores.
-
-    >>> append_history_text(append_history_text(b"[]", False, 5_000, 0.25), False, 7_999, 1 / 3)
-    b'[[5,250000],[7,333333]]'
-    >>> append_history_text(b"[[5,250000],[7,333333]]", True, 9_000, 0.5)
-    b'[[7,333333],[9,500000]]'
-    """
-    entry = b"[%d,%d]]" % (at_ms // 1000, round(probability * 1e6))
-    if len(text) <= _EMPTY_BYTES:
-        return b"[" + entry
-    if full:
-        return b"[" + text[text.index(b"]") + 2 : -1] + b"," + entry
-    return text[:-1] + b"," + entry
 
 
 # Values ------------------------------------------------------------------------------------------------------------
@@ -585,9 +538,5 @@ __all__ = [
     "ScoredBatch",
     "alert_headers",
     "alert_value",
-    "append_history",
-    "append_history_text",
     "current_alert",
-    "history_json",
-    "unpack_history",
 ]
