@@ -1,7 +1,7 @@
 """The wordings: one entry a feature, by name.
 
 A feature without an entry here is never a reason: its contribution counts as other signals (`rest`). Features of
-context are left out on purpose: how long a subscription runs or how regular the gaps are asks nobody to act.
+context have none on purpose: the age of a subscription or the regularity of gaps calls for no action.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a reader of an alert wants to know of the customer beside the score: who, and where in their life."""
+"""The customer behind a score: identity, stage and recent activity."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _encode: Final = msgspec.json.Encoder().encode
 
 
 class CustomerFacts(msgspec.Struct, gc=False, frozen=True):
-    """Who it is, without personal data: ids and names of groups as the application sent them."""
+    """The customer without personal data: ids and names of groups as the application sent them."""
 
     id: str
     account: str | None
@@ -42,7 +42,7 @@ class Activity(msgspec.Struct, gc=False, frozen=True):
 
 
 def stage(profile_view: ProfileView, at_ms: int) -> str:
-    """Where in the customer's life: churned, cancelling, paused, trial, onboarding, active or lapsed."""
+    """The customer's stage: churned, cancelling, paused, trial, onboarding, active or lapsed."""
     part = profile_view.subscription
     state = _NO_SUBSCRIPTION if part is None else SubscriptionState(part)
     if state.started and not state.active:

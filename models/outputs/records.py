@@ -1,6 +1,6 @@
-"""The values that leave: `churn-scores`, `churn-alerts` and `churn-labels`, each readable on its own.
+"""The values of `churn-scores` and `churn-alerts`, each readable on its own.
 
-A batch's scores are explained together (`ScoredBatch`), then told one by one. Everything is a function of the log and
+A batch's scores are explained together (`ScoredBatch`), then encoded one by one. Values are functions of the log and
 the model: no clock enters, and a row's bytes do not depend on the rest of the batch. Schemas: docs/schemas.
 """
 
@@ -39,11 +39,11 @@ CE_SOURCE: Final = "/churn-signals"
 _encode: Final = msgspec.json.Encoder().encode
 _WITH_CAUSES: Final = b'{"risks":'
 _WITHOUT: Final = b',"risks":null,"payments":null,'  # kept by a release that knew of none
-"""What a note of an earlier release, which has no route, says of what it did not know."""
+"""Fields that a note of an earlier release lacks, as null."""
 
 
 class Lineage(NamedTuple):
-    """Where all outputs of a partition come from, and under which definition."""
+    """Where the outputs of a partition come from, and under which definition."""
 
     definition: str
     config: str
@@ -65,7 +65,7 @@ class OutputContext(NamedTuple):
 
     @property
     def lineage(self) -> Lineage:
-        """All of it that scores quote."""
+        """The part that scores contain."""
         return Lineage(*self[:5])
 
 
@@ -99,14 +99,14 @@ _Contributions: Any = msgspec.defstruct(
 
 
 class CauseProbability(msgspec.Struct, gc=False):
-    """The probability of being lost by one cause within its horizon."""
+    """The probability of churn by one cause within its horizon."""
 
     probability: float
     horizon_days: float
 
 
 class CauseProbabilities(msgspec.Struct, gc=False):
-    """Both, where losses by payment have a label of their own."""
+    """Voluntary and involuntary churn, where involuntary churn has a label of its own."""
 
     voluntary: CauseProbability
     involuntary: CauseProbability
@@ -202,7 +202,7 @@ class _AlertHead(msgspec.Struct, gc=False):
 
 
 class PublishedScore(msgspec.Struct, array_like=True, gc=False):
-    """What is told of a score beside its features and its explanation."""
+    """A score without its features and its explanation."""
 
     key: bytes
     at_ms: int
@@ -223,7 +223,7 @@ class PublishedScore(msgspec.Struct, array_like=True, gc=False):
 
 
 class ScoreContributions(NamedTuple):
-    """n scores, and what features added to them."""
+    """n scores, with the contribution of each feature."""
 
     x: Floats
     """As scored, (n, d)."""
@@ -248,7 +248,7 @@ class ScoreContributions(NamedTuple):
 
 
 class Explained(NamedTuple):
-    """Of n scores: why, on how much evidence, features in natural units, contributions rounded."""
+    """Of n scores: explanations, evidence, features in natural units, and rounded contributions."""
 
     found: list[Explanation]
     evidence: list[str]
@@ -260,13 +260,13 @@ class ScoredBatch:
     """Scores of a batch, explained together.
 
     Args:
-        context: What all have in common.
+        context: What all outputs of the partition share.
         points: The batch's scoring points.
         x, m: Features and population level as scored, (n, d).
-        scores: What the model said (`models.learning.scorer.Scores`).
+        scores: The model's scores (`models.learning.scorer.Scores`).
         trust: w of the model's w = n / (n + k).
-        outlooks: What the partition lets expect of the days in the batch.
-        rows: Which points will be told; None: all.
+        value_forecasts: The partition's forecasts for the days in the batch.
+        rows: The points that are published; None: all.
     """
 
     def __init__(
@@ -285,7 +285,7 @@ class ScoredBatch:
         self._points, self._value_forecasts = points, value_forecasts
         self._days: dict[int, int] = {}  # places of their outlooks
         self.value_forecasts: list[bytes] = []
-        """What scores that were told point to (`models.value.forecast_state.ValueForecast.data`)."""
+        """The forecasts that published scores refer to (`models.value.forecast_state.ValueForecast.data`)."""
         self._place = {row: i for i, row in enumerate(chosen)}
         self._scores = scores
         self._both = scores if isinstance(scores, CombinedScores) else None
@@ -307,7 +307,7 @@ class ScoredBatch:
 
     @cached_property
     def _ci90(self) -> list[tuple[float, float]]:
-        """90 % intervals of the chosen rows. Dear, and together less so."""
+        """90% intervals of the chosen rows: expensive one by one, cheaper together."""
         return [(low, high) for low, high in self._scores.ci90(list(self._place)).tolist()]
 
     def explanation(self, row: int) -> Explanation:
@@ -315,7 +315,7 @@ class ScoredBatch:
         return self._explained.found[self._place[row]]
 
     def ci90(self, row: int) -> tuple[float, float]:
-        """90 % interval of the probability. Dear: for alerts and whoever asks."""
+        """90% interval of the probability: expensive, so only for alerts and on request."""
         low, high = self._scores.ci90([row])[0].tolist()
         return low, high
 
@@ -329,7 +329,7 @@ class ScoredBatch:
         alert: AlertState | None = None,
         ci90: tuple[float, float] | None = None,
     ) -> PublishedScore:
-        """What the `churn-scores` value of point `row` says beside features and explanation.
+        """The `churn-scores` value of point `row`, without features and explanation.
 
         Args:
             percentile, band: The rank of the probability; see `models.learning.percentile_rank`, `AlertSettings.band`.
@@ -367,7 +367,7 @@ class ScoredBatch:
         event_ms: int | None = None,
         answer: DetractorResponse | None = None,
     ) -> bytes:
-        """What alerts say of point `row`: kept as `AlertState.note`, so that a reminder weeks later needs no score.
+        """The score of point `row` as alerts contain it, kept as `AlertState.note`: a reminder needs no new score.
 
         Args:
             event_ms: The time of the event that made the point, if it is another than the point's.
@@ -426,7 +426,7 @@ class ScoredBatch:
         return customer_value(point.profile_view, probability, self.context.horizon_ms, point.at_ms, value_forecast)
 
     def _route(self, row: int) -> str:
-        """Who takes it up; without a label of losses by payment always those who see to customers."""
+        """The team that handles the alert; always `success` without a label for involuntary churn."""
         return route_of(self._both is not None and bool(self._both.billing[row]))
 
     def _causes(self, row: int) -> CauseProbabilities | None:
@@ -444,20 +444,20 @@ def _lineage(context: Lineage, offset: int) -> _Lineage:
 
 
 def score_value(
-    context: Lineage, model: str, told: PublishedScore, explained: Explained, i: int, value_forecast: ValueForecast
+    context: Lineage, model: str, score: PublishedScore, explained: Explained, i: int, value_forecast: ValueForecast
 ) -> bytes:
-    """The `churn-scores` value of a score, which stands in row `i` of what was explained."""
-    found, at, profile_view, values = explained.found[i], told.at_ms, told.profile_view, explained.values[i]
+    """The `churn-scores` value of one score; `i` is its row in `explained`."""
+    found, at, profile_view, values = explained.found[i], score.at_ms, score.profile_view, explained.values[i]
     return _encode(
         _ScoreValue(
-            customer_facts(told.key[1:].decode(), profile_view, at),
+            customer_facts(score.key[1:].decode(), profile_view, at),
             rfc3339(at),
-            told.trigger,
-            told.probability,
-            round(told.percentile, 4),
-            BANDS[told.band],
-            told.previous,
-            told.ci90,
+            score.trigger,
+            score.probability,
+            round(score.percentile, 4),
+            BANDS[score.band],
+            score.previous,
+            score.ci90,
             context.horizon_ms / DAY_MS,
             context.definition,
             model,
@@ -469,23 +469,23 @@ def score_value(
             found.protective,
             _Contributions(*[c or _ZERO for c in explained.contributions[i]]),
             _Features(*values),
-            msgspec.Raw(told.history),
+            msgspec.Raw(score.history),
             activity(profile_view, at),
-            told.alert,
-            customer_value(profile_view, told.probability, context.horizon_ms, at, value_forecast),
+            score.alert,
+            customer_value(profile_view, score.probability, context.horizon_ms, at, value_forecast),
             recent_barriers(profile_view, at),
             experience_indices(profile_view, values, at),
-            told.goals,
-            told.route,
-            told.causes,
+            score.goals,
+            score.route,
+            score.causes,
             payment_facts(profile_view.dunning, at),
-            _lineage(context, told.offset),
+            _lineage(context, score.offset),
         )
     )
 
 
 def current_alert(alert: AlertState | None) -> CurrentAlert | None:
-    """The current alert as scores carry it; None while nobody has been told."""
+    """The current alert as scores contain it; None before it has opened."""
     if alert is None or not alert.seq:
         return None
     return CurrentAlert(
@@ -511,8 +511,8 @@ def alert_value(event: AlertEvent, note: bytes = b"") -> bytes:
             event.route,
         )
     )
-    told = note if event.note is None else event.note
-    return head[:-1] + (b"," if told.startswith(_WITH_CAUSES) else _WITHOUT) + told[1:]
+    published = note if event.note is None else event.note
+    return head[:-1] + (b"," if published.startswith(_WITH_CAUSES) else _WITHOUT) + published[1:]
 
 
 def alert_headers(event: AlertEvent, customer: str) -> list[tuple[str, bytes]]:
