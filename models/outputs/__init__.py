@@ -6,7 +6,7 @@ records          the values of `churn-scores` and `churn-alerts`
 score_batch      scores of a batch as data, rendered in another process
 """
 
-from models.outputs.customer_facts import CustomerFacts, customer_facts
+from models.outputs.customer_facts import CustomerFacts
 from models.outputs.records import OutputContext, ScoredBatch, alert_headers, alert_value
 from models.outputs.score_batch import ScorePayload
 
@@ -17,5 +17,4 @@ __all__ = [
     "ScoredBatch",
     "alert_headers",
     "alert_value",
-    "customer_facts",
 ]
