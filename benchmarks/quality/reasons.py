@@ -23,7 +23,8 @@ ONBOARDING_DAYS: Final = 180
 LEAST_USUAL: Final = 3.0  # events: where fewer are usual, none says nothing
 QUIET_DAYS: Final = 7.0
 _BASELINE: Final = re.compile(
-    r"; usually|normally|customers? (typically|were typically|now|have|name|see|write)|most customers|% of (paying )?customers"
+    r"; usually|normally|customers? (typically|were typically|now|have|name|see|write)|most customers"
+    r"|% of (paying )?customers"
     r"|; usual|usual gap of|; earlier ratings|; [\d.,]+ in the last 90 days|of [\d.,]+ features?"
     r"|customer's (average|best)"
 )
