@@ -1,7 +1,7 @@
-"""The detractor rule: a low answer to a survey that tells somebody at once, whatever the probability.
+"""The detractor rule: a low survey response opens an alert at once, whatever the probability.
 
-An answer stands as long as it is the newest of its kind and no older than `alerts.expire`. The event that brought it
-opens the alert; while it stands, no low probability ends the alert.
+A response counts while it is the newest of its kind and no older than `alerts.expire`. The event that brought it opens
+the alert; while it counts, no low probability ends the alert.
 """
 
 from __future__ import annotations
@@ -12,22 +12,22 @@ from models.experience.indices import DETRACTED, PASSIVE
 from models.features.scoring_point import DECISIVE, ScoringPoint
 from models.profile.schema import Feedback, StampedNumber
 
-# Kind of survey -> reason, the feature that tells it, the score in per mille below which an answer is a detractor's
+# Kind of survey -> reason code, feature that it is rendered as, score in per mille below which a response counts
 RULES: Final = {"csat": ("CSAT_DETRACTOR", "csat_last", DETRACTED), "nps": ("NPS_DETRACTOR", "nps_last", PASSIVE)}
 FEATURE_OF: Final = {code: feature for code, feature, _ in RULES.values()}
 
 
 class DetractorResponse(NamedTuple):
-    """A detractor's answer that stands."""
+    """A detractor's response that still counts."""
 
     code: str
-    """Reason of the answer."""
+    """Reason code of the response."""
     fresh: bool
-    """It is the event that made the point."""
+    """It is the event that caused the scoring point."""
 
 
 def kinds_of(choice: str) -> tuple[str, ...]:
-    """The kinds of surveys that `alerts.detractor` speaks of.
+    """The kinds of surveys that `alerts.detractor` names.
 
     >>> kinds_of("any"), kinds_of("nps"), kinds_of("none")
     (('csat', 'nps'), ('nps',), ())
@@ -36,7 +36,7 @@ def kinds_of(choice: str) -> tuple[str, ...]:
 
 
 def detraction(point: ScoringPoint, kinds: tuple[str, ...], within_ms: int) -> DetractorResponse | None:
-    """What stands of a customer at a scoring point: the answer that made it, else the newest; None for none."""
+    """The response that counts at a scoring point: the one that caused it, else the newest; None without one."""
     feedback = point.profile_view.feedback
     if feedback is None:
         return None

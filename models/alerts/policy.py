@@ -1,11 +1,11 @@
-"""When somebody is told: the alert policy as one pure function over a customer's small state.
+"""The alert policy: one pure function over a customer's small alert state.
 
     none -> pending -> open -> acknowledged | snoozed -> resolved | retracted | expired -> none
 
-1. A score at or above `enter` starts the dwell (pending). A score below `enter` ends it without a word.
-2. The dwell over, the alert opens, and it is settled who takes it up (`route`). While a feed is silent for everybody,
-   an alert whose main reason is silence is held: its dwell starts again.
-   With `detractor`, a detractor's answer to a survey opens an alert at once, whatever the score.
+1. A score at or above `enter` starts the dwell (pending). A score below `enter` ends it; nothing is published.
+2. After the dwell the alert opens, with its `route`. In a feed outage an alert whose main reason is silence is held:
+   its dwell starts again.
+   With `detractor`, a detractor's survey response opens an alert at once, whatever the score.
 3. An open alert escalates when its band rises above all before, and is repeated after `reminder`. People acknowledge
    it (no more reminders), snooze it (nothing until then) or dismiss it (resolved). An escalation opens it again.
 4. A score below `exit` resolves it, or retracts it if what lowered the score had happened before the alert's cause and
@@ -44,14 +44,14 @@ PENDING, OPEN, ACKNOWLEDGED, SNOOZED, RESOLVED, RETRACTED, EXPIRED = range(1, 8)
 STATES: Final = ("none", "pending", "open", "acknowledged", "snoozed", "resolved", "retracted", "expired")
 TYPES: Final = ("opened", "escalated", "acknowledged", "snoozed", "reminded", "resolved", "retracted", "expired")
 
-HOLD_MS: Final = HOUR_MS  # least time between two looks at an alert that a silent feed holds
-REMINDERS_MAX: Final = 3  # of one alert; who ignores three does not read the fourth
+HOLD_MS: Final = HOUR_MS  # between two checks of an alert that a feed outage holds
+REMINDERS_MAX: Final = 3  # of one alert: a reader who ignored three ignores a fourth
 LEAST_BAND: Final = 1  # severity of an alert that a rule opened below every threshold: "elevated"
 SNOOZE_MAX_MS: Final = 366 * DAY_MS
 ID_BYTES: Final = 16  # as a UUID
 
-ENTER: Final = Threshold.of("top 5%")  # what a team can look at, at any churn rate
-EXIT: Final = Threshold.of("top 15%")  # a customer who wavers at the edge is one alert, not ten
+ENTER: Final = Threshold.of("top 5%")  # what a team can review, at any churn rate
+EXIT: Final = Threshold.of("top 15%")  # hysteresis: a customer at the threshold is one alert, not ten
 HIGH: Final = Threshold.of("top 2%")
 CRITICAL: Final = Threshold.of("top 0.5%")
 
@@ -90,7 +90,7 @@ class AlertSettings:
         return cls(definition=churn.label_hash, **found)
 
     def band(self, probability: float, percentile: float, base: float) -> int:
-        """Index into `BANDS`. Nobody is above "low" who does not reach `enter`.
+        """Index into `BANDS`; a probability below `enter` is "low".
 
         A threshold by share asks for `lift` too: odds of so many times those of the average customer (`base` is the
         mean probability), so that the top of a population in which all are alike is not alarming.
@@ -117,7 +117,7 @@ class AlertSettings:
 
 
 class AlertScore(msgspec.Struct, gc=False, frozen=True):
-    """What the policy reads of a score."""
+    """The score as the policy reads it."""
 
     at_ms: int
     """Event time as of which the score was made."""
@@ -135,15 +135,15 @@ class AlertScore(msgspec.Struct, gc=False, frozen=True):
     oldest_new_ms: int = NEVER_MS
     """Earliest time of the customer's own events that came since the score before."""
     detractor: str = ""
-    """Reason of a detractor's answer that stands and that the policy asks for; see `models.alerts.detractor_rule`."""
+    """Reason code of a detractor's response that counts; see `models.alerts.detractor_rule`."""
     detracted: bool = False
-    """That answer is what made this score."""
+    """That response caused this score."""
     billing: bool = False
-    """A payment that fails is what threatens most; see `models.definition.competing_risks`."""
+    """Payment failure is the greater hazard; see `models.definition.competing_risks`."""
 
 
 class AlertAction(msgspec.Struct, gc=False, frozen=True):
-    """What a person did with an alert; without an id (None) it means the customer's current one."""
+    """A person's action on an alert; without an id (None), on the customer's current one."""
 
     kind: str
     alert_id: str | None = None
@@ -174,12 +174,12 @@ class AlertState(msgspec.Struct, array_like=True, gc=False):
 
     @property
     def live(self) -> bool:
-        """Whether people have been told and the alert has not ended."""
+        """Whether the alert has opened and not ended."""
         return OPEN <= self.phase <= SNOOZED
 
 
 class AlertEvent(msgspec.Struct, gc=False, frozen=True):
-    """One change of an alert, to be told."""
+    """One change of an alert, to be published."""
 
     type: str
     alert_id: str
@@ -201,7 +201,7 @@ Step = tuple[AlertState | None, list[AlertEvent], int]
 
 
 def never_silent(at_ms: int) -> bool:
-    """A feed that always delivers."""
+    """The feed without outages."""
     return False
 
 
@@ -228,7 +228,7 @@ def step(
         handling: What a person did.
         churned: The customer is known to have churned.
         forgotten: Why nothing is kept of the customer any more: the resolution of an alert that was told.
-        silent_feed: Whether the feed was silent for everybody at a time.
+        silent_feed: Whether the feed had an outage at a time.
 
     Returns:
         The state (None: nothing to remember), the events in order, and when to step again without any input.
@@ -317,7 +317,7 @@ class _AlertStateMachine:
         self._tell(state, "opened", OPEN)
 
     def _again(self, state: AlertState) -> None:
-        """A reminder is due, or a snooze is over; what got worse meanwhile is told as such."""
+        """A reminder is due, or a snooze is over; a higher band since then is an escalation."""
         hidden = state.silent and self.silent_feed(self.now_ms)
         if state.phase == SNOOZED and state.last_band > state.band and not hidden:
             self._escalate(state)
@@ -473,7 +473,7 @@ _HANDLING: Final[dict[str, str]] = {
 
 
 def action_of(event: Event) -> AlertAction | None:
-    """What an event says that somebody did with an alert: `alert_id`, and for a snooze `until`; None for others."""
+    """The action that an event reports: `alert_id`, and for a snooze `until`; None for other events."""
     kind = _HANDLING.get(event.name)
     if kind is None:
         return None
@@ -493,7 +493,7 @@ def pack(state: AlertState, due: int) -> bytes:
 
 
 def unpack(record: bytes | None) -> AlertState | None:
-    """What `pack` gave. Raises msgspec.DecodeError for anything else."""
+    """The inverse of `pack`. Raises msgspec.DecodeError for anything else."""
     return None if record is None else _DECODER.decode(memoryview(record)[8:])
 
 

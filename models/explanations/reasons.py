@@ -1,61 +1,68 @@
-"""Why a customer's probability is what it is: contributions to the log-odds, grouped into reasons in plain words.
+"""Why a customer's probability is what it is: contributions to the log-odds, grouped into reasons.
 
-Contributions of features with the same reason code are one reason, told by the feature that speaks loudest in it. What
-is listed, the rest and the bias add up to the log-odds. What raises the risk and what protects stand apart.
+A reason sums the contributions of the features of one group whose values lie on its side: on the risk side for a
+reason that raises the risk, on the healthy side for a protective one. It is rendered as the feature that shows it
+best. All other contributions are "other signals" and count in `rest`: values that lie on neither side, groups whose
+sum points the other way, and groups too small to list. Listed reasons, `rest` and `bias` add up to the log-odds.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Sequence
+from typing import Final, NamedTuple
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from models.explanations.sentences import natural, render
-from models.features.catalogue import FEATURES, NAMES
+from models.explanations.codes import LEAST_URGENT, LOW_EVIDENCE, PLAYBOOKS, URGENCY
+from models.explanations.sentences import natural, natural_levels, render
+from models.explanations.sides import BY_INDEX, GROUPS, TELLER, Sides, sides
+from models.explanations.wording import NAN
+from models.features.catalogue import NAMES
 
 Floats = NDArray[np.float64]
 
 RAISING_MAX: Final = 5  # more than a person reads
 PROTECTIVE_MAX: Final = 3
-CANDIDATES: Final = 3  # features of a code that are tried for its sentence
-LEAST: Final = 0.02  # log-odds: 2 % in the odds, below which a contribution is no reason
+LEAST: Final = 0.02  # log-odds: 2% in the odds, below which a contribution is no reason
+NEARLY_LARGEST: Final = 0.7  # of the largest contribution: among these, urgency decides which comes first
+POINT_DIGITS: Final = 2
 
-LOW_EVIDENCE: Final = "LOW_EVIDENCE"
 LOW_DAYS: Final = 7.0  # known for less, a customer has shown no week
-CODES: Final[tuple[str, ...]] = tuple(dict.fromkeys([*(f.reason for f in FEATURES), LOW_EVIDENCE]))
-SILENT_CODES: Final = frozenset(("SILENCE", "RHYTHM_BROKEN", "USAGE_DROP", "DEPTH_DROP", "FEATURE_ABANDONED"))
-"""Reasons that a feed which stopped delivering would produce for everybody."""
 
-PLAYBOOKS: Final[dict[str, str]] = {
-    "SILENCE": "reengage", "USAGE_DROP": "reengage", "RHYTHM_BROKEN": "reengage", "EMAIL_DISENGAGED": "reengage",
-    "UNSUBSCRIBED": "reengage", "REFERRALS_STOPPED": "reengage", "DEPTH_DROP": "show_value",
-    "FEATURE_ABANDONED": "show_value", "ONBOARDING_STALLED": "onboarding_help", "TRIAL_ENDING_INACTIVE": "trial_help",
-    "PAYMENT_FAILED": "recover_payment", "CARD_EXPIRING": "recover_payment", "DOWNGRADE": "plan_review",
-    "CANCEL_INTENT": "save_offer", "RENEWAL_NEAR_LOW_USE": "renewal_review", "TICKET_SURGE": "support_review",
-    "TICKET_REOPENED": "support_review", "SLOW_SUPPORT": "support_review", "CSAT_DETRACTOR": "listen",
-    "NPS_DETRACTOR": "listen", "NEGATIVE_REVIEW": "listen", "BARRIER_REPEATED": "listen", "REFUND": "listen",
-    "SEATS_SHRINKING": "account_review", "CHAMPION_LEFT": "account_review", "LOW_EVIDENCE": "learn_more",
-}  # fmt: skip
-"""What a team would do first about each reason: a name for their own procedure."""
+_GROUPS: Final = (LOW_EVIDENCE, *sorted({*GROUPS} - {LOW_EVIDENCE}))
+_GROUP_COUNT: Final = len(_GROUPS)
+_SIZE: Final = len(NAMES)
+# columns are those of the risk side, then those of the healthy side
+_GROUP: Final = np.array([_GROUPS.index(group) + side for side in (0, _GROUP_COUNT) for group in GROUPS])
+_ORDER: Final = np.argsort(_GROUP, kind="stable")
+_STARTS: Final = np.searchsorted(_GROUP[_ORDER], np.arange(2 * _GROUP_COUNT))
+_LOW: Final = _GROUPS.index(LOW_EVIDENCE)  # also of features that are never a reason: they lie on neither side
 
-_CODE: Final = np.array([CODES.index(f.reason) for f in FEATURES])
-_ORDER: Final = np.argsort(_CODE, kind="stable")
-_PRESENT: Final = np.unique(_CODE)
-_STARTS: Final = np.searchsorted(_CODE[_ORDER], _PRESENT)
-_MEMBERS: Final = tuple([i for i, f in enumerate(FEATURES) if f.reason == code] for code in CODES)
-_MEMBERS_BACK: Final = tuple(members[::-1] for members in _MEMBERS)  # of equals the last one protects
-_LISTED: Final = [*range(PROTECTIVE_MAX), *range(-1, -RAISING_MAX - 1, -1)]  # places among codes in order
-_LOW: Final = CODES.index(LOW_EVIDENCE)
-_SILENT: Final = np.array([code in SILENT_CODES for code in CODES])
+
+def _members() -> NDArray[np.intp]:
+    """By group, its columns; shorter groups repeat their last one."""
+    members = [np.flatnonzero(group == _GROUP) for group in range(2 * _GROUP_COUNT)]
+    most = max(len(columns) for columns in members)
+    return np.stack([np.pad(columns, (0, most - len(columns)), mode="edge") for columns in members])
+
+
+_MEMBERS: Final = _members()
+_TELLER: Final = np.array(TELLER)
+_HEADLINE: Final = np.array([BY_INDEX[teller].headline for teller in TELLER])
 _TENURE, _NO_RHYTHM, _ACTIVE = (NAMES.index(name) for name in ("tenure_days", "no_rhythm", "active_days_90"))
+_PREFERENCE: Final = np.array([0.0, 2.0, 1.5, 2.0])
+"""By basis + 1: how much a contribution weighs when a group's sentence is chosen.
+
+The own baseline comes before the level of other customers; what needs no baseline is a fact of its own."""
 
 
 class Reason(msgspec.Struct, gc=False, frozen=True):
     """One reason; contributions are log-odds, positive raises the risk.
 
-    >>> reason = Reason("SILENCE", "quiet for 11 days; usual gap 2.1", "recency_days", 11.0, 2.1, 0.8)
+    >>> sentence = "No activity for 11 days; normally active every 2.1 days"
+    >>> reason = Reason("SILENCE", sentence, "recency_days", 11.0, 2.1, 0.8, 12.3)
     >>> msgspec.json.decode(msgspec.json.encode(reason))["code"]
     'SILENCE'
     """
@@ -66,6 +73,7 @@ class Reason(msgspec.Struct, gc=False, frozen=True):
     value: float | None
     baseline: float | None
     contribution: float
+    points: float
 
 
 class Explanation(msgspec.Struct, gc=False):
@@ -77,29 +85,10 @@ class Explanation(msgspec.Struct, gc=False):
     bias: float
     log_odds: float
 
-    @property
-    def silent(self) -> bool:
-        """Whether the main reason is one that a feed which stopped for everybody would give too."""
-        return bool(self.raising) and self.raising[0].code in SILENT_CODES
 
-
-def by_code(contributions: Floats, x: Floats) -> Floats:
-    """Contributions (n, d) summed per reason code, (n, len(CODES)); what a missing value adds is LOW_EVIDENCE.
-
-    A row's bits do not depend on the other rows.
-    """
-    missing = np.isnan(x) & (contributions != 0.0)
-    unknown = None
-    if missing.any():
-        unknown = np.add.reduce(np.where(missing, contributions, 0.0), axis=1)
-        contributions = np.where(missing, 0.0, contributions)
-    totals = np.zeros((len(contributions), len(CODES)))
-    if len(contributions):
-        ordered = np.ascontiguousarray(contributions[:, _ORDER])
-        totals[:, _PRESENT] = np.add.reduceat(ordered, _STARTS, axis=1)
-    if unknown is not None:
-        totals[:, _LOW] += unknown
-    return totals
+def _per_group(contributions: Floats) -> Floats:
+    """Contributions (n, d) summed per group; a row's bits do not depend on the other rows."""
+    return np.add.reduceat(np.ascontiguousarray(contributions[:, _ORDER]), _STARTS, axis=1)
 
 
 def explain(
@@ -110,151 +99,161 @@ def explain(
     m: Floats,
     values: Floats | None = None,
     listed: list[list[float]] | None = None,
+    unpaid_days: Sequence[float] | None = None,
 ) -> list[Explanation]:
     """The reasons of n scores.
 
     Args:
         contributions: Of each feature to the log-odds, (n, d).
-        bias: Log-odds of somebody average, (n,).
+        bias: Log-odds of an average customer, (n,).
         log_odds: (n,).
         x: Features as scored, (n, d), NaN for missing.
-        m: The population's level at the time, (n, d), NaN for unknown.
+        m: The level of all customers at the time, (n, d), NaN for unknown.
         values, listed: `natural(x)`, and the same as lists, if the caller has them.
+        unpaid_days: Days since the first failure of each customer's unpaid payment, (n,); NaN for unknown.
     """
-    totals = by_code(contributions, x)
     known = natural(x) if values is None else values
-    totals[~_unknown(known, contributions), _LOW] = 0.0
-    # only those that may be listed: the first, which protect most, and the last, which raise most
-    codes = np.argsort(totals, axis=1, kind="stable")[:, _LISTED]
-    return [
-        _one(*row)
-        for row in zip(
-            codes.tolist(),
-            np.take_along_axis(totals, codes, axis=1).tolist(),
-            contributions.tolist(),
-            known.tolist() if listed is None else listed,
-            natural(m),
-            bias.tolist(),
-            log_odds.tolist(),
-            strict=True,
-        )
-    ]
+    judged = sides(known, natural_levels(m))
+    sided = np.concatenate(
+        [np.where(judged.decided > 0, contributions, 0.0), np.where(judged.decided < 0, -contributions, 0.0)], axis=1
+    )
+    amounts = _per_group(sided)  # positive where a group's sum points the way of its side
+    missing = np.isnan(x) & (contributions != 0.0)
+    if missing.any():
+        amounts[:, _LOW] += np.add.reduce(np.where(missing, contributions, 0.0), axis=1)
+    groups = np.concatenate(
+        [
+            np.argsort(-amounts[:, :_GROUP_COUNT], axis=1, kind="stable")[:, :RAISING_MAX],
+            np.argsort(-amounts[:, _GROUP_COUNT:], axis=1, kind="stable")[:, :PROTECTIVE_MAX] + _GROUP_COUNT,
+        ],
+        axis=1,
+    )
+    found = _found(judged, sided, amounts, groups, log_odds)
+    lists = known.tolist() if listed is None else listed
+    unpaid = [NAN] * len(lists) if unpaid_days is None else unpaid_days
+    raising: list[list[Reason]] = [[] for _ in lists]
+    protective: list[list[Reason]] = [[] for _ in lists]
+    for row, raises, teller, basis, baseline, amount, change in zip(*[each.tolist() for each in found], strict=True):
+        rendered = render(teller, lists[row], basis, baseline, raises, unpaid[row])
+        (raising if raises else protective)[row].append(Reason(*rendered, amount, change))
+    rows = zip(raising, protective, lists, bias.tolist(), log_odds.tolist(), strict=True)
+    return [_explanation(*row) for row in rows]
 
 
-def _one(
-    codes: list[int],
-    totals: list[float],
-    row: list[float],
-    values: list[float],
-    peers: Floats,
-    bias: float,
-    log_odds: float,
-) -> Explanation:
-    listed = 0.0
-    protective = []
-    for place in range(PROTECTIVE_MAX):
-        if (total := totals[place]) > -LEAST:
-            break
-        listed += total
-        protective.append(_reason(codes[place], total, row, values, peers))
-    raising = []
-    for place in range(PROTECTIVE_MAX, PROTECTIVE_MAX + RAISING_MAX):
-        if (total := totals[place]) < LEAST:
-            break
-        listed += total
-        raising.append(_reason(codes[place], total, row, values, peers))
-    if not raising:
-        raising.append(_nothing_known(values))
-    return Explanation(raising, protective, log_odds - bias - listed, bias, log_odds)
+def points(log_odds: Floats, contributions: Floats) -> Floats:
+    """Percentage points by which each reason alone changes the probability.
 
+    The probability minus the probability without the reason, all else as it is. Log-odds are additive and points are
+    not: those of several reasons do not add up.
 
-def _reason(code: int, total: float, row: list[float], values: list[float], peers: Floats) -> Reason:
-    """One code's reason, told by the loudest of its features.
-
-    Preferred is one that is at least half as loud and compares with the customer's own baseline, else one that
-    compares with the others.
+    >>> points(np.array([0.0]), np.array([1.0])), points(np.array([0.0]), np.array([-1.0]))
+    (array([23.11]), array([-23.11]))
     """
-    raising = total > 0.0
-    told, least, looked = None, 0.0, 0
-    for i in sorted((_MEMBERS if raising else _MEMBERS_BACK)[code], key=row.__getitem__, reverse=raising):
-        loud = row[i] if raising else -row[i]
-        if loud <= least or looked == CANDIDATES:
-            break
-        if values[i] != values[i]:
-            continue  # counted as LOW_EVIDENCE
-        looked += 1
-        found = render(i, values, peers, raising)
-        if told is None:
-            told, least = found, 0.5 * loud
-        elif told.baseline is None and found.baseline is not None:
-            told = found
-        if found.own:
-            told = found
-            break
-    if told is None:  # what is missing speaks
-        sign = 1.0 if raising else -1.0
-        told = render(
-            max(range(len(row)), key=lambda i: row[i] * sign if values[i] != values[i] else 0.0), values, peers
-        )
-    sentence, feature, value, baseline, _ = told
-    return Reason(CODES[code], sentence, feature, value, baseline, total)
+    without = 1.0 / (1.0 + np.exp(contributions - log_odds))
+    return np.round(100.0 * (1.0 / (1.0 + np.exp(-log_odds)) - without), POINT_DIGITS) + 0.0
 
 
-def _nothing_known(values: list[float]) -> Reason:
-    """Nothing that the customer did stands out: the probability is what everybody's like them is, and that is said."""
+class _Found(NamedTuple):
+    """The reasons of a batch in order, an array of each field."""
+
+    row: NDArray[np.intp]
+    raises: NDArray[np.bool_]
+    teller: NDArray[np.intp]
+    """The feature that it is rendered as, -1 where only missing values contribute."""
+    basis: NDArray[np.intp]
+    baseline: Floats
+    contribution: Floats
+    points: Floats
+
+
+def _found(judged: Sides, sided: Floats, amounts: Floats, groups: NDArray[np.intp], log_odds: Floats) -> _Found:
+    """The listed groups that are large enough, each with the feature that shows it best.
+
+    That is the largest contribution that points the reason's way; `_PREFERENCE` weighs in the baseline.
+
+    Args:
+        sided: Contributions (n, 2 d): of values on the risk side, and negated of those on the healthy side.
+        amounts: Their sums per group, (n, 2 groups).
+        groups: Candidates of each row among the groups, largest first.
+    """
+    row, slot = np.nonzero(np.take_along_axis(amounts, groups, 1) >= LEAST)
+    group = groups[row, slot]
+    members = _MEMBERS[group]
+    features = members % _SIZE
+    preference = _PREFERENCE[np.abs(judged.decided[row[:, None], features])] * _HEADLINE[features]
+    weights = sided[row[:, None], members] * preference
+    best = weights.argmax(axis=1)
+    places = np.arange(len(row))
+    feature = features[places, best]
+    basis = judged.basis(row, feature)
+    teller = np.where(weights[places, best] > 0.0, _TELLER[feature], -1)
+    raises = slot < RAISING_MAX
+    contribution = np.where(raises, 1.0, -1.0) * amounts[row, group]
+    return _Found(
+        row,
+        raises,
+        teller,
+        basis,
+        judged.baseline(row, _TELLER[feature], basis),
+        contribution,
+        points(log_odds[row], contribution),
+    )
+
+
+def _explanation(
+    raising: list[Reason], protective: list[Reason], values: list[float], bias: float, log_odds: float
+) -> Explanation:
+    listed = sum([reason.contribution for reason in protective])
+    listed += sum([reason.contribution for reason in raising])
+    if not raising:
+        raising.append(_nothing_stands_out(values))
+    return Explanation(_urgent_first(raising), protective, log_odds - bias - listed, bias, log_odds)
+
+
+def _urgent_first(raising: list[Reason]) -> list[Reason]:
+    """Reasons by contribution, except that the most urgent of those near the largest comes first."""
+    near = [reason for reason in raising if reason.contribution >= NEARLY_LARGEST * raising[0].contribution]
+    if len(near) == 1:
+        return raising
+    first = min(near, key=lambda reason: URGENCY.get(reason.code, LEAST_URGENT))
+    return [first, *(reason for reason in raising if reason is not first)]
+
+
+def _nothing_stands_out(values: list[float]) -> Reason:
+    """The reason of a probability that no behaviour explains: it is that of comparable customers."""
     known = values[_TENURE]
-    sentence = "nothing in the customer's behaviour stands out"
-    return Reason(LOW_EVIDENCE, sentence, "tenure_days", None if known != known else known, None, 0.0)
+    sentence = "Nothing in this customer's behavior stands out"
+    return Reason(LOW_EVIDENCE, sentence, "tenure_days", None if known != known else known, None, 0.0, 0.0)
 
 
 def with_reason(
-    found: Explanation, code: str, index: int, values: list[float], peers: Floats, first: bool
+    explanation: Explanation, code: str, index: int, values: Floats, levels: Floats, first: bool
 ) -> Explanation:
-    """An explanation in which a rule's reason is listed, whatever the model makes of it.
+    """An explanation that lists a rule's reason, whatever the model's contribution.
 
     Args:
         code: The reason.
-        index: Of the feature that tells it.
-        values, peers: The customer's features and the population's level, natural units (d).
+        index: The feature that it is rendered as; its value lies on the risk side.
+        values, levels: The customer's features and the level of other customers, natural units (1, d).
         first: It comes before all others.
     """
-    raising = [reason for reason in found.raising if reason.code != code and reason.contribution]
-    mine = [reason for reason in found.raising if reason.code == code]
-    if not mine:  # what the model makes of it is part of the rest, or protects
-        sentence, feature, value, baseline, _ = render(index, values, peers)
-        mine = [Reason(code, sentence, feature, value, baseline, 0.0)]
+    others = [reason for reason in explanation.raising if reason.code != code and reason.contribution]
+    same = [reason for reason in explanation.raising if reason.code == code]
+    if not same:  # the model's contribution is part of the rest
+        judged = sides(values, levels)
+        row, features = np.zeros(1, np.intp), np.array([index])
+        basis = judged.basis(row, features)
+        compared = float(judged.baseline(row, features, basis)[0])
+        rendered = render(index, values[0].tolist(), int(basis[0]), compared, raising=True)
+        _, sentence, feature, value, baseline = rendered
+        same = [Reason(code, sentence, feature, value, baseline, 0.0, 0.0)]
     elif not first:
-        return found
-    return msgspec.structs.replace(found, raising=mine + raising if first else raising + mine)
-
-
-def _unknown(values: Floats, contributions: Floats) -> NDArray[np.bool_]:
-    """Whether LOW_EVIDENCE may be a reason: little is known of the customer, or what is missing spoke.
-
-    Else features under this code (how long somebody is known, say) are context, and count in the rest.
-    """
-    low = ~(values[:, _TENURE] >= LOW_DAYS) | (values[:, _NO_RHYTHM] > 0.5)
-    missing: NDArray[np.bool_] = (np.isnan(values) & (contributions != 0.0)).any(axis=1)
-    return low | missing
-
-
-def silent(contributions: Floats, x: Floats) -> list[bool]:
-    """Whether the main reason of each of n scores is one that a feed which stopped for everybody would give too.
-
-    What `Explanation.silent` says, without the sentences.
-    """
-    if not len(x):
-        return []
-    totals = by_code(contributions, x)
-    totals[~_unknown(natural(x), contributions), _LOW] = -np.inf
-    # the last of equals, as in `explain`
-    main = len(CODES) - 1 - np.argmax(totals[:, ::-1], axis=1)
-    loud = totals[np.arange(len(x)), main] >= LEAST
-    return (loud & _SILENT[main]).tolist()
+        return explanation
+    return msgspec.structs.replace(explanation, raising=same + others if first else others + same)
 
 
 def evidence(values: Floats, trust: float) -> list[str]:
-    """How much stands behind each of n scores, from `natural` features (n, d): "low", "medium" or "high".
+    """How much is known behind each of n scores, from `natural` features (n, d): "low", "medium" or "high".
 
     Low: no rhythm is known, or the customer for less than a week. High: known for 90 days with 8 active ones among
     them, and the model's learned part outweighs the prior (`trust` is w of w = n / (n + k)).

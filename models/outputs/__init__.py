@@ -1,1 +1,20 @@
-"""TODO."""
+"""The records that workers publish: scores and alerts, each readable on its own.
+
+customer_facts   who the customer is, their stage, and 90 days of activity
+score_history    the newest scores of a customer, as bytes and as JSON
+records          the values of `churn-scores` and `churn-alerts`
+score_batch      scores of a batch as data, rendered in another process
+"""
+
+from models.outputs.customer_facts import CustomerFacts
+from models.outputs.records import OutputContext, ScoredBatch, alert_headers, alert_value
+from models.outputs.score_batch import ScorePayload
+
+__all__ = [
+    "CustomerFacts",
+    "OutputContext",
+    "ScorePayload",
+    "ScoredBatch",
+    "alert_headers",
+    "alert_value",
+]

@@ -1,4 +1,4 @@
-"""What a reader of an alert wants to know of the customer beside the score: who, and where in their life."""
+"""The customer behind a score: identity, stage and recent activity."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from models.profile.subscription import SubscriptionState
 from models.profile.view import ProfileView
 
 STRIP_DAYS: Final = 90
+ONBOARDING_DAYS: Final = 180  # a customer of half a year who skipped a step is not onboarding any more
 
 _NO_SUBSCRIPTION: Final = SubscriptionState(None)
 _EMPTY_STRIP: Final = b"[" + b",".join([b"0"] * STRIP_DAYS) + b"]"
@@ -23,7 +24,7 @@ _encode: Final = msgspec.json.Encoder().encode
 
 
 class CustomerFacts(msgspec.Struct, gc=False, frozen=True):
-    """Who it is, without personal data: ids and names of groups as the application sent them."""
+    """The customer without personal data: ids and names of groups as the application sent them."""
 
     id: str
     account: str | None
@@ -41,7 +42,7 @@ class Activity(msgspec.Struct, gc=False, frozen=True):
 
 
 def stage(profile_view: ProfileView, at_ms: int) -> str:
-    """Where in the customer's life: churned, cancelling, paused, trial, onboarding, active or lapsed."""
+    """The customer's stage: churned, cancelling, paused, trial, onboarding, active or lapsed."""
     part = profile_view.subscription
     state = _NO_SUBSCRIPTION if part is None else SubscriptionState(part)
     if state.started and not state.active:
@@ -53,7 +54,8 @@ def stage(profile_view: ProfileView, at_ms: int) -> str:
     if part is not None and part.trial_end is not None and part.trial_end[2] > at_ms:
         return "trial"
     journey = profile_view.journey
-    if journey is not None and journey.steps and journey.onboarded_ms == NEVER_MS:
+    new = at_ms - profile_view.first_ms <= ONBOARDING_DAYS * DAY_MS
+    if new and journey is not None and journey.steps and journey.onboarded_ms == NEVER_MS:
         return "onboarding"
     return "active" if at_ms - profile_view.engaged_ms <= STRIP_DAYS * DAY_MS else "lapsed"
 

@@ -1,12 +1,11 @@
-"""The values that leave: `churn-scores`, `churn-alerts` and `churn-labels`, each readable on its own.
+"""The values of `churn-scores` and `churn-alerts`, each readable on its own.
 
-A batch's scores are explained together (`ScoredBatch`), then told one by one. Everything is a function of the log and
+A batch's scores are explained together (`ScoredBatch`), then encoded one by one. Values are functions of the log and
 the model: no clock enters, and a row's bytes do not depend on the rest of the batch. Schemas: docs/schemas.
 """
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, Final, NamedTuple
@@ -23,32 +22,28 @@ from models.duration import DAY_MS, rfc3339
 from models.experience.barriers import recent_barriers
 from models.experience.indices import Experience, experience_indices
 from models.explanations.reasons import Explanation, Reason, evidence, explain, playbook, with_reason
-from models.explanations.sentences import natural
+from models.explanations.sentences import natural, natural_levels
 from models.features.catalogue import CATALOGUE, NAMES
 from models.features.scoring_point import ScoringPoint
 from models.learning.combined_scores import CombinedScores
 from models.outputs.customer_facts import Activity, CustomerFacts, activity, customer_facts
-from models.profile.dunning import PaymentFacts, payment_facts
+from models.profile.dunning import PaymentFacts, payment_facts, unpaid_days
 from models.profile.view import ProfileView
 from models.value.clv import CustomerValue, customer_value
 from models.value.forecast_state import DailyForecasts, ValueForecast
 
 Floats = NDArray[np.float64]
 
-HISTORY: Final = 32  # scores kept for readers
 CONTRIBUTION_DIGITS: Final = 6
 CE_SOURCE: Final = "/churn-signals"
-_ENTRY: Final = struct.Struct("<II")  # seconds since the epoch, probability in millionths
-HISTORY_BYTES: Final = HISTORY * _ENTRY.size
-_EMPTY_BYTES: Final = len(b"[]")
 _encode: Final = msgspec.json.Encoder().encode
 _WITH_CAUSES: Final = b'{"risks":'
 _WITHOUT: Final = b',"risks":null,"payments":null,'  # kept by a release that knew of none
-"""What a note of an earlier release, which has no route, says of what it did not know."""
+"""Fields that a note of an earlier release lacks, as null."""
 
 
 class Lineage(NamedTuple):
-    """Where all outputs of a partition come from, and under which definition."""
+    """Where the outputs of a partition come from, and under which definition."""
 
     definition: str
     config: str
@@ -70,50 +65,8 @@ class OutputContext(NamedTuple):
 
     @property
     def lineage(self) -> Lineage:
-        """All of it that scores quote."""
+        """The part that scores contain."""
         return Lineage(*self[:5])
-
-
-# Score history -----------------------------------------------------------------------------------------------------
-
-
-def append_history(history: bytes, at_ms: int, probability: float) -> bytes:
-    """The history with one more score, 8 bytes each; the oldest beyond `HISTORY` is dropped.
-
-    >>> unpack_history(append_history(append_history(b"", 5_000, 0.25), 7_999, 1 / 3))
-    [(5, 250000), (7, 333333)]
-    """
-    return history[-_ENTRY.size * (HISTORY - 1) :] + _ENTRY.pack(at_ms // 1000, round(probability * 1e6))
-
-
-def unpack_history(history: bytes) -> list[tuple[int, int]]:
-    """(seconds since the epoch, probability in millionths), oldest first."""
-    return list(_ENTRY.iter_unpack(history))
-
-
-def history_json(history: bytes) -> bytes:
-    """The history as JSON.
-
-    >>> history_json(append_history(append_history(b"", 5_000, 0.25), 7_999, 1 / 3)), history_json(b"")
-    (b'[[5,250000],[7,333333]]', b'[]')
-    """
-    return _encode(unpack_history(history))
-
-
-def append_history_text(text: bytes, full: bool, at_ms: int, probability: float) -> bytes:
-    """What `history_json` says after `append_history`, from what it said before; `full`: of a history of `HISTORY` scores.
-
-    >>> append_history_text(append_history_text(b"[]", False, 5_000, 0.25), False, 7_999, 1 / 3)
-    b'[[5,250000],[7,333333]]'
-    >>> append_history_text(b"[[5,250000],[7,333333]]", True, 9_000, 0.5)
-    b'[[7,333333],[9,500000]]'
-    """
-    entry = b"[%d,%d]]" % (at_ms // 1000, round(probability * 1e6))
-    if len(text) <= _EMPTY_BYTES:
-        return b"[" + entry
-    if full:
-        return b"[" + text[text.index(b"]") + 2 : -1] + b"," + entry
-    return text[:-1] + b"," + entry
 
 
 # Values ------------------------------------------------------------------------------------------------------------
@@ -146,14 +99,14 @@ _Contributions: Any = msgspec.defstruct(
 
 
 class CauseProbability(msgspec.Struct, gc=False):
-    """The probability of being lost by one cause within its horizon."""
+    """The probability of churn by one cause within its horizon."""
 
     probability: float
     horizon_days: float
 
 
 class CauseProbabilities(msgspec.Struct, gc=False):
-    """Both, where losses by payment have a label of their own."""
+    """Voluntary and involuntary churn, where involuntary churn has a label of its own."""
 
     voluntary: CauseProbability
     involuntary: CauseProbability
@@ -249,7 +202,7 @@ class _AlertHead(msgspec.Struct, gc=False):
 
 
 class PublishedScore(msgspec.Struct, array_like=True, gc=False):
-    """What is told of a score beside its features and its explanation."""
+    """A score without its features and its explanation."""
 
     key: bytes
     at_ms: int
@@ -270,7 +223,7 @@ class PublishedScore(msgspec.Struct, array_like=True, gc=False):
 
 
 class ScoreContributions(NamedTuple):
-    """n scores, and what features added to them."""
+    """n scores, with the contribution of each feature."""
 
     x: Floats
     """As scored, (n, d)."""
@@ -282,12 +235,12 @@ class ScoreContributions(NamedTuple):
     log_odds: Floats
     trust: float
 
-    def explained(self) -> Explained:
-        """In words."""
+    def explained(self, unpaid_days: Sequence[float]) -> Explained:
+        """The reasons, in words; `unpaid_days` as `models.explanations.reasons.explain` takes them."""
         values = natural(self.x)
         listed = values.tolist()
         return Explained(
-            explain(self.contributions, self.bias, self.log_odds, self.x, self.m, values, listed),
+            explain(self.contributions, self.bias, self.log_odds, self.x, self.m, values, listed, unpaid_days),
             evidence(values, self.trust),
             listed,
             (np.round(self.contributions, CONTRIBUTION_DIGITS) + 0.0).tolist(),
@@ -295,7 +248,7 @@ class ScoreContributions(NamedTuple):
 
 
 class Explained(NamedTuple):
-    """Of n scores: why, on how much evidence, features in natural units, contributions rounded."""
+    """Of n scores: explanations, evidence, features in natural units, and rounded contributions."""
 
     found: list[Explanation]
     evidence: list[str]
@@ -307,13 +260,13 @@ class ScoredBatch:
     """Scores of a batch, explained together.
 
     Args:
-        context: What all have in common.
+        context: What all outputs of the partition share.
         points: The batch's scoring points.
         x, m: Features and population level as scored, (n, d).
-        scores: What the model said (`models.learning.scorer.Scores`).
+        scores: The model's scores (`models.learning.scorer.Scores`).
         trust: w of the model's w = n / (n + k).
-        outlooks: What the partition lets expect of the days in the batch.
-        rows: Which points will be told; None: all.
+        value_forecasts: The partition's forecasts for the days in the batch.
+        rows: The points that are published; None: all.
     """
 
     def __init__(
@@ -332,7 +285,7 @@ class ScoredBatch:
         self._points, self._value_forecasts = points, value_forecasts
         self._days: dict[int, int] = {}  # places of their outlooks
         self.value_forecasts: list[bytes] = []
-        """What scores that were told point to (`models.value.forecast_state.ValueForecast.data`)."""
+        """The forecasts that published scores refer to (`models.value.forecast_state.ValueForecast.data`)."""
         self._place = {row: i for i, row in enumerate(chosen)}
         self._scores = scores
         self._both = scores if isinstance(scores, CombinedScores) else None
@@ -342,7 +295,8 @@ class ScoredBatch:
 
     @cached_property
     def _explained(self) -> Explained:
-        return self.weighed().explained()
+        views = [(self._points[row].profile_view, self._points[row].at_ms) for row in self._chosen]
+        return self.weighed().explained([unpaid_days(view.dunning, at) for view, at in views])
 
     def weighed(self) -> ScoreContributions:
         """All that explaining the chosen rows needs."""
@@ -353,7 +307,7 @@ class ScoredBatch:
 
     @cached_property
     def _ci90(self) -> list[tuple[float, float]]:
-        """90 % intervals of the chosen rows. Dear, and together less so."""
+        """90% intervals of the chosen rows: expensive one by one, cheaper together."""
         return [(low, high) for low, high in self._scores.ci90(list(self._place)).tolist()]
 
     def explanation(self, row: int) -> Explanation:
@@ -361,7 +315,7 @@ class ScoredBatch:
         return self._explained.found[self._place[row]]
 
     def ci90(self, row: int) -> tuple[float, float]:
-        """90 % interval of the probability. Dear: for alerts and whoever asks."""
+        """90% interval of the probability: expensive, so only for alerts and on request."""
         low, high = self._scores.ci90([row])[0].tolist()
         return low, high
 
@@ -375,11 +329,11 @@ class ScoredBatch:
         alert: AlertState | None = None,
         ci90: tuple[float, float] | None = None,
     ) -> PublishedScore:
-        """What the `churn-scores` value of point `row` says beside features and explanation.
+        """The `churn-scores` value of point `row`, without features and explanation.
 
         Args:
-            percentile, band: Where the probability stands, see `models.learning.percentile_rank` and `AlertSettings.band`.
-            history: The newest scores told, this one included, as JSON; see `history_json`.
+            percentile, band: The rank of the probability; see `models.learning.percentile_rank`, `AlertSettings.band`.
+            history: The newest published scores, this one included, as JSON; see `history_json`.
             previous: Probability of the score before.
             alert: The customer's alert after this score.
             ci90: `self.ci90(row)` where it is wanted.
@@ -413,7 +367,7 @@ class ScoredBatch:
         event_ms: int | None = None,
         answer: DetractorResponse | None = None,
     ) -> bytes:
-        """What alerts say of point `row`: kept as `AlertState.note`, so that a reminder weeks later needs no score.
+        """The score of point `row` as alerts contain it, kept as `AlertState.note`: a reminder needs no new score.
 
         Args:
             event_ms: The time of the event that made the point, if it is another than the point's.
@@ -423,7 +377,8 @@ class ScoredBatch:
         found, at, profile_view = explained.found[i], point.at_ms, point.profile_view
         if answer is not None:
             index = NAMES.index(FEATURE_OF[answer.code])
-            found = with_reason(found, answer.code, index, explained.values[i], natural(self._m[[i]])[0], answer.fresh)
+            values, levels = natural(self._x[[i]]), natural_levels(self._m[[i]])
+            found = with_reason(found, answer.code, index, values, levels, answer.fresh)
         probability = float(self._probability[row])
         score = _ScoreOfAlert(
             probability,
@@ -471,7 +426,7 @@ class ScoredBatch:
         return customer_value(point.profile_view, probability, self.context.horizon_ms, point.at_ms, value_forecast)
 
     def _route(self, row: int) -> str:
-        """Who takes it up; without a label of losses by payment always those who see to customers."""
+        """The team that handles the alert; always `success` without a label for involuntary churn."""
         return route_of(self._both is not None and bool(self._both.billing[row]))
 
     def _causes(self, row: int) -> CauseProbabilities | None:
@@ -489,20 +444,20 @@ def _lineage(context: Lineage, offset: int) -> _Lineage:
 
 
 def score_value(
-    context: Lineage, model: str, told: PublishedScore, explained: Explained, i: int, value_forecast: ValueForecast
+    context: Lineage, model: str, score: PublishedScore, explained: Explained, i: int, value_forecast: ValueForecast
 ) -> bytes:
-    """The `churn-scores` value of a score, which stands in row `i` of what was explained."""
-    found, at, profile_view, values = explained.found[i], told.at_ms, told.profile_view, explained.values[i]
+    """The `churn-scores` value of one score; `i` is its row in `explained`."""
+    found, at, profile_view, values = explained.found[i], score.at_ms, score.profile_view, explained.values[i]
     return _encode(
         _ScoreValue(
-            customer_facts(told.key[1:].decode(), profile_view, at),
+            customer_facts(score.key[1:].decode(), profile_view, at),
             rfc3339(at),
-            told.trigger,
-            told.probability,
-            round(told.percentile, 4),
-            BANDS[told.band],
-            told.previous,
-            told.ci90,
+            score.trigger,
+            score.probability,
+            round(score.percentile, 4),
+            BANDS[score.band],
+            score.previous,
+            score.ci90,
             context.horizon_ms / DAY_MS,
             context.definition,
             model,
@@ -514,23 +469,23 @@ def score_value(
             found.protective,
             _Contributions(*[c or _ZERO for c in explained.contributions[i]]),
             _Features(*values),
-            msgspec.Raw(told.history),
+            msgspec.Raw(score.history),
             activity(profile_view, at),
-            told.alert,
-            customer_value(profile_view, told.probability, context.horizon_ms, at, value_forecast),
+            score.alert,
+            customer_value(profile_view, score.probability, context.horizon_ms, at, value_forecast),
             recent_barriers(profile_view, at),
             experience_indices(profile_view, values, at),
-            told.goals,
-            told.route,
-            told.causes,
+            score.goals,
+            score.route,
+            score.causes,
             payment_facts(profile_view.dunning, at),
-            _lineage(context, told.offset),
+            _lineage(context, score.offset),
         )
     )
 
 
 def current_alert(alert: AlertState | None) -> CurrentAlert | None:
-    """The current alert as scores carry it; None while nobody has been told."""
+    """The current alert as scores contain it; None before it has opened."""
     if alert is None or not alert.seq:
         return None
     return CurrentAlert(
@@ -556,8 +511,8 @@ def alert_value(event: AlertEvent, note: bytes = b"") -> bytes:
             event.route,
         )
     )
-    told = note if event.note is None else event.note
-    return head[:-1] + (b"," if told.startswith(_WITH_CAUSES) else _WITHOUT) + told[1:]
+    published = note if event.note is None else event.note
+    return head[:-1] + (b"," if published.startswith(_WITH_CAUSES) else _WITHOUT) + published[1:]
 
 
 def alert_headers(event: AlertEvent, customer: str) -> list[tuple[str, bytes]]:
@@ -583,9 +538,5 @@ __all__ = [
     "ScoredBatch",
     "alert_headers",
     "alert_value",
-    "append_history",
-    "append_history_text",
     "current_alert",
-    "history_json",
-    "unpack_history",
 ]

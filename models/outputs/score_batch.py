@@ -1,4 +1,4 @@
-"""The scores of a batch that readers are to be told, as data: whoever has it can say them, also another process."""
+"""The scores of a batch as data, from which any process can render the published values."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import numpy as np
 
 from models.features.catalogue import NAMES
 from models.outputs.records import Floats, Lineage, PublishedScore, ScoreContributions, ScoredBatch, score_value
+from models.profile.dunning import unpaid_days
 from models.value.forecast_state import read_forecast
 
-CHUNK_ROWS: Final = 128  # explained together; some hundred numbers of each are objects meanwhile, and fit into a cache
+CHUNK_ROWS: Final = 128  # explained together: their objects fit into the CPU cache
 
 
 class ScorePayload(msgspec.Struct, array_like=True, gc=False):
@@ -33,7 +34,7 @@ class ScorePayload(msgspec.Struct, array_like=True, gc=False):
 
     @classmethod
     def of(cls, batch: ScoredBatch, model: str, scores: list[PublishedScore]) -> list[ScorePayload]:
-        """Of all rows of a batch."""
+        """The payloads of all rows of a batch."""
         weighed, found = batch.weighed(), []
         for start in range(0, len(scores), CHUNK_ROWS):
             rows = slice(start, start + CHUNK_ROWS)
@@ -42,17 +43,17 @@ class ScorePayload(msgspec.Struct, array_like=True, gc=False):
         return found
 
     def values(self) -> list[bytes]:
-        """Their `churn-scores` values. A function of this and nothing else."""
+        """The `churn-scores` values: a function of the payload alone."""
         x, m, contributions = (
             _array(each).reshape(len(self.scores), len(NAMES)) for each in (self.x, self.m, self.contributions)
         )
         explained = ScoreContributions(
             x, m, contributions, _array(self.bias), _array(self.log_odds), self.trust
-        ).explained()
+        ).explained([unpaid_days(score.profile_view.dunning, score.at_ms) for score in self.scores])
         value_forecasts = [read_forecast(each) for each in self.value_forecasts]
         return [
-            score_value(self.context, self.model, told, explained, i, value_forecasts[told.value_forecast])
-            for i, told in enumerate(self.scores)
+            score_value(self.context, self.model, score, explained, i, value_forecasts[score.value_forecast])
+            for i, score in enumerate(self.scores)
         ]
 
 

@@ -28,7 +28,7 @@ from models.alerts.policy import (
     unpack,
 )
 from models.definition.churn_definition import ChurnDefinition
-from models.explanations.reasons import silent
+from models.explanations.silence import silent
 from models.features.scoring_point import DECISIVE, LogPosition, ScoringPoint
 from models.labels.feed_outages import FeedOutages
 from models.learning.combined_scores import CombinedScores

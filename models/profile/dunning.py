@@ -75,6 +75,12 @@ def payment_facts(dunning: Dunning | None, at_ms: int) -> PaymentFacts | None:
     )
 
 
+def unpaid_days(dunning: Dunning | None, at_ms: int) -> float:
+    """Days since the first failure of the payment that is unpaid, as of a time; NaN where none is."""
+    since = None if dunning is None else _since_day(dunning)
+    return float("nan") if since is None else float(max(at_ms // DAY_MS - since, 0))
+
+
 def _since_day(dunning: Dunning) -> int | None:
     """Return the day (since 1970) of the first failure after the last settled payment; None if dunning is not open.
 

@@ -155,9 +155,11 @@ def print_page(page: Any, score: dict[str, Any], times: customer_experience.Time
         page.print(Text(plain(f"named as barriers: {', '.join(score['barriers'])}")))
     for title, reasons in (("why", score["reasons"]), ("what speaks against it", score["protective"])):
         if reasons:
-            table = Table(title, "log-odds", box=None, pad_edge=False, title_justify="left")
+            table = Table(title, "points", box=None, pad_edge=False, title_justify="left")
             for reason in reasons:
-                table.add_row(Text(plain(reason["sentence"])), f"{reason['contribution']:+.2f}")
+                # scores of earlier releases have no points
+                points = f"{reason['points']:+.0f}" if "points" in reason else ""
+                table.add_row(Text(plain(reason["sentence"])), points)
             page.print()
             page.print(table)
     page.print()

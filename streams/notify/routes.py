@@ -17,7 +17,7 @@ from models.alerts.policy import BANDS, TYPES
 from models.definition.competing_risks import ROUTES
 from models.definition.toml_table import DefinitionError, Table, read_toml, wrong
 from models.duration import DAY_MS, MINUTE_MS, SECOND_MS, format_duration
-from models.explanations.reasons import CODES
+from models.explanations.codes import RISKS
 from streams.errors import ConfigurationError
 from streams.notify.filter import Filter
 from streams.notify.signature import key_of
@@ -218,7 +218,7 @@ class _RouteParser:
         return Filter(
             types=self._some_of("types", TYPES),
             band=BANDS.index(self._one_of("band", BANDS) or BANDS[0]),
-            reasons=self._some_of("reasons", CODES),
+            reasons=self._some_of("reasons", RISKS),
             segments=table.texts("segments") if "segments" in table.values else (),
             min_revenue_at_risk=minimum,
             max_age_ms=table.duration("max_age", 0) or None,

@@ -62,8 +62,8 @@ SAMPLE: Final[dict[str, Any]] = {
     },
     "reasons": [
         {
-            "code": "USAGE_DROP", "sentence": "activity of four weeks at 52 % of the pace of three months",
-            "feature": "trend_28_90", "value": -0.65, "baseline": None, "contribution": 0.6,
+            "code": "USAGE_DROP", "sentence": "12 events in the last 30 days; usually 31",
+            "feature": "events_30d", "value": 12.0, "baseline": 31.0, "contribution": 0.6, "points": 9.4,
         }
     ],
     "protective": [],

@@ -22,7 +22,7 @@ POLICY = AlertSettings.of(
 
 def note(customer: str, probability: float = 0.7234, **changes: Any) -> dict[str, Any]:
     """The part of an alert's value that is about the score."""
-    reason = {"feature": "recency_days", "value": 11.0, "baseline": 1.2, "contribution": 0.9}
+    reason = {"feature": "recency_days", "value": 11.0, "baseline": 1.2, "contribution": 0.9, "points": 9.0}
     return {
         "risks": changes.pop("risks", None),
         "payments": changes.pop("payments", None),

@@ -18,7 +18,8 @@ from models.definition.churn_definition import ChurnDefinition
 from models.duration import DAY_MS, HOUR_MS, rfc3339
 from models.events.coercion import moment_ms
 from models.events.event import Event, decode
-from models.explanations.reasons import CODES, PLAYBOOKS
+from models.explanations.codes import CODES, PLAYBOOKS
+from models.explanations.feature_wordings import codes_of
 from models.features.catalogue import CATALOGUE, FEATURES, NAMES, RELATIVE
 from models.learning.feature_space import FeatureSpace
 from models.learning.model import Model
@@ -74,11 +75,11 @@ def resolutions() -> str:
 
 
 def playbooks() -> str:
-    """Table of reasons with their playbook and features."""
+    """The playbook of each reason and the features that contribute to it; protective reasons have no playbook."""
     rows = []
     for reason in CODES:
-        names = ", ".join(code(f.name) for f in FEATURES if f.reason == reason)
-        rows.append((code(reason), code(PLAYBOOKS.get(reason, "learn_more")), names))
+        contributing = ", ".join(code(f.name) for f in FEATURES if reason in codes_of(f.name))
+        rows.append((code(reason), code(PLAYBOOKS[reason]) if reason in PLAYBOOKS else "protective", contributing))
     return table(("reason", "playbook", "features"), rows)
 
 

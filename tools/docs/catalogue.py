@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from models.events.taxonomy import COUNTERS, MEANINGS
+from models.explanations.feature_wordings import codes_of
 from models.features.catalogue import FEATURES
 from tools.docs.markdown import table
 
@@ -21,11 +22,11 @@ def features() -> str:
             _TRANSFORMS.get(f.transform) or f"{f.transform.removeprefix('clip:').replace(',', ' to ')}",
             f.missing,
             "yes" if f.relative else "",
-            f"`{f.reason}`",
+            ", ".join(f"`{code}`" for code in codes_of(f.name)),
         )
         for f in FEATURES
     ]
-    return table(("feature", "meaning", "unit", "model input", "missing", "relative", "reason"), rows)
+    return table(("feature", "meaning", "unit", "model input", "missing", "relative", "reasons"), rows)
 
 
 def families() -> str:

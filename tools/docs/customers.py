@@ -9,6 +9,8 @@ from rich.console import Console
 
 from models.definition.value_settings import DEFAULTS
 from models.duration import DAY_MS
+from models.explanations.codes import RISKS
+from models.explanations.feature_wordings import codes_of
 from models.features.catalogue import FEATURES
 from models.profile.schema import Identity, Profile, Subscription
 from models.profile.subscription import STARTED
@@ -77,8 +79,8 @@ def reasons() -> str:
     """Table of reasons with their features and the events that change these features."""
     by_activity, changed = event_effects.activity_features(), _events_by(2)
     rows = []
-    for reason in dict.fromkeys(feature.reason for feature in FEATURES):
-        names = [feature.name for feature in FEATURES if feature.reason == reason]
+    for reason in RISKS:
+        names = [feature.name for feature in FEATURES if reason in codes_of(feature.name)]
         events = ["any activity"] * any(name in by_activity for name in names) + changed.get(reason, [])
         rows.append((code(reason), ", ".join(map(code, names)), _listed(events) or "time alone"))
     return table(("reason", "features", "changed by"), rows)

@@ -16,8 +16,10 @@ from models.events.event import Event, decode
 from models.events.taxonomy import MEANINGS
 from models.experience.barriers import recent_barriers
 from models.experience.indices import Experience, experience_indices
+from models.explanations.codes import RISKS
+from models.explanations.feature_wordings import codes_of
 from models.explanations.sentences import natural
-from models.features.catalogue import FEATURES, NAMES, features
+from models.features.catalogue import NAMES, features
 from models.outputs.customer_facts import customer_facts
 from models.profile.apply import apply
 from models.profile.dunning import PaymentFacts, payment_facts
@@ -229,7 +231,7 @@ def effects(family: str) -> list[tuple[str, str, str, str]]:
             apply(baseline, Event(CUSTOMER, "screen", event.time_ms, 0, {}, False, False))
             usual = _changed_features(before, baseline, at_ms)
             changed = ["activity", *(feature for feature in changed if feature not in usual)]
-        reasons = sorted({FEATURES[NAMES.index(feature)].reason for feature in changed if feature in NAMES})
+        reasons = sorted({code for feature in changed for code in codes_of(feature) if code in RISKS})
         names = ", ".join(feature if feature == "activity" else code(feature) for feature in changed)
         facts = ", ".join(code(fact) for fact in _changed_facts(before, after, at_ms))
         title = code(event.name) + (", automated" if event.automated else "")

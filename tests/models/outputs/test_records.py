@@ -25,20 +25,16 @@ from models.learning.model import Model
 from models.outputs import customer_facts as customer
 from models.outputs import records as outputs
 from models.outputs.customer_facts import activity, stage
-from models.outputs.records import (
+from models.outputs.records import OutputContext, PublishedScore, ScoredBatch, alert_headers, alert_value
+from models.outputs.score_batch import ScorePayload
+from models.outputs.score_history import (
     HISTORY,
     HISTORY_BYTES,
-    OutputContext,
-    PublishedScore,
-    ScoredBatch,
-    alert_headers,
-    alert_value,
     append_history,
     append_history_text,
     history_json,
     unpack_history,
 )
-from models.outputs.score_batch import ScorePayload
 from models.pipeline.effects import FoldEffects
 from models.profile.apply import apply
 from models.profile.mergeable import DAY_MS

@@ -14,7 +14,7 @@ from models.features.catalogue import CATALOGUE, NAMES, RELATIVE
 from models.features.scoring_point import DECISIVE
 from models.learning.feature_space import FeatureSpace
 from models.learning.model import Model
-from models.outputs.records import HISTORY
+from models.outputs.score_history import HISTORY
 from models.pipeline import score_history as scorebook
 from models.pipeline.effects import OffsetEvent
 from models.pipeline.partition import PartitionFold

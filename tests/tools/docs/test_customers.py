@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from models.explanations.codes import RISKS
+from models.explanations.feature_wordings import codes_of
 from models.features.catalogue import FEATURES
 from tests.paths import DOCS
 from tools.docs import customers, event_effects
@@ -21,12 +23,12 @@ def test_every_customer_fact_has_its_events_and_its_purpose() -> None:
     assert [row[0] for row in rows] == list(customers.USES)
 
 
-def test_every_feature_is_listed_under_its_reason_with_its_events() -> None:
-    """Rule: every feature is listed once; PAYMENT_FAILED names Payment Failed."""
+def test_every_feature_is_listed_under_its_reasons_with_the_events_that_move_it() -> None:
+    """Rule: each feature under every code that it can raise the risk by; a failed payment names that event."""
     table = PAGE.split("<!-- generated: reasons -->")[1].split("<!-- end")[0]
     rows = {row[0]: row[1:] for row in re.findall(r"^\| `([A-Z_]+)` \| (.+?) \| (.+?) \|$", table, re.MULTILINE)}
     assert sorted(name for names, _ in rows.values() for name in re.findall(r"`(\w+)`", names)) == sorted(
-        feature.name for feature in FEATURES
+        feature.name for feature in FEATURES for code in codes_of(feature.name) if code in RISKS
     )
     assert "`Payment Failed`" in rows["PAYMENT_FAILED"][1]
     assert "any activity" in rows["SILENCE"][1]

@@ -23,7 +23,7 @@ from models.definition.named_definition import DEFINITION_KEYS
 from models.definition.value_settings import KEYS as VALUE_KEYS
 from models.events.event import Event, decode
 from models.events.taxonomy import MEANINGS
-from models.explanations.reasons import CODES
+from models.explanations.codes import CODES
 from models.features.catalogue import FEATURES
 from models.outputs.records import alert_headers
 from models.profile import keys as store

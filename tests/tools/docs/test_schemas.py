@@ -15,7 +15,7 @@ from models.alerts.policy import BANDS, STATES, TYPES, AlertAction, AlertEvent, 
 from models.duration import DAY_MS
 from models.events.event import Event, decode
 from models.events.rejection import MAX_PROPERTIES
-from models.explanations.reasons import CODES, PLAYBOOKS
+from models.explanations.codes import CODES, PLAYBOOKS
 from models.features.scoring_point import DECISIVE, EVENT, SILENCE, SNAPSHOT
 from models.outputs.records import alert_value
 from models.profile.apply_feedback import BARRIERS
@@ -84,7 +84,7 @@ def test_fixed_values_are_the_code_s() -> None:
         assert node["enum"] == list(BANDS)
     for name in ("alert", "score"):
         codes = schema(name)["$defs"]["reason"]["properties"]["code"]["enum"]
-        assert set(codes) == set(PLAYBOOKS) >= set(CODES)
+        assert set(codes) == {*PLAYBOOKS, *CODES}
         assert schema(name)["properties"]["barriers"]["items"]["enum"] == sorted(BARRIERS)
     for node in (alert["timing"]["properties"]["trigger"], score["trigger"]):
         assert node["enum"] == [EVENT, DECISIVE, SNAPSHOT, SILENCE]
