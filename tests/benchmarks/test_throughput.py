@@ -370,7 +370,7 @@ def test_table_shows_all_figures_and_why_some_are_missing() -> None:
 
 
 def test_two_workers_are_compared_with_one() -> None:
-    """Rule: (d) in units of (c), and how many processors it met busy with the broker beside it; no gate."""
+    """Rule: the line shows (d) relative to (c), and the CPUs that (d) and the broker keep busy; there is no limit."""
     found = [
         figures.row(PRODUCT, [Sample(1_000, 0.1, 0.1, 0.01, 1)]),
         figures.row(TWO_PRODUCTS, [Sample(1_000, 0.08, 0.13, 0.014, 1)]),
