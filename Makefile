@@ -39,20 +39,22 @@ lint-types: $(STAMP)
 lint-layers: $(STAMP)
 	$(BIN)/lint-imports --no-cache
 
-unit: $(STAMP)  ## run unit tests without a broker
-	$(BIN)/python -m pytest -n auto --dist loadfile tests/models tests/streams tests/tools tests/ops tests/benchmarks tests/security
+UNITS := tests/models tests/streams tests/tools tests/ops tests/benchmarks tests/security tests/language tests/structure
 
-laws: $(STAMP)  ## run property tests, and tests of the installed wheel and the documentation site
-	$(BIN)/python -m pytest -n auto --dist loadfile tests/laws tests/packaging
+unit: $(STAMP)  ## run unit tests without a broker
+	$(BIN)/python -m pytest -n auto --dist loadfile -m "not law" $(UNITS)
+
+laws: $(STAMP)  ## run property tests over many cases and whole logs, and tests of the installed wheel and the site
+	$(BIN)/python -m pytest -n auto --dist loadgroup -m law tests/laws tests/packaging tests/models tests/streams/cli
 
 broker-test: $(STAMP)  ## run tests against a real Apache Kafka, which they start and stop
-	$(BIN)/python -m pytest -n 2 --dist loadfile tests/broker
+	$(BIN)/python -m pytest -n 2 --dist loadgroup --timeout 900 tests/broker
 
 crash-test: $(STAMP)  ## run engine fault tests and a short fault matrix, checked by an oracle
-	$(BIN)/python -m pytest -n 2 --dist loadfile tests/crash
+	$(BIN)/python -m pytest -n 2 --dist loadgroup --timeout 900 tests/crash
 
 browser-test: $(STAMP)  ## test the console in headless Chromium; skipped without Chromium (make debian-tools)
-	$(BIN)/python -m pytest -rfs tests/browser
+	$(BIN)/python -m pytest -rfs --timeout 900 tests/browser
 
 crash: $(STAMP)  ## run the fault matrix: lost, duplicate and extra records, longest outage (ROWS=1,3 SEEDS=20 SEED=1 JSON=OUT)
 	@$(BIN)/python -m tests.crash.matrix $(if $(ROWS),--rows $(ROWS)) $(if $(SEEDS),--seeds $(SEEDS)) \

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import time
 import urllib.error
 import urllib.request
 from typing import Any
 
 from streams.monitoring.http_server import directory_of
 from tests.crash.harness import Run
+from tests.waiting import wait_until
 
 
 def ask(run: Run, role: str, path: str) -> tuple[int, str]:
@@ -29,10 +29,12 @@ def ask(run: Run, role: str, path: str) -> tuple[int, str]:
 
 
 def ready(run: Run, role: str) -> dict[str, Any]:
-    deadline = time.monotonic() + 30
-    while True:
+    body = ""
+
+    def answers() -> bool:
+        nonlocal body
         status, body = ask(run, role, "/readyz")
-        if status == 200:
-            return json.loads(body)
-        assert time.monotonic() < deadline, (body, run.log_of(role))
-        time.sleep(0.1)
+        return status == 200
+
+    wait_until(f"a ready {role}", answers, every_s=0.1, context=lambda: (body, run.log_of(role)))
+    return json.loads(body)

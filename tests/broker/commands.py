@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 
 from click.testing import CliRunner, Result
@@ -15,6 +14,7 @@ from click.testing import CliRunner, Result
 from streams.cli.main import main
 from streams.settings import Settings, variable
 from tests.crash.harness import Run
+from tests.waiting import WAIT_S, wait_until
 
 
 def environment(run: Run) -> dict[str, str]:
@@ -36,14 +36,15 @@ def interrupt(run: Run, *arguments: str, when: Callable[[str], bool]) -> tuple[i
             stdout=file,
             stderr=file,
         )
-    deadline = time.monotonic() + 20
+
+    def so() -> bool:
+        assert process.poll() is None, output.read_text()
+        return when(output.read_text())
+
     try:
-        while not when(output.read_text()):
-            assert process.poll() is None, output.read_text()
-            assert time.monotonic() < deadline, output.read_text()
-            time.sleep(0.1)
+        wait_until("the moment for Ctrl-C", so, every_s=0.1, context=output.read_text)
         process.send_signal(signal.SIGINT)
-        return process.wait(timeout=20), output.read_text()
+        return process.wait(timeout=WAIT_S), output.read_text()
     finally:
         process.kill()
         process.wait()

@@ -12,6 +12,16 @@ import pytest
 from streams.devbroker.embedded_broker import EmbeddedBroker
 from tests.crash.harness import Run
 
+# These take longest. They come first, so that neither process is left with one of them at the end.
+LONGEST = (
+    "test_pipeline", "test_throughput_benchmark", "test_moves", "test_rules_fire", "test_notify", "test_demo",
+    "test_lag", "test_health", "test_commands", "test_exposure", "test_embedded_broker", "test_formats", "test_reset",
+)  # fmt: skip
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: LONGEST.index(item.path.stem) if item.path.stem in LONGEST else len(LONGEST))
+
 
 @pytest.fixture(scope="session")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedBroker]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable
 
 from aiokafka import AIOKafkaProducer
@@ -25,13 +24,6 @@ async def with_worker(worker: Worker, body: Callable[[], Awaitable[None]]) -> No
         await running
     await running
     await doing
-
-
-async def until(condition: Callable[[], Awaitable[bool]], *, within_s: float = 20.0) -> None:
-    deadline = time.monotonic() + within_s
-    while not await condition():
-        assert time.monotonic() < deadline, f"not within {within_s:.0f} s"
-        await asyncio.sleep(0.1)
 
 
 async def send(run: Run, *events: tuple[bytes, bytes, int]) -> None:

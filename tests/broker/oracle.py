@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -32,8 +30,8 @@ from streams.kafka.partitioner import partition_of
 from streams.scoring.event_processor import SPACE
 from streams.topics import ALERTS, CHANGELOG, EVENTS, LABELS, METRICS, SCORES, name_of
 from tests.crash.harness import Run
+from tests.waiting import until
 
-DRAIN_TIMEOUT_S = 90.0
 # Weeks instead of months, so that many labels mature within the events of a test.
 CHURN = """
 [churn.definitions.left]
@@ -165,15 +163,18 @@ async def entries_of(run: Run) -> dict[int, list[OffsetEvent]]:
 async def drained(run: Run) -> None:
     """Wait until everything is applied: twice without lag, because forwarded events are events again; then until the
     accounting's sums are told."""
-    deadline, quiet = time.monotonic() + DRAIN_TIMEOUT_S, 0
-    while time.monotonic() < deadline:
+    quiet = 0
+
+    async def done() -> bool:
+        nonlocal quiet
         rows = [row for row in await measure(run.settings) if row.topic == name_of(EVENTS, run.settings)]
         quiet = quiet + 1 if all(row.committed is not None and row.lag == 0 for row in rows) else 0
-        if quiet >= 2 and not any(PENDING_KEY in kept for kept in (await _kept(run)).values()):
-            return
-        await asyncio.sleep(0.7)
-    logs = "\n".join(run.log_of(name)[-1500:] for name in run.workers)
-    raise AssertionError(f"not all done after {DRAIN_TIMEOUT_S:.0f} s:\n{logs}")
+        return quiet >= 2 and not any(PENDING_KEY in kept for kept in (await _kept(run)).values())
+
+    def logs() -> str:
+        return "\n".join(run.log_of(name)[-1500:] for name in run.workers)
+
+    await until("all events to be applied", done, every_s=0.5, context=logs)
 
 
 class Outputs(NamedTuple):

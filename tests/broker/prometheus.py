@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import socket
 import subprocess
 import time
 import urllib.parse
@@ -14,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.ports import held_port
 from tools.docs import DOCS
 
 RULES = DOCS.parent / "ops" / "prometheus" / "rules.yml"
@@ -71,7 +71,7 @@ class Prometheus:
         return [example["labels"] for one in found for example in one["exemplars"]]
 
     def _ask(self, path: str) -> Any:
-        with urllib.request.urlopen(f"http://{self._address}/api/v1/{path}", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://{self._address}/api/v1/{path}", timeout=30) as answer:
             return json.load(answer)["data"]
 
 
@@ -81,21 +81,19 @@ def prometheus(directory: Path, data_dir: str) -> Iterator[Prometheus]:
     directory.mkdir()
     (directory / "rules.yml").write_text(hastened(RULES.read_text()))
     (directory / "prometheus.yml").write_text(_CONFIG % data_dir)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
-    command = [
-        "prometheus",
-        f"--config.file={directory}/prometheus.yml",
-        f"--storage.tsdb.path={directory}/data",
-        f"--web.listen-address={address}",
-        "--enable-feature=exemplar-storage",
-        "--log.level=warn",
-    ]
-    with (directory / "log").open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log)
-    try:
-        yield Prometheus(address)
-    finally:
-        process.kill()
-        process.wait()
+    with held_port() as port:
+        command = [
+            "prometheus",
+            f"--config.file={directory}/prometheus.yml",
+            f"--storage.tsdb.path={directory}/data",
+            f"--web.listen-address=127.0.0.1:{port}",
+            "--enable-feature=exemplar-storage",
+            "--log.level=warn",
+        ]
+        with (directory / "log").open("wb") as log:
+            process = subprocess.Popen(command, stdout=log, stderr=log)
+        try:
+            yield Prometheus(f"127.0.0.1:{port}")
+        finally:
+            process.kill()
+            process.wait()

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
@@ -21,6 +20,7 @@ from tests.broker.commands import call
 from tests.broker.test_alerts_command import tell
 from tests.crash.harness import Run
 from tests.paths import ROOT
+from tests.waiting import wait_until
 
 PAGE = (ROOT / "docs" / "alerts.md").read_text(encoding="utf-8")
 MODULES = ROOT / "tests" / "javascript" / "node_modules"
@@ -44,8 +44,9 @@ def program(language: str, words: str, run: Run) -> str:
     return code
 
 
-def printed(arguments: list[str], directory: Path, lines: int) -> list[list[str]]:
-    """Start it, end it when it has printed so many lines and a moment has passed; the lines as words."""
+def printed(arguments: list[str], run: Run, lines: int) -> list[list[str]]:
+    """Start it, end it when it has printed so many lines and committed its position; the lines as words."""
+    directory = run.directory
     output, log = directory / "printed", directory / "log"
     with output.open("wb") as file, log.open("wb") as errors:
         process = subprocess.Popen(arguments, stdout=file, stderr=errors, env={**os.environ, "NODE_PATH": str(MODULES)})
@@ -54,13 +55,17 @@ def printed(arguments: list[str], directory: Path, lines: int) -> list[list[str]
         # KafkaJS logs in JSON, to standard output too.
         return [line.split() for line in output.read_text().splitlines() if not line.startswith("{")]
 
-    deadline = time.monotonic() + 40
+    def said() -> str:
+        return output.read_text() + log.read_text()
+
+    def enough() -> bool:
+        assert process.poll() is None, said()
+        return len(found()) >= lines
+
     try:
-        while len(found()) < lines:
-            assert process.poll() is None, output.read_text() + log.read_text()
-            assert time.monotonic() < deadline, output.read_text() + log.read_text()
-            time.sleep(0.1)
-        time.sleep(1)  # what comes twice would have come by now, and the position is committed
+        wait_until(f"{lines} lines", enough, context=said)
+        wait_until("the position of the end", lambda: max(asyncio.run(uncommitted(run))) <= 1, context=said)
+        time.sleep(0.5)  # what comes twice would have come by now
         assert process.poll() is None, output.read_text() + log.read_text()
     finally:
         process.kill()
@@ -79,7 +84,7 @@ async def uncommitted(run: Run) -> list[int]:
     tps = await partitions_of(run.settings, name_of(ALERTS, run.settings))
     async with consuming(run.settings) as consumer:
         ends = {tp: end for tp, (_, end) in (await spans_of(consumer, tps)).items() if end}
-    return [end - committed[tp].offset for tp, end in ends.items()]
+    return [end - (committed[tp].offset if tp in committed else 0) for tp, end in ends.items()]
 
 
 @pytest.mark.parametrize(
@@ -100,9 +105,8 @@ def test_the_page_s_program_acts_on_each_event_once(
     assert call(run, "topics", "create").exit_code == 0
     for _ in range(2):
         asyncio.run(tell(run, ["a", "b"]))
-    told = printed([*command, code], run.directory, 8)
+    told = printed([*command, code], run, 8)
     for customer in "ab":
         assert [kind for kind, who, _ in told if who == customer] == TYPES
     assert len(told) == 8
     assert {probability for _, _, probability in told} == {"0.7234", "0.05"}
-    assert max(asyncio.run(uncommitted(run))) <= 1

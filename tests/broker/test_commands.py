@@ -6,7 +6,6 @@ import asyncio
 import doctest
 import gzip
 import json
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from streams.topics import SCORES, TOPICS, name_of
 from tests.broker.commands import call
 from tests.crash.harness import Run
 from tests.paths import ROOT
+from tests.waiting import wait_until
 
 PRODUCT = Path(__file__).with_name("product.py")
 REJECTED = [b"not json", b'{"type":"page"}', b"[bold]\x1b[2J", b"\xff\xfe"]
@@ -27,13 +27,16 @@ REJECTED = [b"not json", b'{"type":"page"}', b"[bold]\x1b[2J", b"\xff\xfe"]
 
 def wait_for_lag(run: Run, code: int) -> list[dict[str, object]]:
     """Until `lag` ends with this code; what it says then."""
-    deadline = time.monotonic() + 30
-    while True:
+    printed = ""
+
+    def ends() -> bool:
+        nonlocal printed
         result = call(run, "lag", "--json", "--window", "0.5")
-        if result.exit_code == code or time.monotonic() > deadline:
-            assert result.exit_code == code, result.output
-            return [json.loads(line) for line in result.output.splitlines()]
-        time.sleep(0.2)
+        printed = result.output
+        return result.exit_code == code
+
+    wait_until(f"exit code {code} of lag", ends, context=lambda: printed)
+    return [json.loads(line) for line in printed.splitlines()]
 
 
 @pytest.mark.parametrize("module", [customer_module, lag_module], ids=lambda module: module.__name__)
@@ -66,9 +69,13 @@ def test_a_file_becomes_scores_dead_letters_and_a_page_about_a_customer(
     assert sum(int(str(row["lag"])) for row in behind) == len(events) + 4
     try:
         run.start("w0", program=PRODUCT)
-        rows = wait_for_lag(run, 0)
-        while any(row["lag"] for row in rows[:2]):  # who catches up is OK before
-            rows = wait_for_lag(run, 0)
+        rows: list[dict[str, object]] = []
+
+        def caught_up() -> bool:  # who catches up is OK before
+            rows[:] = wait_for_lag(run, 0)
+            return not any(row["lag"] for row in rows[:2])
+
+        wait_until("no lag", caught_up, context=lambda: rows)
         assert [row["members"] for row in rows[:2]] == [1, 1]
         assert call(run, "lag", "--window", "0.5").output.count("OK") == 3
         assert str(rows[0]["owner"]["client"]).startswith("worker-")  # type: ignore[index]

@@ -13,8 +13,9 @@ from streams.engine.position import POSITION_KEY, encode
 from streams.engine.store import PartitionStore
 from streams.engine.worker import Worker
 from tests.broker.changelog import BIRTH, Log, timed
-from tests.broker.in_process import send, until, with_worker
+from tests.broker.in_process import send, with_worker
 from tests.crash.harness import Run, scenario
+from tests.waiting import until
 
 
 def flip(directory: Path, value: bytes) -> None:
@@ -92,11 +93,11 @@ def test_a_store_that_is_damaged_in_mid_run_is_emptied_and_the_worker_goes_on(ne
             return worker.ownership.owned[0].store
 
         async def meanwhile() -> None:
-            await until(lambda: holds(40))
+            await until("40 applied events", lambda: holds(40))
             store()._db.flush()  # from memory into a file
             flip(store().directory, kept[b"20"])
             await send(run, (b"20", b"new", 1_000))
-            await until(lambda: holds(41))
+            await until("41 applied events", lambda: holds(41))
             assert store().get_many([b"x20", b"x21"]) == [b"new", kept[b"21"]]
             assert worker.ownership.ready
 

@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,9 +16,10 @@ from pathlib import Path
 import pytest
 
 from tests.paths import ROOT
+from tests.processes import children_of, wait_ended
+from tests.waiting import WAIT_S, wait_until
 
 COMMAND = [sys.executable, "-c", "from streams.cli.main import main; main()", "demo"]
-WAIT_S = 60.0
 
 
 class Demo:
@@ -39,28 +39,27 @@ class Demo:
 
     def wait_for(self, pattern: str) -> re.Match[str]:
         """Until a line matches."""
-        deadline = time.monotonic() + WAIT_S
-        while (found := re.search(pattern, self.text, re.MULTILINE)) is None:
+
+        def found() -> re.Match[str] | None:
             assert self.process.poll() is None, self.text
-            assert time.monotonic() < deadline, self.text
-            time.sleep(0.1)
-        return found
+            return re.search(pattern, self.text, re.MULTILINE)
+
+        match = wait_until(f"a line with {pattern}", found, context=lambda: self.text)
+        assert match is not None
+        return match
 
     def family(self) -> dict[int, str]:
         """The processes that it has started, by id."""
-        listed = subprocess.run(["ps", "-eo", "pid=,ppid=,args="], capture_output=True, text=True, check=True).stdout
-        rows = [line.split(None, 2) for line in listed.splitlines()]
-        return {int(pid): args for pid, parent, args in rows if int(parent) == self.process.pid}
+        return children_of(self.process.pid)
 
     def member(self, word: str) -> int:
         """The process with this word in its command line, once it is there."""
-        deadline = time.monotonic() + WAIT_S
-        while time.monotonic() < deadline:
-            for pid, args in self.family().items():
-                if word in args:
-                    return pid
-            time.sleep(0.05)
-        raise AssertionError(f"no {word}: {self.text}")
+        found = wait_until(
+            f"a process {word}",
+            lambda: [pid for pid, command in self.family().items() if word in command],
+            context=lambda: (self.family(), self.text),
+        )
+        return found[0]
 
 
 @contextmanager
@@ -71,16 +70,6 @@ def running(directory: Path) -> Iterator[Demo]:
     finally:
         demo.process.kill()  # its children end with it, which is a rule of its own
         demo.process.wait()
-
-
-def gone(pids: Iterator[int] | list[int], within_s: float = 10.0) -> bool:
-    """Whether all of them end in time."""
-    deadline = time.monotonic() + within_s
-    while any(Path(f"/proc/{pid}").exists() for pid in pids):
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.05)
-    return True
 
 
 def listening(port: int) -> bool:
@@ -99,11 +88,11 @@ def test_alerts_come_under_live_figures_and_ctrl_c_leaves_nothing(tmp_path: Path
         demo.wait_for(r"alerts [1-9]\d*: \d+ open")
         family = demo.family()
         assert len(family) == 4, family
-        with urllib.request.urlopen(demo.wait_for(r"Look at (http://127\.0\.0\.1:\d+/)")[1], timeout=10) as answer:
+        with urllib.request.urlopen(demo.wait_for(r"Look at (http://127\.0\.0\.1:\d+/)")[1], timeout=WAIT_S) as answer:
             assert b"<h1>Alerts</h1>" in answer.read()
         demo.process.send_signal(signal.SIGINT)
         assert demo.process.wait(WAIT_S) == 0, demo.text
-        assert gone(list(family))
+        wait_ended(family)
         assert not listening(port)
         assert not demo.place.exists()
         assert re.search(r"^[1-9][\d,]+ events, [1-9]\d* alerts; ", demo.text, re.MULTILINE)
@@ -120,7 +109,7 @@ def test_a_dead_worker_ends_it_with_the_reason_and_nothing_is_left(tmp_path: Pat
         assert (
             f"Error: the worker was killed by SIGKILL; the last lines of its log ({demo.place}/worker.log)" in demo.text
         )
-        assert gone(list(family))
+        wait_ended(family)
         assert (demo.place / "worker.log").exists()
 
 
@@ -131,4 +120,4 @@ def test_killing_it_leaves_no_process_behind(tmp_path: Path) -> None:
         family = demo.family()
         assert len(family) == 4, family
         demo.process.kill()
-        assert gone(list(family))
+        wait_ended(family)

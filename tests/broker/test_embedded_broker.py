@@ -22,6 +22,8 @@ from streams.errors import BrokerUnreachable, TopicMismatch
 from streams.settings import Settings
 from streams.topics import TOPICS, create_topics, verify_topics
 from tests.crash.harness import Run
+from tests.processes import wait_ended
+from tests.waiting import WAIT_S
 
 
 def test_a_killed_broker_serves_the_same_data_at_the_same_address(tmp_path: Path) -> None:
@@ -35,7 +37,7 @@ def test_a_killed_broker_serves_the_same_data_at_the_same_address(tmp_path: Path
     async def read(address: str) -> bytes:
         async with AIOKafkaConsumer(bootstrap_servers=address, auto_offset_reset="earliest") as consumer:
             consumer.assign([TopicPartition("customer-events", 0)])
-            return (await asyncio.wait_for(consumer.getone(), 10)).value
+            return (await asyncio.wait_for(consumer.getone(), WAIT_S)).value
 
     broker = EmbeddedBroker(tmp_path).start()
     try:
@@ -43,7 +45,7 @@ def test_a_killed_broker_serves_the_same_data_at_the_same_address(tmp_path: Path
         asyncio.run(write(address))
         broker.kill()
         with pytest.raises(OSError, match="refused"):
-            socket.create_connection(("127.0.0.1", broker.port), timeout=1)
+            socket.create_connection(("127.0.0.1", broker.port), timeout=WAIT_S)
         broker.start()
         assert broker.address == address
         assert asyncio.run(read(address)) == b"kept"
@@ -59,7 +61,7 @@ def test_a_broker_started_from_a_thread_outlives_the_thread(tmp_path: Path) -> N
     starter.join()
     try:
         time.sleep(0.5)
-        socket.create_connection(("127.0.0.1", broker.port), timeout=1).close()
+        socket.create_connection(("127.0.0.1", broker.port), timeout=WAIT_S).close()
     finally:
         broker.stop()
 
@@ -71,17 +73,14 @@ import sys, time
 from pathlib import Path
 from streams.devbroker.embedded_broker import EmbeddedBroker
 print(EmbeddedBroker(Path({str(tmp_path)!r})).start().pid, flush=True)
-time.sleep(60)
+time.sleep(300)
 """
     parent = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
     assert parent.stdout is not None
     with parent:
         pid = int(parent.stdout.readline())
         parent.kill()
-    deadline = time.monotonic() + 5
-    while Path(f"/proc/{pid}").exists() and "State:\tZ" not in Path(f"/proc/{pid}/status").read_text():
-        assert time.monotonic() < deadline, "the broker is still there"
-        time.sleep(0.05)
+    wait_ended([pid])
 
 
 def test_sasl_lets_the_right_password_in_and_names_the_wrong_one(tmp_path: Path) -> None:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-import inspect
 import json
 import re
-import time
 import urllib.parse
 from collections.abc import Callable
 from pathlib import Path
@@ -24,30 +21,20 @@ from tests.security.asking import Answer
 from tests.security.sockets import is_loopback, listening_on
 from tests.security.test_customer_data import MARKER, feed
 from tests.streams.scoring.test_event_processor import CHURN, HERE
+from tests.waiting import until
 
 PRODUCT = Path(__file__).with_name("product.py")
 ALARMED = CHURN + '\n[alerts]\nenter = 0.0\nexit = 0.0\ndwell = "0d"\n'
 EVIL = '"><script>alert(1)</script>'
 PAGES = ("/", "/customers", f"/customer?id={urllib.parse.quote(EVIL)}", "/model", "/pipeline", "/?state=ended")
-WAIT_S = 60.0
-
-
-async def until(what: str, found: Callable[[], Any]) -> Any:
-    deadline = time.monotonic() + WAIT_S
-    while True:
-        value = found()
-        if inspect.isawaitable(value):
-            value = await value
-        if value:
-            return value
-        assert time.monotonic() < deadline, what
-        await asyncio.sleep(0.1)
 
 
 async def console_of(run: Run, name: str = "console", options: str = "", **environment: str) -> str:
     """Start one; its address on this machine."""
     run.start(name, program=PRODUCT, PRODUCT_ROLE=f"console --port 0{options}", **environment)
-    found = await until(run.log_of(name), lambda: re.search(r"The console is at http://\S+:(\d+)/", run.log_of(name)))
+    pattern = r"The console is at http://\S+:(\d+)/"
+    found = await until("a console", lambda: re.search(pattern, run.log_of(name)), context=lambda: run.log_of(name))
+    assert found is not None
     return f"http://127.0.0.1:{found[1]}"
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from streams.topics import CHANGELOG, EVENTS, name_of
 from tests.broker.earlier import lay_out
 from tests.crash.harness import Run, scenario
 from tests.streams.format_fixture import PARTITIONS, Fixture, read
+from tests.waiting import WAIT_S, until
 
 PRODUCT = Path(__file__).with_name("product.py")
 
@@ -36,7 +36,7 @@ def test_state_of_an_earlier_release_ends_the_worker_with_one_line(new_run: Call
         await lay_out(run, fixture)
         before = sorted(await run.read(name_of(CHANGELOG, run.settings)))  # partitions come in any order
         start(run)
-        assert await asyncio.to_thread(run.workers["w0"].wait, 30) == 2
+        assert await asyncio.to_thread(run.workers["w0"].wait, WAIT_S) == 2
         said = run.log_of("w0").strip().splitlines()[-1]
         assert "was written in format 1, this program reads 2; nothing was changed" in said
         assert "CHURN_KAFKA_GROUP_ID=NAME" in said
@@ -61,10 +61,14 @@ def test_state_of_today_s_release_goes_on(new_run: Callable[..., Run]) -> None:
         assert value != last.value
         async with AIOKafkaProducer(**run.settings.connection()) as producer:
             await producer.send_and_wait(name_of(EVENTS, run.settings), value, key, last.partition, last.timestamp + 1)
-        deadline = time.monotonic() + 20
-        while len(after := await run.read(name_of(CHANGELOG, run.settings))) == len(before):
-            assert time.monotonic() < deadline, run.log_of("w0")
-            await asyncio.sleep(0.1)
+        after = before
+
+        async def grew() -> bool:
+            nonlocal after
+            after = await run.read(name_of(CHANGELOG, run.settings))
+            return len(after) > len(before)
+
+        await until("a change in the changelog", grew, context=lambda: run.log_of("w0"))
         assert len([mine for _, mine, _ in after if mine == b"c" + key]) == 2  # the fixture's, and another
         assert run.stop("w0") == 0
 

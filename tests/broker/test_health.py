@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import signal
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 from streams.monitoring.http_server import directory_of
 from tests.broker.asked import ask, ready
 from tests.crash.harness import Run, scenario
+from tests.waiting import wait_until
 
 PRODUCT = Path(__file__).with_name("product.py")
 
@@ -26,13 +26,19 @@ def test_processes_are_ready_when_they_serve_and_never_after_sigterm(new_run: Ca
         ready(run, "trainer")
         for role, series in (("worker", 'churn_signals_lag_records{partition="3"} 0.0'), ("trainer", "leading 1.0")):
             assert ask(run, role, "/healthz")[0] == 200
-            deadline = time.monotonic() + 10
-            while series not in (text := ask(run, role, "/metrics")[1]):
-                assert time.monotonic() < deadline, text
-                time.sleep(0.2)
+            text = ""
+
+            def told(role: str = role, series: str = series) -> bool:
+                nonlocal text
+                text = ask(run, role, "/metrics")[1]
+                return series in text
+
+            wait_until(f"the metric {series}", told, context=lambda: text)  # noqa: B023
         for role in ("worker", "trainer"):
             run.workers[role].send_signal(signal.SIGTERM)
-            time.sleep(0.05)  # the signal is delivered
+            while (status := ask(run, role, "/readyz")[0]) == 200:  # the signal is on its way
+                continue
+            assert status == 503, f"the {role} was ready until it was gone"
             while run.workers[role].poll() is None:
                 assert ask(run, role, "/readyz")[0] != 200
             assert run.workers[role].returncode == 0

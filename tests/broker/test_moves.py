@@ -24,6 +24,7 @@ from tests.broker.commands import call
 from tests.broker.oracle import CHURN, drained, equal
 from tests.crash.harness import Run, scenario
 from tests.paths import DOCS
+from tests.waiting import until
 
 PRODUCT = Path(__file__).with_name("product.py")
 PAGE = (DOCS / "operating.md").read_text(encoding="utf-8")
@@ -147,8 +148,11 @@ def test_more_partitions_are_refused_and_the_page_has_the_way_out(new_run: Calla
         await admin.create_partitions({name: NewPartitions(MORE) for name in follow})
         await admin.delete_topics(compacted)
         await admin.close()
-        while set(compacted) & (await find_topics(run.settings)).keys():
-            await asyncio.sleep(0.1)
+
+        async def gone() -> bool:
+            return not set(compacted) & (await find_topics(run.settings)).keys()
+
+        await until("the deletion of two topics", gone)
         for words in (("reset", "--yes"), ("topics", "create")):
             done = await asyncio.to_thread(call, run, *words)
             assert done.exit_code == 0, done.output

@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
-import time
 from collections.abc import Callable
-from urllib.parse import urlsplit
 
 from streams.kafka.topic_reader import read_topic
 from streams.scoring.dead_letters import DeadLetter
 from streams.topics import ALERTS, UNDELIVERED, name_of
+from tests import waiting
 from tests.broker.test_alerts_command import tell
 from tests.broker.test_health import PRODUCT, ask, ready
 from tests.crash.harness import Run, scenario
+from tests.ports import held_port
 from tests.streams.notify.receiver import Receiver
 
 ROUTE = """\
@@ -28,11 +28,8 @@ longest_wait = "1s"
 VARIABLES = {"PRODUCT_ROLE": "notify", "DESK_KEY": "a2V5" * 8}
 
 
-async def until(so: Callable[[], object], run: Run, life: str) -> None:
-    deadline = time.monotonic() + 30
-    while not so():
-        assert time.monotonic() < deadline, run.log_of(life)
-        await asyncio.sleep(0.05)
+async def until(what: str, so: Callable[[], object], run: Run, life: str) -> None:
+    await waiting.until(what, so, context=lambda: run.log_of(life))
 
 
 def in_order(receiver: Receiver) -> dict[str, list[int]]:
@@ -55,16 +52,16 @@ def test_each_event_arrives_whatever_breaks_and_what_is_refused_is_kept(new_run:
         variables = {**VARIABLES, "CHURN_NOTIFY_ROUTES": str(file)}
 
         first = Receiver()
-        async with first.listening():
+        async with first.listening(port):
             file.write_text(ROUTE.format(name="desk", url=first.url))
             process = run.start("life-1", program=PRODUCT, **variables, CHURN_FAILPOINT="before-notify-commit")
-            await until(lambda: process.poll() is not None, run, "life-1")
+            await until("the death of life-1", lambda: process.poll() is not None, run, "life-1")
             assert process.returncode == -signal.SIGKILL
             assert first.got
             first.got, killed = [], list(first.got)
 
             run.start("life-2", program=PRODUCT, **variables)
-            await until(lambda: len(first.got) >= 8, run, "life-2")
+            await until("eight deliveries", lambda: len(first.got) >= 8, run, "life-2")
             again = {headers["ce-id"]: body for headers, body in first.got}
             assert len(again) == len(first.got) == 8
             assert all(again[headers["ce-id"]] == body for headers, body in killed)
@@ -74,11 +71,11 @@ def test_each_event_arrives_whatever_breaks_and_what_is_refused_is_kept(new_run:
 
         await tell(run, ["c"])
         failed = 'churn_signals_notify_attempts_total{outcome="failed",route="desk"} 0.0'
-        await until(lambda: failed not in ask(run, "notify", "/metrics")[1], run, "life-2")
+        await until("a failed attempt", lambda: failed not in ask(run, "notify", "/metrics")[1], run, "life-2")
         assert ask(run, "notify", "/readyz")[0] == 200
         back = Receiver()
-        async with back.listening(urlsplit(first.url).port or 0):
-            await until(lambda: len(back.got) >= 4, run, "life-2")
+        async with back.listening(port):
+            await until("four deliveries", lambda: len(back.got) >= 4, run, "life-2")
             assert in_order(back) == {"c": [1, 2, 3, 4]}
             assert await asyncio.to_thread(run.stop, "life-2") == 0
 
@@ -87,15 +84,16 @@ def test_each_event_arrives_whatever_breaks_and_what_is_refused_is_kept(new_run:
             back.got.clear()
             run.start("life-3", program=PRODUCT, **variables)
             await tell(run, ["d"])
-            await until(lambda: len(back.got) >= 20, run, "life-3")
+            await until("twenty deliveries", lambda: len(back.got) >= 20, run, "life-3")
             desk = [headers["ce-subject"] for headers, _ in back.got].count("d")
             assert (len(back.got), desk) == (20, 8)  # four of d to desk, and all sixteen to the other route, once each
             dead = 'churn_signals_notify_events_total{outcome="dead_letter",route="wrong"} 16.0'
-            await until(lambda: dead in ask(run, "notify", "/metrics")[1], run, "life-3")
+            await until("16 dead letters", lambda: dead in ask(run, "notify", "/metrics")[1], run, "life-3")
             lag = 'churn_signals_notify_lag_records{partition="%d",route="%s"} 0.0'
             for route in ("desk", "wrong"):
                 for partition in range(2):
-                    await until(lambda: lag % (partition, route) in ask(run, "notify", "/metrics")[1], run, "life-3")  # noqa: B023
+                    none = lag % (partition, route)
+                    await until("no lag", lambda: none in ask(run, "notify", "/metrics")[1], run, "life-3")  # noqa: B023
             assert await asyncio.to_thread(run.stop, "life-3") == 0
         assert "a2V5" not in run.log_of("life-2") + run.log_of("life-3")
 
@@ -110,10 +108,10 @@ def test_each_event_arrives_whatever_breaks_and_what_is_refused_is_kept(new_run:
         assert json.loads(letters[0].value or b"")["seq"] == 1
 
         mended = Receiver()
-        async with mended.listening(urlsplit(first.url).port or 0):
+        async with mended.listening(port):
             for life, said in (("again-1", "wrong: 16 delivered"), ("again-2", "wrong: 0 delivered")):
                 again = run.start(life, program=PRODUCT, **{**variables, "PRODUCT_ROLE": "notify --again"})
-                await until(lambda: again.poll() is not None, run, life)  # noqa: B023
+                await until(f"the end of {life}", lambda: again.poll() is not None, run, life)  # noqa: B023
                 assert again.returncode == 0, run.log_of(life)
                 assert f"{said}, 0 skipped, 0 dead letter" in run.log_of(life)
         assert in_order(mended) == {customer: [1, 2, 3, 4] for customer in "abcd"}
@@ -121,4 +119,5 @@ def test_each_event_arrives_whatever_breaks_and_what_is_refused_is_kept(new_run:
             dict(one.headers)["ce_id"].decode(): one.value for one in told
         }
 
-    scenario(run, body)
+    with held_port() as port:
+        scenario(run, body)

@@ -45,12 +45,13 @@ from tests.broker.commands import call
 from tests.broker.oracle import CHURN, Fold, drained, equal, equal_by_named_model, read
 from tests.crash.harness import Run, scenario
 from tests.paths import SHARED_DATA
+from tests.processes import children_of
+from tests.waiting import until
 
 PRODUCT = Path(__file__).with_name("product.py")
 REAL_LOG = SHARED_DATA / "oulad-2013j.jsonl.gz"
 PARTITIONS = 2
 DELETION = "User Deletion Requested"
-WAIT_S = 60.0
 
 # The real log begins with months in which students register and nobody does anything: few snapshots, or they are all.
 REAL_CHURN = CHURN.replace('every = "3d"', 'every = "28d"').replace('"8d"', '"14d"')
@@ -239,9 +240,7 @@ def test_all_equals_the_fold_offline_while_workers_come_go_and_die(
 
 def _kill_children(run: Run, name: str) -> int:
     """Kill -9 what a worker started; returns how many."""
-    pids: list[int] = []
-    for children in Path(f"/proc/{run.workers[name].pid}/task").glob("*/children"):
-        pids += map(int, children.read_text().split())
+    pids = children_of(run.workers[name].pid)
     for pid in pids:
         os.kill(pid, signal.SIGKILL)
     return len(pids)
@@ -298,15 +297,16 @@ def test_with_learning_on_every_score_is_that_of_the_model_it_names(
 
 def test_a_silent_customer_is_alerted_once_at_the_deadline(new_run: Callable[..., Run], tmp_path: Path) -> None:
     """Rule: with no further event, not before the deadline, not twice, also over a restart: one event of two days ago
-    less 8 s, and a worker on the wall's clock. The threshold lies between the scores before and after the silence."""
+    less 5 s, and a worker on the wall's clock. The threshold lies between the scores before and after the silence."""
 
     async def body(run: Run) -> None:
-        due_ms = int(time.time() * 1000) + 8_000
+        run.start("w0", program=PRODUCT, CHURN_KAFKA_GROUP_INSTANCE_ID="w")
+        await _said(run, "w0", "took over")
+        due_ms = int(time.time() * 1000) + 5_000
         event = orjson.dumps({"type": "page", "userId": "quiet", "timestamp": (due_ms - 2 * DAY_MS) / 1000})
         async with AIOKafkaProducer(**run.settings.connection()) as producer:
             home = partition_of(b"quiet", PARTITIONS)
             await producer.send_and_wait(name_of(EVENTS, run.settings), event, key=b"quiet", partition=home)
-        run.start("w0", program=PRODUCT, CHURN_KAFKA_GROUP_INSTANCE_ID="w")
 
         async def scores() -> dict[str, list[Any]]:
             by_trigger = defaultdict(list)
@@ -314,11 +314,13 @@ def test_a_silent_customer_is_alerted_once_at_the_deadline(new_run: Callable[...
                 by_trigger[orjson.loads(record.value)["trigger"]].append(record)
             return by_trigger
 
-        while "silence" not in (found := await scores()):
-            assert time.time() * 1000 < due_ms + 10_000, run.log_of("w0")
-            await asyncio.sleep(0.1)
+        async def silent() -> bool:
+            return "silence" in await scores()
+
+        await until("the score at the deadline", silent, context=lambda: run.log_of("w0"))
+        found = await scores()
         [first], [silence] = found["event"], found["silence"]
-        assert first.timestamp < due_ms <= silence.timestamp < due_ms + 2_000
+        assert first.timestamp < due_ms <= silence.timestamp < due_ms + LATE_MS
         value = orjson.loads(silence.value)
         assert value["lineage"]["offset"] is None
         assert value["scored_at"] == rfc3339(due_ms)
@@ -332,7 +334,7 @@ def test_a_silent_customer_is_alerted_once_at_the_deadline(new_run: Callable[...
         said = orjson.loads(alert.value)
         assert (alert.key, said["type"], said["time"]) == (b"quiet", "opened", rfc3339(due_ms))
         assert said["timing"]["trigger"] == "silence"
-        assert due_ms <= alert.timestamp < due_ms + 2_000
+        assert due_ms <= alert.timestamp < due_ms + LATE_MS
         assert run.stop("w1") == 0
 
     text = CHURN.replace('enter = "top 10%"', f"enter = {SILENT}\nexit = {SILENT}").replace('"6h"', '"0d"')
@@ -342,6 +344,8 @@ def test_a_silent_customer_is_alerted_once_at_the_deadline(new_run: Callable[...
 
 # Between what the untaught model says of a customer with one page view: just then, and two days later.
 SILENT = 0.06
+# A deadline is acted on within a second on a quiet machine.
+LATE_MS = 20_000
 
 
 async def _retention(run: Run, folds: dict[int, Fold]) -> None:
@@ -386,10 +390,11 @@ async def _experience(run: Run, folds: dict[int, Fold]) -> None:
 
 
 async def _said(run: Run, name: str, words: str) -> None:
-    deadline = time.monotonic() + WAIT_S
-    while not re.search(words, run.log_of(name)):
-        assert time.monotonic() < deadline, run.log_of(name)
-        await asyncio.sleep(0.1)
+    await until(
+        f"{words!r} in the log of {name}",
+        lambda: re.search(words, run.log_of(name)),
+        context=lambda: run.log_of(name),
+    )
 
 
 def _home(line: bytes) -> int:
@@ -408,10 +413,9 @@ async def _newest(run: Run) -> Any:
 
 async def _learned(run: Run, labels: int) -> None:
     """Wait until a snapshot stands for so many labels."""
-    deadline = time.monotonic() + WAIT_S
-    while time.monotonic() < deadline:
+
+    async def enough() -> bool:
         newest = await _newest(run)
-        if newest is not None and Model.restore(newest.value, SPACE).labels >= labels:
-            return
-        await asyncio.sleep(0.2)
-    raise AssertionError(f"no snapshot of {labels} labels after {WAIT_S:.0f} s")
+        return newest is not None and Model.restore(newest.value, SPACE).labels >= labels
+
+    await until(f"a snapshot of {labels} labels", enough, every_s=0.2)

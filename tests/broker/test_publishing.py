@@ -18,6 +18,9 @@ from streams.topics import create_topics
 from tests.broker.commands import call, interrupt
 from tests.crash.harness import Run
 
+# Twenty times as long as it is to take: a busy machine is slow to start and to send.
+LONGEST_S = 30.0
+
 
 def test_a_rate_is_kept(new_run: Callable[..., Run], tmp_path: Path) -> None:
     run = new_run(partitions=2)
@@ -27,7 +30,7 @@ def test_a_rate_is_kept(new_run: Callable[..., Run], tmp_path: Path) -> None:
     file.write_bytes(b"\n".join(events))
     started = time.monotonic()
     assert call(run, "publish", str(file), "--rate", "100").exit_code == 0
-    assert 1.3 < time.monotonic() - started < 10
+    assert 1.3 < time.monotonic() - started < LONGEST_S
 
 
 def test_publishing_goes_to_the_partition_of_the_customer(new_run: Callable[..., Run], tmp_path: Path) -> None:
@@ -68,7 +71,7 @@ def test_event_time_runs_at_the_speed_that_is_asked_for(new_run: Callable[..., R
     call(run, "topics", "create")
     started = time.monotonic()
     assert call(run, "simulate", "--to-topic", "--customers", "30", "--days", "3", "--speed", "2").exit_code == 0
-    assert 1.2 < time.monotonic() - started < 8
+    assert 1.2 < time.monotonic() - started < LONGEST_S
 
 
 def test_the_simulator_stops_in_order(new_run: Callable[..., Run]) -> None:

@@ -26,6 +26,7 @@ from tests.broker import prometheus as module
 from tests.broker.commands import call
 from tests.broker.prometheus import Prometheus, prometheus
 from tests.crash.harness import Run, scenario
+from tests.waiting import WAIT_S
 
 PRODUCT = Path(__file__).with_name("product.py")
 CHURN = '[churn.definitions.left]\nevent = "Subscription Cancelled"\n[label]\nhorizon = "2d"\n[snapshot]\nevery = "1d"'
@@ -132,7 +133,7 @@ async def value_is(seen: Prometheus, query: str, expected: float) -> None:
 async def faults(run: Run, feed: Feed, seen: Prometheus) -> None:
     group = run.settings.kafka_group_id
     await value_is(seen, "count(churn_signals_model_snapshot_timestamp_seconds > 0)", 2)
-    _, (code, rows) = await asyncio.gather(fires(seen, set(), within_s=40, for_s=3), lag(run))
+    _, (code, rows) = await asyncio.gather(fires(seen, set(), within_s=WAIT_S, for_s=3), lag(run))
     assert (code, {row["status"] for row in rows}) == (0, {"OK"}), rows
     where = addresses(run)
     stays, hangs = where[run.workers["stays"].pid], where[run.workers["hangs"].pid]
@@ -148,7 +149,7 @@ async def faults(run: Run, feed: Feed, seen: Prometheus) -> None:
     run.workers["hangs"].send_signal(signal.SIGSTOP)
     await value_is(seen, f'churn_signals_assigned_partitions{{instance="{stays}"}}', run.settings.partitions)
     wrong = {("ModelStale", stays), ("DeadLetters", group), ("ProcessNotReady", hangs)}
-    _, (code, rows) = await asyncio.gather(fires(seen, wrong, within_s=70), lag(run))
+    _, (code, rows) = await asyncio.gather(fires(seen, wrong, within_s=WAIT_S), lag(run))
     assert (ready(stays), ready(hangs)) == (True, None)
     *events, labels = rows
     owners = {row["owner"]["member"] for row in events}
@@ -157,7 +158,7 @@ async def faults(run: Run, feed: Feed, seen: Prometheus) -> None:
 
     run.workers["stays"].send_signal(signal.SIGSTOP)
     everywhere = {("ProcessNotReady", stays), ("ProcessNotReady", hangs), ("PartitionUnowned", "")}
-    await fires(seen, everywhere, within_s=40)
+    await fires(seen, everywhere, within_s=WAIT_S)
     assert ready(stays) is None
     await asyncio.sleep(run.settings.kafka_session_timeout_ms / 1000)
     code, rows = await lag(run, window_s=4)  # in which nothing moves

@@ -12,7 +12,6 @@ from benchmarks.throughput.__main__ import run_input
 from streams.devbroker.embedded_broker import EmbeddedBroker
 
 
-@pytest.mark.timeout(180)
 def test_a_small_run_has_all_figures(broker: EmbeddedBroker, tmp_path: Path) -> None:
     """3,000 events, one repetition: rates for all, stages for the worker, and a way to get what is not there."""
     options = argparse.Namespace(repetitions=1, quix=None)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import statistics
+import time
 from collections.abc import Callable
 
 from aiokafka import AIOKafkaProducer, TopicPartition
@@ -22,6 +24,7 @@ from streams.kafka.topic_reader import (
 )
 from streams.topics import ALERTS, name_of
 from tests.crash.harness import Run, scenario
+from tests.waiting import WAIT_S, until
 
 START_MS = 1_700_000_000_000
 
@@ -67,39 +70,39 @@ def test_records_are_found_from_either_end(new_run: Callable[..., Run], monkeypa
             begin = {tp: (start + 2, end) for tp, (start, end) in spans.items()}
             assert {tp.partition for tp in await first_records(consumer, begin)} == {0, 1}
             markers = {tp: (end - 1, end) for tp, (_, end) in spans.items()}
-            assert await asyncio.wait_for(first_records(consumer, markers), 5) == {}
+            assert await asyncio.wait_for(first_records(consumer, markers), WAIT_S) == {}
 
     scenario(new_run(partitions=2), body)
 
 
 def test_what_comes_next_is_seen_within_a_second_and_in_order_of_each_partition(new_run: Callable[..., Run]) -> None:
+    """Rule: the middle one of five counts. A machine may be busy for a while: one of three series is enough."""
+
     async def body(run: Run) -> None:
         await write(run, 6)
         topic, stop = name_of(ALERTS, run.settings), asyncio.Event()
         tps = [TopicPartition(topic, number) for number in range(2)]
-        producer = AIOKafkaProducer(**run.settings.connection())
-        await producer.start()
-        seen: list[tuple[int, float]] = []
-        loop = asyncio.get_running_loop()
-        async with consuming(run.settings) as consumer:
+        seen: list[int] = []
+        late_s: list[float] = []
+        async with AIOKafkaProducer(**run.settings.connection()) as producer, consuming(run.settings) as consumer:
             ends = {tp: end for tp, (_, end) in (await spans_of(consumer, tps)).items()}
 
             async def watch() -> None:
                 async for record in follow(consumer, ends, stop):
-                    seen.append((int(record.value), loop.time()))  # noqa: PERF401
+                    seen.append(int(record.value))  # noqa: PERF401
 
             watching = asyncio.create_task(watch())
-            sent = []
-            for n in range(100, 104):
-                await asyncio.sleep(0.2)
+            for n in range(15):
                 await producer.send_and_wait(topic, b"%d" % n, partition=n % 2)
-                sent.append(loop.time())
-            await asyncio.sleep(1)
+                sent_s = time.monotonic()
+                await until(f"record {n}", lambda n=n: n in seen, every_s=0.005, context=lambda: seen)
+                late_s.append(time.monotonic() - sent_s)
+                if n % 5 == 4 and statistics.median(late_s[-5:]) < 1:
+                    break
             stop.set()
-            await asyncio.wait_for(watching, 2)
-        await producer.stop()
-        assert [n for n, _ in seen] == [100, 101, 102, 103]
-        assert max(at - then for (_, at), then in zip(seen, sent, strict=True)) < 1
+            await asyncio.wait_for(watching, WAIT_S)
+        assert seen == list(range(n + 1))
+        assert statistics.median(late_s[-5:]) < 1, late_s
 
     scenario(new_run(partitions=2), body)
 
@@ -119,4 +122,4 @@ def test_empty_partitions_after_full_ones_do_not_hang_the_end(new_run: Callable[
                 await asyncio.sleep(0.03)  # the next fetch is on its way
             assert read == [b"v"]
 
-    scenario(new_run(partitions=3), lambda run: asyncio.wait_for(body(run), 20))
+    scenario(new_run(partitions=3), lambda run: asyncio.wait_for(body(run), WAIT_S))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 
 import orjson
@@ -15,6 +14,7 @@ from streams.kafka.model_reader import ModelReader, PublishedSnapshot
 from streams.topics import LABELS, METRICS, name_of
 from streams.training.trainer import TrainerLoop
 from tests.crash.harness import Run, scenario
+from tests.waiting import until
 
 
 class Order:
@@ -52,13 +52,13 @@ async def newest(run: Run) -> PublishedSnapshot | None:
 
 
 async def published(run: Run, labels: int) -> PublishedSnapshot:
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
+    async def found() -> PublishedSnapshot | None:
         snapshot = await newest(run)
-        if snapshot is not None and len(orjson.loads(snapshot.value)) >= labels:
-            return snapshot
-        await asyncio.sleep(0.1)
-    raise AssertionError(f"no snapshot of {labels} labels within 20 s")
+        return snapshot if snapshot is not None and len(orjson.loads(snapshot.value)) >= labels else None
+
+    snapshot = await until(f"a snapshot of {labels} labels", found)
+    assert snapshot is not None
+    return snapshot
 
 
 def test_a_restarted_trainer_continues_exactly_where_its_snapshot_ends(new_run: Callable[..., Run]) -> None:
@@ -70,8 +70,7 @@ def test_a_restarted_trainer_continues_exactly_where_its_snapshot_ends(new_run: 
         loop = asyncio.create_task(TrainerLoop(run.settings, first).run(asyncio.Event()))
         await published(run, 500)
         await teach(run, 500, 100)
-        while len(first.learned) < 600:
-            await asyncio.sleep(0.05)
+        await until("600 labels", lambda: len(first.learned) >= 600, context=lambda: len(first.learned))
         loop.cancel()  # as good as dead: nothing more is published
         with pytest.raises(asyncio.CancelledError):
             await loop
@@ -101,8 +100,7 @@ def test_one_trainer_leads_and_a_standby_takes_over(new_run: Callable[..., Run])
             loops.append(TrainerLoop(run.settings, learners[-1]))
             tasks.append(asyncio.create_task(loops[-1].run(stops[-1])))
         await published(run, 100)
-        while sum(loop.leading for loop in loops) != 1:
-            await asyncio.sleep(0.05)
+        await until("one leader", lambda: sum(loop.leading for loop in loops) == 1)
         leader = 0 if loops[0].leading else 1
         await teach(run, 100, 100)
         await published(run, 200)

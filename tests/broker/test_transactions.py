@@ -12,6 +12,7 @@ from streams.engine.transactions import FencedProducer
 from streams.errors import ConfigurationError, Fenced
 from streams.topics import ALERTS, CHANGELOG, MODEL, name_of
 from tests.crash.harness import Run, scenario
+from tests.waiting import WAIT_S
 
 
 def test_a_new_owner_locks_the_old_one_out(new_run: Callable[..., Run]) -> None:
@@ -44,9 +45,9 @@ def test_what_a_dead_owner_left_open_is_aborted_by_its_successor(new_run: Callab
         new = await FencedProducer.open(run.settings, "id")
         await new.commit([Output(alerts, 0, b"k", b"whole")])
         await new.close()
-        assert [value for _, _, value in await asyncio.wait_for(run.read(alerts), 5)] == [b"whole"]
+        assert [value for _, _, value in await asyncio.wait_for(run.read(alerts), WAIT_S)] == [b"whole"]
 
-    scenario(new_run(), body)
+    scenario(new_run(kafka_transaction_timeout_ms=600_000), body)
 
 
 def test_the_changelog_offset_is_that_after_the_position(new_run: Callable[..., Run]) -> None:

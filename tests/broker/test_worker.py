@@ -16,8 +16,9 @@ from streams.engine.worker import Worker
 from streams.errors import InputLost
 from streams.kafka.model_reader import PublishedSnapshot
 from streams.topics import ALERTS, EVENTS, MODEL, create_topics, name_of
-from tests.broker.in_process import send, until, with_worker
+from tests.broker.in_process import send, with_worker
 from tests.crash.harness import Run, scenario
+from tests.waiting import WAIT_S, until
 
 NEVER = NEVER_DUE_MS.to_bytes(8, "big")
 
@@ -66,7 +67,7 @@ def test_a_deadline_falls_due_without_any_further_event(new_run: Callable[..., R
             return len(await outputs(run)) >= 3
 
         async def meanwhile() -> None:
-            await until(rings)
+            await until("the deadline's output", rings)
             assert time.time() * 1000 >= now_ms + 4000
             await asyncio.sleep(1.5)
 
@@ -81,8 +82,7 @@ def test_a_restart_goes_on_watching_a_silent_feed(new_run: Callable[..., Run]) -
     rings at the deadline all the same."""
 
     async def body(run: Run) -> None:
-        now_ms = int(time.time() * 1000)
-        await send(run, (b"a", b"6000", now_ms))
+        sent_ms = 0
 
         def factory(number: int, store: StateStore, state: bytes | None) -> Alarm:
             return Alarm(run, number, store, state)
@@ -91,12 +91,20 @@ def test_a_restart_goes_on_watching_a_silent_feed(new_run: Callable[..., Run]) -
             async def enough() -> bool:
                 return len(await outputs(run)) >= count
 
-            await until(enough)
+            await until(f"{count} outputs", enough)
 
-        await with_worker(Worker(run.settings, factory), lambda: outputs_are(1))
+        async def first() -> None:
+            nonlocal sent_ms
+            await until("a takeover", lambda: worker.ownership.ready)  # the deadline counts from here
+            sent_ms = int(time.time() * 1000)
+            await send(run, (b"a", b"6000", sent_ms))
+            await outputs_are(1)
+
+        worker = Worker(run.settings, factory)
+        await with_worker(worker, first)
         assert await outputs(run) == [b"seen"]
         await with_worker(Worker(run.settings, factory), lambda: outputs_are(2))
-        assert await outputs(run) == [b"seen", b"rung %d" % (now_ms + 6000)]
+        assert await outputs(run) == [b"seen", b"rung %d" % (sent_ms + 6000)]
 
     scenario(new_run(partitions=1), body)
 
@@ -113,7 +121,7 @@ def test_in_a_replay_wall_time_rings_nothing(new_run: Callable[..., Run]) -> Non
             return len(await outputs(run)) >= 1
 
         async def meanwhile() -> None:
-            await until(seen)
+            await until("the outputs", seen)
             await asyncio.sleep(2)
 
         await with_worker(worker, meanwhile)
@@ -138,7 +146,7 @@ def test_a_processor_that_takes_part_of_a_batch_gets_the_rest(new_run: Callable[
         async def seen() -> bool:
             return len(await outputs(run)) >= 10
 
-        await with_worker(worker, lambda: until(seen))
+        await with_worker(worker, lambda: until("the outputs", seen))
         assert len(await outputs(run)) == 10
         assert worker.ownership.progress_of(0).transactions == 4
 
@@ -163,7 +171,7 @@ def test_the_groups_lag_returns_to_zero_behind_transaction_markers(new_run: Call
             return found is not None and found.offset == 6  # three records, three markers
 
         try:
-            await with_worker(worker, lambda: until(no_lag))
+            await with_worker(worker, lambda: until("a lag of zero", no_lag))
         finally:
             await admin.close()
 
@@ -181,7 +189,7 @@ def test_a_fenced_owner_that_the_group_still_knows_takes_over_anew(new_run: Call
             async def first() -> bool:
                 return await outputs(run) == [b"seen"]
 
-            await until(first)
+            await until("the first output", first)
             identity = worker.ownership.names.transactional_id(run.settings, 0)
             await (await FencedProducer.open(run.settings, identity)).close()
             await send(run, (b"b", b"0", 1_000))
@@ -189,7 +197,7 @@ def test_a_fenced_owner_that_the_group_still_knows_takes_over_anew(new_run: Call
             async def second() -> bool:
                 return await outputs(run) == [b"seen", b"seen"]
 
-            await until(second)
+            await until("the second output", second)
             assert worker.ownership.ready
 
         await with_worker(worker, meanwhile)
@@ -211,7 +219,7 @@ def test_events_that_retention_deleted_are_said_and_need_a_confirmation(new_run:
             async def enough() -> bool:
                 return len(await outputs(run)) >= count
 
-            await until(enough)
+            await until(f"{count} outputs", enough)
 
         await with_worker(Worker(run.settings, factory), lambda: saw(2))
         await send(run, (b"c", b"0", 1_000), (b"d", b"0", 1_000))
@@ -220,7 +228,7 @@ def test_events_that_retention_deleted_are_said_and_need_a_confirmation(new_run:
         await admin.delete_records({TopicPartition(name_of(EVENTS, run.settings), 0): RecordsToDelete(before_offset=3)})
         await admin.close()
         with pytest.raises(InputLost, match=r"events 2 to 2 were deleted.*offset 3 set CHURN_ACCEPT_LOST_INPUT=true"):
-            await with_worker(Worker(run.settings, factory), lambda: asyncio.sleep(20))
+            await with_worker(Worker(run.settings, factory), lambda: asyncio.sleep(WAIT_S))
         accepting = type(run.settings)(**{**vars(run.settings), "accept_lost_input": True})
         await with_worker(Worker(accepting, factory), lambda: saw(3))
         assert len(await outputs(run)) == 3
@@ -240,17 +248,20 @@ def test_an_input_that_was_created_anew_is_not_taken_for_the_old_one(new_run: Ca
         async def five() -> bool:
             return len(await outputs(run)) == 5
 
-        await with_worker(Worker(run.settings, factory), lambda: until(five))
+        await with_worker(Worker(run.settings, factory), lambda: until("five outputs", five))
         admin = AIOKafkaAdminClient(**run.settings.connection())
         await admin.start()
         await admin.delete_topics([name_of(EVENTS, run.settings)])
-        while name_of(EVENTS, run.settings) in await admin.list_topics():
-            await asyncio.sleep(0.05)
+
+        async def gone() -> bool:
+            return name_of(EVENTS, run.settings) not in await admin.list_topics()
+
+        await until("the deletion of the topic", gone)
         await admin.close()
         await create_topics(run.settings)
         await send(run, (b"b", b"0", 1_000))
         with pytest.raises(InputLost, match=r"ends at 1, events up to 4 were applied: it was deleted and created anew"):
-            await with_worker(Worker(run.settings, factory), lambda: asyncio.sleep(20))
+            await with_worker(Worker(run.settings, factory), lambda: asyncio.sleep(WAIT_S))
 
     scenario(new_run(partitions=1), body)
 
@@ -278,13 +289,13 @@ def test_the_newest_model_is_read_before_the_first_event_and_followed(new_run: C
             async def owned() -> bool:
                 return bool(seen_at_first)
 
-            await until(owned)
+            await until("a takeover", owned)
             await publish(b"newest")
 
             async def swapped() -> bool:
                 return len(found) == 2
 
-            await until(swapped)
+            await until("the newest model", swapped)
 
         await with_worker(Worker(run.settings, factory, found.append), meanwhile)
         assert [snapshot.value for snapshot in found] == [b"newer", b"newest"]

@@ -29,6 +29,7 @@ from streams.training.learner import QUALITY_KEY
 from tests.crash.harness import Run
 from tests.paths import ROOT
 from tests.streams.alert_values import life
+from tests.waiting import WAIT_S, until
 
 PROGRAM = ROOT / "tests" / "broker" / "product.py"
 CUSTOMERS = 100
@@ -45,8 +46,6 @@ _END_MS = _HISTORY_END_MS + 12 * DAY_MS
 BROKEN = (b"not json", b'{"type":"page"}', b'{"type":"dance","userId":"u","timestamp":"2000-01-02T00:00:00Z"}')
 # By page, what it has once the console has read its topics.
 _READ = {"": "data-alert=", "customers": 'class="who"', "model": 'class="dots"', "pipeline": 'action="/payload"'}
-# What takes seconds on a quiet machine: a busy one may be twenty times slower.
-WAIT_S = 120.0
 
 
 class Stage:
@@ -101,27 +100,29 @@ class Stage:
 
     async def _applied(self) -> None:
         """Wait until nothing waits, and the trainer has told of the model."""
-        deadline = time.monotonic() + WAIT_S
-        while any(row.lag for row in await measure(self.run.settings)) or not await self._quality():
-            assert time.monotonic() < deadline, self._logs()
-            await asyncio.sleep(0.2)
+
+        async def applied() -> bool:
+            return not any(row.lag for row in await measure(self.run.settings)) and await self._quality()
+
+        await until("all events to be applied and learned", applied, every_s=0.2, context=self._logs)
 
     async def _quality(self) -> bool:
         return any(key == QUALITY_KEY for _, key, _ in await self.run.read(name_of(METRICS, self.run.settings)))
 
     async def _console_address(self) -> str:
-        deadline = time.monotonic() + WAIT_S
-        while (found := re.search(r"The console is at (\S+)", self.run.log_of("console"))) is None:
-            assert time.monotonic() < deadline, self._logs()
-            await asyncio.sleep(0.1)
+        pattern = r"The console is at (\S+)"
+        found = await until("the console", lambda: re.search(pattern, self.run.log_of("console")), context=self._logs)
+        assert found is not None
         return found[1]
 
     async def _shown(self, path: str, sign: str) -> None:
         """Wait until the console has read what this page is for."""
-        deadline = time.monotonic() + WAIT_S
-        while sign not in await asyncio.to_thread(lambda: urlopen(self.address + path, timeout=WAIT_S).read().decode()):
-            assert time.monotonic() < deadline, f"/{path} without {sign}: {self._logs()}"
-            await asyncio.sleep(0.2)
+
+        async def shown() -> bool:
+            page = await asyncio.to_thread(lambda: urlopen(self.address + path, timeout=WAIT_S).read().decode())
+            return sign in page
+
+        await until(f"{sign} on /{path}", shown, every_s=0.2, context=self._logs)
 
     def records_about(self, alert_id: str, topic: Topic) -> list[dict[str, Any]]:
         """Records of a topic that name this alert, in order: what people did with it, or its own changes."""

@@ -19,10 +19,10 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from streams.settings import Settings, variable
 from streams.topics import ALERTS, CHANGELOG, EVENTS, create_topics, name_of
+from tests.waiting import WAIT_S, until
 
 WORKER = Path(__file__).with_name("counting.py")
 CUSTOMERS = 500
-DRAIN_TIMEOUT_S = 60.0
 
 
 @dataclasses.dataclass
@@ -86,7 +86,7 @@ class Run:
     def stop(self, name: str) -> int:
         """A clean stop; its exit status."""
         self.workers[name].terminate()
-        return self.workers[name].wait(timeout=15)
+        return self.workers[name].wait(timeout=WAIT_S)
 
     def end(self) -> None:
         """Leave no process behind."""
@@ -107,10 +107,9 @@ class Run:
 
     async def took_over(self, name: str) -> None:
         """Wait until a worker owns something: from then on it has signal handlers, and can be harmed at work."""
-        deadline = time.monotonic() + DRAIN_TIMEOUT_S
-        while "took over" not in self.log_of(name):
-            assert time.monotonic() < deadline, self.log_of(name)
-            await asyncio.sleep(0.05)
+        await until(
+            f"a takeover by {name}", lambda: "took over" in self.log_of(name), context=lambda: self.log_of(name)
+        )
 
     async def publish(self, events: int, *, per_second: float, seed: int = 1) -> None:
         """Numbered events of random customers, in order, at a rate, until that is enough."""
@@ -164,14 +163,7 @@ class Run:
 
     async def drained(self) -> None:
         """Wait until as many events were applied as were published (or more)."""
-        deadline = time.monotonic() + DRAIN_TIMEOUT_S
-        applied = -1
-        while time.monotonic() < deadline:
-            applied = sum(profile["count"] for profile in (await self.profiles()).values())
-            if applied >= self.oracle.published:
-                return
-            await asyncio.sleep(0.2)
-        raise AssertionError(f"{applied} of {self.oracle.published} events applied after {DRAIN_TIMEOUT_S:.0f} s")
+        await self.progress(self.oracle.published, every_s=0.2)
 
     async def verdict(self) -> None:
         """Compare every profile and every output with the oracle."""
@@ -185,14 +177,16 @@ class Run:
             outputs[key, body["count"], body["sum"]] += 1
         assert outputs == self.oracle.outputs
 
-    async def progress(self, events: int) -> None:
+    async def progress(self, events: int, every_s: float = 0.05) -> None:
         """Wait until this many events were applied: work is in flight."""
-        deadline = time.monotonic() + DRAIN_TIMEOUT_S
-        while time.monotonic() < deadline:
-            if sum(profile["count"] for profile in (await self.profiles()).values()) >= events:
-                return
-            await asyncio.sleep(0.05)
-        raise AssertionError(f"fewer than {events} events applied after {DRAIN_TIMEOUT_S:.0f} s")
+        applied = 0
+
+        async def enough() -> bool:
+            nonlocal applied
+            applied = sum(profile["count"] for profile in (await self.profiles()).values())
+            return applied >= events
+
+        await until(f"{events} applied events", enough, every_s=every_s, context=lambda: applied)
 
 
 def scenario(run: Run, body: Callable[[Run], Awaitable[None]]) -> None:

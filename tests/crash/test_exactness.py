@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import random
 import signal
-import time
 from collections.abc import Callable
 
 from tests.crash.harness import Run, scenario
 
 # One batch is some 50 events at this rate: kills fall between, into and after transactions.
 RATE = 1_500.0
+# More than are sent before all harm is done, also on a machine where each start takes ten times as long.
+EVENTS = 600_000
+SESSION_S = 6.0
 
 
 def test_kill_9_of_the_only_worker_loses_and_doubles_nothing(new_run: Callable[..., Run]) -> None:
@@ -19,7 +21,7 @@ def test_kill_9_of_the_only_worker_loses_and_doubles_nothing(new_run: Callable[.
 
     async def body(run: Run) -> None:
         rng = random.Random(7)
-        publishing = asyncio.create_task(run.publish(60_000, per_second=RATE))
+        publishing = asyncio.create_task(run.publish(EVENTS, per_second=RATE))
         run.start("w0", CHURN_KAFKA_GROUP_INSTANCE_ID="w0")
         await run.progress(200)
         for life in range(1, 5):
@@ -41,16 +43,16 @@ def test_kill_9_of_one_of_two_workers_loses_and_doubles_nothing(new_run: Callabl
     """Rule: the survivor fences the dead one, recovers its partitions and goes on from their positions."""
 
     async def body(run: Run) -> None:
-        publishing = asyncio.create_task(run.publish(15_000, per_second=RATE))
+        publishing = asyncio.create_task(run.publish(EVENTS, per_second=RATE))
         run.start("w0")
         run.start("w1")
         await run.progress(3_000)
         run.kill("w1")
-        killed = time.monotonic()
         assert not publishing.done(), "killed after the work: the test proved nothing"
+        await asyncio.sleep(SESSION_S + 2)  # the survivor takes over while events come
+        run.enough()
         await publishing
         await run.verdict()
-        assert time.monotonic() - killed < 6 + 15
 
     scenario(new_run(), body)
 
@@ -59,14 +61,16 @@ def test_a_worker_that_was_stopped_longer_than_its_session_writes_nothing(new_ru
     """Rule: a zombie (SIGSTOP for 9 s, session 6 s) is fenced; what it had in hand is never seen."""
 
     async def body(run: Run) -> None:
-        publishing = asyncio.create_task(run.publish(18_000, per_second=RATE))
+        publishing = asyncio.create_task(run.publish(EVENTS, per_second=RATE))
         run.start("w0")
         run.start("w1")
         await run.progress(3_000)
         run.workers["w1"].send_signal(signal.SIGSTOP)
         assert not publishing.done(), "stopped after the work: the test proved nothing"
-        await asyncio.sleep(9)
+        await asyncio.sleep(SESSION_S + 3)
         run.workers["w1"].send_signal(signal.SIGCONT)
+        await asyncio.sleep(1)
+        run.enough()
         await publishing
         await run.verdict()
         assert run.workers["w1"].poll() in (None, 75)
@@ -79,7 +83,7 @@ def test_a_second_worker_that_joins_and_leaves_loses_and_doubles_nothing(new_run
     """Rule: ordinary rebalances (three joins, two clean leaves, one kill) neither skip nor repeat an event."""
 
     async def body(run: Run) -> None:
-        publishing = asyncio.create_task(run.publish(60_000, per_second=RATE))
+        publishing = asyncio.create_task(run.publish(EVENTS, per_second=RATE))
         run.start("w0")
         await run.progress(500)
         for visit in range(3):

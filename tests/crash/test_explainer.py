@@ -22,10 +22,10 @@ from streams.scoring.event_processor import EventProcessor
 from streams.scoring.explain_process import Explainer, ExplainerLost, renders_in_process
 from streams.scoring.explain_protocol import ExplainRequest, read
 from streams.settings import Settings
+from tests.processes import runs, wait_ended
 from tests.streams.engine.test_record_batch import records_of, sent
 from tests.streams.scoring.test_event_processor import Record, Store, record, shared
-
-WAIT_S = 30.0
+from tests.waiting import until
 
 
 def running(body: Callable[[Explainer], Coroutine[Any, Any, None]], *command: str) -> None:
@@ -41,27 +41,9 @@ def running(body: Callable[[Explainer], Coroutine[Any, Any, None]], *command: st
 
 async def ready(explainer: Explainer) -> int:
     """Wait for it; returns its number."""
-    until = time.monotonic() + WAIT_S
-    while not explainer.available():
-        assert time.monotonic() < until
-        await asyncio.sleep(0.02)
+    await until("a process that explains", explainer.available)
     assert explainer._process is not None
     return explainer._process.pid
-
-
-def gone(pid: int) -> bool:
-    """Not there, or only for its parent to ask how it ended."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except OSError:
-        return True
-
-
-async def ended(pid: int) -> None:
-    until = time.monotonic() + WAIT_S
-    while not gone(pid):
-        assert time.monotonic() < until
-        await asyncio.sleep(0.02)
 
 
 def events(count: int = 40) -> list[Record]:
@@ -187,7 +169,7 @@ def test_a_process_that_says_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch
         os.kill(stopped, signal.SIGSTOP)
         with pytest.raises(ExplainerLost, match="nothing for"):
             await explainer.ask([b"anything"])
-        assert gone(stopped)
+        assert not runs(stopped)
 
     running(body)
 
@@ -216,7 +198,7 @@ def test_it_ends_with_the_worker_however_that_ends() -> None:
         "explainer = Explainer()\n"
         "while not explainer.available(): time.sleep(0.02)\n"
         "print(explainer._process.pid, flush=True)\n"
-        "time.sleep(60)\n"
+        "time.sleep(300)\n"
     )
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as worker:
         assert worker.stdout is not None
@@ -224,9 +206,9 @@ def test_it_ends_with_the_worker_however_that_ends() -> None:
         for number in (signal.SIGINT, signal.SIGTERM):  # of a terminal or a supervisor: the worker decides
             os.kill(pid, number)
         time.sleep(0.1)
-        assert not gone(pid)
+        assert runs(pid)
         worker.kill()
-    asyncio.run(ended(pid))
+    wait_ended([pid])
 
 
 def test_it_gets_no_setting_and_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:

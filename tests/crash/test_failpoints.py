@@ -10,6 +10,7 @@ import pytest
 
 from streams.failpoints import NAMES
 from tests.crash.harness import Run, scenario
+from tests.waiting import WAIT_S
 
 # The trainer has a test of its own.
 PLACES = [name for name in NAMES if name not in ("mid-snapshot", "mid-recovery", "before-notify-commit")]
@@ -21,11 +22,11 @@ def test_a_death_at_any_place_of_a_batch_loses_and_doubles_nothing(new_run: Call
     (the fifth time that it gets there), the last one finishes."""
 
     async def body(run: Run) -> None:
-        publishing = asyncio.create_task(run.publish(150_000, per_second=RATE))
+        publishing = asyncio.create_task(run.publish(600_000, per_second=RATE))
         for place in PLACES:
             hits = 1 if place == "before-group-commit" else 5
             worker = run.start(place, CHURN_FAILPOINT=f"{place}:{hits}", CHURN_KAFKA_GROUP_INSTANCE_ID="w")
-            assert await asyncio.to_thread(worker.wait, 30) == -9, run.log_of(place)
+            assert await asyncio.to_thread(worker.wait, WAIT_S) == -9, run.log_of(place)
         run.start("last", CHURN_KAFKA_GROUP_INSTANCE_ID="w")
         run.enough()
         await publishing
@@ -46,7 +47,7 @@ def test_a_death_in_mid_recovery_is_recovered_from(new_run: Callable[..., Run], 
         if local_store == "deleted":
             shutil.rmtree(run.settings.store_dir)
         worker = run.start("second", CHURN_FAILPOINT="mid-recovery:2", CHURN_KAFKA_GROUP_INSTANCE_ID="w")
-        assert await asyncio.to_thread(worker.wait, 30) == -9, run.log_of("second")
+        assert await asyncio.to_thread(worker.wait, WAIT_S) == -9, run.log_of("second")
         await run.publish(2_000, per_second=50_000, seed=2)
         run.start("third", CHURN_KAFKA_GROUP_INSTANCE_ID="w")
         await run.verdict()

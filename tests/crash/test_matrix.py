@@ -6,7 +6,6 @@ import doctest
 import socket
 import subprocess
 import sys
-import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +18,8 @@ from tests.crash.matrix import harm, readiness, table, verdict
 from tests.crash.matrix.__main__ import BROKER
 from tests.crash.matrix.rows import ROWS, Row, published
 from tests.crash.matrix.runner import play
+from tests.processes import runs, wait_ended
+from tests.waiting import wait_until
 
 # Three weeks of events: labels mature after nine days.
 EVENTS = 3_600
@@ -35,7 +36,7 @@ def test_a_row_in_short_shows_zeros(name: str, matrix_broker: EmbeddedBroker, tm
     """Rule: nothing is lost, double or extra, and harm met work in flight."""
     [row] = [row for row in ROWS if row.name == name]
     found = play(row, seed=5, broker=matrix_broker, directory=tmp_path / "run", quick=True, events=EVENTS)
-    assert found.holds, table.rendered([found])
+    assert found.exact, table.rendered([found])  # how fast it was, `make crash` judges on a quiet machine
     assert found.in_flight >= 3
     assert found.unready_s > 0  # they were asked, and were ready at last
 
@@ -45,7 +46,7 @@ def test_a_worker_that_loses_or_doubles_is_seen(sabotage: str, matrix_broker: Em
     """Rule: an event that is not applied, or an output that is written twice, is no zero; nor is a run without harm."""
     row = Row("0" + sabotage, "sabotage", published)
     found = play(row, seed=5, broker=matrix_broker, directory=tmp_path / "run", events=EVENTS, sabotage=sabotage)
-    assert not found.holds
+    assert not found.exact
     if sabotage == "loses":
         # A record that is wrong is lost and extra; one that only the lost event would have made is lost alone.
         assert found.tallies["profiles"].lost >= found.tallies["profiles"].extra > 0
@@ -101,24 +102,13 @@ def test_a_killed_matrix_leaves_no_process(tmp_path: Path) -> None:
             "from tests.crash.matrix.scene import PROGRAM\n"
             f"run = Run('orphan', '127.0.0.1:{silent.getsockname()[1]}', pathlib.Path({str(tmp_path)!r}))\n"
             "print(run.start('w0', program=PROGRAM, MATRIX_ROLE='worker').pid, flush=True)\n"
-            "time.sleep(60)\n"
+            "time.sleep(300)\n"
         )
         with subprocess.Popen([sys.executable, "-c", start], stdout=subprocess.PIPE, text=True) as parent:
             assert parent.stdout is not None
-            worker = Path("/proc") / parent.stdout.readline().strip()
-            deadline = time.monotonic() + 20
-            while "health and metrics on" not in (tmp_path / "w0.log").read_text():
-                assert time.monotonic() < deadline
-                time.sleep(0.05)
-            assert _runs(worker)
+            worker = int(parent.stdout.readline())
+            log = tmp_path / "w0.log"
+            wait_until("the worker's start", lambda: "health and metrics on" in log.read_text(), context=log.read_text)
+            assert runs(worker)
             parent.kill()
-        while _runs(worker):
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-
-
-def _runs(process: Path) -> bool:
-    try:
-        return (process / "stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
+        wait_ended([worker])

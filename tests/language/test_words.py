@@ -66,7 +66,7 @@ def test_no_discouraged_word_is_left() -> None:
     assert not found, f"{len(found)} places\n" + "\n".join(found[:200])
 
 
-@pytest.mark.parametrize("path, some, reason", ALLOWED, ids=lambda value: value if isinstance(value, str) else "")
+@pytest.mark.parametrize(("path", "some", "reason"), ALLOWED, ids=lambda value: value if isinstance(value, str) else "")
 def test_every_exception_is_argued_and_in_use(path: str, some: frozenset[str], reason: str) -> None:
     """Rule: the allow list is short, and nothing stands on it for longer than it is needed."""
     assert len(reason.split()) >= 2

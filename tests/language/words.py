@@ -45,9 +45,9 @@ INSTEAD: Final = list(DISCOURAGED.values())
 
 
 def findings(text: str) -> list[tuple[int, str, str]]:
-    """Line number, discouraged words and what to write instead, for each occurrence in a text.
+    r"""Line number, discouraged words and what to write instead, for each occurrence in a text.
 
-    >>> findings("Whoever reads this\\nhas 37 % of it")
+    >>> findings("Whoever reads this\nhas 37 % of it")
     [(1, 'Whoever', 'anyone who'), (2, '37 %', '37%')]
     """
     found = []

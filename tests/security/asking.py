@@ -7,7 +7,7 @@ import urllib.parse
 import urllib.request
 from typing import Any
 
-_PATIENCE_S = 20
+_PATIENCE_S = 120
 
 
 class Answer:

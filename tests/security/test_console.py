@@ -7,7 +7,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -16,10 +15,10 @@ import pytest
 
 from tests.security.asking import Answer
 from tests.security.sockets import is_loopback, listening_on
+from tests.waiting import WAIT_S, wait_until
 
 TOKEN = "a-token-that-is-long-enough"
 PAGES = ("/", "/customers", "/customer?id=%3Cscript%3E", "/model", "/pipeline", "/?state=ended")
-WAIT_S = 60.0
 
 
 class Started(NamedTuple):
@@ -54,18 +53,18 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Starter]:
         with log.open("wb") as file:
             process = subprocess.Popen(command, env=given, stdout=file, stderr=file)
         running.append(process)
-        deadline = time.monotonic() + WAIT_S
-        while (said := re.search(r"The console is at http://\S+:(\d+)/", log.read_text())) is None:
-            if process.poll() is not None:
-                return Started(process, log, "")
-            assert time.monotonic() < deadline, log.read_text()
-            time.sleep(0.05)
-        return Started(process, log, f"http://127.0.0.1:{said[1]}")
+
+        def address() -> str | None:
+            said = re.search(r"The console is at http://\S+:(\d+)/", log.read_text())
+            return f"http://127.0.0.1:{said[1]}" if said is not None else None
+
+        wait_until("a console or its end", lambda: address() or process.poll() is not None, context=log.read_text)
+        return Started(process, log, address() or "")
 
     yield started
     for process in running:
         process.send_signal(signal.SIGTERM)
-        assert process.wait(20) is not None
+        assert process.wait(WAIT_S) is not None
 
 
 @pytest.fixture(scope="module")

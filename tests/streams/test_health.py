@@ -18,6 +18,7 @@ from streams.health import SILENT_MAX_S, Check, Health, Pulse
 from streams.monitoring.broker_probe import BrokerProbe
 from streams.monitoring.http_server import HttpServer, directory_of
 from streams.settings import Settings
+from tests.waiting import WAIT_S
 
 
 class Loop:
@@ -36,7 +37,7 @@ class Loop:
 
 def ask(address: str | None, path: str) -> tuple[int, dict[str, Any]]:
     try:
-        with urllib.request.urlopen(f"http://{address}{path}", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://{address}{path}", timeout=WAIT_S) as answer:
             return answer.status, json.load(answer)
     except urllib.error.HTTPError as refused:
         return refused.code, json.load(refused)

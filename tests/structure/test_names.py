@@ -29,9 +29,9 @@ def modules() -> Iterator[Path]:
 def defined(path: Path) -> Iterator[str]:
     """Names of the classes, and of the public functions, that a module defines."""
     for node in ast.parse(path.read_text(encoding="utf-8")).body:
-        if isinstance(node, ast.ClassDef):
-            yield node.name
-        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and not node.name.startswith("_"):
+        if isinstance(node, ast.ClassDef) or (
+            isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and not node.name.startswith("_")
+        ):
             yield node.name
 
 

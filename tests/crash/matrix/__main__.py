@@ -72,7 +72,7 @@ def _in_short(verdict: Verdict) -> str:
         )
         return f"holds, {verdict.times:,} times in {verdict.seconds:.0f} s{replaced}"
     counts = f"lost {verdict.lost}, double {verdict.double}, extra {verdict.extra}"
-    return "; ".join([f"FAILS after {verdict.seconds:.0f} s: {counts}", *verdict.problems])
+    return "; ".join([f"FAILS after {verdict.seconds:.0f} s: {counts}", *verdict.problems, *verdict.slow])
 
 
 if __name__ == "__main__":

@@ -18,8 +18,9 @@ from streams.topics import LABELS, MODEL, name_of
 from tests.broker.oracle import read
 from tests.crash.harness import Run
 from tests.crash.matrix.scene import TRAINED
+from tests.waiting import WAIT_S
 
-_WAIT_S = 60.0
+_WAIT_S = WAIT_S
 
 
 async def learned(run: Run, taught: bytes | None = None) -> tuple[Counter[Hashable], Counter[Hashable]]:

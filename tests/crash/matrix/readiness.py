@@ -21,7 +21,7 @@ _PATIENCE_S = 1.0
 # The last question of an outage may be answered after it.
 _LATE_MS = 2_000
 # After the last event there is nothing to wait for but the group.
-_SETTLE_S = 15.0
+_SETTLE_S = 60.0
 
 
 @dataclass(frozen=True)

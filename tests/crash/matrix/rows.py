@@ -24,7 +24,7 @@ _ZOMBIE_S = 9.0
 OUTAGE_LIMIT_S = SESSION_S + 15.0
 _BROKER_DOWN_S, _BROKER_STOPPED_S = (5.0, 60.0), 20.0
 # A busy machine needs a while for what is still to be applied when all is sent.
-REACHED_WITHIN_S = 60.0
+REACHED_WITHIN_S = 120.0
 _KILLS = 6
 # As `streams.failpoints.NAMES`, those on the way of a batch.
 _BATCH_PLACES = ("after-decode", "after-apply", "inside-transaction", "before-store", "after-store")

@@ -87,6 +87,7 @@ def _play(
         for cleanup in scene.cleanups:
             cleanup()
     verdict.problems[:0] = scene.problems
+    verdict.slow = scene.slow
     verdict.restarts = scene.restarts
     verdict.seconds = time.monotonic() - started
     return verdict
@@ -147,7 +148,7 @@ async def _prepare(row: Row, scene: Scene) -> None:
 
 def _judge(row: Row, scene: Scene, evidence: Evidence, verdict: Verdict) -> None:
     """What zeros do not say: was it a test at all, and was it fast enough."""
-    feed, problems = scene.feed, scene.problems
+    feed, problems, slow = scene.feed, scene.problems, scene.slow
     harmed = sum(sending.harmed for sending in feed.sendings)
     commits = evidence.commits
     inputs = {
@@ -173,15 +174,15 @@ def _judge(row: Row, scene: Scene, evidence: Evidence, verdict: Verdict) -> None
     if evidence.unmarked != sent:
         problems.append(f"{sent} events were sent, the topic holds {evidence.unmarked}")
     if verdict.outage_s > row.outage_limit_s:
-        problems.append(f"nothing was committed for {verdict.outage_s:.1f} s, {row.outage_limit_s:.0f} s are allowed")
+        slow.append(f"nothing was committed for {verdict.outage_s:.1f} s, {row.outage_limit_s:.0f} s are allowed")
     if scene.bereft_ms is not None:
         verdict.takeover_s = takeover_s(scene.bereft_ms, commits, inputs)
         if not verdict.takeover_s:
             problems.append("no input waited for the worker that was killed: the test proved nothing")
         if verdict.takeover_s > OUTAGE_LIMIT_S:
             said = f"{verdict.takeover_s:.1f} s from kill -9 of one of two workers to the first new output"
-            problems.append(f"{said}, {OUTAGE_LIMIT_S:.0f} s are allowed")
+            slow.append(f"{said}, {OUTAGE_LIMIT_S:.0f} s are allowed")
     verdict.unready_s = scene.readiness.longest_s()
     problems += scene.readiness.unseen()
-    problems += slow_to_catch_up(commits, inputs)
+    slow += slow_to_catch_up(commits, inputs)
     problems += evidence.disordered + sorted(set(feed.failed))[:3]

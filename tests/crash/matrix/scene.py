@@ -22,6 +22,7 @@ from tests.broker.oracle import read
 from tests.crash.harness import Run
 from tests.crash.matrix.feed import Feed
 from tests.crash.matrix.readiness import Readiness
+from tests.waiting import WAIT_S
 
 PROGRAM = Path(__file__).with_name("process.py")
 # A supervisor would start these again; any other end is a fault.
@@ -30,7 +31,7 @@ AGAIN = 75
 _UNANSWERED_MS = 15_000
 # A clean stop closes within 9 s by itself.
 STOP_LIMIT_S = 10.0
-_WAIT_S = 60.0
+_WAIT_S = WAIT_S
 _POLL_S = 0.05
 # A process needs longer than that to say that it is ready.
 _START_MS = 2_000
@@ -55,6 +56,7 @@ class Scene:
         sabotage: a fault built into the workers, which the verdict has to see.
         harms: everything that was done.
         problems: what must not happen and did.
+        slow: time limits that were exceeded.
         restarts: processes that ended with 75 and were started again.
         common: variables of every process from now on.
         cleanups: to be called when every process has ended.
@@ -73,6 +75,7 @@ class Scene:
     poison: bool = False
     harms: list[Harm] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    slow: list[str] = field(default_factory=list)
     restarts: int = 0
     trainers: bool = False
     common: dict[str, str] = field(default_factory=dict)
@@ -147,7 +150,8 @@ class Scene:
         code = await asyncio.to_thread(self.run.stop, name)
         took_s = time.monotonic() - started
         if code or took_s > STOP_LIMIT_S:
-            self.problems.append(f"{name} stopped with {code} after {took_s:.1f} s: {self.last_line(name)}")
+            wrong = self.problems if code else self.slow
+            wrong.append(f"{name} stopped with {code} after {took_s:.1f} s: {self.last_line(name)}")
 
     async def suspend(self, name: str, seconds: float) -> None:
         """SIGSTOP for so long, then SIGCONT: a zombie if that is longer than the session. It may end with 75."""

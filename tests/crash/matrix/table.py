@@ -18,7 +18,7 @@ def rendered(verdicts: Sequence[Verdict]) -> str:
     lines = ["| " + " | ".join(_padded(rows[0], widths)) + " |"]
     lines.append("|" + "|".join("-" * (width + 2) for width in widths) + "|")
     lines += ["| " + " | ".join(_padded(row, widths)) + " |" for row in rows[1:]]
-    lines += [f"row {v.row}, seed {v.seed}: {problem}" for v in verdicts for problem in v.problems]
+    lines += [f"row {v.row}, seed {v.seed}: {problem}" for v in verdicts for problem in (*v.problems, *v.slow)]
     return "\n".join(lines)
 
 

@@ -45,6 +45,7 @@ class Verdict:
             None if none was killed.
         unready_s: longest time from not ready to ready of any process.
         problems: whatever else must not be; a sentence each.
+        slow: time limits that were exceeded, a sentence each: what a busy machine can cause by itself.
     """
 
     row: str
@@ -61,6 +62,7 @@ class Verdict:
     restarts: int = 0
     tallies: dict[str, Tally] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
+    slow: list[str] = field(default_factory=list)
 
     @property
     def lost(self) -> int:
@@ -75,9 +77,14 @@ class Verdict:
         return sum(tally.extra for tally in self.tallies.values())
 
     @property
-    def holds(self) -> bool:
+    def exact(self) -> bool:
         """Zeros everywhere, and something was tried."""
         return not (self.lost or self.double or self.extra or self.problems)
+
+    @property
+    def holds(self) -> bool:
+        """It is exact, and within every time limit."""
+        return self.exact and not self.slow
 
 
 def longest_outage_s(

@@ -113,6 +113,7 @@ def test_who_cannot_churn_is_not_alerted() -> None:
     assert told(found) == []
 
 
+@pytest.mark.law
 def test_batches_change_nothing() -> None:
     """Rule: alerts by answers are a function of the log, late events included."""
     events = shaken(simulated(customers=40, days=50, mix={"support": 1.0}), 6 * HOUR_MS)

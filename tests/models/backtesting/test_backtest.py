@@ -155,6 +155,7 @@ def test_events_a_little_out_of_order_are_taken_as_they_come(log: list[Event]) -
     assert run.events == 4000
 
 
+@pytest.mark.law
 def test_more_partitions_hold_the_same_customers(log: list[Event]) -> None:
     """Which snapshots are taken and what their labels are does not depend on the number of partitions but at the end of
     the log, where a partition's clock may stand still; features neither."""

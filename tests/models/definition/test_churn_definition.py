@@ -251,6 +251,7 @@ def test_a_wrong_file_is_refused_by_one_sentence_that_names_key_value_and_what_i
     assert len(message) < 300
 
 
+@pytest.mark.law
 @settings(max_examples=150, deadline=None)
 @given(st.text() | st.text("[]{}=\"',.#\n -_0123456789abcdefor\\tu", max_size=60))
 def test_no_text_raises_anything_but_a_definition_error(text: str) -> None:
@@ -272,6 +273,7 @@ SCALARS = (
 NAMES = st.from_regex(r"[a-z][a-z0-9_-]{0,8}", fullmatch=True)
 
 
+@pytest.mark.law
 @settings(max_examples=100, deadline=None)
 @given(
     st.dictionaries(

@@ -218,6 +218,7 @@ def test_a_snapshot_without_the_second_head_is_read() -> None:
     assert taught(300).score(x, m).probability.tobytes() == both.voluntary.probability.tobytes()
 
 
+@pytest.mark.law
 def test_the_head_learns_what_threatens_payments() -> None:
     """Rule: the columns of payments speak, others do not."""
     scores = (
@@ -248,6 +249,7 @@ def test_together_they_add_up_and_so_do_the_reasons() -> None:
     assert (both.probability < high).all()
 
 
+@pytest.mark.law
 def test_a_row_has_the_same_bits_in_any_batch() -> None:
     """Rule: outputs are a function of the log, not of how it is cut."""
     both, horizons, scorer = both_of(), Horizons(30 * DAY_MS, 14 * DAY_MS), taught(800).scorer()

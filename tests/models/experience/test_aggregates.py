@@ -92,6 +92,7 @@ def in_order(log: list[Any]) -> World:
     return fed(log)
 
 
+@pytest.mark.law
 @pytest.mark.parametrize("lateness_ms", [0, 30 * HOUR_MS])
 def test_every_sum_is_that_of_a_recomputation_from_all_events(
     log: list[Any], in_order: World, lateness_ms: int
@@ -145,6 +146,7 @@ def test_times_to_value_do_not_depend_on_the_order(log: list[Any], in_order: Wor
     assert left[0] == left[1]
 
 
+@pytest.mark.law
 def test_batches_and_restarts_change_nothing(log: list[Any]) -> None:
     """Rule: the store's records are the same bytes, and a block is written at most once a day."""
     versions: list[dict[bytes, list[bytes]]] = []
@@ -166,6 +168,7 @@ def test_batches_and_restarts_change_nothing(log: list[Any]) -> None:
         assert versions[0][key][-1] == told[-1]
 
 
+@pytest.mark.law
 def test_partitions_add_up_and_what_is_published_is_what_is_stored(log: list[Any]) -> None:
     """Rule: readers of all partitions have what one partition would have, but for the day that is not over."""
     parts = [fed([e for e in log if int(e.customer[1:]) % 2 == n]) for n in (0, 1)]

@@ -105,6 +105,7 @@ def test_features_are_a_matrix_of_doubles_in_rows() -> None:
     assert (x.shape, x.dtype, x.flags.c_contiguous) == ((3, len(FEATURES)), np.float64, True)
 
 
+@pytest.mark.law
 @pytest.mark.parametrize("size", [1, 3, 17, 500])
 def test_a_row_has_the_same_bits_in_any_batch(size: int) -> None:
     """Alone, among 3, 17 or 500 others."""

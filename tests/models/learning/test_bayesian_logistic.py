@@ -66,6 +66,7 @@ def without_sklearn(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, "sklearn.datasets", datasets)
 
 
+@pytest.mark.law
 @pytest.mark.usefixtures("without_sklearn")
 def test_it_passes_the_checks_of_river() -> None:
     checks.check_estimator(BayesianLogisticRegression())

@@ -62,6 +62,7 @@ def test_a_champion_that_fails_is_replaced_and_the_answer_changes() -> None:
     np.testing.assert_array_equal(scores.members()[:, 1].round(12), scores.probability.round(12))
 
 
+@pytest.mark.law
 def test_a_level_that_moves_for_everybody_is_not_read_as_churn() -> None:
     """A holiday makes everybody silent: levels fall together, and the mean probability stays nearer to the truth."""
     rng = np.random.default_rng(8)

@@ -302,6 +302,7 @@ def test_a_customer_who_does_nothing_is_scored_again() -> None:
     assert gaps == LOOKS
 
 
+@pytest.mark.law
 def test_a_deadline_is_handled_as_of_its_due_time_however_late_it_is_looked_at() -> None:
     """One look after 200 days sees what a look every hour sees, and what a wall clock saw without any event."""
     at_once, hourly, by_clock = silent_customer(), silent_customer(), silent_customer()
@@ -479,6 +480,7 @@ def test_people_handle_alerts_by_events_and_another_alert_s_id_does_nothing() ->
     assert kinds(world) == ["opened", "acknowledged", "resolved"]
 
 
+@pytest.mark.law
 def test_a_feed_that_breaks_holds_alerts_by_silence_until_customers_had_time_to_come_back() -> None:
     """Two hundred daily customers, four days without anybody, and then all are back."""
     text = ONLY_CANCELLATION + '[alerts]\nenter = "top 60%"\nexit = "top 90%"\nlift = 1.0\ndwell = "6h"\n'

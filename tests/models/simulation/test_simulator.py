@@ -49,6 +49,7 @@ def test_a_longer_simulation_begins_with_the_shorter_one():
     assert long[: len(short)] == short
 
 
+@pytest.mark.law
 def test_what_is_hidden_does_not_depend_on_whether_it_is_shown(world):
     assert traces(world[0].settings) == world[0].traces
 
@@ -111,6 +112,7 @@ def test_involuntary_ends_follow_a_failed_payment(world, decoded):
     assert paid_once <= failed
 
 
+@pytest.mark.law
 def test_programs_go_on_when_the_people_are_gone():
     simulation = Simulation(SimulationSettings(customers=300, days=90, mix={"automated": 1.0}), record=True)
     automated, by_hand, days = Counter(), Counter(), Counter()
@@ -151,6 +153,7 @@ def test_five_to_ten_percent_leave_within_thirty_days():
     assert 0.05 < np.mean(rates) < 0.1
 
 
+@pytest.mark.law
 def test_hazards_agree_with_true_probability(world):
     simulation = Simulation(SimulationSettings(customers=150, days=60, seed=2), record=True)
     told = []

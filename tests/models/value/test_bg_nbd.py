@@ -55,6 +55,7 @@ def test_a_short_forecast_is_the_derivative_of_nothing_but_the_formula() -> None
         assert float(PAPER.forecast(new, weeks)[0]) == pytest.approx(float(PAPER.expected(weeks)), rel=1e-9)
 
 
+@pytest.mark.law
 def test_cells_estimate_as_well_as_every_customer() -> None:
     """Rule: parameters from cells are within 5 % of those from a batch fit to every customer."""
     occasions, cohort = drawn(BgNbd(0.25, 4.8, 0.73, 2.2), 12_000, 39, seed=3)
@@ -65,6 +66,7 @@ def test_cells_estimate_as_well_as_every_customer() -> None:
     assert tuple(fit(cells.as_of(39 * 7))) == pytest.approx(tuple(fit(cohort)), rel=0.05)
 
 
+@pytest.mark.law
 def test_a_forecast_is_what_drawn_customers_do() -> None:
     """Rule: customers drawn from the model buy in the next weeks what it foretells, within 5 %."""
     truth = BgNbd(0.6, 6.0, 0.8, 3.0)

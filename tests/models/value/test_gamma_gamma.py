@@ -62,6 +62,7 @@ def test_the_likelihood_is_that_of_the_mixture() -> None:
     assert NOTE.log_likelihood(one) == pytest.approx(np.log(by_hand), rel=1e-6)
 
 
+@pytest.mark.law
 def test_cells_estimate_as_well_as_every_customer_and_find_the_truth() -> None:
     """Rule: on customers drawn from the model, cells and a batch fit of every customer agree within 2 %, and find
     the mean of all within 2 % and q, how customers differ, within 10 %."""

@@ -59,6 +59,7 @@ def test_the_weeks_add_up_to_the_orders_that_came(log: Path) -> None:
     assert sum(one["predicted"] for one in found["classes"]) == pytest.approx(foretold, rel=1e-9)
 
 
+@pytest.mark.law
 def test_a_week_ahead_is_foretold_from_all_before_it(log: Path) -> None:
     """Rule: the first week as the forecast has it, and every week counts the days of customers known by then."""
     found = json.loads(run(str(log), "--until", "2024-03-01", "--refit", "--json").output)

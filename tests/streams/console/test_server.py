@@ -28,6 +28,7 @@ from streams.settings import Settings
 from streams.training.learner import ModelLearner
 from tests.streams.alert_values import life
 from tests.streams.training.test_learner import labels
+from tests.waiting import WAIT_S, until
 
 TOKEN = "a-token-that-is-long-enough"
 PAGES = ("/", "/customers", "/model", "/pipeline")
@@ -47,10 +48,7 @@ def test_every_page_has_a_strict_policy_and_says_that_the_broker_is_away(tmp_pat
 
     async def visit() -> None:
         async with opened(tmp_path) as (client, console):
-            deadline = time.monotonic() + 10
-            while not console.reading.problem:
-                assert time.monotonic() < deadline
-                await asyncio.sleep(0.05)
+            await until("the problem with the broker", lambda: console.reading.problem)
             for path in PAGES:
                 async with client.get(path) as answer:
                     text = await answer.text()
@@ -294,7 +292,7 @@ def test_the_stream_says_that_alerts_changed_within_a_second(tmp_path: Path) -> 
                 console._changed("alerts")
                 started = time.monotonic()
                 while await answer.content.readline() != b"event: alerts\n":
-                    assert time.monotonic() - started < 5
+                    assert time.monotonic() - started < WAIT_S
             console._stopping.set()
 
     asyncio.run(visit())

@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -38,7 +39,9 @@ from streams.demo.watch import Watch
 from streams.demo.workspace import Workspace
 from streams.errors import ConfigurationError, SettingsError
 from streams.settings import Settings, variable
+from tests import virtual_clock
 from tests.paths import ROOT
+from tests.waiting import WAIT_S
 
 
 @pytest.fixture(autouse=True)
@@ -92,6 +95,13 @@ def test_a_quarter_of_a_log_is_history_and_what_is_no_event_has_no_key(tmp_path:
 # Feed ----------------------------------------------------------------------------------------------------------------
 
 
+@pytest.fixture
+def virtual_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The feed's clock is that of the loop that it runs in."""
+    clock = SimpleNamespace(monotonic=lambda: asyncio.get_running_loop().time())
+    monkeypatch.setattr("streams.demo.feed.time", clock)
+
+
 class Days:
     """`a_day` events on each of `days`; the first `history` of them are history."""
 
@@ -117,18 +127,20 @@ class Sink:
 
     async def put(self, value: bytes, key: bytes | None) -> None:
         self.records.append((value, key))
-        self.at_s.append(time.monotonic())
+        self.at_s.append(asyncio.get_running_loop().time())
 
 
+@pytest.mark.usefixtures("virtual_time")
 def test_history_goes_at_full_speed_then_a_day_takes_its_time_and_nothing_is_skipped() -> None:
     sink, fed = Sink(), DemoFeed(Days(1020, history_days=1000), 40.0, lambda: 0)
-    asyncio.run(fed.run(sink))
+    virtual_clock.run(fed.run(sink))
     assert sink.records == [(b"%d" % n, b"c%d" % n if n % 2 else None) for n in range(1020)]
     assert (fed.phase, fed.sent, fed.time_ms) == (Phase.ENDED, 1020, 1019 * DAY_MS)
-    assert sink.at_s[999] - sink.at_s[0] < 0.4
-    assert 0.4 < sink.at_s[-1] - sink.at_s[1000] < 3.0  # 19 days at 40 a second
+    assert sink.at_s[999] == sink.at_s[0]
+    assert sink.at_s[-1] - sink.at_s[1000] == pytest.approx(19 / 40, abs=0.1)  # 19 days at 40 a second
 
 
+@pytest.mark.usefixtures("virtual_time")
 def test_event_time_waits_for_a_worker_that_is_behind() -> None:
     """Rule: so much is on its way and no more; when the worker goes on, so does the feed, from where it was."""
     applied = 0
@@ -143,7 +155,7 @@ def test_event_time_waits_for_a_worker_that_is_behind() -> None:
         await asyncio.wait_for(task, 20)
         return sent, fed, sink
 
-    sent, fed, sink = asyncio.run(scenario())
+    sent, fed, sink = virtual_clock.run(scenario())
     assert sent == AHEAD_EVENTS
     assert [value for value, _ in sink.records] == [b"%d" % n for n in range(30_000)]
     assert fed.phase is Phase.ENDED
@@ -298,13 +310,20 @@ def test_on_a_terminal_the_figures_stay_at_the_bottom_and_fit_its_width(columns:
 
 def test_a_child_ends_with_its_parent_whatever_it_was_doing(tmp_path: Path) -> None:
     """Rule: the pipe's end is the child's end; here it waits for events on a standard input of its own making."""
-    script = "import time, streams.cli.main as m, streams.demo.child as c; m.main = lambda _: time.sleep(60); c.main()"
-    child = subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, cwd=ROOT)
-    with pytest.raises(subprocess.TimeoutExpired):
-        child.wait(2)
+    script = (
+        "import time, streams.cli.main as m, streams.demo.child as c\n"
+        "m.main = lambda _: (print('works', flush=True), time.sleep(300))\n"
+        "c.main()"
+    )
+    child = subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT)
     assert child.stdin is not None
+    assert child.stdout is not None
+    assert child.stdout.readline() == b"works\n"
+    with pytest.raises(subprocess.TimeoutExpired):
+        child.wait(0.2)
     child.stdin.close()
-    assert child.wait(10) == 1
+    assert child.wait(WAIT_S) == 1
+    child.stdout.close()
 
 
 def test_the_last_words_of_the_dead_are_text(tmp_path: Path) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 
 from streams.engine.executor import ComputeSlot
+from tests.waiting import WAIT_S, until
 
 
 def test_one_computes_at_a_time_in_the_order_of_asking() -> None:
@@ -32,7 +32,7 @@ def test_the_event_loop_goes_on_while_somebody_computes() -> None:
     async def whole() -> None:
         turns, go = ComputeSlot(), threading.Event()
         async with turns:
-            computing = asyncio.ensure_future(turns.compute(go.wait, 10.0))
+            computing = asyncio.ensure_future(turns.compute(go.wait, WAIT_S))
             await asyncio.sleep(0.01)
             assert not computing.done()
             go.set()
@@ -43,20 +43,22 @@ def test_the_event_loop_goes_on_while_somebody_computes() -> None:
 
 def test_what_was_given_up_has_ended_when_it_is_settled() -> None:
     """Rule: a store is closed when nobody reads it any more, also if the batch was given up in its middle."""
-    ended: list[float] = []
+    begun, go, ended = threading.Event(), threading.Event(), threading.Event()
 
     def work() -> None:
-        time.sleep(0.1)
-        ended.append(time.monotonic())
+        begun.set()
+        go.wait(WAIT_S)
+        ended.set()
 
     async def whole() -> None:
         turns = ComputeSlot()
         async with turns:
             computing = asyncio.ensure_future(turns.compute(work))
-            await asyncio.sleep(0.01)
+            await until("the computation", begun.is_set)
             computing.cancel()
-        assert not ended
+        assert not ended.is_set()
+        asyncio.get_running_loop().call_later(0.05, go.set)
         await turns.settled()
-        assert ended
+        assert ended.is_set()
 
     asyncio.run(whole())

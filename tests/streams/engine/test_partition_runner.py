@@ -19,6 +19,7 @@ from streams.engine.record_batch import EncodedBatch
 from streams.engine.transactions import DeferredBatches
 from streams.errors import ChurnSignalsError, OwnershipLost
 from streams.scoring.explain_process import ExplainerLost
+from tests.waiting import until
 
 
 @pytest.fixture(autouse=True)
@@ -398,7 +399,7 @@ def test_what_waits_behind_a_hole_is_not_joined() -> None:
 
 def test_a_small_transaction_waits_for_more_and_a_large_one_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rule: transactions of a partition that hold little begin at a distance, so that they hold more."""
-    monkeypatch.setattr(module, "PACE_S", 0.2)
+    monkeypatch.setattr(module, "PACE_S", 0.5)
     monkeypatch.setattr(module, "WORTH_RECORDS", 5)
     world = World()
     partition = partition_of(world)
@@ -411,7 +412,7 @@ def test_a_small_transaction_waits_for_more_and_a_large_one_does_not(monkeypatch
         partition.deliver(batch(2, 3))
         await settle()
         after.append(positions(world))
-        await asyncio.sleep(0.25)
+        await until("the second transaction", lambda: len(positions(world)) > 1)
         after.append(positions(world))
         partition.deliver(batch(3, 8))
         await settle()

@@ -17,7 +17,7 @@ from streams.notify.routes import RetryPolicy, Route
 from streams.notify.sender import Sender, new_session
 from tests.streams.alert_values import life
 
-QUICK = RetryPolicy(tries=4, first_wait_s=0.01, longest_wait_s=0.02, timeout_s=0.5, concurrency=4)
+QUICK = RetryPolicy(tries=4, first_wait_s=0.01, longest_wait_s=0.02, timeout_s=30.0, concurrency=4)
 KEY = b"k" * 32
 
 

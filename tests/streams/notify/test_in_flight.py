@@ -10,7 +10,9 @@ from aiohttp import web
 
 from streams.notify.in_flight import RECORDS_MAX, InFlightRecords
 from streams.notify.routes import RetryPolicy
+from tests import virtual_clock
 from tests.streams.notify.receiver import QUICK, Receiver, delivering, records
+from tests.waiting import WAIT_S, until
 
 
 def record(offset: int, key: str) -> Any:
@@ -51,7 +53,7 @@ def test_a_customer_s_records_follow_each_other_and_others_overtake() -> None:
         window.skip(9)
         assert window.position == 9
 
-    asyncio.run(body())
+    virtual_clock.run(body())
 
 
 def test_it_is_full_in_the_end_and_a_fault_is_told_and_stays_open() -> None:
@@ -78,21 +80,24 @@ def test_it_is_full_in_the_end_and_a_fault_is_told_and_stays_open() -> None:
             task.cancel()
         await asyncio.gather(*window.tasks, return_exceptions=True)
 
-    asyncio.run(body())
+    virtual_clock.run(body())
 
 
 def test_a_route_opens_no_more_requests_than_it_may() -> None:
     """Setup: twenty customers at once, four allowed."""
 
     async def body() -> None:
+        full = asyncio.Event()  # nobody is answered before as many ask as may
+
         async def slowly(request: web.Request) -> web.Response:
+            if receiver.at_once >= QUICK.concurrency:
+                full.set()
+            await asyncio.wait_for(full.wait(), WAIT_S)
             await asyncio.sleep(0.02)
             return web.Response()
 
-        async with (
-            Receiver(lambda request, count: slowly(request)).listening() as receiver,
-            delivering(receiver.url) as (running, _),
-        ):
+        receiver = Receiver(lambda request, count: slowly(request))
+        async with receiver.listening(), delivering(receiver.url) as (running, _):
             window = InFlightRecords(0, running.deliver, lambda failure: None)
             for number in range(20):
                 for one in records(f"c-{number}", 4 * number):
@@ -122,7 +127,7 @@ def test_a_stop_lets_requests_end_and_begins_nothing() -> None:
             await asyncio.sleep(0.2)
             return web.Response()
 
-        pace = RetryPolicy(4, 60, 60, 5, 4)
+        pace = RetryPolicy(4, 600, 600, 60, 4)
         async with (
             Receiver(lambda request, count: slowly(request)).listening() as receiver,
             delivering(receiver.url, pace) as (running, letters),
@@ -132,9 +137,8 @@ def test_a_stop_lets_requests_end_and_begins_nothing() -> None:
             for one in records("away", 1)[:2]:
                 window.take(one)
             await arrived.wait()
-            while running.attempts["failed"] < 1:
-                await asyncio.sleep(0.01)
-            await running.settle(window.tasks, 5)
+            await until("a failed attempt", lambda: running.attempts["failed"] >= 1, every_s=0.01)
+            await running.settle(window.tasks, WAIT_S)
             assert window.position == 1
             assert running.ends == {"delivered": 1, "skipped": 0, "dead_letter": 0}
             assert letters == []
