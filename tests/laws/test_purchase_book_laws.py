@@ -80,7 +80,7 @@ ORDERS = shop(600, 130, 1)
 
 
 def test_learned_parameters_equal_a_fit_to_all_earlier_orders() -> None:
-    """Rule: the first order of a four-week period triggers a fit to all earlier orders. It applies from the next day."""
+    """Rule: the first order of a four-week period triggers a fit to all earlier orders, valid from the next day on."""
     world = World()
     learned = world.feed(ORDERS)
     firsts = [line[0].clock_ms // DAY_MS for _, line in by_line(ORDERS)][1:]

@@ -75,7 +75,7 @@ def test_command_forecasts_from_the_published_cells(
     published: dict[bytes, bytes | None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Rule: text and JSON have the same figures, file options require a file, and without published cells the error
-    says when to expect them."""
+    states when to expect them."""
     values = [value for value in published.values() if value is not None]
 
     async def read(settings: Any) -> list[bytes]:
