@@ -1,13 +1,14 @@
-"""Whether anything became slower or larger than the committed baseline says: ratios are compared, not rates.
+"""Check for regressions in speed and size against the committed baseline. Ratios are compared, not rates.
 
     python -m benchmarks.check [--baseline FILE] [--quix PYTHON] [--write] [FIGURES.json]
 
-FIGURES.json is what `python -m benchmarks.throughput --json` wrote; without it the benchmark is run. Compared are the
-rates of (c) and (g) beside those of (a), (b) and (f), CPU time of (c) and (g) in units of (a)'s, and what does not
-depend on the machine: peak memory, scoring points and bytes per event. `--write` makes these figures the baseline.
+FIGURES.json is the output of `python -m benchmarks.throughput --json`. Without it, the benchmark runs first. The
+comparison covers the rates of (c) and (g) relative to (a), (b) and (f), the CPU time of (c) and (g) relative to (a),
+and the figures that do not depend on the machine: peak memory, and scoring points and bytes per event. `--write` makes
+these figures the baseline.
 
-Exit code 1 if something moved by more than 10 %, in either direction: what became better wants a new baseline. 2 if
-there is no baseline.
+The exit code is 1 if a figure moved by more than 10% in either direction: an improvement needs a new baseline. The exit
+code is 2 if there is no baseline.
 """
 
 from __future__ import annotations
@@ -22,13 +23,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 BASELINE = Path(__file__).with_name("baseline.json")
-# Three repetitions on a quiet machine differ by some 3 %.
+# Three repetitions on an idle machine differ by some 3%.
 MOVED = 0.10
 _OURS = ("c", "g")
 
 
 class Move(NamedTuple):
-    """A figure that is in both, or in one of the two."""
+    """A figure of the baseline, the current run, or both."""
 
     name: str
     before: float | None
@@ -36,12 +37,12 @@ class Move(NamedTuple):
 
     @property
     def by(self) -> float | None:
-        """Relative change; None if it cannot be told."""
+        """Relative change; None if either value is missing or the baseline is zero."""
         return self.now / self.before - 1 if self.before and self.now is not None else None
 
     @property
     def moved(self) -> bool:
-        """By more than 10 %; a figure that is gone has moved, one that is new has not."""
+        """Whether the change exceeds 10%. A missing figure has moved; a new one has not."""
         if self.before is None:
             return False
         if self.now is None:
@@ -50,7 +51,7 @@ class Move(NamedTuple):
 
 
 def ratios(figures: Mapping[str, Any]) -> dict[str, float]:
-    """The figures of a run that mean the same on another machine, by name."""
+    """The figures of a run that are comparable across machines, by name."""
     run = figures["runs"][0]
     rows = {row["letter"]: row for row in run["rows"] if row["yardstick"] or row["letter"] in _OURS}
     found: dict[str, float] = {}
@@ -69,7 +70,7 @@ def ratios(figures: Mapping[str, Any]) -> dict[str, float]:
 
 
 def compared(before: Mapping[str, float], now: Mapping[str, float]) -> list[Move]:
-    """Every figure of either, those of the baseline first.
+    """Every figure of the baseline and the current run, those of the baseline first.
 
     >>> [move.moved for move in compared({"x": 1.0, "y": 1.0}, {"x": 1.05, "y": 0.8, "z": 3.0})]
     [False, True, False]
@@ -78,17 +79,17 @@ def compared(before: Mapping[str, float], now: Mapping[str, float]) -> list[Move
 
 
 def render(moves: list[Move]) -> str:
-    """For a person: all figures, and what moved."""
+    """Format all figures as a table and mark those that moved."""
     return "\n".join(_lines(moves))
 
 
 def _lines(moves: list[Move]) -> Iterator[str]:
     yield f"{'':<40}{'baseline':>12}{'now':>12}{'change':>10}"
     for move in moves:
-        by = "" if move.by is None else f"{100 * move.by:+.1f} %"
+        by = "" if move.by is None else f"{100 * move.by:+.1f}%"
         yield f"{move.name:<40}{_figure(move.before):>12}{_figure(move.now):>12}{by:>10}{'  MOVED' * move.moved}"
     moved = sum(move.moved for move in moves)
-    yield f"{moved} of {len(moves)} moved by more than {100 * MOVED:.0f} %" if moved else "nothing moved"
+    yield f"{moved} of {len(moves)} moved by more than {100 * MOVED:.0f}%" if moved else "nothing moved"
 
 
 def _figure(value: float | None) -> str:
@@ -96,17 +97,17 @@ def _figure(value: float | None) -> str:
 
 
 def measured(quix: str | None) -> dict[str, Any]:
-    """Run the throughput benchmark; its figures.
+    """Run the throughput benchmark and return its figures.
 
     Raises:
-        SystemExit: it could not be run.
+        SystemExit: The benchmark failed before it wrote figures.
     """
     with tempfile.TemporaryDirectory(prefix="churn-check-") as name:
         out = Path(name) / "figures.json"
         command = [sys.executable, "-m", "benchmarks.throughput", "--json", str(out)]
         done = subprocess.run([*command, *(["--quix", quix] if quix else [])], check=False)
         if not out.exists():
-            raise SystemExit(f"the benchmark ended with {done.returncode} and without figures")
+            raise SystemExit(f"the benchmark exited with {done.returncode} before it wrote figures")
         found: dict[str, Any] = json.loads(out.read_bytes())
         return found
 
@@ -117,11 +118,11 @@ def main() -> int:
     )
     parser.add_argument("figures", nargs="?", type=Path, metavar="FIGURES.json")
     parser.add_argument("--baseline", type=Path, default=BASELINE)
-    parser.add_argument("--quix", metavar="PYTHON", help="an interpreter that has quixstreams, for (f)")
+    parser.add_argument("--quix", metavar="PYTHON", help="an interpreter with quixstreams, for (f)")
     parser.add_argument("--write", action="store_true", help="make these figures the baseline")
     options = parser.parse_args()
     if not options.write and not options.baseline.exists():
-        print(f"there is no baseline {options.baseline}; on a quiet machine, make one with --write", file=sys.stderr)
+        print(f"there is no baseline {options.baseline}; create one with --write on an idle machine", file=sys.stderr)
         return 2
     figures = json.loads(options.figures.read_bytes()) if options.figures else measured(options.quix)
     now = ratios(figures)

@@ -1,16 +1,16 @@
-"""Turns two public customer logs into events, so that the figures of the quality benchmark can be repeated.
+"""Convert two public customer logs to events, so that the quality figures can be reproduced.
 
     python -m benchmarks.convert cdnow CDNOW_master.txt OUT.jsonl.gz
     python -m benchmarks.convert oulad FOLDER_OF_CSVS OUT.jsonl.gz [--presentation 2013J] [--modules BBB,DDD]
 
 `cdnow`: the master set of CDNOW purchases (customer, YYYYMMDD, quantity, dollars; blank separated), as distributed with
 the paper of Fader and Hardie and with the `lifetimes` package (MIT).
-`oulad`: the Open University Learning Analytics Dataset (Kuzilek, Hlosta, Zdrahal 2017, CC BY 4.0), its CSV files as
-published: registration starts a subscription, withdrawal cancels it, a day's use of a kind of page is `Feature Used`, a
-handed-in assessment is `Goal Completed` with its score.
+`oulad`: the Open University Learning Analytics Dataset (Kuzilek, Hlosta, Zdrahal 2017, CC BY 4.0), with its CSV files
+as published. Registration starts a subscription and withdrawal cancels it. One day's use of one kind of page is one
+`Feature Used` event. A submitted assessment is `Goal Completed` with its score.
 
-Neither has times finer than a day, so the events of a day carry a fixed hour. The output is in the order of event time
-and the same bytes in every run.
+Both logs have day resolution, so events carry a fixed hour. The output is ordered by event time, and every run writes
+the same bytes.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ import orjson
 Row = tuple[datetime, str, dict[str, Any]]  # time, message id, event
 
 NOON, EVENING, NIGHT = timedelta(hours=12), timedelta(hours=15), timedelta(hours=23)
-# The days from which the dataset counts: presentations that begin in October (J) and in February (B)
+# Month and day that the dataset counts days from: presentations start in October (J) or February (B)
 COURSE_STARTS = {"J": (10, 1), "B": (2, 1)}
 
 
 def event(time: datetime, message_id: str, customer: str, name: str, properties: dict[str, Any]) -> Row:
-    """One event in the shape of the Segment spec."""
+    """Build one event in the format of the Segment spec."""
     return (
         time,
         message_id,
@@ -51,7 +51,7 @@ def event(time: datetime, message_id: str, customer: str, name: str, properties:
 
 
 def cdnow(path: Path) -> Iterator[Row]:
-    """Purchases as `Order Completed` at noon."""
+    """Yield purchases as `Order Completed` at noon."""
     with open(path, encoding="ascii") as file:
         for number, line in enumerate(file, 1):
             fields = line.split()
@@ -64,7 +64,7 @@ def cdnow(path: Path) -> Iterator[Row]:
 
 
 def oulad(folder: Path, presentation: str, modules: set[str]) -> Iterator[Row]:
-    """Registrations, use of pages, assessments and withdrawals of some modules of one presentation."""
+    """Yield registrations, page use, assessments and withdrawals of some modules of one presentation."""
     month, day = COURSE_STARTS[presentation[-1]]
     start = datetime(int(presentation[:4]), month, day, tzinfo=UTC)
 
@@ -111,7 +111,7 @@ def _pages(
     start: datetime,
     customer: Any,
 ) -> Iterator[Row]:
-    """One event a customer, day and kind of page, with the clicks of all pages of that kind."""
+    """Yield one event per customer, day and kind of page, with the clicks of all pages of that kind."""
     kind = {row["id_site"]: row["activity_type"] for _, row in sites}
     clicks: dict[tuple[str, int, str], int] = defaultdict(int)
     first: dict[tuple[str, int, str], int] = {}
@@ -119,14 +119,14 @@ def _pages(
         key = customer(row, row["code_module"]), int(row["date"]), kind[row["id_site"]]
         clicks[key] += int(row["sum_click"])
         first.setdefault(key, number)
-    for (who, day, page), count in clicks.items():
+    for (user, day, page), count in clicks.items():
         time = start + timedelta(days=day) + NOON
-        number = first[who, day, page]
-        yield event(time, f"v{number}", who, "Feature Used", {"feature": page, "clicks": count})
+        number = first[user, day, page]
+        yield event(time, f"v{number}", user, "Feature Used", {"feature": page, "clicks": count})
 
 
 def write(rows: Iterable[Row], path: Path) -> int:
-    """Writes the events in the order of time (ties by message id), gzipped without a time of its own."""
+    """Write the events by time, then message id, as gzip without a modification time. Return their number."""
     ordered = sorted(rows, key=lambda row: (row[0], row[1]))
     with open(path, "wb") as raw, gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0) as out:
         for _, _, body in ordered:

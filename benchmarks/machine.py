@@ -1,4 +1,4 @@
-"""What figures were measured on, and words on the way to them."""
+"""Describe the machine that a benchmark runs on, and print progress."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-# Other programs take turns with what is measured; a bare interpreter's start alone makes 0.3.
+# Above this load, other programs compete with the measured ones. Starting an interpreter alone causes 0.3.
 _QUIET_LOAD = 0.5
 
 
 def machine() -> dict[str, Any]:
-    """Processor, memory, versions, and how busy it was before."""
+    """Processor, memory, versions, and load average before the run."""
     info = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
     model = re.search(r"^model name\s*:\s*(.+)$", info, re.MULTILINE)
     pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
@@ -30,17 +30,17 @@ def machine() -> dict[str, Any]:
     }
 
 
-def told(found: dict[str, Any]) -> str:
-    """The machine, for a person; a machine that was busy before says so."""
-    # beside other programs short runs get more of a machine than long ones do
-    busy = "" if found["load_before"] < _QUIET_LOAD else ": NOT QUIET, trust ratios of CPU time"
+def describe(found: dict[str, Any]) -> str:
+    """Describe the machine in one line, with a warning if it was busy before the run."""
+    # next to other programs, short runs get a larger share of the machine than long ones
+    busy = "" if found["load_before"] < _QUIET_LOAD else ": NOT IDLE, trust only ratios of CPU time"
     return (
         f"{found['cores']} cores of {found['processor']}, {found['memory_gib']} GiB, Python {found['python']},"
-        f" Apache Kafka {found['kafka']} beside the measured process; load before {found['load_before']}{busy}"
+        f" Apache Kafka {found['kafka']} on the same machine; load before the run {found['load_before']}{busy}"
     )
 
 
-def say(text: str, end: str = "\n") -> None:
-    """Progress, on a terminal; the result alone is on standard output."""
+def progress(text: str, end: str = "\n") -> None:
+    """Print progress to standard error if it is a terminal; standard output has only the result."""
     if sys.stderr.isatty():
         print(text, end=end, file=sys.stderr, flush=True)

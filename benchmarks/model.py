@@ -1,19 +1,18 @@
-"""What one event costs in the model's own code, by stage, from a run over a log. No broker.
+"""Measure the cost of one event in the model code, by stage, from a run over a log. No broker is needed.
 
     python -m benchmarks.model [FILE] [--config CHURN.TOML] [--events N] [--json OUT]
 
-Prints microseconds per event for every stage, what that is in units of `orjson.loads` over the same lines in the same
-process (the figure that decides: it does not depend on the machine), the size of profiles, and peak memory. Without a
-file, or where it is absent, simulated customers are used.
+Prints the microseconds per event of every stage, the size of profiles, and peak memory. Each stage is also given in
+units of `orjson.loads` over the same lines in the same process. That ratio determines the exit code, because it does
+not depend on the machine. Without a file, or if the file does not exist, the events come from simulated customers.
 
-`orjson.loads` is measured as decoding is: a batch's answers are kept until the batch is done, as every program does
-that makes something of them. What it takes when each answer is thrown away at once, so that the next one finds its
-memory warm, is printed beside it.
+`orjson.loads` is measured like decoding: the results of a batch are kept until the batch is done, as in any program
+that uses them. A separate line shows its cost when each result is discarded at once, so that the next one reuses cached
+memory.
 
-Decoding and encoding of profiles, and copying out what features read of them, happen customer by customer while events
-are applied, and count as "apply": a clock around each would be part of what it measures. Left out is what a worker does
-besides the fold: reading the log, writing to its store, and the outputs, which decode the profiles of the
-points that they tell of.
+Profiles are decoded, encoded and copied for features per customer while events are applied. This counts as "apply",
+because a timer around each step would distort the measurement. The measurement excludes the worker's other tasks:
+reading the log, writing to its store, and creating outputs, which decodes the profiles of published scoring points.
 """
 
 from __future__ import annotations
@@ -52,13 +51,13 @@ from models.profile.mergeable import DAY_MS
 from streams.runtime.gc_tuning import collect_rarely
 
 HERE = Path(__file__).parent
-BATCH = 500  # rows, of the separate scoring measurement
-LIMIT_LOADS = 35.0  # all stages but learning together, in units of orjson.loads
-LIMIT_US = 45.0  # the same on one core of a quiet machine
+BATCH = 500  # rows per batch of the separate scoring measurement
+LIMIT_LOADS = 35.0  # sum of all stages except learning, in units of orjson.loads
+LIMIT_US = 45.0  # the same on one core of an idle machine
 
 
 class Stopwatch:
-    """Total time and number of calls of the functions it was put around."""
+    """Total time and number of calls of the functions that it wraps."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
@@ -80,7 +79,7 @@ class Stopwatch:
 
 
 def lines_of(path: str | None, limit: int | None) -> tuple[list[bytes], str]:
-    """The log's lines, and where they came from."""
+    """Return the log's lines and their origin."""
     if path is not None and Path(path).exists():
         with gzip.open(path, "rb") if path.endswith(".gz") else open(path, "rb") as file:
             return [line.rstrip(b"\n") for line in itertools.islice(file, limit)], path
@@ -88,7 +87,7 @@ def lines_of(path: str | None, limit: int | None) -> tuple[list[bytes], str]:
 
 
 def simulated() -> Iterator[bytes]:
-    """Events of simulated customers, as lines."""
+    """Yield events of simulated customers as lines."""
     from models.simulation import Simulation, SimulationSettings
 
     for event in Simulation(SimulationSettings(customers=2_000, days=240, seed=1)).events():
@@ -96,7 +95,7 @@ def simulated() -> Iterator[bytes]:
 
 
 def measure(lines: list[bytes], definition: ChurnDefinition) -> dict[str, Any]:
-    """Runs the log once; see the module's docstring."""
+    """Process the log once; see the module docstring."""
     watch = Stopwatch()
     usual_thresholds = gc.get_threshold()
     collect_rarely()  # as a worker does
@@ -114,7 +113,7 @@ def measure(lines: list[bytes], definition: ChurnDefinition) -> dict[str, Any]:
     try:
         for at in range(0, len(lines), BATCH_EVENTS):
             raw = lines[at : at + BATCH_EVENTS]
-            # beside each other, batch by batch, so that both meet the same machine in the same state
+            # alternate batch by batch, so that both see the machine in the same state
             start = time.perf_counter()
             for line in raw:
                 orjson.loads(line)
@@ -146,7 +145,7 @@ def measure(lines: list[bytes], definition: ChurnDefinition) -> dict[str, Any]:
     n = len(lines)
     stages = {
         "decode": decode_s,
-        "apply": process_s - inner_s,  # deadlines, labels, and reading and writing of profiles included
+        "apply": process_s - inner_s,  # includes deadlines, labels, and reading and writing profiles
         "features": watch.seconds["features"],
         "score": watch.seconds["score"],
     }
@@ -173,7 +172,7 @@ def measure(lines: list[bytes], definition: ChurnDefinition) -> dict[str, Any]:
 
 
 def _codec(records: list[bytes]) -> tuple[float, float]:
-    """Microseconds to encode and to decode a profile: each customer's once, `BATCH` at a time."""
+    """Microseconds to encode and to decode a profile: each customer's profile once, in chunks of `BATCH`."""
     encode_s = decode_s = 0.0
     for at in range(0, len(records), BATCH):
         start = time.perf_counter()
@@ -202,7 +201,7 @@ class _TimedScorer:
 def _score_rows(model: Model, examples: list[TrainingExample]) -> float:
     rows = examples[:BATCH]
     if not rows:
-        return float("nan")  # nothing matured in so few events
+        return float("nan")  # no label matured in so few events
     x = np.stack([np.frombuffer(e.features) for e in rows])
     m = np.stack([np.frombuffer(e.population) for e in rows])
     scorer = model.scorer()
@@ -215,7 +214,7 @@ def _score_rows(model: Model, examples: list[TrainingExample]) -> float:
 
 
 def table(result: dict[str, Any], source: str) -> str:
-    """The figures for a person."""
+    """Format the figures as a table."""
     loads, size = result["loads_us_per_event"], result["profile_bytes"]
     out = [
         f"{result['events']:,} events of {source}; {result['points']:,} scoring points, {result['labels']:,} labels",
@@ -227,16 +226,16 @@ def table(result: dict[str, Any], source: str) -> str:
         out.append(f"{stage:<18}{us:>10.2f}{us / loads:>18.1f}")
     total = result["total_us_per_event"]
     out += [
-        f"{'all but learning':<18}{total:>10.2f}{total / loads:>18.1f}",
+        f"{'without learning':<18}{total:>10.2f}{total / loads:>18.1f}",
         f"{'orjson.loads':<18}{loads:>10.2f}{1.0:>18.1f}",
-        f"{'  answers dropped':<18}{result['loads_dropped_us_per_event']:>10.2f}",
+        f"{'  discarded':<18}{result['loads_dropped_us_per_event']:>10.2f}",
         "",
-        f"alerts: {result['alerts_us_per_event']:.2f} us an event (the policy and its words; not in the sum)",
-        f"limits: {LIMIT_LOADS:.0f} x orjson.loads, and {LIMIT_US:.0f} us an event on a quiet machine",
-        f"learn: {result['learn_us_per_label']:.0f} us a label (champion, challenger and prior)",
-        f"score: {result['score_us_per_row_in_batch']:.2f} us a row in batches of {BATCH}",
-        f"a profile: encode {result['encode_us_per_profile']:.2f} us, decode {result['decode_us_per_profile']:.2f} us",
-        f"profile: {size['median']:.0f} bytes at the median, {size['p99']:.0f} at p99, {size['max']} at most",
+        f"alerts: {result['alerts_us_per_event']:.2f} us per event (policy and texts; not in the sum)",
+        f"limits: {LIMIT_LOADS:.0f} x orjson.loads, and {LIMIT_US:.0f} us per event on an idle machine",
+        f"learn: {result['learn_us_per_label']:.0f} us per label (champion, challenger and prior)",
+        f"score: {result['score_us_per_row_in_batch']:.2f} us per row in batches of {BATCH}",
+        f"profile: encode {result['encode_us_per_profile']:.2f} us, decode {result['decode_us_per_profile']:.2f} us",
+        f"profile size: median {size['median']:.0f} bytes, p99 {size['p99']:.0f}, max {size['max']}",
         f"peak memory: {result['peak_memory_mib']:.0f} MiB",
     ]
     return "\n".join(out)
@@ -246,8 +245,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("file", nargs="?")
     parser.add_argument("--config", default=str(HERE / "quality" / "oulad.toml"))
-    parser.add_argument("--events", type=int, default=None, help="only the first N")
-    parser.add_argument("--profile", action="store_true", help="print where the time goes (cProfile)")
+    parser.add_argument("--events", type=int, default=None, help="use only the first N events")
+    parser.add_argument("--profile", action="store_true", help="print a cProfile report")
     parser.add_argument("--json", metavar="OUT")
     options = parser.parse_args()
     lines, source = lines_of(options.file, options.events)

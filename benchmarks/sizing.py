@@ -1,15 +1,15 @@
-"""How many workers, partitions, bytes and disks a rate of events takes, from measured figures, and what breaks first.
+"""Compute the workers, partitions, bytes and disk space that an event rate needs, and the first scaling limit.
 
     python -m benchmarks.sizing THROUGHPUT.json GROWTH.json RECOVERY.json [--a-day N]
 
-The files are what `python -m benchmarks.throughput --full --json`, `benchmarks.growth --json` and `benchmarks.recovery
---json` wrote. The rule, for each rate:
+The files are the output of `python -m benchmarks.throughput --full --json`, `benchmarks.growth --json` and
+`benchmarks.recovery --json`. The rules, for each rate:
 
-- processors of workers: CPU time of (c) an event times the rate, at most 60 % busy, one worker a processor;
-- partitions: four a worker, and no more than 500,000 customers in one (a worker that loses its disk reads them anew);
-- bytes: what (c) writes an event, before the brokers' copies of it;
-- disk: the local store of all customers, and twice the changelog of all customers, which compaction leaves;
-- trainer: its CPU time a label. There is one, so that more than one processor's worth cannot be had.
+- Worker CPUs: the CPU time per event of (c) times the rate. CPUs are at most 60% busy, and each worker has one CPU.
+- Partitions: four per worker, and at most 500,000 customers each, because a worker that loses its disk recovers them.
+- Bytes: what (c) writes per event, before replication.
+- Disk: the local store of all customers, and twice the changelog of all customers, which remains after compaction.
+- Trainer: its CPU time per label. There is only one trainer, so it cannot use more than one CPU.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 RATES = (1_000, 100_000, 10_000_000)
-# Beyond this a worker has nothing left for a backlog, a rebalance or a busy hour.
+# Above this, a worker has no reserve for a backlog, a rebalance or a peak hour.
 BUSY = 0.6
 PARTITIONS_A_WORKER = 4
 CUSTOMERS_A_PARTITION = 500_000
-# A customer of a busy product; the simulated ones, with two, have more scores an event, so this is on the safe side.
+# Of a customer of a busy product. Simulated customers have two and more scores per event, so this is conservative.
 A_DAY = 100.0
-# Compaction runs when 30 % of a changelog is superseded, and needs room for the copy that it makes.
+# Compaction runs when 30% of a changelog is superseded, and needs disk space for its copy.
 CHANGELOG_COPIES = 2
 _DAY_S = 86_400
 
 
 class Costs(NamedTuple):
-    """What was measured: CPU us and bytes an event, CPU us a label, bytes a customer, CPU us a recovered customer."""
+    """Measured costs: CPU us and bytes per event, CPU us per label, bytes and recovery CPU us per customer."""
 
     worker_us: float
     broker_us: float
@@ -48,7 +48,7 @@ class Costs(NamedTuple):
 
 
 class Size(NamedTuple):
-    """What a rate takes."""
+    """The resources that an event rate needs."""
 
     rate: float
     customers: float
@@ -64,15 +64,15 @@ class Size(NamedTuple):
 
 
 def costs(throughput: Mapping[str, Any], growth: Mapping[str, Any], recovery: Mapping[str, Any]) -> Costs:
-    """From the files; of growth the row with most customers, of recovery that with one record each.
+    """Read the costs from the figures: the growth row with most customers, the recovery row with one record each.
 
     Raises:
-        SystemExit: (c) or (e) is not among the figures.
+        SystemExit: (c) or (e) is missing.
     """
     run = throughput["runs"][0]
     product = next((row for row in run["rows"] if row["letter"] == "c"), None)
     if product is None or "trainer" not in run:
-        raise SystemExit("the figures of throughput are without (c) or (e): python -m benchmarks.throughput --full")
+        raise SystemExit("the throughput figures lack (c) or (e): run python -m benchmarks.throughput --full")
     most = max(growth["rows"], key=lambda row: int(row["customers"]))
     empty = next(row for row in recovery["rows"] if row["records"] == 1 and not row["store"])
     return Costs(
@@ -88,7 +88,7 @@ def costs(throughput: Mapping[str, Any], growth: Mapping[str, Any], recovery: Ma
 
 
 def size(rate: float, found: Costs, a_day: float = A_DAY) -> Size:
-    """The rule; see the module."""
+    """Apply the sizing rules; see the module docstring."""
     customers = rate * _DAY_S / a_day
     workers = max(1, math.ceil(rate * found.worker_us / 1e6 / BUSY))
     partitions = max(PARTITIONS_A_WORKER * workers, math.ceil(customers / CUSTOMERS_A_PARTITION))
@@ -109,30 +109,30 @@ def size(rate: float, found: Costs, a_day: float = A_DAY) -> Size:
 
 
 def render(sizes: Sequence[Size], found: Costs, a_day: float) -> str:
-    """A table in Markdown, and what breaks first."""
+    """Format a Markdown table and the first scaling limit."""
     return "\n".join(_lines(sizes, found, a_day))
 
 
 def _lines(sizes: Sequence[Size], found: Costs, a_day: float) -> Iterator[str]:
-    yield "| events/s | " + " | ".join(f"{one.rate:,.0f}" for one in sizes) + " |"
+    yield "| events/s | " + " | ".join(f"{column.rate:,.0f}" for column in sizes) + " |"
     yield "|---|" + "---|" * len(sizes)
     rows = (
-        (f"customers, at {a_day:g} events a day", "{0.customers:,.0f}"),
-        ("workers of one processor", "{0.workers:,}"),
+        (f"customers, at {a_day:g} events per day", "{0.customers:,.0f}"),
+        ("workers with one CPU", "{0.workers:,}"),
         ("partitions", "{0.partitions:,}"),
-        ("processors of brokers, without their copies", "{0.broker_processors:,.1f}"),
+        ("broker CPUs, without replication", "{0.broker_processors:,.1f}"),
         ("changelog, MB/s", "{0.changelog_mb_s:,.1f}"),
-        ("all that is written, MB/s", "{0.written_mb_s:,.1f}"),
-        ("local stores, GB in all", "{0.store_gb:,.1f}"),
-        ("changelog, GB in all, one copy", "{0.changelog_gb:,.1f}"),
+        ("all writes, MB/s", "{0.written_mb_s:,.1f}"),
+        ("local stores, GB in total", "{0.store_gb:,.1f}"),
+        ("changelog, GB in total, one replica", "{0.changelog_gb:,.1f}"),
         ("recovery of a worker that lost its disk, s", "{0.recovery_s:,.0f}"),
-        ("trainer, processors of one", "{0.trainer_processors:,.2f}"),
+        ("trainer, CPUs of one available", "{0.trainer_processors:,.2f}"),
     )
     for name, shape in rows:
-        yield f"| {name} | " + " | ".join(shape.format(one) for one in sizes) + " |"
+        yield f"| {name} | " + " | ".join(shape.format(column) for column in sizes) + " |"
     limit = 1e6 / (found.labels * found.trainer_us)
     yield ""
-    yield f"The one trainer is busy at {limit:,.0f} events/s; it is what breaks first."
+    yield f"The first scaling limit is the single trainer: its CPU is fully used at {limit:,.0f} events/s."
 
 
 def main() -> int:
@@ -141,13 +141,15 @@ def main() -> int:
     )
     for name in ("throughput", "growth", "recovery"):
         parser.add_argument(name, type=Path, metavar=f"{name.upper()}.json")
-    parser.add_argument("--a-day", type=float, default=A_DAY, metavar="N", help="events of a customer (default 100)")
+    parser.add_argument(
+        "--a-day", type=float, default=A_DAY, metavar="N", help="events per customer and day (default 100)"
+    )
     options = parser.parse_args()
     if options.a_day <= 0:
         parser.error("--a-day must be above 0")
     files = [options.throughput, options.growth, options.recovery]
     if absent := [str(path) for path in files if not path.exists()]:
-        parser.error(f"there is no {absent[0]}: see --help for what writes it")
+        parser.error(f"there is no {absent[0]}: see --help for the command that writes it")
     found = costs(*[json.loads(path.read_bytes()) for path in files])
     print(render([size(rate, found, options.a_day) for rate in RATES], found, options.a_day))
     return 0

@@ -1,1 +1,1 @@
-"""How fast the console is, and what it needs, with many customers and alerts."""
+"""Benchmark of the console: startup time, response times and memory with many customers and alerts."""

@@ -1,9 +1,9 @@
-"""The console with many customers: seconds to the first page and until everything is read, milliseconds a page, memory.
+"""Measure the console with many customers: startup time, response time per page, memory and disk use.
 
     python -m benchmarks.console [--customers N] [--alerts N] [--json OUT]
 
-Publishes the scores and open alerts (100,000 and 10,000) as workers would, starts `churn-signals console`, and asks for
-its pages while it reads and after that. The broker is beside it on the same machine.
+Publishes scores and open alerts (100,000 and 10,000) as workers do, starts `churn-signals console`, and requests its
+pages while it reads the topics and afterwards. The broker runs on the same machine.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.console import records
-from benchmarks.machine import machine, say, told
+from benchmarks.machine import describe, machine, progress
 from benchmarks.throughput import kafka, world
 from streams.devbroker.embedded_broker import EmbeddedBroker
 
 CUSTOMERS, ALERTS = 100_000, 10_000
 _COMMAND = [sys.executable, "-c", "from streams.cli.main import main; main()", "console", "--port", "0"]
 _PAGES = ("", "?band=critical&sort=newest", "?page=100", "customers", "customer?id=c000007", "model", "pipeline")
-_ASKED = 20
+_REQUESTS = 20
 _WAIT_S = 300.0
 _POLL_S = 0.1
 
 
 class Console:
-    """The process, its address once it has one, and how long its answers took."""
+    """The console's process, its address once it has one, and its response times."""
 
     def __init__(self, environment: dict[str, str], directory: Path) -> None:
         self._log = directory / "console.log"
@@ -49,24 +49,24 @@ class Console:
             )
 
     def until(self, what: str, pattern: str, page: str | None = None) -> tuple[float, list[float], re.Match[str]]:
-        """Seconds since the start when a page (or the log) said so, how long its answers took until then (ms)."""
-        answers: list[float] = []
+        """Wait until a page (or the log) matches; seconds since the start, and response times until then (ms)."""
+        response_ms: list[float] = []
         while self.process.poll() is None and self._elapsed_s < _WAIT_S:
             if page is None:
                 text = self._log.read_text()
             else:
-                milliseconds, text = self.ask(page)
-                answers.append(milliseconds)
+                milliseconds, text = self.request(page)
+                response_ms.append(milliseconds)
             if found := re.search(pattern, text):
-                return self._elapsed_s, answers, found
+                return self._elapsed_s, response_ms, found
             time.sleep(_POLL_S)
-        raise SystemExit(f"the console did not come to {what}: {self._log.read_text()[-2000:]}")
+        raise SystemExit(f"the console did not reach {what}: {self._log.read_text()[-2000:]}")
 
-    def ask(self, page: str) -> tuple[float, str]:
-        """A page: milliseconds, and what it says."""
+    def request(self, page: str) -> tuple[float, str]:
+        """Request a page; milliseconds and the page's text."""
         begun_s = time.perf_counter()
-        with urllib.request.urlopen(self.address + page, timeout=60) as answer:
-            text = answer.read().decode()
+        with urllib.request.urlopen(self.address + page, timeout=60) as response:
+            text = response.read().decode()
         return (time.perf_counter() - begun_s) * 1000, text
 
     @property
@@ -80,33 +80,33 @@ class Console:
         return time.perf_counter() - self.started_s
 
     def memory_mib(self, line: str) -> float:
-        """VmRSS or VmHWM of the process."""
+        """Read VmRSS or VmHWM of the process."""
         found = re.search(rf"^{line}:\s+(\d+) kB", Path(f"/proc/{self.process.pid}/status").read_text(), re.MULTILINE)
         return int(found[1]) / 1024 if found else 0.0
 
     def disk_mib(self) -> float:
-        """Of its temporary file."""
+        """Size of its temporary files."""
         return sum(path.stat().st_size for path in self.directory.rglob("*") if path.is_file()) / 2**20
 
 
 def run(directory: Path, customers: int, alerts: int) -> dict[str, Any]:
-    """All figures; see the module."""
-    say("scoring sample customers")
+    """Measure all figures; see the module docstring."""
+    progress("scoring sample customers")
     model = world.learned_model()
     samples = records.samples(model)
     with EmbeddedBroker(directory / "broker") as broker:
         settings = kafka.settings_of(broker.address, "console", "events", directory)
         asyncio.run(kafka.publish_model(settings, model))
-        say(f"publishing {customers:,} scores and {alerts:,} alerts")
+        progress(f"publishing {customers:,} scores and {alerts:,} alerts")
         size = asyncio.run(records.publish(settings, samples, customers, alerts))
-        say("reading them")
+        progress("waiting for the console to read them")
         console = Console(kafka.environment(settings), directory)
         try:
             console.until("an address", r"The console is at (\S+)")
             first_s, _, _ = console.until("its first page", "<h1>Alerts</h1>", "")
             alerts_s, _, _ = console.until("all alerts", rf"{alerts:,} alerts, page 1", "")
             all_s, meanwhile, _ = console.until("all customers", rf"{customers:,} customers have a score", "customers")
-            pages = {page: sorted(console.ask(page)[0] for _ in range(_ASKED)) for page in _PAGES}
+            pages = {page: sorted(console.request(page)[0] for _ in range(_REQUESTS)) for page in _PAGES}
             return {
                 "customers": customers,
                 "alerts": alerts,
@@ -115,7 +115,7 @@ def run(directory: Path, customers: int, alerts: int) -> dict[str, Any]:
                 "alerts_s": alerts_s,
                 "all_s": all_s,
                 "meanwhile_ms": {"median": sorted(meanwhile)[len(meanwhile) // 2], "most": max(meanwhile)},
-                "pages_ms": {page: {"median": ms[_ASKED // 2], "most": ms[-1]} for page, ms in pages.items()},
+                "pages_ms": {page: {"median": ms[_REQUESTS // 2], "most": ms[-1]} for page, ms in pages.items()},
                 "resident_mib": console.memory_mib("VmRSS"),
                 "peak_mib": console.memory_mib("VmHWM"),
                 "disk_mib": console.disk_mib(),
@@ -126,17 +126,17 @@ def run(directory: Path, customers: int, alerts: int) -> dict[str, Any]:
 
 
 def render(found: dict[str, Any]) -> str:
-    """The figures, for a person."""
+    """Format the figures as a table."""
     scores = f"scores of {found['score_bytes']:,.0f} bytes"
     lines = [
         f"{found['customers']:,} customers ({scores}), {found['alerts']:,} open alerts",
         f"first page after           {found['first_page_s']:7.1f} s",
         f"all alerts after           {found['alerts_s']:7.1f} s",
         f"all customers after        {found['all_s']:7.1f} s",
-        f"memory                     {found['resident_mib']:7.0f} MiB, at most {found['peak_mib']:.0f}",
+        f"memory                     {found['resident_mib']:7.0f} MiB, peak {found['peak_mib']:.0f}",
         f"temporary file             {found['disk_mib']:7.0f} MiB",
-        f"{'a page':<27}{'median':>7} {'most':>7}  ms",
-        f"{'/customers while it reads':<27}{found['meanwhile_ms']['median']:7.0f} {found['meanwhile_ms']['most']:7.0f}",
+        f"{'page':<27}{'median':>7} {'max':>7}  ms",
+        f"{'/customers while reading':<27}{found['meanwhile_ms']['median']:7.0f} {found['meanwhile_ms']['most']:7.0f}",
     ]
     lines += [f"/{page:<26}{ms['median']:7.0f} {ms['most']:7.0f}" for page, ms in found["pages_ms"].items()]
     return "\n".join(lines)
@@ -151,12 +151,12 @@ def main() -> int:
     parser.add_argument("--json", metavar="OUT", type=Path)
     options = parser.parse_args()
     if not 1 <= options.alerts <= options.customers <= 1_000_000:
-        parser.error("--alerts must be at least 1 and at most --customers, of which ids have room for 1,000,000")
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # whoever ends this ends the broker too
+        parser.error("--alerts must be at least 1 and at most --customers, which must be at most 1,000,000")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # SIGTERM stops the broker too
     found = machine()
     with tempfile.TemporaryDirectory(prefix="churn-console-bench-") as name:
         result = {"machine": found, **run(Path(name), options.customers, options.alerts)}
-    print(told(found) + "\n" + render(result), flush=True)
+    print(describe(found) + "\n" + render(result), flush=True)
     if options.json:
         options.json.write_text(json.dumps(result, indent=1) + "\n")
     return 0

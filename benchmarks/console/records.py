@@ -1,4 +1,4 @@
-"""Scores and alerts of many customers as workers publish them: real ones of a few, told of everybody."""
+"""Scores and alerts of many customers as workers publish them, copied from a few that are really scored."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from streams.scoring.processor_context import ProcessorContext
 from streams.settings import Settings
 from streams.topics import ALERTS, SCORES, name_of
 
-# So many customers are simulated and scored for real; the others take turns with what was said of them.
+# Number of customers that are simulated and scored. Their scores and alerts are copied for the other customers.
 SAMPLES = 1_000
 _EVENTS = 40_000
 _BATCH = 500
@@ -26,12 +26,12 @@ _BATCH_BYTES = 500_000
 
 
 class Sample(NamedTuple):
-    """What was last said of one simulated customer.
+    """The latest score and alert of one simulated customer.
 
     Attributes:
-        customer: the id that stands in the values.
-        score: value of churn-scores.
-        alert: value and id of the opened alert, None where there was none.
+        customer: Id of the customer in the values.
+        score: Value of churn-scores.
+        alert: Value and id of the opened alert; None if there is none.
     """
 
     customer: bytes
@@ -55,7 +55,7 @@ class _Store(MemoryStore):
 
 
 def samples(model: bytes, customers: int = SAMPLES, events: int = _EVENTS) -> list[Sample]:
-    """Scores and alerts that a worker's own processor publishes for simulated customers."""
+    """Return scores and alerts that a worker's processor publishes for simulated customers."""
     shared = ProcessorContext(Settings(), world.definition(), 1)
     shared.on_snapshot(PublishedSnapshot(model, 0))
     store = _Store()
@@ -81,12 +81,13 @@ def samples(model: bytes, customers: int = SAMPLES, events: int = _EVENTS) -> li
     return [Sample(customer, score, alerts.get(customer)) for customer, score in scores.items()]
 
 
-def told(found: Sequence[Sample], customers: int, alerts: int) -> Iterator[tuple[bytes, bytes, bytes | None]]:
-    """(customer, score, alert or None) of so many customers, of whom the first `alerts` have an open one."""
-    alerted, others = [one for one in found if one.alert], [one for one in found if not one.alert]
+def copied(found: Sequence[Sample], customers: int, alerts: int) -> Iterator[tuple[bytes, bytes, bytes | None]]:
+    """Yield (customer, score, alert or None) for each customer. The first `alerts` customers have an open alert."""
+    alerted = [sample for sample in found if sample.alert]
+    others = [sample for sample in found if not sample.alert]
     for number in range(customers):
-        of = alerted if number < alerts else others
-        sample, name = of[number % len(of)], b"c%06d" % number
+        sources = alerted if number < alerts else others
+        sample, name = sources[number % len(sources)], b"c%06d" % number
         score = sample.score.replace(b'"%b"' % sample.customer, b'"%b"' % name)
         if sample.alert is None:
             yield name, score, None
@@ -98,14 +99,14 @@ def told(found: Sequence[Sample], customers: int, alerts: int) -> Iterator[tuple
 
 
 async def publish(settings: Settings, found: Sequence[Sample], customers: int, alerts: int) -> int:
-    """Write all of it to churn-scores and churn-alerts; bytes of the scores."""
+    """Publish all scores and alerts to churn-scores and churn-alerts. Return the size of the scores in bytes."""
     size = 0
     producer = AIOKafkaProducer(
         **settings.connection(), compression_type=settings.compression, linger_ms=5, max_batch_size=_BATCH_BYTES
     )
     await producer.start()
     try:
-        for customer, score, alert in told(found, customers, alerts):
+        for customer, score, alert in copied(found, customers, alerts):
             partition = partition_of(customer, settings.partitions)
             await producer.send(name_of(SCORES, settings), score, key=customer, partition=partition)
             if alert is not None:

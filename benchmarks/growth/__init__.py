@@ -1,1 +1,1 @@
-"""Growth: what more customers, more partitions and longer histories cost; see `__main__`."""
+"""Benchmark of growth: the cost of more customers, more partitions and longer histories; see `__main__`."""

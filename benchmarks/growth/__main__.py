@@ -1,15 +1,15 @@
-"""What more customers, more partitions and longer histories cost one worker.
+"""Measure the cost of more customers, more partitions and longer histories for one worker.
 
     python -m benchmarks.growth [--customers N,N] [--partitions N,N] [--events N] [--json OUT]
 
-One embedded broker. For each number of customers (10,000, 100,000 and 1,000,000, on 4 partitions) and of partitions
-(4, 16 and 64, with 10,000 customers) a changelog is written with the state of all of them, a worker recovers it into an
-empty store, and takes so many events (default 100,000) of customers drawn at random: two a day of each, in visits of a
-few within 40 minutes. More customers are so fewer events each, more of them scores, and more records that are not in
-memory; what falls due meanwhile is that of all of them.
+There is one embedded broker. The cases are 10,000, 100,000 and 1,000,000 customers on 4 partitions, and 4, 16 and 64
+partitions with 10,000 customers. For each case, the benchmark writes a changelog with the state of all customers. A
+worker recovers it into an empty store and processes events of randomly drawn customers (default 100,000): two per day
+for each, in visits of a few events within 40 minutes. With more customers, each has fewer events, so more events
+trigger a score and more records are not in memory. Deadlines of all customers fall due meanwhile.
 
-Then, without a broker: the bytes of one customer's records after 10, 100, 1,000 and 10,000 events, at two a day and
-at forty.
+Then, without a broker, it measures the bytes of one customer's records after 10, 100, 1,000 and 10,000 events, at two
+and at forty events per day.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.growth import figures, history
-from benchmarks.growth.population import Population, dealt, events, sampled
-from benchmarks.machine import machine, say, told
+from benchmarks.growth.population import Population, events, partitioned, sampled
+from benchmarks.machine import describe, machine, progress
 from benchmarks.recovery import changelog
 from benchmarks.throughput import kafka, world
 from benchmarks.throughput.contenders import WORKER, Bench
@@ -41,7 +41,7 @@ _TOOK = re.compile(r"took over \[[\d, ]+\] in ([\d.]+) s")
 
 
 def cases(customers: Sequence[int], partitions: Sequence[int]) -> list[tuple[int, int]]:
-    """(customers, partitions): each of the first with the fewest partitions, then the fewest with each of the second.
+    """Pair each number of customers with the fewest partitions, then the fewest customers with all other partitions.
 
     >>> cases([10, 100], [4, 16])
     [(10, 4), (100, 4), (10, 16)]
@@ -53,27 +53,27 @@ def cases(customers: Sequence[int], partitions: Sequence[int]) -> list[tuple[int
 def measure(
     broker: EmbeddedBroker, directory: Path, model: bytes, population: Population, case: tuple[int, int], count: int
 ) -> dict[str, Any]:
-    """One row."""
+    """Measure one row of the table."""
     customers, partitions = case
     run = f"growth-{customers}-{partitions}"
     settings = kafka.settings_of(broker.address, run, f"{run}-events", directory, partitions)
 
     def show(written: int, of: int, what: str) -> None:
-        say(f"\r{customers:,} customers, {partitions} partitions: {written:,} of {of:,} {what}", end="")
+        progress(f"\r{customers:,} customers, {partitions} partitions: {written:,} of {of:,} {what}", end="")
 
     log = events(population, customers, count)
     ends = asyncio.run(kafka.publish_events(settings, log, lambda sent: show(sent, count, "events")))
-    state = dealt(population, customers, partitions, _TRANSACTION_CUSTOMERS)
+    state = partitioned(population, customers, partitions, _TRANSACTION_CUSTOMERS)
     records = sum(map(len, population.samples)) * customers // len(population.samples)
     asyncio.run(
         changelog.write(settings, state, population.state, lambda sent: show(sent, records, "changelog records"))
     )
-    say("")
+    progress("")
     bench = Bench(broker, directory, f"{run}-events", ends, model)
     sample = bench.worker(run, WORKER)
     took = _TOOK.search((directory / f"{run}.log").read_text(errors="replace"))
     size = sum(path.stat().st_size for path in settings.store_dir.rglob("*") if path.is_file())
-    say(f"    {sample.rate:,.0f} events/s")
+    progress(f"    {sample.rate:,.0f} events/s")
     return {
         "customers": customers,
         "partitions": partitions,
@@ -92,14 +92,14 @@ def main() -> int:
     )
     parser.add_argument("--customers", type=_numbers, default=CUSTOMERS, metavar="N,N")
     parser.add_argument("--partitions", type=_numbers, default=PARTITIONS, metavar="N,N")
-    parser.add_argument("--events", type=int, default=EVENTS, help="so many for each row (default 100,000)")
+    parser.add_argument("--events", type=int, default=EVENTS, help="events per row (default 100,000)")
     parser.add_argument("--json", metavar="OUT", type=Path)
     options = parser.parse_args()
     if options.events < 1:
         parser.error("--events must be at least 1")
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # whoever ends this ends broker and workers too
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # SIGTERM stops broker and workers too
     result: dict[str, Any] = {"machine": machine(), "events": options.events, "rows": []}
-    say("simulating customers, learning a model")
+    progress("simulating customers and training a model")
     model = world.learned_model()
     population = sampled(model)
     with (
@@ -108,9 +108,9 @@ def main() -> int:
     ):
         for case in cases(options.customers, options.partitions):
             result["rows"].append(measure(broker, Path(name), model, population, case, options.events))
-    say("one customer's history")
+    progress("measuring one customer's history")
     result["histories"] = history.sizes(model)
-    print(told(result["machine"]) + "\n" + figures.render(result), flush=True)
+    print(describe(result["machine"]) + "\n" + figures.render(result), flush=True)
     if options.json:
         options.json.write_text(json.dumps(result, indent=1) + "\n")
     return 0
@@ -119,7 +119,7 @@ def main() -> int:
 def _numbers(text: str) -> list[int]:
     found = [int(number) for number in text.replace("_", "").split(",")]
     if min(found) < 1:
-        raise argparse.ArgumentTypeError("numbers of at least 1")
+        raise argparse.ArgumentTypeError("numbers must be at least 1")
     return found
 
 

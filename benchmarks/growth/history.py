@@ -1,4 +1,4 @@
-"""How large a customer's records become with the number of events."""
+"""Measure the size of a customer's records by number of events."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from benchmarks.throughput import world
 from models.profile.keys import PROFILE
 
 EVENTS = (10, 100, 1_000, 10_000)
-# Events a day: as many simulated customers as that takes, at two a day each, told of one. (When one of them churns,
-# another takes its place.)
+# Events per day, and the number of simulated customers, at two events per day each, whose events become those of one
+# customer. When one of them churns, another replaces it.
 PACES = {2: 1, 40: 20}
 
 
 def sizes(model: bytes, counts: tuple[int, ...] = EVENTS) -> list[dict[str, Any]]:
-    """Bytes after so many events of one customer: of the profile, and of all records (pending snapshots, scores)."""
+    """Bytes of one customer's profile and of all records (pending snapshots, scores) after each number of events."""
     return [row for pace, customers in PACES.items() for row in _at(pace, customers, model, counts)]
 
 

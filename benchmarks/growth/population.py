@@ -1,4 +1,4 @@
-"""As many customers as wanted, each with the state and the next events of one of two thousand simulated ones."""
+"""Any number of customers, each with the state and the next events of one of two thousand simulated customers."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from streams.scoring.processor_context import ProcessorContext
 from streams.settings import Settings
 
 SAMPLES = 2_000
-# Ten days, as in the other benchmarks: twenty events of each.
+# Ten days, as in the other benchmarks: twenty events each.
 _SAMPLE_EVENTS = 40_000
 _BATCH_EVENTS = 5_000
-# As simulated: two events a day, in visits of a few within 40 minutes.
+# As simulated: two events per day, in visits of a few events within 40 minutes.
 _EVENTS_A_DAY = 2.0
 _MOST_IN_VISIT = 5
 _BETWEEN_MS = 8 * 60_000
@@ -34,7 +34,7 @@ Changes = dict[bytes, bytes | None]
 
 
 class Read(NamedTuple):
-    """A record of the log, as a processor sees it."""
+    """An input record, as the processor receives it."""
 
     offset: int
     key: bytes | None
@@ -46,15 +46,15 @@ class Read(NamedTuple):
 
 
 class Population(NamedTuple):
-    """What is known of the samples when their log ends.
+    """The state of the sampled customers at the end of their log.
 
     Attributes:
-        samples: of each customer, (first byte of the key, rest of the key, value) of all records.
-        shared: records of the whole partition: sums of the customers' accounting.
-        names: of the samples.
-        bodies: of the samples' last events, which the next ones are like.
-        state: of the partition.
-        newest_ms: time of the last event.
+        samples: For each customer, (first byte of the key, rest of the key, value) of all records.
+        shared: Records of the whole partition: the accounting sums of all customers.
+        names: Ids of the sampled customers.
+        bodies: Bodies of their last events, which serve as templates for the next ones.
+        state: State of the partition.
+        newest_ms: Time of the last event.
     """
 
     samples: list[list[tuple[bytes, bytes, bytes]]]
@@ -65,14 +65,14 @@ class Population(NamedTuple):
     newest_ms: int
 
     def state_of(self, number: int) -> Changes:
-        """Every record of a customer, who is like one of the samples."""
+        """Return every record of a customer, copied from one of the samples."""
         sample, name = number % len(self.names), name_of(number)
         own = self.names[sample]
         return {kind + name + rest: value.replace(own, name) for kind, rest, value in self.samples[sample]}
 
 
 def name_of(number: int) -> bytes:
-    """A customer's id: as long as those of the samples, so that one can take the place of the other in a record.
+    """Return a customer's id. All ids have the same length, so that one can replace another in a record.
 
     >>> name_of(7)
     b'c000007'
@@ -81,7 +81,7 @@ def name_of(number: int) -> bytes:
 
 
 def folded(events: Sequence[tuple[bytes, bytes]], model: bytes) -> tuple[MemoryStore, bytes, int]:
-    """What a worker's only partition would hold after these events, its state, and the newest event's time."""
+    """Return a partition's store after these events, the partition's state, and the time of the newest event."""
     shared = ProcessorContext(Settings(), world.definition(), 1)
     shared.on_snapshot(PublishedSnapshot(model, 0))
     store, state = MemoryStore(), b""
@@ -98,11 +98,11 @@ def folded(events: Sequence[tuple[bytes, bytes]], model: bytes) -> tuple[MemoryS
 
 
 def sampled(model: bytes, customers: int = SAMPLES, events: int = _SAMPLE_EVENTS) -> Population:
-    """Fold the samples' events."""
+    """Process the events of the sampled customers."""
     log = list(islice(world.endless(customers), events))
     store, state, newest_ms = folded(log, model)
     names = sorted(key[1:] for key in store.records if key[:1] == PROFILE)
-    places = {name: place for place, name in enumerate(names)}
+    index_of = {name: index for index, name in enumerate(names)}
     samples: list[list[tuple[bytes, bytes, bytes]]] = [[] for _ in names]
     length = len(name_of(0))
     shared: Changes = {}
@@ -110,33 +110,33 @@ def sampled(model: bytes, customers: int = SAMPLES, events: int = _SAMPLE_EVENTS
         if key[:1] in OF_PARTITION:
             shared[key] = value
             continue
-        samples[places[key[1 : 1 + length]]].append((key[:1], key[1 + length :], value))
+        samples[index_of[key[1 : 1 + length]]].append((key[:1], key[1 + length :], value))
     bodies = [orjson.loads(value) for _, value in log[events // 2 :]]
     return Population(samples, shared, names, bodies, state, newest_ms)
 
 
-def dealt(population: Population, customers: int, partitions: int, size: int) -> list[Iterator[Changes]]:
-    """The state of so many customers by partition, in transactions of so many customers each."""
+def partitioned(population: Population, customers: int, partitions: int, size: int) -> list[Iterator[Changes]]:
+    """Yield the customers' state by partition, in transactions of `size` customers each."""
     homes: list[list[int]] = [[] for _ in range(partitions)]
     for number in range(customers):
         homes[partition_of(name_of(number), partitions)].append(number)
     rng = random.Random(_SEED)
-    for here in homes:
-        rng.shuffle(here)
+    for numbers in homes:
+        rng.shuffle(numbers)
 
-    def transactions(here: list[int]) -> Iterator[Changes]:
+    def transactions(numbers: list[int]) -> Iterator[Changes]:
         changes: Changes = dict(population.shared)
-        for first in range(0, len(here), size):
-            for number in here[first : first + size]:
+        for first in range(0, len(numbers), size):
+            for number in numbers[first : first + size]:
                 changes |= population.state_of(number)
             yield changes
             changes = {}
 
-    return [transactions(here) for here in homes]
+    return [transactions(numbers) for numbers in homes]
 
 
 def events(population: Population, customers: int, count: int) -> list[tuple[bytes, bytes]]:
-    """The next events of so many customers in order: two a day of each, so more customers have fewer each."""
+    """Return the next events in order: two per customer and day, so that more customers have fewer events each."""
     rng = random.Random(_SEED)
     span_ms = int(count / (customers * _EVENTS_A_DAY) * DAY_MS)
     planned: list[tuple[int, int]] = []
@@ -150,13 +150,13 @@ def events(population: Population, customers: int, count: int) -> list[tuple[byt
         name = name_of(customer)
         body = population.bodies[rng.randrange(len(population.bodies))]
         moment = rfc3339(population.newest_ms + 1 + at_ms)
-        told = body | {"messageId": f"g{number}", "userId": name.decode(), "timestamp": moment}
-        found.append((name, orjson.dumps(told)))
+        event = body | {"messageId": f"g{number}", "userId": name.decode(), "timestamp": moment}
+        found.append((name, orjson.dumps(event)))
     return found
 
 
 class _Due:
-    """A fold's store, which also tells when something is due first."""
+    """A fold's store that never reports a next deadline."""
 
     def __init__(self, store: MemoryStore) -> None:
         self.get_many = store.get_many

@@ -1,1 +1,1 @@
-"""Latency on a real Apache Kafka: from an event to its score and to its alert; see `__main__`."""
+"""Benchmark of latency on a real Apache Kafka, from an event to its score and its alert; see `__main__`."""

@@ -1,22 +1,25 @@
-"""Latency on a real Apache Kafka: from an event to its score and to its alert.
+"""Measure latency on a real Apache Kafka, from an event to its score and its alert.
 
     python -m benchmarks.latency [--seconds S] [--backlog N] [--rate R] [--stages] [--json OUT]
 
-One embedded broker, and a worker with the full job for each load, 4 partitions, events of 10,000 simulated customers
-as `benchmarks.throughput` has them, each day's evenly over the day. The worker has taken the same backlog before each
-load; how fast it does is told ("alone"). Then it is sent events on a schedule that waits for nothing (an open loop: no
-coordinated omission), for so many seconds (default 20). A consumer that reads committed, in a process of its own, notes
-when it has a score or an alert; each names the event that caused it. Outputs that time causes are not counted.
+There is one embedded broker with 4 partitions. Each load has a new worker with the full job. The events come from the
+10,000 simulated customers of `benchmarks.throughput`, and each day's events are evenly spaced over the day. Before each
+load, the worker processes the same backlog; the rate of this is the rate "alone".
 
-The peak is the highest rate that the worker keeps up with while one sends and one reads beside it: all is committed
-within a second of the last event. It is sought in five loads (sustainable throughput: Karimov et al., "Benchmarking
-Distributed Stream Data Processing Systems", ICDE 2018). Then come 10 %, 50 % and 90 % of it.
+During a load (default 20 s), events follow a schedule that never waits for responses: an open loop, which avoids
+coordinated omission. A consumer of committed records in a separate process notes the time of each score and alert. Each
+of them names the event that triggered it. Outputs triggered by a deadline are not counted.
 
---rate R adds a load of R events/s, whatever the peak is.
+The peak is the highest rate that the worker sustains with producer and consumer on the same machine. Sustained means
+that everything is committed within a second of the last event. The benchmark finds it in five loads (sustainable
+throughput: Karimov et al., "Benchmarking Distributed Stream Data Processing Systems", ICDE 2018). Then it measures 10%,
+50% and 90% of the peak.
 
---stages runs a worker that notes when each transaction reached which stage, and tells where the time goes.
+--rate R adds a load of R events/s.
 
-Exit code 1 if at half of the peak rate the time from an event to its alert is above 100 ms at the median or above
+--stages records when each transaction reaches each stage, and reports the time per stage.
+
+The exit code is 1 if, at half of the peak, the latency from an event to its alert exceeds 100 ms at the median or
 250 ms at p99.
 """
 
@@ -33,7 +36,7 @@ import uvloop
 
 from benchmarks.latency import figures
 from benchmarks.latency.runs import Runs, measured
-from benchmarks.machine import machine, told
+from benchmarks.machine import describe, machine
 from benchmarks.throughput import kafka
 from benchmarks.throughput.child import Failed
 from streams.devbroker.embedded_broker import EmbeddedBroker
@@ -47,16 +50,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.latency", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--seconds", type=float, default=SECONDS, help="of each load (default 20)")
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="duration of each load (default 20)")
     parser.add_argument("--backlog", type=int, default=BACKLOG, help="events before each load (default 100,000)")
-    parser.add_argument("--rate", type=float, metavar="R", help="another load, events/s, whatever the peak is")
-    parser.add_argument("--stages", action="store_true", help="tell where the time from an event to its output goes")
+    parser.add_argument("--rate", type=float, metavar="R", help="an additional load, events/s")
+    parser.add_argument("--stages", action="store_true", help="report the time per stage")
     parser.add_argument("--json", metavar="OUT", type=Path)
     options = parser.parse_args()
     if options.seconds <= 0 or options.backlog < 1 or (options.rate is not None and options.rate <= 0):
         parser.error("--seconds, --backlog and --rate must be above 0")
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # whoever ends this ends broker and worker too
-    uvloop.install()  # who sends shares the processors with what is measured
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # SIGTERM stops broker and worker too
+    uvloop.install()  # the producer shares the CPUs with the measured worker
     found = machine()
     with (
         tempfile.TemporaryDirectory(prefix="churn-latency-") as name,
@@ -66,12 +69,12 @@ def main() -> int:
         try:
             result = {"machine": found, "backlog": options.backlog, **measured(runs, LOADS, options.rate)}
         except (Failed, TimeoutError, ValueError) as failure:
-            print(f"Error: {failure or 'it took too long'}", file=sys.stderr)
+            print(f"Error: {failure or 'timed out'}", file=sys.stderr)
             return 1
-    print(told(found) + "\n" + figures.render(result), flush=True)
+    print(describe(found) + "\n" + figures.render(result), flush=True)
     if options.json:
         options.json.write_text(json.dumps(result, indent=1) + "\n")
-    return 0 if figures.kept(result["loads"]) else 1
+    return 0 if figures.within_limits(result["loads"]) else 1
 
 
 if __name__ == "__main__":

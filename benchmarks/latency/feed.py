@@ -1,4 +1,4 @@
-"""The simulated customers' events, as evenly spaced in their own time as they are sent."""
+"""Events of the simulated customers, with event times as evenly spaced as their send times."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ _TIME_CHARS: Final = len("2024-01-31T00:00:00.000Z")
 
 
 def evenly_in_time(events: Iterable[tuple[bytes, bytes]]) -> Iterator[tuple[bytes, bytes]]:
-    """The same events (key, value) in the same order, those of each day evenly over the day.
+    """Yield the same events (key, value) in the same order, with each day's events evenly spaced over the day.
 
-    A rate that does not change sends a night, with a fifteenth of noon's events an hour, in a moment. All that
-    customers' silence brings about in those hours would fall due at once, which no night of a real day is like.
+    At night, customers have a fifteenth of the events per hour that they have at noon. At a constant rate, a night
+    would therefore pass in a moment, and the deadlines of these hours would fall due at once, unlike on a real day.
 
     >>> values = (b'{"timestamp":"2024-01-31T%s.000Z"}' % at for at in (b"12:00:00", b"12:00:01"))
     >>> [value for _, value in evenly_in_time([(b"key", value) for value in values])]
     [b'{"timestamp":"2024-01-31T00:00:00.000Z"}', b'{"timestamp":"2024-01-31T12:00:00.000Z"}']
     """
     for day, found in itertools.groupby(events, key=lambda event: _day(event[1])):
-        mine = list(found)
-        midnight, step = datetime.fromisoformat(day.decode()), timedelta(days=1) / len(mine)
-        for number, (key, value) in enumerate(mine):
+        of_day = list(found)
+        midnight, step = datetime.fromisoformat(day.decode()), timedelta(days=1) / len(of_day)
+        for number, (key, value) in enumerate(of_day):
             at = value.index(_TIME) + len(_TIME)
             moment = (midnight + number * step).isoformat(timespec="milliseconds") + "Z"
             yield key, value[:at] + moment.encode() + value[at + _TIME_CHARS :]
@@ -40,18 +40,18 @@ def _day(value: bytes) -> bytes:
 
 
 class Feed:
-    """The events with their partitions, the same ones for every run; made once."""
+    """The events with their partitions, generated once and the same for every run."""
 
     def __init__(self) -> None:
-        self._coming = self._placed(evenly_in_time(world.endless()))
-        self._made: list[tuple[int, bytes, bytes]] = []
+        self._upcoming = self._with_partitions(evenly_in_time(world.endless()))
+        self._generated: list[tuple[int, bytes, bytes]] = []
 
-    def take(self, start: int, count: int) -> list[tuple[int, bytes, bytes]]:
-        """So many events from number `start` on, as (partition, key, value)."""
-        self._made += itertools.islice(self._coming, max(0, start + count - len(self._made)))
-        return self._made[start : start + count]
+    def events(self, start: int, count: int) -> list[tuple[int, bytes, bytes]]:
+        """Return `count` events from number `start` on, as (partition, key, value)."""
+        self._generated += itertools.islice(self._upcoming, max(0, start + count - len(self._generated)))
+        return self._generated[start : start + count]
 
-    def _placed(self, events: Iterable[tuple[bytes, bytes]]) -> Iterator[tuple[int, bytes, bytes]]:
+    def _with_partitions(self, events: Iterable[tuple[bytes, bytes]]) -> Iterator[tuple[int, bytes, bytes]]:
         homes: dict[bytes, int] = {}
         for key, value in events:
             if key not in homes:

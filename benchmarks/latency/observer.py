@@ -1,9 +1,9 @@
-"""Whoever waits for scores and alerts: a consumer that reads committed, as a program of its own.
+"""A separate program that consumes committed scores and alerts and notes when it sees them.
 
     python -m benchmarks.latency.observer ADDRESS SCORES ALERTS PARTITIONS OUT
 
-Writes one line per record that an event caused: kind, input partition, input offset, the record's own timestamp (ms)
-and the wall time at which it was seen (s). Prints "ready" when it reads; ends on SIGTERM.
+Writes one line per record that an event triggered: kind, input partition, input offset, timestamp of the record (ms)
+and wall time of its consumption (s). Prints "ready" once it consumes, and exits on SIGTERM.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ class _Timing(msgspec.Struct):
 
 class _Output(msgspec.Struct):
     lineage: _Lineage
-    time: str | None = None  # of an alert's change
-    timing: _Timing | None = None  # of the score that it was made with
+    time: str | None = None  # of the alert's change
+    timing: _Timing | None = None  # of the score that it is based on
 
 
 class Seen(NamedTuple):
-    """One score or alert, and what was seen of it when."""
+    """One score or alert, with the times at which it was written and seen."""
 
     kind: str
     partition: int
@@ -59,9 +59,9 @@ _decode = msgspec.json.Decoder(_Output).decode
 
 
 def caused(value: bytes) -> tuple[int, int] | None:
-    """(partition, offset) of the event that caused a score or an alert; None if time did, or an earlier score's.
+    """Return (partition, offset) of the event that triggered a score or alert; None if no new event did.
 
-    A deadline has no offset. An alert that a timer or a person moved on carries the score that it was last made with.
+    A deadline has no offset. An alert that a timer or a user changed carries the earlier score that it is based on.
 
     >>> caused(b'{"lineage": {"partition": 1, "offset": 7}}')
     (1, 7)
@@ -77,7 +77,7 @@ def caused(value: bytes) -> tuple[int, int] | None:
 
 
 async def watch(address: str, topics: dict[str, str], partitions: int, out: str) -> None:
-    """Read everything that comes from now on until SIGTERM. `topics`: name -> kind."""
+    """Consume all new records until SIGTERM. `topics` maps topic names to kinds."""
     consumer = AIOKafkaConsumer(
         bootstrap_servers=address,
         isolation_level="read_committed",

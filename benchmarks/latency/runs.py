@@ -1,4 +1,4 @@
-"""Runs: a fresh worker that takes the same backlog, and then is sent events at a rate while somebody reads."""
+"""Latency runs: a new worker processes the same backlog, then events at a given rate while a consumer reads."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from benchmarks.latency.feed import Feed
 from benchmarks.latency.observer import Seen
 from benchmarks.latency.schedule import Due, Schedule, evenly, send
 from benchmarks.latency.stages import Trace, stages
-from benchmarks.machine import say
+from benchmarks.machine import progress
 from benchmarks.throughput import kafka, world
 from benchmarks.throughput.child import Child, CpuTrace
 from benchmarks.throughput.contenders import WORKER, took_over_s
@@ -27,23 +27,23 @@ from streams.devbroker.embedded_broker import EmbeddedBroker
 from streams.settings import Settings
 from streams.topics import ALERTS, SCORES, name_of
 
-# Longer than a worker takes that is twice as slow as at its best.
+# More than a worker needs at half of its best speed.
 _DRAIN_TIMEOUT_S = 240.0
-# The observer reads what was committed last; the sender's first event is due after this.
+# Before the first event is due, and for the observer to read the last commits.
 _SETTLE_S = 1.0
-# Often enough for the processors that a load takes, and rarely enough to be no load itself.
+# Precise enough for the CPU use of a load, without being a load itself.
 _SAMPLE_EVERY_S = 0.5
 
 
 class Runs:
-    """One after the other, each with topics and a state of its own.
+    """Sequential runs, each with its own topics and state.
 
     Args:
-        broker: That of all.
-        directory: For states and logs.
-        backlog: Events that a worker takes before anything is measured.
-        seconds: That a load lasts.
-        traced: Workers note when each transaction reached which stage.
+        broker: The broker of all runs.
+        directory: For state and logs.
+        backlog: Number of events that a worker processes before a measurement.
+        seconds: Duration of a load.
+        traced: Whether workers record when each transaction reaches each stage.
     """
 
     def __init__(self, broker: EmbeddedBroker, directory: Path, backlog: int, seconds: float, traced: bool) -> None:
@@ -52,22 +52,22 @@ class Runs:
         self._number = 0
 
     def alone(self) -> float:
-        """How fast a worker takes the backlog while nobody else does anything, events/s."""
-        with self._begun() as (settings, worker, ends):
+        """Rate at which a worker processes the backlog with no other load, events/s."""
+        with self._worker_after_backlog() as (settings, worker, ends):
             until_s, _applied = asyncio.run(kafka.last_commit(settings))
             log = self._log.read_text(errors="replace")
             worker.stop()
         return sum(ends) / (until_s - took_over_s(log))
 
     def load(self, rate: float) -> dict[str, Any]:
-        """Figures of events at a rate, evenly spaced, while somebody reads scores and alerts.
+        """Measure events at a constant rate while a consumer reads scores and alerts.
 
-        `behind_s` is how long after the last event was due all was committed.
+        `behind_s` is the time from the last scheduled event until everything was committed.
         """
-        dealt = evenly(self._feed.take(self._backlog, round(rate * self._seconds)), rate, kafka.PARTITIONS)
+        scheduled = evenly(self._feed.events(self._backlog, round(rate * self._seconds)), rate, kafka.PARTITIONS)
         assert self._broker.pid is not None
         with (
-            self._begun() as (settings, worker, ends),
+            self._worker_after_backlog() as (settings, worker, ends),
             _Observing(settings, self._directory) as observer,
             CpuTrace(self._broker.pid, _SAMPLE_EVERY_S) as broker_cpu,
             CpuTrace(observer.pid, _SAMPLE_EVERY_S) as observer_cpu,
@@ -75,9 +75,9 @@ class Runs:
             schedule, before = Schedule.after(ends), asyncio.run(kafka.changelog_ends(settings))
             from_s, own_s = time.time() + _SETTLE_S, time.process_time()
             until_s = from_s + self._seconds
-            asyncio.run(_send(settings, worker, dealt, schedule, from_s))
+            asyncio.run(_send(settings, worker, scheduled, schedule, from_s))
             cpu = {"worker": worker.cpu, "broker": broker_cpu, "observer": observer_cpu}
-            cores = {name: each.between(from_s, until_s) / self._seconds for name, each in cpu.items()}
+            cores = {name: trace.between(from_s, until_s) / self._seconds for name, trace in cpu.items()}
             cores["sender"] = (time.process_time() - own_s) / self._seconds
             time.sleep(_SETTLE_S)
             seen = observer.stop()
@@ -102,12 +102,12 @@ class Runs:
         return self._directory / f"run-{self._number}.trace"
 
     @contextlib.contextmanager
-    def _begun(self) -> Iterator[tuple[Settings, Child, list[int]]]:
-        """A worker that stands at the end of the backlog."""
+    def _worker_after_backlog(self) -> Iterator[tuple[Settings, Child, list[int]]]:
+        """Start a worker and wait until it has processed the backlog."""
         self._number += 1
         run = f"latency-{self._number}"
         settings = kafka.settings_of(self._broker.address, run, f"{run}-events", self._directory)
-        first = [(key, value) for _, key, value in self._feed.take(0, self._backlog)]
+        first = [(key, value) for _, key, value in self._feed.events(0, self._backlog)]
         ends = asyncio.run(kafka.publish_events(settings, first, lambda sent: None))
         asyncio.run(kafka.publish_model(settings, self._model))
         traced = [sys.executable, "-m", "benchmarks.latency.traced", str(self._trace)]
@@ -119,20 +119,20 @@ class Runs:
 
 
 async def _send(
-    settings: Settings, worker: Child, dealt: Sequence[Sequence[Due]], schedule: Schedule, from_s: float
+    settings: Settings, worker: Child, scheduled: Sequence[Sequence[Due]], schedule: Schedule, from_s: float
 ) -> None:
-    """Until all is committed."""
+    """Send the events and wait until everything is committed."""
     producer = AIOKafkaProducer(**settings.connection(), enable_idempotence=True)
     await producer.start()
     try:
-        await send(producer, settings.topic_events, dealt, schedule, from_s)
+        await send(producer, settings.topic_events, scheduled, schedule, from_s)
     finally:
         await producer.stop()
     await kafka.await_drained(settings, schedule.ends, worker.check, _DRAIN_TIMEOUT_S)
 
 
 class _Observing:
-    """The observer's process while the `with` lasts."""
+    """The observer's process, as a context manager."""
 
     def __init__(self, settings: Settings, directory: Path) -> None:
         self._out = directory / "seen"
@@ -144,12 +144,12 @@ class _Observing:
         self._process = subprocess.Popen(self._command, stdout=subprocess.PIPE)
         assert self._process.stdout is not None
         if self._process.stdout.readline().strip() != b"ready":
-            raise RuntimeError(f"the observer ended with {self._process.wait()} before it read anything")
+            raise RuntimeError(f"the observer exited with {self._process.wait()} before it was ready")
         return self
 
     @property
     def pid(self) -> int:
-        """Of the observer."""
+        """Process id of the observer."""
         return self._process.pid
 
     def __exit__(self, *error: object) -> None:
@@ -158,34 +158,35 @@ class _Observing:
         self._process.wait()
 
     def stop(self) -> Sequence[Seen]:
-        """What it has seen."""
+        """Stop the observer and return what it has seen."""
         self._process.terminate()
         if code := self._process.wait(10):
-            raise RuntimeError(f"the observer ended with {code}")
+            raise RuntimeError(f"the observer exited with {code}")
         return [Seen.of(line) for line in self._out.read_text().splitlines()]
 
 
 def measured(runs: Runs, shares: Sequence[float], rate: float | None) -> dict[str, Any]:
-    """How fast a worker is alone, the peak rate, and what comes of shares of it and of a rate that is given.
+    """Measure the rate alone, the peak rate, and latency at shares of the peak and at a given rate.
 
     Raises:
-        ValueError: the worker keeps up with no rate.
+        ValueError: The worker sustains no rate.
     """
     alone = runs.alone()
-    say(f"alone: {alone:,.0f} events/s")
+    progress(f"alone: {alone:,.0f} events/s")
 
-    def keeps_up(tried: float) -> bool:
+    def sustains(tried: float) -> bool:
         behind_s = runs.load(tried)["behind_s"]
-        kept: bool = behind_s <= figures.BEHIND_MAX_S
-        say(f"{tried:,.0f} events/s: {'kept up' if kept else 'not kept up'}, {behind_s:.1f} s behind in the end")
-        return kept
+        sustained: bool = behind_s <= figures.BEHIND_MAX_S
+        word = "sustained" if sustained else "not sustained"
+        progress(f"{tried:,.0f} events/s: {word}, {behind_s:.1f} s behind at the end")
+        return sustained
 
-    peak = figures.highest(keeps_up, alone)
-    wanted: list[tuple[float | None, float]] = [(share, share * peak) for share in shares]
+    peak = figures.highest_sustained(sustains, alone)
+    rates: list[tuple[float | None, float]] = [(share, share * peak) for share in shares]
     if rate is not None:
-        wanted.append((None, rate))
+        rates.append((None, rate))
     loads = []
-    for share, events_a_second in wanted:
-        say(f"{events_a_second:,.0f} events/s")
+    for share, events_a_second in rates:
+        progress(f"{events_a_second:,.0f} events/s")
         loads.append({"share": share, **runs.load(events_a_second)})
     return {"customers": world.CUSTOMERS, "partitions": kafka.PARTITIONS, "alone": alone, "peak": peak, "loads": loads}

@@ -1,4 +1,4 @@
-"""An open loop: every event has a time at which it is to be sent, whatever became of those before it."""
+"""Open-loop load: every event has a scheduled send time that does not depend on earlier responses."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from dataclasses import dataclass, field
 
 from aiokafka import AIOKafkaProducer
 
-# As an application's producer lingers: events leave together, in one request, that were due within this time.
+# Like the linger of an application's producer: events that are due within this time share one request.
 _LINGER_S = 0.01
 _ACKNOWLEDGED_WITHIN_S = 60.0
 
 
 @dataclass
 class Schedule:
-    """When each event of a partition was to be sent (wall time, s), by its offset: nobody else writes to the topic.
+    """Scheduled send time of each event (wall time, s) by partition and offset. There is no other producer.
 
     Attributes:
-        handed_s: when it was handed to the producer; later than intended by the linger, and by what held us up.
+        handed_s: When the event was handed to the producer, which is later by the linger and by any stall.
     """
 
     intended_s: list[list[float]]
@@ -27,7 +27,7 @@ class Schedule:
 
     @classmethod
     def after(cls, ends: Sequence[int]) -> Schedule:
-        """For what follows the events that the partitions hold already, which nobody asks for."""
+        """Start a schedule after the existing events of the partitions, which have no send time."""
         return cls([[0.0] * end for end in ends], [[0.0] * end for end in ends])
 
     @property
@@ -36,7 +36,7 @@ class Schedule:
         return [len(times) for times in self.intended_s]
 
     def latest_s(self, since: Sequence[int]) -> float:
-        """The most by which an event was handed over later than intended, from these offsets on."""
+        """Maximum delay of handing an event to the producer, from these offsets on."""
         late = [
             handed - intended
             for partition, first in enumerate(since)
@@ -49,7 +49,7 @@ class Schedule:
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """One event of a partition and its time after the start, s."""
+    """One event of a partition and its send time after the start, s."""
 
     after_s: float
     key: bytes
@@ -57,47 +57,47 @@ class Due:
 
 
 def evenly(events: Sequence[tuple[int, bytes, bytes]], rate: float, partitions: int) -> list[list[Due]]:
-    """Events (partition, key, value) in order, one every 1 / rate seconds, dealt out to their partitions.
+    """Schedule events (partition, key, value) in order, one every 1 / rate seconds, and group them by partition.
 
     >>> [[due.after_s for due in each] for each in evenly([(0, b"", b""), (1, b"", b""), (0, b"", b"")], 2.0, 2)]
     [[0.0, 1.0], [0.5]]
     """
-    dealt: list[list[Due]] = [[] for _ in range(partitions)]
+    scheduled: list[list[Due]] = [[] for _ in range(partitions)]
     for number, (partition, key, value) in enumerate(events):
-        dealt[partition].append(Due(number / rate, key, value))
-    return dealt
+        scheduled[partition].append(Due(number / rate, key, value))
+    return scheduled
 
 
 async def send(
-    producer: AIOKafkaProducer, topic: str, dealt: Sequence[Sequence[Due]], schedule: Schedule, start_s: float
+    producer: AIOKafkaProducer, topic: str, scheduled: Sequence[Sequence[Due]], schedule: Schedule, start_s: float
 ) -> None:
-    """Send each event at its time, `start_s` being wall time; the time that it was to be sent is its timestamp.
+    """Send each event at its scheduled time after `start_s` (wall time), which also becomes its timestamp.
 
-    What is late is sent at once: the schedule never waits for the broker, so that a stall is counted for every event
-    that it held up, and not for one of them.
+    Late events are sent at once. The schedule never waits for the broker, so a stall counts for every event that it
+    delays, not only for one.
     """
     deliveries: list[asyncio.Future[object]] = []
-    places = [0] * len(dealt)
+    next_index = [0] * len(scheduled)
 
-    async def one(partition: int, now_s: float) -> None:
-        waiting, place = dealt[partition], places[partition]
-        while place < len(waiting) and start_s + waiting[place].after_s <= now_s:
+    async def send_due(partition: int, now_s: float) -> None:
+        waiting, index = scheduled[partition], next_index[partition]
+        while index < len(waiting) and start_s + waiting[index].after_s <= now_s:
             batch = producer.create_batch()
-            first = place
-            while place < len(waiting) and start_s + waiting[place].after_s <= now_s:
-                due = waiting[place]
+            first = index
+            while index < len(waiting) and start_s + waiting[index].after_s <= now_s:
+                due = waiting[index]
                 at_s = start_s + due.after_s
                 if batch.append(key=due.key, value=due.value, timestamp=int(at_s * 1000)) is None:
-                    break  # full
+                    break  # the batch is full
                 schedule.intended_s[partition].append(at_s)
-                place += 1
+                index += 1
             deliveries.append(await producer.send_batch(batch, topic, partition=partition))
-            schedule.handed_s[partition] += [time.time()] * (place - first)
-        places[partition] = place
+            schedule.handed_s[partition] += [time.time()] * (index - first)
+        next_index[partition] = index
 
-    while any(place < len(events) for place, events in zip(places, dealt, strict=True)):
+    while any(index < len(events) for index, events in zip(next_index, scheduled, strict=True)):
         now_s = time.time()
-        await asyncio.gather(*[one(partition, now_s) for partition in range(len(dealt))])
+        await asyncio.gather(*[send_due(partition, now_s) for partition in range(len(scheduled))])
         await asyncio.sleep(max(0.0, now_s + _LINGER_S - time.time()))
     async with asyncio.timeout(_ACKNOWLEDGED_WITHIN_S):
         await asyncio.gather(*deliveries)

@@ -1,4 +1,4 @@
-"""Where the time from an event to its output goes: what `traced` wrote, joined with what the observer has seen."""
+"""Split the latency from an event to its output into stages: joins the output of `traced` and of the observer."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ STAGES = (
 
 
 class Fetched(NamedTuple):
-    """A batch of input offsets [start, next), and when it was at the worker."""
+    """A batch of input offsets [start, next), and when the worker received it."""
 
     partition: int
     start: int
@@ -32,7 +32,7 @@ class Fetched(NamedTuple):
 
 
 class Transaction(NamedTuple):
-    """The input offsets [start, next) of a transaction, and when it reached which stage."""
+    """The input offsets [start, next) of a transaction, and when it reached each stage."""
 
     partition: int
     start: int
@@ -49,31 +49,31 @@ class Transaction(NamedTuple):
 
 
 class Trace:
-    """What `traced` wrote, by input partition and offset."""
+    """The output of `traced`, by input partition and offset."""
 
     def __init__(self, lines: Iterable[str]) -> None:
         self._fetched: dict[int, list[Fetched]] = {}
         self._transactions: dict[int, list[Transaction]] = {}
         for line in lines:
             kind, partition, start, end, *times = line.split()
-            place = int(partition), int(start), int(end)
+            offsets = int(partition), int(start), int(end)
             if kind == "f":
-                self._fetched.setdefault(place[0], []).append(Fetched(*place, float(times[0])))
+                self._fetched.setdefault(offsets[0], []).append(Fetched(*offsets, float(times[0])))
             else:
-                self._transactions.setdefault(place[0], []).append(Transaction(*place, *map(float, times)))
+                self._transactions.setdefault(offsets[0], []).append(Transaction(*offsets, *map(float, times)))
         for batches in self._fetched.values():
             batches.sort()
         for transactions in self._transactions.values():
             transactions.sort()
 
     def of(self, partition: int, offset: int) -> tuple[Fetched, Transaction] | None:
-        """The fetch and the transaction of an event; None if it was not traced."""
+        """Return the fetch and the transaction of an event; None if it was not traced."""
         fetched = _containing(self._fetched.get(partition, []), offset)
         transaction = _containing(self._transactions.get(partition, []), offset)
         return (fetched, transaction) if fetched is not None and transaction is not None else None
 
     def sizes(self, since: Sequence[int], until: Sequence[int]) -> list[int]:
-        """Input offsets of each transaction of a load."""
+        """Number of input offsets of each transaction of a load."""
         return [
             each.next - each.start
             for partition, found in self._transactions.items()
@@ -83,8 +83,8 @@ class Trace:
 
 
 def _containing(found: Sequence[Any], offset: int) -> Any:
-    place = bisect_right(found, offset, key=lambda each: each.start) - 1
-    return found[place] if place >= 0 and offset < found[place].next else None
+    index = bisect_right(found, offset, key=lambda each: each.start) - 1
+    return found[index] if index >= 0 and offset < found[index].next else None
 
 
 def stages(
@@ -94,7 +94,7 @@ def stages(
     handed_s: Sequence[Sequence[float]],
     since: Sequence[int],
 ) -> dict[str, dict[str, float]]:
-    """Mean, median and p99 (ms) of each stage over all outputs of a load; the means add up to the whole."""
+    """Mean, median and p99 (ms) of each stage over all outputs of a load. The means add up to the mean latency."""
     spent: dict[str, list[float]] = {name: [] for name in STAGES}
     for each in seen:
         number, offset = each.partition, each.offset
@@ -117,7 +117,7 @@ def _summary(values: list[float]) -> dict[str, float]:
 
 
 def render(found: Mapping[str, Mapping[str, float]], sizes: Sequence[int]) -> Iterator[str]:
-    """For a person."""
+    """Format the stages as lines of the table."""
     for name, each in found.items():
         yield f"{'':<20}{name:<26}{'':>8}{each['p50']:>9.1f}{each['p99']:>9.1f}   mean {each['mean']:.1f}"
     if sizes:

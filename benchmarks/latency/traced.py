@@ -1,8 +1,8 @@
-"""The product's worker, noting when each transaction reached which stage, as a program of its own.
+"""A separate program that runs the worker and records when each transaction reaches each stage.
 
     python -m benchmarks.latency.traced OUT
 
-Writes one line per batch that was fetched and one per transaction; `benchmarks.latency.stages` reads them.
+Writes one line per fetched batch and one per transaction; `benchmarks.latency.stages` reads them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from streams.scoring.event_processor import EventProcessor
 
 
 def install(out: TextIO) -> None:
-    """Note the time around the steps of a batch; a step that is gone is an error here."""
+    """Record the time around the steps of a batch. A missing function raises AttributeError."""
     started: dict[int, float] = {}
     delivered: dict[AIOKafkaProducer, float] = {}
     committed: dict[FencedProducer, float] = {}
@@ -68,7 +68,7 @@ def install(out: TextIO) -> None:
 def main() -> None:
     from streams.cli.main import main as command
 
-    with open(sys.argv[1], "w", buffering=1) as out:  # a line at a time: the end of a worker is sudden
+    with open(sys.argv[1], "w", buffering=1) as out:  # line buffered, because a worker exits without flushing
         install(out)
         command(["worker"])
 

@@ -1,1 +1,1 @@
-"""Quality of the model on simulated customers, beside their true hazards."""
+"""Benchmarks of model quality on simulated customers, compared with their true hazards."""

@@ -1,12 +1,12 @@
-"""Losses by a failed payment on simulated customers, whose true hazard is known, beside that truth.
+"""Compare predicted involuntary churn of simulated customers with their true hazards.
 
     python -m benchmarks.quality.involuntary [--customers N] [--days N] [--seeds N] [--json OUT]
 
-For every seed: the ROC AUC and log loss of the frozen probabilities of a loss by payment within 14 days, beside those
-of the true cumulative incidence at the same snapshots, which knows the hidden state (no model can do better than the
-truth, but by luck); the same of losses by choice within 30 days and of both together, whose probabilities add up; and
-how often the route `billing` fell on those who were lost by a payment. Judged are the snapshots after the first third
-of the labels.
+For every seed, the benchmark computes ROC AUC and log loss of the frozen probabilities of involuntary churn within 14
+days, and those of the true cumulative incidence at the same snapshots. The truth knows the hidden state, so a model
+beats it only by chance. It does the same for voluntary churn within 30 days, and for both together, whose probabilities
+add up. It also measures how often customers with the route `billing` were lost to a failed payment. The evaluation uses
+the snapshots after the first third of the labels.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ horizon = "{HORIZONS.involuntary_ms // DAY_MS}d"
 
 
 def judge(customers: int, days: int, seed: int, mix: Mapping[str, float] | None = None) -> dict[str, Any]:
-    """Simulates, replays and compares with the truth; see the module's docstring."""
+    """Simulate, replay and compare with the truth; see the module docstring."""
     kinds = {} if mix is None else {"mix": mix}
     simulation = Simulation(
         SimulationSettings(customers=customers, days=days, seed=seed, shops=0.0, **kinds), record=True
@@ -63,11 +63,11 @@ def judge(customers: int, days: int, seed: int, mix: Mapping[str, float] | None 
     learned = examples[int(LEARNED * len(examples))].release_ms
     late = [e for e in examples if e.snapshot_ms >= learned]
     traces, at = [simulation.traces[e.customer] for e in late], [e.snapshot_ms for e in late]
-    said = {
+    predicted = {
         VOLUNTARY: np.array([e.probability for e in late]),
         INVOLUNTARY: np.array([e.involuntary and e.involuntary.probability for e in late], dtype=np.float64),
     }
-    came = {
+    observed = {
         VOLUNTARY: np.array([e.label for e in late]),
         INVOLUNTARY: np.array([e.involuntary and e.involuntary.label for e in late], dtype=np.int64),
     }
@@ -75,30 +75,30 @@ def judge(customers: int, days: int, seed: int, mix: Mapping[str, float] | None 
         cause: true_probabilities(traces, at, horizon_ms / DAY_MS, cause)
         for cause, horizon_ms in zip((VOLUNTARY, INVOLUNTARY), HORIZONS, strict=True)
     }
-    billing = involuntary_dominates(said[VOLUNTARY], said[INVOLUNTARY], HORIZONS)
-    lost = came[VOLUNTARY] + came[INVOLUNTARY]
-    for one in (said, came, truth):
-        one["together"] = one[VOLUNTARY] + one[INVOLUNTARY]
+    billing = involuntary_dominates(predicted[VOLUNTARY], predicted[INVOLUNTARY], HORIZONS)
+    lost = observed[VOLUNTARY] + observed[INVOLUNTARY]
+    for by_cause in (predicted, observed, truth):
+        by_cause["together"] = by_cause[VOLUNTARY] + by_cause[INVOLUNTARY]
     return {
         "seed": seed,
         "labels": len(examples),
         "snapshots": len(late),
         "causes": {
             cause: {
-                "lost": int(came[cause].sum()),
-                "mean_probability": float(said[cause].mean()),
-                "rate": float(came[cause].mean()),
-                "auc": auc(came[cause], said[cause]),
-                "true_auc": auc(came[cause], truth[cause]),
-                "log_loss": log_loss(came[cause], said[cause]),
-                "true_log_loss": log_loss(came[cause], truth[cause]),
-                "ece": ece(came[cause], np.minimum(said[cause], 1.0)),
+                "lost": int(observed[cause].sum()),
+                "mean_probability": float(predicted[cause].mean()),
+                "rate": float(observed[cause].mean()),
+                "auc": auc(observed[cause], predicted[cause]),
+                "true_auc": auc(observed[cause], truth[cause]),
+                "log_loss": log_loss(observed[cause], predicted[cause]),
+                "true_log_loss": log_loss(observed[cause], truth[cause]),
+                "ece": ece(observed[cause], np.minimum(predicted[cause], 1.0)),
             }
-            for cause in said
+            for cause in predicted
         },
         "billing": int(billing.sum()),
-        "billing_lost_by_payment": _share(came[INVOLUNTARY][billing & (lost > 0)]),
-        "success_lost_by_payment": _share(came[INVOLUNTARY][~billing & (lost > 0)]),
+        "billing_lost_by_payment": _share(observed[INVOLUNTARY][billing & (lost > 0)]),
+        "success_lost_by_payment": _share(observed[INVOLUNTARY][~billing & (lost > 0)]),
     }
 
 
@@ -107,16 +107,16 @@ def _share(values: Any) -> float | None:
 
 
 def means(results: list[dict[str, Any]]) -> dict[str, float]:
-    """The gap of the AUC to the truth's, and the ECE, of losses by payment, averaged over the seeds."""
+    """Gap between the true AUC and the model's AUC, and ECE, for involuntary churn, averaged over the seeds."""
     found = [r["causes"][INVOLUNTARY] for r in results]
     return {
-        "auc_gap": float(np.mean([one["true_auc"] - one["auc"] for one in found])),
-        "ece": float(np.mean([one["ece"] for one in found])),
+        "auc_gap": float(np.mean([scores["true_auc"] - scores["auc"] for scores in found])),
+        "ece": float(np.mean([scores["ece"] for scores in found])),
     }
 
 
 def missed(mean: dict[str, float]) -> list[str]:
-    """Names of the limits that are not kept."""
+    """Names of the missed limits."""
     limits = {"auc_gap": AUC_GAP_LIMIT, "ece": ECE_LIMIT}
     return [name for name, limit in limits.items() if mean[name] > limit]
 
@@ -130,26 +130,26 @@ def main() -> int:
     options = parser.parse_args()
     results = []
     print(
-        f"{'seed':>4} {'cause':<12} {'snapshots':>9} {'lost':>6} {'said':>7} {'came':>7} {'AUC':>6} {'true AUC':>8}"
-        f" {'log loss':>8} {'true':>7} {'ECE':>7}"
+        f"{'seed':>4} {'cause':<12} {'snapshots':>9} {'lost':>6} {'predicted':>9} {'observed':>8} {'AUC':>6}"
+        f" {'true AUC':>8} {'log loss':>8} {'true':>7} {'ECE':>7}"
     )
     for seed in range(1, options.seeds + 1):
         r = judge(options.customers, options.days, seed)
         results.append(r)
-        for cause, one in r["causes"].items():
+        for cause, scores in r["causes"].items():
             print(
-                f"{seed:>4} {cause:<12} {r['snapshots']:>9,} {one['lost']:>6,} {one['mean_probability']:>7.4f}"
-                f" {one['rate']:>7.4f} {one['auc']:>6.3f} {one['true_auc']:>8.3f} {one['log_loss']:>8.4f}"
-                f" {one['true_log_loss']:>7.4f} {one['ece']:>7.4f}",
+                f"{seed:>4} {cause:<12} {r['snapshots']:>9,} {scores['lost']:>6,} {scores['mean_probability']:>9.4f}"
+                f" {scores['rate']:>8.4f} {scores['auc']:>6.3f} {scores['true_auc']:>8.3f} {scores['log_loss']:>8.4f}"
+                f" {scores['true_log_loss']:>7.4f} {scores['ece']:>7.4f}",
                 flush=True,
             )
         shares = [100 * (r[f"{route}_lost_by_payment"] or 0.0) for route in ("billing", "success")]
         print(
-            f"{seed:>4} routes: {r['billing']:,} snapshots for billing; of those lost, by a payment:"
-            f" {shares[0]:.0f} % where it was billing, {shares[1]:.0f} % where it was success"
+            f"{seed:>4} routes: {r['billing']:,} snapshots routed to billing; involuntary share of churned customers:"
+            f" {shares[0]:.0f}% for billing, {shares[1]:.0f}% for success"
         )
     mean = means(results)
-    print("mean, by payment: " + ", ".join(f"{name} {value:.4f}" for name, value in mean.items()))
+    print("mean, involuntary: " + ", ".join(f"{name} {value:.4f}" for name, value in mean.items()))
     print(f"limits: auc_gap {AUC_GAP_LIMIT}, ece {ECE_LIMIT}; missed: {', '.join(missed(mean)) or 'none'}")
     if options.json:
         Path(options.json).write_text(json.dumps({"seeds": results, "mean": mean}, indent=1) + "\n")

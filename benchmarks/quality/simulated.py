@@ -1,10 +1,10 @@
-"""Quality on simulated customers, whose true hazards are known.
+"""Measure model quality on simulated customers, whose true hazards are known.
 
     python -m benchmarks.quality.simulated [--customers N] [--days N] [--seeds N] [--json OUT]
 
-For every seed: calibration after the first 20,000 matured labels, the ROC AUC of the frozen probabilities beside that
-of the true hazard at the same snapshots (no model can do better than the truth, but by luck), and the lift of the top
-tenth among the snapshots taken before the first 100 labels were known, when only the prior answers.
+For every seed, the benchmark computes the calibration after the first 20,000 matured labels. It compares the ROC AUC of
+the frozen probabilities with that of the true hazard at the same snapshots, which a model beats only by chance. It also
+computes the lift of the top tenth among the snapshots before the first 100 labels, when only the prior is active.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ every = "7d"
 
 
 def judge(customers: int, days: int, seed: int, settled: int = SETTLED_LABELS) -> dict[str, Any]:
-    """Simulates, replays and compares with the truth; see the module's docstring.
+    """Simulate, replay and compare with the truth; see the module docstring.
 
-    `auc_gap` is over the snapshots after the first `settled` releases, None where there are none.
+    `auc_gap` is over the snapshots after the first `settled` releases, None if there are none.
     """
     simulation = Simulation(SimulationSettings(customers=customers, days=days, seed=seed, shops=0.0), record=True)
     run = Backtest(ChurnDefinition.parse(CHURN), Model(FeatureSpace(NAMES, RELATIVE, CATALOGUE)), 4, partition_of)
@@ -79,7 +79,7 @@ def judge(customers: int, days: int, seed: int, settled: int = SETTLED_LABELS) -
 
 
 def means(results: list[dict[str, Any]]) -> dict[str, float]:
-    """Early lift, ECE and the AUC's gap to the truth, averaged over the seeds: one seed's gap swings by 0.01."""
+    """Early lift, ECE and the AUC gap to the truth, averaged over the seeds, because one seed's gap varies by 0.01."""
     late = [r for r in results if "ece" in r]
     found = {"early_lift": float(np.mean([r["early_lift"] for r in results]))}
     if late:
@@ -89,7 +89,7 @@ def means(results: list[dict[str, Any]]) -> dict[str, float]:
 
 
 def missed(mean: dict[str, float]) -> list[str]:
-    """Names of the limits that are not kept."""
+    """Names of the missed limits."""
     limits = {"ece": ECE_LIMIT, "auc_gap": AUC_GAP_LIMIT}
     found = [name for name, limit in limits.items() if mean.get(name, 0.0) > limit]
     return found + (["early_lift"] if mean["early_lift"] <= LIFT_LIMIT else [])

@@ -1,1 +1,1 @@
-"""Recovery: how long a worker takes until it is ready, from nothing and with its local store; see `__main__`."""
+"""Benchmark of recovery: time until a worker is ready, from an empty disk and with its local store; see `__main__`."""

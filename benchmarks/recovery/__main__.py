@@ -1,13 +1,13 @@
-"""Recovery of a worker: seconds until its stores stand where the changelog ends, and memory.
+"""Measure the recovery of a worker: seconds until its stores match the end of the changelog, and memory.
 
     python -m benchmarks.recovery [--customers N] [--partitions N] [--json OUT]
 
-Writes a changelog of encoded profiles (1,000,000 customers, 4 partitions) through the fenced producers, with one and
-with five records per customer, and recovers it twice in processes of their own: with an empty disk, and with the local
-store that the first left. What is measured is the worker's own `recover`, from opening the stores to the first
-deadline; starting Python and joining a group are not in it.
+Writes a changelog of encoded profiles (1,000,000 customers, 4 partitions) through fenced producers, with one and with
+five records per customer. Recovers it twice in separate processes: from an empty disk, then with the local store that
+the first run left. The measurement covers the worker's `recover`, from opening the stores to the first deadline. It
+excludes starting Python and joining a group.
 
-Exit code 1 if 1,000,000 customers take more than 25 s from nothing, 5 s with the store in place, or 2 GiB.
+The exit code is 1 if 1,000,000 customers need more than 25 s from an empty disk, 5 s with the local store, or 2 GiB.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks.machine import machine, say, told
+from benchmarks.machine import describe, machine, progress
 from benchmarks.recovery import changelog, figures
 from benchmarks.throughput import kafka
 from models.learning.feature_space import SPACE
@@ -35,10 +35,10 @@ RECORDS = (1, 5)
 
 
 def run(broker: EmbeddedBroker, directory: Path, customers: int, partitions: int) -> dict[str, Any]:
-    """All rows; see the module."""
-    say("folding sample profiles")
+    """Measure all rows; see the module docstring."""
+    progress("creating sample profiles")
     profiles = changelog.sample_profiles(Model(SPACE).scorer())
-    keys = changelog.dealt(customers, partitions)
+    keys = changelog.keys_by_partition(customers, partitions)
     rows = []
     for records in RECORDS:
         settings = Settings(
@@ -50,13 +50,13 @@ def run(broker: EmbeddedBroker, directory: Path, customers: int, partitions: int
         asyncio.run(create_topics(settings))
 
         def show(written: int, total: int = customers * records) -> None:
-            say(f"\rwriting {written:,} of {total:,} changelog records", end="")
+            progress(f"\rwriting {written:,} of {total:,} changelog records", end="")
 
-        turns = [changelog.rounds(here, profiles, records) for here in keys]
+        turns = [changelog.rounds(of_partition, profiles, records) for of_partition in keys]
         asyncio.run(changelog.write(settings, turns, b"", show))
-        say("")
+        progress("")
         for store in (False, True):
-            say(f"recovering, {'with the local store' if store else 'from nothing'}")
+            progress(f"recovering, {'with the local store' if store else 'from an empty disk'}")
             rows.append({"records": records, "store": store, **_recovered(settings, partitions)})
     size = sum(len(profile) for profile in profiles) / len(profiles)
     return {"customers": customers, "partitions": partitions, "profile_bytes": size, "rows": rows}
@@ -80,14 +80,14 @@ def main() -> int:
     options = parser.parse_args()
     if options.customers < 1 or options.partitions < 1:
         parser.error("--customers and --partitions must be at least 1")
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # whoever ends this ends the broker too
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # SIGTERM stops the broker too
     found = machine()
     with (
         tempfile.TemporaryDirectory(prefix="churn-recovery-") as name,
         EmbeddedBroker(Path(name) / "broker", properties=kafka.BROKER) as broker,
     ):
         result = {"machine": found, **run(broker, Path(name), options.customers, options.partitions)}
-    print(told(found) + "\n" + figures.render(result), flush=True)
+    print(describe(found) + "\n" + figures.render(result), flush=True)
     if options.json:
         options.json.write_text(json.dumps(result, indent=1) + "\n")
     return 0 if figures.passed(result) else 1

@@ -1,4 +1,4 @@
-"""A changelog as a group of workers leaves it: real profiles under the store's keys, committed with positions."""
+"""Write a changelog as a group of workers does: real profiles under the store's keys, committed with positions."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from streams.kafka.partitioner import partition_of
 from streams.settings import Settings
 from streams.topics import CHANGELOG, name_of
 
-# So many profiles are folded from simulated events; the customers take turns with them.
+# Number of profiles that are created from simulated events. Customers share them in rotation.
 SAMPLES = 2_000
 _SAMPLE_EVENTS = 40_000
 _TRANSACTION_RECORDS = 5_000
@@ -28,7 +28,7 @@ _SEED = 1
 
 
 class _Values(dict[bytes, bytes | None]):
-    """A fold's store: nothing is due before the samples are taken."""
+    """A fold's store in memory, in which nothing falls due."""
 
     def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
         return [self.get(key) for key in keys]
@@ -38,7 +38,7 @@ class _Values(dict[bytes, bytes | None]):
 
 
 def sample_profiles(scorer: Scorer, customers: int = SAMPLES, events: int = _SAMPLE_EVENTS) -> list[bytes]:
-    """Encoded profiles of simulated customers with some twenty events each, as the fold writes them."""
+    """Return encoded profiles of simulated customers with some twenty events each, as the fold writes them."""
     values = _Values()
     fold = PartitionFold(world.definition(), values, scorer)
     entries = []
@@ -51,8 +51,8 @@ def sample_profiles(scorer: Scorer, customers: int = SAMPLES, events: int = _SAM
     return [value for key, value in values.items() if value is not None and key[:1] == PROFILE]
 
 
-def dealt(customers: int, partitions: int) -> list[list[bytes]]:
-    """Profile keys of so many customers, by the partition that their ids belong to."""
+def keys_by_partition(customers: int, partitions: int) -> list[list[bytes]]:
+    """Return the profile keys of `customers` customers, by the partition of their ids."""
     keys: list[list[bytes]] = [[] for _ in range(partitions)]
     for number in range(customers):
         customer = f"customer-{number:07d}"
@@ -61,9 +61,9 @@ def dealt(customers: int, partitions: int) -> list[list[bytes]]:
 
 
 def rounds(keys: Sequence[bytes], profiles: Sequence[bytes], records: int) -> Iterator[dict[bytes, bytes | None]]:
-    """The changes of each transaction: every customer `records` times over, another profile each time.
+    """Yield the changes of each transaction: every customer in `records` rounds, with another profile each time.
 
-    Each turn is in an order of its own, as events are: keys in their order would make what sorts them look cheap.
+    Each round has a different order, like real events. Ordered keys would make sorting look cheap.
     """
     rng, order = random.Random(_SEED), list(enumerate(keys))
     for turn in range(records):
@@ -79,17 +79,18 @@ async def write(
     state: bytes,
     show: Callable[[int], None],
 ) -> int:
-    """Write every partition's transactions through its fenced producer; the number of records.
+    """Write every partition's transactions through its fenced producer. Return the number of records.
 
     Args:
-        transactions: by partition, what each transaction changes.
-        state: of the partition's processor.
+        transactions: By partition, the changes of each transaction.
+        state: State of the partition's processor.
+        show: Receives the number of records written so far.
     """
     written = 0
-    for partition, here in enumerate(transactions):
+    for partition, of_partition in enumerate(transactions):
         identity = f"{settings.kafka_group_id}/{_ROLE}/{settings.topic_events}/{partition}"
         producer, birth = await FencedProducer.open(settings, identity), os.urandom(16)
-        for changes in _with_empty(here):
+        for changes in _at_least_one(of_partition):
             position = {POSITION_KEY: encode(0, False, birth, state)}
             await producer.commit([], (name_of(CHANGELOG, settings), partition), {**changes, **position})
             written += len(changes) + 1
@@ -98,8 +99,8 @@ async def write(
     return written
 
 
-def _with_empty(found: Iterable[dict[bytes, bytes | None]]) -> Iterator[dict[bytes, bytes | None]]:
-    """At least one transaction, so that a partition without customers has a position too."""
+def _at_least_one(found: Iterable[dict[bytes, bytes | None]]) -> Iterator[dict[bytes, bytes | None]]:
+    """Yield at least one transaction, so that a partition without customers also has a position."""
     any_found = False
     for changes in found:
         any_found = True

@@ -1,8 +1,8 @@
-"""A process that recovers all partitions' stores from the changelog, as a worker does before it is ready.
+"""A separate program that recovers the stores of all partitions from the changelog, as a worker does at startup.
 
     python -m benchmarks.recovery.program ADDRESS GROUP DATA_DIR PARTITIONS
 
-Prints one JSON object: seconds in `recover` (the worker's own), peak resident memory, bytes on disk.
+Prints one JSON object: seconds and CPU seconds until the stores are ready, peak resident memory, size on disk.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from streams.topics import CHANGELOG, name_of
 
 
 async def run(address: str, group: str, data_dir: str, partitions: int) -> dict[str, float]:
-    """Open the stores, bring them up to their changelogs' ends, ask each for its first deadline."""
+    """Open the stores, recover them to the end of the changelog, and read the first deadline of each."""
     settings = Settings(kafka_bootstrap_servers=address, kafka_group_id=group, data_dir=data_dir)
     started_s = time.perf_counter()
     stores = {number: PartitionStore(settings.store_dir / f"events-{number}") for number in range(partitions)}

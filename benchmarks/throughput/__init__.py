@@ -1,1 +1,1 @@
-"""Throughput on a real Apache Kafka, this product beside what else one could use; see `__main__`."""
+"""Benchmark of throughput on a real Apache Kafka, compared with alternatives; see `__main__`."""

@@ -1,9 +1,9 @@
-"""The least that Python does with events: an aiokafka consumer, orjson, a count per customer. A program of its own.
+"""A separate program with the minimal work per event in Python: an aiokafka consumer, orjson, a count per customer.
 
     python -m benchmarks.throughput.bare ADDRESS TOPIC PARTITIONS EVENTS
 
-Reads the topic three times over, because once takes less than a second. Prints one JSON object: when it started to
-fetch, when it had counted all events, how many, and the CPU seconds in between.
+Reads the topic three times, because one pass takes less than a second. Prints one JSON object: when it started to
+fetch, when it had counted all events, their number, and the CPU seconds in between.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _PASSES = 3
 
 
 async def count(address: str, topic: str, partitions: int, events: int) -> dict[str, float]:
-    """Read the topic's events from the beginning, without a group and without a trace."""
+    """Count the topic's events from the beginning, without a consumer group or commits."""
     consumer = AIOKafkaConsumer(
         bootstrap_servers=address,
         auto_offset_reset="earliest",

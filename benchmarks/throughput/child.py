@@ -1,4 +1,4 @@
-"""A process that is measured: started, sampled from outside, stopped."""
+"""Start a process, sample its CPU time and memory from outside, and stop it."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-# CPU time is counted in ticks of 10 ms; a sample costs 0.1 ms, and of a broker with its hundred threads 2 ms.
+# CPU time is counted in ticks of 10 ms. A sample costs 0.1 ms, or 2 ms for a broker with a hundred threads.
 SAMPLE_EVERY_S = 0.05
 _STOP_TIMEOUT_S = 15.0
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
 class Failed(Exception):
-    """A measured process ended by itself; the message has its last words."""
+    """A measured process failed or timed out; the message quotes its last output."""
 
 
 class CpuTrace:
@@ -41,12 +41,12 @@ class CpuTrace:
         self.stop()
 
     def stop(self) -> None:
-        """Sample no more."""
+        """Stop sampling."""
         self._end.set()
         self._thread.join()
 
     def between(self, start_s: float, end_s: float) -> float:
-        """CPU seconds between two times of the wall clock."""
+        """CPU seconds between two wall-clock times."""
         return self._at(end_s) - self._at(start_s)
 
     def _at(self, when_s: float) -> float:
@@ -57,7 +57,7 @@ class CpuTrace:
         return self._spent[i - 1] + share * (self._spent[i] - self._spent[i - 1])
 
     def _run(self) -> None:
-        known: dict[int, tuple[int, int]] = {}  # ticks and peak of each, of those that have ended too
+        known: dict[int, tuple[int, int]] = {}  # ticks and peak of each process, including exited ones
         while not self._end.is_set():
             try:
                 started = [each.read_text().split() for each in Path(f"/proc/{self._pid}/task").glob("*/children")]
@@ -73,7 +73,7 @@ class CpuTrace:
 
 
 def _ticks_and_peak(pid: int) -> tuple[int, int]:
-    """CPU time so far in ticks, and peak resident memory in bytes."""
+    """CPU time in ticks and peak resident memory in bytes, so far."""
     process = Path(f"/proc/{pid}")
     fields = (process / "stat").read_text().rpartition(")")[2].split()
     status = (process / "status").read_text()
@@ -82,14 +82,14 @@ def _ticks_and_peak(pid: int) -> tuple[int, int]:
 
 
 class Child:
-    """A measured process and its CPU trace; its output goes to a file, which errors quote."""
+    """A measured process and its CPU trace. Its output goes to a file, which errors quote."""
 
     def __init__(
         self, command: Sequence[str], environment: Mapping[str, str], log: Path, every_s: float = SAMPLE_EVERY_S
     ) -> None:
         self._log = log
         with log.open("wb") as file:
-            # in the folder that this was started from, so that `-m` finds the same benchmark
+            # in the current working directory, so that `-m` finds the same benchmark
             self.process = subprocess.Popen(
                 command, env={**os.environ, **environment}, stdin=subprocess.DEVNULL, stdout=file, stderr=file
             )
@@ -105,26 +105,26 @@ class Child:
             self.process.wait()
 
     def check(self) -> None:
-        """Raises Failed if it has ended."""
+        """Raise Failed if the process has exited."""
         if (code := self.process.poll()) is not None:
-            raise Failed(f"ended with {code}: {self._last_words()}")
+            raise Failed(f"exited with {code}: {self._last_line()}")
 
     def finish(self, timeout_s: float) -> str:
-        """Wait until it ends by itself; the last line of what it printed.
+        """Wait until the process exits and return the last line of its output.
 
         Raises:
-            Failed: it ended with an error, or not in time.
+            Failed: The process exited with an error or not in time.
         """
         try:
             code = self.process.wait(timeout_s)
         except subprocess.TimeoutExpired:
-            raise Failed(f"did not end within {timeout_s:.0f} s: {self._last_words()}") from None
+            raise Failed(f"did not exit within {timeout_s:.0f} s: {self._last_line()}") from None
         if code:
-            raise Failed(f"ended with {code}: {self._last_words()}")
-        return self._last_words()
+            raise Failed(f"exited with {code}: {self._last_line()}")
+        return self._last_line()
 
     def stop(self) -> None:
-        """Ask it to end, and wait."""
+        """Terminate the process and wait for it."""
         self.cpu.stop()
         self.process.terminate()
         try:
@@ -133,6 +133,6 @@ class Child:
             self.process.kill()
             self.process.wait()
 
-    def _last_words(self) -> str:
+    def _last_line(self) -> str:
         lines = self._log.read_text(errors="replace").strip().splitlines()
-        return lines[-1] if lines else "it printed nothing"
+        return lines[-1] if lines else "no output"

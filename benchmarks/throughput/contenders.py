@@ -1,4 +1,4 @@
-"""Who is measured: each takes the same events from the same topic, in a process of its own, beside the same broker."""
+"""The measured systems. Each reads the same events from the same topic and broker, in a separate process."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from benchmarks.throughput.child import Child, CpuTrace, Failed
 from streams.devbroker.embedded_broker import EmbeddedBroker
 from streams.settings import Settings
 
-# Faust takes a third of a millisecond an event: 20,000 tell as much as 200,000.
+# Faust needs a third of a millisecond per event, so 20,000 events measure it as well as 200,000.
 FAUST_EVENTS = 20_000
-# Longer than anything here takes on a machine that does something else besides.
+# More than any run needs on a busy machine.
 _TIMEOUT_S = 300.0
 WORKER = [sys.executable, "-c", "from streams.cli.main import main; main()", "worker"]
-# The worker's own words, from which on it reads events.
+# Start of the worker's log message from which on it reads events.
 _TOOK_OVER = "took over ["
-# The first of several workers hears from the group that it has to share when it sends its next heartbeat.
+# The first of several workers learns of a rebalance from its next heartbeat.
 _SHARED: Mapping[str, Any] = {"kafka_heartbeat_interval_ms": 500}
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One repetition of one contender; CPU time of the process and of the broker beside it."""
+    """One repetition of one contender, with the CPU time of its process and of the broker."""
 
     events: int
     seconds: float
@@ -47,12 +47,13 @@ class Sample:
 
 @dataclass
 class Bench:
-    """A running broker with the events on it, and what the contenders need besides.
+    """A running broker with the events, and the other inputs of the contenders.
 
     Attributes:
-        topic, ends: of the events, and the end offset of each partition.
-        model: snapshot to score with.
-        quix: an interpreter that has Quix Streams.
+        topic: Topic of the events.
+        ends: End offset of each partition.
+        model: Model snapshot to score with.
+        quix: An interpreter with Quix Streams.
     """
 
     broker: EmbeddedBroker
@@ -67,12 +68,12 @@ class Bench:
         return sum(self.ends)
 
     def program(self, run: str, command: Sequence[str]) -> Sample:
-        """Measure a program that tells by itself when it started and ended (see `bare`)."""
+        """Measure a program that prints its own start and end (see `bare`)."""
         with self._broker_cpu() as broker, self.child(run, command, {}) as child:
-            told = json.loads(child.finish(_TIMEOUT_S))
-        start_s, end_s = told["started_s"], told["ended_s"]
+            printed = json.loads(child.finish(_TIMEOUT_S))
+        start_s, end_s = printed["started_s"], printed["ended_s"]
         return Sample(
-            told["events"], end_s - start_s, told["cpu_s"], broker.between(start_s, end_s), child.cpu.peak_bytes
+            printed["events"], end_s - start_s, printed["cpu_s"], broker.between(start_s, end_s), child.cpu.peak_bytes
         )
 
     def worker(self, run: str, command: Sequence[str]) -> Sample:
@@ -80,10 +81,10 @@ class Bench:
         return self.workers(run, command, 1)
 
     def workers(self, run: str, command: Sequence[str], count: int) -> Sample:
-        """Measure so many workers of one group, from the moment when each has taken over to the last transaction.
+        """Measure workers of one group, from the time at which all have taken over to the last transaction.
 
-        What some apply before the others are there is not counted. One worker alone has nobody to wait for: all of its
-        transactions count, also one that was written before its log's line about the takeover.
+        Events that some workers apply before the others have taken over are not counted. With a single worker, all of
+        its transactions count, including one written before its log line about the takeover.
         """
         settings = self.settings(run)
         asyncio.run(kafka.publish_model(settings, self.model))
@@ -112,17 +113,17 @@ class Bench:
             start_s = min(start_s, *(commit.at_s for commit in found))
         applied -= kafka.applied(commit for commit in found if commit.at_s < start_s)
         if not applied:
-            raise Failed(f"all {self.events:,} events were applied before the last worker was there: take more of them")
+            raise Failed(f"all {self.events:,} events were applied before the last worker took over: use more events")
         cpu_s = sum(child.cpu.between(start_s, end_s) for child in children)
         peak_bytes = sum(child.cpu.peak_bytes for child in children)
         return Sample(applied, end_s - start_s, cpu_s, broker.between(start_s, end_s), peak_bytes)
 
     def settings(self, run: str) -> Settings:
-        """Of a run that reads these events."""
+        """Settings of a run that reads these events."""
         return kafka.settings_of(self.broker.address, run, self.topic, self.directory, len(self.ends))
 
     def child(self, run: str, command: Sequence[str], environment: Mapping[str, str]) -> Child:
-        """A process of a run, whose output goes to a file of its name."""
+        """Start a process of a run, whose output goes to a file with the run's name."""
         return Child(command, environment, self.directory / f"{run}.log")
 
     def _broker_cpu(self) -> CpuTrace:
@@ -130,18 +131,18 @@ class Bench:
         return CpuTrace(self.broker.pid)
 
 
-def took_over_s(log: str, words: str = _TOOK_OVER) -> float:
-    """When a worker (or a trainer) began to read, by its log: the end of the first takeover.
+def took_over_s(log: str, message: str = _TOOK_OVER) -> float:
+    """Find in its log when a worker (or trainer) finished its first takeover and began to read (wall time, s).
 
     Raises:
-        Failed: it does not say.
+        Failed: The log has no such line.
     """
     for line in log.splitlines():
-        if words in line and line.startswith("{"):
-            said = json.loads(line)
-            if said["message"].startswith(words):
-                return datetime.fromisoformat(said["time"]).timestamp()
-    raise Failed(f"the log has no line with {words!r}: what is its first word after a takeover now?")
+        if message in line and line.startswith("{"):
+            entry = json.loads(line)
+            if entry["message"].startswith(message):
+                return datetime.fromisoformat(entry["time"]).timestamp()
+    raise Failed(f"the log has no line with {message!r}: was the message after a takeover reworded?")
 
 
 def _bare(bench: Bench, run: str) -> Sample:
@@ -156,13 +157,13 @@ def _faust(bench: Bench, run: str) -> Sample:
 
 
 def _quix(guarantee: str) -> Callable[[Bench, str], Sample]:
-    def run_it(bench: Bench, run: str) -> Sample:
+    def measure(bench: Bench, run: str) -> Sample:
         assert bench.quix is not None
         script = str(Path(__file__).with_name("quix.py"))
         command = [bench.quix, script, bench.broker.address, bench.topic, str(bench.events)]
         return bench.program(run, [*command, run, str(bench.directory / run), guarantee])
 
-    return run_it
+    return measure
 
 
 def _engine(bench: Bench, run: str) -> Sample:
@@ -178,7 +179,7 @@ def _two_products(bench: Bench, run: str) -> Sample:
 
 
 def profile(bench: Bench, run: str) -> dict[str, Any]:
-    """One more run of the product's worker, with clocks in it; see `benchmarks.throughput.profiled`."""
+    """Run the product's worker again with timers; see `benchmarks.throughput.profiled`."""
     out = bench.directory / f"{run}.json"
     sample = bench.worker(run, [sys.executable, "-m", "benchmarks.throughput.profiled", str(out)])
     found: dict[str, Any] = json.loads(out.read_bytes())
@@ -189,7 +190,7 @@ def profile(bench: Bench, run: str) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """A row of the table; others are compared with a yardstick."""
+    """A row of the table. Other rows are compared with yardsticks."""
 
     letter: str
     label: str
@@ -197,7 +198,7 @@ class Contender:
     yardstick: bool = False
 
 
-BARE = Contender("a", "aiokafka + orjson, a count per customer", _bare, yardstick=True)
+BARE = Contender("a", "aiokafka + orjson, one count per customer", _bare, yardstick=True)
 FAUST = Contender(
     "b", f"stock Faust, faust.Record, a table on {stock_faust.STORE.partition(':')[0]}", _faust, yardstick=True
 )
@@ -205,5 +206,5 @@ PRODUCT = Contender("c", "churn-signals worker, full job", _product)
 TWO_PRODUCTS = Contender("d", "two churn-signals workers, full job", _two_products)
 QUIX_AT_LEAST_ONCE = Contender("f", "Quix Streams, RocksDB state, at least once", _quix("at-least-once"))
 QUIX_EXACTLY_ONCE = Contender("f", "Quix Streams, RocksDB state, exactly once", _quix("exactly-once"), yardstick=True)
-ENGINE = Contender("g", "our engine, counting, exactly once", _engine)
+ENGINE = Contender("g", "this engine, counting, exactly once", _engine)
 CONTENDERS = (BARE, FAUST, QUIX_AT_LEAST_ONCE, QUIX_EXACTLY_ONCE, ENGINE, PRODUCT, TWO_PRODUCTS)

@@ -1,4 +1,4 @@
-"""This product's engine with nothing to do but count and sum per customer; as a program it is such a worker."""
+"""A worker of this product's engine that only counts and sums per customer."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from streams.logs import configure, exit_now
 from streams.runtime.gc_tuning import collect_rarely
 from streams.settings import Settings
 
-# First byte of the store's keys: one that the store keeps no deadlines for.
+# First byte of the store's keys, for which the store keeps no deadlines.
 _TOTALS = b"t"
 
 
 class Counting(Processor):
-    """Counts the events of each customer and sums what they spent."""
+    """Counts each customer's events and sums their revenue."""
 
     newest_event_ms: int | None = None
 
@@ -26,7 +26,7 @@ class Counting(Processor):
         self._store = store
 
     def process(self, records: Sequence[Record], now_ms: int | None) -> BatchEffects:
-        """Totals of the batch's customers, added to those that are stored."""
+        """Add the batch's totals to the stored totals of each customer."""
         totals: dict[bytes, list[float]] = {}
         for record in records:
             event = orjson.loads(record.value or b"{}")
@@ -44,7 +44,7 @@ class Counting(Processor):
         return None
 
     def committed(self) -> None:
-        """Nothing is remembered between batches."""
+        """Nothing is kept between batches."""
 
 
 def main() -> int:

@@ -1,4 +1,4 @@
-"""From samples to the figures that are printed and kept: spreads, ratios, stages, and what has to hold."""
+"""Compute figures from samples: spreads, ratios, stages and limits."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 from benchmarks.throughput.contenders import Contender, Sample
 from benchmarks.throughput.stopwatch import REST
 
-# The figure that decides, because it does not depend on the machine: the product beside a loop that does nothing.
+# Minimum of (c) / (a), which determines the exit code because it does not depend on the machine.
 NEEDED_OF_BARE = 0.025
-# What it comes to on a quiet machine of two cores.
+# Events/s that (c) must reach on an idle machine with two cores.
 QUIET_RATE = 8_000
-# Aims, printed beside the figures; they decide nothing yet.
+# Targets that are printed but do not affect the exit code.
 AIM_OVER_FAUST = 3.5
 AIM_OVER_QUIX = 1.2
 
@@ -21,7 +21,7 @@ MIB = 1024 * 1024
 
 
 def row(contender: Contender, samples: Sequence[Sample]) -> dict[str, Any]:
-    """One contender's figures over its repetitions."""
+    """Summarise one contender's repetitions."""
     rates = [sample.rate for sample in samples]
     rate = statistics.median(rates)
     return {
@@ -39,13 +39,13 @@ def row(contender: Contender, samples: Sequence[Sample]) -> dict[str, Any]:
 
 
 def with_ratios(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The rows, each with its median rate in units of (a), (b) and (f exactly once), as far as they were measured."""
-    of = {each["letter"]: each["rate"]["median"] for each in rows if each["yardstick"]}
-    return [{**each, "ratio": {k: each["rate"]["median"] / rate for k, rate in of.items()}} for each in rows]
+    """Add to each row its median rate in units of (a), (b) and (f, exactly once), if these were measured."""
+    yardsticks = {each["letter"]: each["rate"]["median"] for each in rows if each["yardstick"]}
+    return [{**each, "ratio": {k: each["rate"]["median"] / rate for k, rate in yardsticks.items()}} for each in rows]
 
 
 def stages(profile: Mapping[str, Any]) -> dict[str, Any]:
-    """Microseconds of CPU time per event by stage and thread, and bytes per event, from a profiled run."""
+    """CPU microseconds per event by stage and thread, and bytes per event, from a profiled run."""
     events = profile["events"]
     by_stage = {stage: 1e6 * spent / events for stage, spent in profile["stages_s"].items()}
     rest = by_stage.pop(REST, 0.0)
@@ -65,13 +65,13 @@ def stages(profile: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def of_bare_in_cpu_time(rows: Sequence[Mapping[str, Any]]) -> float | None:
-    """The same by what an event takes of a processor, which another program beside it changes least."""
+    """The same ratio in CPU time per event, which is least sensitive to other programs."""
     taken = {each["letter"]: each["cpu_us_per_event"] for each in rows}
     return taken["a"] / taken["c"] if taken.get("c") and "a" in taken else None
 
 
 def of_bare(rows: Sequence[Mapping[str, Any]]) -> float | None:
-    """(c) / (a), None unless both were measured."""
+    """(c) / (a); None unless both were measured."""
     for each in rows:
         if each["letter"] == "c" and "a" in each["ratio"]:
             return float(each["ratio"]["a"])

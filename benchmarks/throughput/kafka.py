@@ -1,4 +1,4 @@
-"""Topics for one measured run, what is published to them, and how far a worker got when."""
+"""Topics of a measured run, publishing to them, and the progress of a worker over time."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from streams.settings import Settings, variable
 from streams.topics import CHANGELOG, EVENTS, MODEL, TOPICS, create_topics, name_of
 
 PARTITIONS = 4
-BROKER = {"log.cleaner.min.compaction.lag.ms": "86400000"}  # a run's changelog is read after it, uncompacted
+BROKER = {"log.cleaner.min.compaction.lag.ms": "86400000"}  # keeps a run's changelog uncompacted until it is read
 _SHOW_EVERY = 10_000
 _POLL_S = 0.25
 
 
 def settings_of(address: str, run: str, events: str, data_dir: Path, partitions: int = PARTITIONS) -> Settings:
-    """Settings of a run: a group and output topics of its own, the events of everybody."""
+    """Settings of a run: its own group and output topics, and the shared topic of events."""
     roles = [topic.role for topic in TOPICS if topic not in (EVENTS, CHANGELOG)]
     return Settings(
         kafka_bootstrap_servers=address,
@@ -36,14 +36,14 @@ def settings_of(address: str, run: str, events: str, data_dir: Path, partitions:
         partitions=partitions,
         data_dir=str(data_dir / run),
         config=str(CONFIG),
-        log_format="json",  # the end of a takeover is read from it
+        log_format="json",  # the end of a takeover is parsed from the log
         topic_events=events,
         **{role: f"{run}-{re.sub('^topic_', '', role)}" for role in roles},  # type: ignore[arg-type]
     )
 
 
 def environment(settings: Settings) -> dict[str, str]:
-    """The settings as variables of a process."""
+    """The settings as environment variables."""
     values = {variable(field.name): getattr(settings, field.name) for field in dataclasses.fields(settings)}
     return {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in values.items()}
 
@@ -51,7 +51,7 @@ def environment(settings: Settings) -> dict[str, str]:
 async def publish_events(
     settings: Settings, events: Sequence[tuple[bytes, bytes]], show: Callable[[int], None]
 ) -> list[int]:
-    """Create all topics and send the events, as an ordinary producer would; the end offset of each partition."""
+    """Create all topics and send the events with an ordinary producer. Return the end offset of each partition."""
     await create_topics(settings)
     topic, homes, ends = name_of(EVENTS, settings), {}, [0] * settings.partitions
     producer = AIOKafkaProducer(**settings.connection(), enable_idempotence=True, linger_ms=5)
@@ -72,7 +72,7 @@ async def publish_events(
 
 
 async def publish_model(settings: Settings, snapshot: bytes) -> None:
-    """Create the run's topics, with a model to score with."""
+    """Create the run's topics and publish a model to score with."""
     await create_topics(settings)
     producer = AIOKafkaProducer(**settings.connection(), max_request_size=2 * len(snapshot) + 1_000_000)
     await producer.start()
@@ -83,20 +83,20 @@ async def publish_model(settings: Settings, snapshot: bytes) -> None:
 
 
 async def await_drained(settings: Settings, ends: Sequence[int], check: Callable[[], None], timeout_s: float) -> None:
-    """Until the workers have told their group that they stand at the ends of the events, as they do once a second.
+    """Wait until the workers have committed the end offsets of the events, which they do once per second.
 
     Raises:
-        TimeoutError: not in time.
+        TimeoutError: The timeout has expired.
     """
-    await await_told(settings, settings.kafka_group_id, name_of(EVENTS, settings), ends, check, timeout_s)
+    await await_committed(settings, settings.kafka_group_id, name_of(EVENTS, settings), ends, check, timeout_s)
 
 
-async def await_told(
+async def await_committed(
     settings: Settings, group: str, topic: str, ends: Sequence[int], check: Callable[[], None], timeout_s: float
 ) -> None:
-    """Until a group's offsets stand at the ends of a topic's partitions.
+    """Wait until a group's committed offsets reach the ends of a topic's partitions.
 
-    One request in a quarter of a second is all that the run notices of it. Raises as `await_drained`.
+    Polls every quarter of a second, which does not affect the run. Raises like `await_drained`.
     """
     admin = AIOKafkaAdminClient(**settings.connection())
     await admin.start()
@@ -105,7 +105,7 @@ async def await_told(
             while True:
                 check()
                 found = {}
-                with contextlib.suppress(GroupCoordinatorNotAvailableError):  # the first group of a new broker
+                with contextlib.suppress(GroupCoordinatorNotAvailableError):  # for the first group of a new broker
                     found = await admin.list_consumer_group_offsets(group)
                 at = {tp.partition: offset.offset for tp, offset in found.items() if tp.topic == topic}
                 if all(at.get(number, -1) >= end for number, end in enumerate(ends)):
@@ -116,7 +116,7 @@ async def await_told(
 
 
 class Commit(NamedTuple):
-    """A transaction of a run: when it was written (the worker's clock), and how far its partition is applied by it."""
+    """A transaction of a run: when it was written (worker's clock), and up to which offset its partition is applied."""
 
     at_s: float
     partition: int
@@ -124,27 +124,27 @@ class Commit(NamedTuple):
 
 
 async def last_commit(settings: Settings) -> tuple[float, int]:
-    """When the run's last transaction was written (wall time, s), and how many input records are applied by then."""
+    """When the run's last transaction was written (wall time, s), and the number of input records applied by then."""
     found = await commits(settings)
     return max(commit.at_s for commit in found), applied(found)
 
 
 def applied(found: Iterable[Commit]) -> int:
-    """How many input records so many transactions have applied."""
+    """Number of input records that these transactions have applied."""
     return sum({commit.partition: commit.next_offset for commit in found}.values())
 
 
 async def changelog_ends(settings: Settings) -> list[int]:
-    """Where the changelog's partitions end now."""
+    """Current end offsets of the changelog's partitions."""
     async with consuming(settings) as consumer:
         tps = topic_partitions(name_of(CHANGELOG, settings), settings.partitions)
         return list((await consumer.end_offsets(tps)).values())
 
 
 async def commits(settings: Settings, starts: Sequence[int] = ()) -> list[Commit]:
-    """Every transaction of the run, in order within a partition; those from some offsets on if there was one before.
+    """Return every transaction of the run, ordered within a partition, from the given changelog offsets on.
 
-    Each ends with a position in the changelog, whose timestamp is the worker's clock at that moment.
+    Each transaction ends with a position record in the changelog, whose timestamp is the worker's clock.
     """
     topic = name_of(CHANGELOG, settings)
     found = []

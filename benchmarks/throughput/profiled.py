@@ -1,9 +1,9 @@
-"""The product's worker with clocks around its stages, as a program of its own: the timed worker carries none.
+"""A separate program that runs the product's worker with timers around its stages. Timed runs have no such timers.
 
     python -m benchmarks.throughput.profiled OUT.json
 
-Runs `churn-signals worker` and writes, after every transaction, the CPU time by stage and by thread since the first
-batch. Clocks are put around functions by name; one that was renamed stops the program and says so.
+Runs `churn-signals worker` and, after every transaction, writes the CPU time by stage and by thread since the first
+batch. Timers wrap functions by name. If a function was renamed, the program stops with an error that names it.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from benchmarks.throughput.stopwatch import Renamed, Stopwatch
 from streams.engine import executor as computing
 from streams.scoring import explain_process as explaining
 
-# Called for every event or customer: one clock in so many calls is enough, and costs less than what it measures.
+# Functions that are called per event or customer are timed only every so many calls, to limit the overhead.
 _EVERY = 16
 
 
 class Clock(NamedTuple):
-    """A function by its module and name (as it is called, not as it is defined), and the stage that it is."""
+    """A function by module and name (where it is called, not where it is defined), and its stage."""
 
     module: str
     name: str
@@ -42,7 +42,7 @@ class Clock(NamedTuple):
 
 CLOCKS = (
     Clock("streams.scoring.event_router", "decode", "decode events", every=_EVERY),
-    Clock("streams.scoring.event_processor", "EventProcessor.process", "route events, make outputs"),
+    Clock("streams.scoring.event_processor", "EventProcessor.process", "route events, create outputs"),
     Clock("models.pipeline.partition", "PartitionFold.process", "group and apply"),
     Clock("models.profile.codec", "decode", "decode profiles", every=_EVERY),
     Clock("models.profile.codec", "encode_body", "encode profiles", every=_EVERY),
@@ -65,25 +65,25 @@ CLOCKS = (
     Clock("streams.engine.transactions", "FencedProducer.commit", "transaction", steps=True),
 )
 
-# What the first byte of a changelog's key says.
+# Kinds of changelog records by the first byte of their key.
 _KINDS = {
     b"c": "profiles",
     b"s": "pending snapshots",
     b"h": "score histories",
     b"a": "alerts",
     b"r": "contracts",
-    b"m": "sums of the accounting",
+    b"m": "retention accounting",
     b"v": "lifetimes",
-    b"e": "sums of experience",
+    b"e": "experience aggregates",
     b"\x00": "positions",
 }
 
 
 def install(watch: Stopwatch) -> None:
-    """Put clocks around the stages of the way of a batch.
+    """Put timers around the stages of a batch.
 
     Raises:
-        Renamed: a function has another name now.
+        Renamed: A function no longer exists under its name.
     """
     for clock in CLOCKS:
         *path, name = clock.name.split(".")
@@ -97,7 +97,7 @@ def install(watch: Stopwatch) -> None:
 
 
 class Sizes:
-    """Bytes and records that transactions wrote, by topic, and of the changelog by kind of key."""
+    """Bytes and records that transactions wrote, by topic, and by kind of key for the changelog."""
 
     def __init__(self) -> None:
         self.bytes: Counter[str] = Counter()
@@ -105,10 +105,12 @@ class Sizes:
         self.kinds: dict[str, tuple[int, int]] = {}
         self._topics: dict[str, str] = {}
 
-    def look_at(self, producer: Any) -> None:
-        """See every batch that is submitted, and every change, before it leaves."""
+    def watch(self, producer: Any) -> None:
+        """Measure every submitted batch and every change before it is sent."""
         submit, commit = producer._submit, producer.commit
-        sent: defaultdict[Any, list[tuple[str, Any]]] = defaultdict(list)  # by producer: partitions commit side by side
+        sent: defaultdict[Any, list[tuple[str, Any]]] = defaultdict(
+            list
+        )  # by producer, because partitions commit concurrently
 
         async def submitted(self_: Any, batch: Any, topic: str, partition: int) -> Any:
             sent[self_].append((topic, batch))
@@ -122,7 +124,7 @@ class Sizes:
                 records, size = self.kinds.get(kind, (0, 0))
                 self.kinds[kind] = records + 1, size + len(key) + len(value or b"")
             offset = await commit(self_, outputs, changelog, changes, late)
-            for topic, batch in sent.pop(self_, ()):  # compressed when they were sent
+            for topic, batch in sent.pop(self_, ()):  # the batches are compressed by now
                 self.bytes[topic] += batch.size()
                 self.records[topic] += batch.record_count()
             return offset
@@ -131,7 +133,7 @@ class Sizes:
 
 
 class Report:
-    """What is written after every transaction; counts from the first batch of events on."""
+    """The report that is written after every transaction. It counts from the first batch of events."""
 
     def __init__(self, watch: Stopwatch, sizes: Sizes, out: Path) -> None:
         self.watch, self.sizes, self.out = watch, sizes, out
@@ -141,7 +143,7 @@ class Report:
         self._threads_before: dict[str, float] | None = None
 
     def listen(self, processor: Any, partition: Any, store: Any) -> None:
-        """Note the first call of the processor, what came of each, and the end of every transaction."""
+        """Record the first call of the processor, the results of all calls, and the end of every transaction."""
         process, fold, write = processor.process, partition.process, store.write
 
         def processed(self_: Any, records: Any, now_ms: Any) -> Any:
@@ -187,7 +189,7 @@ class Report:
 
 
 def threads_s() -> dict[str, float]:
-    """CPU seconds of every thread of this process and of its children, by a name of its role and its number."""
+    """CPU seconds of every thread of this process and its children, by role and number."""
     roles = {thread.native_id: "consumer" for thread in threading.enumerate()}
     for name in (computing.THREAD, explaining.THREAD):
         roles |= {thread.native_id: name for thread in threading.enumerate() if thread.name.startswith(name)}
@@ -208,7 +210,7 @@ def main() -> None:
 
     watch, sizes = Stopwatch(), Sizes()
     install(watch)
-    sizes.look_at(streams.engine.transactions.FencedProducer)
+    sizes.watch(streams.engine.transactions.FencedProducer)
     report = Report(watch, sizes, Path(sys.argv[1]))
     report.listen(
         streams.scoring.event_processor.EventProcessor,

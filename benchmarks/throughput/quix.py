@@ -1,9 +1,10 @@
-"""Quix Streams, counting and summing with its RocksDB state, for an interpreter that has `quixstreams` and little else.
+"""Count and sum per customer with Quix Streams and its RocksDB state. Needs an interpreter with `quixstreams` only.
 
     PYTHON quix.py ADDRESS TOPIC EVENTS NAME DATA_DIR GUARANTEE
 
-GUARANTEE is at-least-once or exactly-once. Prints one JSON object as `benchmarks.throughput.bare` does: from the first
-event to the end of the checkpoint that holds the last one. Checkpoints have the defaults of the package (5 s).
+GUARANTEE is at-least-once or exactly-once. Prints the same JSON object as `benchmarks.throughput.bare`, for the time
+from the first event to the end of the checkpoint that contains the last one. Checkpoints use the package's default
+interval (5 s).
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from quixstreams.checkpointing import Checkpoint
 
 
 class Clock:
-    """Notes the first event and the end of the last checkpoint."""
+    """Records the time of the first event and of the end of the last checkpoint."""
 
     def __init__(self) -> None:
         self.started_s = self.ended_s = self.cpu_s = 0.0

@@ -1,9 +1,9 @@
-"""Stock Faust as its documentation shows it: an agent, a `faust.Record`, a table. A program of its own.
+"""A separate program for stock Faust as in its documentation: an agent, a `faust.Record`, a table.
 
     python -m benchmarks.throughput.stock_faust ADDRESS TOPIC PARTITIONS EVENTS NAME DATA_DIR
 
-Counts events and sums what customers spent, in a table on RocksDB (rocksdict) with its changelog. Prints one JSON
-object when so many events were applied, as `benchmarks.throughput.bare` does; from the first event on.
+Counts events and sums revenue per customer, in a table on RocksDB (rocksdict) with its changelog. When all events are
+applied, prints the same JSON object as `benchmarks.throughput.bare`, for the time from the first event on.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ _TIMEOUT_S = 120.0
 
 
 class CustomerEvent(faust.Record):  # type: ignore[misc]
-    """What is read of an event."""
+    """The fields of an event that Faust decodes."""
 
     messageId: str
     userId: str
     timestamp: str
     type: str
     event: str = ""
-    properties: dict[str, Any] = {}  # noqa: RUF012 (a default, as Faust's models declare them)
+    properties: dict[str, Any] = {}  # noqa: RUF012 (Faust models declare defaults like this)
 
 
 async def count(address: str, topic: str, partitions: int, events: int, name: str, data_dir: str) -> dict[str, float]:
-    """Run the application until so many events were applied."""
+    """Run the application until `events` events are applied."""
     app = faust.App(
         name,
         broker=f"kafka://{address}",
@@ -75,11 +75,11 @@ def main() -> None:
     logging.basicConfig(level=logging.WARNING)
     uvloop.install()
     address, topic, partitions, events, name, data_dir = sys.argv[1:]
-    asyncio.run(_count_and_leave(address, topic, int(partitions), int(events), name, data_dir))
+    asyncio.run(_count_and_exit(address, topic, int(partitions), int(events), name, data_dir))
 
 
-async def _count_and_leave(*arguments: Any) -> None:
-    """Stopping would wait for what is in its buffers, which nobody measures."""
+async def _count_and_exit(*arguments: Any) -> None:
+    """Exit at once: a regular stop would wait for buffers that are not part of the measurement."""
     print(json.dumps(await count(*arguments)), flush=True)
     os._exit(0)
 

@@ -1,4 +1,4 @@
-"""CPU time by stage, where every moment of a thread belongs to exactly one stage."""
+"""CPU time by stage, where each moment of a thread belongs to exactly one stage."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ REST = "event loop and Kafka client"
 
 
 class Renamed(Exception):
-    """A function that is looked at is not there any more; the message says which, and what it was taken for."""
+    """A timed function no longer exists; the message names the function and its stage."""
 
 
 class _Own(threading.local):
-    """What each thread has for itself: the stages that it is in, and what they have taken of it."""
+    """Thread-local state: the current stages of the thread, and the time spent in each."""
 
     def __init__(self, clock: Callable[[], int], all_spent: list[Counter[str]]) -> None:
         self.stack = [REST]
@@ -28,10 +28,10 @@ class _Own(threading.local):
 
 
 class Stopwatch:
-    """Puts clocks around functions. What a function calls, and has a clock of its own, does not count for the caller.
+    """Puts timers around functions. Time in a timed callee does not count for the caller.
 
-    All clocks tell the CPU time of the thread that they run on, so waiting costs nothing and what runs in
-    between on the same thread is not counted twice. What a thread that met a clock does outside of any is `REST`.
+    Timers measure the CPU time of their thread, so waiting costs nothing, and work in between on the same thread is not
+    counted twice. The time that a thread spends outside of all timed functions is `REST`.
 
     >>> watch = Stopwatch(clock=iter(range(0, 100, 10)).__next__)
     >>> inner = watch.timed("inner", lambda: None)
@@ -49,37 +49,40 @@ class Stopwatch:
 
     @property
     def spent_ns(self) -> Counter[str]:
-        """By stage, of all threads, as far as they have come to a clock."""
+        """Time by stage over all threads, up to the latest timer call of each thread."""
         return sum(self._all_spent, Counter())
 
     def restart(self) -> None:
-        """Forget what was measured so far."""
+        """Discard all measurements so far."""
         for spent_ns in self._all_spent:
             spent_ns.clear()
         self.calls.clear()
         self._round += 1
 
     def settle(self) -> None:
-        """Credit the time of this thread up to now to the stage that it is in."""
+        """Add this thread's time up to now to its current stage."""
         own, now_ns = self._own, self._clock()
         if own.round == self._round:
             own.spent_ns[own.stack[-1]] += now_ns - own.since_ns
         own.since_ns, own.round = now_ns, self._round
 
     def around(self, owner: Any, name: str, stage: str, *, every: int = 1, steps: bool = False) -> None:
-        """Put a clock around `owner.name`.
+        """Put a timer around `owner.name`.
 
         Args:
-            every: time only every so many calls and take the others to be alike, for what is called per event.
-            steps: it is a coroutine function; its steps are timed, not the time that it waits.
+            owner: Class or module of the function.
+            name: Name of the function.
+            stage: Stage that the time counts for.
+            every: Time only one in `every` calls and extrapolate, for functions that are called per event.
+            steps: The function is a coroutine function. Time its steps, not its waits.
 
         Raises:
-            Renamed: there is no such function.
+            Renamed: There is no such function.
         """
         function = getattr(owner, name, None)
         if not callable(function):
             where = getattr(owner, "__qualname__", None) or owner.__name__
-            raise Renamed(f"{where}.{name}, which was {stage!r}, is gone: say in `CLOCKS` what does that now")
+            raise Renamed(f"{where}.{name}, which was {stage!r}, no longer exists: update `CLOCKS`")
         if steps:
             timed = self._timed_steps(stage, function)
         elif every > 1:
@@ -89,7 +92,7 @@ class Stopwatch:
         setattr(owner, name, timed)
 
     def timed(self, stage: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        """The function with a clock around it."""
+        """Return the function with a timer around it."""
 
         @functools.wraps(function)
         def timed(*args: Any, **kwargs: Any) -> Any:
@@ -114,7 +117,7 @@ class Stopwatch:
             finally:
                 moved_ns = (clock() - start_ns) * every
                 own.spent_ns[stage] += moved_ns
-                own.spent_ns[own.stack[-1]] -= moved_ns  # whose clock runs on meanwhile
+                own.spent_ns[own.stack[-1]] -= moved_ns  # whose timer includes this time
 
         return sampled
 
@@ -136,24 +139,24 @@ class Stopwatch:
 
 
 class _Steps:
-    """Awaits a coroutine with the clock running only while it runs."""
+    """Awaits a coroutine and times it only while it runs."""
 
     def __init__(self, watch: Stopwatch, stage: str, coroutine: Any) -> None:
         self._watch, self._stage, self._coroutine = watch, stage, coroutine
 
     def __await__(self) -> Generator[Any, Any, Any]:
         steps = self._coroutine.__await__()
-        go, argument = steps.send, None
+        resume, argument = steps.send, None
         while True:
             self._watch._enter(self._stage)
             try:
-                waits_for = go(argument)
+                awaited = resume(argument)
             except StopIteration as end:
                 return end.value
             finally:
                 self._watch._leave()
             try:
-                argument = yield waits_for
-                go = steps.send
+                argument = yield awaited
+                resume = steps.send
             except BaseException as error:  # a cancellation belongs to the coroutine
-                go, argument = steps.throw, error
+                resume, argument = steps.throw, error

@@ -1,4 +1,4 @@
-"""The figures for a person: one table of contenders, one of stages, and the verdict."""
+"""Format the figures: a table of contenders, a table of stages, and the verdict."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from benchmarks.throughput.figures import (
     of_bare_in_cpu_time,
 )
 
-# Threads and processes beside those that stages are of, and what they do.
-_BESIDE = {
-    "consumer": "consumer's thread: fetch",
-    "native": "RocksDB's and numpy's threads",
-    "explaining": "thread that asks for explanations",
-    "explainer": "process that explains scores",
+# Threads and processes that are not split into stages, and what they do.
+_OTHERS = {
+    "consumer": "consumer thread: fetch",
+    "native": "RocksDB and NumPy threads",
+    "explaining": "thread that requests explanations",
+    "explainer": "process that renders scores",
 }
 
 _COLUMNS = f"{'':<48}{'events/s':>10}{'min':>9}{'max':>9}{'us/event':>10}{'CPU us':>9}{'broker':>8}{'MiB':>6}"
 
 
 def render(run: Mapping[str, Any]) -> str:
-    """Everything of one input."""
+    """Format all figures of one input."""
     parts = [_about(run["input"]), "\n".join(_contenders(run["rows"], run["left_out"]))]
     if run["stages"]:
         parts.append("\n".join(_stages(run["stages"])))
@@ -38,8 +38,9 @@ def render(run: Mapping[str, Any]) -> str:
 
 def _about(source: Mapping[str, Any]) -> str:
     return (
-        f"{source['events']:,} events of {source['customers']:,} {source['told']}, {source['bytes_each']:.0f} bytes"
-        f" each; the busiest hundredth has {source['busiest']:.1f} x the median customer's"
+        f"{source['events']:,} events of {source['customers']:,} {source['description']},"
+        f" {source['bytes_each']:.0f} bytes each;"
+        f" the busiest 1% of customers have at least {source['busiest']:.1f} x the median"
     )
 
 
@@ -54,54 +55,56 @@ def _contenders(rows: Sequence[Mapping[str, Any]], left_out: Mapping[str, str]) 
             f"{row['cpu_us_per_event']:>9.1f}{row['broker_cpu_us_per_event']:>8.1f}{row['peak_mib']:>6.0f}"
             + "".join(f"{ratio[letter]:>9.3f}" for letter in others)
         )
-    for label, why in left_out.items():
-        yield f"{label:<48}  {why}"
-    yield "medians; CPU us: of the process per event, and of the broker beside it; x: in units of that row's median"
+    for label, reason in left_out.items():
+        yield f"{label:<48}  {reason}"
+    yield "medians; CPU us: per event, of the process and of the broker; x: relative to the median of that row"
 
 
 def _stages(stages: Mapping[str, Any]) -> Iterator[str]:
     main, threads = stages["us_per_event"], stages["threads_us_per_event"]
-    total = sum(main.values()) + sum(threads.get(role, 0.0) for role in _BESIDE)
+    total = sum(main.values()) + sum(threads.get(role, 0.0) for role in _OTHERS)
     yield (
-        f"(c) by stage, CPU us an event, from a repetition of its own with clocks in it"
-        f" ({stages['transactions']} transactions, {stages['points_per_event']:.2f} scoring points an event)"
+        f"(c) by stage, CPU us per event, from a separate run with timers"
+        f" ({stages['transactions']} transactions, {stages['points_per_event']:.2f} scoring points per event)"
     )
-    rows = [*main.items(), *((label, threads[role]) for role, label in _BESIDE.items() if role in threads)]
+    rows = [*main.items(), *((label, threads[role]) for role, label in _OTHERS.items() if role in threads)]
     for stage, us in rows:
-        yield f"  {stage:<34}{us:>8.2f}{100 * us / total:>7.1f} %"
-    yield f"  {'all':<34}{total:>8.2f}"
+        yield f"  {stage:<34}{us:>8.2f}{100 * us / total:>7.1f}%"
+    yield f"  {'total':<34}{total:>8.2f}"
     records = stages["records_per_event"]
-    written = [f"{topic} {size:,.0f} in {records[topic]:.3f}" for topic, size in stages["bytes_per_event"].items()]
-    yield f"bytes written an event, in so many records: {', '.join(written)}"
+    written = [
+        f"{topic} {size:,.0f} in {records[topic]:.3f} records" for topic, size in stages["bytes_per_event"].items()
+    ]
+    yield f"bytes written per event: {', '.join(written)}"
     kinds = ", ".join(f"{kind} {size:,.1f}" for kind, size in stages["changelog_bytes_per_event"].items())
-    yield f"of the changelog's, keys and values: {kinds}"
+    yield f"keys and values of the changelog, uncompressed: {kinds}"
 
 
 def _trainer(found: Mapping[str, Any]) -> str:
     rate = found["rate"]
     return (
         f"(e) churn-signals trainer: {rate['median']:,.0f} labels/s ({rate['min']:,.0f} - {rate['max']:,.0f}) of"
-        f" {found['labels']:,}; {found['cpu_us_per_label']:.1f} us of CPU a label; {found['peak_mib']:.0f} MiB"
+        f" {found['labels']:,}; {found['cpu_us_per_label']:.1f} us of CPU per label; {found['peak_mib']:.0f} MiB"
     )
 
 
 def verdict(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """One line for every ratio that was measured."""
+    """Yield one line for each measured ratio."""
     found = {row["letter"]: row for row in rows}
     share, of_cpu = of_bare(rows), of_bare_in_cpu_time(rows)
     if share is not None and of_cpu is not None:
-        word = "kept" if share >= NEEDED_OF_BARE else "MISSED"
-        needed = f"needs {100 * NEEDED_OF_BARE:.1f} %: {word} ({100 * of_cpu:.1f} % in CPU time)"
-        yield f"(c) / (a)  {100 * share:5.1f} %   {needed}"
+        word = "met" if share >= NEEDED_OF_BARE else "MISSED"
+        needed = f"needs {100 * NEEDED_OF_BARE:.1f}%: {word} ({100 * of_cpu:.1f}% in CPU time)"
+        yield f"(c) / (a)  {100 * share:5.1f}%   {needed}"
     if "b" in found.get("c", {}).get("ratio", ()):
-        yield f"(c) / (b)  {found['c']['ratio']['b']:5.1f} x   aim {AIM_OVER_FAUST} x"
+        yield f"(c) / (b)  {found['c']['ratio']['b']:5.1f} x   target {AIM_OVER_FAUST} x"
     if "f" in found.get("g", {}).get("ratio", ()):
-        yield f"(g) / (f)  {found['g']['ratio']['f']:5.1f} x   aim {AIM_OVER_QUIX} x, exactly once"
+        yield f"(g) / (f)  {found['g']['ratio']['f']:5.1f} x   target {AIM_OVER_QUIX} x, exactly once"
     if {"c", "d"} <= set(found):
         one, two = found["c"], found["d"]
         busy = (two["cpu_us_per_event"] + two["broker_cpu_us_per_event"]) / two["us_per_event"]
         times = two["rate"]["median"] / one["rate"]["median"]
-        yield f"(d) / (c)  {times:5.2f} x   two workers and the broker keep {busy:.1f} processors busy"
+        yield f"(d) / (c)  {times:5.2f} x   two workers and the broker keep {busy:.1f} CPUs busy"
     if "c" in found:
         rate = found["c"]["rate"]["median"]
-        yield f"(c) {rate:,.0f} events/s; on a quiet machine of two cores {QUIET_RATE:,} are needed"
+        yield f"(c) {rate:,.0f} events/s; on an idle machine with two cores, {QUIET_RATE:,} are needed"

@@ -1,4 +1,4 @@
-"""The trainer alone: labels a second, from the first one to the snapshot that has learned all of them."""
+"""Measure the trainer alone: labels per second, from its takeover to the snapshot that has learned all labels."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from streams.kafka.topic_reader import read_topic
 from streams.settings import Settings
 from streams.topics import LABELS, MODEL, create_topics, name_of
 
-# What a run of (c) leaves takes half a second to learn: each label is told of so many customers.
+# Learning the labels of one run of (c) takes half a second, so each label is repeated.
 COPIES = 5
 _COMMAND = [sys.executable, "-c", "from streams.cli.main import main; main()", "trainer"]
 _LEADS = "the trainer leads from label"
 _TIMEOUT_S = 300.0
-# The only snapshot is that of the end: it is published when there is nothing left to learn.
+# The only snapshot is the last one, which is published when all labels are learned.
 _NO_SNAPSHOT_BEFORE_MS = 3_600_000
 
 
@@ -38,12 +38,12 @@ class Sample(NamedTuple):
 
 
 async def labels_of(settings: Settings) -> list[bytes]:
-    """The training examples that a run has written, in order."""
+    """Return the labels of a run, in order."""
     return [record.value async for record in read_topic(settings, name_of(LABELS, settings))]
 
 
 def measure(bench: Bench, labels: Sequence[bytes], repetitions: int) -> dict[str, Any]:
-    """The figures of so many runs."""
+    """Run the trainer `repetitions` times and summarise the runs."""
     samples = [_run(bench, labels, f"{bench.topic}-trainer-{number}") for number in range(repetitions)]
     rates = [sample.labels / sample.seconds for sample in samples]
     return {
@@ -58,10 +58,10 @@ def _run(bench: Bench, labels: Sequence[bytes], run: str) -> Sample:
     settings = dataclasses.replace(bench.settings(run), snapshot_interval_ms=_NO_SNAPSHOT_BEFORE_MS)
     count = asyncio.run(_publish(settings, labels))
     with bench.child(run, _COMMAND, kafka.environment(settings)) as child:
-        told = kafka.await_told(
+        drained = kafka.await_committed(
             settings, settings.trainer_group, name_of(LABELS, settings), [count], child.check, _TIMEOUT_S
         )
-        asyncio.run(told)
+        asyncio.run(drained)
         child.stop()
     start_s = took_over_s((bench.directory / f"{run}.log").read_text(errors="replace"), _LEADS)
     end_s = asyncio.run(_learned_s(settings, count))
@@ -79,7 +79,7 @@ async def _publish(settings: Settings, labels: Sequence[bytes]) -> int:
 
 
 async def _learned_s(settings: Settings, labels: int) -> float:
-    """When the first snapshot was written that has learned so many labels (wall time, s)."""
+    """When the first snapshot with all labels learned was written (wall time, s)."""
     async for record in read_topic(settings, name_of(MODEL, settings)):
         if dict(record.headers).get(LABELS_OFFSET_HEADER) == str(labels).encode():
             return float(record.timestamp) / 1000

@@ -1,4 +1,4 @@
-"""What everybody in the benchmark works on: the events, the definition of churn, and a model that has learned."""
+"""Shared inputs of the benchmarks: the events, the churn definition, and a trained model."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from streams.kafka.partitioner import partition_of
 CONFIG = Path(__file__).with_name("churn.toml")
 CUSTOMERS = 10_000
 SEED = 1
-# The model is learned from other customers than those of the benchmark: some 2,000 labels, in a few seconds.
-_LESSON = SimulationSettings(customers=1_000, days=20, seed=SEED + 1)
+# The model is trained on other customers than those of the benchmark: some 2,000 labels, in a few seconds.
+_TRAINING_CUSTOMERS = SimulationSettings(customers=1_000, days=20, seed=SEED + 1)
 _PARTITIONS = 4
 
 
@@ -35,21 +35,21 @@ class Input:
     """Events to publish, in order of event time.
 
     Attributes:
-        name: one word.
-        events: key (the customer) and value (one JSON object) of each.
-        told: where they come from, for a person.
+        name: Short name, used in topic names.
+        events: Key (the customer) and value (one JSON object) of each event.
+        description: Origin of the events, as printed in the table.
     """
 
     name: str
     events: list[tuple[bytes, bytes]]
-    told: str
+    description: str
 
     def about(self) -> dict[str, Any]:
-        """Its figures; `busiest` is what the busiest hundredth of the customers has, in units of the median."""
+        """Figures of the input. `busiest` is the 99th percentile of events per customer, in units of the median."""
         counts = sorted(Counter(key for key, _ in self.events).values())
         return {
             "name": self.name,
-            "told": self.told,
+            "description": self.description,
             "events": len(self.events),
             "customers": len(counts),
             "busiest": counts[-1 - len(counts) // 100] / counts[len(counts) // 2],
@@ -58,24 +58,24 @@ class Input:
 
 
 def uniform(count: int, customers: int = CUSTOMERS) -> Input:
-    """Simulated customers, all drawn alike: some two events each a day, in visits of a few within 40 minutes.
+    """Simulated customers from one distribution: some two events per day each, in visits of a few within 40 minutes.
 
-    200,000 events of 10,000 customers are ten days. The busiest hundredth has three times the median. Everybody is
-    introduced in the first hour (one event in seven), which is dearer than what follows.
+    200,000 events of 10,000 customers cover ten days. The busiest 1% have three times the median. All customers appear
+    in the first hour (one event in seven), and these first events cost more than later ones.
     """
     return Input("uniform", list(itertools.islice(endless(customers), count)), "simulated customers")
 
 
 def endless(customers: int = CUSTOMERS) -> Iterator[tuple[bytes, bytes]]:
-    """The events of `uniform`, without an end to speak of."""
+    """Yield the events of `uniform` without a practical end."""
     simulation = Simulation(SimulationSettings(customers=customers, days=20_000, seed=SEED))
     return ((event.customer.encode(), event.value) for event in simulation.events())
 
 
 def zipf(uniform: Input) -> Input:
-    """The same events, dealt out anew: the customer of rank r gets a share of 1 / r.
+    """Reassign the same events to customers: the customer of rank r gets a share proportional to 1 / r.
 
-    What a customer does makes no story any more (a renewal without a start); what it costs is what is looked at.
+    The history of a customer is no longer consistent (a renewal without a start), but only its cost matters here.
     """
     customers = sorted({key for key, _ in uniform.events})
     shares = 1 / np.arange(1, len(customers) + 1)
@@ -88,7 +88,7 @@ def zipf(uniform: Input) -> Input:
 
 
 def real_log(path: Path, count: int) -> Input:
-    """A log's first events; one that is too short is told of as many customers more as it takes, side by side."""
+    """Read the first events of a log. Copy each event to additional customers if the log is too short."""
     with gzip.open(path, "rb") as file:
         lines = list(itertools.islice((line.rstrip(b"\n") for line in file), count))
     copies = -(-count // len(lines))
@@ -103,15 +103,15 @@ def real_log(path: Path, count: int) -> Input:
 
 
 def definition() -> ChurnDefinition:
-    """What churn means here; see the file."""
+    """Churn definition of the benchmark; see churn.toml."""
     return ChurnDefinition.parse(CONFIG.read_text())
 
 
 def learned_model() -> bytes:
-    """A snapshot for the workers to score with: a model without weights would make reasons cheaper than they are."""
+    """Train a model for the workers to score with. An untrained model would make reasons unrealistically cheap."""
     model = Model(FeatureSpace(NAMES, RELATIVE, CATALOGUE))
     backtest = Backtest(definition(), model, _PARTITIONS, partition_of)
-    events = (decode(event.value, (), None) for event in Simulation(_LESSON).events())
+    events = (decode(event.value, (), None) for event in Simulation(_TRAINING_CUSTOMERS).events())
     for _ in backtest.run(event for event in events if isinstance(event, Event)):
         pass
     return model.snapshot()

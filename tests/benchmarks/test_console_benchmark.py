@@ -1,10 +1,10 @@
-"""The console benchmark's records: everybody once, under an id and an alert of their own."""
+"""Records of the console benchmark: every customer has one score, and unique customer and alert ids."""
 
 from __future__ import annotations
 
 import json
 
-from benchmarks.console.records import Sample, told
+from benchmarks.console.records import Sample, copied
 
 ALERT = b"ab" * 16
 
@@ -15,10 +15,10 @@ def sample(name: str, alert: bytes | None) -> Sample:
     return Sample(name.encode(), json.dumps(score).encode(), change and (change.encode(), alert))
 
 
-def test_everybody_has_a_score_and_the_first_an_open_alert() -> None:
-    """Rule: ids of customers and alerts are their own, and a score names the alert of its customer."""
+def test_every_customer_has_a_score_and_the_first_ones_an_open_alert() -> None:
+    """Rule: customer and alert ids are unique, and a score names the alert of its customer."""
     found = [sample("c000007", ALERT), sample("c000008", None), sample("c000009", None)]
-    rows = list(told(found, 10, 3))
+    rows = list(copied(found, 10, 3))
     assert [json.loads(score)["customer"]["id"] for _, score, _ in rows] == [name.decode() for name, _, _ in rows]
     assert len({name for name, _, _ in rows}) == 10
     alerts = [json.loads(alert) for _, _, alert in rows if alert is not None]

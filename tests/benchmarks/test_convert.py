@@ -1,4 +1,4 @@
-"""The converters of public logs, on a few made-up rows in the originals' formats."""
+"""Converters of public logs, on a few invented rows in the original formats."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def read(path: Path) -> list[dict[str, object]]:
         return [orjson.loads(line) for line in file]
 
 
-def test_purchases_become_orders_in_the_order_of_time(tmp_path: Path) -> None:
-    """Each event is one that the product accepts."""
+def test_purchases_become_orders_sorted_by_time(tmp_path: Path) -> None:
+    """Rule: the product accepts each event."""
     source, out = tmp_path / "master.txt", tmp_path / "out.jsonl.gz"
     source.write_text("  00002 19970112  5  77.00\n  00001 19970101  1  11.77\n  00002 19970112  1   0.00\n")
     assert main(["cdnow", str(source), str(out)]) == 0
@@ -32,8 +32,8 @@ def test_purchases_become_orders_in_the_order_of_time(tmp_path: Path) -> None:
     assert all(isinstance(decode(orjson.dumps(e), (), None), Event) for e in events)
 
 
-def test_a_course_becomes_a_subscription_with_use_and_goals(tmp_path: Path) -> None:
-    """A day's clicks on pages of one kind are one event; other modules and banked results are left out."""
+def test_course_becomes_subscription_with_usage_and_goals(tmp_path: Path) -> None:
+    """Rule: one day's clicks on one kind of page are one event; other modules and banked results are left out."""
     files = {
         "studentRegistration.csv": "code_module,code_presentation,id_student,date_registration,date_unregistration\n"
         "BBB,2013J,7,-20,30\nAAA,2013J,8,-5,\nBBB,2014J,9,-5,\n",
@@ -56,7 +56,7 @@ def test_a_course_becomes_a_subscription_with_use_and_goals(tmp_path: Path) -> N
     ]
 
 
-def test_two_runs_give_the_same_bytes(tmp_path: Path) -> None:
+def test_two_runs_write_the_same_bytes(tmp_path: Path) -> None:
     source = tmp_path / "master.txt"
     source.write_text("1 19970101 1 5.0\n2 19970101 1 6.0\n")
     for name in ("a.gz", "b.gz"):
@@ -64,7 +64,7 @@ def test_two_runs_give_the_same_bytes(tmp_path: Path) -> None:
     assert (tmp_path / "a.gz").read_bytes() == (tmp_path / "b.gz").read_bytes()
 
 
-def test_a_broken_original_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_error_names_the_invalid_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = tmp_path / "master.txt"
     source.write_text("1 19970101 1\n")
     assert main(["cdnow", str(source), str(tmp_path / "out.gz")]) == 1

@@ -1,4 +1,4 @@
-"""The growth benchmark's pure parts: customers made of samples, their next events, and the tables."""
+"""Pure parts of the growth benchmark: customers copied from samples, their next events, and the tables."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from benchmarks.growth import figures, history
-from benchmarks.growth.population import Population, dealt, events, folded, name_of, sampled
+from benchmarks.growth.population import Population, events, folded, name_of, partitioned, sampled
 from models.events.event import Event, decode
 from models.learning.feature_space import SPACE
 from models.learning.model import Model
@@ -27,9 +27,9 @@ def population(model: bytes) -> Population:
     return sampled(model, customers=40, events=2_000)
 
 
-def test_a_customer_has_the_records_of_a_sample_under_a_name_of_its_own(population: Population) -> None:
-    """Rule: every record of the sample, each in the partition of the customer's events, none with the sample's name."""
-    found = [list(transactions) for transactions in dealt(population, 200, 3, 50)]
+def test_customer_has_the_records_of_a_sample_under_a_unique_id(population: Population) -> None:
+    """Rule: a customer has all records of the sample, in its own partition, and none contains the sample's id."""
+    found = [list(transactions) for transactions in partitioned(population, 200, 3, 50)]
     assert all(len(changes) > 0 for transactions in found for changes in transactions)
     for number, transactions in enumerate(found):
         for changes in transactions:
@@ -47,8 +47,8 @@ def test_a_customer_has_the_records_of_a_sample_under_a_name_of_its_own(populati
     assert not any(population.names[1] in key or population.names[1] in (value or b"") for key, value in other.items())
 
 
-def test_more_customers_are_fewer_events_of_each(population: Population) -> None:
-    """Rule: two a day of each, in order, after the samples' log, in visits that end with the log."""
+def test_more_customers_have_fewer_events_each(population: Population) -> None:
+    """Rule: two events per customer and day, in order, after the samples' log, in visits that end with the log."""
     for customers, days in ((20, 10), (2_000, 0.1)):
         found = events(population, customers, 400)
         assert found == events(population, customers, 400)
@@ -62,8 +62,8 @@ def test_more_customers_are_fewer_events_of_each(population: Population) -> None
     assert max(Counter(key for key, _ in events(population, 20, 400)).values()) > 10
 
 
-def test_the_samples_are_folded_whole(model: bytes) -> None:
-    """Rule: every event is applied, however the fold cuts its transactions; the state is that of the log's end."""
+def test_fold_applies_every_sample_event(model: bytes) -> None:
+    """Rule: every event is applied, whatever the transactions, and the state is that at the end of the log."""
     log = events(sampled(model, customers=5, events=200), 5, 300)
     store, state, newest_ms = folded(log, model)
     assert state
@@ -73,16 +73,16 @@ def test_the_samples_are_folded_whole(model: bytes) -> None:
     assert len({key[1:] for key in store.records if key[:1] == b"c"}) == len({key for key, _ in log})
 
 
-def test_a_history_is_measured_where_it_was_asked_for(model: bytes) -> None:
-    """Rule: longer histories are larger records, at either pace, and all records are more than the profile."""
+def test_history_is_measured_at_the_requested_lengths(model: bytes) -> None:
+    """Rule: longer histories make larger records at either rate, and all records exceed the profile."""
     rows = history.sizes(model, (5, 60))
     assert [(row["a_day"], row["events"]) for row in rows] == [(2, 5), (2, 60), (40, 5), (40, 60)]
     assert rows[0]["profile_bytes"] < rows[1]["profile_bytes"]
     assert all(row["profile_bytes"] < row["all_bytes"] for row in rows)
 
 
-def test_the_tables_show_every_row() -> None:
-    """Rates, memory and disk by customers and partitions; bytes by events."""
+def test_tables_show_every_row() -> None:
+    """Setup: rates, memory and disk by customers and partitions, and bytes by events."""
     row: dict[str, Any] = {
         "customers": 1_000_000,
         "partitions": 4,

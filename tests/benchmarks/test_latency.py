@@ -1,4 +1,4 @@
-"""The latency benchmark's pure parts: the schedule, what caused an output, percentiles, the gate."""
+"""Pure parts of the latency benchmark: the schedule, the cause of an output, percentiles, and the limits."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class _Batch:
 
 
 class _Producer:
-    """Takes batches, the first of a partition only after a stall."""
+    """Accepts batches, the very first one only after a stall."""
 
     def __init__(self, stall_s: float) -> None:
         self.stall_s = stall_s
@@ -47,12 +47,15 @@ class _Producer:
         return done
 
 
-def test_a_stall_is_counted_for_every_event_that_it_held_up() -> None:
-    """Rule: no coordinated omission. 20 events a millisecond apart, and a broker that stalls for 0.2 s at first:
-    each keeps the time at which it was to be sent, as its timestamp too, and what was held up is sent at once."""
-    dealt = evenly([(0, b"k", b"v")] * 20, 1_000.0, 1)
+def test_stall_counts_for_every_event_that_it_delays() -> None:
+    """Rule: there is no coordinated omission.
+
+    Setup: 20 events a millisecond apart, and a broker that first stalls for 0.2 s. Each event keeps its scheduled send
+    time, also as its timestamp, and late events are sent at once.
+    """
+    scheduled = evenly([(0, b"k", b"v")] * 20, 1_000.0, 1)
     producer, schedule, start_s = _Producer(0.2), Schedule.after([5]), time.time()
-    asyncio.run(send(producer, "t", dealt, schedule, start_s))  # type: ignore[arg-type]
+    asyncio.run(send(producer, "t", scheduled, schedule, start_s))  # type: ignore[arg-type]
     intended = schedule.intended_s[0][5:]
     assert intended == pytest.approx([start_s + number / 1_000 for number in range(20)])
     assert [at for _, batch in producer.sent for at in batch] == [int(1000 * at) for at in intended]
@@ -61,14 +64,14 @@ def test_a_stall_is_counted_for_every_event_that_it_held_up() -> None:
     assert 0.15 < schedule.latest_s([5]) < 30.0
 
 
-def test_events_are_dealt_out_evenly_in_time() -> None:
-    """Rule: one event in 1 / rate seconds, whatever its partition."""
-    dealt = evenly([(0, b"a", b"1"), (1, b"b", b"2"), (1, b"c", b"3")], 4.0, 2)
-    assert dealt == [[Due(0.0, b"a", b"1")], [Due(0.25, b"b", b"2"), Due(0.5, b"c", b"3")]]
+def test_events_are_scheduled_evenly_in_time() -> None:
+    """Rule: one event every 1 / rate seconds, whatever its partition."""
+    scheduled = evenly([(0, b"a", b"1"), (1, b"b", b"2"), (1, b"c", b"3")], 4.0, 2)
+    assert scheduled == [[Due(0.0, b"a", b"1")], [Due(0.25, b"b", b"2"), Due(0.5, b"c", b"3")]]
 
 
-def test_only_what_an_event_caused_has_a_latency() -> None:
-    """Rule: a deadline's outputs, and alerts that a timer moved on, are nobody's answer to an event."""
+def test_only_outputs_of_events_have_a_latency() -> None:
+    """Rule: outputs of a deadline, and alerts that a timer changed, do not count as responses to an event."""
     assert caused(b'{"lineage": {"partition": 2, "offset": 9}, "probability": 0.5}') == (2, 9)
     assert caused(b'{"lineage": {"partition": 2, "offset": null}}') is None
     alert = b'{"time": "%s", "timing": {"scored_at": "2024-01-01T00:00:00Z"}, "lineage": {"partition": 0, "offset": 1}}'
@@ -76,8 +79,8 @@ def test_only_what_an_event_caused_has_a_latency() -> None:
     assert caused(alert % b"2024-01-02T00:00:00Z") is None
 
 
-def test_what_was_seen_is_read_back() -> None:
-    """Rule: a line of the observer holds all of it."""
+def test_observer_line_is_read_back() -> None:
+    """Rule: a line of the observer contains all fields."""
     seen = Seen("alert", 3, 17, 1_700_000_000_123, 1_700_000_000.25)
     assert Seen.of(seen.line()) == seen
 
@@ -86,8 +89,8 @@ def _seen(kind: str, latency_ms: float, offset: int) -> Seen:
     return Seen(kind, 0, offset, 1_000_000 + round(latency_ms / 2), 1_000 + latency_ms / 1000)
 
 
-def test_percentiles_are_those_of_the_times_from_the_schedule() -> None:
-    """Rule: only events of the load count; 1 to 1,000 ms have their median at 500 and p99 at 990."""
+def test_latency_counts_from_the_scheduled_send_time() -> None:
+    """Rule: only events of the load count; latencies of 1 to 1,000 ms have a median of 500 and a p99 of 990."""
     intended = [[0.0] + [1_000.0] * 1_000]
     seen = [_seen("alert", 5_000, 0)] + [_seen("alert", number, number) for number in range(1, 1_001)]
     found = figures.latencies(seen, intended, [1])["alert"]
@@ -98,8 +101,8 @@ def test_percentiles_are_those_of_the_times_from_the_schedule() -> None:
     assert found["written"]["p50"] == pytest.approx(250, rel=0.01)
 
 
-def test_the_stages_of_an_event_add_up_to_its_latency() -> None:
-    """Rule: what was fetched and what was one transaction are found by offset, also when they were cut differently."""
+def test_stages_of_an_event_add_up_to_its_latency() -> None:
+    """Rule: fetch and transaction of an event are found by offset, even if their boundaries differ."""
     trace = Trace(
         [
             Fetched(0, 0, 5, 10.0).line(),
@@ -112,7 +115,7 @@ def test_the_stages_of_an_event_add_up_to_its_latency() -> None:
     seen = [Seen("score", 0, 6, 11_400, 11.45), Seen("score", 0, 4, 11_400, 11.45), Seen("score", 0, 9, 0, 0.0)]
     found = stages(trace, seen, intended, handed, [0])
     assert list(found) == list(STAGES)
-    assert found["at the worker"]["mean"] == pytest.approx((800 + 500) / 2)  # of the second fetch, of the first
+    assert found["at the worker"]["mean"] == pytest.approx((800 + 500) / 2)  # of the second and the first fetch
     assert found["committed"]["p99"] == pytest.approx(100)
     assert sum(each["mean"] for each in found.values()) == pytest.approx((1_850 + 2_050) / 2)
     assert sorted(trace.sizes([0], [9])) == [2, 7]
@@ -120,28 +123,28 @@ def test_the_stages_of_an_event_add_up_to_its_latency() -> None:
     assert trace.of(0, 9) is None
 
 
-def test_the_peak_is_the_highest_rate_that_is_kept_up_with() -> None:
-    """Rule: sought by halving, and never one that was not kept up with."""
+def test_peak_is_the_highest_sustained_rate() -> None:
+    """Rule: bisection never returns a rate that was not sustained."""
     tried: list[float] = []
 
-    def keeps_up(rate: float) -> bool:
+    def sustains(rate: float) -> bool:
         tried.append(rate)
         return rate <= 10_700
 
-    assert figures.highest(keeps_up, 16_000.0, steps=5) == 10_500.0
+    assert figures.highest_sustained(sustains, 16_000.0, steps=5) == 10_500.0
     assert tried == [8_000.0, 12_000.0, 10_000.0, 11_000.0, 10_500.0]
-    with pytest.raises(ValueError, match="not even 1,000 events/s are kept up with"):
-        figures.highest(lambda rate: False, 16_000.0, steps=4)
+    with pytest.raises(ValueError, match="does not sustain even 1,000 events/s"):
+        figures.highest_sustained(lambda rate: False, 16_000.0, steps=4)
 
 
-def test_what_time_causes_after_the_last_event_is_not_behind() -> None:
-    """Rule: all is committed when the last partition first stands at its end."""
+def test_commits_of_deadlines_after_the_last_event_do_not_count() -> None:
+    """Rule: everything is committed when the last partition first reaches its end."""
     commits = [Commit(1.0, 0, 7), Commit(2.0, 0, 9), Commit(2.5, 1, 4), Commit(6.0, 0, 9)]
     assert figures.all_committed_s(commits, [9, 4]) == 2.5
 
 
-def test_a_day_of_the_feed_is_even_and_in_order() -> None:
-    """Rule: only times change; a day's events keep their order, and as many come by night as by day."""
+def test_events_of_a_day_are_evenly_spaced_and_in_order() -> None:
+    """Rule: only times change; a day's events keep their order, and the night has as many events as the day."""
     events = list(itertools.islice(world.endless(200), 3_000))
     even = list(evenly_in_time(events))
     assert [key for key, _ in even] == [key for key, _ in events]
@@ -174,11 +177,11 @@ def _result(p50: float, p99: float) -> dict[str, Any]:
     return {**rates, "customers": 10_000, "partitions": 4, "loads": loads}
 
 
-def test_alerts_must_be_in_time_at_half_of_the_peak() -> None:
-    """Rule: p50 at most 100 ms and p99 at most 250 ms; nothing seen is nothing kept."""
-    assert figures.kept(_result(90, 240)["loads"])
-    assert not figures.kept(_result(110, 240)["loads"])
-    assert not figures.kept(_result(90, 260)["loads"])
-    assert not figures.kept([])
-    assert "p99 260 ms (at most 250): MISSED" in figures.render(_result(90, 260))
-    assert "p99 240 ms (at most 250): kept" in figures.render(_result(90, 240))
+def test_alert_latency_has_limits_at_half_of_the_peak() -> None:
+    """Rule: p50 is at most 100 ms and p99 at most 250 ms; a run without alerts misses the limits."""
+    assert figures.within_limits(_result(90, 240)["loads"])
+    assert not figures.within_limits(_result(110, 240)["loads"])
+    assert not figures.within_limits(_result(90, 260)["loads"])
+    assert not figures.within_limits([])
+    assert "p99 260 ms (limit 250): MISSED" in figures.render(_result(90, 260))
+    assert "p99 240 ms (limit 250): met" in figures.render(_result(90, 240))

@@ -1,4 +1,4 @@
-"""The benchmark of the model's cost runs where no log is at hand, and prints what it promises."""
+"""The model cost benchmark runs without a log and prints every figure."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ every = "2d"
 """
 
 
-def test_simulated_customers_stand_in_for_an_absent_log() -> None:
-    """Every stage has a figure, the sum is their sum, and labels were learned on the way."""
+def test_simulated_customers_replace_a_missing_log() -> None:
+    """Rule: every stage has a figure, the total is their sum, and labels are learned during the run."""
     lines, source = lines_of("absent.jsonl.gz", 30_000)
     result = measure(lines, ChurnDefinition.parse(CHURN))
     assert source == "simulated customers"

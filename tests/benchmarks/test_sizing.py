@@ -1,4 +1,4 @@
-"""The sizing rule: from measured figures to workers, partitions, bytes and disks."""
+"""Sizing rules: from measured figures to workers, partitions, bytes and disk space."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ RECOVERY = {
 }
 
 
-def test_a_rate_takes_what_its_events_and_customers_take() -> None:
-    """Rule: 60 us at 60 % is 100 us of a worker; partitions by workers, or by customers where these are more."""
+def test_sizing_follows_from_event_rate_and_customers() -> None:
+    """Rule: 60 us at 60% busy is 100 us of a worker; partitions follow from workers or customers, whichever is more."""
     found = sizing.costs(THROUGHPUT, GROWTH, RECOVERY)
     small, large = sizing.size(1_000, found), sizing.size(100_000, found)
     assert (small.workers, small.partitions) == (1, 4)
@@ -47,18 +47,18 @@ def test_a_rate_takes_what_its_events_and_customers_take() -> None:
     assert sizing.size(1_000, found, 1.0).partitions == 173
 
 
-def test_the_table_says_what_breaks_first() -> None:
-    """Rule: there is one trainer; 5 us of it an event are 200,000 events/s."""
+def test_table_shows_the_first_scaling_limit() -> None:
+    """Rule: there is one trainer, so 5 us per event limit the rate to 200,000 events/s."""
     found = sizing.costs(THROUGHPUT, GROWTH, RECOVERY)
     shown = sizing.render([sizing.size(rate, found) for rate in sizing.RATES], found, sizing.A_DAY)
     assert "| events/s | 1,000 | 100,000 | 10,000,000 |" in shown
-    assert "| workers of one processor | 1 | 10 | 1,000 |" in shown
-    assert "busy at 200,000 events/s" in shown
+    assert "| workers with one CPU | 1 | 10 | 1,000 |" in shown
+    assert "fully used at 200,000 events/s" in shown
 
 
 @pytest.mark.parametrize("run", [THROUGHPUT["runs"][0] | {"rows": []}, {**THROUGHPUT["runs"][0], "trainer": None}])
-def test_figures_of_a_part_are_refused(run: dict[str, Any]) -> None:
-    """Rule: what is missing is said, with the command that measures it."""
+def test_incomplete_figures_are_rejected(run: dict[str, Any]) -> None:
+    """Rule: the error names the missing rows and the command that measures them."""
     found = {name: value for name, value in run.items() if value is not None}
     with pytest.raises(SystemExit, match="--full"):
         sizing.costs({"runs": [found]}, GROWTH, RECOVERY)

@@ -1,4 +1,4 @@
-"""The throughput benchmark's own parts: its clocks, its inputs, its counting, and what it says of the figures."""
+"""Parts of the throughput benchmark: timers, inputs, counting, measured processes, and the printed figures."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from tests.paths import ROOT
 
 
 class Ticks:
-    """A clock that moves by what its owner is said to have spent."""
+    """A clock that advances only by explicit calls of `spend`."""
 
     def __init__(self) -> None:
         self.now = 0
@@ -50,11 +50,11 @@ class Ticks:
         self.now += ticks
 
 
-# Clocks
+# Timers
 
 
-def test_every_moment_belongs_to_exactly_one_stage() -> None:
-    """An outer function of 7 that calls an inner one of 5 twice, after 3 outside of both."""
+def test_each_moment_belongs_to_exactly_one_stage() -> None:
+    """Setup: an outer function of 7 ticks calls an inner one of 5 ticks twice, after 3 ticks outside of both."""
     ticks = Ticks()
     watch = Stopwatch(ticks)
     inner = watch.timed("inner", lambda: ticks.spend(5))
@@ -71,8 +71,8 @@ def test_every_moment_belongs_to_exactly_one_stage() -> None:
     assert watch.calls == {"outer": 1, "inner": 2}
 
 
-def test_an_exception_ends_its_stage() -> None:
-    """What is spent after it is not the failed function's."""
+def test_exception_ends_its_stage() -> None:
+    """Rule: time after the exception does not count for the failed function."""
     ticks = Ticks()
     watch = Stopwatch(ticks)
 
@@ -87,8 +87,8 @@ def test_an_exception_ends_its_stage() -> None:
     assert watch.spent_ns == {"failing": 2, REST: 4}
 
 
-def test_calls_that_are_timed_now_and_then_move_their_share_from_the_caller() -> None:
-    """Eight calls of 3, every fourth timed: 24 for the stage, and the caller keeps its own 10."""
+def test_sampled_calls_are_extrapolated_and_deducted_from_the_caller() -> None:
+    """Setup: eight calls of 3 ticks, every fourth timed: 24 ticks for the stage, and 10 for the caller."""
     ticks = Ticks()
     watch = Stopwatch(ticks)
 
@@ -110,8 +110,8 @@ def test_calls_that_are_timed_now_and_then_move_their_share_from_the_caller() ->
     assert watch.calls["small"] == 8
 
 
-def test_a_coroutine_is_timed_only_while_it_runs() -> None:
-    """Two that wait for each other: what one spends while the other waits is not counted for both."""
+def test_coroutine_is_timed_only_while_it_runs() -> None:
+    """Rule: when two coroutines alternate, the time of one does not count for the other."""
     ticks = Ticks()
     watch = Stopwatch(ticks)
 
@@ -131,8 +131,8 @@ def test_a_coroutine_is_timed_only_while_it_runs() -> None:
     assert watch.spent_ns["work"] == 10
 
 
-def test_a_timed_coroutine_is_cancelled_like_any_other() -> None:
-    """It sees the cancellation and cleans up; the time limit of its caller holds."""
+def test_timed_coroutine_can_be_cancelled() -> None:
+    """Rule: it receives the cancellation and cleans up, and the timeout of its caller holds."""
     cleaned = []
 
     class Owner:
@@ -153,14 +153,14 @@ def test_a_timed_coroutine_is_cancelled_like_any_other() -> None:
     assert cleaned == [True]
 
 
-def test_a_renamed_function_is_named() -> None:
-    """The message tells which one, and which stage it was."""
-    with pytest.raises(Renamed, match=r"Counting\.gone, which was 'counting', is gone"):
+def test_error_names_a_renamed_function() -> None:
+    """Rule: the message names the function and its stage."""
+    with pytest.raises(Renamed, match=r"Counting\.gone, which was 'counting', no longer exists"):
         Stopwatch().around(Counting, "gone", "counting")
 
 
-def test_every_clock_finds_its_function() -> None:
-    """In a process of its own, because clocks stay."""
+def test_every_timed_function_exists() -> None:
+    """Setup: a separate process, because timers cannot be removed."""
     code = "from benchmarks.throughput.profiled import *; install(Stopwatch())"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -169,8 +169,8 @@ def test_every_clock_finds_its_function() -> None:
 # Inputs
 
 
-def test_uniform_customers_are_the_same_each_time() -> None:
-    """Valid events, keyed by their customer, in order of event time, over days; the busiest are near the rest."""
+def test_uniform_customers_are_reproducible() -> None:
+    """Rule: events are valid, keyed by customer, ordered by event time, over days, and spread evenly over customers."""
     source = world.uniform(6_000, customers=300)
     assert source.events == world.uniform(6_000, customers=300).events
     events = [decode(value, (), None) for _, value in source.events]
@@ -182,8 +182,8 @@ def test_uniform_customers_are_the_same_each_time() -> None:
     assert source.about()["busiest"] < 5
 
 
-def test_zipf_deals_the_same_events_out_unevenly() -> None:
-    """Same number and order of the same events, another customer in key and value, a few of whom have most."""
+def test_zipf_reassigns_the_same_events_unevenly() -> None:
+    """Rule: the same events in the same order have other customers in key and value, and few customers have most."""
     uniform = world.uniform(6_000, customers=300)
     zipf = world.zipf(uniform)
     assert len(zipf.events) == 6_000
@@ -194,8 +194,8 @@ def test_zipf_deals_the_same_events_out_unevenly() -> None:
     assert zipf.about()["busiest"] > 2 * uniform.about()["busiest"]
 
 
-def test_a_short_log_is_told_of_more_customers(tmp_path: Path) -> None:
-    """Two events of two customers for five: copies side by side, so that time goes on in order."""
+def test_short_log_is_copied_to_more_customers(tmp_path: Path) -> None:
+    """Setup: two events of two customers make five events. Copies are adjacent, so that times stay in order."""
     lines = [
         b'{"messageId":"m%d","userId":"u%d","timestamp":"2024-01-0%dT00:00:00Z","event":"X","type":"track"}' % (i, i, i)
         for i in (1, 2)
@@ -203,10 +203,10 @@ def test_a_short_log_is_told_of_more_customers(tmp_path: Path) -> None:
     path = tmp_path / "log.jsonl.gz"
     path.write_bytes(gzip.compress(b"\n".join(lines) + b"\n"))
     source = world.real_log(path, 5)
-    told = [orjson.loads(value) for _, value in source.events]
-    assert [event["userId"] for event in told] == ["u1-0", "u1-1", "u1-2", "u2-0", "u2-1"]
-    assert len({event["messageId"] for event in told}) == 5
-    assert [event["timestamp"] for event in told] == sorted(event["timestamp"] for event in told)
+    copies = [orjson.loads(value) for _, value in source.events]
+    assert [event["userId"] for event in copies] == ["u1-0", "u1-1", "u1-2", "u2-0", "u2-1"]
+    assert len({event["messageId"] for event in copies}) == 5
+    assert [event["timestamp"] for event in copies] == sorted(event["timestamp"] for event in copies)
 
 
 # The engine's counting
@@ -230,8 +230,8 @@ class _Store:
         return None
 
 
-def test_counting_counts_over_batches() -> None:
-    """Two customers in three batches: counts and sums are those of all events, whatever the batches."""
+def test_counts_and_sums_span_batches() -> None:
+    """Rule: counts and sums are those of all events, whatever the batches."""
     store = _Store()
     processor = Counting(0, store, None)
     events = [
@@ -247,8 +247,8 @@ def test_counting_counts_over_batches() -> None:
 # Measured processes
 
 
-def test_cpu_time_of_a_process_is_seen_from_outside(tmp_path: Path) -> None:
-    """One that is busy for a while, and one that only sleeps."""
+def test_cpu_time_of_a_process_is_measured_from_outside(tmp_path: Path) -> None:
+    """Setup: one process is busy for a while, and one only sleeps."""
     busy = "import time\nwhile time.process_time() < 0.6: pass"
     for code, low_s, high_s in ((busy, 0.3, 0.8), ("import time; time.sleep(0.5)", 0.0, 0.2)):
         started_s = time.time()
@@ -259,24 +259,24 @@ def test_cpu_time_of_a_process_is_seen_from_outside(tmp_path: Path) -> None:
         assert child.cpu.peak_bytes > 1_000_000
 
 
-def test_cpu_time_between_two_samples_is_in_proportion() -> None:
-    """Half of the way between 1.0 and 3.0 is 2.0."""
-    trace = CpuTrace(0)  # no such process: it ends at once
+def test_cpu_time_between_two_samples_is_interpolated() -> None:
+    """Rule: half-way between 1.0 and 3.0 is 2.0."""
+    trace = CpuTrace(0)  # no such process, so sampling ends at once
     trace._times, trace._spent = [10.0, 20.0], [1.0, 3.0]
     assert trace.between(10.0, 15.0) == 1.0
 
 
-def test_a_failed_process_is_quoted(tmp_path: Path) -> None:
-    """Its exit status and its last line."""
+def test_error_quotes_a_failed_process(tmp_path: Path) -> None:
+    """Rule: the message has its exit code and its last line of output."""
     with (
         Child([sys.executable, "-c", "raise SystemExit('no broker')"], {}, tmp_path / "log") as child,
-        pytest.raises(Failed, match="ended with 1: no broker"),
+        pytest.raises(Failed, match="exited with 1: no broker"),
     ):
         child.finish(20)
 
 
-def test_a_worker_says_when_it_took_over() -> None:
-    """The first takeover's end, to the millisecond; a log without one is an error, not a zero."""
+def test_time_of_the_takeover_is_read_from_the_log() -> None:
+    """Rule: it is the end of the first takeover, to the millisecond; a log without one is an error, not zero."""
     line = b'{"time":"2026-11-23T06:59:22.455Z","level":"info","message":"took over [0, 1] in 0.3 s"}\n'.decode()
     before = line.replace("22.455", "22.002").replace("took over", "will have taken over")
     at_s = contenders.took_over_s("no JSON: took over [\n" + before + line + line.replace("22.455", "29.000"))
@@ -286,8 +286,8 @@ def test_a_worker_says_when_it_took_over() -> None:
         contenders.took_over_s("nothing\n")
 
 
-def test_the_logs_own_words_are_those_that_are_looked_for(capsys: pytest.CaptureFixture[str]) -> None:
-    """Rule: a line of the product's own log, as its formatter writes it, tells the time of the takeover."""
+def test_log_of_the_product_has_the_expected_takeover_message(capsys: pytest.CaptureFixture[str]) -> None:
+    """Rule: the time of the takeover can be read from a line as the product's log formatter writes it."""
     settings = kafka.settings_of("127.0.0.1:1", "run", "events", Path("nowhere"))
     record = logging.LogRecord(
         "streams.engine.ownership", logging.INFO, "", 0, "took over %s in %.1f s", ([0], 0.3), None
@@ -296,7 +296,7 @@ def test_the_logs_own_words_are_those_that_are_looked_for(capsys: pytest.Capture
     assert contenders.took_over_s(logs.formatter(settings, terminal=False).format(record)) == 1_700_000_000.25
 
 
-# What is said of the figures
+# Figures and tables
 
 
 def _sample(rate: float, cpu_s: float = 0.01) -> Sample:
@@ -320,34 +320,34 @@ def _run(bare: float, product: float) -> dict[str, Any]:
     }
 
 
-def test_rows_carry_spread_and_ratios() -> None:
-    """Ratios are of medians; that to (f) is to exactly once."""
+def test_rows_have_spread_and_ratios() -> None:
+    """Rule: ratios compare medians, and the ratio to (f) is to exactly once."""
     bare, _, _, _, product = _run(300_000, 9_000)["rows"]
     assert bare["rate"] == {"min": 150_000, "median": 300_000, "max": 600_000}
     assert bare["cpu_us_per_event"] == pytest.approx(10)
     assert product["ratio"] == pytest.approx({"a": 0.03, "b": 4.5, "f": 0.18})
 
 
-def test_nothing_is_compared_with_at_least_once() -> None:
-    """Without a row for exactly once there is no ratio to (f)."""
+def test_at_least_once_is_not_a_yardstick() -> None:
+    """Rule: without a row for exactly once, there is no ratio to (f)."""
     rows = figures.with_ratios([figures.row(c, [_sample(9_000)]) for c in (QUIX_AT_LEAST_ONCE, ENGINE, PRODUCT)])
     assert all(row["ratio"] == {} for row in rows)
     assert not any("(f)" in line for line in verdict(rows))
 
 
-def test_the_ratio_decides_the_exit_code() -> None:
-    """2.5 % of the bare loop; what was asked for and failed is a miss; what was not asked for decides nothing."""
-    kept, missed = _run(300_000, 9_000), _run(300_000, 7_000)
-    assert exit_code(kept, {"a", "c"}) == 0
+def test_ratio_determines_the_exit_code() -> None:
+    """Rule: the limit is 2.5% of the bare loop; a requested row that failed is a miss; other rows have no effect."""
+    met, missed = _run(300_000, 9_000), _run(300_000, 7_000)
+    assert exit_code(met, {"a", "c"}) == 0
     assert exit_code(missed, {"a", "c"}) == 1
-    assert exit_code({**kept, "rows": kept["rows"][:1]}, {"a", "c"}) == 1
-    assert exit_code({**kept, "rows": kept["rows"][:1]}, {"a", "g"}) == 0
-    assert next(verdict(kept["rows"])) == "(c) / (a)    3.0 %   needs 2.5 %: kept (10.0 % in CPU time)"
-    assert next(verdict(missed["rows"])) == "(c) / (a)    2.3 %   needs 2.5 %: MISSED (10.0 % in CPU time)"
+    assert exit_code({**met, "rows": met["rows"][:1]}, {"a", "c"}) == 1
+    assert exit_code({**met, "rows": met["rows"][:1]}, {"a", "g"}) == 0
+    assert next(verdict(met["rows"])) == "(c) / (a)    3.0%   needs 2.5%: met (10.0% in CPU time)"
+    assert next(verdict(missed["rows"])) == "(c) / (a)    2.3%   needs 2.5%: MISSED (10.0% in CPU time)"
 
 
-def test_the_table_shows_everything_that_was_measured_and_why_something_was_not() -> None:
-    """Rates, ratios, stages by size, bytes."""
+def test_table_shows_all_figures_and_why_some_are_missing() -> None:
+    """Setup: rates, ratios, stages by size, and bytes."""
     profile = {
         "events": 100,
         "points": 76,
@@ -364,47 +364,47 @@ def test_the_table_shows_everything_that_was_measured_and_why_something_was_not(
     assert "(g) x" in shown
     assert "failed: y" in shown
     assert shown.index("encode scores") < shown.index("score  ") < shown.index(REST)
-    assert "90.00" in shown  # all: 80 us of the main and the computing thread, 10 of the consumer's
-    assert "scores 50 in 0.760" in shown
+    assert "90.00" in shown  # total: 80 us of the main and the computing thread, 10 of the consumer thread
+    assert "scores 50 in 0.760 records" in shown
     assert "profiles 40.0" in shown
 
 
-def test_two_workers_are_told_beside_one_with_what_they_use() -> None:
-    """Rule: (d) in units of (c), and how many processors it kept busy with the broker beside it; no gate."""
+def test_two_workers_are_compared_with_one() -> None:
+    """Rule: the line shows (d) relative to (c), and the CPUs that (d) and the broker keep busy; there is no limit."""
     found = [
         figures.row(PRODUCT, [Sample(1_000, 0.1, 0.1, 0.01, 1)]),
         figures.row(TWO_PRODUCTS, [Sample(1_000, 0.08, 0.13, 0.014, 1)]),
     ]
-    assert "(d) / (c)   1.25 x   two workers and the broker keep 1.8 processors busy" in list(
+    assert "(d) / (c)   1.25 x   two workers and the broker keep 1.8 CPUs busy" in list(
         verdict(figures.with_ratios(found))
     )
 
 
-def test_the_trainer_has_a_line_of_its_own() -> None:
-    """Labels are no events: the rate stands under the table."""
+def test_trainer_has_a_separate_line() -> None:
+    """Rule: labels are not events, so their rate is below the table."""
     rate = {"min": 9_000.0, "median": 10_000.0, "max": 11_000.0}
     trainer = {"labels": 47_000, "rate": rate, "cpu_us_per_label": 98.0, "peak_mib": 120.0}
     shown = render({**_run(300_000, 9_000), "trainer": trainer})
-    assert "(e) churn-signals trainer: 10,000 labels/s (9,000 - 11,000) of 47,000; 98.0 us of CPU a label" in shown
+    assert "(e) churn-signals trainer: 10,000 labels/s (9,000 - 11,000) of 47,000; 98.0 us of CPU per label" in shown
 
 
-def test_arguments_that_cannot_be_are_refused_before_anything_starts(
+def test_invalid_arguments_are_rejected_before_anything_starts(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A letter that nobody has, an interpreter and a log that are not there."""
-    for arguments, words in (
+    """Setup: an unknown letter, and an interpreter and a log that do not exist."""
+    for arguments, message in (
         (["--only", "a,x"], "there is no (x)"),
         (["--quix", "/no/python"], "No such file"),
         (["--full", "--log", "/no/log"], "no such file"),
-        (["--log", "/no/log"], "goes with --full"),
+        (["--log", "/no/log"], "requires --full"),
         (["--repetitions", "0"], "at least 1"),
     ):
         monkeypatch.setattr(sys, "argv", ["throughput", *arguments])
         with pytest.raises(SystemExit):
             main()
-        assert words in capsys.readouterr().err
+        assert message in capsys.readouterr().err
 
 
-def test_results_can_be_kept() -> None:
-    """All figures are plain JSON."""
+def test_results_can_be_saved() -> None:
+    """Rule: all figures are plain JSON."""
     assert json.loads(json.dumps(_run(300_000, 9_000)))["rows"][0]["letter"] == "a"

@@ -21,7 +21,7 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedBroker]
 
 @pytest.fixture
 def new_run(request: pytest.FixtureRequest, broker: EmbeddedBroker, tmp_path: Path) -> Callable[..., Run]:
-    """Topics and a group of the test's own."""
+    """Create a run with topics and a group for this test only."""
     words = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower()).strip("-")
-    name = f"{words[:50]}-{crc32(request.node.nodeid.encode()):08x}"  # cut, two names may be one
+    name = f"{words[:50]}-{crc32(request.node.nodeid.encode()):08x}"  # truncated names may be equal
     return lambda **changes: Run(name, broker.address, tmp_path, **changes)

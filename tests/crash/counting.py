@@ -1,4 +1,4 @@
-"""The smallest processor: counts and sums per customer. As a program it is a worker that does nothing else."""
+"""A minimal processor that counts and sums per customer. Run as a program, it is a worker with this processor."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NEVER = NEVER_DUE_MS.to_bytes(8, "big")
 
 
 class CountingProcessor(Processor):
-    """Profile: count, sum, and the offsets' order checked; every tenth event of a customer is also an output."""
+    """Keeps a count and a sum per customer. Every tenth event of a customer is also an output."""
 
     newest_event_ms: int | None = None
 

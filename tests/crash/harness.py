@@ -1,4 +1,4 @@
-"""Real workers on a real broker against an oracle: publish numbered events, do harm meanwhile, compare everything."""
+"""Run real workers on a real broker: publish numbered events, inject faults, and compare the results with an oracle."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ CUSTOMERS = 500
 
 @dataclasses.dataclass
 class Oracle:
-    """What an exact fold of the published events gives."""
+    """The result of an exact fold of the published events."""
 
     counts: Counter[bytes] = dataclasses.field(default_factory=Counter)
     sums: Counter[bytes] = dataclasses.field(default_factory=Counter)
@@ -43,7 +43,7 @@ class Oracle:
 
 
 class Run:
-    """One test's topics and group on the shared broker, its workers, and its oracle."""
+    """Topics and group of one test on the shared broker, with its workers and its oracle."""
 
     def __init__(self, name: str, address: str, directory: Path, *, partitions: int = 4, **changes: object) -> None:
         self.settings = Settings(
@@ -56,7 +56,7 @@ class Run:
                 f"topic_{role}": f"{name}-{role}"
                 for role in ("events", "dead_letters", "alerts", "undelivered", "scores", "labels", "model", "metrics")
             },
-            # Six seconds is the least that the broker accepts: tests wait for crashed members.
+            # Six seconds is the minimum that the broker accepts. Tests wait for the timeout of crashed members.
             **{"kafka_session_timeout_ms": 6_000, "kafka_heartbeat_interval_ms": 1_500, **changes},  # type: ignore[arg-type]
         )
         self.directory = directory
@@ -84,12 +84,12 @@ class Run:
         self.workers[name].wait()
 
     def stop(self, name: str) -> int:
-        """A clean stop; its exit status."""
+        """Stop a worker with SIGTERM and return its exit code."""
         self.workers[name].terminate()
         return self.workers[name].wait(timeout=WAIT_S)
 
     def end(self) -> None:
-        """Leave no process behind."""
+        """Kill all remaining processes."""
         for process in self.workers.values():
             if process.poll() is None:
                 process.send_signal(signal.SIGCONT)
@@ -102,17 +102,17 @@ class Run:
     # Events
 
     def enough(self) -> None:
-        """All harm is done: nothing more needs to be published."""
+        """Stop publishing, because all faults were injected."""
         self._enough = True
 
     async def took_over(self, name: str) -> None:
-        """Wait until a worker owns something: from then on it has signal handlers, and can be harmed at work."""
+        """Wait until a worker owns a partition. From then on it has signal handlers and processes events."""
         await until(
             f"a takeover by {name}", lambda: "took over" in self.log_of(name), context=lambda: self.log_of(name)
         )
 
     async def publish(self, events: int, *, per_second: float, seed: int = 1) -> None:
-        """Numbered events of random customers, in order, at a rate, until that is enough."""
+        """Publish numbered events of random customers, in order and at a rate, until `enough` is called."""
         rng = random.Random(seed)
         producer = AIOKafkaProducer(
             **self.settings.connection(), enable_idempotence=True, linger_ms=5, request_timeout_ms=60_000
@@ -131,10 +131,10 @@ class Run:
         await producer.flush()
         await producer.stop()
 
-    # What came out
+    # Results
 
     async def read(self, topic: str) -> list[tuple[int, bytes, bytes | None]]:
-        """Everything committed in a topic: (partition, key, value)."""
+        """Read all committed records of a topic as (partition, key, value)."""
         consumer = AIOKafkaConsumer(
             **self.settings.connection(), isolation_level="read_committed", auto_offset_reset="earliest"
         )
@@ -154,7 +154,7 @@ class Run:
             await consumer.stop()
 
     async def profiles(self) -> dict[bytes, dict[str, int]]:
-        """The newest profile of every customer, from the changelog."""
+        """Read the newest profile of every customer from the changelog."""
         found: dict[bytes, dict[str, int]] = {}
         for _partition, key, value in await self.read(name_of(CHANGELOG, self.settings)):
             if key[:1] == b"c" and value is not None:
@@ -162,7 +162,7 @@ class Run:
         return found
 
     async def drained(self) -> None:
-        """Wait until as many events were applied as were published (or more)."""
+        """Wait until at least as many events are applied as were published."""
         await self.progress(self.oracle.published, every_s=0.2)
 
     async def verdict(self) -> None:
@@ -178,7 +178,7 @@ class Run:
         assert outputs == self.oracle.outputs
 
     async def progress(self, events: int, every_s: float = 0.05) -> None:
-        """Wait until this many events were applied: work is in flight."""
+        """Wait until this many events are applied, so that work is in flight."""
         applied = 0
 
         async def enough() -> bool:
@@ -190,7 +190,7 @@ class Run:
 
 
 def scenario(run: Run, body: Callable[[Run], Awaitable[None]]) -> None:
-    """Create the topics, run, and leave nothing behind."""
+    """Create the topics, run the body, and kill all processes."""
 
     async def whole() -> None:
         await create_topics(run.settings)

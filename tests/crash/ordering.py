@@ -1,4 +1,4 @@
-"""The smallest learner, which remembers the order it was taught in. As a program it is a trainer."""
+"""A minimal learner that records the order of its labels. Run as a program, it is a trainer with this learner."""
 
 from __future__ import annotations
 

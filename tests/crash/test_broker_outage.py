@@ -1,4 +1,4 @@
-"""The broker goes away in mid-flight: workers wait, come back, and have lost and doubled nothing."""
+"""Broker outages during processing: workers wait, resume, and lose or duplicate nothing."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from streams.devbroker.embedded_broker import EmbeddedBroker
 from tests.crash.harness import Run, scenario
 
 
-def test_a_broker_that_stands_still_for_four_seconds(new_run: Callable[..., Run], broker: EmbeddedBroker) -> None:
-    """Rule: SIGSTOP of the broker in mid-flight: transactions take long, and end or are recovered from."""
+def test_suspended_broker_loses_and_duplicates_nothing(new_run: Callable[..., Run], broker: EmbeddedBroker) -> None:
+    """Rule: during a SIGSTOP of the broker, transactions take longer, then complete or are recovered."""
 
     async def body(run: Run) -> None:
         publishing = asyncio.create_task(run.publish(600_000, per_second=1_200))
@@ -29,8 +29,8 @@ def test_a_broker_that_stands_still_for_four_seconds(new_run: Callable[..., Run]
     scenario(new_run(), body)
 
 
-def test_a_broker_that_is_killed_and_started_again(new_run: Callable[..., Run], broker: EmbeddedBroker) -> None:
-    """Rule: kill -9 of the broker in mid-flight: the worker reconnects, recovers and goes on by itself."""
+def test_restarted_broker_loses_and_duplicates_nothing(new_run: Callable[..., Run], broker: EmbeddedBroker) -> None:
+    """Rule: after kill -9 of the broker, the worker reconnects, recovers and continues by itself."""
 
     async def body(run: Run) -> None:
         publishing = asyncio.create_task(run.publish(600_000, per_second=1_200))

@@ -1,4 +1,4 @@
-"""Counts and outputs stay exactly those of an oracle, whatever is done to the workers while they work."""
+"""Counts and outputs equal those of an oracle, whatever faults hit the workers during processing."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ EVENTS = 600_000
 SESSION_S = 6.0
 
 
-def test_kill_9_of_the_only_worker_loses_and_doubles_nothing(new_run: Callable[..., Run]) -> None:
-    """Rule: effects and position become visible together, so a restart continues exactly (four kills in flight)."""
+def test_kill_9_of_the_only_worker_loses_and_duplicates_nothing(new_run: Callable[..., Run]) -> None:
+    """Rule: effects and position become visible together, so a restart continues exactly, after each of four kills."""
 
     async def body(run: Run) -> None:
         rng = random.Random(7)
@@ -28,7 +28,7 @@ def test_kill_9_of_the_only_worker_loses_and_doubles_nothing(new_run: Callable[.
             await asyncio.sleep(rng.uniform(0.3, 1.2))
             assert not publishing.done(), "killed after the work: the test proved nothing"
             run.kill(f"w{life - 1}")
-            # Static membership: the restart is the same member and waits for no session timeout.
+            # With static membership, the restarted worker is the same member and needs no session timeout.
             run.start(f"w{life}", CHURN_KAFKA_GROUP_INSTANCE_ID="w0")
             await run.took_over(f"w{life}")
         run.enough()
@@ -39,8 +39,8 @@ def test_kill_9_of_the_only_worker_loses_and_doubles_nothing(new_run: Callable[.
     scenario(new_run(), body)
 
 
-def test_kill_9_of_one_of_two_workers_loses_and_doubles_nothing(new_run: Callable[..., Run]) -> None:
-    """Rule: the survivor fences the dead one, recovers its partitions and goes on from their positions."""
+def test_kill_9_of_one_of_two_workers_loses_and_duplicates_nothing(new_run: Callable[..., Run]) -> None:
+    """Rule: the survivor fences the dead worker, recovers its partitions and continues from their positions."""
 
     async def body(run: Run) -> None:
         publishing = asyncio.create_task(run.publish(EVENTS, per_second=RATE))
@@ -57,8 +57,8 @@ def test_kill_9_of_one_of_two_workers_loses_and_doubles_nothing(new_run: Callabl
     scenario(new_run(), body)
 
 
-def test_a_worker_that_was_stopped_longer_than_its_session_writes_nothing(new_run: Callable[..., Run]) -> None:
-    """Rule: a zombie (SIGSTOP for 9 s, session 6 s) is fenced; what it had in hand is never seen."""
+def test_worker_suspended_beyond_its_session_writes_nothing(new_run: Callable[..., Run]) -> None:
+    """Rule: a zombie (SIGSTOP for longer than its session) is fenced, and its in-flight records are never visible."""
 
     async def body(run: Run) -> None:
         publishing = asyncio.create_task(run.publish(EVENTS, per_second=RATE))
@@ -74,13 +74,13 @@ def test_a_worker_that_was_stopped_longer_than_its_session_writes_nothing(new_ru
         await publishing
         await run.verdict()
         assert run.workers["w1"].poll() in (None, 75)
-        assert "never retrieved" not in run.log_of("w1")  # a commit of an offset that came too late
+        assert "never retrieved" not in run.log_of("w1")  # of a late offset commit
 
     scenario(new_run(), body)
 
 
-def test_a_second_worker_that_joins_and_leaves_loses_and_doubles_nothing(new_run: Callable[..., Run]) -> None:
-    """Rule: ordinary rebalances (three joins, two clean leaves, one kill) neither skip nor repeat an event."""
+def test_joining_and_leaving_workers_lose_and_duplicate_nothing(new_run: Callable[..., Run]) -> None:
+    """Rule: rebalances (three joins, two clean leaves, one kill) neither skip nor repeat an event."""
 
     async def body(run: Run) -> None:
         publishing = asyncio.create_task(run.publish(EVENTS, per_second=RATE))

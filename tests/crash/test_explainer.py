@@ -1,4 +1,4 @@
-"""The process that explains scores: what it says, and what becomes of it and of us when something goes wrong."""
+"""The process that renders scores: its results, and the behaviour of worker and process after failures."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def running(body: Callable[[Explainer], Coroutine[Any, Any, None]], *command: st
 
 
 async def ready(explainer: Explainer) -> int:
-    """Wait for it; returns its number."""
+    """Wait until the process is available and return its process id."""
     await until("a process that explains", explainer.available)
     assert explainer._process is not None
     return explainer._process.pid
@@ -52,7 +52,7 @@ def events(count: int = 40) -> list[Record]:
 
 
 def processors(monkeypatch: pytest.MonkeyPatch) -> tuple[EventProcessor, EventProcessor]:
-    """One that leaves scores to another process, and one that does not."""
+    """Create a processor that defers scores to another process, and one that renders them itself."""
     monkeypatch.setattr("streams.scoring.event_router.partition_of", lambda *_: 0)
     leaving, alone = shared(), shared()
     leaving.explainer = Explainer()
@@ -65,7 +65,7 @@ write = msgspec.msgpack.Encoder().encode
 
 
 def outputs(batches: list[EncodedBatch]) -> list[Output]:
-    """The records of batches, as if they had been outputs."""
+    """Convert the records of batches to outputs."""
     return [
         Output(batch.topic, batch.partition, each.key, each.value)
         for batch in batches
@@ -73,8 +73,8 @@ def outputs(batches: list[EncodedBatch]) -> list[Output]:
     ]
 
 
-def test_what_the_process_says_is_what_the_worker_would_have_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rule: outputs do not depend on who explains them."""
+def test_process_renders_the_same_scores_as_the_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rule: outputs do not depend on the process that renders them."""
     processor, alone = processors(monkeypatch)
 
     async def body(explainer: Explainer) -> None:
@@ -82,17 +82,17 @@ def test_what_the_process_says_is_what_the_worker_would_have_said(monkeypatch: p
         effects, whole = processor.process(events(), None), alone.process(events(), None)
         assert effects.deferred is not None
         assert whole.deferred is None
-        said = outputs(effects.deferred.decode(await explainer.request(effects.deferred.requests)))
-        assert len(said) > 5
-        assert said == [output for output in whole.outputs if output.topic == "churn-scores"]
-        assert sorted(effects.outputs + said, key=repr) == sorted(whole.outputs, key=repr)
+        rendered = outputs(effects.deferred.decode(await explainer.request(effects.deferred.requests)))
+        assert len(rendered) > 5
+        assert rendered == [output for output in whole.outputs if output.topic == "churn-scores"]
+        assert sorted(effects.outputs + rendered, key=repr) == sorted(whole.outputs, key=repr)
         assert effects.changes == whole.changes
 
     running(body)
 
 
-def test_many_questions_at_once_do_not_block_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rule: questions and answers that are larger than any buffer on their way go through, in order."""
+def test_large_concurrent_requests_do_not_block_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rule: requests and responses larger than any buffer are transferred in order."""
     processor, _ = processors(monkeypatch)
 
     async def body(explainer: Explainer) -> None:
@@ -106,15 +106,15 @@ def test_many_questions_at_once_do_not_block_each_other(monkeypatch: pytest.Monk
         assert len(many) > 4_000_000
         answers = await explainer.request([many, many])
         assert all(len(each) > 4_000_000 for each in answers)
-        said = outputs(effects.deferred.decode(once))
+        rendered = outputs(effects.deferred.decode(once))
         effects.deferred.count *= 800
-        assert outputs(effects.deferred.decode(answers)) == said * 800
+        assert outputs(effects.deferred.decode(answers)) == rendered * 800
 
     running(body)
 
 
-def test_what_is_no_answer_to_the_questions_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rule: every score that was asked for is there, or the worker explains them all itself."""
+def test_invalid_responses_are_not_published(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rule: a response has every requested score, or the worker renders all of them itself."""
     processor, _ = processors(monkeypatch)
 
     async def body(explainer: Explainer) -> None:
@@ -131,8 +131,8 @@ def test_what_is_no_answer_to_the_questions_is_not_sent(monkeypatch: pytest.Monk
     running(body)
 
 
-def test_a_process_that_was_killed_is_lost_once_and_started_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rule: whoever asks meanwhile hears at once that there is no answer."""
+def test_killed_process_is_restarted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rule: requests to the dead process fail at once."""
     monkeypatch.setattr(module, "RESTART_AFTER_S", 0.0)
     processor, _ = processors(monkeypatch)
 
@@ -150,20 +150,20 @@ def test_a_process_that_was_killed_is_lost_once_and_started_again(monkeypatch: p
     running(body)
 
 
-def test_what_cannot_be_said_is_nobody_s_end() -> None:
-    """Rule: a question that is at fault is refused, and the next one is answered."""
+def test_invalid_request_does_not_end_the_process() -> None:
+    """Rule: an invalid request is rejected, and the process stays available."""
 
     async def body(explainer: Explainer) -> None:
         first = await ready(explainer)
         with pytest.raises(DeferredOutputsLost, match="cannot be explained"):
-            await explainer.request([b"no telling"])
+            await explainer.request([b"no request"])
         assert await ready(explainer) == first
 
     running(body)
 
 
-def test_a_process_that_says_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rule: nobody waits for ever, and nothing is left behind."""
+def test_unresponsive_process_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rule: a request times out, and the process does not remain."""
     monkeypatch.setattr(module, "REPLY_TIMEOUT_S", 0.2)
 
     async def body(explainer: Explainer) -> None:
@@ -177,23 +177,23 @@ def test_a_process_that_says_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize("command", [("/no/such/program",), (sys.executable, "-c", "pass"), ("yes",)])
-def test_a_program_that_does_not_start_or_is_another_is_not_asked(
+def test_program_that_does_not_start_or_respond_is_not_used(
     monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
 ) -> None:
-    """Rule: the worker goes on without it."""
-    monkeypatch.setattr(module, "START_TIMEOUT_S", 0.5)  # one of them never reads what it is told
+    """Rule: the worker continues without it."""
+    monkeypatch.setattr(module, "START_TIMEOUT_S", 0.5)  # one of the programs never reads its input
 
     async def body(explainer: Explainer) -> None:
         assert not explainer.available()
         with pytest.raises(DeferredOutputsLost):
-            await explainer.request([b"anything"])  # after the start, in the same thread
+            await explainer.request([b"anything"])  # waits for the end of the start in the same thread
         assert not explainer.available()
 
     running(body, *command)
 
 
-def test_it_ends_with_the_worker_however_that_ends() -> None:
-    """Setup: a worker that is killed. Rule: the process sees its input end, and ends."""
+def test_process_ends_with_the_worker() -> None:
+    """Setup: the worker is killed. Rule: the process exits at the end of its input."""
     program = (
         "import asyncio, time\n"
         "from streams.scoring.explain_process import Explainer\n"
@@ -205,7 +205,7 @@ def test_it_ends_with_the_worker_however_that_ends() -> None:
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as worker:
         assert worker.stdout is not None
         pid = int(worker.stdout.readline())
-        for number in (signal.SIGINT, signal.SIGTERM):  # of a terminal or a supervisor: the worker decides
+        for number in (signal.SIGINT, signal.SIGTERM):  # the worker decides when it ends
             os.kill(pid, number)
         time.sleep(0.1)
         assert runs(pid)
@@ -213,7 +213,7 @@ def test_it_ends_with_the_worker_however_that_ends() -> None:
     wait_ended([pid])
 
 
-def test_it_gets_no_setting_and_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_process_receives_no_settings_and_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CHURN_KAFKA_SASL_PASSWORD", "hunter2")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hunter3")
 
@@ -225,8 +225,8 @@ def test_it_gets_no_setting_and_no_secret(monkeypatch: pytest.MonkeyPatch) -> No
     running(body)
 
 
-def test_it_runs_where_the_worker_leaves_processors_to_it() -> None:
-    """Rule: wherever the thread is that starts it, and also when the worker moves later."""
+def test_process_runs_on_the_cpus_assigned_by_the_worker() -> None:
+    """Rule: this holds whatever the affinity of the starting thread, and when the worker moves to another CPU later."""
     before = os.sched_getaffinity(0)
     first, last = min(before), max(before)
 
@@ -240,7 +240,7 @@ def test_it_runs_where_the_worker_leaves_processors_to_it() -> None:
     running(body)
 
 
-def test_auto_asks_for_a_second_core(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_auto_requires_a_second_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0}, raising=False)
     assert not renders_in_process(Settings())
     assert renders_in_process(Settings(explain_process="on"))
@@ -249,8 +249,8 @@ def test_auto_asks_for_a_second_core(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not renders_in_process(Settings(explain_process="off"))
 
 
-def test_reprocess_computes_the_same_from_the_last_commit(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rule: a batch whose scores nobody explained is computed anew, with the same effects, and nothing is left over."""
+def test_recomputed_batch_has_the_same_effects(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rule: a batch whose scores were not rendered is recomputed from the last commit, with the same effects."""
     processor, alone = processors(monkeypatch)
     assert processor.process(events(), None).deferred is not None
     effects, whole = processor.reprocess(events(), None), alone.process(events(), None)
@@ -260,7 +260,7 @@ def test_reprocess_computes_the_same_from_the_last_commit(monkeypatch: pytest.Mo
     assert effects.state == whole.state
 
 
-def test_a_small_batch_is_explained_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_small_batch_is_rendered_in_the_worker(monkeypatch: pytest.MonkeyPatch) -> None:
     processor, _ = processors(monkeypatch)
     processor._context.deferred_min = 16
     assert processor.process(events(3), None).deferred is None

@@ -1,4 +1,4 @@
-"""kill -9 at every named place of the way of a batch: what the next worker finds there is exact."""
+"""kill -9 at every failpoint of a batch: the next worker continues exactly."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from streams.failpoints import NAMES
 from tests.crash.harness import Run, scenario
 from tests.waiting import WAIT_S
 
-# The trainer has a test of its own.
+# The trainer has a separate test.
 PLACES = [name for name in NAMES if name not in ("mid-snapshot", "mid-recovery", "before-notify-commit")]
 RATE = 2_500.0
 
 
-def test_a_death_at_any_place_of_a_batch_loses_and_doubles_nothing(new_run: Callable[..., Run]) -> None:
-    """Rule: between any two steps of a batch the process may end; one restart after the other dies at the next place
-    (the fifth time that it gets there), the last one finishes."""
+def test_kill_at_any_step_of_a_batch_loses_and_duplicates_nothing(new_run: Callable[..., Run]) -> None:
+    """Rule: the process can die between any two steps of a batch. Each restart dies at the next failpoint, when it
+    reaches it for the fifth time, and the last restart finishes."""
 
     async def body(run: Run) -> None:
         publishing = asyncio.create_task(run.publish(600_000, per_second=RATE))
@@ -36,8 +36,8 @@ def test_a_death_at_any_place_of_a_batch_loses_and_doubles_nothing(new_run: Call
 
 
 @pytest.mark.parametrize("local_store", ["kept", "deleted"])
-def test_a_death_in_mid_recovery_is_recovered_from(new_run: Callable[..., Run], local_store: str) -> None:
-    """Rule: a half recovered store is not believed; with or without a local store the counts are the same."""
+def test_kill_during_recovery_is_recovered(new_run: Callable[..., Run], local_store: str) -> None:
+    """Rule: a partly recovered store is not trusted, and counts are the same with or without a local store."""
 
     async def body(run: Run) -> None:
         await run.publish(5_000, per_second=50_000)

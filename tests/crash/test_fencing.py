@@ -1,4 +1,4 @@
-"""Ownership is taken away again and again while batches are under way; the owner comes back and nothing shows."""
+"""Repeated loss of ownership while batches are in flight: the owner recovers, and results are unaffected."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from streams.topics import EVENTS, name_of
 from tests.crash.harness import Run, scenario
 
 
-def test_an_owner_that_is_fenced_in_mid_flow_drops_everything_and_recovers(new_run: Callable[..., Run]) -> None:
-    """Rule: after a loss the partition is recovered and sought; batches fetched before that are not applied."""
+def test_owner_fenced_during_processing_recovers(new_run: Callable[..., Run]) -> None:
+    """Rule: after a loss, the partition is recovered and its position restored; earlier fetches are not applied."""
 
     async def body(run: Run) -> None:
         rng = random.Random(3)
-        # Small fetches: always some under way.
+        # With small fetches, some are always in flight.
         publishing = asyncio.create_task(run.publish(600_000, per_second=2_000))
         run.start("w0")
         await run.progress(500)

@@ -1,4 +1,4 @@
-"""The trainer dies, stands still and comes back: its state is always that of the labels in their order."""
+"""The trainer is killed, suspended and resumed: its state always equals the labels in order."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TRAINER = Path(__file__).with_name("ordering.py")
 
 
 async def teach(run: Run, enough: asyncio.Event, *, per_second: float) -> int:
-    """Labels 0, 1, 2 ... until that is enough; how many."""
+    """Publish labels 0, 1, 2, ... until stopped. Return their number."""
     async with AIOKafkaProducer(**run.settings.connection(), enable_idempotence=True) as producer:
         for number in itertools.count():
             await producer.send(name_of(LABELS, run.settings), b"%d" % number)
@@ -51,7 +51,7 @@ async def learned(run: Run, labels: int) -> PublishedSnapshot:
 
 
 async def two_members(run: Run) -> bool:
-    """Whether the trainers' group has two members and has dealt out its partition."""
+    """Whether the trainers' group is stable with two members."""
     admin = AIOKafkaAdminClient(**run.settings.connection())
     await admin.start()
     try:
@@ -63,7 +63,7 @@ async def two_members(run: Run) -> bool:
 
 
 async def every_snapshot_is_a_prefix(run: Run) -> int:
-    """Each snapshot ever published is exactly the labels before its offset; how many there are."""
+    """Check that each published snapshot equals the labels before its offset. Return the number of snapshots."""
     versions = [
         (int(key.rsplit(b"/", 1)[1]), orjson.loads(value or b"null"))
         for _, key, value in await run.read(name_of(MODEL, run.settings))
@@ -74,15 +74,15 @@ async def every_snapshot_is_a_prefix(run: Run) -> int:
     return len(versions)
 
 
-def test_a_trainer_that_is_killed_continues_exactly(new_run: Callable[..., Run]) -> None:
-    """Rule: kill -9 at random times, and in the middle of publishing; every snapshot is a prefix of the labels."""
+def test_killed_trainer_continues_exactly(new_run: Callable[..., Run]) -> None:
+    """Rule: after kill -9 at random times and during publishing, every snapshot is a prefix of the labels."""
 
     async def body(run: Run) -> None:
         rng, enough = random.Random(11), asyncio.Event()
         teaching = asyncio.create_task(teach(run, enough, per_second=170))
         for life in range(4):
             failpoint = {"CHURN_FAILPOINT": "mid-snapshot:5"} if life % 2 else {}
-            # Static membership: the restart is the same member and waits for no session timeout.
+            # With static membership, the restarted trainer is the same member and needs no session timeout.
             trainer = run.start(f"t{life}", program=TRAINER, CHURN_KAFKA_GROUP_INSTANCE_ID="t", **failpoint)
             await learned(run, 200 * (life + 1))
             if failpoint:
@@ -101,8 +101,8 @@ def test_a_trainer_that_is_killed_continues_exactly(new_run: Callable[..., Run])
     scenario(new_run(snapshot_interval_ms=200), body)
 
 
-def test_a_trainer_that_was_stopped_publishes_nothing_over_its_successor(new_run: Callable[..., Run]) -> None:
-    """Rule: SIGSTOP for longer than the session: the standby takes over and fences; the zombie's snapshot is lost."""
+def test_suspended_trainer_does_not_overwrite_its_successor(new_run: Callable[..., Run]) -> None:
+    """Rule: after SIGSTOP beyond the session, the standby takes over and fences, and the zombie's snapshot is lost."""
 
     async def body(run: Run) -> None:
         enough = asyncio.Event()

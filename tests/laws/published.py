@@ -1,4 +1,4 @@
-"""What workers publish of one partition: every batch applied by a processor made anew."""
+"""Records that a worker publishes for one partition, with a new processor for every batch."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ BATCH = 400
 
 
 class Published(NamedTuple):
-    """The partition's store, the newest record of each key of the metrics topic, and how many there were."""
+    """The partition's store, the newest record per key of the metrics topic, and the number of records."""
 
     store: Store
     newest: dict[bytes, bytes | None]
-    told: int
+    count: int
 
 
 def published(both: ProcessorContext, number: int, values: Sequence[bytes], prefix: bytes) -> Published:
-    """Of an input that holds these values; keys that begin so."""
-    store, newest, told = Store(), dict[bytes, bytes | None](), 0
+    """Process these input values and collect the metric records whose key starts with `prefix`."""
+    store, newest, count = Store(), dict[bytes, bytes | None](), 0
     records: list[Any] = [Record(offset, value, partition=number) for offset, value in enumerate(values)]
     state = None
     for start in range(0, len(records), BATCH):
@@ -30,7 +30,7 @@ def published(both: ProcessorContext, number: int, values: Sequence[bytes], pref
         for effects in run(processor, store, records[start : start + BATCH]):
             found = [output for output in of(effects, "churn-metrics") if output.key.startswith(prefix)]
             assert all(output.partition == number for output in found)
-            told += len(found)
+            count += len(found)
             newest.update((output.key, output.value) for output in found)
             state = effects.state
-    return Published(store, newest, told)
+    return Published(store, newest, count)

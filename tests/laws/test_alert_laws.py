@@ -1,4 +1,4 @@
-"""Laws of the alert policy over arbitrary scores, answers, gaps and times."""
+"""Laws of the alert policy, for arbitrary scores, survey responses, gaps and times."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ AFTER = {"opened": "open", "escalated": "open", "reminded": "open", **{t: t for 
 
 
 class Moment(NamedTuple):
-    """An input `wait_ms` after the one before."""
+    """An input `wait_ms` after the previous one."""
 
     wait_ms: int
     score: AlertScore | None = None
@@ -71,7 +71,7 @@ def moments(draw: Any) -> list[Moment]:
         at += wait
         kind = draw(st.sampled_from("ssssshhct"))
         if kind == "s":
-            answered = draw(st.sampled_from(["", "", "CSAT_DETRACTOR"]))
+            response = draw(st.sampled_from(["", "", "CSAT_DETRACTOR"]))
             score = AlertScore(
                 at,
                 draw(probabilities),
@@ -81,8 +81,8 @@ def moments(draw: Any) -> list[Moment]:
                 draw(st.booleans()),
                 draw(st.sampled_from([True] * 9 + [False])),
                 at - draw(st.sampled_from([0, 12 * HOUR_MS, 10 * DAY_MS])),
-                answered,
-                bool(answered) and draw(st.booleans()),
+                response,
+                bool(response) and draw(st.booleans()),
             )
             found.append(Moment(wait, score))
         elif kind == "h":
@@ -100,7 +100,7 @@ class Run(NamedTuple):
 
 
 def run(policy: AlertSettings, log: list[Moment], *, ring: bool, extra: int = 0, gap: bool = False) -> Run:
-    """Feeds the log; `ring`: timers are stepped when due; `extra`: so many empty steps between two moments."""
+    """Feed the log. `ring`: step timers when they are due; `extra`: number of empty steps between two moments."""
     state: AlertState | None = None
     events: list[AlertEvent] = []
     states: list[tuple[int, AlertState | None]] = []
@@ -110,14 +110,14 @@ def run(policy: AlertSettings, log: list[Moment], *, ring: bool, extra: int = 0,
         nonlocal state
         score, handling, churned = (None, None, False) if moment is None else moment[1:]
         before = msgspec.structs.replace(state) if state is not None else None
-        new, told, due = step(
+        new, changes, due = step(
             state, score, policy, at, customer="c", handling=handling, churned=churned, silent_feed=lambda at_ms: gap
         )
-        assert state == before, "the state that was given is not changed"
+        assert state == before, "the input state must not change"
         assert due == due_ms(new, policy)
-        assert due > at, "what is due has been done"
+        assert due > at, "no timer may be overdue"
         state = new
-        events.extend(told)
+        events.extend(changes)
         states.append((at, state))
 
     for moment in log:
@@ -145,8 +145,8 @@ def test_splitting_time_at_timers_or_anywhere_changes_nothing(
 
 @settings(max_examples=300, deadline=None)
 @given(policies, moments())
-def test_an_alerts_events_are_a_story(policy: AlertSettings, log: list[Moment]) -> None:
-    """At most one open alert; each event a change; seq without gaps; replay gives the same ids."""
+def test_events_of_an_alert_are_consistent(policy: AlertSettings, log: list[Moment]) -> None:
+    """Rule: at most one alert is open, each event is a change, seq has no gaps, and a replay gives the same ids."""
     events = run(policy, log, ring=True).events
     assert run(policy, log, ring=True).events == events
     by_alert: dict[str, list[AlertEvent]] = {}
@@ -156,19 +156,19 @@ def test_an_alerts_events_are_a_story(policy: AlertSettings, log: list[Moment]) 
         assert event.state == AFTER[event.type]
         assert event.dedup_key == "c/d"
         if event.type == "opened":
-            assert current is None, "one alert at a time"
-            assert event.alert_id not in by_alert, "an id names one alert"
+            assert current is None, "only one alert may be open"
+            assert event.alert_id not in by_alert, "an id must belong to one alert"
             current = event.alert_id
         assert event.alert_id == current
         by_alert.setdefault(event.alert_id, []).append(event)
         if event.type in ENDS:
             current = None
-    for story in by_alert.values():
-        assert [e.seq for e in story] == list(range(1, len(story) + 1))
-        assert story[0].type == "opened"
-        assert all(e.type not in ENDS for e in story[:-1])
+    for history in by_alert.values():
+        assert [e.seq for e in history] == list(range(1, len(history) + 1))
+        assert history[0].type == "opened"
+        assert all(e.type not in ENDS for e in history[:-1])
         reminders = 0
-        for before, after in pairwise(story):
+        for before, after in pairwise(history):
             assert before.at_ms <= after.at_ms
             change = (
                 before.state != after.state
@@ -176,12 +176,12 @@ def test_an_alerts_events_are_a_story(policy: AlertSettings, log: list[Moment]) 
                 or after.type == "reminded"
                 or before.until_ms != after.until_ms
             )
-            assert change, "no event without a change of state"
+            assert change, "every event must be a change of state"
             if before.severity != after.severity:
                 assert after.type == "escalated"
             reminders += after.type == "reminded"
-        snoozed = sum(e.type == "snoozed" for e in story)
-        assert reminders - snoozed <= REMINDERS_MAX, "none but those somebody asked for"
+        snoozed = sum(e.type == "snoozed" for e in history)
+        assert reminders - snoozed <= REMINDERS_MAX, "all further reminders must be requested by snoozing"
 
 
 @settings(max_examples=300, deadline=None)
@@ -198,16 +198,16 @@ def test_dwell_cooldown_and_spacing_hold(policy: AlertSettings, log: list[Moment
     reminded_ms: int | None = None
     for event in result.events:
         if ended_ms is not None:
-            assert event.at_ms - ended_ms >= policy.cooldown_ms, "nothing within the cooldown"
+            assert event.at_ms - ended_ms >= policy.cooldown_ms, "no alert may open within the cooldown"
         if event.type == "opened" and event.rule:
             found = [s for when, s, _ in scores if when == event.at_ms]
-            assert any(s.detracted and s.eligible for s in found), "by the answer itself, and at once"
+            assert any(s.detracted and s.eligible for s in found), "the response must open the alert at once"
             reminded_ms = None
         elif event.type == "opened":
             low = [when for when, score, band in scores if when < event.at_ms and (not band or not score.eligible)]
             high = [when for when, score, band in scores if when <= event.at_ms and band and score.eligible]
             start = min(when for when in high if not low or when >= max(low))
-            assert event.at_ms - start >= policy.dwell_ms, "never before the dwell has passed"
+            assert event.at_ms - start >= policy.dwell_ms, "no alert may open before the dwell has passed"
             reminded_ms = None
         if event.type == "reminded":
             if reminded_ms is not None:
@@ -218,34 +218,32 @@ def test_dwell_cooldown_and_spacing_hold(policy: AlertSettings, log: list[Moment
 
 @settings(max_examples=150, deadline=None)
 @given(policies, moments())
-def test_the_state_is_bounded_and_survives_as_data(policy: AlertSettings, log: list[Moment]) -> None:
+def test_state_is_bounded_and_survives_encoding(policy: AlertSettings, log: list[Moment]) -> None:
     for at, state in run(policy, log, ring=True).states:
         if state is None:
             continue
         assert unpack(pack(state, 5)) == state
         assert STATES[state.phase] != "none"
-        assert due_ms(state, policy) < NEVER_MS, "no state lives for ever by itself"
+        assert due_ms(state, policy) < NEVER_MS, "every state must end by itself"
         assert state.live == (STATES[state.phase] in ("open", "acknowledged", "snoozed"))
         assert state.since_ms <= at
 
 
 @settings(max_examples=150, deadline=None)
 @given(policies, moments())
-def test_consumers_who_follow_the_events_know_the_state(policy: AlertSettings, log: list[Moment]) -> None:
+def test_consumers_of_the_events_know_the_state(policy: AlertSettings, log: list[Moment]) -> None:
     result = run(policy, log, ring=True)
-    told = result.events[-1].state if result.events else None
+    published = result.events[-1].state if result.events else None
     _, state = result.states[-1]
     if state is not None and state.live:
-        assert STATES[state.phase] == told
+        assert STATES[state.phase] == published
     else:
-        assert told is None or told in ENDS
+        assert published is None or published in ENDS
 
 
 @settings(max_examples=150, deadline=None)
 @given(policies, moments())
-def test_while_the_feed_is_silent_nothing_opens_or_escalates_by_silence(
-    policy: AlertSettings, log: list[Moment]
-) -> None:
+def test_inactivity_opens_no_alert_during_a_feed_outage(policy: AlertSettings, log: list[Moment]) -> None:
     silent = [
         m if m.score is None else m._replace(score=AlertScore(*(getattr(m.score, f) for f in FIELDS[:5]), silent=True))
         for m in log
@@ -256,9 +254,9 @@ def test_while_the_feed_is_silent_nothing_opens_or_escalates_by_silence(
 
 @settings(max_examples=300, deadline=None)
 @given(policies, moments())
-def test_an_answer_that_stands_keeps_its_alert(policy: AlertSettings, log: list[Moment]) -> None:
-    """Rule: whatever the probability, an alert with an answer ends by no score while the answer stands; a detractor who
-    can churn and has no alert gets one at that moment, unless one has just ended."""
+def test_alert_stays_open_while_its_response_is_current(policy: AlertSettings, log: list[Moment]) -> None:
+    """Rule: whatever the probability, no score ends an alert of a detractor while the response is current. An eligible
+    detractor without an alert gets one at that moment, unless one has just ended."""
     result = run(policy, log, ring=True)
     at, scored = START, {}
     for moment in log:
@@ -271,4 +269,4 @@ def test_an_answer_that_stands_keeps_its_alert(policy: AlertSettings, log: list[
     cooling = {when: state for when, state in result.states if state is not None}
     for when, scores in scored.items():
         if len(scores) == 1 and scores[0].detracted and scores[0].eligible:
-            assert cooling[when].seq > 0, "it has been told, now or before"
+            assert cooling[when].seq > 0, "an alert must have been published by now"

@@ -1,4 +1,4 @@
-"""`churn-signals backtest` as a person and a program use it, on simulated customers and, where it is, a real log."""
+"""`churn-signals backtest` with text and JSON output, on simulated customers and on a real log if there is one."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def run(*arguments: str | Path) -> Result:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A log of simulated customers and a churn definition."""
+    """Create a log of simulated customers and a churn definition."""
     folder = tmp_path_factory.mktemp("backtest")
     (folder / "churn.toml").write_text(CHURN)
     simulated = run(
@@ -51,7 +51,7 @@ def backtest(folder: Path, name: str, *more: str | Path, log: Path | None = None
 
 
 def check_examples(path: Path, end_ms: int) -> int:
-    """Every line stands on its own, both labels are released at the same delay, and none after the end of the log."""
+    """Check that each line is complete, that both labels mature after the same delay, and none after the log ends."""
     rows = [orjson.loads(line) for line in path.read_bytes().splitlines()]
     for row in rows:
         assert list(row) == ["customer", "snapshot_time", "release_time", "probability", "label", "features"]
@@ -73,7 +73,7 @@ def last_time(path: Path) -> int:
     return found
 
 
-def test_two_runs_give_the_same_bytes(folder: Path) -> None:
+def test_two_runs_write_the_same_bytes(folder: Path) -> None:
     first, second = backtest(folder, "a"), backtest(folder, "b")
     assert first.exit_code == second.exit_code == 0, first.output
     assert first.output == second.output
@@ -81,13 +81,13 @@ def test_two_runs_give_the_same_bytes(folder: Path) -> None:
         assert (folder / f"a.{kind}").read_bytes() == (folder / f"b.{kind}").read_bytes()
 
 
-def test_examples_are_complete_and_honest(folder: Path) -> None:
+def test_examples_are_complete_and_use_no_future_data(folder: Path) -> None:
     backtest(folder, "c")
     assert check_examples(folder / "c.jsonl", last_time(folder / "events.jsonl.gz")) > 300
 
 
-def test_the_report_counts_what_went_in(folder: Path) -> None:
-    """Broken lines are counted by reason, a line that came twice is a duplicate, and neither changes a figure."""
+def test_report_counts_rejected_lines_and_duplicates(folder: Path) -> None:
+    """Rule: rejected lines are counted by reason, a repeated line is a duplicate, and neither changes a figure."""
     lines = gzip.decompress((folder / "events.jsonl.gz").read_bytes()).splitlines()
     dirty = folder / "dirty.jsonl"
     dirty.write_bytes(b"\n".join([*lines[:500], b"{broken", *lines[490:500], b'{"type":"page"}', *lines[500:]]) + b"\n")
@@ -100,20 +100,20 @@ def test_the_report_counts_what_went_in(folder: Path) -> None:
     assert clean.exit_code == 0
 
 
-def test_the_number_of_partitions_is_a_choice(folder: Path) -> None:
-    """Levels are kept per partition, so figures differ a little; the labels do not."""
+def test_labels_do_not_depend_on_the_number_of_partitions(folder: Path) -> None:
+    """Rule: population levels are kept per partition, so figures differ slightly, but labels do not."""
     backtest(folder, "one", "--partitions", "1")
     backtest(folder, "many", "--partitions", "8")
     labels = [
         sorted((r["customer"], r["snapshot_time"], r["label"]) for r in map(orjson.loads, text.splitlines()))
         for text in ((folder / f"{name}.jsonl").read_bytes() for name in ("one", "many"))
     ]
-    # a partition's clock is its own last event, so the last labels may be released in one and not in the other
+    # the clock of a partition is its last event, so the last labels may have matured in only one of the runs
     assert len(set(labels[0]) & set(labels[1])) > 0.9 * len(labels[0])
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["missing.jsonl"], "missing.jsonl"),
         (["{log}", "--from", "2024-03-01", "--to", "2024-02-01"], "--from must be before --to"),
@@ -122,16 +122,16 @@ def test_the_number_of_partitions_is_a_choice(folder: Path) -> None:
         (["{log}", "--config", "missing.toml"], "missing.toml"),
     ],
 )
-def test_misuse_is_answered_with_a_sentence(folder: Path, arguments: list[str], said: str) -> None:
+def test_invalid_arguments_are_explained(folder: Path, arguments: list[str], message: str) -> None:
     given = [a.replace("{log}", str(folder / "events.jsonl.gz")) for a in arguments]
     if "--config" not in given:
         given += ["--config", str(folder / "churn.toml")]
     result = run("backtest", *given)
     assert result.exit_code == 2
-    assert said in result.output
+    assert message in result.output
 
 
-def test_a_file_without_an_event_is_an_error(folder: Path) -> None:
+def test_file_without_events_is_an_error(folder: Path) -> None:
     empty = folder / "empty.jsonl"
     empty.write_bytes(b"nothing\nto see\n")
     result = run("backtest", empty, "--config", folder / "churn.toml")
@@ -139,9 +139,9 @@ def test_a_file_without_an_event_is_an_error(folder: Path) -> None:
     assert "no valid event" in result.output
 
 
-@pytest.mark.skipif(not SHARED_LOG.exists(), reason="the shared log is not here; simulated customers show the same")
-def test_examples_of_a_real_log_are_honest_too(folder: Path) -> None:
-    """The first 40,000 events of a real log; what is checked is what is checked on simulated customers."""
+@pytest.mark.skipif(not SHARED_LOG.exists(), reason="the shared log is missing")
+def test_examples_of_a_real_log_use_no_future_data(folder: Path) -> None:
+    """Setup: the first 8,000 events of a real log. The checks are those of the simulated customers."""
     part = folder / "part.jsonl.gz"
     with gzip.open(SHARED_LOG, "rb") as file, gzip.open(part, "wb", compresslevel=1) as out:
         for _, line in zip(range(8_000), file, strict=False):

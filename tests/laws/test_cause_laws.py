@@ -1,4 +1,4 @@
-"""Laws of competing causes: one loss has one cause, probabilities add up, and payments are known in whatever order."""
+"""Laws of competing risks: a loss has one cause, probabilities add up, and the order of payments does not matter."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ REASONS = st.sampled_from(["payment_failed", "cancellation_requested"])
 
 @LAW
 @given(st.lists(HOURS, max_size=25), st.none() | st.tuples(HOURS, REASONS))
-def test_both_labels_are_those_of_whatever_came_first(pages: list[int], end: tuple[int, str] | None) -> None:
-    """Rule: as somebody would tell who sees the whole history; never both, and none before the example is due."""
+def test_labels_follow_from_the_first_loss(pages: list[int], end: tuple[int, str] | None) -> None:
+    """Rule: labels equal those derived from the whole history, never both are 1, and none is known before it is due."""
     history = [(START_MS + hours * HOUR_MS, "page", "") for hours in pages]
     if end is not None:
         history.append((START_MS + end[0] * HOUR_MS, "Subscription Cancelled", end[1]))
@@ -56,14 +56,14 @@ def test_both_labels_are_those_of_whatever_came_first(pages: list[int], end: tup
     released = len(world.examples)
     world.feed(event("page", START_MS + 100 * DAY_MS, "c2"))
     never = 1 << 62
-    for number, example in enumerate(one for one in world.examples if one.customer == "c1"):
+    for number, example in enumerate(each for each in world.examples if each.customer == "c1"):
         at = example.snapshot_ms
         assert example.release_ms == at + CHURN.release_after_ms
-        assert number >= released or example.release_ms <= max([START_MS, *(one[0] for one in history)])
+        assert number >= released or example.release_ms <= max([START_MS, *(each[0] for each in history)])
         gone = START_MS + end[0] * HOUR_MS if end is not None and START_MS + end[0] * HOUR_MS >= at else never
         paid = gone if end is not None and end[1] == "payment_failed" else never
         active = [START_MS, *(moment for moment, name, _ in history if MEANINGS[name].engaged)]
-        silent_ms = at + SILENCE_DAYS * DAY_MS  # of whom was active lately; who was silent before falls no more silent
+        silent_ms = at + SILENCE_DAYS * DAY_MS  # only for recently active customers
         lately = at - max(moment for moment in active if moment < at) <= SILENCE_DAYS * DAY_MS
         silent = lately and not any(at <= moment <= silent_ms for moment in active)
         left = min(gone, silent_ms if silent else never)
@@ -80,33 +80,31 @@ PROBABILITY = st.floats(1e-6, 1 - 1e-6)
 
 @LAW
 @given(st.lists(st.tuples(PROBABILITY, PROBABILITY), min_size=1, max_size=20), st.integers(1, 90), st.integers(1, 90))
-def test_probabilities_add_up_and_so_do_contributions(
-    rows: list[tuple[float, float]], by_choice: int, by_card: int
-) -> None:
-    """Rule: for any two heads; together is at least each, and below 1."""
+def test_probabilities_and_contributions_add_up(rows: list[tuple[float, float]], by_choice: int, by_card: int) -> None:
+    """Rule: for any two heads, the combined probability is at least each of theirs, and below 1."""
     horizons = Horizons(by_choice * DAY_MS, by_card * DAY_MS)
     p, q = np.array(rows).T.copy()
     rng = np.random.default_rng(len(rows))
-    heads = [StubScores(one, rng.normal(size=(len(one), 7))) for one in (p, q)]
+    heads = [StubScores(column, rng.normal(size=(len(column), 7))) for column in (p, q)]
     both = CombinedScores.of(heads[0], heads[1], horizons)  # type: ignore[arg-type]
     assert both.probability == pytest.approx(np.minimum(p + q, HIGHEST))
     assert (both.probability >= np.maximum(p, q) - 1e-6).all()
     assert (both.probability < 1).all()
     assert both.contributions().sum(axis=1) + both.bias() == pytest.approx(both.log_odds)
-    loudest = np.maximum(*(np.abs(head.contributions()) for head in heads))
-    assert (np.abs(both.contributions()) <= loudest + 1e-12).all()
+    largest = np.maximum(*(np.abs(head.contributions()) for head in heads))
+    assert (np.abs(both.contributions()) <= largest + 1e-12).all()
     swapped = involuntary_dominates(q, p, Horizons(horizons.involuntary_ms, horizons.voluntary_ms))
-    assert not (both.billing & swapped).any()  # at most one of both is the greater
+    assert not (both.billing & swapped).any()  # at most one of the two can be greater
 
 
 PAID = st.tuples(st.integers(0, 80 * 24), st.sampled_from(["Payment Failed", "Payment Succeeded", "Payment Recovered"]))
 
 
 @LAW
-@given(st.lists(PAID, max_size=12, unique_by=lambda one: one[0]), st.randoms(use_true_random=False))
-def test_payments_are_known_in_whatever_order_they_come(paid: list[tuple[int, str]], rng: random.Random) -> None:
-    """Rule: dunning began with the first failure of a later day than the last payment that settled; events in any order
-    give the same."""
+@given(st.lists(PAID, max_size=12, unique_by=lambda payment: payment[0]), st.randoms(use_true_random=False))
+def test_payment_facts_do_not_depend_on_event_order(paid: list[tuple[int, str]], rng: random.Random) -> None:
+    """Rule: dunning starts with the first failure on a later day than the last settled payment, and events in any order
+    give the same result."""
     events = [event(name, START_MS + hour * HOUR_MS) for hour, name in sorted(paid)]
     shuffled = events[:]
     rng.shuffle(shuffled)

@@ -1,4 +1,4 @@
-"""`churn-signals experience FILE`: the figures as text and JSON; the examples in the documents."""
+"""`churn-signals experience FILE`: the figures as text and JSON, and the examples in the documentation."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ WIDTH = "150"
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The customers and the churn.toml of the documents' example."""
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Create the customers and the churn.toml of the documented example."""
     folder = tmp_path_factory.mktemp("experience")
     (folder / "churn.toml").write_text(SECTION.split("```toml\n")[1].split("```")[0])
     made = CliRunner().invoke(
@@ -31,10 +31,10 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Command:
-    """The command, which counts the file once."""
+    """The command with the file's figures computed only once."""
 
-    def __init__(self, place: Path) -> None:
-        self.sums = experience.read_file(str(place / "events.jsonl.gz"), place / "churn.toml")
+    def __init__(self, folder: Path) -> None:
+        self.sums = experience.read_file(str(folder / "events.jsonl.gz"), folder / "churn.toml")
 
     def __call__(self, *options: str) -> Result:
         with pytest.MonkeyPatch.context() as patch:
@@ -43,18 +43,18 @@ class Command:
 
 
 @pytest.fixture(scope="module")
-def run(place: Path) -> Command:
-    return Command(place)
+def run(folder: Path) -> Command:
+    return Command(folder)
 
 
 @pytest.fixture(scope="module")
 def data(run: Command) -> dict[str, dict]:
-    """What programs get, by each grouping."""
+    """JSON output for each grouping."""
     return {by: json.loads(run("--json", "--by", by).output) for by in BY}
 
 
-def test_the_examples_in_the_documents_are_what_the_command_says(run: Command) -> None:
-    """Rule: docs/metrics.md shows the command's own words."""
+def test_documented_examples_match_the_output(run: Command) -> None:
+    """Rule: docs/metrics.md shows the exact output of the command."""
     for number, options in ((1, ()), (2, ("--by", "plan"))):
         answer = run(*options)
         assert answer.exit_code == 0, answer.output
@@ -62,8 +62,8 @@ def test_the_examples_in_the_documents_are_what_the_command_says(run: Command) -
         assert shown == [line.rstrip() for line in answer.output.splitlines()]
 
 
-def test_groups_add_up_to_everybody(data: dict[str, dict]) -> None:
-    """Rule: every label is in one plan and one stage; every answer, barrier and goal with it."""
+def test_groups_add_up_to_the_total(data: dict[str, dict]) -> None:
+    """Rule: every label, with its responses, barriers and goals, is in exactly one plan and one stage."""
     for found in data.values():
         assert len(found["by"]) > 1
         for kind in ("csat", "nps", "barriers"):
@@ -79,8 +79,8 @@ def test_groups_add_up_to_everybody(data: dict[str, dict]) -> None:
         assert re.fullmatch("[0-9a-f]{8}", goal["definition"])
 
 
-def test_bad_support_shows_as_what_it_is(data: dict[str, dict]) -> None:
-    """Rule: the simulator's cause is found: who answers low, and names what support does, leaves more often."""
+def test_churn_caused_by_bad_support_is_visible(data: dict[str, dict]) -> None:
+    """Rule: customers with low ratings or barriers related to support churn more often, as in the simulation."""
     found = data["plan"]
     low = [found["csat"][box] for box in ("1", "2")]
     assert sum(row["churned"] for row in low) / sum(row["labels"] for row in low) > 3 * found["csat"]["5"]["churn"]
@@ -89,11 +89,11 @@ def test_bad_support_shows_as_what_it_is(data: dict[str, dict]) -> None:
         assert found["barriers"][tag]["churn"] > 1.5 * found["barriers"]["none"]["churn"]
 
 
-def test_a_log_without_a_matured_label_is_an_error_in_one_sentence(place: Path, tmp_path: Path) -> None:
-    """Rule: nothing counted is said, with when there will be something."""
+def test_log_without_matured_labels_is_an_error(folder: Path, tmp_path: Path) -> None:
+    """Rule: the error is one line and says why there are no figures."""
     (tmp_path / "events.jsonl").write_text('{"type":"page","userId":"a","timestamp":"2024-01-02T00:00:00Z"}\n')
     answer = CliRunner().invoke(
-        main, ["experience", str(tmp_path / "events.jsonl"), "--config", str(place / "churn.toml")]
+        main, ["experience", str(tmp_path / "events.jsonl"), "--config", str(folder / "churn.toml")]
     )
     assert answer.exit_code == 1
     assert "no label has matured yet" in answer.output

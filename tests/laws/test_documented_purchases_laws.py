@@ -1,4 +1,4 @@
-"""The documented forecast of purchases, on the whole CDNOW log; `test_purchases_command` has simulated buyers."""
+"""The documented purchase forecast on the whole CDNOW log; `test_purchases_command` uses simulated customers."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from tests.paths import ROOT, SHARED_DATA
 CDNOW = SHARED_DATA / "cdnow.jsonl.gz"
 
 
-@pytest.mark.skipif(not CDNOW.exists(), reason="the CDNOW log is not beside this checkout")
-def test_the_example_in_the_documents_is_what_the_command_says() -> None:
-    """Rule: docs/metrics.md shows the command's own words; the estimates hold the published ones within 5 %, what is
-    foretold for the second half the purchases that came within 10 %, and calibration makes it better."""
+@pytest.mark.skipif(not CDNOW.exists(), reason="the CDNOW log is missing")
+def test_documented_example_matches_the_output() -> None:
+    """Rule: docs/metrics.md shows the exact output. Estimates are within 5% of the published ones, predicted purchases
+    of the second half are within 10% of the observed ones, and calibration improves the log loss."""
     answer = CliRunner().invoke(main, ["purchases", str(CDNOW), "--until", "1997-10-01", "--refit"])
     example = (ROOT / "docs/metrics.md").read_text().split("## Purchases")[1].split("```text\n")[1].split("```")[0]
     shown = [line.rstrip() for line in answer.output.splitlines()]
@@ -25,14 +25,16 @@ def test_the_example_in_the_documents_is_what_the_command_says() -> None:
     assert end == shown[-len(end) :]
     estimates = re.search(r"r ([\d.]+), alpha ([\d.]+) weeks, a ([\d.]+), b ([\d.]+)", answer.output)
     assert estimates is not None
-    assert [float(one) for one in estimates.groups()] == pytest.approx([0.252, 4.81, 0.726, 2.18], rel=0.05)
+    assert [float(value) for value in estimates.groups()] == pytest.approx([0.252, 4.81, 0.726, 2.18], rel=0.05)
     ahead = re.search(r"learned anew: ([\d,]+) predicted, ([\d,]+) came", answer.output)
     assert ahead is not None
-    predicted, came = (int(one.replace(",", "")) for one in ahead.groups())
-    assert predicted == pytest.approx(came, rel=0.1)
+    predicted, observed = (int(count.replace(",", "")) for count in ahead.groups())
+    assert predicted == pytest.approx(observed, rel=0.1)
     losses = re.search(r"log loss ([\d.]+), calibrated by what became of earlier ones ([\d.]+)", answer.output)
     assert losses is not None
     assert float(losses[2]) < float(losses[1])
     back = answer.output.split("calibration error")[1]
     rows = [row.split() for row in back.splitlines()[2:]]
-    assert all(abs(float(row[3][:-1]) - float(row[4][:-1])) < 8 for row in rows)  # points, calibrated against came
+    assert all(
+        abs(float(row[3][:-1]) - float(row[4][:-1])) < 8 for row in rows
+    )  # percentage points, calibrated versus observed

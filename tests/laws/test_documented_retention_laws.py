@@ -1,4 +1,4 @@
-"""`churn-signals retention FILE`: the figures as text, JSON and picture; the examples in the documents."""
+"""`churn-signals retention FILE`: the figures as text, JSON and plot, and the examples in the documentation."""
 
 from __future__ import annotations
 
@@ -36,32 +36,32 @@ def shown(answer: Result) -> list[str]:
 
 @pytest.fixture(scope="module")
 def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The customers of the example in the documents."""
+    """Create the customers of the documented example."""
     path = tmp_path_factory.mktemp("retention") / "events.jsonl.gz"
     made = CliRunner().invoke(main, ["simulate", "--customers", "300", "--days", "100", "--out", str(path)])
     assert made.exit_code == 0, made.output
     return path
 
 
-def test_every_example_in_a_docstring_is_true() -> None:
-    """Rule: the figures in the docstrings are those that the code gives."""
+def test_docstring_examples_hold() -> None:
+    """Rule: the figures in docstrings match the code."""
     found = doctest.testmod(retention_report)
     assert (found.failed, found.attempted) == (0, 1)
 
 
-def test_the_example_in_the_documents_is_what_the_command_says(log: Path) -> None:
-    """Rule: docs/metrics.md shows the command's own words."""
+def test_documented_example_matches_the_output(log: Path) -> None:
+    """Rule: docs/metrics.md shows the exact output of the command."""
     assert example(1) == shown(run(str(log)))
 
 
-@pytest.mark.skipif(not CDNOW.exists(), reason="the CDNOW log is not beside this checkout")
-def test_the_cohorts_in_the_documents_are_what_the_command_says() -> None:
-    """Rule: also of a log without subscriptions, of which nothing is shown then."""
+@pytest.mark.skipif(not CDNOW.exists(), reason="the CDNOW log is missing")
+def test_documented_cohorts_match_the_output() -> None:
+    """Rule: this also holds for a log without subscriptions, whose figures are then omitted."""
     assert example(2) == shown(run(str(CDNOW), "--cohort", "month"))
 
 
-def test_programs_get_every_figure(log: Path) -> None:
-    """Rule: JSON has what the sums say, with the shares that follow, and a part for each source that adds up."""
+def test_json_has_every_figure(log: Path) -> None:
+    """Rule: JSON contains the aggregates, the derived rates, and a part per source, and the parts add up."""
     found = json.loads(run(str(log), "--json", "--by", "source").output)
     sums = read_file(str(log))
     report = build(sums, "source")
@@ -69,8 +69,12 @@ def test_programs_get_every_figure(log: Path) -> None:
     assert found == orjson.loads(orjson.dumps(as_data(report)))
     series = SumSeries(sums, lambda group: group[0] == "s")
     month = series.revenue("month", month_of(report.day))
-    told = found["subscriptions"]["month"][-1]
-    assert (told["start"], told["net_retention"], told["churn"]) == (month.start, month.net_retention, month.churn)
+    newest = found["subscriptions"]["month"][-1]
+    assert (newest["start"], newest["net_retention"], newest["churn"]) == (
+        month.start,
+        month.net_retention,
+        month.churn,
+    )
     assert len(found["by"]) == 4
     for figure in ("start", "lost", "new_mrr", "end_mrr"):
         parts = [part["subscriptions"]["rolling"][-1][figure] for part in found["by"].values()]
@@ -81,14 +85,14 @@ def test_programs_get_every_figure(log: Path) -> None:
     assert last["low"] < last["survival"] < last["high"]
 
 
-def test_plans_have_rows_that_end_with_all(log: Path) -> None:
-    """Rule: a row each, and one for everybody; who never named a plan is said to be unknown."""
+def test_plans_have_a_row_each_and_a_total(log: Path) -> None:
+    """Rule: customers without a known plan are in the row (unknown), and the last row is for all customers."""
     lines = shown(run(str(log), "--by", "plan"))
     assert [line.split()[0] for line in lines[4:9]] == ["(unknown)", "basic", "business", "pro", "all"]
 
 
-def test_the_picture_is_the_same_each_time(log: Path, tmp_path: Path) -> None:
-    """Rule: one log, one picture, byte for byte; and only a .png."""
+def test_plot_is_reproducible(log: Path, tmp_path: Path) -> None:
+    """Rule: the same log gives the same plot, byte for byte, and only .png is accepted."""
     pictures = [tmp_path / name for name in ("a.png", "b.png")]
     for picture in pictures:
         assert run(str(log), "--plot", str(picture)).exit_code == 0
@@ -99,8 +103,8 @@ def test_the_picture_is_the_same_each_time(log: Path, tmp_path: Path) -> None:
     assert (refused.exit_code, "must end in .png" in refused.output) == (2, True)
 
 
-def test_a_picture_of_nobody_who_subscribed_says_so(tmp_path: Path) -> None:
-    """Rule: what is not there is said, not drawn."""
+def test_log_without_subscriptions_can_be_plotted(tmp_path: Path) -> None:
+    """Rule: the output omits the figures of subscriptions."""
     events = tmp_path / "one.jsonl"
     events.write_text('{"type":"page","userId":"a","timestamp":"2024-01-02T00:00:00Z"}\nno event\n')
     answer = run(str(events), "--plot", str(tmp_path / "a.png"))
@@ -108,8 +112,8 @@ def test_a_picture_of_nobody_who_subscribed_says_so(tmp_path: Path) -> None:
     assert "Subscriptions" not in answer.output
 
 
-def test_a_file_without_a_customer_is_an_error_in_one_sentence(tmp_path: Path) -> None:
-    """Rule: nothing counted is said, with what to do."""
+def test_file_without_customers_is_an_error(tmp_path: Path) -> None:
+    """Rule: the error is one line and says that there are no figures yet."""
     (tmp_path / "none.jsonl").write_text("no event\n")
     answer = run(str(tmp_path / "none.jsonl"))
     assert answer.exit_code == 1

@@ -1,4 +1,4 @@
-"""Laws of the evaluation: they hold for every set of labels and probabilities, ties and extremes included."""
+"""Laws of the evaluation metrics, for any labels and probabilities, including ties and extremes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from models.metrics.classification import (
 )
 from models.metrics.prequential import Prequential
 
-# Few distinct values make ties common; the others reach both ends.
+# A few distinct values make ties common. The others cover the whole range.
 PROBABILITY = st.sampled_from([0.0, 1e-9, 0.1, 0.25, 0.5, 0.9, 1.0]) | st.floats(0, 1, allow_subnormal=False)
 ROWS = st.lists(st.tuples(PROBABILITY, st.integers(0, 1)), max_size=60)
 LAW = settings(max_examples=150, deadline=None)
@@ -55,7 +55,7 @@ def test_average_precision_equals_brute_force_over_all_thresholds(rows: list[tup
 
 @LAW
 @given(ROWS, st.randoms(use_true_random=False))
-def test_the_order_of_rows_is_irrelevant(rows: list[tuple[float, int]], random: object) -> None:
+def test_row_order_is_irrelevant(rows: list[tuple[float, int]], random: object) -> None:
     shuffled = list(rows)
     random.shuffle(shuffled)  # type: ignore[attr-defined]
     for measure in (auc, log_loss, brier, average_precision, ece, lift):
@@ -67,7 +67,7 @@ def test_the_order_of_rows_is_irrelevant(rows: list[tuple[float, int]], random: 
 
 @LAW
 @given(ROWS)
-def test_every_figure_keeps_its_bounds(rows: list[tuple[float, int]]) -> None:
+def test_every_metric_is_bounded(rows: list[tuple[float, int]]) -> None:
     label, probability = columns(rows)
     for measure, highest in ((auc, 1), (brier, 1), (average_precision, 1), (ece, 1), (log_loss, 13.82), (lift, 10)):
         found = measure(label, probability)
@@ -76,7 +76,7 @@ def test_every_figure_keeps_its_bounds(rows: list[tuple[float, int]]) -> None:
 
 @LAW
 @given(ROWS)
-def test_turning_every_score_around_turns_the_auc_around(rows: list[tuple[float, int]]) -> None:
+def test_inverting_all_scores_inverts_the_auc(rows: list[tuple[float, int]]) -> None:
     label, probability = columns(rows)
     probability = np.round(probability, 3)  # so that 1 - p keeps ties and order
     found, turned = auc(label, probability), auc(label, 1 - probability)
@@ -88,7 +88,7 @@ def test_turning_every_score_around_turns_the_auc_around(rows: list[tuple[float,
 
 @LAW
 @given(ROWS)
-def test_a_single_week_has_the_auc_of_all_its_rows(rows: list[tuple[float, int]]) -> None:
+def test_auc_of_a_single_week_is_the_auc_of_all_rows(rows: list[tuple[float, int]]) -> None:
     label, probability = columns(rows)
     found = auc_within_week(label, probability, np.full(len(label), 3 * WEEK_MS))
     if min(label.sum(), len(label) - label.sum()) >= 5:
@@ -99,7 +99,7 @@ def test_a_single_week_has_the_auc_of_all_its_rows(rows: list[tuple[float, int]]
 
 @LAW
 @given(ROWS)
-def test_the_bins_hold_every_row_once_and_never_split_a_tie(rows: list[tuple[float, int]]) -> None:
+def test_bins_contain_every_row_once_and_never_split_ties(rows: list[tuple[float, int]]) -> None:
     label, probability = columns(rows)
     table = reliability(label, probability)
     assert sum(b.n for b in table) == len(rows)
@@ -125,7 +125,7 @@ def same(one: Prequential, other: Prequential) -> None:
 
 @LAW
 @given(ROWS, ROWS, ROWS)
-def test_running_sums_merge_in_any_order_to_what_one_would_have_seen(
+def test_running_metrics_merge_in_any_order(
     a: list[tuple[float, int]], b: list[tuple[float, int]], c: list[tuple[float, int]]
 ) -> None:
     one, two, three = (running(rows, None) for rows in (a, b, c))
@@ -137,7 +137,7 @@ def test_running_sums_merge_in_any_order_to_what_one_would_have_seen(
 
 @LAW
 @given(ROWS, ROWS)
-def test_fading_sums_add(a: list[tuple[float, int]], b: list[tuple[float, int]]) -> None:
+def test_decaying_metrics_add_up(a: list[tuple[float, int]], b: list[tuple[float, int]]) -> None:
     one, two = running(a, 10), running(b, 10)
     both = one.merge(two)
     assert both.weight == pytest.approx(one.weight + two.weight)
@@ -148,7 +148,7 @@ def test_fading_sums_add(a: list[tuple[float, int]], b: list[tuple[float, int]])
 
 @LAW
 @given(ROWS, st.sampled_from([None, 1.0, 7.5, 5_000.0]))
-def test_a_running_state_is_read_back_to_the_same_bits(rows: list[tuple[float, int]], half_life: float | None) -> None:
+def test_running_state_round_trips_bit_for_bit(rows: list[tuple[float, int]], half_life: float | None) -> None:
     found = running(rows, half_life)
     state = found.to_state()
     assert Prequential.from_state(state).to_state() == state

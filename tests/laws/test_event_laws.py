@@ -1,4 +1,4 @@
-"""Laws of decoding and of the tolerant readers, over random bytes, mutated events and extremes."""
+"""Laws of decoding and of tolerant value parsing, for random bytes, mutated events and extremes."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ clocks = st.none() | st.integers(-(2**63), 2**63 - 1) | st.integers(BASE - 10**6
 
 
 def check(value: bytes | None, head: Any = (), timestamp_ms: int | None = None, received_ms: int | None = None) -> Any:
-    """What holds for whatever was decoded from whatever input."""
+    """Check the invariants of decoding any input."""
     decoded = decode(value, head, timestamp_ms, received_ms)
     assert decode(value, head, timestamp_ms, received_ms) == decoded
     if isinstance(decoded, Rejected):
@@ -100,17 +100,17 @@ def check(value: bytes | None, head: Any = (), timestamp_ms: int | None = None, 
 @settings(max_examples=250, deadline=None)
 @given(st.binary(max_size=200), headers, clocks, clocks)
 def test_random_bytes_never_raise(value: bytes, head: Any, timestamp_ms: int | None, received_ms: int | None) -> None:
-    """Bytes without sense are refused with a reason, alone and as an object's inside."""
+    """Rule: random bytes are rejected with a reason, alone and inside an object."""
     for candidate in (value, b"{" + value + b"}", b'{"type":"page","userId":' + value + b"}", b"\x00" + value):
         check(candidate, head, timestamp_ms, received_ms)
 
 
 @settings(max_examples=250, deadline=None)
 @given(calls, headers, clocks, clocks)
-def test_valid_calls_keep_the_invariants(
+def test_valid_calls_satisfy_the_invariants(
     sent: Any, head: Any, timestamp_ms: int | None, received_ms: int | None
 ) -> None:
-    """Whatever the six types carry, what comes out is bounded and can be written again."""
+    """Rule: decoded events of all six types are bounded and can be encoded again."""
     decoded = check(json.dumps(sent).encode(), head, timestamp_ms, received_ms)
     if isinstance(decoded, Event) and sent["type"] in ("track", "page", "screen"):
         assert decoded.properties == sent.get("properties", {})
@@ -120,8 +120,8 @@ def test_valid_calls_keep_the_invariants(
 
 @settings(max_examples=200, deadline=None)
 @given(cloud, clocks)
-def test_cloud_events_mean_the_same_in_both_modes(sent: Any, timestamp_ms: int | None) -> None:
-    """A structured CloudEvent, a binary one and a framed one are the same event, and so is the call if it has an id."""
+def test_cloud_events_are_equal_in_both_modes(sent: Any, timestamp_ms: int | None) -> None:
+    """Rule: structured, binary and framed CloudEvents decode to the same event, as does the plain call with an id."""
     as_headers = [(f"ce_{name}", sent[name].encode()) for name in ("specversion", "source", "id")]
     if isinstance(sent.get("time"), str):
         as_headers.append(("ce_time", sent["time"].encode()))
@@ -139,15 +139,15 @@ def test_cloud_events_mean_the_same_in_both_modes(sent: Any, timestamp_ms: int |
 
 @settings(max_examples=250, deadline=None)
 @given(calls | cloud, st.lists(st.tuples(st.sampled_from(FIELDS), values), max_size=3), clocks)
-def test_members_of_any_type_never_raise(sent: Any, changes: list[tuple[str, Any]], timestamp_ms: int | None) -> None:
-    """Any member may hold anything."""
+def test_fields_of_any_type_never_raise(sent: Any, changes: list[tuple[str, Any]], timestamp_ms: int | None) -> None:
+    """Rule: any field may have any value."""
     check(json.dumps(sent | dict(changes)).encode(), (), timestamp_ms)
 
 
 @settings(max_examples=250, deadline=None)
 @given(calls | cloud, st.data())
 def test_mutated_bytes_never_raise(sent: Any, data: st.DataObject) -> None:
-    """Bytes changed, cut out, doubled or put in anywhere are understood or refused."""
+    """Rule: bytes that are changed, removed or inserted anywhere are decoded or rejected."""
     value = bytearray(json.dumps(sent, ensure_ascii=data.draw(st.booleans())).encode())
     for _ in range(data.draw(st.integers(1, 4))):
         start = data.draw(st.integers(0, len(value)))
@@ -165,7 +165,7 @@ def test_mutated_bytes_never_raise(sent: Any, data: st.DataObject) -> None:
 @example("-0.0", "userId")
 @example("1" * 4300, "messageId")
 def test_numbers_of_any_size_never_raise(literal: str, field: str) -> None:
-    """A number of any size in any member; as a customer it is the decimal that it denotes."""
+    """Rule: any field may have a number of any size; as a customer id it becomes its decimal text."""
     members = {"type": '"page"', "userId": '"u"', "timestamp": "1741608000", field: literal}
     decoded = check(("{" + ",".join(f'"{name}":{member}' for name, member in members.items()) + "}").encode())
     if isinstance(decoded, Event) and field == "userId":
@@ -177,20 +177,20 @@ def test_numbers_of_any_size_never_raise(literal: str, field: str) -> None:
 @given(
     st.lists(st.sampled_from([b"[", b'{"a":', b"]", b"}", b'"', b"\\", b"1", b","]), max_size=200), st.integers(0, 3000)
 )
-def test_depth_never_raises_nor_hangs_on_the_stack(pieces: list[bytes], depth: int) -> None:
-    """Nests of any depth give the same answer at the top of the stack and far down."""
-    nest = b"[" * depth + b"".join(pieces) + b"]" * depth
-    value = b'{"type":"page","userId":"u","timestamp":1741608000,"integrations":' + nest + b"}"
+def test_depth_never_raises_or_depends_on_the_stack(pieces: list[bytes], depth: int) -> None:
+    """Rule: nesting of any depth gives the same result at any stack depth."""
+    nested = b"[" * depth + b"".join(pieces) + b"]" * depth
+    value = b'{"type":"page","userId":"u","timestamp":1741608000,"integrations":' + nested + b"}"
     decoded = check(value)
-    assert far_down(200, value) == decoded
+    assert deep_in_the_stack(200, value) == decoded
     if depth >= MAX_DEPTH:
         assert decoded.reason == "too_deep"
 
 
 @settings(max_examples=200, deadline=None)
 @given(values, st.lists(st.sampled_from(["[", '"]', "\\", '\\"', "{"]), min_size=1, max_size=5), st.integers(55, 75))
-def test_depth_is_that_of_the_value(value: Any, keys: list[str], levels: int) -> None:
-    """Depth is counted in the text as it is in the value, whatever brackets, quotes and backslashes its texts hold."""
+def test_depth_in_the_text_equals_depth_of_the_value(value: Any, keys: list[str], levels: int) -> None:
+    """Rule: brackets, quotes and backslashes within strings do not count."""
     for level in range(levels):
         value = {keys[level % len(keys)] * 2: value, "beside": keys} if level % 3 else [keys, value]
     assert is_deep(json.dumps(value).encode()) == (depth_of(value) > MAX_DEPTH)
@@ -201,14 +201,14 @@ def depth_of(value: Any) -> int:
     return 0 if inside is None else 1 + max(map(depth_of, inside), default=0)
 
 
-def far_down(frames: int, value: bytes) -> Any:
-    return decode(value, (), None) if frames == 0 else far_down(frames - 1, value)
+def deep_in_the_stack(frames: int, value: bytes) -> Any:
+    return decode(value, (), None) if frames == 0 else deep_in_the_stack(frames - 1, value)
 
 
 @settings(max_examples=200, deadline=None)
 @given(values | st.floats() | st.binary() | st.integers(-(10**500), 10**500), values, st.integers(0, 50))
-def test_readers_never_raise_and_are_bounded(value: Any, currency: Any, limit: int) -> None:
-    """A reader gives a bounded result or nothing, whatever it is given."""
+def test_parsing_never_raises_and_is_bounded(value: Any, currency: Any, limit: int) -> None:
+    """Rule: parsing any value gives a bounded result or None."""
     figure = as_number(value)
     assert figure is None or figure - figure == 0
     units = minor_units(value, currency)
@@ -224,8 +224,8 @@ def test_readers_never_raise_and_are_bounded(value: Any, currency: Any, limit: i
     st.decimals(-(10**9), 10**9, places=4) | st.floats(-1e9, 1e9) | st.integers(-(10**9), 10**9),
     st.sampled_from([0, 2, 3, 4]),
 )
-def test_money_is_rounded_as_decimals_are(amount: Any, decimals: int) -> None:
-    """Minor units are the decimal text times ten to the decimals, half to even."""
+def test_money_is_rounded_like_decimals(amount: Any, decimals: int) -> None:
+    """Rule: minor units are the decimal text times ten to the power of the decimals, rounded half to even."""
     currency = {0: "JPY", 2: "USD", 3: "KWD", 4: "CLF"}[decimals]
     sent = str(amount) if isinstance(amount, Decimal) else amount
     exact = Decimal(str(amount)).scaleb(decimals).quantize(Decimal(1), rounding=ROUND_HALF_EVEN)
@@ -234,13 +234,20 @@ def test_money_is_rounded_as_decimals_are(amount: Any, decimals: int) -> None:
 
 @settings(max_examples=200, deadline=None)
 @given(st.integers(MIN_TIME_MS, MAX_TIME_MS - 1), st.integers(-23 * 60 - 59, 23 * 60 + 59), st.sampled_from("Tt "))
-def test_every_moment_reads_back_in_every_spelling(moment: int, away: int, separator: str) -> None:
-    """A moment in any offset, as text or number, is the same millisecond."""
+def test_time_is_parsed_in_every_format(moment: int, offset_minutes: int, separator: str) -> None:
+    """Rule: a time in any UTC offset, as text or number, gives the same millisecond."""
     local = (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=moment)).astimezone(
-        timezone(timedelta(minutes=away))
+        timezone(timedelta(minutes=offset_minutes))
     )
-    stated = local.isoformat(sep=separator, timespec="milliseconds")
-    for spelling in (stated, stated.replace(".", ","), local.isoformat(), moment, str(moment), float(moment)):
-        assert time_ms(spelling) == moment
-        value = json.dumps({"type": "page", "userId": 1, "timestamp": spelling}).encode()
+    formatted = local.isoformat(sep=separator, timespec="milliseconds")
+    for representation in (
+        formatted,
+        formatted.replace(".", ","),
+        local.isoformat(),
+        moment,
+        str(moment),
+        float(moment),
+    ):
+        assert time_ms(representation) == moment
+        value = json.dumps({"type": "page", "userId": 1, "timestamp": representation}).encode()
         assert check(value).time_ms == moment

@@ -1,4 +1,4 @@
-"""The sums that workers publish: what `churn-signals experience` reads is what a file's events give."""
+"""Published experience aggregates: `churn-signals experience` gives the same figures from the topic as from a file."""
 
 from __future__ import annotations
 
@@ -19,25 +19,28 @@ BROKEN = "Ticket Reopened"
 DECLARED = CHURN + '\n[goals.result]\nevent = "Goal Completed"\nwithin = "3d"\n'
 
 
-def test_the_topic_s_newest_records_are_the_figures_of_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Setup: two partitions, every batch by a processor made anew, events that cannot be applied among them, and those
-    of the other partition. Rule: the newest record of a key is the store's block; with the day that is not over they
-    are what a file of the partition's events gives; and a block is told once a day at most."""
+def test_topic_and_file_give_the_same_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Setup: two partitions, a new processor for every batch, and an input that also has events which cannot be applied
+    and events of the other partition.
+
+    Rule: the newest record of a key is the store's block. Together with the current day, the blocks equal the figures
+    of a file with the partition's events. A block is published at most once a day.
+    """
     values = [event.value for event in Simulation(SimulationSettings(customers=60, days=40, seed=5)).events()]
     events = [event for value in values if isinstance(event := decode(value, (), None), Event)]
     both = shared(DECLARED)
     for number in (0, 1):
-        mine = [e for e in events if e.name != BROKEN and partition_of(e.customer.encode(), 2) == number]
+        applied = [e for e in events if e.name != BROKEN and partition_of(e.customer.encode(), 2) == number]
         log = ExperienceLog(both.definition, both.scorer)
-        for _ in log.read(mine):
+        for _ in log.read(applied):
             pass
         expected = log.sums()
         with monkeypatch.context() as patch:
             break_on(patch, BROKEN)
-            store, newest, told = published(both, number, values, METRIC_PREFIX)
+            store, newest, count = published(both, number, values, METRIC_PREFIX)
         stored = {key: value for key, value in store.records.items() if is_block(key)}
         assert newest == {metric_key(number, key): metric_value(number, key, value) for key, value in stored.items()}
-        assert told <= 40 * len(newest)
+        assert count <= 40 * len(newest)
         sums: Sums = {}
         for value in newest.values():
             assert value is not None

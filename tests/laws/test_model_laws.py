@@ -1,4 +1,4 @@
-"""Laws of the model over adversarial inputs: bits, sums, bounds, and snapshots that change nothing."""
+"""Laws of the model for adversarial inputs: reproducible bits, sums, bounds, and snapshots without effect."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ HOSTILE = st.one_of(
     st.floats(-5, 5),
     st.floats(allow_nan=True, allow_infinity=True),
 )
-"""Anything a feature could be if its transform were wrong, with ordinary values in between."""
+"""Any value that a feature could have if its transform were wrong, mixed with ordinary values."""
 
 
 def matrix(rows: st.SearchStrategy[int] | int) -> st.SearchStrategy[np.ndarray]:
@@ -31,12 +31,12 @@ def matrix(rows: st.SearchStrategy[int] | int) -> st.SearchStrategy[np.ndarray]:
 
 
 ROW = hnp.arrays(np.float64, SIZE, elements=HOSTILE)
-LESSON = st.tuples(ROW, ROW, st.booleans(), st.integers(0, 400))
+EXAMPLE = st.tuples(ROW, ROW, st.booleans(), st.integers(0, 400))
 
 
 @pytest.fixture(scope="module")
 def models() -> dict[str, Model]:
-    """One that knows nothing, one that just began, one that is sure, one where the challenger answers."""
+    """Create an untrained model, one with few labels, one with many, and one whose challenger is active."""
     made = {
         "new": Model(space()),
         "young": trained_model(30),
@@ -69,8 +69,8 @@ def test_a_row_has_the_same_bits_in_any_batch(
 
 @pytest.mark.parametrize("which", ["new", "young", "grown", "challenged"])
 @pytest.mark.parametrize("batch", [1, 3, 17, 500])
-def test_batches_of_1_3_17_and_500_agree_to_the_bit(models: dict[str, Model], which: str, batch: int) -> None:
-    """Also for arrays whose rows are not next to each other in memory."""
+def test_batches_of_1_3_17_and_500_agree_bit_for_bit(models: dict[str, Model], which: str, batch: int) -> None:
+    """Rule: this also holds for arrays whose rows are not contiguous in memory."""
     test = world(500, seed=20)
     whole = models[which].score(test.x, test.m)
     interval = whole.ci90()
@@ -84,7 +84,7 @@ def test_batches_of_1_3_17_and_500_agree_to_the_bit(models: dict[str, Model], wh
 
 @settings(max_examples=200, deadline=None)
 @given(which=WHICH, x=matrix(5), m=matrix(5))
-def test_every_answer_is_bounded_and_explained(
+def test_every_score_is_bounded_and_explained(
     models: dict[str, Model], which: str, x: np.ndarray, m: np.ndarray
 ) -> None:
     scores = models[which].score(x, m)
@@ -99,13 +99,13 @@ def test_every_answer_is_bounded_and_explained(
 
 
 @settings(max_examples=120, deadline=None)
-@given(lessons=st.lists(LESSON, min_size=1, max_size=25), probability=HOSTILE)
+@given(examples=st.lists(EXAMPLE, min_size=1, max_size=25), probability=HOSTILE)
 def test_no_example_can_break_the_model(
-    lessons: list[tuple[np.ndarray, np.ndarray, bool, int]], probability: float
+    examples: list[tuple[np.ndarray, np.ndarray, bool, int]], probability: float
 ) -> None:
-    """Whatever values, levels, days and frozen probabilities say, P stays a covariance and every number finite."""
+    """Rule: for any values, levels, days and frozen probabilities, P stays a covariance and all numbers are finite."""
     model = Model(space())
-    for x, m, y, day in lessons:
+    for x, m, y, day in examples:
         model.learn(x, m, y, day, probability)
     covariance = model.champion.classifier.covariance
     assert np.isfinite(covariance).all()
@@ -118,12 +118,12 @@ def test_no_example_can_break_the_model(
 
 @settings(max_examples=80, deadline=None)
 @given(
-    before=st.lists(LESSON, max_size=12),
-    after=st.lists(LESSON, min_size=1, max_size=8),
+    before=st.lists(EXAMPLE, max_size=12),
+    after=st.lists(EXAMPLE, min_size=1, max_size=8),
     x=matrix(3),
     m=matrix(3),
 )
-def test_a_snapshot_in_between_changes_no_bit(before: list, after: list, x: np.ndarray, m: np.ndarray) -> None:
+def test_snapshot_and_restore_change_no_bit(before: list, after: list, x: np.ndarray, m: np.ndarray) -> None:
     one = Model(space())
     for features, level, y, day in before:
         one.learn(features, level, y, day)
@@ -139,7 +139,7 @@ def test_a_snapshot_in_between_changes_no_bit(before: list, after: list, x: np.n
 
 @settings(max_examples=200, deadline=None)
 @given(rows=matrix(st.integers(1, 30)), probe=ROW)
-def test_the_scaler_is_bounded_and_never_nan(rows: np.ndarray, probe: np.ndarray) -> None:
+def test_scaler_is_bounded_and_never_nan(rows: np.ndarray, probe: np.ndarray) -> None:
     scaler = Scaler(SIZE)
     for row in np.clip(rows, -1e9, 1e9):
         z = scaler.learn(row)
@@ -152,7 +152,7 @@ def test_the_scaler_is_bounded_and_never_nan(rows: np.ndarray, probe: np.ndarray
 
 @settings(max_examples=120, deadline=None)
 @given(
-    lessons=st.lists(
+    examples=st.lists(
         st.tuples(
             st.dictionaries(st.sampled_from("abcdef"), HOSTILE), st.booleans(), st.none() | st.integers(0, 10**6)
         ),
@@ -160,9 +160,9 @@ def test_the_scaler_is_bounded_and_never_nan(rows: np.ndarray, probe: np.ndarray
         max_size=40,
     )
 )
-def test_the_classifier_takes_any_dictionary(lessons: list[tuple[dict[str, float], bool, int | None]]) -> None:
+def test_classifier_accepts_any_dictionary(examples: list[tuple[dict[str, float], bool, int | None]]) -> None:
     model = BayesianLogisticRegression()
-    for x, y, day in lessons:
+    for x, y, day in examples:
         p = model.predict_proba_one(x)
         assert 0.0 < p[True] < 1.0
         assert p[True] + p[False] == pytest.approx(1.0)
@@ -175,7 +175,7 @@ def test_the_classifier_takes_any_dictionary(lessons: list[tuple[dict[str, float
 
 @settings(max_examples=200, deadline=None)
 @given(judged=st.lists(st.tuples(st.booleans(), *[HOSTILE] * 4), max_size=30))
-def test_the_contest_survives_any_probability(judged: list[tuple[bool, float, float, float, float]]) -> None:
+def test_champion_selection_accepts_any_probability(judged: list[tuple[bool, float, float, float, float]]) -> None:
     contest = ChampionSelector()
     for day, (y, *probabilities) in enumerate(judged):
         contest.update(y, day, *probabilities)

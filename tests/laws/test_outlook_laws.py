@@ -1,4 +1,4 @@
-"""What scores say of worth: read from what the partition has learned, and the same however the log is cut."""
+"""Customer value in scores: based on the partition's learned parameters, and independent of batches."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from models.value.forecast_state import DailyForecasts
 from models.value.purchase_value import USUAL
 from tests.models.histories import World, event
 
-LINE_MS = 28 * DAY_MS * 714  # a line of four weeks, in 2024
+LINE_MS = 28 * DAY_MS * 714  # a boundary between four-week periods, in 2024
 
 
 def log() -> list[Event]:
-    """Of 260 who buy and 120 who subscribe to a plan that lasts or to one that does not, over 90 days."""
+    """Events of 260 buyers and of 120 subscribers, half of them to a short-lived plan, over 90 days."""
     rng, found = np.random.default_rng(2), []
     for customer in range(260):
         day, rate = int(rng.integers(0, 20)), rng.gamma(1.0, 0.08)
@@ -38,27 +38,27 @@ def log() -> list[Event]:
         found += [event("page", at + d * DAY_MS, f"s{customer}") for d in (9, 18, 24)]
     found += [event("Subscription Started", LINE_MS + 79 * DAY_MS, f"n{n}", mrr=50, plan=("lasting", "brief")[n])
               for n in (0, 1)]  # fmt: skip
-    return sorted(found, key=lambda one: (one.time_ms, one.id_hash))
+    return sorted(found, key=lambda each: (each.time_ms, each.id_hash))
 
 
 LOG = log()
 
 
 class Run(NamedTuple):
-    """Every value of `churn-scores` in order, and what the last batch read."""
+    """All records of `churn-scores` in order, and the value forecasts of the last batch."""
 
-    told: list[tuple[bytes, bytes | None]]
+    published: list[tuple[bytes, bytes | None]]
     value_forecasts: DailyForecasts
 
 
 def run(size: int) -> Run:
-    """The log in batches, each by a partition made anew."""
+    """Process the log in batches, each with a new partition."""
     world, found = World(), []
     for start in range(0, len(LOG), size):
         effects = world.feed(*LOG[start : start + size])
         values, histories = to_records(world.partition.context, effects, world.store)
         world.store.apply(histories)
-        found += [(one.customer, one.value) for one in values]
+        found += [(each.customer, each.value) for each in values]
         world.restart()
     return Run(found, effects.value_forecasts)
 
@@ -68,36 +68,38 @@ def whole() -> Run:
     return run(len(LOG))
 
 
-def test_every_example_in_a_docstring_is_true() -> None:
-    """Rule: the figures in the docstrings are those that the code gives."""
+def test_docstring_examples_hold() -> None:
+    """Rule: the figures in docstrings match the code."""
     found = doctest.testmod(value_forecast)
     assert found.attempted
     assert not found.failed
 
 
-def test_however_the_log_is_cut_every_score_says_the_same(whole: Run) -> None:
-    """Rule: value included, byte for byte, also when another process goes on after each batch."""
-    assert sorted(run(97).told, key=str) == sorted(whole.told, key=str)
+def test_scores_do_not_depend_on_batches(whole: Run) -> None:
+    """Rule: scores with their values are equal byte for byte, even if another process continues after each batch."""
+    assert sorted(run(97).published, key=str) == sorted(whole.published, key=str)
 
 
-def test_a_plan_that_does_not_last_is_worth_less(whole: Run) -> None:
-    """Rule: two who begin on the same day at the same price differ by what became of others on their plans."""
-    newest = {customer: msgspec.json.decode(value) for customer, value in whole.told if value is not None}
+def test_customer_of_a_short_lived_plan_has_less_value(whole: Run) -> None:
+    """Rule: two customers with the same start and price differ by the retention of other customers on their plans."""
+    newest = {customer: msgspec.json.decode(value) for customer, value in whole.published if value is not None}
     lasting, brief = newest[b"n0"], newest[b"n1"]
     assert (lasting["customer"]["plan"], brief["customer"]["plan"]) == ("lasting", "brief")
-    ahead = {name: one["value"]["clv"] + one["value"]["clv_at_risk"] for name, one in (("l", lasting), ("b", brief))}
+    ahead = {
+        name: score["value"]["clv"] + score["value"]["clv_at_risk"] for name, score in (("l", lasting), ("b", brief))
+    }
     assert ahead["b"] < 0.8 * ahead["l"]
 
 
 @pytest.mark.parametrize(("days", "rhythm"), [(28, False), (84, True)])
-def test_what_is_learned_holds_from_the_day_after_the_line_on(whole: Run, days: int, rhythm: bool) -> None:
-    """Rule: on the day of the next four weeks' first order what was known, from the day after what was learned: values
-    after four weeks, rhythms after twelve."""
+def test_learned_parameters_apply_from_the_next_day(whole: Run, days: int, rhythm: bool) -> None:
+    """Rule: parameters learned at the first order of a four-week period apply from the next day on. Order values are
+    learned after four weeks, purchase rhythms after twelve."""
     line = LINE_MS + days * DAY_MS
-    first = min(one.time_ms for one in LOG if one.name == "Order Completed" and one.time_ms >= line)
+    first = min(each.time_ms for each in LOG if each.name == "Order Completed" and each.time_ms >= line)
     before, after = (whole.value_forecasts.at(day).purchase_model for day in (first, first + DAY_MS))
     assert before.purchases == USUAL
     assert (after.purchases != USUAL) is rhythm
     assert (before.order_value is None) is not rhythm
     assert after.order_value is not None
-    assert after.order_value.population_mean == pytest.approx(47, rel=0.1)  # 5 to 89, all as likely
+    assert after.order_value.population_mean == pytest.approx(47, rel=0.1)  # uniform from 5 to 89

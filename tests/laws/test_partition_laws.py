@@ -1,6 +1,6 @@
-"""Laws of the fold: outputs are a function of the log, whatever the batches, restarts and neighbours.
+"""Laws of the fold: outputs are a function of the log, whatever the batches, restarts and other partitions.
 
-The logs are the simulator's, shuffled by up to an hour, with duplicates, idle days and odd events in between.
+The logs come from the simulator, shuffled by up to an hour, with duplicates, idle days and unusual events.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ DELETION = "User Deletion Requested"
 
 @cache
 def a_log(seed: int) -> tuple[Event, ...]:
-    """Some 1,500 events of a dozen customers over a month, as a topic would hold them."""
+    """Create some 1,500 events of a dozen customers over a month, as in a topic."""
     rng = random.Random(seed)
     customers = [f"c{i}" for i in range(12)]
     events = simulated(customers=9, days=28, seed=seed, shops=0.3)
@@ -80,7 +80,7 @@ def a_log(seed: int) -> tuple[Event, ...]:
     events += [event("page", start + (3 + 9 * i) * DAY_MS, f"v{i}", id_hash=900 + i) for i in range(3)]
     events = [msgspec.structs.replace(e, anonymous=True) if e.customer in VISITORS else e for e in events]
     idle = start + 12 * DAY_MS
-    events = [e for e in events if not idle < e.time_ms < idle + 3 * DAY_MS]  # nobody does anything for three days
+    events = [e for e in events if not idle < e.time_ms < idle + 3 * DAY_MS]  # three days without events
     events = shaken(events, HOUR_MS, seed)
     for _ in range(40):
         at = rng.randrange(len(events))
@@ -90,7 +90,7 @@ def a_log(seed: int) -> tuple[Event, ...]:
 
 @cache
 def taught() -> Any:
-    """A real model that has learned a little."""
+    """Return the scorer of a real model that has learned few labels."""
     model = Model(FeatureSpace(NAMES, RELATIVE, CATALOGUE))
     rng = np.random.default_rng(5)
     for i in range(150):
@@ -108,7 +108,7 @@ def world_of(scorer: str = "stub") -> World:
 
 
 def in_batches(events: tuple[Event, ...], cuts: list[int], scorer: str = "stub", restart: float = 0.0) -> World:
-    """The log in batches that end at these places; restarted after a share of them."""
+    """Process the log in batches that end at these offsets, with a restart after a share of the batches."""
     world, rng = world_of(scorer), random.Random(len(cuts))
     edges = [0, *sorted({cut % len(events) for cut in cuts}), len(events)]
     for start, stop in pairwise(edges):
@@ -142,8 +142,8 @@ cuts = st.one_of(
 )
 
 
-def test_the_logs_make_every_kind_of_output():
-    """The laws below say nothing of what never happens."""
+def test_logs_produce_every_kind_of_output():
+    """Rule: the laws below are not vacuous."""
     world = at_once(1, "stub")
     assert {p[2] for p in world.points} == {"event", "decisive", "snapshot", "silence"}
     assert {e.label for e in world.examples} == {0, 1}
@@ -159,25 +159,25 @@ def test_the_logs_make_every_kind_of_output():
     assert world.duplicates > 20
     deleted = {e.customer for e in a_log(1) if e.name == DELETION}
     forgotten = [key[1:].decode() for key, at_ms in world.published if not at_ms]
-    assert set(forgotten) & deleted, "some because they asked for it"
-    assert {"v0", "v1"} <= set(forgotten), "some because nobody heard of them"
-    again = {
+    assert set(forgotten) & deleted, "some customers must be deleted on request"
+    assert {"v0", "v1"} <= set(forgotten), "some customers must be forgotten as inactive"
+    returned = {
         key for i, (key, at_ms) in enumerate(world.published) if not at_ms and (key in dict(world.published[i + 1 :]))
     }
-    assert again, "and some come back"
+    assert returned, "some forgotten customers must return"
     assert len(world.examples) > 50
 
 
 @settings(max_examples=24, deadline=None)
 @given(seeds, cuts, scorers)
 def test_batch_boundaries_change_nothing(seed, cuts, scorer):
-    """Same points, features, population levels, probabilities, examples, records and state, bit for bit."""
+    """Rule: points, features, population levels, probabilities, examples, records and state are equal bit for bit."""
     assert everything(in_batches(a_log(seed), cuts, scorer)) == everything(at_once(seed, scorer))
 
 
 @pytest.mark.parametrize("scorer", sorted(SCORERS))
-def test_one_event_at_a_time_is_a_batch_too(scorer):
-    """The smallest batches there are."""
+def test_batches_of_one_event_change_nothing(scorer):
+    """Rule: the smallest batches give the same outputs."""
     log = a_log(1)[:900]
     whole = in_batches(log, [], scorer)
     assert everything(in_batches(log, list(range(len(log))), scorer)) == everything(whole)
@@ -185,15 +185,15 @@ def test_one_event_at_a_time_is_a_batch_too(scorer):
 
 @settings(max_examples=20, deadline=None)
 @given(seeds, cuts, scorers, st.sampled_from([0.2, 1.0]))
-def test_a_restart_after_any_batch_changes_nothing(seed, cuts, scorer, restart):
-    """Clock, population and records are all that a new owner needs: nothing lives in memory alone."""
+def test_restart_after_any_batch_changes_nothing(seed, cuts, scorer, restart):
+    """Rule: a new owner needs only clock, population and records; no state is only in memory."""
     assert everything(in_batches(a_log(seed), cuts, scorer, restart)) == everything(at_once(seed, scorer))
 
 
 @settings(max_examples=15, deadline=None)
 @given(seeds, st.integers(0, 5000), st.integers(0, 5000))
-def test_a_batch_that_was_not_committed_never_happened(seed, cut, length):
-    """What a batch did in memory is lost with its owner: applied again by the next, it does the same."""
+def test_uncommitted_batch_has_no_effect(seed, cut, length):
+    """Rule: in-memory changes are lost with the owner, and the next owner processes the batch with the same result."""
     events = a_log(seed)
     cut %= len(events)
     world = in_batches(events[:cut], []) if cut else world_of()
@@ -204,23 +204,23 @@ def test_a_batch_that_was_not_committed_never_happened(seed, cut, length):
     assert everything(world) == everything(at_once(seed, "stub"))
 
 
-def test_what_a_batch_hands_out_does_not_change_afterwards():
-    """Effects are the caller's: later batches move no record, no feature, no example of earlier ones."""
-    events, world, handed = a_log(2), world_of(), []
+def test_effects_of_a_batch_do_not_change_afterwards():
+    """Rule: later batches change no record, feature or example of earlier effects."""
+    events, world, returned = a_log(2), world_of(), []
     for start in range(0, len(events), 150):
         effects: FoldEffects = world.feed(*events[start : start + 150])
-        handed.append(
+        returned.append(
             (effects, effects.x.tobytes(), effects.m.tobytes(), repr(effects.examples), dict(effects.changes))
         )
-    for effects, x, m, examples, changes in handed:
+    for effects, x, m, examples, changes in returned:
         assert (effects.x.tobytes(), effects.m.tobytes(), repr(effects.examples)) == (x, m, examples)
         assert effects.changes == changes
 
 
 @settings(max_examples=10, deadline=None)
 @given(seeds, st.integers(1, 400))
-def test_features_of_a_point_are_those_of_its_moment(seed, size):
-    """What a batch computes at its end equals what would have been computed at once, from a copy, event by event."""
+def test_features_of_a_point_are_as_of_its_time(seed, size):
+    """Rule: features computed at the end of a batch equal those computed event by event."""
     events = a_log(seed)
     whole = in_batches(events, list(range(0, len(events), size)))
     singly = [p[1:6] for p in at_once(seed, "stub").points]
@@ -230,7 +230,7 @@ def test_features_of_a_point_are_those_of_its_moment(seed, size):
 @settings(max_examples=8, deadline=None)
 @given(seeds, st.integers(2, 4))
 def test_partitions_are_independent(seed, count):
-    """Customers of one partition see nothing of another's, whatever is interleaved."""
+    """Rule: customers of one partition do not affect those of another, however events are interleaved."""
     events = a_log(seed)
     home = {c: order_hash(c.encode(), count) % count for c in {e.customer for e in events}}
     worlds = [world_of() for _ in range(count)]
@@ -238,29 +238,28 @@ def test_partitions_are_independent(seed, count):
     queues = [[e for e in events if home[e.customer] == n] for n in range(count)]
     while any(queues):
         n = rng.choice([n for n in range(count) if queues[n]])
-        take = rng.randrange(1, 200)
-        worlds[n].feed(*queues[n][:take])
-        del queues[n][:take]
+        count_taken = rng.randrange(1, 200)
+        worlds[n].feed(*queues[n][:count_taken])
+        del queues[n][:count_taken]
     for n, world in enumerate(worlds):
         alone = world_of()
         alone.feed(*(e for e in events if home[e.customer] == n))
-        got, expected = everything(world), everything(alone)
-        for mine, its in zip(got, expected, strict=True):
-            assert mine == its
+        for interleaved, separate in zip(everything(world), everything(alone), strict=True):
+            assert interleaved == separate
 
 
 @settings(max_examples=8, deadline=None)
 @given(seeds, st.integers(0, 5000))
-def test_time_that_passes_without_events_is_time(seed, cut):
-    """A clock that ticks between two events of the log makes the same points and examples as the log alone."""
+def test_clock_ticks_between_events_change_nothing(seed, cut):
+    """Rule: clock ticks between two events give the same points and examples as the log alone."""
     events = sorted(a_log(seed), key=lambda e: e.time_ms)
     cut = 1 + cut % (len(events) - 1)
     ticking, silent = world_of(), world_of()
     silent.feed(*events)
     ticking.feed(*events[:cut])
-    here, there = events[cut - 1].time_ms, events[cut].time_ms
+    before_ms, after_ms = events[cut - 1].time_ms, events[cut].time_ms
     for part in range(1, 6):
-        ticking.feed(until_ms=here + (there - here) * part // 6)
+        ticking.feed(until_ms=before_ms + (after_ms - before_ms) * part // 6)
     ticking.feed(*events[cut:])
     assert [p[:3] + p[4:] for p in ticking.points] == [p[:3] + p[4:] for p in silent.points]
     assert ticking.examples == silent.examples
@@ -268,8 +267,8 @@ def test_time_that_passes_without_events_is_time(seed, cut):
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_both_labels_are_released_at_one_delay_and_never_past_the_end(seed):
-    """Every example, and none twice."""
+def test_labels_mature_after_one_delay_and_never_after_the_end(seed):
+    """Rule: every due example matures exactly once."""
     world = at_once(seed, "stub")
     end = max(e.time_ms for e in a_log(seed))
     assert {e.release_ms - e.snapshot_ms for e in world.examples} == {7 * DAY_MS}
@@ -278,7 +277,7 @@ def test_both_labels_are_released_at_one_delay_and_never_past_the_end(seed):
     assert len(set(ids)) == len(ids)
     taken = {(p[0][1:].decode(), p[1]) for p in world.points if p[2] == SNAPSHOT}
     due = {(c, at) for c, at in taken if at + 7 * DAY_MS <= end}
-    clock, dropped = 0, set()  # what was pending when its customer was deleted has no label
+    clock, dropped = 0, set()  # snapshots that were pending when their customer was deleted have no label
     for e in a_log(seed):
         clock = max(clock, e.time_ms)
         if e.name == DELETION:
@@ -287,32 +286,36 @@ def test_both_labels_are_released_at_one_delay_and_never_past_the_end(seed):
     hidden = due - set(ids) - dropped
     assert set(ids) <= due - dropped
     assert 0 < len(hidden) == world.censored
-    idle = min(e.time_ms for e in a_log(seed)) + 12 * DAY_MS  # three days in which nothing came from anybody
-    assert all(at < idle + 3 * DAY_MS and at + 6 * DAY_MS > idle for _, at in hidden), "no other label is dropped"
+    idle = min(e.time_ms for e in a_log(seed)) + 12 * DAY_MS  # three days without events
+    assert all(at < idle + 3 * DAY_MS and at + 6 * DAY_MS > idle for _, at in hidden), (
+        "only labels during the feed outage may be censored"
+    )
     assert {key for key in world.store.records if key[:1] == b"s"} == {
         b"s" + c.encode() + b"\0" + at.to_bytes(8, "big") for c, at in taken - dropped if at + 7 * DAY_MS > end
     }
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-def test_labels_are_what_the_log_says(seed):
-    """An oracle reads each label of a named event from the list of events."""
+def test_labels_match_the_log(seed):
+    """Rule: labels of named events equal those that an oracle derives from the list of events."""
     events = a_log(seed)
     for example in at_once(seed, "stub").examples:
         s = example.snapshot_ms
-        mine = [e for e in events if e.customer == example.customer and s <= e.time_ms <= s + 6 * DAY_MS]
+        within_horizon = [e for e in events if e.customer == example.customer and s <= e.time_ms <= s + 6 * DAY_MS]
         for name, reason in (("voluntary", "cancellation_requested"), ("involuntary", "payment_failed")):
             if name in example.labels:
-                hit = any(e.name == "Subscription Cancelled" and e.properties.get("reason") == reason for e in mine)
+                hit = any(
+                    e.name == "Subscription Cancelled" and e.properties.get("reason") == reason for e in within_horizon
+                )
                 assert example.labels[name] == hit, (example.customer, s, name)
         if "orders" in example.labels:
-            ordered = any(e.name == "Order Completed" and e.time_ms <= s + 5 * DAY_MS for e in mine)
+            ordered = any(e.name == "Order Completed" and e.time_ms <= s + 5 * DAY_MS for e in within_horizon)
             assert example.labels["orders"] == (not ordered)
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-def test_the_due_time_of_every_record_lies_ahead(seed):
-    """No deadline is left behind, and none is forgotten: the index rebuilt from the records is the index."""
+def test_due_time_of_every_record_is_in_the_future(seed):
+    """Rule: no deadline is overdue or missing, and an index rebuilt from the records equals the index."""
     world = at_once(seed, "stub")
     rebuilt = MemoryStore()
     rebuilt.apply(world.store.records)
@@ -323,8 +326,8 @@ def test_the_due_time_of_every_record_lies_ahead(seed):
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_nothing_is_left_of_who_was_forgotten(seed):
-    """No record of a customer stands without the profile; an alert that was told has ended before, or by it."""
+def test_forgotten_customers_leave_no_record(seed):
+    """Rule: no record of a customer exists without the profile, and a published alert has ended by then."""
     world = at_once(seed, "stub")
     profiles = {key[1:] for key in world.store.records if key[:1] == b"c"}
     assert {key[1:] for key in world.store.records if key[:1] == b"a"} <= profiles
@@ -336,8 +339,8 @@ def test_nothing_is_left_of_who_was_forgotten(seed):
     assert not gone & profiles
 
 
-def test_frozen_features_equal_those_of_the_profile_at_the_snapshot():
-    """Read from the store just before the snapshot's moment, in a run that stops there."""
+def test_frozen_features_equal_those_at_the_snapshot():
+    """Setup: another run stops just before the snapshot, and the profile is read from its store."""
     events, world = a_log(3), at_once(3, "stub")
     for example in random.Random(1).sample(world.examples, 12):
         s = example.snapshot_ms
@@ -347,7 +350,7 @@ def test_frozen_features_equal_those_of_the_profile_at_the_snapshot():
         assert features([profile], [s]).tobytes() == example.features
 
 
-# A finite log ---
+# Backtests ---
 
 
 def backtest(events: list[Event], partitions: int, learner: Any) -> Backtest:
@@ -358,25 +361,25 @@ def backtest(events: list[Event], partitions: int, learner: Any) -> Backtest:
 
 
 class Listener:
-    """A learner that notes what it is taught, and when."""
+    """A learner that records the release day and probability of each label."""
 
     def __init__(self) -> None:
-        self.lessons: list[tuple[int, float]] = []
+        self.labels: list[tuple[int, float]] = []
 
     def learn(
         self, x: Any, m: Any, y: bool, release_day: int, probability: float, members: Any, involuntary: Any
     ) -> None:
         assert len(x) == len(m) == len(NAMES)
-        self.lessons.append((release_day, probability))
+        self.labels.append((release_day, probability))
 
     def scorer(self) -> StubScorer:
-        return StubScorer(f"stub-{len(self.lessons)}")
+        return StubScorer(f"stub-{len(self.labels)}")
 
 
 @settings(max_examples=4, deadline=None)
 @given(seeds, st.integers(1, 5))
-def test_a_backtest_equals_its_partitions(seed, count):
-    """The same examples as each partition alone would give, learned day by day."""
+def test_backtest_equals_its_partitions(seed, count):
+    """Rule: a backtest gives the same examples as each partition alone, learned day by day."""
     events = sorted(a_log(seed), key=lambda e: e.time_ms)
     listener = Listener()
     run = backtest(events, count, listener)
@@ -387,11 +390,11 @@ def test_a_backtest_equals_its_partitions(seed, count):
         expected += alone.examples
     key = lambda e: (e.customer, e.snapshot_ms, e.features, e.population, e.label, e.release_ms)  # noqa: E731
     assert sorted(map(key, run.examples)) == sorted(map(key, expected))
-    assert len(listener.lessons) == len(run.examples)
+    assert len(listener.labels) == len(run.examples)
 
 
-def test_two_backtests_are_the_same_bit_for_bit():
-    """Nothing depends on a clock, a hash seed or the order of a dict."""
+def test_two_backtests_are_equal_bit_for_bit():
+    """Rule: nothing depends on the clock, the hash seed or the order of a dict."""
     events = sorted(a_log(1), key=lambda e: e.time_ms)
     runs = [backtest(events, 2, Model(FeatureSpace(NAMES, RELATIVE, CATALOGUE))) for _ in range(2)]
     assert runs[0].examples == runs[1].examples

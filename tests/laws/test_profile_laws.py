@@ -1,7 +1,7 @@
-"""Laws of the profile over every event name, every property and values of any type.
+"""Laws of the profile, for every event name, every property and values of any type.
 
-Histories are drawn by a seed from a generator of odd events (`tests.models.histories`): names of the whole family
-table, up to a dozen properties each, a fifth of the events without an id.
+Histories come from a seeded generator of unusual events (`tests.models.histories`): all names of the taxonomy, up to a
+dozen properties each, and a fifth of the events without an id.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from models.profile.mergeable import DAY_MS, HOUR_MS, bins_canonical
 from models.profile.schema import NEVER_MS, Profile, advance
 from tests.models.histories import START_MS, odd_event, odd_history, profile_of, shaken
 
-PROFILE_MAX_BYTES = 18 * 1024  # all of 2 x 29 counters, 256 ids, 12 plans of 64 wide characters ... at once
+PROFILE_MAX_BYTES = 18 * 1024  # with 2 x 29 counters, 256 ids, 12 plans of 64 wide characters, and so on
 
 seeds = st.integers(0, 2**32)
 lengths = st.one_of(st.integers(0, 12), st.integers(13, 120))
@@ -40,7 +40,7 @@ histories = st.builds(history, seeds, lengths, spans)
 
 
 def content(profile: Profile) -> bytes:
-    """The bytes of all that is free of order."""
+    """Encode all fields that do not depend on event order."""
     twin = copy(profile)
     twin.processing = None
     return encode(codec.canonical(twin))
@@ -48,23 +48,23 @@ def content(profile: Profile) -> bytes:
 
 @settings(max_examples=400, deadline=None)
 @given(histories, seeds, st.sampled_from([HOUR_MS, DAY_MS, 40 * DAY_MS, 500 * DAY_MS]))
-def test_events_in_another_order_give_the_same_profile(events, seed, lateness_ms):
-    """Bit for bit, by whatever lateness they were shuffled (500 days: all that the bitmaps cover)."""
+def test_event_order_does_not_change_the_profile(events, seed, lateness_ms):
+    """Rule: profiles are equal bit for bit for any lateness, up to the 500 days of the bitmaps."""
     assert content(profile_of(shaken(events, lateness_ms, seed))) == content(profile_of(events))
 
 
 @settings(max_examples=40, deadline=None)
 @given(seeds, st.integers(1, 400))
-def test_busy_customers_too(seed, length):
-    """Hundreds of events within a day, past what the duplicate guard holds and what one byte of a bin counts."""
+def test_event_order_does_not_matter_for_busy_customers(seed, length):
+    """Setup: hundreds of events within a day, beyond the capacity of the duplicate guard and of one byte of a bin."""
     events = odd_history(seed, length + 300, DAY_MS // 2)
     assert content(profile_of(shaken(events, DAY_MS // 2, seed))) == content(profile_of(events))
 
 
 @settings(max_examples=300, deadline=None)
 @given(histories, st.integers(1, 4), seeds)
-def test_merged_parts_equal_the_whole_whatever_their_order(events, count, seed):
-    """Commutative, associative, and equal to applying everything."""
+def test_merged_parts_equal_the_whole_in_any_order(events, count, seed):
+    """Rule: merging is commutative, associative, and equal to applying all events."""
     rng = random.Random(seed)
     parts: list[list[Event]] = [[] for _ in range(count)]
     for event in events:
@@ -81,30 +81,30 @@ def test_merged_parts_equal_the_whole_whatever_their_order(events, count, seed):
 
 
 IDEMPOTENT = {"min", "max", "newest", "days", "guard", "used", "maxima", "smallest"}
-"""Rules by which a part merged with itself is itself. Counts and sums are not, nor are lists of newest entries: two
-entries alike may be two events without an id. These are protected by the duplicate guard."""
+"""Idempotent merge rules. Counts, sums and lists of newest entries are not: two equal entries may be two events without
+an id. The duplicate guard protects these."""
 
 
 @settings(max_examples=60, deadline=None)
 @given(histories)
-def test_merging_with_itself_changes_only_what_counts(events):
-    """Every field is either idempotent or a count, and which is stated by its rule."""
+def test_merging_with_itself_changes_only_counts(events):
+    """Rule: every field is idempotent or a count, as its merge rule states."""
     profile = profile_of(events)
     twice = merge(profile, profile)
     for kind, rules in MERGE_RULES.items():
         name = kind.__name__.lower()
-        mine = profile if kind is Profile else getattr(profile, name)
+        own = profile if kind is Profile else getattr(profile, name)
         merged = twice if kind is Profile else getattr(twice, name)
         for field, rule in rules.items():
-            if mine is not None and rule in IDEMPOTENT:
-                assert getattr(merged, field) == getattr(mine, field), (name, field)
-            elif mine is not None and rule == "sum":
-                doubled = min(2 * getattr(mine, field), schema.SUM_LIMIT)
+            if own is not None and rule in IDEMPOTENT:
+                assert getattr(merged, field) == getattr(own, field), (name, field)
+            elif own is not None and rule == "sum":
+                doubled = min(2 * getattr(own, field), schema.SUM_LIMIT)
                 assert getattr(merged, field) == doubled, (name, field)
 
 
-def test_every_field_has_a_known_rule():
-    """A new field without a rule, or with a rule that no law covers, fails here."""
+def test_every_field_has_a_tested_merge_rule():
+    """Rule: a new field needs a merge rule that a law covers."""
     covered = IDEMPOTENT | {"sum", "sums", "tallies", "rated", "reached", "bins", "section", "dropped"}
     for kind, rules in MERGE_RULES.items():
         assert tuple(rules) == kind.__struct_fields__
@@ -121,11 +121,15 @@ def some_history_touches(field_of: type, field: str) -> bool:
     return False
 
 
-def test_the_histories_reach_every_field():
-    """The laws above say nothing of a field that no drawn history ever moves."""
+def test_histories_change_every_field():
+    """Rule: the laws above are not vacuous for any field."""
     for kind, rules in MERGE_RULES.items():
         for field in rules:
-            if field in ("matched", "processing", "older_days"):  # the fold's; only of histories longer than the bitmap
+            if field in (
+                "matched",
+                "processing",
+                "older_days",
+            ):  # set by the fold, or only for histories longer than the bitmap
                 continue
             assert some_history_touches(kind, field), (kind.__name__, field)
 
@@ -133,22 +137,22 @@ def test_the_histories_reach_every_field():
 @settings(max_examples=100, deadline=None)
 @given(histories, seeds)
 def test_replaying_events_with_ids_changes_nothing(events, seed):
-    """Within the guard's window every second delivery is recognised, in any order."""
+    """Rule: within the window of the duplicate guard, every second delivery is detected, in any order."""
     recent = [e for e in events if e.id_hash and e.time_ms >= START_MS]
     newest = max((e.time_ms for e in recent), default=0)
     recent = [e for e in recent if newest - e.time_ms <= 23 * HOUR_MS][-250:]
     profile = profile_of(recent)
     before = encode(profile)
-    again = recent * 2
-    random.Random(seed).shuffle(again)
-    assert sum(apply(profile, event) for event in again) == 0
+    replayed = recent * 2
+    random.Random(seed).shuffle(replayed)
+    assert sum(apply(profile, event) for event in replayed) == 0
     assert encode(profile) == before
 
 
 @settings(max_examples=100, deadline=None)
 @given(histories, st.one_of(st.just(NEVER_MS), st.integers(0, 2**62)))
-def test_what_is_encoded_is_read_back(events, due):
-    """To an equal profile and to the same bytes; the due time is read without decoding."""
+def test_profile_round_trips(events, due):
+    """Rule: decoding gives an equal profile and the same bytes, and the due time is readable without decoding."""
     profile = profile_of(events)
     data = encode(profile, due)
     read = decode(data)
@@ -159,8 +163,8 @@ def test_what_is_encoded_is_read_back(events, due):
 
 @settings(max_examples=60, deadline=None)
 @given(histories, histories)
-def test_a_restart_in_between_changes_nothing(first, second):
-    """Events applied to a profile that was written and read back are events applied to the profile."""
+def test_restart_changes_nothing(first, second):
+    """Rule: applying events to a decoded profile equals applying them to the original."""
     steady = profile_of(first)
     restarted = decode(encode(steady))
     for event in second:
@@ -170,8 +174,8 @@ def test_a_restart_in_between_changes_nothing(first, second):
 
 @settings(max_examples=150, deadline=None)
 @given(st.binary(max_size=400), seeds)
-def test_bytes_that_are_no_profile_are_refused(garbage, seed):
-    """Random bytes, and random bytes spliced into a good profile: read, or refused with our own error."""
+def test_invalid_bytes_are_rejected(garbage, seed):
+    """Rule: random bytes, alone or spliced into a valid profile, decode or raise ProfileError."""
     rng = random.Random(seed)
     good = encode(profile_of(odd_history(seed, 20)))
     at = rng.randrange(9, len(good))
@@ -182,8 +186,8 @@ def test_bytes_that_are_no_profile_are_refused(garbage, seed):
 
 @settings(max_examples=60, deadline=None)
 @given(histories, st.lists(st.integers(0, 600 * DAY_MS), min_size=1, max_size=6))
-def test_time_may_pass_in_any_steps(events, steps):
-    """Moving the present in steps or at once is the same, and never moves it back."""
+def test_time_can_advance_in_any_steps(events, steps):
+    """Rule: advancing in steps equals advancing at once, and never goes back."""
     stepwise, at_once = profile_of(events), profile_of(events)
     start = max(stepwise.newest_ms, START_MS)
     for step in steps:
@@ -197,8 +201,8 @@ def test_time_may_pass_in_any_steps(events, steps):
 
 @settings(max_examples=8, deadline=None)
 @given(seeds, st.sampled_from([HOUR_MS, DAY_MS, 30 * DAY_MS, 3000 * DAY_MS]))
-def test_a_profile_is_bounded_after_10000_events_of_any_kind(seed, span_ms):
-    """Below 18 KiB with every counter, list, set and guard full; no history makes it grow for ever."""
+def test_profile_is_bounded_after_10000_events_of_any_kind(seed, span_ms):
+    """Rule: with every counter, list, set and guard full, it is below 18 KiB, and no history grows it without limit."""
     rng = random.Random(seed)
     profile = Profile()
     events = [odd_event(rng, START_MS + i * span_ms // 2500) for i in range(2500)]
@@ -226,8 +230,8 @@ idles = st.one_of(st.just(0), st.integers(0, 3 * DAY_MS), st.integers(0, 12_000 
 
 @settings(max_examples=120, deadline=None)
 @given(histories.filter(bool), st.lists(idles, min_size=1, max_size=5))
-def test_every_feature_is_bounded_and_missing_only_by_its_rule(events, idle):
-    """No infinity, nothing outside the transform's bounds, NaN only where the catalogue says missing."""
+def test_features_are_bounded_and_missing_only_by_rule(events, idle):
+    """Rule: values are within the bounds of the transform, and NaN only where the catalogue allows missing values."""
     profile = profile_of(events)
     x = features([profile] * len(idle), [profile.newest_ms + more for more in idle])
     for i, feature in enumerate(FEATURES):
@@ -240,7 +244,7 @@ def test_every_feature_is_bounded_and_missing_only_by_its_rule(events, idle):
 @settings(max_examples=25, deadline=None)
 @given(seeds, st.sampled_from([1, 3, 17, 500]), idles)
 def test_a_row_has_the_same_bits_in_any_batch(seed, size, idle):
-    """Whoever else is scored with a customer, and whichever row it is."""
+    """Rule: features do not depend on the other customers of a batch or on the row."""
     rng = random.Random(seed)
     crowd = [profile_of(odd_history(rng.randrange(2**30), rng.choice((1, 5, 40)))) for _ in range(min(size, 60))]
     crowd = (crowd * (size // len(crowd) + 1))[:size]
@@ -255,7 +259,7 @@ def test_a_row_has_the_same_bits_in_any_batch(seed, size, idle):
 @settings(max_examples=60, deadline=None)
 @given(histories.filter(bool), histories, idles)
 def test_features_never_read_the_future(past, future, idle):
-    """Whatever is applied to a profile afterwards, what was frozen gives the same bits, also after a round trip."""
+    """Rule: later events do not change features of a frozen profile, also after a round trip."""
     profile = profile_of(past)
     frozen, now = copy(profile), profile.newest_ms + idle
     before = features([profile], [now]).tobytes()
@@ -268,8 +272,8 @@ def test_features_never_read_the_future(past, future, idle):
 
 @settings(max_examples=60, deadline=None)
 @given(histories.filter(bool), st.integers(0, 95 * DAY_MS))
-def test_looking_later_is_the_same_as_moving_the_present(events, idle):
-    """Features of a profile as of a later time do not depend on whether its bins were moved there first."""
+def test_features_at_a_later_time_need_no_advance(events, idle):
+    """Rule: features as of a later time do not depend on whether the bins were advanced first."""
     profile = profile_of(events)
     moved = copy(profile)
     now = profile.newest_ms + idle
@@ -283,7 +287,7 @@ def test_looking_later_is_the_same_as_moving_the_present(events, idle):
 
 
 def test_frozen_values_do_not_alias_the_batch():
-    """A row that is kept does not keep the batch alive, nor change with it."""
+    """Rule: a stored row neither keeps the batch alive nor changes with it."""
     profile = profile_of(odd_history(1, 50))
     x = features([profile], [profile.newest_ms])
     kept = x[0].tobytes()

@@ -1,4 +1,4 @@
-"""Cells of purchases: free of order, mergeable, corrected by late events, equal to a batch count to the last digit."""
+"""Purchase cells do not depend on event order, merge, are corrected by late events, and equal a batch count."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ orders = st.lists(st.tuples(st.sampled_from("abcd"), st.integers(0, 60)), max_si
 
 
 def counted(log: list[Order]) -> PurchaseCells:
-    """The cells after a log, event by event."""
+    """Count the cells of a log event by event."""
     cells, profiles = PurchaseCells(), defaultdict(Profile)
     for customer, day in log:
         before = PurchaseHistory.of(profiles[customer].commerce)
@@ -29,8 +29,8 @@ def counted(log: list[Order]) -> PurchaseCells:
 
 
 @given(orders, st.randoms(use_true_random=False))
-def test_any_order_gives_the_cells_of_a_batch(log: list[Order], rng) -> None:  # type: ignore[no-untyped-def]
-    """Rule: whatever the order of arrival, cells are those counted from all days of every customer at once."""
+def test_any_event_order_gives_the_cells_of_a_batch(log: list[Order], rng) -> None:  # type: ignore[no-untyped-def]
+    """Rule: in any order of arrival, cells equal those counted from all days of each customer at once."""
     shuffled = log[:]
     rng.shuffle(shuffled)
     days = defaultdict(set)
@@ -45,6 +45,6 @@ def test_any_order_gives_the_cells_of_a_batch(log: list[Order], rng) -> None:  #
 
 @given(orders)
 def test_partitions_add_up(log: list[Order]) -> None:
-    """Rule: cells of two partitions, which share no customer, merge into those of one."""
-    left, right = ([one for one in log if (one[0] in "ab") is side] for side in (True, False))
+    """Rule: cells of two partitions without common customers merge to those of one partition."""
+    left, right = ([order for order in log if (order[0] in "ab") is side] for side in (True, False))
     assert counted(left).merge(counted(right)).sums == counted(log).sums

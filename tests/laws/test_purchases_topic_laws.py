@@ -1,4 +1,4 @@
-"""The cells that workers publish: what `churn-signals purchases` reads is what a file's purchases give."""
+"""Published purchase cells: `churn-signals purchases` gives the same figures from the topic as from a file."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ FIRST_DAY = FIT_PERIOD_DAYS * 714
 
 
 def orders() -> list[bytes]:
-    """Of 250 customers over four months, in order of time."""
+    """Create orders of 250 customers over four months, ordered by time."""
     rng, found = np.random.default_rng(4), []
     for customer in range(250):
         day, rate = int(rng.integers(0, 40)), rng.gamma(1.0, 0.05)
@@ -44,16 +44,16 @@ def orders() -> list[bytes]:
 
 @pytest.fixture(scope="module")
 def published() -> dict[bytes, bytes | None]:
-    """The newest records of the topic after both partitions' workers, every batch by a processor made anew."""
+    """Newest records of the topic from the workers of both partitions, with a new processor for every batch."""
     both, newest = shared(), dict[bytes, bytes | None]()
     for number in (0, 1):
         newest.update(of_partition(both, number, orders(), METRIC_PREFIX).newest)
     return newest
 
 
-def test_the_topic_s_newest_cells_are_those_of_a_file(published: dict[bytes, bytes | None]) -> None:
-    """Rule: as of the last line that was passed, customers, parameters and values are those of a file's purchases up to
-    that day."""
+def test_topic_and_file_give_the_same_cells(published: dict[bytes, bytes | None]) -> None:
+    """Rule: as of the last complete four-week period, customers, parameters and values equal those of a file with the
+    purchases up to that day."""
     found = summarize([value for value in published.values() if value is not None])
     assert found is not None
     last = FIRST_DAY + 3 * FIT_PERIOD_DAYS - 1
@@ -67,15 +67,15 @@ def test_the_topic_s_newest_cells_are_those_of_a_file(published: dict[bytes, byt
     assert (found.r, found.alpha_weeks, found.a, found.b) == fit(log.cells.as_of(last))
     values = fit_values(log.spending.spenders())
     assert found.order_value == {**values._asdict(), "mean": values.population_mean}
-    assert sum(one.customers for one in found.classes) == found.customers
-    assert all(0 <= one.alive <= 1 and 0 <= one.returns <= one.alive for one in found.classes)
+    assert sum(row.customers for row in found.classes) == found.customers
+    assert all(0 <= row.alive <= 1 and 0 <= row.returns <= row.alive for row in found.classes)
 
 
-def test_the_command_says_what_the_cells_let_expect(
+def test_command_forecasts_from_the_published_cells(
     published: dict[bytes, bytes | None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Rule: as text and as JSON, the same; a file's options need a file; nothing published is an error that says when
-    there will be something."""
+    """Rule: text and JSON have the same figures, file options require a file, and without published cells the error
+    states when to expect them."""
     values = [value for value in published.values() if value is not None]
 
     async def read(settings: Any) -> list[bytes]:

@@ -1,6 +1,6 @@
-"""Quality on simulated customers with known hazards: calibrated, near the truth, and useful before there are labels.
+"""Model quality on simulated customers with known hazards: calibration, ranking, and usefulness without labels.
 
-One run of simulated subscribers, small enough for every change. `make quality` judges larger ones and the real logs.
+One run of simulated subscribers, small enough for CI. `make quality` evaluates larger runs and the real logs.
 """
 
 from __future__ import annotations
@@ -19,31 +19,31 @@ def result() -> dict[str, Any]:
 
 
 def test_probabilities_are_calibrated(result: dict[str, Any]) -> None:
-    """After the first labels, what is said and what comes differ by at most 0.02 on average over 15 bins."""
+    """Rule: after the first labels, predicted and observed churn differ by at most 0.02 on average over 15 bins."""
     assert result["labels"] > 15_000
     assert result["ece"] <= 0.02
 
 
-def test_ranking_comes_near_the_truth(result: dict[str, Any]) -> None:
-    """The truth knows the hidden state; so few customers cost the model some of the way to it."""
+def test_ranking_is_close_to_the_truth(result: dict[str, Any]) -> None:
+    """Rule: with so few customers, the AUC is within 0.07 of that of the truth, which knows the hidden state."""
     assert result["true_auc"] > 0.8
     assert result["auc"] >= result["true_auc"] - 0.07
 
 
 def test_ranking_is_useful_before_there_are_labels(result: dict[str, Any]) -> None:
-    """Before the first 100 labels the prior answers: its top tenth churns at least 1.5 times as often as all do."""
+    """Rule: before the first 100 labels, the top tenth by the prior churns at least 1.5 times as often as average."""
     assert result["early_snapshots"] > 1000
     assert result["early_lift"] > 1.5
 
 
 @pytest.fixture(scope="module")
 def by_payment() -> dict[str, Any]:
-    """Setup: most customers are of the kinds whose payments fail, so that few customers show many losses."""
+    """Setup: the payments of most customers fail, so that few customers give many losses."""
     return involuntary.judge(customers=500, days=130, seed=2, mix={"payment": 0.7, "happy": 0.15, "fading": 0.15})
 
 
-def test_the_head_of_losses_by_payment_comes_near_the_truth(by_payment: dict[str, Any]) -> None:
-    """The true hazard knows who will pay again; the head comes within 0.05 of its AUC, and is calibrated."""
+def test_involuntary_model_is_close_to_the_truth(by_payment: dict[str, Any]) -> None:
+    """Rule: the AUC is within 0.05 of that of the true hazard, which knows future payments; the model is calibrated."""
     found = by_payment["causes"]["involuntary"]
     assert found["lost"] >= 20
     assert found["true_auc"] > 0.95
@@ -52,14 +52,14 @@ def test_the_head_of_losses_by_payment_comes_near_the_truth(by_payment: dict[str
 
 
 def test_both_causes_together_are_calibrated(by_payment: dict[str, Any]) -> None:
-    """Labels exclude each other, so the sum of both probabilities says how many are lost at all."""
+    """Rule: labels are mutually exclusive, so the sum of both probabilities is the total probability of loss."""
     found = by_payment["causes"]["together"]
     assert found["rate"] == pytest.approx(sum(by_payment["causes"][c]["rate"] for c in ("voluntary", "involuntary")))
     assert found["ece"] <= 0.02
 
 
-def test_the_route_tells_the_causes_apart(by_payment: dict[str, Any]) -> None:
-    """Of those who are lost, billing was told of those lost by a payment."""
+def test_route_separates_the_causes(by_payment: dict[str, Any]) -> None:
+    """Rule: lost customers with the route billing were mostly lost to a payment, and the others were not."""
     assert by_payment["billing"] > 30
     assert by_payment["billing_lost_by_payment"] > 0.8
     assert by_payment["success_lost_by_payment"] < 0.2

@@ -1,4 +1,4 @@
-"""Retention accounting: every figure against a batch recomputation from all events, live, late and in partitions."""
+"""Retention accounting equals a batch recomputation from all events: live, with late events, and in partitions."""
 
 from __future__ import annotations
 
@@ -45,17 +45,17 @@ START_DAY = START_MS // DAY_MS
 
 def counted(events: Sequence[Event]) -> Sums:
     log = RetentionLog()
-    for one in events:
-        log.add(one)
+    for each in events:
+        log.add(each)
     return log.sums()
 
 
-def told(sums: Sums) -> dict[tuple[str, int, int], int]:
+def nonzero(sums: Sums) -> dict[tuple[str, int, int], int]:
     return {key: amount for key, amount in sums.items() if amount}
 
 
 def stored(world: World) -> Sums:
-    """What a partition's store holds, which is what it tells readers of its topic."""
+    """Sums in a partition's store, which equal the records that it publishes."""
     found = Sums(int)
     for key, record in world.store.records.items():
         if is_sums(key):
@@ -67,18 +67,18 @@ def stored(world: World) -> Sums:
 
 @cache
 def customers() -> tuple[Event, ...]:
-    """Simulated ones, and others to whom happens what the simulator does not know."""
+    """Create simulated customers, and others with events that the simulator does not create."""
     found = simulated(customers=60, days=150, seed=3)
     for number, name in enumerate(("Paused", "Resumed", "Cancelled", "Started", "Downgraded", "Cancelled", "Started")):
         at = START_MS + number * 17 * DAY_MS
-        for who in ("x1", "x2", "x3"):
+        for customer in ("x1", "x2", "x3"):
             properties = {
                 "mrr": 10 * number + 5,
                 "plan": f"p{number % 2}",
                 "reason": ("payment_failed", "moved")[number % 2],
             }
-            found.append(event(f"Subscription {name}", at, who, **properties))
-            found.append(event("page", at + HOUR_MS, who, id_hash=hash((number, who)) & 0xFFFF))
+            found.append(event(f"Subscription {name}", at, customer, **properties))
+            found.append(event("page", at + HOUR_MS, customer, id_hash=hash((number, customer)) & 0xFFFF))
             at += 3 * DAY_MS
     return tuple(sorted(found, key=lambda e: e.time_ms))
 
@@ -99,7 +99,7 @@ def check_use(sums: Sums, events: Sequence[Event]) -> None:
 
 
 def check_revenue(sums: Sums, events: Sequence[Event], every: int = 1) -> None:
-    days = [one.time_ms // DAY_MS for one in events]
+    days = [each.time_ms // DAY_MS for each in events]
     first, last = min(days), max(days) + 35
     series = SumSeries(sums, lambda group: group[0] == "s")
     for window in WINDOWS:
@@ -118,18 +118,18 @@ def check_revenue(sums: Sums, events: Sequence[Event], every: int = 1) -> None:
 
 
 def course_at(course: Sequence[tuple[int, bool, int, str, str]], at: int, window: str) -> bool:
-    before = [one for one in course if (month_of(one[0]) if window == "month" else one[0]) <= at]
+    before = [change for change in course if (month_of(change[0]) if window == "month" else change[0]) <= at]
     return bool(before) and before[-1][1]
 
 
 def check_survival(sums: Sums, events: Sequence[Event]) -> None:
-    today = max(one.time_ms for one in events) // DAY_MS
+    today = max(each.time_ms for each in events) // DAY_MS
     life_tables = lifetimes(events, today)
     survival, variance, lost = 1.0, 0.0, dict.fromkeys(CAUSES, 0.0)
     rows = iter(SumSeries(sums).survival(today))
     for age in sorted({days for days, cause in life_tables if cause}):
         at_risk = sum(days >= age for days, _ in life_tables)
-        ended = {cause: sum(one == (age, cause) for one in life_tables) for cause in CAUSES}
+        ended = {cause: sum(lifetime == (age, cause) for lifetime in life_tables) for cause in CAUSES}
         row = next(rows)
         assert (row.days, row.at_risk, row.ended) == (age, at_risk, list(ended.values()))
         for cause, count in ended.items():
@@ -146,16 +146,16 @@ def check_survival(sums: Sums, events: Sequence[Event]) -> None:
     assert next(rows, None) is None
 
 
-def test_every_example_in_a_docstring_is_true() -> None:
-    """Rule: the figures in the docstrings are those that the code gives."""
+def test_docstring_examples_hold() -> None:
+    """Rule: the figures in docstrings match the code."""
     for module in (retention_sums, retention_survival):
         found = doctest.testmod(module)
         assert found.attempted
         assert not found.failed
 
 
-def test_figures_are_those_of_a_batch() -> None:
-    """Rule: use, revenue and survival equal a recomputation from all events, to the last digit."""
+def test_figures_equal_a_batch_recomputation() -> None:
+    """Rule: usage, revenue and survival equal a recomputation from all events, to the last digit."""
     events = customers()
     sums = counted(events)
     check_use(sums, events)
@@ -164,37 +164,37 @@ def test_figures_are_those_of_a_batch() -> None:
 
 
 @pytest.mark.parametrize("lateness_days", [1, 20, 149])
-def test_late_events_correct_what_was_counted(lateness_days: int) -> None:
-    """Rule: events in any order leave the same sums, each of them."""
+def test_late_events_correct_the_sums(lateness_days: int) -> None:
+    """Rule: events in any order give the same sums."""
     events = customers()
     late = shaken(events, lateness_days * DAY_MS, seed=lateness_days)
     assert [e.id_hash for e in late] != [e.id_hash for e in events]
-    assert told(counted(late)) == told(counted(events))
+    assert nonzero(counted(late)) == nonzero(counted(events))
 
 
 @pytest.mark.parametrize("batch", [1, 7, 400])
-def test_the_fold_keeps_the_same_sums_in_its_store(batch: int) -> None:
-    """Rule: whatever the batches, and over restarts, a partition's store holds what a file's accounting gives."""
+def test_fold_stores_the_same_sums(batch: int) -> None:
+    """Rule: for any batches and restarts, a partition's store has the same sums as the accounting of a file."""
     events = shaken(customers()[: 600 if batch == 1 else 3000], 3 * DAY_MS)
     world = World()
     for number, start in enumerate(range(0, len(events), batch)):
         world.feed(*events[start : start + batch])
         if number % 5 == 0:
             world.restart()
-    assert told(stored(world)) == told(counted(events))
+    assert nonzero(stored(world)) == nonzero(counted(events))
 
 
 def test_partitions_add_up() -> None:
-    """Rule: sums of partitions, which share no customer, are those of one."""
+    """Rule: sums of partitions without common customers add up to those of one partition."""
     events = customers()
     both = Sums(int)
     for side in (0, 1):
-        add(both, counted([one for one in events if sum(one.customer.encode()) % 2 == side]))
-    assert told(both) == told(counted(events))
+        add(both, counted([each for each in events if sum(each.customer.encode()) % 2 == side]))
+    assert nonzero(both) == nonzero(counted(events))
 
 
-def test_plans_and_sources_add_up_to_all() -> None:
-    """Rule: every customer is in one plan and one source, so that their figures add up."""
+def test_plans_and_sources_add_up_to_the_total() -> None:
+    """Rule: every customer is in exactly one plan and one source, so the figures add up."""
     sums = counted(customers())
     whole = SumSeries(sums, lambda group: group[0] == "s")
     day = whole.newest_day
@@ -211,8 +211,8 @@ def test_plans_and_sources_add_up_to_all() -> None:
             assert sum(part.use(window, at).active for part in parts) == whole.use(window, at).active
 
 
-def test_a_customer_counts_under_the_source_that_was_said_last() -> None:
-    """Rule: when a source is said late, all that the customer did moves there, and nothing stays behind."""
+def test_customer_counts_under_the_latest_source() -> None:
+    """Rule: when the source is reported late, the customer's whole history moves to it."""
     events = [event("page", START_MS + day * DAY_MS) for day in (0, 1, 5, 40)]
     events.append(event("Subscription Started", START_MS + DAY_MS, mrr=9))
     sums = counted([*events, event("identify", START_MS + 41 * DAY_MS, source="ads")])
@@ -221,13 +221,13 @@ def test_a_customer_counts_under_the_source_that_was_said_last() -> None:
         for segment in segments(sums, "source")
         if SumSeries(sums, of_segment("source", segment)).use("day", START_DAY).active
     } == {"ads"}
-    here = {key: amount for key, amount in told(sums).items() if key[0].endswith("\0") and key[0] != "s\0"}
-    assert here == {}
+    left_behind = {key: amount for key, amount in nonzero(sums).items() if key[0].endswith("\0") and key[0] != "s\0"}
+    assert left_behind == {}
     assert SumSeries(sums, of_segment("source", "ads")).revenue("day", START_DAY + 20).start == 1
 
 
-def test_a_change_before_all_that_is_kept_is_counted_as_too_late() -> None:
-    """Rule: beyond the newest changes of a subscription nothing is corrected, and that is said."""
+def test_change_before_the_kept_ones_counts_as_too_late() -> None:
+    """Rule: changes older than the kept changes of a subscription correct nothing, and are counted as too late."""
     days = range(8, 300, 8)
     changes = [event("Subscription Renewed", START_MS + day * DAY_MS, mrr=day) for day in days]
     settled = counted(changes)
@@ -242,8 +242,8 @@ def test_a_change_before_all_that_is_kept_is_counted_as_too_late() -> None:
     )
 
 
-def test_who_is_deleted_has_ended_their_subscription_and_is_not_kept() -> None:
-    """Rule: what was counted stays, what runs ends without a stated reason; who comes back is new."""
+def test_deleted_customer_ends_the_subscription_and_is_not_kept() -> None:
+    """Rule: past figures stay, a running subscription ends without a reason, and a returning customer is new."""
     world = World()
     events = [event("Subscription Started", START_MS, mrr=20), event("page", START_MS + HOUR_MS)]
     world.feed(*events, event("page", START_MS, "c2"))
@@ -256,34 +256,37 @@ def test_who_is_deleted_has_ended_their_subscription_and_is_not_kept() -> None:
     assert [series.use("day", START_DAY + day).new for day in range(4)] == [2, 0, 0, 1]
 
 
-def test_sums_that_wait_are_the_same_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Setup: batches of three, blocks brought up to date now and then, and restarts between. Rule: the store ends
-    with the same bytes as when every batch does so; until then what is missing stands in one bounded record."""
+def test_deferred_sums_are_equal_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Setup: batches of three events, occasional settlement of blocks, and restarts.
+
+    Rule: the store ends with the same bytes as with settlement in every batch. Until then, one bounded record has the
+    pending sums.
+    """
     monkeypatch.setattr(retention, "PENDING_BLOCKS", 40)
     at_once, waiting = World(), World()
-    waited, most = 0, 0
+    pending, largest = 0, 0
     events = customers()[:1_500]
     for start in range(0, len(events), 3):
         batch = events[start : start + 3]
         at_once.feed(*batch)
         waiting.feed(*batch, flush=False)
-        waited += PENDING_KEY in waiting.store.records
+        pending += PENDING_KEY in waiting.store.records
         if record := waiting.store.records.get(PENDING_KEY):
-            most = max(most, len(read_parts(record)))
+            largest = max(largest, len(read_parts(record)))
         if len(waiting.points) % 7 == 0:
             waiting.feed()
             assert PENDING_KEY not in waiting.store.records
-            assert told(stored(waiting)) == told(stored(at_once))
+            assert nonzero(stored(waiting)) == nonzero(stored(at_once))
         if len(waiting.points) % 5 == 0:
             waiting.restart()
     waiting.feed()
-    assert waited > 100
-    assert 30 < most <= 40 + 30  # what one more batch touches
+    assert pending > 100
+    assert 30 < largest <= 40 + 30  # plus the blocks of one more batch
     assert waiting.store.records == at_once.store.records
 
 
-def test_a_partition_that_is_older_than_the_accounting_has_none() -> None:
-    """Rule: half of a history would be counted wrongly; a group that starts afresh is counted whole."""
+def test_partition_older_than_the_accounting_has_none() -> None:
+    """Rule: a partial history would give wrong figures, so only a new group has the accounting."""
     world = World()
     world.feed(event("page", START_MS))
     assert world.store.records.pop(GROUPS_KEY)
@@ -294,8 +297,8 @@ def test_a_partition_that_is_older_than_the_accounting_has_none() -> None:
     assert not {key[:1] for key in world.store.records} & {SUMS, CONTRACT}
 
 
-def test_what_is_stored_is_read_for_good() -> None:
-    """Rule: who changes what a record holds raises a version, or every group that exists reads something else."""
+def test_stored_format_is_stable() -> None:
+    """Rule: a change of a record's contents needs a new format version, because existing groups read old records."""
     events = [
         event("identify", START_MS, "c1", id_hash=1, source="ads"),
         event("Subscription Started", START_MS, "c1", id_hash=2, mrr=20, plan="pro"),
@@ -314,7 +317,7 @@ def test_what_is_stored_is_read_for_good() -> None:
 
 
 def test_segments_are_bounded() -> None:
-    """Rule: however many plans are named, a partition tells some apart and counts all others together."""
+    """Rule: for any number of plans, a partition counts a limited number separately and all others together."""
     names = [f"plan {number}\0/%" for number in range(3 * NAMES_MAX)]
     sums = counted(
         [event("page", START_MS, name) for name in names]
@@ -327,39 +330,39 @@ def test_segments_are_bounded() -> None:
 
 
 def test_cohorts_follow_their_customers() -> None:
-    """Rule: a row's first number is who began in that month, and every later one who of them is still there."""
+    """Rule: the first number of a row is the customers who started in that month, later ones those still active."""
     events = customers()
     sums = counted(events)
-    today = max(one.time_ms for one in events) // DAY_MS
+    today = max(each.time_ms for each in events) // DAY_MS
     days = active_days(events)
     for row in cohorts(sums, today):
-        mine = days.filter(days["first"].map_elements(month_of, int) == row.month)
-        assert row.first_active == mine["customer"].n_unique()
-        for place, count in enumerate(row.active):
-            month = mine.filter(mine["day"].map_elements(month_of, int) == row.month + place)
+        cohort = days.filter(days["first"].map_elements(month_of, int) == row.month)
+        assert row.first_active == cohort["customer"].n_unique()
+        for age, count in enumerate(row.active):
+            month = cohort.filter(cohort["day"].map_elements(month_of, int) == row.month + age)
             assert count == month["customer"].n_unique()
-        courses = [course for course in terms(events).values() if any(one[1] for one in course)]
-        own = [course for course in courses if month_of(next(one[0] for one in course if one[1])) == row.month]
-        for place, count in enumerate(row.customers):
-            assert count == sum(course_at(course, row.month + place, "month") for course in own)
+        courses = [course for course in terms(events).values() if any(change[1] for change in course)]
+        own = [course for course in courses if month_of(next(change[0] for change in course if change[1])) == row.month]
+        for age, count in enumerate(row.customers):
+            assert count == sum(course_at(course, row.month + age, "month") for course in own)
 
 
 @pytest.mark.parametrize("name", ["cdnow", "oulad-2013j"])
-def test_real_logs_are_counted_as_by_a_batch(name: str) -> None:
-    """Rule: on whole real logs too, to the last digit."""
+def test_real_logs_equal_a_batch_recomputation(name: str) -> None:
+    """Rule: this also holds for whole real logs, to the last digit."""
     import gzip
 
     path = DATA / f"{name}.jsonl.gz"
     if not path.exists():
-        pytest.skip("the shared log is not here")
+        pytest.skip("the shared log is missing")
     events = []
     with gzip.open(path) as lines:
         for line in lines:
-            one = decode(line.rstrip(), (), None)
-            assert isinstance(one, Event)
-            events.append(one)
+            decoded = decode(line.rstrip(), (), None)
+            assert isinstance(decoded, Event)
+            events.append(decoded)
     sums = counted(events)
     check_use(sums, events)
-    if any(one.name.startswith("Subscription") for one in events):
+    if any(each.name.startswith("Subscription") for each in events):
         check_revenue(sums, events, every=29)
         check_survival(sums, events)

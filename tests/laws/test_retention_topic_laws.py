@@ -1,4 +1,4 @@
-"""The sums that workers publish: what `churn-signals retention` reads is what a file's events give."""
+"""Published retention sums: `churn-signals retention` gives the same figures from the topic as from a file."""
 
 from __future__ import annotations
 
@@ -16,9 +16,12 @@ from tests.streams.scoring.test_event_processor import break_on, shared
 BROKEN = "Ticket Reopened"
 
 
-def test_the_topic_s_newest_records_are_the_figures_of_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Setup: two partitions, every batch by a processor made anew, events that cannot be applied among them, and those
-    of the other partition. Rule: the newest record of a key is the store's block; all add up to what a file gives."""
+def test_topic_and_file_give_the_same_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Setup: two partitions, a new processor for every batch, and an input that also has events which cannot be applied
+    and events of the other partition.
+
+    Rule: the newest record of a key is the store's block, and all blocks add up to the figures of a file.
+    """
     values = [event.value for event in Simulation(SimulationSettings(customers=40, days=40, seed=5)).events()]
     events = [event for value in values if isinstance(event := decode(value, (), None), Event)]
     assert sum(event.name == BROKEN for event in events) > 3

@@ -1,4 +1,4 @@
-"""Who comes back, foretold and calibrated: nothing is known before its time, and a line bends what is off."""
+"""Backtest and calibration of repurchase forecasts: no future data is used, and calibration corrects log-odds."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from models.value.repurchase_calibration import ReturnCalibration
 
 
 def buyers(customers: int, end: int, seed: int) -> dict[str, list[int]]:
-    """Who buy at rates of their own, and leave one day in 200: not as BG/NBD has it."""
+    """Draw customers with individual purchase rates who leave after 200 days on average, which violates BG/NBD."""
     rng, found = np.random.default_rng(seed), {}
     for number in range(customers):
         day, rate = int(rng.integers(0, 60)), rng.gamma(0.6, 0.05)
@@ -26,8 +26,8 @@ def buyers(customers: int, end: int, seed: int) -> dict[str, list[int]]:
     return {name: days for name, days in found.items() if days}
 
 
-def test_every_example_in_a_docstring_is_true() -> None:
-    """Rule: the figures in the docstrings are those that the code gives."""
+def test_docstring_examples_hold() -> None:
+    """Rule: the figures in docstrings match the code."""
     for module in (return_calibration, return_check):
         found = doctest.testmod(module)
         assert found.attempted
@@ -35,58 +35,58 @@ def test_every_example_in_a_docstring_is_true() -> None:
 
 
 @pytest.mark.parametrize("repeats", [0, 3])
-def test_a_line_bends_what_is_off(repeats: int) -> None:
-    """Rule: forecasts too sure of themselves by a factor in log-odds are set right within 2 points at either end."""
+def test_calibration_corrects_overconfidence(repeats: int) -> None:
+    """Rule: forecasts with log-odds off by a factor are corrected to within 2 percentage points at both ends."""
     rng = np.random.default_rng(1)
     truth = rng.uniform(-2, 2, 20_000)
-    sure = 1 / (1 + np.exp(-2 * truth))
+    overconfident = 1 / (1 + np.exp(-2 * truth))
     calibration = ReturnCalibration()
-    x = np.full(len(sure), float(repeats))
-    calibration.update(1, x, sure, rng.random(len(sure)) < 1 / (1 + np.exp(-truth)))
+    x = np.full(len(overconfident), float(repeats))
+    calibration.update(1, x, overconfident, rng.random(len(overconfident)) < 1 / (1 + np.exp(-truth)))
     ends = np.array([0.05, 0.5, 0.95])
     expected = 1 / (1 + np.exp(-np.log(ends / (1 - ends)) / 2))
     assert calibration.calibrated(np.full(3, float(repeats)), ends) == pytest.approx(expected, abs=0.02)
 
 
-def test_order_within_a_week_changes_nothing_but_the_last_bits() -> None:
-    """Rule: outcomes of a time are a set."""
+def test_order_within_a_week_changes_only_the_last_bits() -> None:
+    """Rule: outcomes of the same week are a set."""
     rng = np.random.default_rng(2)
     p, x = rng.random(500), rng.integers(0, 4, 500).astype(float)
-    came, order = rng.random(500) < p, rng.permutation(500)
+    returned, order = rng.random(500) < p, rng.permutation(500)
     lines = []
-    for places in (np.arange(500), order):
+    for rows in (np.arange(500), order):
         calibration = ReturnCalibration()
-        calibration.update(3, x[places], p[places], came[places])
+        calibration.update(3, x[rows], p[rows], returned[rows])
         lines.append(calibration.calibrated(x, p))
     assert lines[0] == pytest.approx(lines[1], rel=1e-9)
 
 
-def test_what_comes_later_changes_no_forecast() -> None:
-    """Rule: a week's forecasts, calibrated or not, are the same if the log ends when their outcome is known; the
-    outcomes are counted from the days themselves."""
+def test_later_orders_change_no_forecast() -> None:
+    """Rule: a week's forecasts, calibrated or not, are the same if the log ends once their outcomes are known. Outcomes
+    equal those counted from the order days."""
     days = buyers(150, 270, 4)
     every = list(backtest_repurchases(days, 150, 269))
     assert len(every) == (270 - 150 - 7 * AHEAD_WEEKS) // 7 + 1
     cut = 150 + 7 * (AHEAD_WEEKS + 1)
-    known = {name: [day for day in mine if day < cut] for name, mine in days.items()}
-    first, second = backtest_repurchases({name: mine for name, mine in known.items() if mine}, 150, cut - 1)
-    for mine, all_ in ((first, every[0]), (second, every[1])):
-        assert mine.predicted.tolist() == all_.predicted.tolist()
-        assert mine.calibrated.tolist() == all_.calibrated.tolist()
-        assert mine.returned.tolist() == all_.returned.tolist()
-    inside = [any(150 <= day < 150 + 7 * AHEAD_WEEKS for day in mine) for mine in days.values() if mine[0] < 150]
+    known = {name: [day for day in own if day < cut] for name, own in days.items()}
+    first, second = backtest_repurchases({name: own for name, own in known.items() if own}, 150, cut - 1)
+    for shorter, full in ((first, every[0]), (second, every[1])):
+        assert shorter.predicted.tolist() == full.predicted.tolist()
+        assert shorter.calibrated.tolist() == full.calibrated.tolist()
+        assert shorter.returned.tolist() == full.returned.tolist()
+    inside = [any(150 <= day < 150 + 7 * AHEAD_WEEKS for day in own) for own in days.values() if own[0] < 150]
     assert every[0].returned.tolist() == inside
 
 
-def test_the_report_adds_up() -> None:
-    """Rule: classes hold all forecasts; each figure is the mean of theirs; calibration makes log loss and error smaller
-    on customers who do not leave as BG/NBD says."""
+def test_report_adds_up() -> None:
+    """Rule: classes contain all forecasts, and each figure is their mean. Calibration reduces log loss and calibration
+    error for customers who violate BG/NBD."""
     weeks = list(backtest_repurchases(buyers(500, 320, 5), 200, 319))
     found = report(weeks)
     assert found is not None
-    came = np.concatenate([week.returned for week in weeks])
-    assert found.forecasts == len(came) == sum(one.forecasts for one in found.classes)
-    assert sum(one.came * one.forecasts for one in found.classes) == pytest.approx(came.sum())
+    returned = np.concatenate([week.returned for week in weeks])
+    assert found.forecasts == len(returned) == sum(row.forecasts for row in found.classes)
+    assert sum(row.came * row.forecasts for row in found.classes) == pytest.approx(returned.sum())
     assert found.kept
     assert found.log_loss_calibrated < found.log_loss
     assert found.ece_calibrated < found.ece

@@ -1,4 +1,4 @@
-"""Laws of the simulator: order, identity, decodability, and a truth that is one."""
+"""Laws of the simulator: event order, unique ids, valid events, and true probabilities that match outcomes."""
 
 import numpy as np
 import pytest
@@ -32,7 +32,7 @@ some_times = st.integers(0, 400 * DAY_MS)
 
 @settings(max_examples=20, deadline=None)
 @given(some_settings)
-def test_events_are_in_order_of_time_with_ids_of_their_own_and_decode(given_settings):
+def test_events_are_valid_and_ordered_with_unique_ids(given_settings):
     events = list(Simulation(given_settings).events())
     end_ms = given_settings.start_ms + given_settings.days * DAY_MS
     times = [event.time_ms for event in events]
@@ -49,7 +49,7 @@ def test_events_are_in_order_of_time_with_ids_of_their_own_and_decode(given_sett
 
 @settings(max_examples=60, deadline=None)
 @given(some_traces, some_times, st.floats(0, 90), st.floats(0, 30))
-def test_the_true_probability_is_one_and_grows_with_the_horizon(trace, time_ms, horizon, more):
+def test_true_probability_is_valid_and_grows_with_the_horizon(trace, time_ms, horizon, more):
     near, far = (true_probability(trace, time_ms, days) for days in (horizon, horizon + more))
     assert 0 <= near <= far + 1e-12 <= 1 + 1e-12
 
@@ -65,13 +65,13 @@ def test_causes_add_up(trace, time_ms, horizon):
 
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.tuples(some_traces, some_times), min_size=1, max_size=20), st.floats(0, 40))
-def test_many_at_once_equal_one_by_one(pairs, horizon):
+def test_batch_of_probabilities_equals_single_ones(pairs, horizon):
     together = true_probabilities([trace for trace, _ in pairs], [time_ms for _, time_ms in pairs], horizon)
     assert together == pytest.approx([true_probability(trace, time_ms, horizon) for trace, time_ms in pairs], abs=1e-12)
 
 
 def _monte_carlo(trace: Trace, time_ms: int, horizon_days: int, paths: int) -> float:
-    """Share of paths that left, drawn step by step from the table of states, in ordinary weeks."""
+    """Share of churned paths, drawn step by step from the state table, in ordinary weeks."""
     rng = np.random.default_rng(9)
     day, in_day = divmod(time_ms, DAY_MS)
     state, left = np.full(paths, trace.states[0]), np.zeros(paths, bool)
@@ -88,7 +88,7 @@ def _monte_carlo(trace: Trace, time_ms: int, horizon_days: int, paths: int) -> f
 
 
 @pytest.mark.parametrize("state", range(len(STATES)))
-def test_the_true_probability_is_what_random_paths_come_to(state):
+def test_true_probability_matches_random_paths(state):
     paths = 20_000
     trace, time_ms = trace_in(state, anchor=3), int(10.3 * DAY_MS)
     p = true_probability(trace, time_ms, 40)
@@ -96,17 +96,17 @@ def test_the_true_probability_is_what_random_paths_come_to(state):
 
 
 @pytest.mark.parametrize("cause", [None, "voluntary", "involuntary"])
-def test_as_many_leave_as_the_truth_says(cause):
-    """Outcomes of one customer each: 30 days from a moment of its own, within four standard errors of the sum."""
+def test_number_of_churned_customers_matches_the_truth(cause):
+    """Rule: churn within 30 days of a random time per customer is within four standard errors of the expected sum."""
     world = SimulationSettings(customers=4000, days=120, seed=4)
     rng = np.random.default_rng(1)
-    there = []
+    active = []
     for trace in traces(world).values():
         time_ms = max(trace.since_ms, world.start_ms + int(rng.integers(0, 80 * DAY_MS)))
         if (trace.left_ms is None or trace.left_ms > time_ms) and time_ms < world.start_ms + 90 * DAY_MS:
-            there.append((trace, time_ms))
-    p = true_probabilities([trace for trace, _ in there], [time_ms for _, time_ms in there], 30, cause)
-    left = np.array([trace.left_within(time_ms, 30, cause) for trace, time_ms in there])
+            active.append((trace, time_ms))
+    p = true_probabilities([trace for trace, _ in active], [time_ms for _, time_ms in active], 30, cause)
+    left = np.array([trace.left_within(time_ms, 30, cause) for trace, time_ms in active])
     assert abs(left.sum() - p.sum()) < 4 * np.sqrt((p * (1 - p)).sum())
     if cause is None:
         for low, high in ((0, 0.03), (0.03, 0.1), (0.1, 0.3), (0.3, 1)):

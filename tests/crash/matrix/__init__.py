@@ -1,15 +1,15 @@
-"""The fault matrix: real workers and trainers on a real Kafka, harmed while they work, against an exact oracle.
+"""The fault matrix: real workers and trainers on a real Kafka, with injected faults, compared with an exact oracle.
 
     log        the simulated events, the churn definition, the fixed model
-    harm       what the publisher does to the log: breaks, repeats, shuffles, sets clocks wrong
-    stores     what becomes of local stores between two starts
-    feed       the publisher: never runs dry before the last harm is done
-    scene      one run: its processes, its broker, what was done to them and when
-    readiness  what every process answers to /readyz meanwhile
+    harm       faults in the published log: broken, repeated and shuffled records, wrong clocks
+    stores     faults of local stores between two starts
+    feed       the publisher, which always has events left until the last fault is injected
+    scene      one run: its processes, its broker, the injected faults and their times
+    readiness  /readyz of every process during the run
     rows       the matrix
-    evidence   everything that stands in the topics afterwards
-    verdict    expected against found: lost, double, extra, and the longest outage
-    table      what is printed
+    evidence   the contents of all topics after the run
+    verdict    expected versus found: lost, double, extra, and the longest outage
+    table      the printed table
 
 `python -m tests.crash.matrix --help`
 """

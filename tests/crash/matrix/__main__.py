@@ -1,4 +1,4 @@
-"""`python -m tests.crash.matrix`: plays the rows and prints the table; exit code 1 if anything in it is not zero."""
+"""`python -m tests.crash.matrix`: run the rows and print the table. The exit code is 1 if a row fails."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from tests.crash.matrix.runner import play
 from tests.crash.matrix.table import as_json, rendered
 from tests.crash.matrix.verdict import Verdict
 
-# Row 7 sends records with the timestamps of their events: stock retention would delete what is older than a week.
+# Row 7 sends records with event times as timestamps. Default retention would delete those older than a week.
 BROKER = {"log.retention.ms": "-1"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Play what the arguments say."""
+    """Run the rows that the arguments select."""
     known = sorted({row.number for row in ROWS})
     parser = argparse.ArgumentParser(prog="python -m tests.crash.matrix", description=__doc__)
     parser.add_argument("--rows", default="", help=f"comma separated, of {', '.join(known)} (all)")
@@ -31,16 +31,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=1, help="the first one (1)")
     parser.add_argument("--json", type=Path, metavar="OUT", help="write every figure here")
     parser.add_argument("--logs", type=Path, metavar="DIR", help="keep the logs of all processes here")
-    told = parser.parse_args(arguments)
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # that the broker is away is a part of the matrix
-    wanted = [name for name in told.rows.split(",") if name] or known
+    options = parser.parse_args(arguments)
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # broker outages are part of the matrix
+    wanted = [name for name in options.rows.split(",") if name] or known
     if unknown := [name for name in wanted if name not in {*known, *(row.name for row in ROWS)}]:
         parser.error(f"--rows: there is no row {unknown[0]}, only {', '.join(known)}")
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # told to stop: no process is left behind
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # leaves no process behind
     chosen = [row for row in ROWS if row.name in wanted or row.number in wanted]
     with tempfile.TemporaryDirectory() as temporary:
-        seeds = range(told.seed, told.seed + told.seeds)
-        verdicts = _play_all(chosen, seeds, told.logs or Path(temporary), told.json)
+        seeds = range(options.seed, options.seed + options.seeds)
+        verdicts = _play_all(chosen, seeds, options.logs or Path(temporary), options.json)
     print(rendered(verdicts))
     return 0 if all(verdict.holds for verdict in verdicts) else 1
 
@@ -60,7 +60,7 @@ def _play_all(chosen: Sequence[Row], seeds: range, directory: Path, json: Path |
                 verdict = play(row, seed=seed, broker=broker, directory=place)
                 verdicts.append(verdict)
                 print(f"row {row.name}, seed {seed}: {_in_short(verdict)}", flush=True)
-                if json is not None:  # after each row: what is cut off keeps its figures
+                if json is not None:  # after each row, so that an aborted run keeps its figures
                     json.write_bytes(orjson.dumps(as_json(verdicts), option=orjson.OPT_INDENT_2))
     return verdicts
 

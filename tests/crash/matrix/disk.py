@@ -1,4 +1,4 @@
-"""A disk of its own for the local stores, so small that it can be filled."""
+"""A separate disk for the local stores that is small enough to fill."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from pathlib import Path
 
 from tests.crash.matrix.scene import Scene
 
-# Four stores with the history of a run need some 8 MB; RocksDB reserves more where it can get it.
+# Four stores with the history of a run need some 8 MB. RocksDB reserves more if it is available.
 _SIZE = "24m"
 _CHUNK = bytes(256 * 1024)
 
 
 def may_mount() -> bool:
-    """It needs root, for a disk of its own."""
+    """Mounting a disk requires root."""
     return os.geteuid() == 0
 
 
 class SmallDisk:
-    """A tmpfs under a folder until `close`; `fill` is another program that takes all that is left."""
+    """A tmpfs mounted on a folder until `close`. `fill` acts as another program that uses all free space."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True)
@@ -29,7 +29,7 @@ class SmallDisk:
         self._folder, self._filler = folder, folder / "filler"
 
     def fill(self) -> None:
-        """To the last byte."""
+        """Use all free space."""
         with self._filler.open("ab", buffering=0) as file:
             for size in (len(_CHUNK), 4096, 1):
                 try:
@@ -40,17 +40,17 @@ class SmallDisk:
                         raise
 
     def free(self) -> None:
-        """There is room again."""
+        """Free the space again."""
         self._filler.unlink()
 
     def close(self) -> None:
-        """After its users have ended."""
+        """Unmount the disk after its users have exited."""
         subprocess.run(["umount", str(self._folder)], check=True)
 
 
 async def disk_full(scene: Scene) -> None:
-    """The disk fills under a worker at work, and under one that has to make its stores anew. It ends with a line, again
-    at each start, and goes on when there is room."""
+    """The disk fills up during processing, and while a worker rebuilds its stores. The worker exits with one line, also
+    at each restart, and continues once there is free space."""
     folder = scene.run.settings.store_dir.parent
     disk = SmallDisk(folder)
     scene.cleanups.append(disk.close)

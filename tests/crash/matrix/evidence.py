@@ -1,4 +1,4 @@
-"""Everything that stands in the topics after a run, read committed, and what its input says that should stand there."""
+"""Committed contents of the topics after a run, and the contents expected from its input."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ from tests.crash.matrix.log import snapshot
 from tests.crash.matrix.scene import Scene
 from tests.streams.format_fixture import Fixture
 
-# Ahead of every record: a record's own timestamp caps its event's time.
+# Later than every record, so that only a record's timestamp caps its event time.
 _LATER_MS = 4_000_000_000_000
 
 
 @dataclass
 class Evidence:
-    """Counted by kind of output; the order within a partition beside it, where there is one.
+    """Counts by kind of output, and violations of the order within a partition.
 
     Attributes:
-        commits: of each partition (wall time, next offset), in order.
-        inputs: of each partition (offset, wall time of the record).
-        labels: the labels topic's values in its order.
+        commits: For each partition, (wall time, next offset) in order.
+        inputs: For each partition, (offset, wall time of the record).
+        labels: Values of the labels topic in order.
     """
 
     found: dict[str, Counter[Hashable]]
@@ -56,12 +56,12 @@ async def gather(
     live: bool = False,
     earlier: Fixture | None = None,
 ) -> Evidence:
-    """Read all topics, fold the input offline, count both.
+    """Read all topics, fold the input offline, and count both.
 
     Args:
-        once: events whose id was seen are left out.
-        earlier: what an earlier release had left: its outputs are not in the topics.
-        live: wall time decided when deadlines were looked at: each position says by its clock how far that was.
+        once: Leave out events whose id was already seen.
+        earlier: State of an earlier release, whose outputs are not in the topics.
+        live: Deadlines depended on wall time. The clock of each position gives the time up to which they were handled.
     """
     run, settings = scene.run, scene.run.settings
     topics = (EVENTS, CHANGELOG, SCORES, ALERTS, LABELS, DEAD_LETTERS)
@@ -87,11 +87,11 @@ async def gather(
         for number, entries in source.entries.items()
     }
     kept, commits = _replay(changelog, settings.partitions)
-    told = {n: [(r.key, r.value) for r in scores if r.partition == n] for n in folds}
+    scored = {n: [(r.key, r.value) for r in scores if r.partition == n] for n in folds}
     sent = {n: [(r.key, r.value, tuple(r.headers)) for r in alerts if r.partition == n] for n in folds}
     found: dict[str, Counter[Hashable]] = {
         "profiles": Counter((n, *pair) for n, records in kept.items() for pair in records.items()),
-        "scores": Counter((n, *one) for n, many in told.items() for one in many),
+        "scores": Counter((n, *one) for n, many in scored.items() for one in many),
         "alerts": Counter((n, *one) for n, many in sent.items() for one in many),
         "examples": Counter(r.value for r in labels),
         "dead letters": Counter(_letter(DeadLetter.of(r)) for r in letters),
@@ -108,7 +108,7 @@ async def gather(
     return Evidence(
         found,
         expected,
-        [f"the order of {kind} in partition {n}" for n in folds for kind in _out_of_order(told, sent, folds, n)],
+        [f"the order of {kind} in partition {n}" for n in folds for kind in _out_of_order(scored, sent, folds, n)],
         commits,
         {n: [(r.offset, r.timestamp) for r in events if r.partition == n] for n in folds},
         sum(not _forwarded_by_us(r) for r in events),
@@ -118,7 +118,7 @@ async def gather(
 
 
 class _Input:
-    """What each record of the events topic has to become."""
+    """Derives the expected outcome of each record of the events topic."""
 
     def __init__(
         self,
@@ -184,7 +184,7 @@ def _earlier(fixture: Fixture | None, definition: ChurnDefinition, number: int) 
 def _replay(
     changelog: list[Any], partitions: int
 ) -> tuple[dict[int, dict[bytes, bytes]], dict[int, list[tuple[int, int]]]]:
-    """The newest record of every key, and the positions that were committed."""
+    """Return the newest record of every key, and the committed positions."""
     kept: dict[int, dict[bytes, bytes]] = {number: {} for number in range(partitions)}
     commits: dict[int, list[tuple[int, int]]] = defaultdict(list)
     for record in changelog:
@@ -197,7 +197,7 @@ def _replay(
     return kept, commits
 
 
-def _out_of_order(told: Any, sent: Any, folds: Any, number: int) -> list[str]:
-    """What holds the right records in the wrong order."""
-    pairs = (("scores", told[number], folds[number].scores), ("alerts", sent[number], folds[number].alerts))
+def _out_of_order(scored: Any, sent: Any, folds: Any, number: int) -> list[str]:
+    """Return the kinds of output that have the right records in the wrong order."""
+    pairs = (("scores", scored[number], folds[number].scores), ("alerts", sent[number], folds[number].alerts))
     return [kind for kind, has, must in pairs if has != must and Counter(has) == Counter(must)]

@@ -1,4 +1,4 @@
-"""The publisher: sends in shares, one before each harm, ever more slowly, so that harm always meets work in flight."""
+"""The publisher: sends one share before each fault, ever more slowly, so that faults always hit work in flight."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from streams.topics import EVENTS, name_of
 from tests.crash.matrix.harm import Sending
 
 _TICK_S = 0.1
-# The last share is not slowed: 600 a second.
+# The last share is not slowed down: 600 events per second.
 _MOST_PER_TICK = 60
-# A share's rest shrinks by this part a tick: after 8 s of harm a thirtieth of it is still to come.
+# Part of the rest of a share that is sent per tick. After 8 s, a thirtieth of the share is still left.
 _SLOWNESS = 24
-# An event every 0.4 s, until so many are left: there is work for minutes beyond what the shares foresee.
+# One event every 0.4 s until this many are left, so that there is work for minutes beyond the planned shares.
 _TRICKLE_TICKS, _RESERVE = 4, 50
 # Longer than any outage of the broker in the matrix.
 _PATIENCE_MS = 180_000
@@ -28,9 +28,9 @@ class Feed:
     """Sends all of `sendings` to the events topic.
 
     Attributes:
-        sent: how many so far.
-        arrived: (partition, offset) -> wall time of sending.
-        failed: what the broker did not take.
+        sent: Number of records sent so far.
+        arrived: Wall time of sending by (partition, offset).
+        failed: Records that the broker rejected.
     """
 
     def __init__(self, settings: Settings, sendings: Sequence[Sending], *, shares: int) -> None:
@@ -42,19 +42,19 @@ class Feed:
 
     @property
     def done(self) -> bool:
-        """Whether there is nothing left that harm could meet."""
+        """Whether no events are left that a fault could hit."""
         return self.sent >= len(self.sendings)
 
     def next_share(self) -> None:
-        """One harm is done; the next one meets the next share."""
+        """Release the next share after a fault."""
         self._given += 1
 
     def rest(self) -> None:
-        """All harm is done."""
+        """Send the rest, because all faults were injected."""
         self._given = self.shares
 
     async def publish(self) -> None:
-        """Until everything is sent and acknowledged."""
+        """Run until everything is sent and acknowledged."""
         topic, futures = name_of(EVENTS, self._settings), []
         async with AIOKafkaProducer(
             **self._settings.connection(),
@@ -74,7 +74,7 @@ class Feed:
             await asyncio.gather(*futures, return_exceptions=True)
 
     def _trickle(self) -> int:
-        """What is sent however long a harm takes: on a busy machine a share may be over before its harm begins."""
+        """Number of events to send regardless of shares: on a busy machine, a share may end before its fault begins."""
         self._ticks += 1
         return int(self._ticks % _TRICKLE_TICKS == 0 and len(self.sendings) - self.sent > _RESERVE)
 

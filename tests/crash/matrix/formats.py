@@ -1,4 +1,4 @@
-"""State and snapshots as an earlier commit wrote them: today's format goes on, another one is refused."""
+"""State and snapshots of an earlier commit: the current format is continued, another format is rejected."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ TODAY, BEFORE = format_fixture.read("format2.json.gz"), format_fixture.read("for
 
 
 def goes_on(events: Sequence[SimulatedEvent], rng: random.Random) -> list[Sending]:
-    """What the customers of the fixture do after its end, as many events as the others get at most."""
+    """Create events of the fixture's customers after its end, at most as many as in the other rows."""
     rest = itertools.islice(format_fixture.simulation(), format_fixture.EVENTS, format_fixture.EVENTS + len(events))
     keys = [(e.value, e.customer.encode()) for e in rest]
     return [Sending(value, key, partition_of(key, PARTITIONS)) for value, key in keys]
 
 
 async def earlier_formats(scene: Scene) -> None:
-    """The format before is refused; on today's, worker and trainer go on, also when they are killed meanwhile."""
+    """The previous format is rejected. With the current one, worker and trainer continue, also after kills."""
     await _refused(scene)
     for number in range(3):
         await scene.worker("w0")
@@ -49,7 +49,7 @@ async def earlier_formats(scene: Scene) -> None:
 
 
 async def _refused(scene: Scene) -> None:
-    """In topics of its own: ends with 2 and one line that names the ways out, and has written nothing."""
+    """In separate topics, the worker exits with 2 and one line that names the options, and writes nothing."""
     settings = scene.run.settings
     folder = scene.run.directory / "before"
     folder.mkdir()
@@ -69,9 +69,9 @@ async def _refused(scene: Scene) -> None:
         scene.harmed("state of the format before")
         process = run.start("w0", program=PROGRAM, MATRIX_ROLE="worker")
         code = await asyncio.to_thread(process.wait, 30)
-        said = run.log_of("w0").strip().splitlines()[-1]
-        if code != 2 or "was written in format 1" not in said or "Traceback" in run.log_of("w0"):
-            scene.problems.append(f"state of format 1 ended the worker with {code}: {said}")
+        line = run.log_of("w0").strip().splitlines()[-1]
+        if code != 2 or "was written in format 1" not in line or "Traceback" in run.log_of("w0"):
+            scene.problems.append(f"state of format 1 ended the worker with {code}: {line}")
         if len(await read(run, name_of(CHANGELOG, run.settings))) != len(before):
             scene.problems.append("a worker that refuses state of format 1 has written to it")
     finally:

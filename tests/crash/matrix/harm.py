@@ -1,4 +1,4 @@
-"""What the publisher does to a log before it is sent: each harm takes the records and gives them back harmed."""
+"""Faults in the published log: each function takes the events and returns the records to send."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from streams.scoring.event_router import FORWARDED
 from tests.crash.matrix.log import PARTITIONS, home_of
 
 YEAR_MS = 365 * DAY_MS
-# What makes the patched worker raise (see `process`).
+# Marks records that make the patched worker raise (see `process`).
 POISON = "poison"
-# Above the 1 MiB that topics take by default: the row's own topic takes 3 MiB.
+# Above the default limit of 1 MiB. The topic of this row accepts 3 MiB.
 LARGE_BYTES = 2_000_000
 
 
@@ -26,9 +26,9 @@ class Sending(NamedTuple):
     """One record to send.
 
     Attributes:
-        timestamp_ms: of the record; None for the time of sending.
-        harmed: not as its application sent it.
-        broken: to be refused, whatever else it is.
+        timestamp_ms: Timestamp of the record; None for the time of sending.
+        harmed: The record differs from what its application sent.
+        broken: The record must be rejected.
     """
 
     value: bytes | None
@@ -75,13 +75,13 @@ BROKEN: tuple[bytes | None, ...] = (
 
 
 def none(events: Sequence[SimulatedEvent], rng: random.Random) -> list[Sending]:
-    """As it is, but every hundredth event in a wrong partition: forwarding has to survive every row."""
+    """Unchanged, but with every hundredth event in a wrong partition, because every row tests forwarding."""
     return [_sending(e, astray=number % 100 == 17) for number, e in enumerate(events)]
 
 
 def broken(events: Sequence[SimulatedEvent], rng: random.Random) -> list[Sending]:
-    """One record in a hundred is broken, in every way there is; two of 2 MB; twenty that the code cannot apply, alone,
-    and twenty in a row."""
+    """One record in a hundred is broken, covering every rejection reason. Two records have 2 MB. Twenty single records,
+    and twenty in a row, make the code raise."""
     sent: list[Sending] = []
     clean = none(events, rng)
     for number, sending in enumerate(clean):
@@ -95,7 +95,7 @@ def broken(events: Sequence[SimulatedEvent], rng: random.Random) -> list[Sending
             sent.append(_poisoned(events[number], number, home_of(events[number].customer)))
         if number == len(clean) // 3:
             sent += [_poisoned(e, n, 0) for n, e in enumerate(events[:400]) if home_of(e.customer) == 0][:20]
-    # Marked, and wrong all the same: somebody counts partitions differently.
+    # marked as forwarded but in a wrong partition, as from a client with another partition count
     for e in [e for e in events[:60] if home_of(e.customer) == 0]:
         mark = ((FORWARDED, b"1@0"),)
         sent.append(Sending(e.value, e.customer.encode(), 1, mark, harmed=True, broken=True))
@@ -103,34 +103,35 @@ def broken(events: Sequence[SimulatedEvent], rng: random.Random) -> list[Sending
 
 
 def repeated(events: Sequence[SimulatedEvent], rng: random.Random) -> list[Sending]:
-    """One in twenty comes again with the same id at another offset, within the sixty records after it: less than a day,
-    so that the duplicate guard has to know it, and the oracle may leave it out. None is in a wrong partition: what is
-    forwarded from a backlog may come days later, outside of what the guard remembers."""
+    """One event in twenty is repeated with the same id, within the next sixty records. This is less than a day, so the
+    duplicate guard must detect it, and the oracle leaves it out. No event is in a wrong partition, because forwarding
+    from a backlog may take days, beyond the window of the guard."""
     places = [(float(number), _sending(e, astray=False)) for number, e in enumerate(events)]
     again = [(n + rng.uniform(0.5, 60), s._replace(harmed=True)) for n, s in places if rng.random() < 0.05]
     return [sending for _, sending in sorted([*places, *again], key=lambda pair: pair[0])]
 
 
 def disordered(events: Sequence[SimulatedEvent], rng: random.Random) -> list[Sending]:
-    """Repeats, shuffles, late events and wrong clocks. Records keep the time at which they happened as their timestamp,
-    as those of a feed do, so that a clock ahead is seen as one."""
-    # 1. Clocks: a hundredth of the events by an hour, a hundredth by decades
-    told = [(e, _set_clock(e, rng)) for e in events]
+    """Repeated, shuffled and late events, and wrong clocks. As in a live feed, record timestamps are the true event
+    times, so that a clock that is ahead is detected."""
+    # 1. Wrong clocks: by an hour for 1% of the events, by decades for 1%
+    clocked = [(e, _set_clock(e, rng)) for e in events]
     sent = [
-        Sending(value, e.customer.encode(), home_of(e.customer), (), e.time_ms, value != e.value) for e, value in told
+        Sending(value, e.customer.encode(), home_of(e.customer), (), e.time_ms, value != e.value)
+        for e, value in clocked
     ]
-    # 2. The same id at another offset, for one in twenty: within the hundred records after it
+    # 2. Repeats with the same id: one event in twenty, within the next hundred records
     places = [(float(number), sending) for number, sending in enumerate(sent)]
     for number, sending in enumerate(sent):
         if rng.random() < 0.05:
             places.append((number + rng.uniform(0.5, 100), sending._replace(harmed=True)))
-    # 3. Late by days, for one in a hundred: hundreds to thousands of records
+    # 3. Late events: one in a hundred by days, which is hundreds to thousands of records
     places = [
         (place + rng.uniform(300, 3_000), s._replace(harmed=True)) if rng.random() < 0.01 else (place, s)
         for place, s in places
     ]
     sent = [sending for _, sending in sorted(places, key=lambda pair: pair[0])]
-    # 4. Shuffled: a third each in windows of 10, 100 and 1,000
+    # 4. Shuffling: a third each in windows of 10, 100 and 1,000
     third = -(-len(sent) // 3)
     shuffled: list[Sending] = []
     for part, window in enumerate((10, 100, 1_000)):
@@ -143,7 +144,7 @@ def disordered(events: Sequence[SimulatedEvent], rng: random.Random) -> list[Sen
 
 
 def lopsided(events: Sequence[SimulatedEvent], rng: random.Random) -> list[Sending]:
-    """Half of all events are one customer's."""
+    """Half of all events belong to one customer."""
     whale = events[0].customer
     sent = []
     for number, e in enumerate(events):
@@ -161,7 +162,7 @@ def _sending(event: SimulatedEvent, *, astray: bool) -> Sending:
 
 def _broken(value: bytes | None, number: int, rng: random.Random) -> Sending:
     key = rng.choice((None, b"\xfe key", b"u"))
-    key = key or (b"u" if value is None else key)  # aiokafka sends no record without both
+    key = key or (b"u" if value is None else key)  # aiokafka requires a key or a value
     headers = (("trace", b"\x00\xff"), ("n", b"%d" % number))
     return Sending(value, key, number % PARTITIONS, headers, harmed=True, broken=True)
 

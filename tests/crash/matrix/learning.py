@@ -1,4 +1,4 @@
-"""Whether the trainer is where learning the labels topic in its order leads, and every snapshot on the way too."""
+"""Check that every snapshot of the trainer equals the result of learning the labels topic in order."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _WAIT_S = WAIT_S
 
 
 async def learned(run: Run, taught: bytes | None = None) -> tuple[Counter[Hashable], Counter[Hashable]]:
-    """(expected, found): each published snapshot by the labels that it stands for; the last one stands for all.
+    """Return (expected, found): each published snapshot by its labels offset. The last one covers all labels.
 
     Args:
-        taught: the snapshot from which the trainer went on, None for a new model.
+        taught: The snapshot from which the trainer continued; None for a new model.
     """
     labels = await read(run, name_of(LABELS, run.settings))
     last = labels[-1].offset if labels else -1

@@ -1,4 +1,4 @@
-"""Runs on the wall clock: what it decided stands in the positions and in the receipts, and the oracle follows it."""
+"""Runs on the wall clock: the oracle follows the clock recorded in positions and in the noted receipts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.crash.matrix.harm import YEAR_MS, Sending
 from tests.crash.matrix.log import home_of
 from tests.crash.matrix.scene import Scene
 
-# Everything falls due within seconds: snapshots, labels, alerts' dwell and reminders.
+# Snapshots, labels, alert dwell and reminders all fall due within seconds.
 CHURN: Final = """
 [churn.definitions.left]
 event = "Subscription Cancelled"
@@ -45,7 +45,7 @@ dwell = "1s"
 cooldown = "3s"
 reminder = "2s"
 """
-# The feed takes some 20 s; times run so far ahead of sending at most, which is live all the same.
+# The feed takes some 20 s. Event times are at most this far ahead of sending, which still counts as live.
 _FEED_MS = 20_000
 _AHEAD_MS = 30 * 60_000
 _HARMS = 3
@@ -53,26 +53,26 @@ _RECEIPTS = "receipts"
 
 
 def now(events: Sequence[SimulatedEvent], rng: random.Random) -> list[Sending]:
-    """The events of weeks as if they happened within seconds from now on; one clock in fifty is wrong: of the
-    application by decades, or of the publisher by half an hour, so that the time of receipt decides."""
+    """Compress the events of weeks into the next seconds. One clock in fifty is wrong: that of the application by
+    decades, or that of the publisher by half an hour, so that the time of receipt is used."""
     first, last = events[0].time_ms, events[-1].time_ms
     start_ms = int(time.time() * 1000)
     sent = []
     for e in events:
         at_ms = start_ms + (e.time_ms - first) * _FEED_MS // (last - first)
         luck, stamp = rng.random(), None
-        said_ms = at_ms
+        stated_ms = at_ms
         if luck < 0.01:
-            said_ms += rng.choice((-30, 40)) * YEAR_MS
+            stated_ms += rng.choice((-30, 40)) * YEAR_MS
         elif luck < 0.02:
-            said_ms, stamp = at_ms + _AHEAD_MS, at_ms + _AHEAD_MS
-        value = orjson.dumps({**orjson.loads(e.value), "timestamp": rfc3339(said_ms)})
+            stated_ms, stamp = at_ms + _AHEAD_MS, at_ms + _AHEAD_MS
+        value = orjson.dumps({**orjson.loads(e.value), "timestamp": rfc3339(stated_ms)})
         sent.append(Sending(value, e.customer.encode(), home_of(e.customer), (), stamp, luck < 0.02))
     return sent
 
 
 async def kills_by_the_clock(scene: Scene) -> None:
-    """Two workers on the wall clock, one of which is killed again and again; deadlines fall due while it is away."""
+    """Two workers on the wall clock, one of which is killed repeatedly. Deadlines fall due while it is down."""
     scene.common["MATRIX_RECEIPTS"] = str(scene.run.directory / _RECEIPTS)
     for name in ("w0", "w1"):
         await scene.worker(name)
@@ -88,7 +88,7 @@ async def kills_by_the_clock(scene: Scene) -> None:
 def cuts_of(
     changelog: Sequence[Any], number: int, entries: Sequence[OffsetEvent]
 ) -> list[tuple[list[OffsetEvent], int]]:
-    """The transactions of a partition: the events of each, and the partition's clock after it."""
+    """Return the transactions of a partition: the events of each, and the partition's clock after it."""
     cuts, done = [], 0
     for record in changelog:
         if record.partition != number or record.key != position.POSITION_KEY:
@@ -104,7 +104,7 @@ def cuts_of(
 
 
 def receipts_of(folder: Path, changelog: Sequence[Any]) -> Callable[[int, int], int]:
-    """When the worker that committed a record had received it: the last receipt before its commit."""
+    """Return when the worker that committed a record received it: the last receipt before the commit."""
     commits: dict[int, list[tuple[int, int]]] = defaultdict(list)
     for record in changelog:
         if record.key == position.POSITION_KEY:

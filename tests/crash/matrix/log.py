@@ -1,4 +1,4 @@
-"""What a run works on: simulated events, a churn definition of days instead of months, and a model that stays fixed."""
+"""Inputs of a run: simulated events, a churn definition with days instead of months, and a fixed model."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from streams.kafka.partitioner import partition_of
 from tests.broker.oracle import CHURN
 
 PARTITIONS: Final = 4
-EVENTS: Final = 6_000  # five weeks of 80 customers
+EVENTS: Final = 6_000  # of 80 customers over five weeks
 
 DEFINITION: Final = ChurnDefinition.parse(CHURN)
 
 
 def events_of(seed: int, count: int = EVENTS) -> list[SimulatedEvent]:
-    """The first events of a simulation."""
+    """Return the first events of a simulation."""
     return list(itertools.islice(Simulation(SimulationSettings(customers=80, days=90, seed=seed)).events(), count))
 
 
 @lru_cache(maxsize=1)
 def snapshot() -> bytes:
-    """A model that has learned from other customers."""
+    """Train a model on other customers."""
     model = Model(SPACE)
     simulation = Simulation(SimulationSettings(customers=60, days=40, seed=8))
     backtest = Backtest(DEFINITION, model, 1, partition_of)
@@ -38,5 +38,5 @@ def snapshot() -> bytes:
 
 
 def home_of(customer: str) -> int:
-    """The partition of a customer."""
+    """Return the partition of a customer."""
     return partition_of(customer.encode(), PARTITIONS)

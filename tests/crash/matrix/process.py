@@ -1,4 +1,4 @@
-"""The product's worker or trainer as a program that a scene can start and kill, with a fault built in if asked for."""
+"""A program with the product's worker or trainer that a scene can start and kill, with optional faults."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from streams.scoring.event_router import EventRouter
 
 
 def poison() -> None:
-    """Let the application of an event raise, as a fault of ours would, wherever `properties.poison` is set."""
+    """Make events with `properties.poison` raise, like a bug in the code."""
     apply = models.pipeline.event_applier.apply
 
     def raising(profile: Any, event: Any, *rest: Any) -> bool:
@@ -26,8 +26,8 @@ def poison() -> None:
 
 
 def sabotage(how: str) -> None:
-    """Faults that the matrix must see, or its zeros mean nothing."""
-    if how == "loses":  # one event in a hundred is taken for a duplicate
+    """Inject faults that the matrix must detect."""
+    if how == "loses":  # one event in a hundred is treated as a duplicate
         apply = models.pipeline.event_applier.apply
         models.pipeline.event_applier.apply = lambda profile, event, *rest: (
             bool(event.id_hash % 100) and apply(profile, event, *rest)
@@ -44,7 +44,7 @@ def sabotage(how: str) -> None:
 
 
 def note_receipts(path: str) -> None:
-    """Write down when each record was received: the cap of its time, which only this process knows."""
+    """Record when each record was received. This time caps its event time, and only this process knows it."""
     inner, file = EventRouter.decode, open(path, "a", buffering=1)  # noqa: SIM115
 
     def noted(self: EventRouter, records: Any) -> Any:
@@ -58,7 +58,7 @@ def note_receipts(path: str) -> None:
 
 
 if __name__ == "__main__":
-    die_with_parent()  # a matrix that is cut off leaves nothing behind
+    die_with_parent()  # an aborted matrix leaves no process behind
     if path := os.environ.get("MATRIX_RECEIPTS"):
         note_receipts(path)
     if os.environ.get("MATRIX_POISON"):

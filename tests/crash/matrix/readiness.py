@@ -1,4 +1,4 @@
-"""What every process answers to `/readyz`, a few times a second, and whether that fits what was done to it."""
+"""Poll `/readyz` of every process a few times per second, and check that it reflects the injected faults."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from streams.monitoring.http_server import address_directory
 from tests.crash.harness import Run
 
 _EVERY_S = 0.25
-# One that stands still answers nothing: that is an answer too.
+# A suspended process does not respond, which counts as not ready.
 _PATIENCE_S = 1.0
-# The last question of an outage may be answered after it.
+# The response to the last poll of an outage may arrive after it.
 _LATE_MS = 2_000
-# After the last event there is nothing to wait for but the group.
+# After the last event, processes only wait for the group.
 _SETTLE_S = 60.0
 
 
 @dataclass(frozen=True)
 class Absence:
-    """A time in which a process must have been seen not ready."""
+    """A time in which a process must be not ready."""
 
     name: str
     what: str
@@ -34,16 +34,16 @@ class Absence:
     until_ms: int
 
 
-# Of one process (ms, ready), only where that changed.
+# (ms, ready) of one process at each change.
 Changes = Sequence[tuple[int, bool]]
 
 
 class Readiness:
-    """Asks every process of a run.
+    """Polls every process of a run.
 
     Attributes:
-        changes: by name of the process; one that does not run or does not answer is not ready.
-        absences: those that must show in them.
+        changes: By process name. A process that does not run or does not respond is not ready.
+        absences: Times that must show in the changes.
     """
 
     def __init__(self, run: Run) -> None:
@@ -53,22 +53,22 @@ class Readiness:
         self._why: dict[str, str] = {}
 
     def away(self, names: Iterable[str], what: str, since_ms: int, until_ms: int) -> None:
-        """These must have been seen not ready in that time."""
+        """Require that these processes are not ready at some point within this time."""
         self.absences += [Absence(name, what, since_ms, until_ms) for name in names]
 
     def running(self) -> list[str]:
-        """The processes that run now."""
+        """Return the processes that currently run."""
         return [name for name, process in self._run.workers.items() if process.poll() is None]
 
     async def watch(self) -> None:
-        """Until cancelled."""
+        """Poll until cancelled."""
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_PATIENCE_S)) as session:
             while True:
                 await asyncio.gather(*(self._look(session, *one) for one in list(self._run.workers.items())))
                 await asyncio.sleep(_EVERY_S)
 
     async def settled(self) -> list[str]:
-        """Wait until all that run are ready; those that do not become so, a sentence each."""
+        """Wait until all running processes are ready. Return one sentence for each that is not."""
         deadline = time.monotonic() + _SETTLE_S
         while not_ready := [name for name in self.running() if not self._is_ready(name)]:
             if time.monotonic() > deadline:
@@ -77,15 +77,15 @@ class Readiness:
         return []
 
     def unseen(self) -> list[str]:
-        """Absences that nobody could see, a sentence each."""
+        """Return one sentence for each absence that readiness did not show."""
         return [
-            f"{absence.name} never said that it was not ready: {absence.what}"
+            f"{absence.name} never reported that it was not ready: {absence.what}"
             for absence in self.absences
             if not was_away(self.changes.get(absence.name, ()), absence.since_ms, absence.until_ms + _LATE_MS)
         ]
 
     def longest_s(self) -> float:
-        """The longest time after which one that was not ready was so again (or for the first time)."""
+        """Return the longest time from not ready (or start) to ready."""
         return max((longest_away_s(changes) for changes in self.changes.values()), default=0.0)
 
     def _is_ready(self, name: str) -> bool:
@@ -101,21 +101,21 @@ class Readiness:
     async def _ask(self, session: aiohttp.ClientSession, name: str, pid: int) -> bool:
         files = list(address_directory(self._run.settings).glob(f"*-{pid}.json"))
         if not files:
-            self._why[name] = "it has not said where it answers"
+            self._why[name] = "it has not written its address"
             return False
         [target] = orjson.loads(files[0].read_bytes())[0]["targets"]
         try:
             async with session.get(f"http://{target}/readyz") as answer:
                 checks = (await answer.json())["checks"]
         except (aiohttp.ClientError, TimeoutError, OSError) as failure:
-            self._why[name] = f"no answer: {failure!r}"
+            self._why[name] = f"no response: {failure!r}"
             return False
         self._why[name] = "; ".join(check["why"] for check in checks.values() if not check["ok"])
         return answer.status == 200
 
 
 def was_away(changes: Changes, since_ms: int, until_ms: int) -> bool:
-    """Whether it was not ready at any time between.
+    """Whether the process was not ready at any time in the interval.
 
     >>> [was_away([(1, True), (5, False), (9, True)], *between) for between in ((2, 4), (2, 6), (6, 8), (9, 99))]
     [False, True, True, False]
@@ -126,7 +126,7 @@ def was_away(changes: Changes, since_ms: int, until_ms: int) -> bool:
 
 
 def longest_away_s(changes: Changes) -> float:
-    """From not ready to ready, the longest.
+    """Return the longest time from not ready to ready, s.
 
     >>> longest_away_s([(0, False), (2_000, True), (5_000, False), (5_500, True), (6_000, False)])
     2.0

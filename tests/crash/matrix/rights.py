@@ -1,4 +1,4 @@
-"""A broker that asks who we are, over TLS, and lets us do only what it was told to."""
+"""A broker with SASL authentication over TLS and access control lists."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.crash.matrix.scene import Scene
 ADMIN, ADMIN_PASSWORD = "admin", "admin-secret"
 PROGRAM, PROGRAM_PASSWORD = "churn", "churn-secret"
 _PRINCIPAL: Final = f"User:{PROGRAM}"
-# Kafka's numbers (`AclOperation`, `ResourceType`, `PatternType`, `AclPermissionType`).
+# Numeric values of Kafka's `AclOperation`, `ResourceType`, `PatternType` and `AclPermissionType`.
 _ALL, _WRITE, _IDEMPOTENT_WRITE = 2, 4, 12
 _TOPIC, _GROUP, _CLUSTER, _TRANSACTIONAL_ID = 2, 3, 4, 5
 _LITERAL, _PREFIXED = 3, 4
@@ -25,12 +25,12 @@ _DENY, _ALLOW = 2, 3
 
 
 def may_certify() -> bool:
-    """It needs openssl, for certificates."""
+    """Creating certificates requires openssl."""
     return shutil.which("openssl") is not None
 
 
 def certificates(folder: Path) -> None:
-    """An authority (`ca.pem`), a broker's certificate by it (`broker.pem`, key in front), and an unknown authority."""
+    """Create a CA (`ca.pem`), a broker certificate signed by it (`broker.pem`, key first), and an unknown CA."""
     folder.mkdir(parents=True)
 
     def openssl(arguments: str) -> None:
@@ -46,7 +46,7 @@ def certificates(folder: Path) -> None:
 
 
 def secured_broker(folder: Path) -> EmbeddedBroker:
-    """SASL over TLS for clients, rights by list, one administrator who may everything."""
+    """Create a broker with SASL over TLS for clients, ACLs, and one superuser."""
     certificates(folder / "certificates")
     login = (
         f'org.apache.kafka.common.security.plain.PlainLoginModule required username="{ADMIN}" '
@@ -64,14 +64,14 @@ def secured_broker(folder: Path) -> EmbeddedBroker:
             "ssl.truststore.type": "PEM",
             "ssl.truststore.location": str(folder / "certificates" / "ca.pem"),
             "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
-            "super.users": f"User:{ADMIN};User:ANONYMOUS",  # the controller's own listener asks for no name
+            "super.users": f"User:{ADMIN};User:ANONYMOUS",  # the controller listener has no authentication
             "log.retention.ms": "-1",
         },
     )
 
 
 def settings_of(folder: Path) -> dict[str, object]:
-    """The administrator's, with which a run makes and reads topics."""
+    """Settings of the superuser, with which a run creates and reads topics."""
     return {
         "kafka_security_protocol": "SASL_SSL",
         "kafka_sasl_username": ADMIN,
@@ -84,7 +84,7 @@ _OURS = {"CHURN_KAFKA_SASL_USERNAME": PROGRAM, "CHURN_KAFKA_SASL_PASSWORD": PROG
 
 
 async def rights_missing(scene: Scene) -> None:
-    """Wrong password, unknown authority, no right to write, at the start and in mid-flow; worker and trainer."""
+    """Wrong password, unknown CA, and missing write permission at the start and later, for worker and trainer."""
     settings = scene.run.settings
     prefix, alerts, model = settings.kafka_group_id, name_of(ALERTS, settings), name_of(MODEL, settings)
     scene.common = dict(_OURS)
@@ -94,19 +94,19 @@ async def rights_missing(scene: Scene) -> None:
         for kind in (_TOPIC, _GROUP, _TRANSACTIONAL_ID):
             await _grant(admin, kind, prefix, _PREFIXED, _ALL, _ALLOW)
         await _grant(admin, _CLUSTER, "kafka-cluster", _LITERAL, _IDEMPOTENT_WRITE, _ALLOW)
-        # 1. Not let in
+        # 1. Authentication fails
         for role, name in (("worker", "w0"), ("trainer", "t0")):
             wrong = {"CHURN_KAFKA_SASL_PASSWORD": "wrong"}
             await scene.refused(name, 1, "check .*user name or password", role=role, **wrong)
             unknown = {"CHURN_KAFKA_SSL_CAFILE": settings.kafka_ssl_cafile.replace("ca.pem", "unknown.pem")}
             await scene.refused(name, 1, "check .*the authority of its certificate", role=role, **unknown)
-        # 2. Let in, and not allowed to write
+        # 2. Authenticated, but not authorized to write
         await _grant(admin, _TOPIC, name_of(CHANGELOG, settings), _LITERAL, _WRITE, _DENY)
         await scene.refused("w0", 2, "cannot write: TopicAuthorizationFailed")
         await _take_back(admin, name_of(CHANGELOG, settings))
         await scene.worker("w0")
         scene.feed.next_share()
-        # 3. The right is taken away in mid-flow
+        # 3. The permission is revoked during processing
         await scene.commit()
         await _grant(admin, _TOPIC, alerts, _LITERAL, _WRITE, _DENY)
         scene.harmed("no right to write alerts")

@@ -1,4 +1,4 @@
-"""The matrix: which harm is done, in which order, while the feed goes on. Every wait that is drawn is seeded."""
+"""The rows of the matrix: the injected faults and their order while the feed runs. Random waits are seeded."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from tests.crash.matrix import formats, harm, live, log, stores
 from tests.crash.matrix.disk import disk_full, may_mount
 from tests.crash.matrix.rights import may_certify, rights_missing
 from tests.crash.matrix.scene import Scene
-from tests.crash.matrix.topics import NOBODY_RUNS_S, topics_wrong
+from tests.crash.matrix.topics import DOWNTIME_S, topics_wrong
 from tests.streams.format_fixture import Fixture
 
-# The harness sets the shortest session that a broker accepts.
+# The harness sets the shortest session timeout that a broker accepts.
 SESSION_S = 6.0
-# Half as long again: the group has noticed, and somebody else is at work.
+# 1.5 times the session: the group has noticed, and another process has taken over.
 _ZOMBIE_S = 9.0
-# After the session somebody rejoins, fences, recovers and goes on.
+# After the session, another process rejoins, fences, recovers and continues.
 OUTAGE_LIMIT_S = SESSION_S + 15.0
 _BROKER_DOWN_S, _BROKER_STOPPED_S = (5.0, 60.0), 20.0
-# A busy machine needs a while for what is still to be applied when all is sent.
+# A busy machine needs some time to apply the rest after everything is sent.
 REACHED_WITHIN_S = 120.0
 _KILLS = 6
-# As `streams.failpoints.NAMES`, those on the way of a batch.
+# The names in `streams.failpoints.NAMES` that belong to a batch.
 _BATCH_PLACES = ("after-decode", "after-apply", "inside-transaction", "before-store", "after-store")
 
 
@@ -35,16 +35,16 @@ class Row:
     """One row of the matrix.
 
     Attributes:
-        number: of the fault; several rows may share one.
-        shares: the feed's; each harm that is done releases one.
-        poison: workers in whose code some records raise.
-        topic_limit_bytes: of the events topic, None for the broker's.
-        once: the oracle leaves out events whose id it has seen.
-        churn: what churn means.
-        clock: as CHURN_CLOCK; with another one than "event" the oracle follows what the positions say.
-        secured: on a broker of its own that knows users, rights and TLS.
-        possible: whether this machine lets it be played.
-        earlier: what an earlier release had left in the topics, with its own count of partitions.
+        number: Number of the fault; several rows may share it.
+        shares: Number of shares of the feed; each injected fault releases one.
+        poison: Some records make the workers raise.
+        topic_limit_bytes: Message size limit of the events topic; None for the broker's default.
+        once: The oracle leaves out events whose id it has already seen.
+        churn: Churn definition.
+        clock: Value of CHURN_CLOCK. Unless it is "event", the oracle follows the clock of the positions.
+        secured: Use a separate broker with users, ACLs and TLS.
+        possible: Whether the row can run on this machine.
+        earlier: State of an earlier release in the topics, with its own number of partitions.
     """
 
     name: str
@@ -72,14 +72,14 @@ class Row:
 
 
 async def kills(scene: Scene) -> None:
-    """A lone worker and a lone trainer, started again at once; then one of two workers, which nobody replaces."""
+    """Kill a single worker and a single trainer and restart them at once; then kill one of two workers for good."""
     if scene.quick:
-        scene.feed.shares = 4  # half of the events before the trainer's harm: it needs labels that have matured
+        scene.feed.shares = 4  # half of the events precede the trainer's fault, which needs matured labels
     await scene.worker("w0")
     await scene.trainer("t0")
     for number in range(2 if scene.quick else _KILLS):
         await scene.a_while()
-        if number % 2:  # at a commit: within some 50 ms of what its consumer sees
+        if number % 2:  # at a commit: within some 50 ms of when a consumer sees it
             await scene.commit(CHANGELOG)
             await scene.a_while(0, 0.05)
         scene.kill("w0")
@@ -97,12 +97,12 @@ async def kills(scene: Scene) -> None:
     await scene.a_while()
     scene.kill("w1")
     scene.bereft_ms = scene.harms[-1].at_ms
-    await scene.said("w0", r"took over(?s:.*)took over")
+    await scene.logged("w0", r"took over(?s:.*)took over")
     scene.feed.next_share()
 
 
 async def failpoints(scene: Scene) -> None:
-    """One death at every named place, the next start dies at the next place; the last one finishes."""
+    """Die at every failpoint in turn, each restart at the next one. The last restart finishes."""
     for place in _BATCH_PLACES:
         await scene.worker("w0", wait=False, failpoint=f"{place}:{scene.rng.randint(1, 8)}")
         await scene.died("w0")
@@ -125,7 +125,7 @@ async def failpoints(scene: Scene) -> None:
 
 
 async def zombies(scene: Scene) -> None:
-    """Each of two workers, and the trainer that leads, stand still for longer than the session and wake up again."""
+    """Suspend each of two workers, and the leading trainer, for longer than the session, and resume them."""
     for name in ("w0", "w1"):
         await scene.worker(name, static=False)
     await scene.trainer("t0", static=False)
@@ -145,7 +145,7 @@ async def zombies(scene: Scene) -> None:
 
 
 async def rebalances(scene: Scene) -> None:
-    """1 -> 3 -> 2 -> 1 workers, each replaced by another, then six joins and leaves in less than a minute."""
+    """Scale workers 1 -> 3 -> 2 -> 1, replace each by another, then six joins and leaves in less than a minute."""
     await scene.worker("w0", static=False)
     for name in ("w1", "w2"):
         scene.harmed(f"join {name}")
@@ -157,7 +157,7 @@ async def rebalances(scene: Scene) -> None:
         await scene.a_while()
     scene.feed.next_share()
     await scene.worker("w1", static=False)
-    for name in ("w0", "w1"):  # rolling: stopped, started, the next one
+    for name in ("w0", "w1"):  # rolling restart
         await scene.stop(name)
         scene.harmed(f"start {name}")
         await scene.worker(name, static=False)
@@ -173,7 +173,7 @@ async def rebalances(scene: Scene) -> None:
 
 
 async def broker_killed(scene: Scene) -> None:
-    """kill -9 of the broker under two workers and a trainer, started again after 5 s and after 60."""
+    """kill -9 of the broker with two workers and a trainer, and restart after 5 s and after 60 s."""
     await _two_and_a_trainer(scene)
     for down_s in _BROKER_DOWN_S:
         await scene.commit(CHANGELOG)
@@ -186,7 +186,7 @@ async def broker_killed(scene: Scene) -> None:
 
 
 async def broker_stopped(scene: Scene) -> None:
-    """SIGSTOP of the broker for longer than session and transaction timeout: sockets stay open, nobody answers."""
+    """SIGSTOP of the broker beyond session and transaction timeout: sockets stay open without responses."""
     await _two_and_a_trainer(scene)
     await scene.commit(CHANGELOG)
     with scene.without_broker("SIGSTOP of the broker"):
@@ -200,14 +200,14 @@ async def broker_stopped(scene: Scene) -> None:
 
 
 async def published(scene: Scene) -> None:
-    """The publisher does the harm: two workers, and nothing is done to them."""
+    """Faults are only in the published log; the two workers are not harmed."""
     for name in ("w0", "w1"):
         await scene.worker(name, wait=False)
 
 
 async def poisoned(scene: Scene) -> None:
-    """As `published`; twenty records in a row that raise stop a worker with one line (more than ten are its own fault,
-    not theirs), a supervisor starts it again, and it goes on behind those that are dead letters by then."""
+    """Like `published`. Twenty records in a row that raise stop a worker with one line, because more than ten indicate
+    a bug in the code. A supervisor restarts it, and it continues after those that are dead letters by then."""
     await published(scene)
     stopped, fed_s = 0, time.monotonic()
     while not scene.feed.done or stopped == 0:
@@ -229,7 +229,7 @@ async def poisoned(scene: Scene) -> None:
 
 
 async def local_stores(scene: Scene) -> None:
-    """Between a death and the next start the stores are deleted, cut, set back, exchanged, or made too old."""
+    """Between a kill and the restart, delete, truncate, roll back, swap or outdate the stores."""
     folder = scene.run.settings.store_dir
     earlier = folder.with_name(folder.name + ".earlier")
     await scene.worker("w0")
@@ -261,19 +261,19 @@ ROWS = (
         "death at every failpoint",
         failpoints,
         shares=11,
-        outage_limit_s=3 * OUTAGE_LIMIT_S,  # twice in mid-recovery: three starts, one after the other
+        outage_limit_s=3 * OUTAGE_LIMIT_S,  # twice during recovery, so there are three starts in sequence
     ),
     Row("3", "zombies: SIGSTOP 9 s, session 6 s", zombies, shares=4),
     Row("4", "rebalances: 1-3-2-1, rolling, 6/min", rebalances, shares=7),
     Row(
         "6",
-        "1 % broken, 2 MB, null, records that raise",
+        "1% broken, 2 MB, null, records that raise",
         poisoned,
         publish=harm.broken,
         poison=True,
         topic_limit_bytes=3 * 1024 * 1024,
     ),
-    Row("7a", "5 % twice, the same id", published, publish=harm.repeated, once=True),
+    Row("7a", "5% twice, the same id", published, publish=harm.repeated, once=True),
     Row("7b", "disorder, days late, wrong clocks", published, publish=harm.disordered),
     Row(
         "7c",
@@ -310,7 +310,7 @@ ROWS = (
         "topics wrong, input deleted",
         topics_wrong,
         shares=6,
-        outage_limit_s=NOBODY_RUNS_S[1] + 2 * OUTAGE_LIMIT_S,  # one start is refused, the next one goes on
+        outage_limit_s=DOWNTIME_S[1] + 2 * OUTAGE_LIMIT_S,  # one start is rejected, the next one continues
     ),
     Row("12", "password, certificate, rights; SASL_SSL", rights_missing, shares=4, secured=True, possible=may_certify),
     Row(

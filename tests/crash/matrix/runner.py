@@ -1,4 +1,4 @@
-"""Plays one row: topics and a group of its own, the feed, the harm, and then the verdict."""
+"""Run one row with its own topics and group: feed, faults, and verdict."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def play(
     events: int = log.EVENTS,
     sabotage: str = "",
 ) -> Verdict:
-    """Play a row and judge it. What breaks the row itself is one of the verdict's problems."""
+    """Run a row and return its verdict. An error of the row itself is one of the verdict's problems."""
     directory.mkdir(parents=True)
     (directory / "churn.toml").write_text(row.churn)
     if row.secured:
@@ -138,7 +138,7 @@ async def _prepare(row: Row, scene: Scene) -> None:
         await lay_out(scene.run, row.earlier)
     async with AIOKafkaProducer(**settings.connection(), max_request_size=8 * 1024 * 1024) as producer:
         headers = [(LABELS_OFFSET_HEADER, b"0")]
-        if row.earlier is not None:  # the trainer's name too has a snapshot of then
+        if row.earlier is not None:  # the trainer's model name also has a snapshot of the earlier release
             await producer.send_and_wait(
                 name_of(MODEL, settings), row.earlier.model, key=TRAINED.encode(), headers=headers
             )
@@ -147,7 +147,7 @@ async def _prepare(row: Row, scene: Scene) -> None:
 
 
 def _judge(row: Row, scene: Scene, evidence: Evidence, verdict: Verdict) -> None:
-    """What zeros do not say: was it a test at all, and was it fast enough."""
+    """Check that faults hit work in flight, and that time limits are met."""
     feed, problems, slow = scene.feed, scene.problems, scene.slow
     harmed = sum(sending.harmed for sending in feed.sendings)
     commits = evidence.commits
@@ -180,8 +180,8 @@ def _judge(row: Row, scene: Scene, evidence: Evidence, verdict: Verdict) -> None
         if not verdict.takeover_s:
             problems.append("no input waited for the worker that was killed: the test proved nothing")
         if verdict.takeover_s > OUTAGE_LIMIT_S:
-            said = f"{verdict.takeover_s:.1f} s from kill -9 of one of two workers to the first new output"
-            slow.append(f"{said}, {OUTAGE_LIMIT_S:.0f} s are allowed")
+            took = f"{verdict.takeover_s:.1f} s from kill -9 of one of two workers to the first new output"
+            slow.append(f"{took}, {OUTAGE_LIMIT_S:.0f} s are allowed")
     verdict.unready_s = scene.readiness.longest_s()
     problems += scene.readiness.unseen()
     slow += slow_to_catch_up(commits, inputs)

@@ -1,4 +1,4 @@
-"""One run: processes of the product on topics of their own, what was done to them, and when."""
+"""One run: the product's processes on their own topics, the injected faults, and their times."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ from tests.crash.matrix.readiness import Readiness
 from tests.waiting import WAIT_S
 
 PROGRAM = Path(__file__).with_name("process.py")
-# A supervisor would start these again; any other end is a fault.
+# A supervisor restarts after this exit code. Any other exit is a failure.
 AGAIN = 75
-# A process is ready for 10 s after its broker's last answer, and asks every few seconds.
+# A process stays ready for 10 s after the broker's last response, and polls every few seconds.
 _UNANSWERED_MS = 15_000
-# A clean stop closes within 9 s by itself.
+# A clean stop takes at most 9 s.
 STOP_LIMIT_S = 10.0
 _WAIT_S = WAIT_S
 _POLL_S = 0.05
-# A process needs longer than that to say that it is ready.
+# A process needs longer than this to become ready.
 _START_MS = 2_000
 TRAINED = "trained"
 
 
 @dataclass
 class Harm:
-    """What was done, when (ms), and whether there was work left."""
+    """An injected fault, its time (ms), and whether work was in flight."""
 
     what: str
     at_ms: int
@@ -49,21 +49,21 @@ class Harm:
 
 @dataclass
 class Scene:
-    """What a row of the matrix plays on.
+    """The environment in which a row of the matrix runs.
 
     Attributes:
-        quick: a few harms of each kind only.
-        sabotage: a fault built into the workers, which the verdict has to see.
-        harms: everything that was done.
-        problems: what must not happen and did.
-        slow: time limits that were exceeded.
-        restarts: processes that ended with 75 and were started again.
-        common: variables of every process from now on.
-        cleanups: to be called when every process has ended.
-        archive: records of the events topic that retention has deleted since.
-        lost: of a partition, the offsets [first, last) that were deleted before they were applied.
-        bereft_ms: when one of two workers was killed, if it was.
-        readiness: what the processes answer meanwhile.
+        quick: Inject only a few faults of each kind.
+        sabotage: A fault in the workers that the verdict must detect.
+        harms: All injected faults.
+        problems: Violations that occurred.
+        slow: Time limits that were exceeded.
+        restarts: Restarts of processes that exited with 75.
+        common: Environment variables of every process from now on.
+        cleanups: Called when every process has exited.
+        archive: Records of the events topic that retention has deleted.
+        lost: By partition, the offsets [first, last) that were deleted before they were applied.
+        bereft_ms: When one of two workers was killed, if any.
+        readiness: Readiness of the processes during the run.
     """
 
     run: Run
@@ -95,17 +95,17 @@ class Scene:
     async def worker(
         self, name: str, *, static: bool = True, wait: bool = True, failpoint: str = "", **more: str
     ) -> None:
-        """Start a worker, under its own name in the group if `static`; wait until it owns something."""
+        """Start a worker, with static membership if `static`, and wait until it owns a partition."""
         self._start(name, "worker", static, failpoint, **more)
         if wait:
-            await self.said(name, "took over")
+            await self.logged(name, "took over")
 
     async def trainer(self, name: str, *, static: bool = True, wait: bool = True, failpoint: str = "") -> None:
-        """Start a trainer, which publishes under a model name that no worker scores with: the oracle stays exact."""
+        """Start a trainer that publishes under a model name which no worker uses, so that the oracle stays exact."""
         self.trainers = True
         self._start(name, "trainer", static, failpoint, CHURN_MODEL_NAME=TRAINED)
         if wait:
-            await self.said(name, "leads from")
+            await self.logged(name, "leads from")
 
     def kill(self, name: str) -> None:
         """kill -9."""
@@ -114,7 +114,7 @@ class Scene:
         self.run.kill(name)
 
     async def died(self, name: str) -> None:
-        """Wait until its failpoint has ended it."""
+        """Wait until the process dies at its failpoint."""
         self._may_end[name] = {-signal.SIGKILL}
         code = await asyncio.to_thread(self.run.workers[name].wait, _WAIT_S)
         self.harmed(f"failpoint of {name}")
@@ -122,14 +122,14 @@ class Scene:
             self.problems.append(f"{name} ended with {code} instead of at its failpoint: {self.last_line(name)}")
 
     async def refused(self, name: str, code: int, words: str, *, role: str = "worker", **more: str) -> None:
-        """Start a process that has to end by itself, with this exit code and one line that says why."""
+        """Start a process that must exit by itself with this code and one line that names the reason."""
         self.harmed(f"start of {name} refused")
         more = {"CHURN_MODEL_NAME": TRAINED, **more} if role == "trainer" else more
         self._start(name, role, True, "", **more)
         await self.ended(name, code, words)
 
     async def ended(self, name: str, code: int, words: str) -> None:
-        """Wait until it has ended by itself, with this exit code and one line that says why."""
+        """Wait until the process exits by itself with this code and one line that names the reason."""
         self._may_end[name] = {code}
         found = await asyncio.to_thread(self.run.workers[name].wait, _WAIT_S)
         wrong = found != code or self._without_reason(name) is not None
@@ -137,13 +137,13 @@ class Scene:
             self.problems.append(f"{name} ended with {found} instead of {code}, {words!r}: {self.last_line(name)}")
 
     async def position(self, number: int) -> int:
-        """The next offset of a partition's input, as the changelog has it."""
+        """Return the next input offset of a partition, according to the changelog."""
         records = await read(self.run, name_of(CHANGELOG, self.run.settings))
         mine = [r.value for r in records if r.partition == number and r.key == position.POSITION_KEY]
         return position.decode(mine[-1]).next_offset if mine else 0
 
     async def stop(self, name: str) -> None:
-        """A clean stop, as a rolling restart or a scale-down does it."""
+        """Stop a process cleanly, as in a rolling restart or a scale-down."""
         self.harmed(f"stop {name}")
         self._may_end[name] = {0}
         started = time.monotonic()
@@ -154,7 +154,7 @@ class Scene:
             wrong.append(f"{name} stopped with {code} after {took_s:.1f} s: {self.last_line(name)}")
 
     async def suspend(self, name: str, seconds: float) -> None:
-        """SIGSTOP for so long, then SIGCONT: a zombie if that is longer than the session. It may end with 75."""
+        """SIGSTOP, then SIGCONT after some time. Beyond the session, the process is a zombie and may exit with 75."""
         self.harmed(f"SIGSTOP {name}")
         since_ms = _now_ms()
         self.run.workers[name].send_signal(signal.SIGSTOP)
@@ -164,7 +164,7 @@ class Scene:
 
     @contextlib.contextmanager
     def without_broker(self, what: str) -> Iterator[None]:
-        """Note the harm, and that every process has to say so if that takes longer than they wait for an answer."""
+        """Record a broker outage. If it exceeds the processes' response timeout, all of them must become not ready."""
         self.harmed(what)
         since_ms, names = _now_ms(), self.readiness.running()
         yield
@@ -172,15 +172,15 @@ class Scene:
             self.readiness.away(names, what, since_ms, _now_ms())
 
     def may_end(self, name: str, code: int) -> None:
-        """This end is a part of the row."""
+        """Accept this exit code as part of the row."""
         self._may_end.setdefault(name, set()).add(code)
 
     def harmed(self, what: str) -> None:
-        """Note it, and whether there was work left."""
+        """Record a fault, and whether work was in flight."""
         self.harms.append(Harm(what, _now_ms(), not self.feed.done))
 
     async def watch(self) -> None:
-        """Until cancelled, be the supervisor: start again what ended with 75; any other end is a fault."""
+        """Act as a supervisor until cancelled: restart processes that exit with 75. Any other exit is a problem."""
         while True:
             for name, process in list(self.run.workers.items()):
                 code = process.poll()
@@ -188,34 +188,34 @@ class Scene:
                     continue
                 if code == AGAIN:
                     self.restarts += 1
-                    if (said := self._without_reason(name)) is not None:
-                        self.problems.append(f"{name} ended with {code} and gave no reason on its last line: {said}")
+                    if (line := self._without_reason(name)) is not None:
+                        self.problems.append(f"{name} ended with {code} and gave no reason on its last line: {line}")
                     self.run.start(name, program=PROGRAM, **self._how[name])
                 else:
                     self._may_end.setdefault(name, set()).add(code)
                     self.problems.append(f"{name} ended with {code}: {self.last_line(name)}")
             await asyncio.sleep(_POLL_S)
 
-    # What can be seen of them
+    # Observing processes
 
-    async def said(self, name: str, words: str, *, wait_s: float = _WAIT_S) -> None:
-        """Wait for words in its log since its last start."""
+    async def logged(self, name: str, words: str, *, wait_s: float = _WAIT_S) -> None:
+        """Wait for a pattern in the process's log since its last start."""
         deadline = time.monotonic() + wait_s
         while not re.search(words, self.log_of(name)):
             if time.monotonic() > deadline:
-                raise AssertionError(f"{name} has not said {words!r} in {wait_s:.0f} s: {self.last_line(name)}")
+                raise AssertionError(f"{name} has not logged {words!r} in {wait_s:.0f} s: {self.last_line(name)}")
             await asyncio.sleep(_POLL_S)
 
     def log_of(self, name: str) -> str:
-        """Since its last start."""
+        """Return the log since the last start of the process."""
         return self.run.log_of(name)[self._read_from.get(name, 0) :]
 
     def last_line(self, name: str) -> str:
-        """The last thing that it said."""
+        """Return the last line of the log."""
         return (self.run.log_of(name).strip().splitlines() or ["(nothing)"])[-1]
 
     def _without_reason(self, name: str) -> str | None:
-        """The last line of a process that has ended by itself, unless it says why."""
+        """Return the last line of an exited process unless it names a reason."""
         line = self.last_line(name)
         return None if " ERROR " in line and "Traceback" not in self.log_of(name) else line
 
@@ -238,7 +238,7 @@ class Scene:
             await consumer.stop()
 
     async def a_while(self, least_s: float = 0.2, most_s: float = 1.2) -> None:
-        """A seeded time."""
+        """Wait for a seeded random time."""
         await asyncio.sleep(self.rng.uniform(least_s, most_s))
 
     def _start(self, name: str, role: str, static: bool, failpoint: str, **more: str) -> None:

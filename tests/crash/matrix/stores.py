@@ -1,4 +1,4 @@
-"""What can become of a worker's local stores between two starts; all of it must be seen, and cost time only."""
+"""Faults of a worker's local stores between two starts. All must be detected and cost only time."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from streams.topics import TOMBSTONE_RETENTION_MS
 
 _META_KEY = b"m"
 
-# A fault of the folder with all stores; the second folder holds a copy from an earlier death.
+# A fault in the folder with all stores. The second folder has a copy from an earlier kill.
 Fault = Callable[[Path, Path, random.Random], None]
 
 
 def deleted(folder: Path, earlier: Path, rng: random.Random) -> None:
-    """The disk is another one."""
+    """Delete the stores, like a replaced disk."""
     shutil.rmtree(folder)
 
 
 def cut(folder: Path, earlier: Path, rng: random.Random) -> None:
-    """Every file ends somewhere in its middle."""
+    """Truncate every file."""
     for path in folder.rglob("*"):
         if path.is_file() and (size := path.stat().st_size) > 1:
             with path.open("r+b") as file:
@@ -32,13 +32,13 @@ def cut(folder: Path, earlier: Path, rng: random.Random) -> None:
 
 
 def older(folder: Path, earlier: Path, rng: random.Random) -> None:
-    """A backup was restored."""
+    """Restore an earlier copy."""
     shutil.rmtree(folder)
     shutil.copytree(earlier, folder)
 
 
 def exchanged(folder: Path, earlier: Path, rng: random.Random) -> None:
-    """Every store is that of another partition, of another changelog that is."""
+    """Swap the stores of partitions, so that each belongs to another changelog."""
     names = sorted(path.name for path in folder.iterdir())
     away = folder.with_name(folder.name + ".away")
     folder.rename(away)
@@ -48,7 +48,7 @@ def exchanged(folder: Path, earlier: Path, rng: random.Random) -> None:
 
 
 def stale(folder: Path, earlier: Path, rng: random.Random) -> None:
-    """Last written before the changelog's oldest tombstone: what was removed since would come back."""
+    """Make the stores older than the changelog's oldest tombstone, so that removed keys would reappear."""
     for path in folder.iterdir():
         store = PartitionStore(path)
         if (meta := store.meta) is not None:

@@ -1,4 +1,4 @@
-"""What is printed at the end, and as JSON."""
+"""Format the verdicts as a table and as JSON."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _COLUMNS = ("row", "fault", "seed", "times", "events", "lost", "double", "extra"
 
 
 def rendered(verdicts: Sequence[Verdict]) -> str:
-    """A table in Markdown, then every problem on a line of its own."""
+    """Format a Markdown table, followed by one line per problem."""
     rows = [_COLUMNS, *(_cells(verdict) for verdict in verdicts)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(_COLUMNS))]
     lines = ["| " + " | ".join(_padded(rows[0], widths)) + " |"]
@@ -23,7 +23,7 @@ def rendered(verdicts: Sequence[Verdict]) -> str:
 
 
 def as_json(verdicts: Sequence[Verdict]) -> list[dict[str, Any]]:
-    """Every figure, also those that the table has no room for."""
+    """Return every figure, including those that the table omits."""
     return [
         {
             **dataclasses.asdict(verdict),
@@ -42,7 +42,7 @@ def _cells(v: Verdict) -> tuple[str, ...]:
 
 
 def _padded(cells: Sequence[str], widths: Sequence[int]) -> list[str]:
-    """Words to the left, figures to the right."""
+    """Align text to the left and figures to the right."""
     return [
         cell.ljust(width) if column < 2 else cell.rjust(width)
         for column, (cell, width) in enumerate(zip(cells, widths, strict=True))

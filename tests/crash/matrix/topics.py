@@ -1,4 +1,4 @@
-"""Topics that are not as they have to be, before the first start and between two: each is named with its repair."""
+"""Misconfigured topics, before the first start and between two starts. Each error names the topic and the repair."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from tests.broker.oracle import read
 from tests.crash.matrix import log
 from tests.crash.matrix.scene import Scene
 
-# The partition whose input is deleted.
+# Partition whose input is deleted.
 _BEREFT = 2
-NOBODY_RUNS_S = 3.0, 4.0
+DOWNTIME_S = 3.0, 4.0
 
 
 async def topics_wrong(scene: Scene) -> None:
-    """Missing, other count, changelog that deletes or forgets removals too soon; then input that retention deleted."""
+    """Missing topics, wrong partition counts, wrong changelog cleanup; then input that retention deleted."""
     settings = scene.run.settings
     scores, alerts, changelog = (name_of(topic, settings) for topic in (SCORES, ALERTS, CHANGELOG))
     admin = AIOKafkaAdminClient(**settings.connection())
     await admin.start()
     try:
-        # 1. Before the first start: nothing is written yet
+        # 1. Before the first start, when nothing is written yet
         await _delete(admin, scores)
         await scene.refused("w0", 2, f"topic {scores} does not exist; create it with: churn-signals topics create")
         await create_topics(settings)
@@ -48,12 +48,12 @@ async def topics_wrong(scene: Scene) -> None:
             await _configure(admin, changelog, {key: right})
             await scene.worker("w0")
             scene.feed.next_share()
-        # 3. Retention passes the position of a group that nobody runs
-        while not await scene.position(_BEREFT):  # a partition that never had one begins with what is there
+        # 3. Retention passes the position of a stopped group
+        while not await scene.position(_BEREFT):  # a partition without a position starts at the first available offset
             await scene.commit()
         scene.kill("w0")
         scene.feed.next_share()
-        await scene.a_while(*NOBODY_RUNS_S)
+        await scene.a_while(*DOWNTIME_S)
         position = await scene.position(_BEREFT)
         scene.archive = await read(scene.run, name_of(EVENTS, settings))
         first = [r.offset for r in scene.archive if r.partition == _BEREFT][-5]
@@ -65,7 +65,7 @@ async def topics_wrong(scene: Scene) -> None:
         gone = rf"events {position} to {first - 1} were deleted by retention .*\({first - position:,} offsets\)"
         await scene.refused("w0", 1, f"{gone}.*CHURN_ACCEPT_LOST_INPUT=true")
         await scene.worker("w0", CHURN_ACCEPT_LOST_INPUT="true")
-        await scene.said("w0", gone)
+        await scene.logged("w0", gone)
         scene.feed.next_share()
     finally:
         await admin.close()
@@ -78,7 +78,7 @@ async def _delete(admin: AIOKafkaAdminClient, topic: str) -> None:
 
 
 async def _configure(admin: AIOKafkaAdminClient, topic: str, changed: dict[str, str]) -> None:
-    """`alter_configs` replaces all of them: those that stay are given again."""
+    """Change one topic setting. `alter_configs` replaces all of them, so the others are repeated."""
     resource = ConfigResource(ConfigResourceType.TOPIC, topic)
     [answer] = await admin.describe_configs([resource])
     own: dict[str, Any] = {

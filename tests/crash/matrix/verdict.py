@@ -1,4 +1,4 @@
-"""Expected against found: what is lost, double and extra, and how long a partition with input stood still."""
+"""Compare expected with found outputs: lost, double and extra records, and the longest outage."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-# Shorter ones are batches that took long; what came within the last half second may be under way.
+# Shorter outages are slow batches. Input of the last half second may still be in flight.
 _OUTAGE_MS, _UNDER_WAY_MS = 2_000, 500
 
 
 @dataclass
 class Tally:
-    """One kind of output. A wrong value counts twice: the right one is lost, the wrong one extra."""
+    """Counts of one kind of output. A wrong value counts twice: the right one is lost, the wrong one is extra."""
 
     expected: int
     lost: int
@@ -22,7 +22,7 @@ class Tally:
 
     @classmethod
     def of(cls, expected: Counter[Hashable], found: Counter[Hashable]) -> Tally:
-        """Count both ways.
+        """Count the differences in both directions.
 
         >>> Tally.of(Counter("aab"), Counter("aaac"))
         Tally(expected=3, lost=1, double=1, extra=1)
@@ -34,13 +34,13 @@ class Tally:
 
 @dataclass
 class Verdict:
-    """What a run has shown.
+    """The result of a run.
 
     Attributes:
-        times: how often harm was done.
-        in_flight: how often that met work under way.
-        at_commit: how often that was within 100 ms of a commit.
-        outage_s: longest time without a new committed position while there was input.
+        times: Number of injected faults.
+        in_flight: Number of faults that hit work in flight.
+        at_commit: Number of faults within 100 ms of a commit.
+        outage_s: Longest time without a new committed position while there was input.
         takeover_s: from kill -9 of one of two workers to the first new output in every partition that waited for it;
             None if none was killed.
         unready_s: longest time from not ready to ready of any process.
@@ -78,7 +78,7 @@ class Verdict:
 
     @property
     def exact(self) -> bool:
-        """Zeros everywhere, and something was tried."""
+        """Whether all counts are zero and faults were injected."""
         return not (self.lost or self.double or self.extra or self.problems)
 
     @property
@@ -90,11 +90,12 @@ class Verdict:
 def longest_outage_s(
     commits: Mapping[int, Sequence[tuple[int, int]]], inputs: Mapping[int, Sequence[tuple[int, int]]]
 ) -> float:
-    """From the later of a commit and the arrival of the next record to the next commit that went on; the longest.
+    """Return the longest time without progress: from the later of a commit and the arrival of the next record to the
+    next commit with a new position.
 
     Args:
-        commits: of each partition (ms, next offset), in order; what happened before the first is no outage.
-        inputs: of each partition (offset, ms of arrival), in order.
+        commits: For each partition, (ms, next offset) in order. The time before the first commit does not count.
+        inputs: For each partition, (offset, ms of arrival) in order.
 
     >>> longest_outage_s({0: [(1_000, 1), (1_100, 1), (5_000, 3)]}, {0: [(0, 900), (1, 2_000), (2, 3_000)]})
     3.0
@@ -119,8 +120,8 @@ def takeover_s(
     commits: Mapping[int, Sequence[tuple[int, int]]],
     inputs: Mapping[int, Sequence[tuple[int, int]]],
 ) -> float:
-    """From kill -9 of a worker to the next commit that went on, of the slowest partition whose input had to wait for
-    it; 0 if none had to. Arguments as above.
+    """Return the time from kill -9 of a worker to the next commit with a new position, for the slowest partition with
+    waiting input; 0 if no input had to wait. The arguments are as above.
 
     >>> waited, served = [(0, 0), (9_000, 2)], [(0, 0), (9_900, 2)]
     >>> takeover_s(2_000, {0: waited, 1: served, 2: [(1_000, 1)]}, {0: [(0, 1), (1, 2_500)], 1: [(0, 9_700)]})
@@ -164,18 +165,18 @@ def slow_to_catch_up(
             end_ms = level_ms if level_ms is not None else mine[-1][0]
             times = [t for t, _ in mine[place:] if t <= end_ms]
             gaps = [b - a for a, b in itertools.pairwise(times)]
-            took_ms = sum(gap for gap in gaps if gap < _OUTAGE_MS)  # without the next outages
+            took_ms = sum(gap for gap in gaps if gap < _OUTAGE_MS)  # excludes later outages
             if level_ms is None or took_ms > 2 * outage_ms:
-                said = f"partition {number}: after {outage_ms / 1000:.1f} s without a commit the lag was zero after"
-                slow.append(f"{said} {took_ms / 1000:.1f} s more")
+                outage = f"partition {number}: after {outage_ms / 1000:.1f} s without a commit the lag was zero after"
+                slow.append(f"{outage} {took_ms / 1000:.1f} s more")
     return slow
 
 
 def _level(arrivals: Sequence[tuple[int, int]], at_ms: int, next_offset: int) -> bool:
-    """Whether everything was applied that had arrived, but for what came while the last batch was worked on."""
+    """Whether all input was applied, except what arrived during the last batch."""
     return all(offset < next_offset for offset, ms in arrivals if ms <= at_ms - _UNDER_WAY_MS)
 
 
 def near_a_commit(at_ms: int, commits: Mapping[int, Sequence[tuple[int, int]]], within_ms: int = 100) -> bool:
-    """Whether any partition committed just before or was about to: its record is written a moment before its commit."""
+    """Whether any partition committed just before or after. A position record is written shortly before its commit."""
     return any(abs(at_ms - commit_ms) <= within_ms for mine in commits.values() for commit_ms, _ in mine)
