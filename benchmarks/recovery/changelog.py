@@ -12,7 +12,7 @@ from models.events.event import Event, decode
 from models.learning.scorer import Scorer
 from models.pipeline.partition import OffsetEvent, PartitionFold
 from models.profile.keys import PROFILE, profile_key
-from streams.engine.position import POSITION_KEY, encode
+from streams.engine.position import POSITION_KEY, encode_position
 from streams.engine.transactions import FencedProducer
 from streams.kafka.partitioner import partition_of
 from streams.settings import Settings
@@ -89,7 +89,7 @@ async def write(
         identity = f"{settings.kafka_group_id}/{_ROLE}/{settings.topic_events}/{partition}"
         producer, birth = await FencedProducer.open(settings, identity), os.urandom(16)
         for changes in _with_empty(here):
-            position = {POSITION_KEY: encode(0, False, birth, state)}
+            position = {POSITION_KEY: encode_position(0, False, birth, state)}
             await producer.commit([], (name_of(CHANGELOG, settings), partition), {**changes, **position})
             written += len(changes) + 1
             show(written)

@@ -18,13 +18,13 @@ STREAMS = ROOT / "streams"
 
 def test_another_version_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rule: an upgrade is read and tested before it runs."""
-    faust_private.check_version()
+    faust_private.check_faust_version()
     monkeypatch.setattr(faust, "__version__", "0.16.0")
     with pytest.raises(ConfigurationError, match=r"0\.16\.0 is installed, this program needs 0\.15\.3"):
-        faust_private.check_version()
+        faust_private.check_faust_version()
     monkeypatch.setattr(aiokafka, "__version__", "0.15.0")
     with pytest.raises(ConfigurationError, match=r"aiokafka 0\.15\.0"):
-        aiokafka_private.check_version()
+        aiokafka_private.check_aiokafka_version()
 
 
 def test_private_parts_are_touched_in_two_modules_only() -> None:

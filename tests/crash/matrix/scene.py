@@ -137,7 +137,7 @@ class Scene:
         """The next offset of a partition's input, as the changelog has it."""
         records = await read(self.run, name_of(CHANGELOG, self.run.settings))
         mine = [r.value for r in records if r.partition == number and r.key == position.POSITION_KEY]
-        return position.decode(mine[-1]).next_offset if mine else 0
+        return position.decode_position(mine[-1]).next_offset if mine else 0
 
     async def stop(self, name: str) -> None:
         """A clean stop, as a rolling restart or a scale-down does it."""
