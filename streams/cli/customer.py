@@ -59,12 +59,12 @@ async def _newest(settings: Settings, customer_id: str) -> tuple[bytes | None, b
         TopicMismatch: a topic does not exist, or differs from its declaration.
     """
     from streams.kafka.partitioner import partition_of
-    from streams.kafka.topic_reader import newest_by_key
+    from streams.kafka.topic_reader import newest_with_key
     from streams.topics import ALERTS, SCORES, name_of, verify_topics
 
     found, key, values = await verify_topics(settings), customer_id.encode(), []
     for topic in (name_of(SCORES, settings), name_of(ALERTS, settings)):
-        record = await newest_by_key(settings, topic, partition_of(key, found[topic].partitions), key)
+        record = await newest_with_key(settings, topic, partition_of(key, found[topic].partitions), key)
         values.append(None if record is None else record.value)
     return values[0], values[1]
 
