@@ -89,7 +89,8 @@ def test_each_event_arrives_whatever_breaks_and_what_is_refused_is_kept(new_run:
             await tell(run, ["d"])
             await until(lambda: len(back.requests) >= 20, run, "life-3")
             desk = [headers["ce-subject"] for headers, _ in back.requests].count("d")
-            assert (len(back.requests), desk) == (20, 8)  # four of d to desk, and all sixteen to the other route, once each
+            # Four of d to desk, and all sixteen to the other route, once each.
+            assert (len(back.requests), desk) == (20, 8)
             dead = 'churn_signals_notify_events_total{outcome="dead_letter",route="wrong"} 16.0'
             await until(lambda: dead in ask(run, "notify", "/metrics")[1], run, "life-3")
             lag = 'churn_signals_notify_lag_records{partition="%d",route="%s"} 0.0'
