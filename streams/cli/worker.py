@@ -1,4 +1,4 @@
-"""`churn-signals worker`: scores customers from the events topic until it is told to stop."""
+"""`churn-signals worker`: score customers from the events topic until stopped."""
 
 from __future__ import annotations
 
@@ -8,23 +8,25 @@ from pathlib import Path
 
 import click
 
-from streams.cli.common import read_definition
+from streams.cli.options import read_definition
 
 
-def _nobody(processors: Collection[int]) -> None:
-    """Uses what is left of the processors."""
+def _ignore_spare_cpus(processors: Collection[int]) -> None:
+    """Leave the CPUs that the worker does not use idle."""
 
 
 @click.command()
 @click.option(
     "--config",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="What churn means (TOML); without it the file that CHURN_CONFIG names.",
+    show_default="the file that CHURN_CONFIG names",
+    help="Churn definition file (TOML).",
 )
 def worker(config: Path | None) -> None:
-    """Apply events to customers, score them and release labels; as many workers as there are partitions share the work.
+    """Apply events to customer profiles, score customers, publish alerts and release labels.
 
-    Ends with 0 when it is told to stop, and with 75 when another process took over: start it again.
+    Several workers share the partitions of the events topic. SIGTERM or Ctrl-C commits and exits with 0. Exit code 75
+    means that another process took over a partition: start the worker again.
     """
     from streams.engine.worker import Worker, run_until_signal
     from streams.logs import configure, exit_now
@@ -47,14 +49,14 @@ def worker(config: Path | None) -> None:
             events = found[name_of(EVENTS, settings)]
             shared = ProcessorContext(settings, definition, events.partitions, events.limit_bytes)
             explainer = Explainer() if renders_in_process(settings) else None
-            beside = (explainer.run_on, explainer.cpu_s) if explainer is not None else (_nobody,)
+            beside = (explainer.run_on, explainer.cpu_s) if explainer is not None else (_ignore_spare_cpus,)
             affinity = Affinity(settings, *beside)
             affinity.begin()
             if explainer is not None:
                 shared.explained_elsewhere = explainer.available
                 if settings.explain_process == "on":
                     shared.deferred_min = 1
-                explainer.available()  # it starts while the group is joined
+                explainer.available()  # starts the process while the worker joins the group
             running = Worker(settings, shared.factory, shared.on_snapshot, explainer)
             monitor.watch_worker(running, shared)
             keeping = asyncio.create_task(affinity.keep())

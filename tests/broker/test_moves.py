@@ -16,7 +16,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
 from models.definition.churn_definition import ChurnDefinition
 from models.learning.model import Model
 from models.simulation import Simulation, SimulationSettings
-from streams.cli.publish import publish_events
+from streams.kafka.publisher import publish_events
 from streams.scoring.event_processor import SPACE
 from streams.settings import Settings, variable
 from streams.topics import CHANGELOG, EVENTS, METRICS, SCORES, find_topics, name_of

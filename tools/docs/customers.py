@@ -15,7 +15,7 @@ from models.profile.subscription import STARTED
 from models.profile.view import ProfileView
 from models.value.clv import customer_value
 from models.value.forecast_state import ValueForecast
-from streams.cli.customer import print_page
+from streams.rendering.customer import print_customer
 from tools.docs import alerts, publishing, samples
 from tools.docs.markdown import code, table
 
@@ -49,7 +49,7 @@ def page() -> str:
     """What `churn-signals customer ID` prints of a simulated customer."""
     score = alerts.rounded(samples.written().score)
     out = io.StringIO()
-    print_page(
+    print_customer(
         Console(file=out, width=WIDTH, highlight=False, markup=False), score | {"model": alerts.version(score["model"])}
     )
     return "```text\n" + "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n```"

@@ -389,11 +389,11 @@ def test_each_cause_is_judged_by_its_own_label_and_both_by_either() -> None:
     assert judge_causes(world.examples, BOTH, half)[0].quality.n < found["voluntary"].quality.n
     assert judge_causes(world.examples, ChurnDefinition.parse(ONE)) == ()
     report = evaluate(ExampleColumns.of(world.examples), causes=list(found.values()))
-    table = next(one for one in tables(report) if one.title == "By cause")
+    table = next(one for one in tables(report) if one.title == "Churn by cause")
     assert [row[0] for row in table.rows] == [
-        "by what they do, 10 d",
-        "by a payment that fails, 5 d",
-        "by either",
+        "voluntary, 10 d",
+        "involuntary (payment failure), 5 d",
+        "either cause",
     ]
 
 
