@@ -105,6 +105,29 @@ def backtest(
         alerts=judge(run.alerts, run.examples, definition, start_ms, to_ms),
         causes=judge_causes(run.examples, definition, start_ms, to_ms),
     )
+    _write_files(
+        run,
+        report,
+        alerts_path=alerts_path,
+        examples_path=examples_path,
+        json_path=json_path,
+        plot_path=plot_path,
+    )
+    from streams.rendering.backtest import print_backtest
+    from streams.rendering.terminal import stdout_console
+
+    print_backtest(report, stdout_console(PIPED_COLUMNS))
+
+
+def _write_files(
+    run: Backtest,
+    report: BacktestReport,
+    *,
+    alerts_path: Path | None,
+    examples_path: Path | None,
+    json_path: Path | None,
+    plot_path: Path | None,
+) -> None:
     if alerts_path is not None:
         with _output(alerts_path) as out:
             out.writelines(alert.value + b"\n" for alert in run.alerts)
@@ -116,10 +139,6 @@ def backtest(
         from streams.rendering.backtest_plot import write_backtest_plot
 
         write_backtest_plot(report, plot_path)
-    from streams.rendering.backtest import print_backtest
-    from streams.rendering.terminal import stdout_console
-
-    print_backtest(report, stdout_console(PIPED_COLUMNS))
 
 
 def run_backtest(file: str, definition: Any, partitions: int) -> tuple[Backtest, Model, Counter[str]]:

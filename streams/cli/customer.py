@@ -9,8 +9,8 @@ import msgspec
 
 from streams.errors import ChurnSignalsError
 from streams.kafka.client_runner import run_client
-from streams.rendering.customer import print_customer
 from streams.rendering.customer_experience import Times
+from streams.rendering.customer_page import print_customer
 from streams.rendering.terminal import stdout_console
 from streams.settings import Settings
 

@@ -32,7 +32,7 @@ def create() -> None:
 def check() -> None:
     """Compare partitions, cleanup policy and limits with the declarations.
 
-    For each difference, the command to fix it is printed.
+    A difference is an error whose message names the command that fixes it.
     """
     from streams.settings import Settings
     from streams.topics import verify_topics

@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 from streams.rendering.formats import MISSING
 
 
-def percent(share: float | None, digits: int = 0) -> str:
+def short_percent(share: float | None, digits: int = 0) -> str:
     """Format a share in percent. A share above zero never becomes 0%.
 
-    >>> percent(0.3456), percent(0.004), percent(None), percent(0.8, 1)
+    >>> short_percent(0.3456), short_percent(0.004), short_percent(None), short_percent(0.8, 1)
     ('35%', '0.4%', '–', '80.0%')
     """
     if share is None:

@@ -10,7 +10,7 @@ import orjson
 from models.features.catalogue import FEATURES
 from models.learning.model import Model
 from models.learning.model_snapshot import SnapshotError
-from streams.rendering.risk_points import sigmoid
+from streams.rendering.risk_points import probability_of
 from streams.scoring.event_processor import SPACE
 
 
@@ -35,8 +35,8 @@ def counterfactuals(score: dict[str, Any]) -> list[CounterfactualProbability]:
     for reason in score["reasons"]:
         if reason["contribution"] > 0:
             removed += reason["contribution"]
-            alone = sigmoid(score["log_odds"] - reason["contribution"])
-            together = sigmoid(score["log_odds"] - removed)
+            alone = probability_of(score["log_odds"] - reason["contribution"])
+            together = probability_of(score["log_odds"] - removed)
             results.append(CounterfactualProbability(reason["sentence"], alone, together))
     return results
 

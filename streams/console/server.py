@@ -62,7 +62,7 @@ class Console:
             lstrip_blocks=True,
         )
         self._templates.filters.update(
-            percent=filters.percent,
+            percent=filters.short_percent,
             number=filters.number,
             minute=filters.minute,
             day=filters.day,

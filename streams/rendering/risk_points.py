@@ -22,7 +22,7 @@ def reason_points(reason: Mapping[str, Any], log_odds: float) -> float:
     points = reason.get("points")
     if points is not None:
         return float(points)
-    return 100 * (sigmoid(log_odds) - sigmoid(log_odds - reason["contribution"]))
+    return 100 * (probability_of(log_odds) - probability_of(log_odds - reason["contribution"]))
 
 
 def points_text(points: float) -> str:
@@ -36,10 +36,10 @@ def points_text(points: float) -> str:
     return f"{points:+.{1 if abs(points) < 9.95 else 0}f} points"
 
 
-def sigmoid(log_odds: float) -> float:
+def probability_of(log_odds: float) -> float:
     """Convert log-odds to a probability.
 
-    >>> sigmoid(0.0), sigmoid(-800.0)
+    >>> probability_of(0.0), probability_of(-800.0)
     (0.5, 0.0)
     """
     return 1 / (1 + math.exp(-log_odds)) if log_odds > -700 else 0.0

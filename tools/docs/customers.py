@@ -15,7 +15,7 @@ from models.profile.subscription import STARTED
 from models.profile.view import ProfileView
 from models.value.clv import customer_value
 from models.value.forecast_state import ValueForecast
-from streams.rendering.customer import print_customer
+from streams.rendering.customer_page import print_customer
 from tools.docs import alerts, publishing, samples
 from tools.docs.markdown import code, table
 

@@ -11,12 +11,12 @@ import pytest
 from rich.console import Console
 
 from streams.notify.template import SAMPLE
-from streams.rendering import customer, customer_experience, customer_payments, formats, risk_points, terminal
+from streams.rendering import customer_experience, customer_page, customer_payments, formats, risk_points, terminal
 from tests.streams.alert_values import life
 
 
 @pytest.mark.parametrize(
-    "module", [customer, customer_payments, formats, risk_points, terminal], ids=lambda module: module.__name__
+    "module", [customer_page, customer_payments, formats, risk_points, terminal], ids=lambda module: module.__name__
 )
 def test_docstring_examples_hold(module: Any) -> None:
     ran = doctest.testmod(module)
@@ -39,7 +39,7 @@ def page_of(**changes: Any) -> str:
         **changes,
     }
     console = Console(file=io.StringIO(), width=150, markup=False, highlight=False)
-    customer.print_customer(console, score)
+    customer_page.print_customer(console, score)
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 

@@ -1,6 +1,6 @@
 """The page that `churn-signals customer ID` prints.
 
-Tested by tests/streams/rendering/test_customer.py and tests/broker/test_customer_command.py.
+Tested by tests/streams/rendering/test_customer_page.py and tests/broker/test_customer_command.py.
 """
 
 from __future__ import annotations
