@@ -96,9 +96,11 @@ class TopicFollower:
             try:
                 await work()
             except TimeoutError:  # a subclass of OSError, without a message of its own
-                self._report(f"the broker at {self._settings.kafka_bootstrap_servers} does not answer in time")
-            except (KafkaError, ChurnSignalsError, OSError) as failure:
-                self._report(str(failure) or repr(failure))
+                self._report(f"Kafka at {self._settings.kafka_bootstrap_servers} does not answer in time.")
+            except (KafkaError, OSError) as failure:
+                self._report(f"Kafka at {self._settings.kafka_bootstrap_servers} is not available: {failure!r}.")
+            except ChurnSignalsError as failure:
+                self._report(f"{str(failure).rstrip('.')}.")
             await asyncio.sleep(_RETRY_S)
 
     def _report(self, problem: str) -> None:

@@ -107,7 +107,7 @@ def test_a_record_that_the_topic_refuses_is_an_error_and_not_a_silence(new_run: 
     [
         (["--speed", "2"], "--speed needs --to-topic"),
         (["--to-topic", "--out", "x"], "give one of them"),
-        (["--to-topic", "--days", "19000"], "which is to come"),
+        (["--to-topic", "--days", "19000"], "in the future"),
     ],
 )
 def test_options_that_contradict_each_other_are_misuse(
