@@ -92,8 +92,8 @@ def alerts(
     event times in UTC. Ctrl-C ends --follow with exit code 0.
 
     \b
-    churn-signals alerts --band high            the newest 20 with band high or critical
-    churn-signals alerts -f --format json | jq  new changes for programs, one JSON object per line
+    churn-signals alerts --band high            the newest 20 that reached high or critical
+    churn-signals alerts -f --format json | jq  new changes, one JSON object per line
     """
     if headers and output_format != "json":
         raise click.UsageError("--headers needs --format json.")

@@ -41,8 +41,10 @@ First steps, without Kafka:
   churn-signals backtest events.jsonl.gz --config churn.toml
 
 \b
-Exit codes: 0 success, 1 failure, 2 wrong usage, 75 restart (another process took over, or an outcome is unknown).
-Process settings come from CHURN_ environment variables, the churn definition from churn.toml."""
+Exit codes: 0 success, 1 failure, 2 wrong usage, 75 restart (another process
+took over, or an outcome is unknown).
+Settings come from CHURN_ environment variables, the churn definition from
+churn.toml."""
 
 
 class _Failure(click.ClickException):

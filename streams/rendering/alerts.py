@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from streams.rendering.formats import amount_text, interval_text, minute_text, probability_text, risk_text
+from streams.rendering.formats import (
+    amount_text,
+    count_text,
+    interval_text,
+    minute_text,
+    probability_text,
+    risk_text,
+)
 from streams.rendering.terminal import printable
 
 if TYPE_CHECKING:
@@ -202,7 +209,7 @@ def _facts(customer: _ViewCustomer) -> str:
         customer.account and f"account {customer.account}",
         customer.segment and f"segment {customer.segment}",
         customer.plan and f"plan {customer.plan}",
-        f"customer for {customer.tenure_days:,.0f} days",
+        f"customer for {count_text(round(customer.tenure_days), 'day')}",
     )
     return f"  ({printable(', '.join(fact for fact in facts if fact))})"
 

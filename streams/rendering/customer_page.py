@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from streams.rendering import customer_experience, customer_payments
 from streams.rendering.alerts import churn_risk_text
-from streams.rendering.formats import amount_text, minute_text, percent_text
+from streams.rendering.formats import amount_text, count_text, minute_text, percent_text
 from streams.rendering.risk_points import points_text, reason_points
 from streams.rendering.terminal import printable
 
@@ -56,7 +56,7 @@ def print_customer(page: Console, score: dict[str, Any], times: customer_experie
 def _summary_lines(score: dict[str, Any]) -> list[str]:
     customer, alert = score["customer"], score["alert"]
     facts = [f"{name} {customer[name]}" for name in ("account", "segment", "plan") if customer[name]]
-    facts = [customer["stage"], *facts, f"customer for {customer['tenure_days']:.0f} days"]
+    facts = [customer["stage"], *facts, f"customer for {count_text(round(customer['tenure_days']), 'day')}"]
     lines = [
         f"{customer['id']}: {', '.join(facts)}",
         churn_risk_text(score),
