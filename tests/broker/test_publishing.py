@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from models.simulation import Simulation, SimulationSettings
-from streams.cli.publish import publish_events
 from streams.errors import ChurnSignalsError
 from streams.kafka.partitioner import partition_of
+from streams.kafka.publisher import publish_events
 from streams.topics import create_topics
 from tests.broker.commands import call, interrupt
 from tests.crash.harness import Run
@@ -99,7 +99,7 @@ def test_a_record_that_the_topic_refuses_is_an_error_and_not_a_silence(new_run: 
 
     async def body() -> None:
         await create_topics(run.settings)
-        with pytest.raises(ChurnSignalsError, match="took no more after some 1 events: MessageSizeTooLarge"):
+        with pytest.raises(ChurnSignalsError, match="refused a record after about 1 events: MessageSizeTooLarge"):
             await publish_events(run.settings, [good, large, good])
 
     asyncio.run(body())
@@ -110,7 +110,7 @@ def test_a_record_that_the_topic_refuses_is_an_error_and_not_a_silence(new_run: 
     [
         (["--speed", "2"], "--speed needs --to-topic"),
         (["--to-topic", "--out", "x"], "give one of them"),
-        (["--to-topic", "--days", "19000"], "which is to come"),
+        (["--to-topic", "--days", "19000"], "in the future"),
     ],
 )
 def test_options_that_contradict_each_other_are_misuse(

@@ -1,4 +1,4 @@
-"""`python -m tests.browser.screenshots [FOLDER]`: the console's four pages in light and dark, for the documentation."""
+"""`python -m tests.browser.screenshots [FOLDER]`: take screenshots of the console's pages in light and dark mode."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from tests.browser.chromium import WIDE, Chromium, missing
 from tests.browser.stage import ROOT, Stage
 
 FOLDER = ROOT / "docs" / "images"
-# A page's upper part; below it more of the same.
+# The upper part of a page.
 _HEIGHT = 860
-# As many as the demo has: with fewer the model has learned too little to be looked at.
+# As many as in the demo. With fewer, the model learns too little for realistic pages.
 CUSTOMERS = 1_000
 
 
@@ -28,7 +28,7 @@ def main() -> int:
         Stage(Path(name), CUSTOMERS) as stage,
         Chromium(Path(name) / "profile") as browser,
     ):
-        browser.open(f"{stage.address}customers?sort=worth")
+        browser.open(f"{stage.address}customers?sort=value")
         customer = browser.find("td.who a").get_attribute("href") or ""
         addresses = {"alerts": stage.address, "customer": customer}
         addresses |= {page: stage.address + page for page in ("model", "pipeline")}
