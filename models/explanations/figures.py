@@ -1,6 +1,6 @@
 """Numbers as a person would write them: figures, counts with their noun, durations and percentages.
 
-Tested by tests/models/explanations/test_figures.py.
+Tested by tests/models/explanations/test_reasons.py.
 """
 
 from __future__ import annotations

@@ -14,8 +14,8 @@ PATH: Final = re.compile(
     r"(?<![\w/.-])(?:models|streams|tools|tests|benchmarks|docs|ops)/[\w/.-]*\w\.(?:py|md|toml|yml|json|png)\b"
 )
 MODULE: Final = re.compile(r"`((?:models|streams|tools|benchmarks)(?:\.\w+)+)`")
-# Paths that a command writes, and that are not tracked.
-WRITTEN: Final = ("docs/_build",)
+# Paths that a recipe tells the reader to write.
+WRITTEN: Final = ("tests/formats/format3.json",)
 
 
 def texts() -> Iterator[tuple[str, str]]:
@@ -37,7 +37,12 @@ def test_named_files_exist() -> None:
 
 def test_named_modules_exist() -> None:
     """Rule: a module, or a name in one, that a docstring names in backticks is there."""
-    missing = {(name, dotted) for name, text in texts() for dotted in MODULE.findall(text) if not _exists(dotted)}
+    missing = {
+        (name, dotted)
+        for name, text in texts()
+        for dotted in MODULE.findall(text)
+        if not dotted.endswith(".NAME") and not _exists(dotted)
+    }
     assert missing == set()
 
 
