@@ -1,4 +1,4 @@
-"""`python -m tests.browser.screenshots [FOLDER]`: the console's four pages in light and dark, for the documentation."""
+"""`python -m tests.browser.screenshots [FOLDER]`: screenshots of the console's four pages for the documentation."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from tests.browser.chromium import WIDE, Chromium, missing
 from tests.browser.stage import ROOT, Stage
 
 FOLDER = ROOT / "docs" / "images"
-# A page's upper part; below it more of the same.
+# Height of the upper part of a page. The rest shows more of the same.
 _HEIGHT = 860
-# As many as the demo has: with fewer the model has learned too little to be looked at.
+# Number of customers of the demo. With fewer, the model has too few labels for useful screenshots.
 CUSTOMERS = 1_000
 
 
 def main() -> int:
-    """Write console-PAGE-light.png and -dark.png of every page."""
+    """Write console-PAGE-light.png and console-PAGE-dark.png of every page."""
     if absent := missing():
         print(f"no {absent} on this machine: make debian-tools", file=sys.stderr)
         return 1

@@ -1,4 +1,4 @@
-"""All that a browser looks at: a broker, a worker, a trainer and a console as processes, fed by simulated customers."""
+"""The environment of the browser tests: broker, worker, trainer and console processes with simulated customers."""
 
 from __future__ import annotations
 
@@ -40,20 +40,20 @@ within = "7d"
 [goals.invoice_paid_by_a_colleague]
 event = "Invoice Paid"
 """
-# The history teaches the model; then so many days are scored with what it has learned.
+# The model learns from the history. Then it scores this many days.
 _HISTORY_END_MS = SIMULATED_FROM_MS + SIMULATED_HISTORY_MS
 _END_MS = _HISTORY_END_MS + 12 * DAY_MS
 BROKEN = (b"not json", b'{"type":"page"}', b'{"type":"dance","userId":"u","timestamp":"2000-01-02T00:00:00Z"}')
-# By page, what it has once the console has read its topics.
+# By page, an element that appears once the console has read its topics.
 _READ = {"": "data-alert=", "customers": 'class="who"', "model": 'class="dots"', "pipeline": 'action="/payload"'}
 
 
 class Stage:
-    """Set up by `with`; everything has been applied and the model has learned when it is entered.
+    """A context manager that starts all processes, and waits until all events are applied and the model is trained.
 
     Attributes:
-        broker: the one node, which may be stopped and started again.
-        address: of the console, ends with a slash.
+        broker: The single broker, which may be stopped and restarted.
+        address: Address of the console, with a trailing slash.
     """
 
     def __init__(self, directory: Path, customers: int = CUSTOMERS) -> None:
@@ -99,7 +99,7 @@ class Stage:
             await self._shown(path, sign)
 
     async def _applied(self) -> None:
-        """Wait until nothing waits, and the trainer has told of the model."""
+        """Wait until there is no lag and the trainer has published the model's quality."""
 
         async def applied() -> bool:
             return not any(row.lag for row in await measure(self.run.settings)) and await self._quality()
@@ -116,7 +116,7 @@ class Stage:
         return found[1]
 
     async def _shown(self, path: str, sign: str) -> None:
-        """Wait until the console has read what this page is for."""
+        """Wait until the console shows the data of this page."""
 
         async def shown() -> bool:
             page = await asyncio.to_thread(lambda: urlopen(self.address + path, timeout=WAIT_S).read().decode())
@@ -125,12 +125,12 @@ class Stage:
         await until(f"{sign} on /{path}", shown, every_s=0.2, context=self._logs)
 
     def records_about(self, alert_id: str, topic: Topic) -> list[dict[str, Any]]:
-        """Records of a topic that name this alert, in order: what people did with it, or its own changes."""
+        """Return a topic's records about an alert, in order: user actions, or changes of the alert."""
         found = asyncio.run(self.run.read(name_of(topic, self.run.settings)))
         return [orjson.loads(value) for _, _, value in found if value is not None and alert_id.encode() in value]
 
     def raise_alert(self, customer: str) -> tuple[str, float]:
-        """Publish the record of an opened alert, as a worker would; its id, and the record's time (s)."""
+        """Publish an opened alert as a worker does. Return its id and the time of the record (s)."""
         return asyncio.run(self._raise_alert(customer))
 
     async def _raise_alert(self, customer: str) -> tuple[str, float]:
@@ -144,7 +144,7 @@ class Stage:
                 at_ms = int(record_s * 1000)
                 output = Output(name_of(ALERTS, settings), partition, customer.encode(), value, headers, at_ms)
                 await producer.commit([output])
-            except (KafkaError, ChurnSignalsError):  # a broker that has just come back; the same record twice is one
+            except (KafkaError, ChurnSignalsError):  # the broker has just restarted; a duplicate record has no effect
                 if time.monotonic() > deadline:
                     raise
                 await asyncio.sleep(0.5)

@@ -1,4 +1,4 @@
-"""Alerts as a browser shows them: they come by themselves, and the worker answers what a person does with one."""
+"""Alerts in the browser: new alerts appear without a reload, and the worker processes user actions."""
 
 from __future__ import annotations
 
@@ -20,35 +20,35 @@ def row(alert_id: str) -> str:
 
 
 def text_of(browser: Chromium, alert_id: str) -> str:
-    """What a row says; empty where there is none."""
+    """Return the text of a row; empty if there is no such row."""
     return str(browser.ask("return document.querySelector(arguments[0])?.innerText || ''", row(alert_id)))
 
 
-def test_an_alert_appears_within_two_seconds_of_its_record(
+def test_alert_appears_within_two_seconds_of_its_record(
     browser: Chromium, stage: Stage, record_property: Callable[[str, object], None]
 ) -> None:
-    """Rule: the page is not loaded again; the middle one of five counts (--junitxml has them all). A machine may be
-    busy for a while: one of three series is enough."""
+    """Rule: the page is not reloaded, and the median of five alerts counts (--junitxml has all values). One of three
+    series is enough, because a machine may be temporarily busy."""
     browser.open(f"{stage.address}?sort=newest")
     browser.ask("window.same = true")
-    told: list[list[float]] = []
-    while not told or (len(told) < SERIES and statistics.median(told[-1]) > SEEN_WITHIN_S):
+    series: list[list[float]] = []
+    while not series or (len(series) < SERIES and statistics.median(series[-1]) > SEEN_WITHIN_S):
         seconds = []
         for number in range(5):
-            customer = f"appears-{len(told)}-{number}"
+            customer = f"appears-{len(series)}-{number}"
             alert_id, record_s = stage.raise_alert(customer)
             browser.wait("the new row", lambda alert_id=alert_id: text_of(browser, alert_id))
             seconds.append(time.time() - record_s)
             assert customer in text_of(browser, alert_id)
-        told.append(seconds)
-    record_property("seen_after_s", [[round(second, 2) for second in seconds] for seconds in told])
+        series.append(seconds)
+    record_property("seen_after_s", [[round(second, 2) for second in seconds] for seconds in series])
     assert browser.ask("return window.same")
-    assert statistics.median(told[-1]) <= SEEN_WITHIN_S, told
+    assert statistics.median(series[-1]) <= SEEN_WITHIN_S, series
     assert browser.messages() == []
 
 
 @pytest.mark.parametrize(
-    ("button", "event", "change", "says"),
+    ("button", "event", "change", "shown"),
     [
         ("button[value='acknowledge']", "Alert Acknowledged", ("acknowledged", "acknowledged", None), "acknowledged"),
         ("button[aria-label^='Snooze']", "Alert Snoozed", ("snoozed", "snoozed", None), "snoozed"),
@@ -56,13 +56,13 @@ def test_an_alert_appears_within_two_seconds_of_its_record(
     ],
     ids=["acknowledge", "snooze", "dismiss"],
 )
-def test_what_a_person_does_comes_back_from_the_worker(
-    browser: Chromium, stage: Stage, button: str, event: str, change: tuple[str, str, str | None], says: str
+def test_user_action_is_confirmed_by_the_worker(
+    browser: Chromium, stage: Stage, button: str, event: str, change: tuple[str, str, str | None], shown: str
 ) -> None:
-    """Rule: key, event, the worker's own record, row: nothing shows as done before the worker has said so."""
+    """Rule: a key publishes an event, the worker publishes the change, and only then does the row show it."""
     browser.open(stage.address)
     browser.ask("window.same = true")
-    # a worker's own alert that can still be answered so: how many are open depends on which model scored when
+    # an alert of the worker that allows this action; how many are open depends on when each model scored
     alert_id = browser.ask(
         "return [...document.querySelectorAll('tr[data-alert]')].find((row) =>"
         " row.querySelector(arguments[0]) && !row.innerText.startsWith('appears-')).dataset.alert",
@@ -71,10 +71,10 @@ def test_what_a_person_does_comes_back_from_the_worker(
     before = stage.records_about(alert_id, ALERTS)
     browser.enter(f"{row(alert_id)} {button}")
     state = "return document.querySelector(arguments[0])?.querySelector('.state').innerText.split('\\n')[0] || ''"
-    browser.wait(f"a row that says {says!r}", lambda: browser.ask(state, row(alert_id)) == says)
-    published = [one for one in stage.records_about(alert_id, EVENTS) if one["event"] == event]
+    browser.wait(f"a row with state {shown!r}", lambda: browser.ask(state, row(alert_id)) == shown)
+    published = [record for record in stage.records_about(alert_id, EVENTS) if record["event"] == event]
     [answer] = stage.records_about(alert_id, ALERTS)[len(before) :]
-    assert [one["properties"]["alert_id"] for one in published] == [alert_id]
+    assert [record["properties"]["alert_id"] for record in published] == [alert_id]
     assert published[0]["userId"] == answer["customer"]["id"]
     assert (answer["type"], answer["state"], answer["resolution"]) == change
     assert answer["seq"] == before[-1]["seq"] + 1
@@ -84,8 +84,8 @@ def test_what_a_person_does_comes_back_from_the_worker(
     assert browser.find(".story li b").text == change[0]
 
 
-def test_filters_ask_again_by_themselves_and_stay(browser: Chromium, stage: Stage) -> None:
-    """Rule: choosing is enough, the address holds the choice, and every row is of that kind."""
+def test_filters_apply_at_once_and_stay(browser: Chromium, stage: Stage) -> None:
+    """Rule: choosing an option applies it, the address contains the choice, and every row matches."""
     browser.open(stage.address)
     chosen = browser.ask("return document.querySelector('select[name=reason] option:nth-child(2)').value")
     browser.choose("select[name=reason]", chosen)

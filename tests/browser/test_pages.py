@@ -1,4 +1,4 @@
-"""Every page as a browser shows it: without a word in its console, accessible, and as wide as the screen."""
+"""Every page in the browser: no console messages, accessible, and as wide as the screen."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CONTENT = {
 
 
 def show(browser: Chromium, stage: Stage, page: str) -> None:
-    """Load a page as people come to it; it has what it is for."""
+    """Load a page and wait for its data."""
     path = {"alerts": "", "ended": "?state=ended", "customer": "customers?sort=risk", "payload": "pipeline"}.get(
         page, page
     )
@@ -35,8 +35,8 @@ def show(browser: Chromium, stage: Stage, page: str) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_a_page_loads_without_a_word_in_the_browser_s_console(browser: Chromium, stage: Stage, page: str) -> None:
-    """Rule: no error, nothing that the policy refuses, nothing from another address, and the typeface is ours."""
+def test_page_loads_without_console_messages(browser: Chromium, stage: Stage, page: str) -> None:
+    """Rule: no errors, no policy violations, no requests to another address, and the bundled typeface is used."""
     show(browser, stage, page)
     browser.driver.execute_async_script("document.fonts.ready.then(arguments[0])")
     assert browser.messages() == []
@@ -48,8 +48,8 @@ def test_a_page_loads_without_a_word_in_the_browser_s_console(browser: Chromium,
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("page", PAGES)
-def test_a_page_breaks_no_rule_of_axe(browser: Chromium, stage: Stage, page: str, dark: bool) -> None:
-    """Rule: names, roles, order of headings, contrast: all of axe-core's rules, on a desk and on a phone."""
+def test_page_passes_all_axe_rules(browser: Chromium, stage: Stage, page: str, dark: bool) -> None:
+    """Rule: names, roles, heading order, contrast and all other axe-core rules hold on desktop and phone."""
     found = []
     for width in (WIDE, PHONE):
         browser.look(width=width, dark=dark)
@@ -61,22 +61,22 @@ def test_a_page_breaks_no_rule_of_axe(browser: Chromium, stage: Stage, page: str
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_a_page_is_as_wide_as_a_phone(browser: Chromium, stage: Stage, page: str) -> None:
-    """Rule: nobody scrolls a page sideways; tables that are wider scroll by themselves."""
+def test_page_fits_a_phone_screen(browser: Chromium, stage: Stage, page: str) -> None:
+    """Rule: a page never scrolls horizontally; only wide tables scroll."""
     browser.look(width=PHONE)
     show(browser, stage, page)
     assert browser.ask("return document.documentElement.scrollWidth") <= PHONE
 
 
-def test_axe_does_find_what_is_wrong(browser: Chromium, stage: Stage) -> None:
-    """Rule: a test that nothing can fail is none: a button without a name is found."""
+def test_axe_detects_a_violation(browser: Chromium, stage: Stage) -> None:
+    """Rule: the accessibility tests can fail, because a button without a name is detected."""
     show(browser, stage, "customers")
     browser.ask("document.getElementById('live').append(document.createElement('button'))")
     assert [text.split(":")[0] for text in browser.violations()] == ["button-name"]
 
 
-def test_the_first_key_leads_past_the_navigation(browser: Chromium, stage: Stage) -> None:
-    """Rule: by keyboard the first stop is the way to the content, and it is seen then."""
+def test_first_tab_stop_skips_the_navigation(browser: Chromium, stage: Stage) -> None:
+    """Rule: the first tab stop is the link to the content, and it is visible on focus."""
     show(browser, stage, "customers")
     browser.press(Keys.TAB)
     assert browser.ask("return document.activeElement.className") == "skip"
@@ -85,8 +85,8 @@ def test_the_first_key_leads_past_the_navigation(browser: Chromium, stage: Stage
     assert browser.ask("return document.activeElement.id") == "main"
 
 
-def test_a_dead_letter_s_payload_is_shown_as_text_when_it_is_asked_for(browser: Chromium, stage: Stage) -> None:
-    """Rule: the list has no content of a letter; the payload is what was sent."""
+def test_dead_letter_payload_is_shown_as_text_on_request(browser: Chromium, stage: Stage) -> None:
+    """Rule: the list has no payload, and the shown payload equals the published value."""
     show(browser, stage, "pipeline")
     assert "not json" not in browser.find("main").text
     show(browser, stage, "payload")

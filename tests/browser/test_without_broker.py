@@ -1,16 +1,16 @@
-"""A broker that goes away and comes back, as a person at the console sees it."""
+"""A broker outage as the console shows it."""
 
 from __future__ import annotations
 
 from tests.browser.chromium import Chromium
 from tests.browser.stage import Stage
 
-# On a quiet machine: a look at the group every 3 s, and what a refused connection costs; the broker's own start.
+# On an idle machine, the console checks the group every 3 s. Connection timeouts and the broker's start add to this.
 NOTICED_S, BACK_S = 90.0, 120.0
 
 
-def test_a_banner_says_that_the_broker_is_away_and_leaves_with_its_return(browser: Chromium, stage: Stage) -> None:
-    """Rule: the page stays, with what was last known; nobody has to load it again; then alerts come as before."""
+def test_banner_shows_a_broker_outage_until_it_ends(browser: Chromium, stage: Stage) -> None:
+    """Rule: the page keeps the last known data without a reload, and new alerts appear after the outage."""
     browser.open(f"{stage.address}?sort=newest")
     browser.ask("window.same = true")
     rows = browser.ask("return document.querySelectorAll('tr[data-alert]').length")
