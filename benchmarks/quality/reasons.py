@@ -3,9 +3,9 @@
     churn-signals backtest EVENTS --config churn.toml --alerts alerts.jsonl
     python -m benchmarks.quality.reasons alerts.jsonl
 
-Reads the alert changes that request action (opened, escalated, reminded). The exit code is 1 if one has a contradiction,
-or if fewer than 90% of the first reasons name a baseline. The checks use only sentences and values. They share no code
-with `models.explanations`.
+Reads the alert changes that request action (opened, escalated, reminded). The exit code is 1 if one of them has a
+contradiction, or if fewer than 90% of the first reasons name a baseline. The checks use only sentences and values. They
+share no code with `models.explanations`.
 """
 
 from __future__ import annotations

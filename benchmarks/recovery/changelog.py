@@ -13,7 +13,7 @@ from models.learning.scorer import Scorer
 from models.pipeline.effects import OffsetEvent
 from models.pipeline.partition import PartitionFold
 from models.profile.keys import PROFILE, profile_key
-from streams.engine.position import POSITION_KEY, encode
+from streams.engine.position import POSITION_KEY, encode_position
 from streams.engine.transactions import FencedProducer
 from streams.kafka.partitioner import partition_of
 from streams.settings import Settings
@@ -91,7 +91,7 @@ async def write(
         identity = f"{settings.kafka_group_id}/{_ROLE}/{settings.topic_events}/{partition}"
         producer, birth = await FencedProducer.open(settings, identity), os.urandom(16)
         for changes in _at_least_one(of_partition):
-            position = {POSITION_KEY: encode(0, False, birth, state)}
+            position = {POSITION_KEY: encode_position(0, False, birth, state)}
             await producer.commit([], (name_of(CHANGELOG, settings), partition), {**changes, **position})
             written += len(changes) + 1
             show(written)

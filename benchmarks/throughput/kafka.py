@@ -15,7 +15,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import GroupCoordinatorNotAvailableError
 
 from benchmarks.throughput.world import CONFIG
-from streams.engine.position import POSITION_KEY, decode
+from streams.engine.position import POSITION_KEY, decode_position
 from streams.kafka.partitioner import partition_of
 from streams.kafka.topic_reader import consuming, topic_partitions
 from streams.settings import Settings, variable
@@ -158,6 +158,6 @@ async def commits(settings: Settings, starts: Sequence[int] = ()) -> list[Commit
             for tp, records in (await consumer.getmany(timeout_ms=200, max_records=20_000)).items():
                 for record in records:
                     if record.key == POSITION_KEY:
-                        offset = decode(record.value).next_offset
+                        offset = decode_position(record.value).next_offset
                         found.append(Commit(record.timestamp / 1000, tp.partition, offset))
     return found

@@ -119,10 +119,10 @@ def times_to_value(sums: Sums) -> dict[str, tuple[int, float | None]]:
     return {goal: (sum(times.bins.values()), median_days_to_goal(times.bins)) for goal, times in by_goal}
 
 
-def name_of(label: str) -> str:
+def goal_name(label: str) -> str:
     """Return a goal's name without the hash of its definition.
 
-    >>> name_of("report@66bd21a3")
+    >>> goal_name("report@66bd21a3")
     'report'
     """
     return label.rpartition("@")[0]
@@ -263,7 +263,7 @@ def _goals(rows: Iterable[GoalRow]) -> list[dict[str, Any]]:
     return [
         {
             **msgspec.to_builtins(row),
-            "goal": name_of(row.goal),
+            "goal": goal_name(row.goal),
             "definition": row.goal.rpartition("@")[2],
             "reached": _churn_data(row.reached),
             "not_reached": _churn_data(row.not_reached),

@@ -11,7 +11,7 @@ from models.simulation.hazard import renews_on
 from models.simulation.population import PLANS
 
 
-def payments(day: SimulatedDay) -> None:
+def draw_payments(day: SimulatedDay) -> None:
     """Draft renewals in the first seconds of a period, dunning about every third day, recovery, and changes of card."""
     people = day.people
     unpaid, was_unpaid = UNPAID[people["state"]], UNPAID[people["before"]]

@@ -36,7 +36,7 @@ FAMILIES: Final[tuple[Callable[[SimulatedDay], None], ...]] = (
     usage.sessions,
     usage.programs,
     usage.errands,
-    billing.payments,
+    billing.draw_payments,
     billing.subscriptions,
     feedback.support,
     feedback.opinions,

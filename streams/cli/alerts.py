@@ -1,4 +1,4 @@
-"""`churn-signals alerts`: alerts as they were told, newest last, and with --follow as they come."""
+"""`churn-signals alerts`: list alert changes, newest last, and follow new ones with --follow."""
 
 from __future__ import annotations
 
@@ -10,58 +10,75 @@ from typing import Any, NamedTuple
 
 import click
 
-from streams.cli.ask import ask, console, plain, stopping
-from streams.cli.common import TIME
+from streams.cli.options import TIME
+from streams.kafka.client_runner import run_client, stop_on_signal
+from streams.rendering.terminal import printable, stdout_console
 from streams.settings import Settings
 
-# As models.alerts.policy has them; not read from there, so that --help does not load the models (a test compares them).
+# Copies of models.alerts.policy and competing_risks, so that --help does not load the models; a test compares them.
 BANDS = ("low", "elevated", "high", "critical")
 STATES = ("open", "acknowledged", "snoozed", "resolved", "retracted", "expired")
 ROUTES = ("billing", "success")
 
-LAST = 20
+DEFAULT_LAST = 20
 
 
 class AlertFilter(NamedTuple):
-    """Which alerts to show; None: no matter."""
+    """Selects alert changes. None, or no states, selects all."""
 
-    band: str | None = None
+    min_band: str | None = None
     states: tuple[str, ...] = ()
     route: str | None = None
 
-    def takes(self, value: Mapping[str, Any]) -> bool:
-        """Whether a change of an alert is among them.
+    def matches(self, value: Mapping[str, Any]) -> bool:
+        """Whether a decoded `churn-alerts` value is selected.
 
-        >>> [AlertFilter("high").takes({"severity": band, "state": "open"}) for band in BANDS]
+        >>> [AlertFilter("high").matches({"severity": band, "state": "open"}) for band in BANDS]
         [False, False, True, True]
         """
         severity = value.get("severity")
-        high = self.band is None or (severity in BANDS and BANDS.index(severity) >= BANDS.index(self.band))
-        mine = self.route is None or value.get("route", "success") == self.route
-        return high and mine and (not self.states or value.get("state") in self.states)
+        in_band = self.min_band is None or (severity in BANDS and BANDS.index(severity) >= BANDS.index(self.min_band))
+        on_route = self.route is None or value.get("route", "success") == self.route
+        return in_band and on_route and (not self.states or value.get("state") in self.states)
 
 
 @click.command()
-@click.option("--follow", "-f", is_flag=True, help="Go on with what comes, from now on, until Ctrl-C.")
+@click.option("--follow", "-f", is_flag=True, help="Print new changes as they are published, until Ctrl-C.")
 @click.option(
-    "--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True, help="json: one a line."
+    "--format",
+    "output_format",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="Print text, or JSON with one object per line.",
 )
-@click.option("--band", type=click.Choice(BANDS[1:]), help="Alerts that have reached this band or a higher one.")
 @click.option(
-    "--state", "states", type=click.Choice(STATES), multiple=True, help="The state after the change; repeatable."
+    "--band", type=click.Choice(BANDS[1:]), help="Only alerts that have reached this risk band or a higher one."
 )
-@click.option("--route", type=click.Choice(ROUTES), help="Those for who sees to payments, or to customers.")
-@click.option("--since", type=TIME, metavar="TIME", help="All that was published since (by the clock, not event time).")
+@click.option(
+    "--state", "states", type=click.Choice(STATES), multiple=True, help="Only changes to this state; repeatable."
+)
+@click.option(
+    "--route", type=click.Choice(ROUTES), help="Only alerts for the billing team or the customer success team."
+)
+@click.option(
+    "--since",
+    type=TIME,
+    metavar="TIME",
+    help="Only changes published since this time (wall-clock time, not event time).",
+)
 @click.option(
     "--last",
     type=click.IntRange(0),
-    show_default=f"{LAST}, with --follow 0, with --since all",
-    help="The newest so many.",
+    show_default=f"{DEFAULT_LAST}, with --follow 0, with --since all",
+    help="Number of existing changes to print, counted from the newest.",
 )
-@click.option("--headers", is_flag=True, help="With --format json: the CloudEvents headers (ce_...) as members too.")
+@click.option(
+    "--headers", is_flag=True, help="With --format json: include the CloudEvents headers (ce_...) as members."
+)
 def alerts(
     follow: bool,
-    form: str,
+    output_format: str,
     band: str | None,
     states: tuple[str, ...],
     route: str | None,
@@ -69,47 +86,49 @@ def alerts(
     last: int | None,
     headers: bool,
 ) -> None:
-    """Show what happened to alerts: opened, escalated, acknowledged, resolved and so on, newest last.
+    """Show alert changes: opened, escalated, acknowledged, resolved and so on, newest last.
 
-    What asks somebody to act is told in full: who, how likely, why, what it is worth, which playbook. Times are event
-    time in UTC. Ctrl-C ends --follow with 0.
+    Changes that ask a person to act are shown in full: customer, risk, reasons, value at risk and playbook. Times are
+    event times in UTC. Ctrl-C ends --follow with exit code 0.
 
     \b
-    churn-signals alerts --band high            the newest 20 that were ever high or critical
-    churn-signals alerts -f --format json | jq  for programs, one object a line, as it comes
+    churn-signals alerts --band high            the newest 20 that reached high or critical
+    churn-signals alerts -f --format json | jq  new changes, one JSON object per line
     """
-    if headers and form != "json":
+    if headers and output_format != "json":
         raise click.UsageError("--headers needs --format json.")
     if last is None and since is None:
-        last = 0 if follow else LAST
-    show = _Lines(AlertFilter(band, states, route), form == "json", headers)
-    ask(_show(Settings.from_environment(), show, since, last, follow))
-    if not show.shown and not follow and form == "text":
-        click.echo("no alerts" + (" of this kind" if band or states or route or since is not None else ""))
+        last = 0 if follow else DEFAULT_LAST
+    printer = _AlertPrinter(AlertFilter(band, states, route), as_json=output_format == "json", headers=headers)
+    run_client(_print_changes(Settings.from_environment(), printer, since, last, follow))
+    if not printer.printed and not follow and output_format == "text":
+        click.echo("no alerts" + (" match these options" if band or states or route or since is not None else ""))
 
 
-async def _show(settings: Settings, show: _Lines, since: int | None, last: int | None, follow: bool) -> None:
-    with stopping() if follow else nullcontext() as stop:
-        async for record in changes(settings, show.takes, since_ms=since, last=last, stop=stop):
-            show(record)
+async def _print_changes(
+    settings: Settings, printer: _AlertPrinter, since_ms: int | None, last: int | None, follow: bool
+) -> None:
+    with stop_on_signal() if follow else nullcontext() as stop:
+        async for record in read_changes(settings, printer.selects, since_ms=since_ms, last=last, stop=stop):
+            printer.print_record(record)
 
 
-async def changes(
+async def read_changes(
     settings: Settings,
-    wanted: Callable[[Any], bool] = lambda record: True,
+    selects: Callable[[Any], bool] = lambda record: True,
     *,
     since_ms: int | None = None,
     last: int | None = None,
     stop: asyncio.Event | None = None,
 ) -> AsyncIterator[Any]:
-    """Records of the alerts topic: those that are there, in the order of their timestamps, then those that come.
+    """Read records of the alerts topic: existing ones in timestamp order, then new ones.
 
     Args:
-        settings: where.
-        wanted: which records.
-        since_ms: only records that were written at this wall time or later.
-        last: only the newest so many of those that are there; None: all.
-        stop: go on with new records, within a second of their writing, until this is set; None: end with the last one.
+        settings: Connection and topic names.
+        selects: Which records to yield.
+        since_ms: Only records written at this wall time or later.
+        last: Only this many of the newest existing records; None: all.
+        stop: Yield new records within a second of their writing until this is set; None: end after the existing ones.
 
     Raises:
         BrokerUnreachable: no broker answered.
@@ -123,73 +142,76 @@ async def changes(
         spans = await topic_reader.spans_of(consumer, tps)
         ends = {tp: end for tp, (_, end) in spans.items()}
         if since_ms is not None:
-            found = await consumer.offsets_for_times(dict.fromkeys(tps, since_ms))
-            spans = {tp: (at.offset if (at := found.get(tp)) else end, end) for tp, end in ends.items()}
+            offsets = await consumer.offsets_for_times(dict.fromkeys(tps, since_ms))
+            spans = {tp: (at.offset if (at := offsets.get(tp)) else end, end) for tp, end in ends.items()}
         if last is None:
-            there = topic_reader.merged(consumer, spans)
+            existing = topic_reader.merged(consumer, spans)
         else:
-            there = _each(await topic_reader.newest_records(consumer, spans, last, wanted))
-        async for record in there:
+            existing = _iterate(await topic_reader.newest_records(consumer, spans, last, selects))
+        async for record in existing:
             if stop is not None and stop.is_set():
                 return
-            if wanted(record):
+            if selects(record):
                 yield record
         if stop is not None:
             async for record in topic_reader.follow(consumer, ends, stop):
-                if wanted(record):
+                if selects(record):
                     yield record
 
 
-async def _each(records: list[Any]) -> AsyncIterator[Any]:
+async def _iterate(records: list[Any]) -> AsyncIterator[Any]:
     for record in records:
         yield record
 
 
-class _Lines:
-    """Prints changes of alerts; what is none is named on standard error, once each, and passed over."""
+class _AlertPrinter:
+    """Prints alert changes. Reports each unreadable record on standard error and skips it."""
 
-    def __init__(self, choice: AlertFilter, as_json: bool, headers: bool) -> None:
-        self.shown = 0
-        self._choice, self._as_json, self._headers = choice, as_json, headers
-        self._console = console()
+    def __init__(self, selection: AlertFilter, *, as_json: bool, headers: bool) -> None:
+        self.printed = 0
+        self._filter, self._as_json, self._headers = selection, as_json, headers
+        self._console = stdout_console()
 
-    def takes(self, record: Any) -> bool:
-        value = _value(record)
-        return value is None or self._choice.takes(value)
+    def selects(self, record: Any) -> bool:
+        """Whether to print a record; unreadable ones are selected so that they are reported."""
+        value = _decode(record)
+        return value is None or self._filter.matches(value)
 
-    def __call__(self, record: Any) -> None:
+    def print_record(self, record: Any) -> None:
+        """Print one change, or report that the record is not an alert."""
         import msgspec
         import orjson
 
-        value = _value(record)
+        value = _decode(record)
         try:
             if value is None:
-                raise msgspec.ValidationError("it is no JSON object")
+                raise msgspec.ValidationError("not a JSON object")
             if self._as_json:
-                click.echo(orjson.dumps({**(_headers(record) if self._headers else {}), **value}))
+                click.echo(orjson.dumps({**(_cloudevents_headers(record) if self._headers else {}), **value}))
             else:
-                self._print(value)
+                self._print_text(value)
         except msgspec.ValidationError as error:
-            where = f"{record.topic}/{record.partition}@{record.offset}"
-            click.echo(f"{where} is no alert that this version knows: {plain(str(error))}", err=True)
+            position = f"{record.topic}/{record.partition}@{record.offset}"
+            click.echo(f"skipped {position}, which this version cannot read: {printable(str(error))}", err=True)
             return
-        self.shown += 1
+        self.printed += 1
 
-    def _print(self, value: dict[str, Any]) -> None:
-        from streams.rendering.alerts import render_alert
+    def _print_text(self, value: dict[str, Any]) -> None:
+        from streams.rendering.alerts import LABEL_WIDTH, render_alert
+        from streams.rendering.terminal import print_indented
 
         text = render_alert(value)
-        if self.shown:
+        if self.printed:
             self._console.print()
-        self._console.print(text)
+        print_indented(self._console, text, LABEL_WIDTH)
         sys.stdout.flush()
 
 
-def _headers(record: Any) -> dict[str, str]:
+def _cloudevents_headers(record: Any) -> dict[str, str]:
     return {name: (text or b"").decode("utf-8", "replace") for name, text in record.headers if name.startswith("ce_")}
 
 
-def _value(record: Any) -> dict[str, Any] | None:
+def _decode(record: Any) -> dict[str, Any] | None:
     import orjson
 
     try:

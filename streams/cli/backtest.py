@@ -1,4 +1,4 @@
-"""`churn-signals backtest`: replays a file of events through the code of the workers and judges its probabilities."""
+"""`churn-signals backtest`: replay a file of events through the workers' code and evaluate predictions and alerts."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
-from streams.cli.common import TIME, InputFile, ProgressBar, config_option, read_definition
+from streams.cli.options import TIME, config_option, read_definition
+from streams.cli.progress import ProgressBar
 from streams.errors import ChurnSignalsError, ConfigurationError
+from streams.input_file import InputFile
 
 if TYPE_CHECKING:
     from models.backtesting.backtest import Backtest
@@ -23,40 +25,42 @@ if TYPE_CHECKING:
     from models.learning.model import Model
 
 PARTITIONS = 4
-SHOWN_FEATURES = 15
-WIDTH_PIPED = 120
+REPORTED_FEATURES = 15
+PIPED_COLUMNS = 120
 
 
 @click.command()
 @click.argument("file", type=click.Path(dir_okay=False, allow_dash=True))
 @config_option
-@click.option("--from", "start_ms", type=TIME, help="Judge snapshots from this time on.")
-@click.option("--to", "to_ms", type=TIME, help="Judge snapshots before this time.")
+@click.option("--from", "start_ms", type=TIME, metavar="TIME", help="Evaluate snapshots from this time on.")
+@click.option("--to", "to_ms", type=TIME, metavar="TIME", help="Evaluate snapshots before this time.")
 @click.option(
     "--partitions",
     type=click.IntRange(1, 1024),
     default=PARTITIONS,
     show_default=True,
-    help="Spread the customers as a topic of so many partitions would: the figures then equal the workers'.",
+    help="Number of partitions to spread customers over. Use that of the events topic to get its workers' figures.",
 )
-@click.option("--json", "json_path", type=click.Path(dir_okay=False, path_type=Path), help="Write the report as JSON.")
+@click.option(
+    "--json", "json_path", type=click.Path(dir_okay=False, path_type=Path), help="Write the report to a JSON file."
+)
 @click.option(
     "--examples",
     "examples_path",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Write each matured example, one JSON object a line (.gz is compressed).",
+    help="Write every matured example to a file, one JSON object per line; .gz is compressed.",
 )
 @click.option(
     "--alerts",
     "alerts_path",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Write every change of an alert that would have been sent, one JSON object a line (.gz is compressed).",
+    help="Write every alert change that workers would publish to a file, one JSON object per line; .gz is compressed.",
 )
 @click.option(
     "--plot",
     "plot_path",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Draw calibration and quality over time to a .png or .html file.",
+    help="Plot calibration and quality over time to a .png or .html file.",
 )
 def backtest(
     file: str,
@@ -69,60 +73,79 @@ def backtest(
     alerts_path: Path | None,
     plot_path: Path | None,
 ) -> None:
-    """Replay FILE (events, one JSON object a line, plain or gzipped; - is standard input) and judge the model.
+    """Replay FILE and evaluate the model's predictions and alerts.
 
-    Every probability is as it was when it was made: features are frozen at the snapshot, a label is learned only when
-    its horizon and the grace are over, and examples whose horizon reaches past the end of the file have none.
-    Two runs over the same file give the same bytes.
+    FILE has one JSON object per line, plain or gzipped; - reads standard input. Every probability is evaluated as it
+    was predicted: features are frozen at the snapshot, and a label is learned only after its horizon and grace.
+    Examples whose horizon ends after the file have no label. Two runs over the same file print the same bytes.
     """
-    from rich.console import Console
-
     from models.backtesting.alert_quality import evaluate_alerts
     from models.backtesting.cause_quality import evaluate_causes
     from models.backtesting.report import ExampleColumns, evaluate
-    from streams.rendering import backtest as tables
 
     definition = read_definition(config)
     if start_ms is not None and to_ms is not None and start_ms >= to_ms:
         raise ConfigurationError("--from must be before --to.")
     if plot_path is not None:
-        from streams.rendering.backtest_plot import check_plot_path
+        from streams.rendering.backtest_plot import SUFFIXES
+        from streams.rendering.plotting import check_plot_path
 
-        check_plot_path(plot_path)
-    run, model, rejected = replay(file, definition, partitions)
+        check_plot_path(plot_path, SUFFIXES)
+    run, model, rejected = run_backtest(file, definition, partitions)
     if not run.events:
-        raise ChurnSignalsError(f"{file} has no valid event{_first_reason(rejected)}.")
-    result = evaluate(
+        raise ChurnSignalsError(f"{file} has no valid event{_most_frequent_rejection(rejected)}.")
+    report = evaluate(
         ExampleColumns.of(run.examples),
         start_ms,
         to_ms,
-        features=telling_features(model)[:SHOWN_FEATURES],
+        features=influential_features(model)[:REPORTED_FEATURES],
         counts=_counts(run, rejected),
         definition=definition.hash,
         model_version=model.version,
         alerts=evaluate_alerts(run.alerts, run.examples, definition, start_ms, to_ms),
         causes=evaluate_causes(run.examples, definition, start_ms, to_ms),
     )
+    _write_files(
+        run,
+        report,
+        alerts_path=alerts_path,
+        examples_path=examples_path,
+        json_path=json_path,
+        plot_path=plot_path,
+    )
+    from streams.rendering.backtest import print_backtest
+    from streams.rendering.terminal import stdout_console
+
+    print_backtest(report, stdout_console(PIPED_COLUMNS))
+
+
+def _write_files(
+    run: Backtest,
+    report: BacktestReport,
+    *,
+    alerts_path: Path | None,
+    examples_path: Path | None,
+    json_path: Path | None,
+    plot_path: Path | None,
+) -> None:
     if alerts_path is not None:
         with _output(alerts_path) as out:
             out.writelines(alert.value + b"\n" for alert in run.alerts)
     if examples_path is not None:
         write_examples(examples_path, run.examples)
     if json_path is not None:
-        _write_json(json_path, result)
+        _write_json(json_path, report)
     if plot_path is not None:
-        from streams.rendering.backtest_plot import write_plot
+        from streams.rendering.backtest_plot import write_backtest_plot
 
-        write_plot(result, plot_path)
-    # a file or a pipe has no width of its own: wide enough that no table is cut
-    screen = Console()
-    tables.print_backtest(result, screen if screen.is_terminal else Console(width=WIDTH_PIPED))
+        write_backtest_plot(report, plot_path)
 
 
-def replay(file: str, definition: Any, partitions: int) -> tuple[Backtest, Model, Counter[str]]:
-    """Runs a file through the fold and the learner.
+def run_backtest(file: str, definition: Any, partitions: int) -> tuple[Backtest, Model, Counter[str]]:
+    """Run a file through the fold and the learner.
 
-    Returns the finished backtest, its model, and how many lines were rejected for which reason.
+    Returns:
+        The finished backtest, its model, and the number of rejected lines by reason.
     """
     from models.backtesting.backtest import Backtest
     from models.features.catalogue import CATALOGUE, NAMES, RELATIVE
@@ -152,12 +175,12 @@ def _events(lines: InputFile, rejected: Counter[str]) -> Iterator[Event]:
             rejected[event.reason] += 1  # type: ignore[union-attr]
 
 
-def _first_reason(rejected: Counter[str]) -> str:
+def _most_frequent_rejection(rejected: Counter[str]) -> str:
     return f" ({rejected.total():,} lines were rejected, most as {rejected.most_common(1)[0][0]})" if rejected else ""
 
 
-def telling_features(model: Model) -> list[FeatureWeight]:
-    """Features by the effect of one standard deviation more on the log-odds, the largest first."""
+def influential_features(model: Model) -> list[FeatureWeight]:
+    """Features by the change in log-odds when they rise by one standard deviation, the largest first."""
     import numpy as np
 
     from models.backtesting.report import FeatureWeight
@@ -165,10 +188,10 @@ def telling_features(model: Model) -> list[FeatureWeight]:
 
     size = len(FEATURES)
     scaler = model.champion.scaler
-    usual, deviation = scaler.mean[:size], scaler.sd[:size]
-    x = np.vstack([usual, usual + np.diag(deviation)])
-    parts = model.score(x, np.tile(usual, (size + 1, 1))).contributions()
-    effect = parts[1:].diagonal() - parts[0]
+    mean, deviation = scaler.mean[:size], scaler.sd[:size]
+    x = np.vstack([mean, mean + np.diag(deviation)])
+    contributions = model.score(x, np.tile(mean, (size + 1, 1))).contributions()
+    effect = contributions[1:].diagonal() - contributions[0]
     order = sorted(range(size), key=lambda i: -abs(effect[i]))
     return [FeatureWeight(FEATURES[i].name, float(effect[i]), FEATURES[i].sentence) for i in order if effect[i]]
 
@@ -189,7 +212,10 @@ def _counts(run: Backtest, rejected: Counter[str]) -> Any:
 
 
 def write_examples(path: Path, examples: list[TrainingExample]) -> None:
-    """One JSON object a line: customer, snapshot_time, release_time, probability, label, features (null: missing)."""
+    """Write one JSON object per line: customer, snapshot_time, release_time, probability, label, features.
+
+    A missing feature is null.
+    """
     import numpy as np
     import orjson
 
@@ -217,17 +243,17 @@ def _output(path: Path) -> Iterator[IO[bytes]]:
             if path.suffix != ".gz":
                 yield raw
                 return
-            # no name and no time inside: the same examples give the same bytes
-            with gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0, compresslevel=4) as packed:
-                buffered = io.BufferedWriter(packed, 1 << 20)
+            # no name and no time in the header: the same examples give the same bytes
+            with gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0, compresslevel=4) as compressed:
+                buffered = io.BufferedWriter(compressed, 1 << 20)
                 yield buffered
                 buffered.flush()
     except OSError as error:
-        raise ChurnSignalsError(f"{path} cannot be written: {error.strerror or error}.") from None
+        raise ChurnSignalsError(f"cannot write {path}: {error.strerror or error}.") from None
 
 
-def _write_json(path: Path, result: BacktestReport) -> None:
+def _write_json(path: Path, report: BacktestReport) -> None:
     import orjson
 
     with _output(path) as out:
-        out.write(orjson.dumps(result.to_json(), option=orjson.OPT_INDENT_2) + b"\n")
+        out.write(orjson.dumps(report.to_json(), option=orjson.OPT_INDENT_2) + b"\n")

@@ -1,4 +1,4 @@
-"""`churn-signals broker`: a real Kafka in the foreground, for development and demonstrations."""
+"""`churn-signals broker`: run a real Kafka in the foreground, for development and demonstrations."""
 
 from __future__ import annotations
 
@@ -18,13 +18,15 @@ from streams.devbroker.kafka_jars import BrokerUnavailable
     type=click.Path(file_okay=False, path_type=Path),
     default=DEFAULT_DATA_DIR,
     show_default=True,
-    help="Where the broker keeps its data, ports and log.",
+    help="Directory for the broker's data, ports and log.",
 )
-@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Client port on 127.0.0.1 (0: a free one).")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=0, show_default="a free port", help="Client port on 127.0.0.1."
+)
 def broker(data_dir: Path, port: int) -> None:
     """Start Apache Kafka on loopback, print its bootstrap address, and run until Ctrl-C.
 
-    The directory remembers the port: the next start serves the same data at the same address.
+    The data directory keeps the port, so the next start serves the same data at the same address.
     """
     embedded = EmbeddedBroker(data_dir, port=port)
 
@@ -36,7 +38,7 @@ def broker(data_dir: Path, port: int) -> None:
         embedded.start()
         click.echo(embedded.address)
         status = embedded.wait()
-        raise click.ClickException(f"the broker ended by itself with status {status} (see {embedded.log_file})")
+        raise click.ClickException(f"the broker exited with status {status}. Its log is {embedded.log_file}.")
     except BrokerUnavailable as unavailable:
         raise click.ClickException(str(unavailable)) from None
     except KeyboardInterrupt:

@@ -1,4 +1,4 @@
-"""`churn-signals config`: is this churn.toml right, and what is in effect?"""
+"""`churn-signals config`: validate churn.toml and print the effective definition."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ from pathlib import Path
 
 import click
 
-from streams.cli.common import config_option, read_definition
+from streams.cli.options import config_option, read_definition
 from streams.settings import Settings
 
 
 @click.command()
 @config_option
 @click.option(
-    "--settings", "show_settings", is_flag=True, help="The CHURN_ variables in effect instead; secrets masked."
+    "--settings", "show_settings", is_flag=True, help="Print the effective CHURN_ variables instead, secrets masked."
 )
 def config(config: Path, show_settings: bool) -> None:
-    """Check the churn definition and print it with every default written out.
+    """Validate the churn definition and print it with all defaults.
 
-    The output is itself a churn.toml. The hash goes into every score and alert; the label hash into every training
-    example and tells which labels mean the same.
+    The output is a valid churn.toml. Every score and alert carries its hash. Every training example carries the label
+    hash: labels with the same label hash have the same meaning.
     """
     if show_settings:
         for name, value in Settings.from_environment().masked():

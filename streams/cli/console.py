@@ -1,34 +1,38 @@
-"""`churn-signals console`: the web pages for alerts, customers, the model and the pipeline."""
+"""`churn-signals console`: serve the web pages for alerts, customers, the model and the pipeline."""
 
 from __future__ import annotations
 
 import click
 
-from streams.cli.ask import ask, stopping
+from streams.console.address import DEFAULT_PORT
+from streams.kafka.client_runner import run_client, stop_on_signal
 from streams.settings import Settings
-
-DEFAULT_PORT = 8765
 
 
 @click.command()
 @click.option(
-    "--host", default="127.0.0.1", show_default=True, help="Address to serve on; others than loopback need a token."
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    help="Address to bind to. Addresses other than loopback need CHURN_CONSOLE_TOKEN.",
 )
-@click.option("--port", type=click.IntRange(0, 65535), default=DEFAULT_PORT, show_default=True, help="0: any free one.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=DEFAULT_PORT, show_default=True, help="Port; 0 picks a free one."
+)
 def console(host: str, port: int) -> None:
-    """Serve the console: alerts as they come, one customer, how good the model is, how far behind the workers are.
+    """Serve the console: live alerts, customers, model quality and pipeline lag.
 
-    It reads the output topics and needs no worker on this machine. Acknowledging, snoozing or dismissing an alert
-    publishes an event, and nothing else. Ctrl-C ends it.
+    The console reads the output topics, so workers can run on other machines. Acknowledging, snoozing or dismissing an
+    alert publishes an event; the console publishes nothing else. Ctrl-C stops it.
     """
-    from streams.console.server import serve
+    from streams.console.server import serve_console
     from streams.logs import configure
 
     settings = Settings.from_environment()
     configure(settings, "console")
 
-    async def serving() -> None:
-        with stopping() as stop:
-            await serve(settings, host, port, lambda address: click.echo(f"The console is at {address}"), stop)
+    async def serve() -> None:
+        with stop_on_signal() as stop:
+            await serve_console(settings, host, port, lambda url: click.echo(f"The console is at {url}"), stop)
 
-    ask(serving())
+    run_client(serve())

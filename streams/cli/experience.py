@@ -1,4 +1,4 @@
-"""`churn-signals experience`: satisfaction, barriers and goals, and who of them churned, from labels that matured."""
+"""`churn-signals experience`: satisfaction, barriers and goals with their churn rates, from matured labels."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from streams.cli.common import config_option, events_of, read_definition
+from streams.cli.options import config_option, read_definition
+from streams.cli.progress import events_of
 from streams.errors import ChurnSignalsError
 from streams.settings import Settings
 
@@ -17,42 +18,45 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("file", type=click.Path(dir_okay=False, allow_dash=True), required=False)
-@click.option("--by", type=click.Choice(["plan", "stage"]), help="A row for each plan, or stage of tenure.")
-@click.option("--json", "as_json", is_flag=True, help="Every figure as one JSON object.")
+@click.option("--by", type=click.Choice(["plan", "stage"]), help="Show one row per plan or per stage of tenure.")
+@click.option("--json", "as_json", is_flag=True, help="Print every figure as one JSON object.")
 @config_option
 def experience(file: str | None, by: str | None, as_json: bool, config: Path) -> None:
-    """Show satisfaction (CSAT, NPS, CES), and who churned by it, by barrier and by goal.
+    """Show satisfaction (CSAT, NPS, CES), and churn by survey answer, barrier and goal.
 
-    Read from the sums that workers publish to the metrics topic, once a day of event time; no worker has to run. With
-    FILE (events, one JSON object a line, plain or gzipped; - is standard input) the same is counted from that, with the
-    labels that --config means.
+    Without FILE, reads the sums that workers publish to the metrics topic once per day of event time; no worker has to
+    run. With FILE (one JSON object per line, plain or gzipped; - reads standard input), counts its events with the
+    labels that --config defines.
     """
     from models.experience.report import as_data, build
-    from streams.cli.ask import ask, console
-    from streams.rendering import experience as experience_text
+    from streams.kafka.client_runner import run_client
+    from streams.rendering import experience as rendering
+    from streams.rendering.terminal import stdout_console
 
-    sums = read_file(file, config) if file is not None else ask(read_sums(Settings.from_environment()))
+    if file is not None:
+        sums = experience_from_file(file, config)
+    else:
+        sums = run_client(experience_from_topic(Settings.from_environment()))
     report = build(sums, by)
     if report is None:
-        where = file or "the metrics topic"
         raise ChurnSignalsError(
-            f"{where}: no label has matured yet, and no goal was reached. A label matures when label.horizon and"
-            " label.grace have passed after a snapshot, and counts when that day is over."
+            f"{file or 'the metrics topic'} has no matured label and no reached goal yet. A label matures when"
+            " label.horizon and label.grace have passed after its snapshot, and counts when that day is over."
         )
     if as_json:
         import orjson
 
         click.echo(orjson.dumps(as_data(report)))
         return
-    page = console()
+    page = stdout_console()
     if by:
-        experience_text.print_groups(page, report, by)
+        rendering.print_experience_groups(page, report, by)
     else:
-        experience_text.print_report(page, report)
+        rendering.print_experience(page, report)
 
 
-async def read_sums(settings: Settings) -> Sums:
-    """The sums of all partitions, as the metrics topic holds them.
+async def experience_from_topic(settings: Settings) -> Sums:
+    """Read the sums of all partitions from the metrics topic.
 
     Raises:
         BrokerUnreachable: no broker answered.
@@ -61,14 +65,14 @@ async def read_sums(settings: Settings) -> Sums:
     from models.experience.aggregates import METRIC_PREFIX, add, read_metric
     from streams.kafka.topic_reader import newest_metrics
 
-    found: Sums = {}
+    sums: Sums = {}
     for value in await newest_metrics(settings, METRIC_PREFIX):
-        add(found, *read_metric(value))
-    return found
+        add(sums, *read_metric(value))
+    return sums
 
 
-def read_file(file: str, config: Path) -> Sums:
-    """The sums of a file's events. Raises as `InputFile` and `read_definition` do."""
+def experience_from_file(file: str, config: Path) -> Sums:
+    """Count the events of a file. Raises as `InputFile` and `read_definition` do."""
     from models.backtesting.experience_log import ExperienceLog
     from models.learning.feature_space import SPACE
     from models.learning.model import Model

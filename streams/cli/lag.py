@@ -1,4 +1,4 @@
-"""`churn-signals lag`: what was not applied yet in each partition, who should do it, how old it is, what that means."""
+"""`churn-signals lag`: show lag, owner, age of the oldest waiting record and verdict of each partition."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from streams.admin.lag import Judged, PartitionLag, measure
-from streams.admin.lag import watch as watched
+from streams.admin.lag import watch as watch_lag
 from streams.admin.lag_rules import SAMPLES, Verdict
-from streams.cli.ask import ask, console, plain, stopping
+from streams.kafka.client_runner import run_client, stop_on_signal
+from streams.rendering.terminal import printable, stdout_console
 from streams.settings import Settings
 
 if TYPE_CHECKING:
@@ -29,69 +30,68 @@ EXIT_CODES = {
 }
 _STYLES = {Verdict.OK: "green", Verdict.WARN: "yellow", Verdict.UNKNOWN: "dim"}
 
-# Workers tell the group their position once a second: ten samples then hold ten positions.
-WINDOW_S = 10.0
-# An hour: who looks further back has a Prometheus.
-_WINDOW_MOST_S = 3600.0
+# Workers commit their position to the group once a second, so ten samples see ten positions.
+DEFAULT_WINDOW_S = 10.0
+# One hour. Longer histories are what Prometheus is for.
+_MAX_WINDOW_S = 3600.0
 
 
 @click.command()
 @click.option(
     "--window",
     "window_s",
-    type=click.FloatRange(0, _WINDOW_MOST_S),
-    default=WINDOW_S,
+    type=click.FloatRange(0, _MAX_WINDOW_S),
+    default=DEFAULT_WINDOW_S,
     show_default=True,
     metavar="SECONDS",
-    help=f"Look {SAMPLES} times within so many seconds; 0: look once and judge nothing.",
+    help=f"Take {SAMPLES} samples within this many seconds; 0 takes one sample and gives no verdict.",
 )
-@click.option("--watch", "-w", is_flag=True, help="Go on until Ctrl-C, with a window that moves along.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line and partition.")
+@click.option("--watch", "-w", is_flag=True, help="Keep sampling with a sliding window, until Ctrl-C.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line and partition.")
 def lag(window_s: float, watch: bool, as_json: bool) -> None:
-    """Show for every partition of events and labels who has it, how far behind it is, and what that means.
+    """Show the owner, the lag and a verdict for every partition of the events and labels topics.
 
-    The verdict follows the rules of LinkedIn's Burrow, which need no threshold but some history: OK, WARN (events are
-    applied, and the lag never shrinks), STALL (there is an owner, and nothing is applied), STOP (there is none, and
-    events wait), REWIND (the position went back, or the topic does not hold it), UNKNOWN (too short a history).
+    The verdicts follow the rules of LinkedIn's Burrow, which need no threshold: OK; WARN (events are applied, but the
+    lag never shrinks); STALL (there is an owner, but nothing is applied); STOP (there is no owner, and events wait);
+    REWIND (the position went backwards, or the topic no longer holds it); UNKNOWN (too few samples).
 
-    Seconds are the age of the oldest record that was not applied yet, by its record's timestamp. Offsets count
-    transaction markers too. Workers tell their position once a second: in a window much shorter than ten seconds, those
-    that are at work look stalled.
+    Seconds are the age of the oldest waiting record, by its timestamp. Offsets include transaction markers. Workers
+    commit their position once a second. With a window much shorter than ten seconds, busy workers look stalled.
 
-    Exit codes, of the worst partition and with --watch of the last look: 0 OK or UNKNOWN, 10 WARN, 11 STALL, STOP or
+    Exit codes of the worst partition, with --watch of the last sample: 0 OK or UNKNOWN, 10 WARN, 11 STALL, STOP or
     REWIND.
     """
     if watch and not window_s:
         raise click.UsageError("--watch needs a --window above 0.")
     settings = Settings.from_environment()
-    show = _Lines() if as_json else _Tables(live=watch and sys.stdout.isatty())
-    rows = ask(_watch(settings, window_s, show) if watch else _once(settings, window_s, show))
+    printer = _JsonPrinter() if as_json else _TablePrinter(live=watch and sys.stdout.isatty())
+    rows = run_client(_watch(settings, window_s, printer) if watch else _once(settings, window_s, printer))
     sys.exit(max((EXIT_CODES[verdict] for _, verdict in rows), default=0))
 
 
-async def _once(settings: Settings, window_s: float, show: _Lines | _Tables) -> list[Judged]:
+async def _once(settings: Settings, window_s: float, printer: _JsonPrinter | _TablePrinter) -> list[Judged]:
     if not window_s:
         rows = [(row, Verdict.UNKNOWN) for row in await measure(settings)]
     else:
-        async with aclosing(watched(settings, window_s, asyncio.Event())) as judged:
-            rows = [await anext(judged) for _ in range(SAMPLES)][-1]
-    show(rows)
+        async with aclosing(watch_lag(settings, window_s, asyncio.Event())) as samples:
+            rows = [await anext(samples) for _ in range(SAMPLES)][-1]
+    printer.print_rows(rows)
     return rows
 
 
-async def _watch(settings: Settings, window_s: float, show: _Lines | _Tables) -> list[Judged]:
+async def _watch(settings: Settings, window_s: float, printer: _JsonPrinter | _TablePrinter) -> list[Judged]:
     rows: list[Judged] = []
-    with stopping() as stop, show:
-        async with aclosing(watched(settings, window_s, stop)) as judged:
-            async for rows in judged:
-                show(rows)
+    with stop_on_signal() as stop, printer:
+        async with aclosing(watch_lag(settings, window_s, stop)) as samples:
+            async for rows in samples:
+                printer.print_rows(rows)
     return rows
 
 
-class _Lines(nullcontext[None]):
-    """Prints looks as JSON lines."""
+class _JsonPrinter(nullcontext[None]):
+    """Prints each sample as JSON lines."""
 
-    def __call__(self, rows: list[Judged]) -> None:
+    def print_rows(self, rows: list[Judged]) -> None:
         import orjson
 
         for row, verdict in rows:
@@ -99,12 +99,12 @@ class _Lines(nullcontext[None]):
             click.echo(orjson.dumps({**document, "lag": row.lag, "seconds": row.seconds, "status": verdict}))
 
 
-class _Tables:
-    """Prints looks as tables: one in place on a terminal that is watched, else one after the other."""
+class _TablePrinter:
+    """Prints each sample as a table: updated in place if `live`, otherwise one after the other."""
 
     def __init__(self, *, live: bool) -> None:
         self._live: Any = None
-        self._console, self._printed = console(), False
+        self._console, self._printed = stdout_console(), False
         if live:
             from rich.live import Live
 
@@ -118,7 +118,7 @@ class _Tables:
         if self._live is not None:
             self._live.stop()
 
-    def __call__(self, rows: list[Judged]) -> None:
+    def print_rows(self, rows: list[Judged]) -> None:
         if self._live is not None:
             self._live.update(_table(rows), refresh=True)
             return
@@ -139,18 +139,18 @@ def _table(rows: list[Judged]) -> Table:
     for name in ("status", "owner"):
         table.add_column(name)
     for row, verdict in rows:
-        at = "none" if row.committed is None else f"{row.committed:,}"
-        figures = (str(row.partition), at, f"{row.end:,}", f"{row.lag:,}", f"{row.seconds:,.1f}")
+        position = "none" if row.committed is None else f"{row.committed:,}"
+        figures = (str(row.partition), position, f"{row.end:,}", f"{row.lag:,}", f"{row.seconds:,.1f}")
         table.add_row(row.topic, *figures, Text(verdict, _STYLES.get(verdict, "bold red")), _owner(row))
     return table
 
 
 def _owner(row: PartitionLag) -> str:
-    """Who has it, in few words.
+    """Describe the owner of a partition.
 
     >>> _owner(PartitionLag("churn-signals", "customer-events", 0, 5, 0, 9, 0, None, 0))
-    'nobody in churn-signals'
+    'no owner in churn-signals'
     """
     if row.owner is None:
-        return plain(f"{row.group} is rebalancing" if row.rebalancing else f"nobody in {row.group}")
-    return plain(f"{row.owner.client} at {row.owner.host}")
+        return printable(f"{row.group} is rebalancing" if row.rebalancing else f"no owner in {row.group}")
+    return printable(f"{row.owner.client} at {row.owner.host}")

@@ -1,4 +1,4 @@
-"""`churn-signals`: one command line for all roles; a command's code is loaded when it is called, not before."""
+"""`churn-signals`: the command line of all roles. A command's module is loaded when the command runs."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ import click
 
 from streams.errors import ChurnSignalsError
 
-# Name and the line that --help shows. They stand here, not in the modules, so that --help loads none of them and
-# works where an optional dependency of one command is missing. A name without a module is not shown.
+# Each name with its line in --help. The lines are here and not in the modules, so that --help loads no module and works
+# where an optional dependency of one command is missing. A name without a module is not shown.
 COMMANDS = {
-    "demo": "Start everything on this machine, feed it, and show alerts as they come.",
-    "worker": "Score customers and raise alerts from the events topic.",
+    "demo": "Run everything on this machine with sample customers.",
+    "worker": "Score customers and publish alerts from the events topic.",
     "trainer": "Learn from matured labels and publish model snapshots.",
-    "broker": "Start a real Kafka on this machine, for development.",
-    "topics": "Create the topics, or check that they are as declared.",
-    "publish": "Send a file of events (JSON lines) to the events topic.",
-    "simulate": "Make up customers with known hazards, to a file or a topic.",
-    "backtest": "Replay a file of events through the same code and judge it.",
-    "alerts": "Show alerts, newest last; with --follow as they come.",
-    "customer": "Show what is known of one customer: score, reasons, alert.",
-    "lag": "Show how far behind the workers are, in records and seconds.",
-    "dlq": "List, show and replay events that were refused.",
-    "console": "Serve the web page for alerts, customers and the model.",
+    "broker": "Run a real Kafka on this machine, for development.",
+    "topics": "Create the topics, or check them.",
+    "publish": "Publish a file of events (JSON lines) to the events topic.",
+    "simulate": "Simulate customers with known hazards, to a file or a topic.",
+    "backtest": "Replay a file of events and evaluate the predictions.",
+    "alerts": "Show alerts, newest last; follow new ones with --follow.",
+    "customer": "Show one customer: churn risk, reasons, value, alert.",
+    "lag": "Show how far workers are behind, in records and seconds.",
+    "dlq": "List, show and replay rejected events (dead letters).",
+    "console": "Serve web pages for alerts, customers, model and pipeline.",
     "notify": "Deliver alerts to webhooks.",
-    "retention": "Show churn, retention and revenue accounted live.",
-    "experience": "Show satisfaction, barriers and goals, and who of them churned.",
-    "purchases": "Fit BG/NBD to a file of purchases and hold its forecast against what came.",
-    "config": "Check churn.toml and print what is in effect, with its hash.",
-    "reset": "Let a stopped group forget its state and start afresh.",
+    "retention": "Show churn, retention and revenue.",
+    "experience": "Show satisfaction, barriers and goals with their churn.",
+    "purchases": "Forecast purchases (BG/NBD) and compare with actual ones.",
+    "config": "Validate churn.toml and print the effective definition.",
+    "reset": "Clear the state of a stopped group.",
 }
 
 EPILOG = """\b
@@ -41,12 +41,14 @@ First steps, without Kafka:
   churn-signals backtest events.jsonl.gz --config churn.toml
 
 \b
-Exit codes: 0 done, 1 failed, 2 misused, 75 start again (another process took over, or an outcome is unknown).
-Settings of the process come from the environment (CHURN_...), what churn means from churn.toml."""
+Exit codes: 0 success, 1 failure, 2 wrong usage, 75 restart (another process
+took over, or an outcome is unknown).
+Settings come from CHURN_ environment variables, the churn definition from
+churn.toml."""
 
 
 class _Failure(click.ClickException):
-    """An error of the product, as one sentence on standard error and its exit code."""
+    """A ChurnSignalsError: its message on standard error and its exit code."""
 
     def __init__(self, message: str, exit_code: int) -> None:
         super().__init__(message)
@@ -54,7 +56,7 @@ class _Failure(click.ClickException):
 
 
 class Commands(click.Group):
-    """Subcommands by name: `streams.cli.NAME` holds a click command that is called NAME too."""
+    """Finds the command NAME in the module `streams.cli.NAME`."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return [name for name in COMMANDS if find_spec(f"streams.cli.{name}") is not None]
@@ -66,10 +68,10 @@ class Commands(click.Group):
             command = getattr(import_module(f"streams.cli.{cmd_name}"), cmd_name)
         except ModuleNotFoundError as missing:
             if missing.name and missing.name.partition(".")[0] in ("streams", "models"):
-                raise  # a fault of ours, not of the installation
+                raise  # a bug, not a missing dependency
             raise _Failure(
-                f"{cmd_name} needs the package {missing.name}, which is not installed: "
-                "install churn-signals with all its extras.",
+                f"{cmd_name} needs the package {missing.name}, which is not installed. Install churn-signals with all"
+                " extras.",
                 1,
             ) from None
         assert isinstance(command, click.Command)
@@ -100,4 +102,4 @@ class Commands(click.Group):
 @click.group(cls=Commands, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="churn-signals", message="%(prog)s %(version)s")
 def main() -> None:
-    """Real-time churn signals: what customers do, in; who is about to leave and why, out."""
+    """Predict churn in real time from customer events, and publish alerts that explain who is at risk and why."""

@@ -1,4 +1,4 @@
-"""`churn-signals notify`: delivers alert events to webhooks until it is told to stop."""
+"""`churn-signals notify`: deliver alert events to webhooks until stopped."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from streams.cli.ask import ask, stopping
 from streams.errors import ChurnSignalsError
+from streams.kafka.client_runner import run_client, stop_on_signal
 
 if TYPE_CHECKING:
     from streams.notify.routes import Route
@@ -21,20 +21,22 @@ if TYPE_CHECKING:
 @click.command()
 @click.option(
     "--routes",
+    "routes_path",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Where alerts go (TOML); without it the file that CHURN_NOTIFY_ROUTES names.",
+    show_default="the file that CHURN_NOTIFY_ROUTES names",
+    help="Routes file (TOML).",
 )
-@click.option("--check", is_flag=True, help="Only check the file and its variables, and say where alerts would go.")
-@click.option("--again", is_flag=True, help="Only deliver the dead letters that are there, once more, and end.")
-def notify(routes: Path | None, check: bool, again: bool) -> None:
-    """Deliver alert events to webhooks: at least once, in order for each customer, each route at its own pace.
+@click.option("--check", is_flag=True, help="Validate the routes file and its variables, print the routes, and exit.")
+@click.option("--again", is_flag=True, help="Redeliver the existing dead letters once, and exit.")
+def notify(routes_path: Path | None, check: bool, again: bool) -> None:
+    """Deliver alert events to webhooks, at least once and in order for each customer.
 
-    What a route does not take is tried again ever more seldom, and is a dead letter in the end. Several of these
-    processes share the work. Ends with 0 when it is told to stop. docs/alerts.md has the file's keys.
+    Each route has its own pace. A failed delivery is retried with increasing delays, and becomes a dead letter at the
+    end. Several processes share the work. SIGTERM or Ctrl-C exits with 0. docs/alerts.md describes the routes file.
 
     \b
-    churn-signals notify --check   is the file right, are its variables set?
-    churn-signals notify --again   when what refused alerts is repaired
+    churn-signals notify --check   validate the routes file and its variables
+    churn-signals notify --again   redeliver dead letters after the receiver is fixed
     """
     from streams.engine.worker import run_until_signal
     from streams.logs import configure, exit_now
@@ -44,36 +46,38 @@ def notify(routes: Path | None, check: bool, again: bool) -> None:
     from streams.settings import Settings
 
     settings = Settings.from_environment()
-    found = read_routes(routes or Path(settings.notify_routes), os.environ)
+    routes = read_routes(routes_path or Path(settings.notify_routes), os.environ)
     if check:
-        for route in found:
+        for route in routes:
             click.echo(route.summary)
         return
-    configure(settings, None if again else "notify", [secret for route in found for secret in route.secrets])
+    configure(settings, None if again else "notify", [secret for route in routes for secret in route.secrets])
     if again:
-        _again(settings, found)
+        _redeliver(settings, routes)
         return
 
-    async def work(stop: asyncio.Event) -> None:
+    async def deliver(stop: asyncio.Event) -> None:
         with monitored(settings, "notify", stop) as monitor:
-            running = Notifier(settings, found)
-            monitor.watch_notifier(running)
-            await running.run(stop)
+            notifier = Notifier(settings, routes)
+            monitor.watch_notifier(notifier)
+            await notifier.run(stop)
 
-    exit_now(run_until_signal(work))
+    exit_now(run_until_signal(deliver))
 
 
-def _again(settings: Settings, routes: Sequence[Route]) -> None:
+def _redeliver(settings: Settings, routes: Sequence[Route]) -> None:
     from streams.notify.outcomes import DEAD_LETTER
     from streams.notify.redelivery import redeliver
 
-    async def whole() -> dict[str, dict[str, int]]:
-        with stopping() as stop:
+    async def redeliver_all() -> dict[str, dict[str, int]]:
+        with stop_on_signal() as stop:
             return await redeliver(settings, routes, stop)
 
-    ends = ask(whole())
-    for name, counts in ends.items():
-        said = ", ".join(f"{count:,} {end.replace('_', ' ')}" for end, count in counts.items())
-        click.echo(f"{name}: {said}")
-    if refused := sum(counts[DEAD_LETTER] for counts in ends.values()):
-        raise ChurnSignalsError(f"{refused:,} alert events were not taken, and are dead letters again.")
+    outcomes = run_client(redeliver_all())
+    for name, counts in outcomes.items():
+        click.echo(f"{name}: " + ", ".join(f"{count:,} {end.replace('_', ' ')}" for end, count in counts.items()))
+    if failed := sum(counts[DEAD_LETTER] for counts in outcomes.values()):
+        raise ChurnSignalsError(
+            f"{failed:,} alert events were refused again and are dead letters again. Fix the receiver, then run"
+            " churn-signals notify --again."
+        )

@@ -1,4 +1,4 @@
-"""`churn-signals purchases`: fits BG/NBD and Gamma-Gamma to purchases, and holds them against what came."""
+"""`churn-signals purchases`: fit BG/NBD and Gamma-Gamma to purchases, and compare the forecast with actual ones."""
 
 from __future__ import annotations
 
@@ -7,95 +7,107 @@ from typing import TYPE_CHECKING
 
 import click
 
-from streams.cli.common import TIME, ProgressBar, events_of
-from streams.errors import ChurnSignalsError, ConfigurationError
-from streams.rendering import purchases as purchase_text
-from streams.rendering.purchases import date_of
+from streams.cli.options import TIME
+from streams.cli.progress import ProgressBar, events_of
+from streams.errors import ChurnSignalsError
+from streams.rendering import purchases as rendering
+from streams.rendering.formats import date_text
+from streams.rendering.terminal import stdout_console
 from streams.settings import Settings
 
 if TYPE_CHECKING:
-    from models.value.holdout import Forecast, PurchaseLog, WeekAhead
+    from models.value.holdout import PurchaseLog, WeekAhead
     from models.value.repurchase_backtest import ReturnReport
 
 
 @click.command()
 @click.argument("file", type=click.Path(dir_okay=False, allow_dash=True), required=False)
-@click.option("--until", "until_ms", type=TIME, help="With FILE: learn from the days before this one.")
-@click.option("--refit", is_flag=True, help="Foretell each week anew too, from all before it; and who comes back.")
-@click.option("--json", "as_json", is_flag=True, help="Parameters and tables as one JSON object.")
+@click.option(
+    "--until", "until_ms", type=TIME, metavar="TIME", help="With FILE: fit to the days before this time. Required then."
+)
+@click.option(
+    "--refit", is_flag=True, help="Also predict each week, and who buys again, from all data before that week."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print parameters and tables as one JSON object.")
 @click.option(
     "--plot",
     "plot_path",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Draw predicted and actual purchases a week to a .png file.",
+    help="Plot predicted and actual purchases per week to a .png file.",
 )
 def purchases(file: str | None, until_ms: int | None, refit: bool, as_json: bool, plot_path: Path | None) -> None:
-    """Fit BG/NBD and Gamma-Gamma to the purchases in FILE before a day; compare what they foretell with what came.
+    """Fit BG/NBD and Gamma-Gamma to purchases, and compare the forecast with the purchases after it.
 
-    FILE has events, one JSON object a line, plain or gzipped; - is standard input. Orders of one day are one purchase.
-    The parameters come from counts of customers by fortnight of first and last purchase and number of purchases, and
-    by number and mean value of purchases.
+    FILE has one JSON object per line, plain or gzipped; - reads standard input. All orders of a customer on one day
+    count as one purchase. The parameters are fitted to counts of customers: by fortnight of first and last purchase and
+    number of purchases, and by number and mean value of purchases.
 
-    Without FILE they are read from the metrics topic, to which workers publish these counts every four weeks of event
-    time: what is expected of all customers from then on. No worker has to run.
+    Without FILE, reads these counts from the metrics topic, where workers publish them every four weeks of event time,
+    and forecasts the purchases of all customers from then on. No worker has to run.
     """
     if file is None:
         if until_ms is not None or refit or plot_path is not None:
             raise click.UsageError("--until, --refit and --plot need FILE.")
-        _running(as_json)
+        _print_published(as_json)
         return
     if until_ms is None:
-        raise click.UsageError("Missing option '--until': with FILE it says what is learned from.")
+        raise click.UsageError("--until is missing: FILE needs the time up to which the parameters are fitted.")
     import msgspec
 
     from models.profile.mergeable import DAY_MS
     from models.value.bg_nbd import NoEstimate
 
     if plot_path is not None:
-        _check(plot_path)
+        from streams.rendering.plotting import check_plot_path
+
+        check_plot_path(plot_path, (".png",))
     log = read_purchases(file, until_ms // DAY_MS - 1)
     try:
-        found = log.forecast()
-        ahead = _ahead(log, len(found.weeks)) if refit else []
-        returns = _returns(log, len(found.weeks)) if refit else None
+        forecast = log.forecast()
+        ahead = _weeks_ahead(log, len(forecast.weeks)) if refit else []
+        returns = _returns(log, len(forecast.weeks)) if refit else None
     except NoEstimate as reason:
-        raise ChurnSignalsError(f"{file}, days before {date_of(until_ms // DAY_MS)}: {reason}.") from None
+        raise ChurnSignalsError(f"{file}, days before {date_text(until_ms // DAY_MS)}: {reason}.") from None
     if plot_path is not None:
-        _plot(found, ahead, plot_path)
+        from streams.rendering.plotting import write_bytes
+        from streams.rendering.purchases_plot import purchases_png
+
+        write_bytes(plot_path, purchases_png(forecast, ahead))
     if as_json:
-        value = msgspec.to_builtins(found)
+        value = msgspec.to_builtins(forecast)
         click.echo(msgspec.json.encode({**value, "weeks_ahead": ahead, "returns": returns} if refit else value))
         return
-    purchase_text.print_forecast(found, ahead)
+    page = stdout_console()
+    rendering.print_forecast(page, forecast, ahead)
     if returns is not None:
-        purchase_text.print_returns(returns)
+        rendering.print_returns(page, returns)
 
 
-def _running(as_json: bool) -> None:
-    """What the workers' published counts let expect."""
+def _print_published(as_json: bool) -> None:
+    """Forecast from the counts that workers have published."""
     import msgspec
 
     from models.value.mle import NoEstimate
     from models.value.purchase_aggregates import summarize
-    from streams.cli.ask import ask
+    from streams.kafka.client_runner import run_client
 
     try:
-        found = summarize(ask(read_cells(Settings.from_environment())))
+        forecast = summarize(run_client(read_cells(Settings.from_environment())))
     except NoEstimate as reason:
         raise ChurnSignalsError(f"the metrics topic: {reason}.") from None
-    if found is None:
+    if forecast is None:
         raise ChurnSignalsError(
-            "the metrics topic: no purchases are published yet. Workers do so with the first order after every four"
+            "the metrics topic has no purchase counts yet. Workers publish them with the first order after every four"
             " weeks of event time."
         )
     if as_json:
-        click.echo(msgspec.json.encode(found))
+        click.echo(msgspec.json.encode(forecast))
         return
-    purchase_text.print_standing(found)
+    rendering.print_standing(stdout_console(), forecast)
 
 
 async def read_cells(settings: Settings) -> list[bytes]:
-    """The newest cells of all partitions, as the metrics topic holds them.
+    """Read the newest counts of all partitions from the metrics topic.
 
     Raises:
         BrokerUnreachable: no broker answered.
@@ -113,7 +125,7 @@ async def read_cells(settings: Settings) -> list[bytes]:
 
 
 def read_purchases(file: str, until_day: int) -> PurchaseLog:
-    """The purchases of a file. Raises as `InputFile` does."""
+    """Read the purchases of a file. Raises as `InputFile` does."""
     from models.value.holdout import PurchaseLog
 
     log = PurchaseLog(until_day)
@@ -122,56 +134,21 @@ def read_purchases(file: str, until_day: int) -> PurchaseLog:
     return log
 
 
-def _ahead(log: PurchaseLog, weeks: int) -> list[WeekAhead]:
-    found = []
-    with ProgressBar("foretelling", weeks) as bar:
+def _weeks_ahead(log: PurchaseLog, weeks: int) -> list[WeekAhead]:
+    ahead = []
+    with ProgressBar("predicting weeks", weeks) as bar:
         for week in log.weeks_ahead():
-            found.append(week)
-            bar.advance_to(len(found))
-    return found
+            ahead.append(week)
+            bar.advance_to(len(ahead))
+    return ahead
 
 
 def _returns(log: PurchaseLog, weeks: int) -> ReturnReport | None:
     from models.value.repurchase_backtest import backtest_repurchases, report
 
-    judged = []
-    with ProgressBar("who comes back", weeks) as bar:
+    scored = []
+    with ProgressBar("predicting repeat purchases", weeks) as bar:
         for week in backtest_repurchases(log.days, log.until_day + 1, log.last_day):
-            judged.append(week)
-            bar.advance_to(len(judged))
-    return report(judged)
-
-
-def _check(path: Path) -> None:
-    from streams.rendering.backtest_plot import check_plot_path
-
-    if path.suffix.lower() != ".png":
-        raise ConfigurationError(f"--plot {path} must end in .png.")
-    check_plot_path(path)
-
-
-def _plot(found: Forecast, ahead: list[WeekAhead], path: Path) -> None:
-    from streams.rendering import backtest_plot as plot
-
-    with plot.style("purchases"):
-        figure = plot.new_figure(9.0, 4.6)
-        axes = figure.subplots()
-        axes.set_title(f"Purchases a week, foretold on {date_of(found.until_day + 1)} and as they came", loc="left")
-        at = [week.start_day + 3.5 for week in found.weeks]
-        axes.plot(at, [week.actual for week in found.weeks], color=plot.INK, marker="D", markersize=4, label="came")
-        axes.plot(
-            at, [week.predicted for week in found.weeks], color=plot.MODEL, marker="o", markersize=4, label="predicted"
-        )
-        if ahead:
-            foretold = [week.predicted for week in ahead]
-            axes.plot(at, foretold, color=plot.MODEL, linestyle="--", linewidth=1.2, label="predicted a week ahead")
-        axes.set_ylim(0, None)
-        axes.set_ylabel("purchases of known customers")
-        axes.set_xlabel("week (UTC)")
-        axes.legend(loc="lower left")
-        plot.date_axis(axes)
-        content = plot.saved(figure, "png")
-    try:
-        path.write_bytes(content)
-    except OSError as error:
-        raise ConfigurationError(f"--plot {path} cannot be written: {error.strerror or error}.") from None
+            scored.append(week)
+            bar.advance_to(len(scored))
+    return report(scored)

@@ -1,4 +1,7 @@
-"""Dead letters back to the events topic: which of them, as what record, and where to."""
+"""Plan and send replays of dead letters: which ones, as which record, and to which partition.
+
+Tested by tests/broker/test_dlq_replay.py.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +13,10 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from models.events.event import Event, decode
-from streams.cli.publish import Publisher
 from streams.engine.transactions import kept_timestamp
 from streams.errors import ChurnSignalsError
 from streams.kafka.partitioner import partition_of
+from streams.kafka.publisher import Publisher
 from streams.kafka.topic_reader import read_record, read_topic
 from streams.scoring.dead_letters import DeadLetter
 from streams.scoring.event_router import FORWARDED, TIMESTAMP
@@ -21,20 +24,20 @@ from streams.scoring.processor_context import MARK_BYTES
 from streams.settings import Settings
 from streams.topics import DEAD_LETTERS, EVENTS, name_of, verify_topics
 
-# Which dead letter an event was: topic/partition@offset.
+# Header with the dead letter's position: topic/partition@offset.
 REPLAYED = "churn.replayed"
 
-# Of a timestamp in milliseconds, in any century that matters.
-_DIGITS = 15
-# Some 20 ms of work between two looks at Ctrl-C.
-_TURN = 500
+# Digits of a timestamp in milliseconds, in any century that matters.
+_TIMESTAMP_DIGITS = 15
+# About 20 ms of work between two checks for Ctrl-C.
+_YIELD_EVERY_EVENTS = 500
 
-Place = tuple[int, int]
+LetterPosition = tuple[int, int]
 """Partition and offset of a dead letter."""
 
 
 class ReplayRecord(NamedTuple):
-    """The record that goes to the events topic."""
+    """A record for the events topic."""
 
     partition: int
     key: bytes
@@ -45,64 +48,64 @@ class ReplayRecord(NamedTuple):
 
 @dataclass
 class ReplayPlan:
-    """What to send, and why not the rest.
+    """Which dead letters to send, and why the others are skipped.
 
     Attributes:
-        places: the letters that were named; empty if they were chosen by reason, or all.
-        letters: where those to be sent lie, each with the reason for which it was refused.
-        left: how many are not sent, by why.
+        named: Positions that the caller named; empty if the letters were selected by reason, or all of them.
+        letters: Positions of the letters to send, with the reason of their rejection.
+        skipped: Number of letters that are not sent, by reason.
     """
 
-    places: Sequence[Place]
-    letters: dict[Place, str] = field(default_factory=dict)
-    left: Counter[str] = field(default_factory=Counter)
+    named: Sequence[LetterPosition]
+    letters: dict[LetterPosition, str] = field(default_factory=dict)
+    skipped: Counter[str] = field(default_factory=Counter)
 
 
-async def plan_replay(settings: Settings, places: Sequence[Place], reason: str | None) -> ReplayPlan:
-    """Look at the letters that were named, or at all, or at those with a reason.
+async def plan_replay(settings: Settings, named: Sequence[LetterPosition], reason: str | None) -> ReplayPlan:
+    """Plan the replay of the named letters, or of all letters, or of all with one reason.
 
     Raises:
-        BrokerUnreachable, TopicMismatch: Kafka does not answer, or not as declared.
-        ChurnSignalsError: there is no letter where one was named.
+        BrokerUnreachable, TopicMismatch: Kafka does not answer, or a topic differs from its declaration.
+        ChurnSignalsError: there is no letter at a named position.
     """
-    target, plan = await _Target.of(settings), ReplayPlan(list(dict.fromkeys(places)))
-    came_back: dict[bytes, Place] = {}  # the newest letter of those that were replayed, by which letter they were
-    async for letter in _letters(settings, plan.places):
-        place = letter.partition, letter.offset
-        before = dict(letter.headers).get(REPLAYED)
-        if before is not None and not plan.places:
-            for old in (came_back.get(before), _place(before, target.letters)):
-                if old is not None and plan.letters.pop(old, None) is not None:
-                    plan.left["it was replayed and came back as a newer letter"] += 1
-            came_back[before] = place
+    target, plan = await _ReplayTarget.of(settings), ReplayPlan(list(dict.fromkeys(named)))
+    rejected_again: dict[bytes, LetterPosition] = {}  # by replayed letter: its newest rejection
+    async for letter in _read_letters(settings, plan.named):
+        position = letter.partition, letter.offset
+        replayed = dict(letter.headers).get(REPLAYED)
+        if replayed is not None and not plan.named:
+            for older in (rejected_again.get(replayed), _parse_replayed(replayed, target.dead_letter_topic)):
+                if older is not None and plan.letters.pop(older, None) is not None:
+                    plan.skipped["replayed before, and rejected again as a newer letter"] += 1
+            rejected_again[replayed] = position
         if reason is not None and letter.reason != reason:
             continue
-        record = target.again(letter)
+        record = target.to_record(letter)
         if isinstance(record, str):
-            plan.left[record] += 1
+            plan.skipped[record] += 1
         else:
-            plan.letters[place] = letter.reason
+            plan.letters[position] = letter.reason
     return plan
 
 
 async def send_again(
     settings: Settings, plan: ReplayPlan, show: Callable[[int], None], stop: asyncio.Event | None = None
 ) -> int:
-    """Send what the plan says; returns how many events Kafka has acknowledged.
+    """Send the planned letters and return the number of acknowledged events.
 
     Raises:
-        ChurnSignalsError: the broker refused one; what was sent before it is there.
+        ChurnSignalsError: the broker refused a record; earlier records are in the topic.
     """
-    target = await _Target.of(settings)
+    target = await _ReplayTarget.of(settings)
     async with Publisher(settings) as publisher:
-        async for letter in _letters(settings, plan.places):
+        async for letter in _read_letters(settings, plan.named):
             if (letter.partition, letter.offset) not in plan.letters:
                 continue
             if stop is not None and stop.is_set():
                 break
-            record = target.again(letter)
+            record = target.to_record(letter)
             if isinstance(record, str):
-                continue  # it was fine a moment ago; said below by the count
+                continue  # it was valid when planned; the caller sees the lower count
             await publisher.put(
                 record.value,
                 record.key,
@@ -110,70 +113,71 @@ async def send_again(
                 headers=record.headers,
                 timestamp_ms=record.timestamp_ms,
             )
-            if publisher.sent % _TURN == 0:
+            if publisher.sent % _YIELD_EVERY_EVENTS == 0:
                 show(publisher.sent)
                 await asyncio.sleep(0)
     return publisher.sent
 
 
-class _Target(NamedTuple):
-    """Where replayed events go."""
+class _ReplayTarget(NamedTuple):
+    """The events topic as the target of replayed events."""
 
-    letters: str
+    dead_letter_topic: str
     partitions: int
     limit_bytes: int
 
     @classmethod
-    async def of(cls, settings: Settings) -> _Target:
+    async def of(cls, settings: Settings) -> _ReplayTarget:
         events = (await verify_topics(settings))[name_of(EVENTS, settings)]
         return cls(name_of(DEAD_LETTERS, settings), events.partitions, events.limit_bytes)
 
-    def again(self, letter: DeadLetter) -> ReplayRecord | str:
-        """The event as it was before it was refused, keyed by its customer; or why it would be refused again.
+    def to_record(self, letter: DeadLetter) -> ReplayRecord | str:
+        """Return the event as it was before its rejection, keyed by customer; or why it would be rejected again.
 
-        A forwarded event loses its mark, because it goes where it belongs now, and gets its first record's timestamp
-        back: an event without a time of its own happened then.
+        A forwarded event loses its forwarding mark and gets the timestamp of its first record back, because that is
+        the event's time if it states none itself.
         """
         own = dict(letter.headers)
         headers = [header for header in letter.headers if header[0] not in (REPLAYED, FORWARDED, TIMESTAMP)]
         now_ms = int(time.time() * 1000)
         first = (own.get(TIMESTAMP) or b"") if FORWARDED in own else b""
-        written_ms = int(first) if first.isdigit() and len(first) <= _DIGITS else letter.timestamp_ms
+        written_ms = int(first) if first.isdigit() and len(first) <= _TIMESTAMP_DIGITS else letter.timestamp_ms
         timestamp_ms = kept_timestamp(written_ms, now_ms)
         event = decode(letter.value, headers, timestamp_ms, now_ms)
         if not isinstance(event, Event):
-            return f"it would be refused again as {event.reason}"
+            return f"it would be rejected again as {event.reason}"
         assert letter.value is not None
         key = event.customer.encode()
-        headers.append((REPLAYED, f"{self.letters}/{letter.partition}@{letter.offset}".encode()))
-        texts = sum(len(name.encode()) + len(value or b"") for name, value in headers)
-        if len(key) + len(letter.value) + texts + MARK_BYTES > self.limit_bytes:
-            return "with its headers it is larger than the events topic takes"
+        headers.append((REPLAYED, f"{self.dead_letter_topic}/{letter.partition}@{letter.offset}".encode()))
+        header_bytes = sum(len(name.encode()) + len(value or b"") for name, value in headers)
+        if len(key) + len(letter.value) + header_bytes + MARK_BYTES > self.limit_bytes:
+            return "with its headers it exceeds the maximum record size of the events topic"
         return ReplayRecord(partition_of(key, self.partitions), key, letter.value, headers, timestamp_ms)
 
 
-async def _letters(settings: Settings, places: Sequence[Place]) -> AsyncIterator[DeadLetter]:
+async def _read_letters(settings: Settings, named: Sequence[LetterPosition]) -> AsyncIterator[DeadLetter]:
     topic = name_of(DEAD_LETTERS, settings)
-    if not places:
+    if not named:
         async for record in read_topic(settings, topic):
             yield DeadLetter.of(record)
-    for partition, offset in places:
+    for partition, offset in named:
         record = await read_record(settings, topic, partition, offset)
         if record is None:
             raise ChurnSignalsError(
-                f"there is no dead letter at {partition}@{offset} in {topic}: churn-signals dlq ls lists them."
+                f"there is no dead letter at {partition}@{offset} in {topic}. List them with: churn-signals dlq ls"
             )
         yield DeadLetter.of(record)
 
 
-def _place(replayed: bytes, topic: str) -> Place | None:
-    """The letter that `churn.replayed` names, if it is one of this topic.
+def _parse_replayed(header: bytes, topic: str) -> LetterPosition | None:
+    """Parse a `churn.replayed` header; None if it names another topic or is malformed.
 
-    >>> _place(b"customer-events.dlq/3@17", "customer-events.dlq"), _place(b"customer-events.dlq/3@17", "other")
-    ((3, 17), None)
+    >>> _parse_replayed(b"customer-events.dlq/3@17", "customer-events.dlq")
+    (3, 17)
+    >>> _parse_replayed(b"customer-events.dlq/3@17", "other")
     """
-    name, _, place = replayed.rpartition(b"/")
-    number, _, offset = place.partition(b"@")
-    if name.decode("utf-8", "replace") != topic or not (number.isdigit() and offset.isdigit()):
+    name, _, position = header.rpartition(b"/")
+    partition, _, offset = position.partition(b"@")
+    if name.decode("utf-8", "replace") != topic or not (partition.isdigit() and offset.isdigit()):
         return None
-    return int(number), int(offset)
+    return int(partition), int(offset)

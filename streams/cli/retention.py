@@ -1,4 +1,4 @@
-"""`churn-signals retention`: churn, retention and revenue as the workers account them, or as a file's events do."""
+"""`churn-signals retention`: churn, retention and revenue, as workers account for them or from the events of a file."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from streams.cli.common import events_of
-from streams.errors import ChurnSignalsError, ConfigurationError
+from streams.cli.progress import events_of
+from streams.errors import ChurnSignalsError
 from streams.settings import Settings
 
 if TYPE_CHECKING:
@@ -17,57 +17,61 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("file", type=click.Path(dir_okay=False, allow_dash=True), required=False)
-@click.option("--by", type=click.Choice(["plan", "source"]), help="A row for each plan or source.")
-@click.option("--cohort", type=click.Choice(["month"]), help="A row for each month in which customers began.")
-@click.option("--json", "as_json", is_flag=True, help="Every figure as one JSON object, money in minor units.")
+@click.option("--by", type=click.Choice(["plan", "source"]), help="Show one row per plan or per source.")
+@click.option("--cohort", type=click.Choice(["month"]), help="Show one row per month of the customers' first activity.")
+@click.option("--json", "as_json", is_flag=True, help="Print every figure as one JSON object, money in minor units.")
 @click.option(
     "--plot",
     "plot_path",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Draw how long subscriptions last, and the cohorts, to a .png file.",
+    help="Plot subscription survival and cohorts to a .png file.",
 )
 def retention(file: str | None, by: str | None, cohort: str | None, as_json: bool, plot_path: Path | None) -> None:
-    """Show churn, retention and growth of customers and revenue: per day, over 30 days, per month.
+    """Show churn, retention and growth of customers and revenue: per day, over 30 days and per month.
 
-    Read from the sums that workers publish to the metrics topic every two seconds; no worker has to run. With FILE
-    (events, one JSON object a line, plain or gzipped; - is standard input) the same is counted from that.
+    Without FILE, reads the sums that workers publish to the metrics topic every two seconds; no worker has to run. With
+    FILE (one JSON object per line, plain or gzipped; - reads standard input), counts its events.
     """
     from models.retention.report import as_data, build
-    from streams.cli.ask import ask, console
-    from streams.rendering import retention as retention_text
-    from streams.rendering import retention_plot
+    from streams.kafka.client_runner import run_client
+    from streams.rendering import retention as rendering
+    from streams.rendering.terminal import stdout_console
 
     if plot_path is not None:
-        retention_plot.check_retention_plot(plot_path)
-    report = build(read_file(file) if file is not None else ask(read_sums(Settings.from_environment())), by)
+        from streams.rendering.plotting import check_plot_path
+
+        check_plot_path(plot_path, (".png",))
+    if file is not None:
+        sums = retention_from_file(file)
+    else:
+        sums = run_client(retention_from_topic(Settings.from_environment()))
+    report = build(sums, by)
     if report is None:
-        where = file or "the metrics topic"
         raise ChurnSignalsError(
-            f"{where}: nothing is accounted yet. Workers account from a group's first event on; a group with state of"
-            " an earlier release begins with: churn-signals reset"
+            f"{file or 'the metrics topic'} has no retention figures yet. Workers account from a group's first event"
+            " on. A group with state of an earlier release starts after: churn-signals reset"
         )
     if plot_path is not None:
-        content = retention_plot.png(report)
-        try:
-            plot_path.write_bytes(content)
-        except OSError as error:
-            raise ConfigurationError(f"--plot {plot_path} cannot be written: {error.strerror or error}.") from None
+        from streams.rendering.plotting import write_bytes
+        from streams.rendering.retention_plot import retention_png
+
+        write_bytes(plot_path, retention_png(report))
     if as_json:
         import orjson
 
         click.echo(orjson.dumps(as_data(report)))
         return
-    page = console()
+    page = stdout_console()
     if cohort:
-        retention_text.print_cohorts(page, report)
+        rendering.print_cohorts(page, report)
     elif by:
-        retention_text.print_segments(page, report, by)
+        rendering.print_segments(page, report, by)
     else:
-        retention_text.print_report(page, report)
+        rendering.print_retention(page, report)
 
 
-async def read_sums(settings: Settings) -> Sums:
-    """The sums of all partitions, as the metrics topic holds them.
+async def retention_from_topic(settings: Settings) -> Sums:
+    """Read the sums of all partitions from the metrics topic.
 
     Raises:
         BrokerUnreachable: no broker answered.
@@ -76,14 +80,14 @@ async def read_sums(settings: Settings) -> Sums:
     from models.retention.aggregates import METRIC_PREFIX, Sums, add, read_metric
     from streams.kafka.topic_reader import newest_metrics
 
-    found = Sums(int)
+    sums = Sums(int)
     for value in await newest_metrics(settings, METRIC_PREFIX):
-        add(found, read_metric(value))
-    return found
+        add(sums, read_metric(value))
+    return sums
 
 
-def read_file(file: str) -> Sums:
-    """The sums of a file's events. Raises as `InputFile` does."""
+def retention_from_file(file: str) -> Sums:
+    """Count the events of a file. Raises as `InputFile` does."""
     from models.backtesting.retention_log import RetentionLog
 
     log = RetentionLog()

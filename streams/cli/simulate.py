@@ -1,4 +1,4 @@
-"""`churn-signals simulate`: seeded customers with known hazards, to a file or the events topic; the truth beside."""
+"""`churn-signals simulate`: write simulated customers with known hazards to a file or to the events topic."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from models.simulation import Hazard, Simulation, SimulationSettings
 from models.simulation.calendar import DAY_MS
-from streams.cli.ask import ask, stopping
+from streams.kafka.client_runner import run_client, stop_on_signal
 
 if TYPE_CHECKING:
     from models.simulation import SimulatedEvent
-    from streams.cli.publish import PublishResult
+    from streams.kafka.publisher import PublishResult
 
 _GZIP_LEVEL: Final = 4
-"""Three times faster than gzip's usual 6, for files that are a tenth larger."""
+"""Three times faster than gzip's usual 6; files are a tenth larger."""
 
 _EPOCH: Final = datetime(1970, 1, 1)
-_PARTIAL: Final = ".partial"
-_DAYS: Final = TaskID(0)
+_PARTIAL_SUFFIX: Final = ".partial"
+_DAYS_TASK: Final = TaskID(0)
 
 
 @click.command()
@@ -38,48 +38,54 @@ _DAYS: Final = TaskID(0)
     type=click.IntRange(1, 10_000_000),
     default=1000,
     show_default=True,
-    help="Customers at the start; about as many arrive later as leave.",
+    help="Number of customers at the start. About as many join later as leave.",
 )
-@click.option("--days", type=click.IntRange(1, 20_000), default=180, show_default=True, help="Days to simulate.")
+@click.option(
+    "--days", type=click.IntRange(1, 20_000), default=180, show_default=True, help="Number of days to simulate."
+)
 @click.option(
     "--start",
     type=click.DateTime(["%Y-%m-%d"]),
     default="2024-01-01",
     show_default=True,
     metavar="DATE",
-    help="First day (UTC), fixed so that the same options give the same bytes.",
+    help="First day (UTC). A fixed default, so that the same options produce the same bytes.",
 )
 @click.option(
-    "--seed", type=click.IntRange(0, 2**32 - 1), default=1, show_default=True, help="Another seed, other dice."
+    "--seed", type=click.IntRange(0, 2**32 - 1), default=1, show_default=True, help="Seed of the random numbers."
 )
 @click.option(
     "--shops",
     type=click.FloatRange(0, 1),
     default=0.15,
     show_default=True,
-    help="Share of customers without a subscription, who leave by falling silent.",
+    help="Share of customers without a subscription, who churn by inactivity.",
 )
 @click.option(
     "--out",
     type=click.Path(dir_okay=False, allow_dash=True),
     show_default="-",
-    help="File for the events, one JSON object a line; .gz is compressed, - is standard output.",
+    help="Output file for the events, one JSON object per line. .gz is compressed; - is standard output.",
 )
-@click.option("--to-topic", is_flag=True, help="Send the events to the events topic instead, keyed by customer.")
+@click.option("--to-topic", is_flag=True, help="Publish the events to the events topic instead, keyed by customer.")
 @click.option(
     "--speed",
     type=click.FloatRange(0, min_open=True),
-    metavar="DAYS",
-    help="With --to-topic: so many days of event time pass in a second (without: as fast as Kafka takes them).",
+    metavar="DAYS/S",
+    show_default="unlimited",
+    help="With --to-topic: days of event time per second.",
 )
 @click.option(
     "--rate",
     type=click.FloatRange(0, min_open=True),
-    metavar="EVENTS",
-    help="With --to-topic: at most so many events a second.",
+    metavar="EVENTS/S",
+    show_default="unlimited",
+    help="With --to-topic: maximum rate in events per second.",
 )
 @click.option(
-    "--hazards", type=click.Path(dir_okay=False), help="File for the truth: one line per customer and period."
+    "--hazards",
+    type=click.Path(dir_okay=False),
+    help="Output file for the true hazards, one line per customer and period.",
 )
 @click.option(
     "--hazards-every",
@@ -87,7 +93,7 @@ _DAYS: Final = TaskID(0)
     default=1,
     show_default=True,
     metavar="DAYS",
-    help="Period of the lines of --hazards.",
+    help="Length of a period in --hazards, in days.",
 )
 @click.option(
     "--horizon",
@@ -95,7 +101,7 @@ _DAYS: Final = TaskID(0)
     default=30,
     show_default=True,
     metavar="DAYS",
-    help="Horizon of the probabilities in --hazards.",
+    help="Horizon of the churn probabilities in --hazards, in days.",
 )
 def simulate(
     customers: int,
@@ -111,13 +117,14 @@ def simulate(
     hazards_every: int,
     horizon: int,
 ) -> None:
-    """Simulate customers whose true danger of leaving is known.
+    """Simulate customers whose true churn hazard is known.
 
-    Silent fading, sudden stops, failed payments, bad support, happy, automated and seasonal customers cause events in
-    the shape that `publish` and `backtest` read, in order of event time. --hazards writes what no model can see: each
-    customer's hidden state, its chance to leave that day, and the exact probability to leave within the horizon.
+    The customers fade silently, stop suddenly, fail to pay, get bad support, or are happy, automated or seasonal. Their
+    events have the format that `publish` and `backtest` read, in order of event time. --hazards writes what no model
+    can see: each customer's hidden state, its churn hazard of the day, and the exact churn probability within the
+    horizon.
 
-    With --to-topic, Ctrl-C ends it in order: what is on its way is acknowledged, and the count is printed.
+    With --to-topic, Ctrl-C stops after all sent events are acknowledged, and prints their number.
     """
     start_ms = (start - _EPOCH).days * DAY_MS
     try:
@@ -129,72 +136,73 @@ def simulate(
     if hazards == out:
         raise click.UsageError(f"--out and --hazards are both {out}: give two files.")
     simulation = Simulation(settings)
+    published = ""
     try:
-        with _opened(hazards) as truth, _progress(days) as progress:
-            every_day = _days(simulation, truth if hazards else None, hazards_every, horizon, progress)
+        with _opened(hazards) as hazard_file, _progress(days) as progress:
+            daily_events = _days(simulation, hazard_file if hazards else None, hazards_every, horizon, progress)
             if to_topic:
-                sent = _send(every_day, speed, rate)
+                published = _publish(daily_events, speed, rate)
             else:
-                with _opened(out) as sink:
-                    for drawn in every_day:
-                        sink.write(b"".join([event.value + b"\n" for event in drawn]))
+                with _opened(out) as event_file:
+                    for events in daily_events:
+                        event_file.write(b"".join([event.value + b"\n" for event in events]))
     except BrokenPipeError:
-        raise  # whoever read standard output has seen enough; click ends quietly
+        raise  # the reader of standard output has closed it; click exits quietly
     except OSError as error:
-        raise click.ClickException(f"{_name(error, out)} cannot be written: {error.strerror or error}.") from error
+        raise click.ClickException(f"cannot write {_file_of(error, out)}: {error.strerror or error}.") from error
     if to_topic:
-        click.echo(f"{sent}, {simulation.day} of {days} days")
+        click.echo(f"{published}, {simulation.day} of {days} days")
 
 
 def _check_target(to_topic: bool, out: str | None, speed: float | None, rate: float | None, end: datetime) -> None:
     if not to_topic:
         for name, value in (("--speed", speed), ("--rate", rate)):
             if value is not None:
-                raise click.UsageError(f"{name} needs --to-topic: a file is written as fast as it goes.")
+                raise click.UsageError(f"{name} needs --to-topic: a file is written as fast as possible.")
         return
     if out is not None:
         raise click.UsageError("--to-topic and --out: give one of them.")
     if end.replace(tzinfo=UTC) > datetime.now(UTC):
         raise click.UsageError(
-            f"the last day would end at {end:%Y-%m-%d}, which is to come, and workers clamp events from the future:"
+            f"the last day would end at {end:%Y-%m-%d}, in the future, and workers clamp the time of future events:"
             " give fewer --days or an earlier --start."
         )
 
 
 def _days(
-    simulation: Simulation, truth: IO[bytes] | None, hazards_every: int, horizon: int, progress: Progress
+    simulation: Simulation, hazard_file: IO[bytes] | None, hazards_every: int, horizon: int, progress: Progress
 ) -> Iterator[list[SimulatedEvent]]:
-    """Each day's events; the truth at its beginning is written on the way."""
-    events = 0
+    """Yield each day's events; write the hazards at the start of each period."""
+    count = 0
     for day in range(simulation.settings.days):
-        if truth is not None and day % hazards_every == 0:
-            truth.write(b"".join(_line(hazard, horizon) for hazard in simulation.hazards(horizon)))
-        drawn = simulation.next_day()
-        events += len(drawn)
-        yield drawn
-        progress.update(_DAYS, completed=day + 1, events=events)
+        if hazard_file is not None and day % hazards_every == 0:
+            hazard_file.write(b"".join(_hazard_line(hazard, horizon) for hazard in simulation.hazards(horizon)))
+        events = simulation.next_day()
+        count += len(events)
+        yield events
+        progress.update(_DAYS_TASK, completed=day + 1, events=count)
 
 
-def _send(every_day: Iterator[list[SimulatedEvent]], speed: float | None, rate: float | None) -> str:
-    """Into the topic, until all is sent or Ctrl-C; what was sent, in words."""
-    from streams.cli.publish import publish_events, publish_summary
-    from streams.settings import Settings as Process
+def _publish(daily_events: Iterator[list[SimulatedEvent]], speed: float | None, rate: float | None) -> str:
+    """Publish until all events are sent or Ctrl-C; return a summary."""
+    from streams.kafka.publisher import publish_events, publish_summary
+    from streams.settings import Settings
 
-    process = Process.from_environment()
+    settings = Settings.from_environment()
 
-    async def sending() -> PublishResult:
-        values = (event.value for drawn in every_day for event in drawn)
-        with stopping() as stop:
-            return await publish_events(process, values, rate=rate, days_per_second=speed, stop=stop)
+    async def publish_all() -> PublishResult:
+        values = (event.value for events in daily_events for event in events)
+        with stop_on_signal() as stop:
+            return await publish_events(settings, values, rate=rate, days_per_second=speed, stop=stop)
 
-    return publish_summary(ask(sending()), process)
-
-
-def _name(error: OSError, out: str) -> str:
-    return str(error.filename or out).removesuffix(_PARTIAL)
+    return publish_summary(run_client(publish_all()), settings)
 
 
-def _line(hazard: Hazard, horizon_days: int) -> bytes:
+def _file_of(error: OSError, out: str) -> str:
+    return str(error.filename or out).removesuffix(_PARTIAL_SUFFIX)
+
+
+def _hazard_line(hazard: Hazard, horizon_days: int) -> bytes:
     line = {
         "customer": hazard.customer,
         "time_ms": hazard.time_ms,
@@ -210,7 +218,7 @@ def _line(hazard: Hazard, horizon_days: int) -> bytes:
 
 @contextmanager
 def _opened(path: str | None) -> Iterator[IO[bytes]]:
-    """A file to write to. It appears under its name when it is whole; compressed bytes carry no time and no name."""
+    """Open a file for writing. It gets its name when it is complete. A gzip header holds no time and no name."""
     if path is None:
         yield io.BytesIO()
         return
@@ -218,12 +226,12 @@ def _opened(path: str | None) -> Iterator[IO[bytes]]:
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
         return
-    partial = path + _PARTIAL
+    partial = path + _PARTIAL_SUFFIX
     try:
         with open(partial, "wb") as file:
             if path.endswith(".gz"):
-                with gzip.GzipFile("", "wb", _GZIP_LEVEL, file, mtime=0) as packed:
-                    yield cast(IO[bytes], packed)
+                with gzip.GzipFile("", "wb", _GZIP_LEVEL, file, mtime=0) as compressed:
+                    yield cast(IO[bytes], compressed)
             else:
                 yield file
         os.replace(partial, path)
@@ -233,7 +241,7 @@ def _opened(path: str | None) -> Iterator[IO[bytes]]:
 
 
 def _progress(days: int) -> Progress:
-    """A bar on a terminal's standard error, nothing elsewhere."""
+    """A progress bar on standard error if that is a terminal."""
     columns = (
         TextColumn("simulating"),
         BarColumn(),

@@ -1,4 +1,4 @@
-"""`churn-signals trainer`: learns from matured labels and publishes the model until it is told to stop."""
+"""`churn-signals trainer`: learn from matured labels and publish model snapshots until stopped."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import click
 
 @click.command()
 def trainer() -> None:
-    """Learn the labels in their order and publish snapshots that every worker swaps to; a second trainer stands by.
+    """Learn from matured labels in their order and publish model snapshots, which workers load.
 
-    Ends with 0 when it is told to stop, after a last snapshot.
+    A second trainer runs as a standby. SIGTERM or Ctrl-C publishes a last snapshot and exits with 0.
     """
     from streams.engine.worker import run_until_signal
     from streams.logs import configure, exit_now

@@ -1,4 +1,4 @@
-"""`churn-signals worker`: scores customers from the events topic until it is told to stop."""
+"""`churn-signals worker`: score customers from the events topic until stopped."""
 
 from __future__ import annotations
 
@@ -6,19 +6,21 @@ from pathlib import Path
 
 import click
 
-from streams.cli.common import read_definition
+from streams.cli.options import read_definition
 
 
 @click.command()
 @click.option(
     "--config",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="What churn means (TOML); without it the file that CHURN_CONFIG names.",
+    show_default="the file that CHURN_CONFIG names",
+    help="Churn definition file (TOML).",
 )
 def worker(config: Path | None) -> None:
-    """Apply events to customers, score them and release labels; as many workers as there are partitions share the work.
+    """Apply events to customer profiles, score customers, publish alerts and release labels.
 
-    Ends with 0 when it is told to stop, and with 75 when another process took over: start it again.
+    Several workers share the partitions of the events topic. SIGTERM or Ctrl-C commits and exits with 0. Exit code 75
+    means that another process took over a partition: start the worker again.
     """
     from streams.engine.worker import run_until_signal
     from streams.logs import configure, exit_now

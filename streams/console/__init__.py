@@ -1,19 +1,23 @@
-"""The console: web pages for those who act on alerts, run the pipeline, or doubt the model.
+"""The console: web pages for people who act on alerts, operate the pipeline, or evaluate the model.
 
-    churn-alerts ──┐                        ┌── pages (HTML, SVG) ──► browser
-    churn-scores ──┤── reading ──► store ───┤
-    churn-metrics ─┤              (SQLite)  └── live (server-sent events: "look again")
+    churn-alerts ──┐                                    ┌── pages (HTML, SVG) ──► browser
+    churn-scores ──┤── topic_follower ──► database ─────┤
+    churn-metrics ─┤                      (SQLite)      └── live (server-sent events: "reload")
     churn-model ───┤
-    dead letters ──┘      handling ──► customer-events (acknowledge, snooze, dismiss; nothing else)
+    dead letters ──┘      actions ──► customer-events (acknowledge, snooze, dismiss; nothing else)
 
-It reads output topics only, so it works for any number of workers, and several consoles may run at once.
+It reads only output topics, so it works with any number of workers, and several consoles can run at once.
 
-    store      the newest score of each customer, the alerts and their changes, in a temporary SQLite file
-    reading    follows the topics, looks at lag, says when the broker is away
-    letters    dead letters by reason, without their contents
-    handling   the event that says what a person did with an alert
-    insight    what follows from a score or a snapshot: what would lower it, what tells most
-    charts     figures as SVG paths
-    guard      who may ask: host, token, cross-site requests, content security policy
-    server     routes and pages
+    server               routes, pages and the live stream
+    filters              template filters: percentages, numbers, times
+    database             newest scores, alerts and their changes, in a temporary SQLite file
+    topic_follower       follows the topics, samples the lag, and reports a missing broker
+    dead_letter_samples  dead letters by reason, without their contents
+    actions              the event that a person's action on an alert publishes
+    model_insights       counterfactual probabilities and influential features
+    charts               SVG paths
+    security             access control: host, token, cross-site requests, content security policy
+    address              default port and URL
+
+Tested by tests/streams/console, tests/security/test_console.py and tests/browser.
 """

@@ -1,4 +1,4 @@
-"""Figures as SVG paths: a plot is 1000 wide and 100 high stretched to its place; words stand beside it in HTML."""
+"""Build SVG paths in a box of 1000 x 100, which the page stretches to its size. Labels are HTML beside the plot."""
 
 from __future__ import annotations
 
@@ -8,7 +8,13 @@ WIDTH, HEIGHT = 1000.0, 100.0
 
 
 def line(values: Sequence[float | None], low: float, high: float, at: Sequence[float] | None = None) -> str:
-    """A path through the values, broken where there is none; `at` places them from 0 to 1, else evenly.
+    """Build a path through the values with gaps at None.
+
+    Args:
+        values: The y values.
+        low: The y value at the bottom.
+        high: The y value at the top.
+        at: The x positions from 0 to 1; None spaces the values evenly.
 
     >>> line([0, 1], 0, 1), line([1, None, 0], 0, 2), line([], 0, 1)
     ('M0 100L1000 0', 'M0 50M1000 100', '')
@@ -27,30 +33,30 @@ def line(values: Sequence[float | None], low: float, high: float, at: Sequence[f
 
 
 def dots(values: Sequence[float], low: float, high: float, at: Sequence[float]) -> str:
-    """A path of points: lines of no length, which round caps make dots that no stretching distorts."""
+    """Build a path of dots: zero-length lines with round caps, which stretching does not distort."""
     span = high - low or 1.0
-    places = (
+    points = (
         (WIDTH * x, HEIGHT * (1 - (min(max(v, low), high) - low) / span)) for v, x in zip(values, at, strict=True)
     )
-    return "".join(f"M{x:.4g} {y:.4g}h0" for x, y in places)
+    return "".join(f"M{x:.4g} {y:.4g}h0" for x, y in points)
 
 
 def bars(values: Sequence[float], high: float) -> list[tuple[float, float, float, float]]:
-    """(x, y, width, height) of a bar for each value; whatever is more than nothing is seen.
+    """Return (x, y, width, height) of a bar for each value. A value above zero is always visible.
 
     >>> bars([0, 5], 10)
     [(0.0, 100.0, 400.0, 0.0), (500.0, 50.0, 400.0, 50.0)]
     """
     step = WIDTH / max(len(values), 1)
-    found = []
+    rectangles = []
     for i, value in enumerate(values):
         height = 0.0 if value <= 0 else max(4.0, HEIGHT * min(value / (high or 1.0), 1.0))
-        found.append((round(i * step, 2), round(HEIGHT - height, 2), round(step * 0.8, 2), round(height, 2)))
-    return found
+        rectangles.append((round(i * step, 2), round(HEIGHT - height, 2), round(step * 0.8, 2), round(height, 2)))
+    return rectangles
 
 
 def ceiling(value: float) -> float:
-    """A round number at or above: where an axis ends.
+    """Return the next round number at or above a value, as the end of an axis.
 
     >>> [ceiling(v) for v in (0.0, 0.07, 0.4, 3.2, 90.0)]
     [1.0, 0.1, 0.5, 5.0, 100.0]

@@ -1,4 +1,4 @@
-"""What the console remembers: newest score by customer, alerts and their changes, in a temporary SQLite file."""
+"""The console's data: newest scores, alerts and their changes, in a temporary SQLite file."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ import orjson
 from models.alerts.policy import BANDS
 from models.definition.competing_risks import SUCCESS
 from models.events.coercion import time_ms
+from streams.rendering.risk_points import reason_points
 
-# Scores of 5.4 KB: 100,000 customers are 400 MB on disk, and none of it in memory (`make bench-console`).
-_LEVEL = 1
+# A score has 5.4 KB: 100,000 customers take 400 MB on disk and none in memory (`make bench-console`).
+_ZSTD_LEVEL = 1
 _CACHE_KIB = 32 * 1024
 LIVE = ("open", "acknowledged", "snoozed")
-# Ended alerts are looked back at, not worked through; changes are a customer's alert history.
+# Ended alerts and changes are history, so only the newest are kept.
 ENDED_KEPT, CHANGES_KEPT = 20_000, 200_000
 _TRIM_EVERY = 5_000
 PAGE_ROWS = 50
@@ -30,7 +31,7 @@ CREATE INDEX scores_risk ON scores (gone, probability DESC);
 CREATE INDEX scores_worth ON scores (gone, at_risk DESC);
 CREATE TABLE alerts (alert_id TEXT PRIMARY KEY, customer TEXT, seq INT, state TEXT, live INT, band INT,
   probability REAL, at_risk REAL, mrr REAL, segment TEXT, account TEXT, reason TEXT, sentence TEXT, playbook TEXT,
-  opened_ms INT, changed_ms INT, snoozed_until TEXT, resolution TEXT, route TEXT);
+  opened_ms INT, changed_ms INT, snoozed_until TEXT, resolution TEXT, route TEXT, points REAL);
 CREATE INDEX alerts_live ON alerts (live, at_risk);
 CREATE INDEX alerts_customer ON alerts (customer, live);
 CREATE TABLE changes (alert_id TEXT, seq INT, customer TEXT, type TEXT, state TEXT, band INT, time_ms INT,
@@ -39,40 +40,43 @@ CREATE INDEX changes_customer ON changes (customer);
 """
 
 
-class _Who(msgspec.Struct):
+class _Customer(msgspec.Struct):
     id: str
     account: str | None = None
     segment: str | None = None
     stage: str = ""
 
 
-class _Worth(msgspec.Struct):
+class _Value(msgspec.Struct):
     mrr: float | None = None
     revenue_at_risk: float | None = None
 
 
-class _Why(msgspec.Struct):
+class _Reason(msgspec.Struct):
     code: str
     sentence: str
+    contribution: float = 0.0
+    points: float | None = None
 
 
-class _Score(msgspec.Struct):
-    customer: _Who
+class _ScoreRecord(msgspec.Struct):
+    customer: _Customer
     probability: float
     band: str
-    value: _Worth
+    value: _Value
     scored_at: str = ""
 
 
-class _Odds(msgspec.Struct):
+class _AlertScore(msgspec.Struct):
     probability: float
+    log_odds: float | None = None
 
 
-class _Action(msgspec.Struct):
+class _Playbook(msgspec.Struct):
     playbook: str
 
 
-class _Alert(msgspec.Struct):
+class _AlertRecord(msgspec.Struct):
     alert_id: str
     seq: int
     type: str
@@ -80,142 +84,144 @@ class _Alert(msgspec.Struct):
     severity: str
     time: str
     opened_at: str
-    customer: _Who
-    score: _Odds
-    reasons: list[_Why]
-    value: _Worth
-    action: _Action
+    customer: _Customer
+    score: _AlertScore
+    reasons: list[_Reason]
+    value: _Value
+    action: _Playbook
     resolution: str | None = None
     snoozed_until: str | None = None
     route: str = SUCCESS
 
 
-_SCORE = msgspec.json.Decoder(_Score)
-_ALERT = msgspec.json.Decoder(_Alert)
+_SCORES = msgspec.json.Decoder(_ScoreRecord)
+_ALERTS = msgspec.json.Decoder(_AlertRecord)
 
 
 class AlertQuery(NamedTuple):
-    """Which alerts to list, and in which order; empty: no matter."""
+    """Which alerts to list, and in which order. An empty value selects all."""
 
     band: str = ""
     reason: str = ""
     segment: str = ""
     state: str = ""
-    least: float = 0.0
+    min_at_risk: float = 0.0
     customer: str = ""
     route: str = ""
-    sort: str = "worth"
+    sort: str = "value"
     page: int = 1
 
 
 _ORDERS = {
-    "worth": "at_risk IS NULL, at_risk DESC, probability DESC, alert_id",
+    "value": "at_risk IS NULL, at_risk DESC, probability DESC, alert_id",
     "risk": "probability DESC, alert_id",
     "newest": "changed_ms DESC, alert_id",
 }
 
 
 class ConsoleDatabase:
-    """All of it in one file under `directory`; it belongs to one thread.
+    """One SQLite file under `directory`; used by one thread.
 
     Attributes:
-        version: rises with every change of an alert.
-        unknown: records that this version cannot read.
+        version: Increases with every alert change.
+        unreadable: Number of records that this version cannot read.
     """
 
     def __init__(self, directory: Path) -> None:
         self.version = 0
-        self.unknown = 0
+        self.unreadable = 0
         self._since_trim = 0
         self._db = sqlite3.connect(directory / "console.sqlite", isolation_level=None)
-        # A cache that ends with the process: a crash has nothing to save.
+        # The file is deleted with the process, so it needs no crash safety.
         for pragma in ("journal_mode=OFF", "synchronous=OFF", f"cache_size=-{_CACHE_KIB}", "temp_store=MEMORY"):
             self._db.execute(f"PRAGMA {pragma}")
         self._db.executescript(_SCHEMA)
         self._db.row_factory = sqlite3.Row
 
     def close(self) -> None:
+        """Close the file."""
         self._db.close()
 
     # Writing ----------------------------------------------------------------------------------------------------------
 
     def add_scores(self, records: list[tuple[bytes | None, bytes | None]]) -> None:
-        """Key and value of records of churn-scores, in order; a tombstone forgets the customer, past alerts too."""
+        """Add records (key, value) of churn-scores, in order. A tombstone deletes the customer and past alerts."""
         rows: dict[str, tuple[Any, ...] | None] = {}
         for key, value in records:
             if value is None:
                 rows[(key or b"").decode("utf-8", "replace")] = None
                 continue
             try:
-                score = _SCORE.decode(value)
+                score = _SCORES.decode(value)
                 band = BANDS.index(score.band)
             except (msgspec.DecodeError, ValueError):
-                self.unknown += 1
+                self.unreadable += 1
                 continue
-            packed = bytes(cramjam.zstd.compress(value, level=_LEVEL))
-            who, worth = score.customer, score.value.revenue_at_risk
-            rows[who.id] = (
-                who.id, score.probability, worth, band, who.segment, who.stage == "churned",
-                time_ms(score.scored_at) or 0, packed,
+            compressed = bytes(cramjam.zstd.compress(value, level=_ZSTD_LEVEL))
+            customer, at_risk = score.customer, score.value.revenue_at_risk
+            rows[customer.id] = (
+                customer.id, score.probability, at_risk, band, customer.segment, customer.stage == "churned",
+                time_ms(score.scored_at) or 0, compressed,
             )  # fmt: skip
         self._db.execute("BEGIN")
         for name in [name for name, row in rows.items() if row is None]:
             self._db.execute("DELETE FROM scores WHERE id = ?", (name,))
-            self._forget_alerts(name)
-        known = [row for row in rows.values() if row is not None]
-        self._db.executemany("INSERT OR REPLACE INTO scores VALUES (?, ?, ?, ?, ?, ?, ?, ?)", known)
+            self._delete_alerts(name)
+        scored = [row for row in rows.values() if row is not None]
+        self._db.executemany("INSERT OR REPLACE INTO scores VALUES (?, ?, ?, ?, ?, ?, ?, ?)", scored)
         self._db.executemany(
             "UPDATE alerts SET probability = ?, at_risk = ?, band = ? WHERE customer = ? AND live AND changed_ms <= ?",
-            [(probability, worth, band, name, at_ms) for name, probability, worth, band, _, _, at_ms, _ in known],
+            [(probability, at_risk, band, name, at_ms) for name, probability, at_risk, band, _, _, at_ms, _ in scored],
         )
         self._db.execute("COMMIT")
 
     def add_alerts(self, values: list[bytes | None]) -> None:
-        """Values of churn-alerts, in order; one whose seq is not above what is known was seen before."""
+        """Add values of churn-alerts, in order. A seq that is not above the known one is a duplicate and ignored."""
         self._db.execute("BEGIN")
         for value in values:
             try:
-                self._add_alert(_ALERT.decode(value or b""))
+                self._add_alert(_ALERTS.decode(value or b""))
             except (msgspec.DecodeError, ValueError):
-                self.unknown += 1
+                self.unreadable += 1
         self._since_trim += len(values)
         if self._since_trim >= _TRIM_EVERY:
             self._trim()
         self._db.execute("COMMIT")
 
-    def _add_alert(self, alert: _Alert) -> None:
+    def _add_alert(self, alert: _AlertRecord) -> None:
         known = self._db.execute("SELECT seq FROM alerts WHERE alert_id = ?", (alert.alert_id,)).fetchone()
         if known is not None and known["seq"] >= alert.seq:
             return
         changed, opened = time_ms(alert.time), time_ms(alert.opened_at)
         if changed is None or opened is None:
             raise ValueError("times cannot be read")
-        band, why = BANDS.index(alert.severity), alert.reasons[0] if alert.reasons else _Why("", "")
-        who, worth, probability = alert.customer, alert.value, alert.score.probability
-        now = (probability, worth.revenue_at_risk, band)
-        if alert.state in LIVE:  # how it stands now; what it was when the alert changed is in its history
+        band, reason = BANDS.index(alert.severity), alert.reasons[0] if alert.reasons else _Reason("", "")
+        customer, value, probability = alert.customer, alert.value, alert.score.probability
+        current = (probability, value.revenue_at_risk, band)
+        if alert.state in LIVE:  # the list shows the current risk; the history keeps the risk at the change
             score = "SELECT probability, at_risk, band FROM scores WHERE id = ? AND scored_ms >= ?"
-            now = self._db.execute(score, (who.id, changed)).fetchone() or now
+            current = self._db.execute(score, (customer.id, changed)).fetchone() or current
         row = (
-            alert.alert_id, who.id, alert.seq, alert.state, alert.state in LIVE, now[2], now[0],
-            now[1], worth.mrr, who.segment, who.account, why.code, why.sentence, alert.action.playbook,
-            opened, changed, alert.snoozed_until, alert.resolution, alert.route,
+            alert.alert_id, customer.id, alert.seq, alert.state, alert.state in LIVE, current[2], current[0],
+            current[1], value.mrr, customer.segment, customer.account, reason.code, reason.sentence,
+            alert.action.playbook, opened, changed, alert.snoozed_until, alert.resolution, alert.route,
+            _points(reason, alert.score.log_odds),
         )  # fmt: skip
         if alert.resolution == "deleted":
             self._db.execute("DELETE FROM alerts WHERE alert_id = ?", (alert.alert_id,))
-            self._forget_alerts(who.id)
+            self._delete_alerts(customer.id)
             self.version += 1
             return
         self._db.execute(f"INSERT OR REPLACE INTO alerts VALUES ({','.join('?' * len(row))})", row)
-        told = (
-            alert.alert_id, alert.seq, who.id, alert.type, alert.state, band, changed, probability, why.sentence,
-            alert.resolution,
+        change = (
+            alert.alert_id, alert.seq, customer.id, alert.type, alert.state, band, changed, probability,
+            reason.sentence, alert.resolution,
         )  # fmt: skip
-        self._db.execute(f"INSERT OR REPLACE INTO changes VALUES ({','.join('?' * len(told))})", told)
+        self._db.execute(f"INSERT OR REPLACE INTO changes VALUES ({','.join('?' * len(change))})", change)
         self.version += 1
 
-    def _forget_alerts(self, customer: str) -> None:
-        """All but one that is not over: its end is still to come, from another topic."""
+    def _delete_alerts(self, customer: str) -> None:
+        """Delete ended alerts of a customer. A live alert is deleted by its last change, which comes from its topic."""
         self._db.execute(
             "DELETE FROM changes WHERE customer = ? AND alert_id NOT IN (SELECT alert_id FROM alerts WHERE live)",
             (customer,),
@@ -233,47 +239,47 @@ class ConsoleDatabase:
 
     # Reading ----------------------------------------------------------------------------------------------------------
 
-    def alerts(self, choice: AlertQuery) -> tuple[list[dict[str, Any]], int]:
-        """One page of alerts, and how many there are."""
-        where = ["live" if choice.state != "ended" else "NOT live"]
+    def alerts(self, query: AlertQuery) -> tuple[list[dict[str, Any]], int]:
+        """Return one page of alerts, and the number of all matching alerts."""
+        where = ["live" if query.state != "ended" else "NOT live"]
         values: list[str | int | float] = []
-        if choice.state in LIVE:
+        if query.state in LIVE:
             where.append("state = ?")
-            values.append(choice.state)
-        if choice.band in BANDS:
+            values.append(query.state)
+        if query.band in BANDS:
             where.append("band >= ?")
-            values.append(BANDS.index(choice.band))
+            values.append(BANDS.index(query.band))
         for column in ("reason", "segment", "customer", "route"):
-            if wanted := getattr(choice, column):
+            if selected := getattr(query, column):
                 where.append(f"{column} = ?")
-                values.append(wanted)
-        if choice.least > 0:
+                values.append(selected)
+        if query.min_at_risk > 0:
             where.append("at_risk >= ?")
-            values.append(choice.least)
+            values.append(query.min_at_risk)
         condition = " AND ".join(where)
         [count] = self._db.execute(f"SELECT count(*) FROM alerts WHERE {condition}", values).fetchone()
-        order = _ORDERS.get(choice.sort, _ORDERS["worth"])
+        order = _ORDERS.get(query.sort, _ORDERS["value"])
         rows = self._db.execute(
             f"SELECT * FROM alerts WHERE {condition} ORDER BY {order} LIMIT ? OFFSET ?",
-            (*values, PAGE_ROWS, PAGE_ROWS * (choice.page - 1)),
+            (*values, PAGE_ROWS, PAGE_ROWS * (query.page - 1)),
         )
         return [dict(row) for row in rows], count
 
     def alert(self, alert_id: str) -> dict[str, Any] | None:
-        """An alert as it stands."""
+        """Return the newest state of an alert."""
         row = self._db.execute("SELECT * FROM alerts WHERE alert_id = ?", (alert_id,)).fetchone()
         return None if row is None else dict(row)
 
     def summary(self) -> dict[str, Any]:
-        """Figures above the list: how many are open, how many critical, what is at risk."""
+        """Return the figures above the list: live, open and critical alerts, and revenue at risk."""
         row = self._db.execute(
             "SELECT count(*) AS live, coalesce(sum(state = 'open'), 0) AS open, coalesce(sum(band = 3), 0) AS critical,"
             " sum(at_risk) AS at_risk FROM alerts WHERE live"
         ).fetchone()
         return dict(row)
 
-    def choices(self) -> dict[str, list[str]]:
-        """Reasons, segments and routes that live alerts have."""
+    def filter_options(self) -> dict[str, list[str]]:
+        """Return the reasons, segments and routes of live alerts, the most frequent first."""
         return {
             column: [
                 row[0]
@@ -286,7 +292,7 @@ class ConsoleDatabase:
         }
 
     def customers(self, prefix: str, sort: str, page: int) -> list[dict[str, Any]]:
-        """One page of customers, those last who have left; with `prefix` those whose id begins so."""
+        """Return one page of customers whose id starts with `prefix`. Churned customers come last."""
         order = "gone, probability DESC" if sort == "risk" else "gone, at_risk DESC"
         where, values = "", []
         if prefix:
@@ -299,18 +305,25 @@ class ConsoleDatabase:
         return [dict(row) for row in rows]
 
     def count(self) -> int:
-        """Customers with a score."""
+        """Return the number of customers with a score."""
         return int(self._db.execute("SELECT count(*) FROM scores").fetchone()[0])
 
     def score(self, customer: str) -> dict[str, Any] | None:
-        """The newest score of a customer, as published."""
+        """Return the newest score of a customer, as published."""
         row = self._db.execute("SELECT value FROM scores WHERE id = ?", (customer,)).fetchone()
-        found: dict[str, Any] | None = None if row is None else orjson.loads(bytes(cramjam.zstd.decompress(row[0])))
-        return found
+        score: dict[str, Any] | None = None if row is None else orjson.loads(bytes(cramjam.zstd.decompress(row[0])))
+        return score
 
     def history(self, customer: str) -> list[dict[str, Any]]:
-        """What was told of a customer's alerts, newest first."""
+        """Return the alert changes of a customer, newest first."""
         rows = self._db.execute(
             "SELECT * FROM changes WHERE customer = ? ORDER BY time_ms DESC, seq DESC LIMIT 100", (customer,)
         )
         return [dict(row) for row in rows]
+
+
+def _points(reason: _Reason, log_odds: float | None) -> float | None:
+    """Percentage points of the first reason; None if the record has neither points nor log-odds."""
+    if reason.points is None and log_odds is None:
+        return None
+    return reason_points({"points": reason.points, "contribution": reason.contribution}, log_odds or 0.0)

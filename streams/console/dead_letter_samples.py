@@ -1,4 +1,4 @@
-"""Dead letters by reason, without their contents: where they lie, how large they are, and which fields they have."""
+"""Count dead letters by reason and keep samples without contents: position, size and field names."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from streams.scoring.dead_letters import DeadLetter
 
 SAMPLES_KEPT = 5
 FIELDS_SHOWN, FIELD_CHARACTERS = 12, 40
-# A letter may be 1 MB of anything; the names of its fields are worth parsing this much.
+# A dead letter may hold 1 MB of anything. Larger ones than this are not parsed for field names.
 _PARSED_BYTES = 64 * 1024
 
 
 class DeadLetterSample(NamedTuple):
-    """One dead letter, without what it says."""
+    """One dead letter without its content."""
 
     partition: int
     offset: int
@@ -26,18 +26,18 @@ class DeadLetterSample(NamedTuple):
 
 
 class DeadLetterSamples:
-    """Counts what it is given, and keeps the newest samples of each reason."""
+    """Counts dead letters and keeps the newest samples of each reason."""
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
         self.samples: dict[str, deque[DeadLetterSample]] = {}
 
     def add(self, record: Any) -> None:
-        """A record of the dead-letter topic."""
+        """Add a record of the dead-letter topic."""
         letter = DeadLetter.of(record)
         reason = letter.reason[:FIELD_CHARACTERS]
         if reason not in self.samples and len(self.samples) >= FIELDS_SHOWN * 4:
-            reason = "others"  # somebody else writes to the topic
+            reason = "others"  # bounds memory when another client writes to the topic
         self.counts[reason] += 1
         size = len(letter.value or b"")
         self.samples.setdefault(reason, deque(maxlen=SAMPLES_KEPT)).appendleft(
@@ -46,7 +46,7 @@ class DeadLetterSamples:
 
 
 def field_names(value: bytes | None) -> tuple[str, ...]:
-    """The names of an object's members; nothing of what is in them.
+    """Return the member names of a JSON object, without values.
 
     >>> field_names(b'{"type":"track","email":"a@b.c"}'), field_names(b"[1]"), field_names(None)
     (('type', 'email'), (), ())
@@ -54,7 +54,9 @@ def field_names(value: bytes | None) -> tuple[str, ...]:
     if not value or len(value) > _PARSED_BYTES:
         return ()
     try:
-        found = orjson.loads(value)
+        document = orjson.loads(value)
     except orjson.JSONDecodeError:
         return ()
-    return tuple(name[:FIELD_CHARACTERS] for name in list(found)[:FIELDS_SHOWN]) if isinstance(found, dict) else ()
+    return (
+        tuple(name[:FIELD_CHARACTERS] for name in list(document)[:FIELDS_SHOWN]) if isinstance(document, dict) else ()
+    )

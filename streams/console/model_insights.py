@@ -1,8 +1,7 @@
-"""What follows from what is published: what would lower a score, and which features tell the model most."""
+"""Derive counterfactual probabilities from a score, and influential features from a model snapshot."""
 
 from __future__ import annotations
 
-import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,10 +11,11 @@ from models.features.catalogue import FEATURES
 from models.learning.feature_space import SPACE
 from models.learning.model import Model
 from models.learning.model_snapshot import ModelSnapshotError
+from streams.rendering.risk_points import probability_of
 
 
 class CounterfactualProbability(NamedTuple):
-    """The probability if one reason weighed nothing, all else as it is; and if none of those so far did."""
+    """The probability without one reason (`alone`), and without this and all earlier reasons (`together`)."""
 
     sentence: str
     alone: float
@@ -23,25 +23,26 @@ class CounterfactualProbability(NamedTuple):
 
 
 def counterfactuals(score: dict[str, Any]) -> list[CounterfactualProbability]:
-    """Each raising reason at its baseline: its contribution to the log-odds is that of somebody average, 0.
+    """Compute the probability if a reason contributed 0 to the log-odds, as for an average customer.
 
-    Arithmetic on the model, and no promise: a reason is where the model sees risk, not what causes it.
+    This is arithmetic on the model. A reason shows where the model sees risk, not what causes it.
 
     >>> score = {"log_odds": 0.0, "reasons": [{"sentence": "quiet", "contribution": 1.0}]}
-    >>> [(round(one.alone, 3), round(one.together, 3)) for one in counterfactuals(score)]
+    >>> [(round(c.alone, 3), round(c.together, 3)) for c in counterfactuals(score)]
     [(0.269, 0.269)]
     """
-    found, taken = [], 0.0
+    results, removed = [], 0.0
     for reason in score["reasons"]:
         if reason["contribution"] > 0:
-            taken += reason["contribution"]
-            alone = _sigmoid(score["log_odds"] - reason["contribution"])
-            found.append(CounterfactualProbability(reason["sentence"], alone, _sigmoid(score["log_odds"] - taken)))
-    return found
+            removed += reason["contribution"]
+            alone = probability_of(score["log_odds"] - reason["contribution"])
+            together = probability_of(score["log_odds"] - removed)
+            results.append(CounterfactualProbability(reason["sentence"], alone, together))
+    return results
 
 
 class FeatureInfluence(NamedTuple):
-    """A feature and how far one standard deviation of it moves the log-odds."""
+    """A feature, and the change in log-odds per standard deviation of it."""
 
     name: str
     sentence: str
@@ -49,9 +50,9 @@ class FeatureInfluence(NamedTuple):
 
 
 def most_influential(snapshot: bytes, count: int = 12) -> list[FeatureInfluence]:
-    """Features by the weight of whoever answers; raw and relative values of one feature are added up.
+    """Features by their weight in the active model; weights of raw and relative values of one feature are added up.
 
-    A snapshot of another release tells nothing here: the list is empty.
+    The list is empty if this release cannot read the snapshot.
     """
     try:
         model = Model.restore(snapshot, SPACE)
@@ -61,18 +62,14 @@ def most_influential(snapshot: bytes, count: int = 12) -> list[FeatureInfluence]
     linear = member.linear()
     weights = np.where(linear.inverse != 0.0, linear.weight + linear.hinge / 2, 0.0)
     by_feature = np.bincount(SPACE.owner, weights, SPACE.size)
-    loudest = np.argsort(-np.abs(by_feature), kind="stable")[:count]
+    largest = np.argsort(-np.abs(by_feature), kind="stable")[:count]
     return [
         FeatureInfluence(FEATURES[i].name, FEATURES[i].sentence, float(by_feature[i]))
-        for i in loudest
+        for i in largest
         if by_feature[i] != 0.0
     ]
 
 
 def snapshot_version(snapshot: bytes) -> str:
-    """The version that a snapshot names."""
+    """The model version in a snapshot."""
     return str(orjson.loads(snapshot).get("version", "unknown"))
-
-
-def _sigmoid(log_odds: float) -> float:
-    return 1 / (1 + math.exp(-log_odds))

@@ -1,4 +1,4 @@
-"""Who may ask, and what a browser may do with the answer: host, token, cross-site requests, security headers."""
+"""Access control: host names, token sessions, cross-site requests, and security headers."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ from urllib.parse import urlsplit
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
+from streams.console.address import is_loopback
 from streams.errors import SettingsError
 
 COOKIE = "churn_console"
 SESSION_S = 12 * 3600
 SESSIONS_KEPT = 1_000
-# Guessing a token of 16 characters at one try in half a second outlasts everybody.
-LEAST_TOKEN_CHARACTERS = 16
-_REFUSAL_S = 0.5
+# At two attempts per second, a token of 16 characters cannot be guessed.
+MIN_TOKEN_CHARACTERS = 16
+_WRONG_TOKEN_DELAY_S = 0.5
 
 HEADERS = {
     "Content-Security-Policy": (
@@ -40,37 +41,30 @@ _OPEN_PATHS = ("/login", "/static/")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def is_loopback(host: str) -> bool:
-    """Whether an address to bind is of this machine only.
-
-    >>> is_loopback("127.0.0.1"), is_loopback("localhost"), is_loopback("::1"), is_loopback("0.0.0.0")
-    (True, True, True, False)
-    """
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
 class ConsoleSecurity:
-    """Made once; `middleware` is in front of every request.
+    """Checks every request, as aiohttp `middleware`.
 
-    1. The Host header names this machine, an IP address (which no DNS answer can rebind) or a name that was allowed.
-    2. Where there is a token, a session that a login has made.
-    3. Whatever is no GET comes from our own page: same origin, and a token that only our pages hold.
+    1. The Host header is localhost, the bound host, an IP address (which DNS rebinding cannot change) or allowed.
+    2. If there is a token, the request has the session of a login.
+    3. A request other than GET comes from the console's own pages: same origin, and with the pages' CSRF token.
+
+    Args:
+        bind: The address that the server binds to.
+        token: The token to log in with; empty for no login.
+        names: Allowed host names, comma separated.
 
     Raises:
-        SettingsError: another address than loopback without a token, or one that is too short.
+        SettingsError: the address is not loopback and there is no token, or the token is too short.
     """
 
     def __init__(self, bind: str, token: str, names: str = "") -> None:
         if not token and not is_loopback(bind):
             raise SettingsError(
-                f"the console on {bind} can be reached by others and needs a token: set CHURN_CONSOLE_TOKEN, or bind to"
-                " 127.0.0.1"
+                f"the console on {bind} is reachable from other machines and needs a token: set CHURN_CONSOLE_TOKEN, or"
+                " bind to 127.0.0.1"
             )
-        if token and len(token) < LEAST_TOKEN_CHARACTERS:
-            raise SettingsError(f"CHURN_CONSOLE_TOKEN must have at least {LEAST_TOKEN_CHARACTERS} characters")
+        if token and len(token) < MIN_TOKEN_CHARACTERS:
+            raise SettingsError(f"CHURN_CONSOLE_TOKEN must have at least {MIN_TOKEN_CHARACTERS} characters")
         self.locked = bool(token)
         self._token = token.encode()
         self._names = {"localhost", bind.lower()} | {name.strip().lower() for name in names.split(",") if name.strip()}
@@ -79,27 +73,27 @@ class ConsoleSecurity:
 
     @property
     def middleware(self) -> Middleware:
-        """For aiohttp."""
+        """The aiohttp middleware."""
 
         @web.middleware
-        async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
+        async def checked(request: web.Request, handler: Handler) -> web.StreamResponse:
             try:
-                response = await self._guarded(request, handler)
-            except web.HTTPException as refused:
-                refused.headers.update(_headers(request))
+                response = await self._handle(request, handler)
+            except web.HTTPException as error:
+                error.headers.update(_headers(request))
                 raise
             if not response.prepared:
                 response.headers.update(_headers(request))
             return response
 
-        return guarded
+        return checked
 
-    async def _guarded(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+    async def _handle(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         if not self.host_allowed(request.host):
             raise web.HTTPMisdirectedRequest(
-                text="This host name is not known to the console: add it to CHURN_CONSOLE_HOSTS.\n"
+                text="The console does not accept this host name. Add it to CHURN_CONSOLE_HOSTS.\n"
             )
-        if self.locked and not self.knows(request) and not request.path.startswith(_OPEN_PATHS):
+        if self.locked and not self.has_session(request) and not request.path.startswith(_OPEN_PATHS):
             if request.method == "GET" and request.path != "/live":
                 raise web.HTTPSeeOther("/login")
             raise web.HTTPForbidden(text="Log in first.\n")
@@ -108,7 +102,7 @@ class ConsoleSecurity:
         return await handler(request)
 
     def host_allowed(self, header: str) -> bool:
-        """Whether a Host header is of ours."""
+        """Whether a Host header names this console."""
         try:
             name = (urlsplit(f"//{header}").hostname or "").lower()
         except ValueError:
@@ -122,26 +116,26 @@ class ConsoleSecurity:
     async def _check_origin(self, request: web.Request) -> None:
         site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin")
         if site not in (None, "same-origin") or (origin is not None and urlsplit(origin).netloc != request.host):
-            raise web.HTTPForbidden(text="This request comes from another site.\n")
+            raise web.HTTPForbidden(text="This request was sent from another site.\n")
         if request.path == "/login":
             return
-        given = str((await request.post()).get("csrf", ""))
-        if not hmac.compare_digest(given.encode(), self.csrf(request).encode()):
-            raise web.HTTPForbidden(text="The page is out of date: load it again.\n")
+        sent = str((await request.post()).get("csrf", ""))
+        if not hmac.compare_digest(sent.encode(), self.csrf(request).encode()):
+            raise web.HTTPForbidden(text="The page is outdated. Reload it and try again.\n")
 
     def csrf(self, request: web.Request) -> str:
-        """What forms carry; only our own pages know it, and another session has another."""
+        """The CSRF token of the forms in this session; only the console's own pages contain it."""
         return hmac.new(self._secret, request.cookies.get(COOKIE, "").encode(), "sha256").hexdigest()
 
-    def knows(self, request: web.Request) -> bool:
-        """Whether the request has a session."""
-        until = self._sessions.get(request.cookies.get(COOKIE, ""), 0.0)
-        return until > time.monotonic()
+    def has_session(self, request: web.Request) -> bool:
+        """Whether the request has a valid session."""
+        expires_s = self._sessions.get(request.cookies.get(COOKIE, ""), 0.0)
+        return expires_s > time.monotonic()
 
-    async def log_in(self, request: web.Request, given: str) -> web.Response | None:
-        """The answer with a cookie, None for a wrong token (which is told after half a second)."""
-        if not self.locked or not hmac.compare_digest(given.encode(), self._token):
-            await asyncio.sleep(_REFUSAL_S)
+    async def log_in(self, request: web.Request, token: str) -> web.Response | None:
+        """Return a response with a session cookie, or None for a wrong token, after half a second."""
+        if not self.locked or not hmac.compare_digest(token.encode(), self._token):
+            await asyncio.sleep(_WRONG_TOKEN_DELAY_S)
             return None
         session = secrets.token_urlsafe(32)
         self._sessions[session] = time.monotonic() + SESSION_S
@@ -154,7 +148,7 @@ class ConsoleSecurity:
         return response
 
     def log_out(self, request: web.Request) -> web.Response:
-        """Forget the session."""
+        """Delete the session."""
         self._sessions.pop(request.cookies.get(COOKIE, ""), None)
         response = web.Response(status=303, headers={"Location": "/login"})
         response.del_cookie(COOKIE, path="/")

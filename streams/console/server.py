@@ -1,12 +1,11 @@
-"""The console's server: routes, pages, and the stream that tells browsers to look again."""
+"""The console's web server: routes, pages, and the stream that tells browsers to reload."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -19,71 +18,40 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from models.alerts.policy import BANDS
 from models.duration import DAY_MS
 from models.experience.indices import WEIGHTS
-from streams.console import charts, model_insights
+from streams.console import charts, filters, model_insights
 from streams.console.actions import EVENT_NAMES, SNOOZE_DAYS, publish_action
+from streams.console.address import page_url
 from streams.console.database import PAGE_ROWS, AlertQuery, ConsoleDatabase
 from streams.console.security import ConsoleSecurity
 from streams.console.topic_follower import TopicFollower
 from streams.errors import ChurnSignalsError
 from streams.kafka.topic_reader import read_record
+from streams.rendering.risk_points import points_text, reason_points
 from streams.settings import Settings
 from streams.topics import DEAD_LETTERS, name_of
 
 HERE = Path(__file__).parent
-# A browser looks again at most this often: eyes need no more, and a page costs some 10 ms.
-_TELL_EVERY_S = 0.7
+# A browser reloads at most this often. Faster updates are not visible, and a page costs about 10 ms.
+_NOTIFY_EVERY_S = 0.7
 _HEARTBEAT_S = 15.0
-LISTENERS_MAX = 200
-# An answer of the worker takes a second; what is not answered after this is told.
+MAX_LISTENERS = 200
+# A worker applies an action within about a second. After this time the page says that it did not.
 _PENDING_S = 60.0
-_PENDING_KEPT = 10_000
+_MAX_PENDING = 10_000
 _PAYLOAD_CHARACTERS = 20_000
-_NUMBER_MAX = 1e12
-
-
-def percent(share: float | None, digits: int = 0) -> str:
-    """A share for people: never 0 % of what is more than nothing.
-
-    >>> percent(0.3456), percent(0.004), percent(None), percent(0.8, 1)
-    ('35 %', '0.4 %', '–', '80.0 %')
-    """
-    if share is None:
-        return "–"
-    return f"{100 * share:.{digits if digits or share == 0 or share >= 0.0095 else 1}f} %"
-
-
-def number(value: float | None, digits: int = 0) -> str:
-    """With thousands apart; a dash for nothing known."""
-    return "–" if value is None else f"{value:,.{digits}f}"
-
-
-def moment(ms: int | None) -> str:
-    """Epoch milliseconds as a time in UTC."""
-    return "–" if not ms else datetime.fromtimestamp(ms / 1000, UTC).strftime("%-d %b %Y, %H:%M")
-
-
-def age(seconds: float) -> str:
-    """How long ago, in one unit.
-
-    >>> age(5), age(125), age(7_300), age(200_000)
-    ('5 s', '2 min', '2 h', '2 d')
-    """
-    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
-        if seconds >= size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{max(seconds, 0):.0f} s"
+_MAX_NUMBER = 1e12
 
 
 class Console:
-    """One console: what it remembers, who may ask, and its pages."""
+    """One console: its data, its access control and its pages."""
 
-    def __init__(self, settings: Settings, guard: ConsoleSecurity, directory: Path) -> None:
-        self.store = ConsoleDatabase(directory)
-        self.reading = TopicFollower(settings, self.store, self._changed)
+    def __init__(self, settings: Settings, security: ConsoleSecurity, directory: Path) -> None:
+        self.database = ConsoleDatabase(directory)
+        self.follower = TopicFollower(settings, self.database, self._notify)
         self._settings = settings
-        self._guard = guard
+        self._security = security
         self._listeners: dict[asyncio.Event, set[str]] = {}
-        self._pending: dict[str, tuple[str, int, float]] = {}  # alert: what was asked, at which seq, until when
+        self._pending: dict[str, tuple[str, int, float]] = {}  # by alert: action, seq at the time, deadline
         self._influence: tuple[int, list[model_insights.FeatureInfluence], str] = (0, [], "")
         self._stopping = asyncio.Event()
         self._templates = Environment(
@@ -93,12 +61,22 @@ class Console:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._templates.filters.update(percent=percent, number=number, moment=moment, age=age)
-        self._templates.globals.update(charts=charts, bands=BANDS, snooze_days=SNOOZE_DAYS, weights=WEIGHTS, zip=zip)
+        self._templates.filters.update(
+            percent=filters.short_percent,
+            number=filters.number,
+            minute=filters.minute,
+            day=filters.day,
+            age=filters.age,
+            words=filters.words,
+            points=points_text,
+        )
+        self._templates.globals.update(
+            charts=charts, bands=BANDS, snooze_days=SNOOZE_DAYS, weights=WEIGHTS, reason_points=reason_points
+        )
 
     def app(self) -> web.Application:
-        """The application; reading begins with it and ends with it."""
-        app = web.Application(middlewares=[self._guard.middleware], client_max_size=16 * 1024)
+        """Build the application. It follows the topics while it runs."""
+        app = web.Application(middlewares=[self._security.middleware], client_max_size=16 * 1024)
         app.add_routes(
             [
                 web.get("/", self.alerts),
@@ -115,220 +93,244 @@ class Console:
                 web.static("/static", HERE / "static"),
             ]
         )
-        app.cleanup_ctx.append(self._read)
-        app.on_shutdown.append(self._shut)
+        app.cleanup_ctx.append(self._follow)
+        app.on_shutdown.append(self._stop_streams)
         return app
 
-    async def _read(self, _app: web.Application) -> AsyncIterator[None]:
-        task = asyncio.create_task(self.reading.run())
+    async def _follow(self, _app: web.Application) -> AsyncIterator[None]:
+        task = asyncio.create_task(self.follower.run())
         yield
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
-        self.store.close()
+        self.database.close()
 
-    async def _shut(self, _app: web.Application) -> None:
+    async def _stop_streams(self, _app: web.Application) -> None:
         self._stopping.set()
-        for waker in self._listeners:
-            waker.set()
+        for wake in self._listeners:
+            wake.set()
 
     # Pages ------------------------------------------------------------------------------------------------------------
 
     async def alerts(self, request: web.Request) -> web.Response:
-        query = request.query
-        choice = AlertQuery(
-            query.get("band", ""), query.get("reason", ""), query.get("segment", ""), query.get("state", ""),
-            _figure(query.get("least", "")), query.get("customer", ""), query.get("route", ""),
-            query.get("sort", "worth"), _page(query),
-        )  # fmt: skip
-        rows, count = self.store.alerts(choice)
+        """The list of alerts."""
+        parameters = request.query
+        query = AlertQuery(
+            band=parameters.get("band", ""),
+            reason=parameters.get("reason", ""),
+            segment=parameters.get("segment", ""),
+            state=parameters.get("state", ""),
+            min_at_risk=_amount(parameters.get("min_at_risk", "")),
+            customer=parameters.get("customer", ""),
+            route=parameters.get("route", ""),
+            sort=parameters.get("sort", "value"),
+            page=_page_number(parameters),
+        )
+        rows, count = self.database.alerts(query)
         for row in rows:
-            row["pending"] = self._asked(row)
-            score = self.store.score(row["customer"])
+            row["pending"] = self._pending_action(row)
+            score = self.database.score(row["customer"])
             row["history"] = [ppm / 1e6 for _, ppm in score["history"]] if score is not None else []
         return self._page(
             request,
             "alerts.html",
             rows=rows,
             count=count,
-            choice=choice,
-            choices=self.store.choices(),
-            summary=self.store.summary(),
+            query=query,
+            options=self.database.filter_options(),
+            summary=self.database.summary(),
             pages=max(1, -(-count // PAGE_ROWS)),
-            link=_linker(request),
+            link=_link_builder(request),
         )
 
     async def customers(self, request: web.Request) -> web.Response:
-        prefix, sort, page = (
-            request.query.get("q", "").strip(),
-            request.query.get("sort", "worth"),
-            _page(request.query),
-        )
-        rows, count = self.store.customers(prefix, sort, page), self.store.count()
+        """The list of customers."""
+        prefix, sort = request.query.get("q", "").strip(), request.query.get("sort", "value")
+        page = _page_number(request.query)
+        rows, count = self.database.customers(prefix, sort, page), self.database.count()
         return self._page(
             request, "customers.html", rows=rows, count=count, prefix=prefix, sort=sort, page=page,
-            more=len(rows) == PAGE_ROWS, link=_linker(request),
+            more=len(rows) == PAGE_ROWS, link=_link_builder(request),
         )  # fmt: skip
 
     async def customer(self, request: web.Request) -> web.Response:
+        """The page of one customer."""
         name = request.query.get("id", "")
-        score = self.store.score(name)
-        changes = self.store.history(name)
-        alert = self.store.alert(changes[0]["alert_id"]) if changes else None
+        score = self.database.score(name)
+        changes = self.database.history(name)
+        alert = self.database.alert(changes[0]["alert_id"]) if changes else None
         if alert is not None:
-            alert["pending"] = self._asked(alert)
+            alert["pending"] = self._pending_action(alert)
         if score is None:
-            reading = self.reading.progress[0] < self.reading.progress[1]
-            return self._page(request, "unknown.html", status=404, name=name, reading=reading)
+            loading = self.follower.progress[0] < self.follower.progress[1]
+            return self._page(request, "unknown.html", status=404, name=name, loading=loading)
         first, last = score["history"][0][0], score["history"][-1][0]
-        at = [(second - first) / ((last - first) or 1) for second, _ in score["history"]]
         return self._page(
-            request, "customer.html", score=score, changes=changes, alert=alert, at=at,
-            risks=[ppm / 1e6 for _, ppm in score["history"]], without=model_insights.counterfactuals(score),
-            days=len(score["activity"]["counts"]), times=self.reading.times_to_value() if score.get("goals") else {},
-        )  # fmt: skip
+            request,
+            "customer.html",
+            score=score,
+            changes=changes,
+            alert=alert,
+            at=[(second - first) / ((last - first) or 1) for second, _ in score["history"]],
+            risks=[ppm / 1e6 for _, ppm in score["history"]],
+            without=model_insights.counterfactuals(score),
+            days=len(score["activity"]["counts"]),
+            times=self.follower.times_to_value() if score.get("goals") else {},
+        )
 
     async def model(self, request: web.Request) -> web.Response:
-        snapshot, quality = self.reading.snapshot, self.reading.quality
+        """The page about model quality."""
+        snapshot, quality = self.follower.snapshot, self.follower.quality
         if snapshot is not None and self._influence[0] != snapshot[1]:
             influences = await asyncio.to_thread(model_insights.most_influential, snapshot[0])
             self._influence = (snapshot[1], influences, model_insights.snapshot_version(snapshot[0]))
         age_s = None if snapshot is None else time.time() - snapshot[1] / 1000
         days = quality.get("days", []) if quality else []
         return self._page(
-            request, "model.html", quality=quality, days=days[-180:], telling=self._influence[1],
+            request, "model.html", quality=quality, days=days[-180:], features=self._influence[1],
             version=self._influence[2], age_s=age_s, day_ms=DAY_MS,
         )  # fmt: skip
 
     async def pipeline(self, request: web.Request) -> web.Response:
-        return self._page(request, "pipeline.html", **self._pipeline(), payload=None)
+        """The page about lag and dead letters."""
+        return self._page(request, "pipeline.html", **self._pipeline_figures(), payload=None)
 
     async def payload(self, request: web.Request) -> web.Response:
-        """The bytes of one dead letter: only when asked for, by whoever is allowed to see this page."""
+        """The content of one dead letter, which is read only on request."""
         form = await request.post()
         try:
             partition, offset = int(str(form.get("partition"))), int(str(form.get("offset")))
         except ValueError:
-            raise web.HTTPBadRequest(text="partition and offset are whole numbers\n") from None
+            raise web.HTTPBadRequest(text="Partition and offset must be whole numbers.\n") from None
         try:
             record = await read_record(self._settings, name_of(DEAD_LETTERS, self._settings), partition, offset)
         except (ChurnSignalsError, KafkaError) as failure:
             raise web.HTTPServiceUnavailable(text=f"{failure}\n") from failure
-        text = "it is not there any more" if record is None else (record.value or b"").decode("utf-8", "replace")
+        text = (
+            "The topic no longer holds this record."
+            if record is None
+            else (record.value or b"").decode("utf-8", "replace")
+        )
         shown = (f"{partition}@{offset}", text[:_PAYLOAD_CHARACTERS])
-        return self._page(request, "pipeline.html", **self._pipeline(), payload=shown)
+        return self._page(request, "pipeline.html", **self._pipeline_figures(), payload=shown)
 
-    def _pipeline(self) -> dict[str, Any]:
-        reading = self.reading
-        counts = reading.letters.counts.most_common()
+    def _pipeline_figures(self) -> dict[str, Any]:
+        follower = self.follower
+        counts = follower.letters.counts.most_common()
         return {
-            "rows": reading.lag,
-            "looks": list(reading.looks),
-            "rate": reading.events_a_second,
-            "letters": [(reason, count, list(reading.letters.samples[reason])) for reason, count in counts],
-            "unknown": self.store.unknown,
-            "customers": self.store.count(),
+            "rows": follower.lag,
+            "lag_samples": list(follower.lag_samples),
+            "rate": follower.events_per_second,
+            "letters": [(reason, count, list(follower.letters.samples[reason])) for reason, count in counts],
+            "customers": self.database.count(),
         }
 
     # Actions ----------------------------------------------------------------------------------------------------------
 
     async def handle(self, request: web.Request) -> web.Response:
-        """Publish what a person did with an alert; the alert changes when the worker has said so."""
+        """Publish a person's action on an alert. The alert changes when the worker's record arrives."""
         form = await request.post()
-        kind, alert = str(form.get("kind", "")), self.store.alert(str(form.get("alert_id", "")))
+        kind, alert = str(form.get("kind", "")), self.database.alert(str(form.get("alert_id", "")))
         if kind not in EVENT_NAMES or alert is None or not alert["live"]:
-            raise web.HTTPConflict(text="This alert has ended, or is not known any more: load the page again.\n")
+            raise web.HTTPConflict(text="This alert has ended. Reload the page.\n")
         days = int(str(form["days"])) if str(form.get("days", "")).isdecimal() else 0
         if kind == "snooze" and days not in SNOOZE_DAYS:
-            raise web.HTTPBadRequest(text="This is no length of a snooze.\n")
+            raise web.HTTPBadRequest(text="Choose one of the listed numbers of days.\n")
         try:
             await publish_action(self._settings, kind, alert, days)
         except (ChurnSignalsError, KafkaError) as failure:
-            raise web.HTTPServiceUnavailable(text=f"Nothing was published: {failure}\n") from failure
-        while len(self._pending) >= _PENDING_KEPT:
+            raise web.HTTPServiceUnavailable(text=f"The action was not published: {failure}\n") from failure
+        while len(self._pending) >= _MAX_PENDING:
             del self._pending[next(iter(self._pending))]
         self._pending[alert["alert_id"]] = (kind, alert["seq"], time.monotonic() + _PENDING_S)
-        self._changed("alerts")
+        self._notify("alerts")
         back = str(form.get("back", "/"))
         raise web.HTTPSeeOther(back if back.startswith("/") and not back.startswith(("//", "/\\")) else "/")
 
-    def _asked(self, alert: dict[str, Any]) -> str:
-        """What was asked of the worker and is not answered yet; "late" after a minute, empty if nothing."""
-        kind, seq, until = self._pending.get(alert["alert_id"], ("", -1, 0.0))
+    def _pending_action(self, alert: dict[str, Any]) -> str:
+        """The published action that no worker has applied yet; "late" after a minute; empty if there is none."""
+        kind, seq, deadline_s = self._pending.get(alert["alert_id"], ("", -1, 0.0))
         if alert["seq"] > seq:
             self._pending.pop(alert["alert_id"], None)
             return ""
-        return kind if time.monotonic() < until else "late"
+        return kind if time.monotonic() < deadline_s else "late"
 
     async def login(self, request: web.Request) -> web.Response:
+        """The login page."""
         return self._page(request, "login.html", wrong=False)
 
     async def log_in(self, request: web.Request) -> web.Response:
-        given = str((await request.post()).get("token", ""))
-        answer = await self._guard.log_in(request, given)
-        return answer or self._page(request, "login.html", status=403, wrong=True)
+        """Check the token and start a session."""
+        token = str((await request.post()).get("token", ""))
+        response = await self._security.log_in(request, token)
+        return response or self._page(request, "login.html", status=403, wrong=True)
 
     async def log_out(self, request: web.Request) -> web.Response:
-        return self._guard.log_out(request)
+        """End the session."""
+        return self._security.log_out(request)
 
     # Live -------------------------------------------------------------------------------------------------------------
 
-    def _changed(self, topic: str) -> None:
-        for waker, topics in self._listeners.items():
+    def _notify(self, topic: str) -> None:
+        for wake, topics in self._listeners.items():
             topics.add(topic)
-            waker.set()
+            wake.set()
 
     async def live(self, request: web.Request) -> web.StreamResponse:
-        """Server-sent events: the names of what has changed. What it is now, the page asks again."""
-        if len(self._listeners) >= LISTENERS_MAX:
-            raise web.HTTPServiceUnavailable(text="too many pages are open\n")
+        """Server-sent events that name what has changed; the browser then reloads the page."""
+        if len(self._listeners) >= MAX_LISTENERS:
+            raise web.HTTPServiceUnavailable(text="Too many pages are open. Close some and reload.\n")
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
         await response.prepare(request)
-        waker, topics = asyncio.Event(), {"status"}
-        self._listeners[waker] = topics
-        waker.set()
+        wake, topics = asyncio.Event(), {"status"}
+        self._listeners[wake] = topics
+        wake.set()
         try:
             while not self._stopping.is_set():
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(waker.wait(), _HEARTBEAT_S)
-                waker.clear()
-                told = "".join(f"event: {topic}\ndata: {self._says(topic)}\n\n" for topic in sorted(topics))
+                    await asyncio.wait_for(wake.wait(), _HEARTBEAT_S)
+                wake.clear()
+                events = "".join(f"event: {topic}\ndata: {self._event_data(topic)}\n\n" for topic in sorted(topics))
                 topics.clear()
-                await response.write((told or ": still here\n\n").encode())
-                await asyncio.sleep(_TELL_EVERY_S)
+                await response.write((events or ": heartbeat\n\n").encode())
+                await asyncio.sleep(_NOTIFY_EVERY_S)
         except ConnectionError:
             pass  # the page was closed
         finally:
-            del self._listeners[waker]
+            del self._listeners[wake]
         return response
 
-    def _says(self, topic: str) -> str:
-        return " ".join(self.reading.problem.split()) if topic == "status" else "changed"
+    def _event_data(self, topic: str) -> str:
+        return " ".join(self.follower.problem.split()) if topic == "status" else "changed"
 
     def _page(self, request: web.Request, template: str, status: int = 200, **values: Any) -> web.Response:
-        done, total = self.reading.progress
+        done, total = self.follower.progress
         text = self._templates.get_template(template).render(
             path=request.path,
             here=request.path_qs if request.method == "GET" else request.path,
-            csrf=self._guard.csrf(request),
-            locked=self._guard.locked,
-            problem=self.reading.problem,
+            csrf=self._security.csrf(request),
+            locked=self._security.locked,
+            problem=self.follower.problem,
             progress=None if done >= total else done / total,
             **values,
         )
         return web.Response(text=text, status=status, content_type="text/html")
 
 
-async def serve(settings: Settings, host: str, port: int, ready: Any, stop: asyncio.Event) -> None:
-    """Until `stop`; `ready` is called with the address once pages are served.
+async def serve_console(
+    settings: Settings, host: str, port: int, ready: Callable[[str], None], stop: asyncio.Event
+) -> None:
+    """Serve pages until `stop` is set; call `ready` with the URL once pages are served.
 
     Raises:
         SettingsError: the address needs a token.
-        ChurnSignalsError: the address is taken.
+        ChurnSignalsError: the address is in use.
     """
-    guard = ConsoleSecurity(host, settings.console_token, settings.console_hosts)
+    security = ConsoleSecurity(host, settings.console_token, settings.console_hosts)
     with TemporaryDirectory(prefix="churn-console-") as directory:
-        runner = web.AppRunner(Console(settings, guard, Path(directory)).app(), access_log=None, shutdown_timeout=2.0)
+        runner = web.AppRunner(
+            Console(settings, security, Path(directory)).app(), access_log=None, shutdown_timeout=2.0
+        )
         await runner.setup()
         try:
             site = web.TCPSite(runner, host, port)
@@ -336,16 +338,17 @@ async def serve(settings: Settings, host: str, port: int, ready: Any, stop: asyn
                 await site.start()
             except OSError as failure:
                 raise ChurnSignalsError(
-                    f"nothing can be served on {host}:{port} ({failure.strerror}): choose another --port"
+                    f"cannot listen on {host}:{port} ({failure.strerror}): choose another --port"
                 ) from None
-            bound = runner.addresses[0][1]
-            ready(f"http://{f'[{host}]' if ':' in host else host}:{bound}/")
+            ready(page_url(host, runner.addresses[0][1]))
             await stop.wait()
         finally:
             await runner.cleanup()
 
 
-def _linker(request: web.Request) -> Any:
+def _link_builder(request: web.Request) -> Callable[..., str]:
+    """Return a function that builds this page's URL with changed parameters."""
+
     def link(**changes: Any) -> str:
         values = {**request.query, **{name: str(value) for name, value in changes.items()}}
         return f"{request.path}?{urlencode({name: value for name, value in values.items() if value})}"
@@ -353,14 +356,14 @@ def _linker(request: web.Request) -> Any:
     return link
 
 
-def _page(query: Any) -> int:
-    text = query.get("page", "1")
+def _page_number(parameters: Mapping[str, str]) -> int:
+    text = parameters.get("page", "1")
     return min(max(int(text), 1), 100_000) if text.isdecimal() and len(text) < 7 else 1
 
 
-def _figure(text: str) -> float:
+def _amount(text: str) -> float:
     try:
         value = float(text)
     except ValueError:
         return 0.0
-    return value if 0 <= value <= _NUMBER_MAX else 0.0
+    return value if 0 <= value <= _MAX_NUMBER else 0.0

@@ -1,6 +1,6 @@
-"""One command as a child process that ends when its parent does, however that ended.
+"""Run one command as a child process that ends when its parent ends, even if the parent is killed.
 
-`python -m streams.demo.child worker --config churn.toml`
+`python -P -m streams.demo.child worker --config churn.toml`
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import threading
 
 
 def main() -> None:
-    """Run the command of the arguments; standard input is a pipe whose other end the parent alone holds."""
+    """Run the command in the arguments. Standard input is a pipe whose other end only the parent holds."""
     threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
     from streams.cli.main import main as run
 
@@ -19,7 +19,7 @@ def main() -> None:
 
 
 def _end_with_parent() -> None:
-    """The pipe ends with the parent, also by kill -9. There is no broker any more to say goodbye to."""
+    """Exit at the end of the pipe. The broker ended with the parent, so there is nothing to close cleanly."""
     while os.read(sys.stdin.fileno(), 1):
         pass
     os._exit(1)

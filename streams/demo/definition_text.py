@@ -1,4 +1,4 @@
-"""What churn means, in words that fit into a line: people see at once whether the definition speaks of their log."""
+"""Describe the churn definition in one sentence, so that people see whether it fits their events."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from models.profile.mergeable import DAY_MS
 
 
 def definition_text(definition: ChurnDefinition) -> str:
-    """What makes a customer one who left.
+    """Describe when a customer counts as churned.
 
     >>> definition_text(ChurnDefinition.parse('''
     ... [churn]
@@ -25,15 +25,17 @@ def definition_text(definition: ChurnDefinition) -> str:
     ... '''))
     'no activity for 30 days, or "Subscription Cancelled" (reason: cancellation_requested) within 30 days'
     """
-    ways = [_way(one, definition.horizon_ms) for one in sorted(definition.primary_definitions, key=lambda d: d.name)]
-    second = definition.involuntary
-    if second is not None:
-        ways += [_way(definition.named(name), second.horizon_ms) for name in second.definitions]
-    return ", or ".join(ways)
+    primary = sorted(definition.primary_definitions, key=lambda d: d.name)
+    conditions = [_condition(churn, definition.horizon_ms) for churn in primary]
+    involuntary = definition.involuntary
+    if involuntary is not None:
+        conditions += [_condition(definition.named(name), involuntary.horizon_ms) for name in involuntary.definitions]
+    return ", or ".join(conditions)
 
 
 def days_text(span_ms: int) -> str:
-    """
+    """Format a duration in days.
+
     >>> days_text(30 * DAY_MS), days_text(DAY_MS), days_text(DAY_MS // 2)
     ('30 days', '1 day', '0.5 days')
     """
@@ -41,9 +43,9 @@ def days_text(span_ms: int) -> str:
     return f"{count:g} day" + ("" if count == 1 else "s")
 
 
-def _way(one: Definition, horizon_ms: int) -> str:
-    if isinstance(one, EventDefinition):
-        where = "; ".join(f"{key}: {' or '.join(map(str, values))}" for key, values in one.where)
-        return f'"{one.event}"{f" ({where})" if where else ""} within {days_text(horizon_ms)}'
-    what = "activity" if one.any_activity else " or ".join(f'"{name}"' for name in one.not_performed)
-    return f"no {what} for {days_text(one.for_ms)}"
+def _condition(churn: Definition, horizon_ms: int) -> str:
+    if isinstance(churn, EventDefinition):
+        where = "; ".join(f"{key}: {' or '.join(map(str, values))}" for key, values in churn.where)
+        return f'"{churn.event}"{f" ({where})" if where else ""} within {days_text(horizon_ms)}'
+    missing = "activity" if churn.any_activity else " or ".join(f'"{name}"' for name in churn.not_performed)
+    return f"no {missing} for {days_text(churn.for_ms)}"

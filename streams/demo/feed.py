@@ -1,4 +1,4 @@
-"""Sends events to the events topic: the history as fast as the worker applies it, then so many days a second."""
+"""Publish events: the history as fast as the worker applies it, then a number of days of event time per second."""
 
 from __future__ import annotations
 
@@ -11,36 +11,36 @@ from typing import Protocol
 from models.profile.mergeable import DAY_MS
 from streams.demo.source import Source
 
-# What may be sent and not yet applied, two seconds of a worker's work or more: the group's offsets are a second old.
-AHEAD_EVENTS = 20_000
+# Published and not yet applied: at least two seconds of a worker's work, because the offsets are a second old.
+MAX_AHEAD_EVENTS = 20_000
 _TICK_S = 0.05
-# Between two looks at the clock and at everybody else in this process; some 10 ms.
+# About 10 ms of work between two checks of the clock and two chances for other tasks.
 _SLICE_EVENTS = 500
-# After the process stood still (a laptop that slept), event time goes on from where it was.
-_STEP_MAX_S = 0.5
+# After a pause of the process (a suspended laptop), event time continues where it was.
+_MAX_STEP_S = 0.5
 
 
 class Phase(Enum):
-    """How far the feed is."""
+    """The part of the feed that is being published."""
 
     HISTORY = "at full speed"
-    PACED = "so many days a second"
-    ENDED = "all is sent"
+    PACED = "days per second"
+    ENDED = "everything is published"
 
 
 class Sink(Protocol):
-    """What takes the events: `streams.cli.publish.Publisher`."""
+    """Accepts events; `streams.kafka.publisher.Publisher`."""
 
     async def put(self, value: bytes, key: bytes | None) -> None:
-        """Put one record on its way."""
+        """Send one record."""
 
 
 class EventClock:
-    """The clock of event time, `days_per_second` of it.
+    """A clock of event time that advances by `days_per_second`.
 
-    >>> pace = EventClock(2.0)
-    >>> pace.start(0)
-    >>> pace.advance(0.25), pace.advance(3600.0)
+    >>> clock = EventClock(2.0)
+    >>> clock.start(0)
+    >>> clock.advance(0.25), clock.advance(3600.0)
     (43200000.0, 129600000.0)
     """
 
@@ -49,22 +49,22 @@ class EventClock:
         self.now_ms = 0.0
 
     def start(self, time_ms: int) -> None:
-        """Event time is now this."""
+        """Set the event time."""
         self.now_ms = float(time_ms)
 
     def advance(self, elapsed_s: float) -> float:
-        """Let so much of our time pass, half a second at most; returns the event time."""
-        self.now_ms += min(elapsed_s, _STEP_MAX_S) * self.days_per_second * DAY_MS
+        """Advance by elapsed wall time, at most half a second; return the event time."""
+        self.now_ms += min(elapsed_s, _MAX_STEP_S) * self.days_per_second * DAY_MS
         return self.now_ms
 
 
 class DemoFeed:
-    """Nothing is skipped: when the worker cannot keep up, event time waits for it.
+    """Publishes every event. If the worker cannot keep up, event time waits for it.
 
     Args:
-        source: what is sent.
-        days_per_second: of event time, after the history.
-        applied: how many events the worker has applied, a second old.
+        source: The events.
+        days_per_second: Speed of event time after the history.
+        applied: Returns how many events the worker has applied, about a second ago.
     """
 
     def __init__(self, source: Source, days_per_second: float, applied: Callable[[], int]) -> None:
@@ -72,23 +72,23 @@ class DemoFeed:
         self.sent = 0
         self.time_ms: int | None = None
         self._source = source
-        self._pace = EventClock(days_per_second)
+        self._clock = EventClock(days_per_second)
         self._applied = applied
-        self._looked_s = 0.0
+        self._checked_s = 0.0
 
     @property
     def held(self) -> bool:
-        """Whether so much is on its way that nothing is added."""
-        return self.sent - self._applied() >= AHEAD_EVENTS
+        """Whether the feed waits, because too many events are not yet applied."""
+        return self.sent - self._applied() >= MAX_AHEAD_EVENTS
 
     async def run(self, sink: Sink) -> None:
-        """Send everything. Raises what `sink` and the source raise."""
+        """Publish everything. Raises what `sink` and the source raise."""
         for item in self._source.items():
             if self.phase is Phase.HISTORY and not self._source.in_history(item, self.sent):
                 self.phase = Phase.PACED
-                self._pace.start(item.time_ms)
-                self._looked_s = time.monotonic()
-            if self.phase is Phase.PACED and item.time_ms > self._pace.now_ms:
+                self._clock.start(item.time_ms)
+                self._checked_s = time.monotonic()
+            if self.phase is Phase.PACED and item.time_ms > self._clock.now_ms:
                 await self._await_time(item.time_ms)
             if self.sent % _SLICE_EVENTS == 0:
                 await self._await_worker()
@@ -99,8 +99,8 @@ class DemoFeed:
 
     async def _await_time(self, time_ms: int) -> None:
         while True:
-            before, self._looked_s = self._looked_s, time.monotonic()
-            if self._pace.advance(self._looked_s - before) >= time_ms:
+            previous_s, self._checked_s = self._checked_s, time.monotonic()
+            if self._clock.advance(self._checked_s - previous_s) >= time_ms:
                 return
             await asyncio.sleep(_TICK_S)
 
@@ -108,4 +108,4 @@ class DemoFeed:
         await asyncio.sleep(0)
         while self.held:
             await asyncio.sleep(_TICK_S)
-            self._looked_s = time.monotonic()  # event time waits with us
+            self._checked_s = time.monotonic()  # event time stands still meanwhile

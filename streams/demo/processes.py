@@ -1,4 +1,4 @@
-"""Processes of the demo: started with settings of their own, stopped, and asked for their last words."""
+"""Child processes of the demo: start with their own settings, stop, and report the last lines of their logs."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from streams.cli.ask import plain
 from streams.errors import ChurnSignalsError
+from streams.rendering.terminal import printable
 
-# A worker that was told to stop takes 0.1-0.4 s, and 9 s at the most: then it gives up by itself.
+# A worker stops in 0.1-0.4 s, and exits by itself after 9 s at the latest.
 STOP_TIMEOUT_S = 12.0
 LAST_LINES = 10
 _TAIL_BYTES = 16 * 1024
@@ -21,15 +21,15 @@ _LINE_CHARACTERS = 300
 
 
 class ChildProcess:
-    """One command of `churn-signals` in a process of its own.
+    """One `churn-signals` command in its own process.
 
-    Ctrl-C in the terminal does not reach it, so that the parent decides the order of the end.
+    Ctrl-C in the terminal does not reach it, so that the parent decides the shutdown order.
 
     Args:
-        name: for people; its log is `<name>.log`.
-        arguments: of the command line.
-        settings: `CHURN_` variables; those of the parent's environment are not handed on.
-        directory: where the log is written.
+        name: Shown to people; the log file is `<name>.log`.
+        arguments: Arguments of the command line.
+        settings: `CHURN_` variables. Those of the parent's environment are not passed on.
+        directory: Directory of the log file.
     """
 
     def __init__(self, name: str, arguments: Sequence[str], settings: Mapping[str, str], directory: Path) -> None:
@@ -41,15 +41,15 @@ class ChildProcess:
 
     @property
     def pid(self) -> int | None:
-        """The process id, None before the start."""
+        """The process id; None before the start."""
         return self._process.pid if self._process is not None else None
 
     async def start(self) -> None:
-        """Start it; that it runs does not mean yet that it works."""
+        """Start the process. It is not ready to work yet when this returns."""
         with self.log_file.open("wb") as log:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable,
-                "-P",  # a directory `streams` where somebody happens to stand is not this program
+                "-P",  # do not import a `streams` package from the working directory
                 "-m",
                 "streams.demo.child",
                 *self._arguments,
@@ -61,12 +61,12 @@ class ChildProcess:
             )
 
     async def ended(self) -> int:
-        """Wait for its end; its exit status, negative for a signal."""
+        """Wait for the exit and return its status, negative for a signal."""
         assert self._process is not None
         return await self._process.wait()
 
     async def stop(self) -> None:
-        """A clean stop, or kill -9 after 12 s. Does nothing when it does not run."""
+        """Stop with SIGTERM, or with SIGKILL after 12 s. Does nothing if the process does not run."""
         if self._process is None or self._process.returncode is not None:
             return
         with contextlib.suppress(ProcessLookupError):
@@ -77,35 +77,35 @@ class ChildProcess:
             await self.kill()
 
     async def kill(self) -> None:
-        """kill -9."""
+        """Send SIGKILL and wait for the exit."""
         self.send_kill()
         if self._process is not None:
             await self._process.wait()
 
     def send_kill(self) -> None:
-        """kill -9, without waiting for its end."""
+        """Send SIGKILL without waiting."""
         if self._process is not None and self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 self._process.kill()
 
 
-class ChildDied(ChurnSignalsError):
-    """Something that the demo needs has ended; the message says what, how, and what it last wrote."""
+class ChildExited(ChurnSignalsError):
+    """A process that the demo needs has exited. The message has its name, its status and the last lines of its log."""
 
     def __init__(self, name: str, status: int, log_file: Path) -> None:
         lines = last_lines(log_file)
-        words = "".join(f"\n  {line}" for line in lines) if lines else " it has none"
-        super().__init__(f"the {name} {exit_description(status)}; the last lines of its log ({log_file}):{words}")
+        text = "".join(f"\n  {line}" for line in lines) if lines else " (empty)"
+        super().__init__(f"the {name} {exit_description(status)}. The last lines of its log ({log_file}):{text}")
 
 
 def exit_description(status: int) -> str:
-    """An exit status in words.
+    """Describe an exit status.
 
     >>> exit_description(-9), exit_description(1)
-    ('was killed by SIGKILL', 'ended by itself with status 1')
+    ('was killed by SIGKILL', 'exited with status 1')
     """
     if status >= 0:
-        return f"ended by itself with status {status}"
+        return f"exited with status {status}"
     try:
         return f"was killed by {signal.Signals(-status).name}"
     except ValueError:
@@ -113,11 +113,11 @@ def exit_description(status: int) -> str:
 
 
 def last_lines(log_file: Path, count: int = LAST_LINES) -> list[str]:
-    """The end of a log, as text that a terminal can be given."""
+    """Return the last non-empty lines of a log, without control characters."""
     try:
         with log_file.open("rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL_BYTES))
             text = file.read().decode("utf-8", "replace")
     except OSError:
         return []
-    return [plain(line.rstrip())[:_LINE_CHARACTERS] for line in text.splitlines() if line.strip()][-count:]
+    return [printable(line.rstrip())[:_LINE_CHARACTERS] for line in text.splitlines() if line.strip()][-count:]

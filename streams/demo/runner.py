@@ -1,4 +1,4 @@
-"""All of the demo together: broker, topics, processes, feed and screen; from its start to its clean end."""
+"""Start, connect and stop the demo: broker, topics, processes, feed and screen."""
 
 from __future__ import annotations
 
@@ -19,34 +19,35 @@ from aiokafka.errors import KafkaError
 
 from models.definition.churn_definition import ChurnDefinition
 from models.profile.mergeable import DAY_MS
-from streams.cli.console import DEFAULT_PORT
-from streams.cli.publish import Publisher
+from streams.console.address import DEFAULT_PORT, page_url
 from streams.demo.alert_counts import AlertCounts
 from streams.demo.definition_text import days_text, definition_text
 from streams.demo.feed import DemoFeed
-from streams.demo.processes import ChildDied, ChildProcess
+from streams.demo.processes import ChildExited, ChildProcess
 from streams.demo.screen import Screen
 from streams.demo.source import Source
 from streams.demo.watch import Watch
 from streams.demo.workspace import Workspace
 from streams.errors import ChurnSignalsError
+from streams.kafka.publisher import Publisher
 from streams.topics import create_topics
 
 log = logging.getLogger(__name__)
 
-_REFRESH_S = 0.5
-# When the broker goes, others go with it: who was first is known after this.
-_AFTERMATH_S = 0.3
-_ASK = " To ask there meanwhile: CHURN_KAFKA_BOOTSTRAP_SERVERS={} churn-signals lag"
-# Clients say goodbye to the broker, and do not wait for one that is gone.
-_FAREWELL_S = 3.0
-# Labels without a single churner: the definition may name an event that this log does not have.
+_LOOPBACK = "127.0.0.1"
+_REFRESH_EVERY_S = 0.5
+# Other processes fail soon after the broker. This delay shows which one failed first.
+_FIRST_FAILURE_S = 0.3
+_LAG_HINT = " Check its lag with: CHURN_KAFKA_BOOTSTRAP_SERVERS={} churn-signals lag"
+# Clients disconnect from the broker. This is the longest wait for a broker that is gone.
+_DISCONNECT_TIMEOUT_S = 3.0
+# After so many labels without churn, the definition may name an event that the file does not have.
 _SUSPICIOUS_LABELS = 2_000
 
 
 @dataclass(frozen=True)
-class Options:
-    """What is shown."""
+class DemoOptions:
+    """What the demo publishes, and how fast."""
 
     source: Source
     definition: ChurnDefinition
@@ -54,108 +55,107 @@ class Options:
     days_per_second: float
 
 
-def run_demo(place: Workspace, options: Options) -> None:
+def run_demo(workspace: Workspace, options: DemoOptions) -> None:
     """Run until SIGINT or SIGTERM, which is a clean end.
 
-    1. The broker listens. 2. The topics exist. 3. Worker and trainer are started, and the feed with them. In the end,
-    in the other order: the feed stops, worker and trainer commit what they have, the broker goes last.
+    1. Start the broker. 2. Create the topics. 3. Start worker, trainer and console, and the feed with them. At the end,
+    in reverse order: stop the feed; worker and trainer commit; stop the broker last.
 
     Raises:
-        ChurnSignalsError: something could not be started, or has died; nothing of it runs any more.
+        ChurnSignalsError: a process did not start, or has exited; all others are stopped.
     """
-    with Screen() as screen, _interruptible():
+    with Screen() as screen, _sigterm_interrupts():
         try:
-            if place.embedded is not None:
+            if workspace.embedded is not None:
                 screen.status("starting Kafka ...")
-                place.start_broker()
+                workspace.start_broker()
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                runner.run(_DemoRun(place, options, screen).run())
+                runner.run(_DemoRun(workspace, options, screen).run())
         except KeyboardInterrupt:
             pass
         except BaseException:
-            place.keep_logs = True
+            workspace.keep_logs = True
             raise
         finally:
-            if place.embedded is not None:
+            if workspace.embedded is not None:
                 screen.status("stopping Kafka ...")
-                place.embedded.stop()
+                workspace.embedded.stop()
 
 
 class _DemoRun:
-    def __init__(self, place: Workspace, options: Options, screen: Screen) -> None:
-        self.place = place
+    def __init__(self, workspace: Workspace, options: DemoOptions, screen: Screen) -> None:
+        self.workspace = workspace
         self.options = options
         self.screen = screen
         self.stop = asyncio.Event()
-        self.tally = AlertCounts()
-        self.watch = Watch(place.settings, self.tally.add)
+        self.counts = AlertCounts()
+        self.watch = Watch(workspace.settings, self.counts.add)
         self.feed = DemoFeed(options.source, options.days_per_second, lambda: self.watch.applied)
-        environment = place.environment()
+        environment, directory = workspace.environment(), workspace.directory
         config = ("--config", str(options.config.absolute()))
         self._console_port = _free_port()
         self.children = [
-            ChildProcess("worker", ("worker", *config), environment, place.directory),
-            ChildProcess("trainer", ("trainer",), environment, place.directory),
-            ChildProcess("console", ("console", "--port", str(self._console_port)), environment, place.directory),
+            ChildProcess("worker", ("worker", *config), environment, directory),
+            ChildProcess("trainer", ("trainer",), environment, directory),
+            ChildProcess("console", ("console", "--port", str(self._console_port)), environment, directory),
         ]
-        self._created = False
+        self._topics_created = False
         self._tasks: list[asyncio.Task[Any]] = []
 
     async def run(self) -> None:
-        self._introduce()
+        self._print_introduction()
         for number in (signal.SIGINT, signal.SIGTERM):
-            asyncio.get_running_loop().add_signal_handler(number, self._told_to_stop)
-        broker = self._broker_ended()
-        stop, working = self._task(self.stop.wait()), self._task(self._working())
+            asyncio.get_running_loop().add_signal_handler(number, self._on_signal)
+        broker = self._broker_exit()
+        stop, work = self._task(self.stop.wait()), self._task(self._work())
         try:
-            await asyncio.wait([broker, stop, working], return_when=asyncio.FIRST_COMPLETED)
-            told = stop.done()
-            if not told:
-                await asyncio.wait([broker], timeout=_AFTERMATH_S)
+            await asyncio.wait([broker, stop, work], return_when=asyncio.FIRST_COMPLETED)
+            stopped = stop.done()
+            if not stopped:
+                await asyncio.wait([broker], timeout=_FIRST_FAILURE_S)
         finally:
-            await self._end(abruptly=broker.done())
-        if not told:
-            (broker if broker.done() else working).result()
+            await self._shut_down(kill=broker.done())
+        if not stopped:
+            (broker if broker.done() else work).result()
 
-    async def _working(self) -> None:
-        """Until something fails: nothing here ends by itself.
+    async def _work(self) -> None:
+        """Run until something fails; nothing here ends by itself.
 
         Raises:
-            ChurnSignalsError: what failed first.
+            ChurnSignalsError: the first failure.
         """
-        settings = self.place.settings
-        await create_topics(settings)
-        self._created = True
+        await create_topics(self.workspace.settings)
+        self._topics_created = True
         for child in self.children:
             await child.start()
-        watched = [self._watched(child) for child in self.children]
-        work = [self._task(one) for one in (*watched, self.watch.run(), self._feeding(), self._refreshing())]
-        # no group of tasks: it would wait for a client that does not hear that it is cancelled, and say nothing
-        await asyncio.wait(work, return_when=asyncio.FIRST_COMPLETED)
-        [failure, *_] = [task.exception() for task in work if task.done()]
+        exits = [self._fail_on_exit(child) for child in self.children]
+        tasks = [self._task(job) for job in (*exits, self.watch.run(), self._feed_events(), self._refresh())]
+        # Not a TaskGroup: it would wait for a client that ignores its cancellation, and report nothing.
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        [failure, *_] = [task.exception() for task in tasks if task.done()]
         assert failure is not None
-        raise _first(failure) from None
+        raise _first_failure(failure) from None
 
-    async def _end(self, *, abruptly: bool) -> None:
-        if self._created:
+    async def _shut_down(self, *, kill: bool) -> None:
+        if self._topics_created:
             self.screen.status("stopping worker, trainer and console ...")
         for task in self._tasks:
             task.cancel()
         if self._tasks:
-            done, _ = await asyncio.wait(self._tasks, timeout=_FAREWELL_S)
+            done, _ = await asyncio.wait(self._tasks, timeout=_DISCONNECT_TIMEOUT_S)
             for task in done:
                 if not task.cancelled():
-                    task.exception()  # what failed besides is not asked for by anybody
-        await asyncio.gather(*(child.kill() if abruptly else child.stop() for child in self.children))
-        if self._created and not abruptly:
+                    task.exception()  # mark later failures as retrieved; only the first is reported
+        await asyncio.gather(*(child.kill() if kill else child.stop() for child in self.children))
+        if self._topics_created and not kill:
             try:
-                await self.place.forget_topics()
-            except Exception as failure:  # somebody's cluster: that topics stay there is to be told, and no more
-                self.screen.say(f"the demo's topics could not be deleted: {failure!r}")
-        self._conclude()
+                await self.workspace.delete_topics()
+            except Exception as failure:  # topics that stay on a cluster are reported, and fail nothing
+                self.screen.print(f"The demo's topics could not be deleted: {failure!r}")
+        self._print_summary()
 
-    def _told_to_stop(self) -> None:
-        """Once: all in order. Twice: at once."""
+    def _on_signal(self) -> None:
+        """Stop cleanly on the first signal, and at once on the second."""
         if not self.stop.is_set():
             self.stop.set()
             return
@@ -167,100 +167,102 @@ class _DemoRun:
         self._tasks.append(task)
         return task
 
-    # What goes on -------------------------------------------------------------------------------------------------
+    # Tasks ----------------------------------------------------------------------------------------------------------
 
-    async def _feeding(self) -> None:
-        async with Publisher(self.place.settings) as publisher:
+    async def _feed_events(self) -> None:
+        async with Publisher(self.workspace.settings) as publisher:
             await self.feed.run(publisher)
-        self.screen.say("Everything was sent. Worker and trainer stay until Ctrl-C.")
+        self.screen.print("All events are published. Worker, trainer and console run until Ctrl-C.")
         await asyncio.Event().wait()
 
-    async def _watched(self, child: ChildProcess) -> None:
-        raise ChildDied(child.name, await child.ended(), child.log_file)
+    async def _fail_on_exit(self, child: ChildProcess) -> None:
+        raise ChildExited(child.name, await child.ended(), child.log_file)
 
-    async def _refreshing(self) -> None:
+    async def _refresh(self) -> None:
         warned = False
         while True:
-            self.screen.refresh(self.feed, self.watch, self.tally)
+            self.screen.refresh(self.feed, self.watch, self.counts)
             quality = self.watch.quality
             if not warned and quality and quality["labels"] >= _SUSPICIOUS_LABELS and not quality["positives"]:
                 warned = True
-                self.screen.say(
-                    f"{quality['labels']:,} labels, and nobody churned: does {self.options.config} name what happens"
-                    " in this log? See docs/definition.md."
+                self.screen.print(
+                    f"{quality['labels']:,} labels and no churn: check that {self.options.config} names events that"
+                    " occur in this file (docs/definition.md)."
                 )
-            await asyncio.sleep(_REFRESH_S)
+            await asyncio.sleep(_REFRESH_EVERY_S)
 
-    def _broker_ended(self) -> asyncio.Future[None]:
-        """Fails when the embedded broker ends; from a thread, because only a thread can wait for it."""
+    def _broker_exit(self) -> asyncio.Future[None]:
+        """A future that fails when the embedded broker exits. Waiting for the process blocks, so a thread does it."""
         loop = asyncio.get_running_loop()
-        ended: asyncio.Future[None] = loop.create_future()
-        embedded = self.place.embedded
+        exited: asyncio.Future[None] = loop.create_future()
+        embedded = self.workspace.embedded
         if embedded is None:
-            return ended
+            return exited
 
-        def tell(status: int) -> None:
-            if not ended.done():
-                ended.set_exception(ChildDied("broker", status, embedded.log_file))
+        def fail(status: int) -> None:
+            if not exited.done():
+                exited.set_exception(ChildExited("broker", status, embedded.log_file))
 
         def wait() -> None:
             status = embedded.wait()
-            with contextlib.suppress(RuntimeError):  # the loop is closed: we have ended it ourselves
-                loop.call_soon_threadsafe(tell, status)
+            with contextlib.suppress(RuntimeError):  # the loop is closed: the demo has stopped the broker
+                loop.call_soon_threadsafe(fail, status)
 
-        threading.Thread(target=wait, name="broker's end", daemon=True).start()
-        return ended
+        threading.Thread(target=wait, name="broker-exit", daemon=True).start()
+        return exited
 
-    # What is said -------------------------------------------------------------------------------------------------
+    # Text -----------------------------------------------------------------------------------------------------------
 
-    def _introduce(self) -> None:
-        options, say = self.options, self.screen.say
-        say(f"Events: {options.source.what}.")
-        pace_ms = round(options.days_per_second * DAY_MS)
-        say(f"Churn, by {options.config}: {definition_text(options.definition)}.")
-        say(
-            f"History first, at full speed ({options.source.history}); then {days_text(pace_ms)} a second."
-            f" Each example is learned {days_text(options.definition.release_after_ms)} after its snapshot."
-        )
-        address, where = self.place.settings.kafka_bootstrap_servers, self.place.settings.topic_alerts
-        say(f"Look at http://127.0.0.1:{self._console_port}/ for who is at risk, why, and how good the model is.")
-        say(f"Alerts go to {where} at {address}." + (_ASK.format(address) if self.place.embedded is not None else ""))
+    def _print_introduction(self) -> None:
+        options, settings = self.options, self.workspace.settings
+        pace = days_text(round(options.days_per_second * DAY_MS))
+        maturity = days_text(options.definition.release_after_ms)
+        hint = _LAG_HINT.format(settings.kafka_bootstrap_servers) if self.workspace.embedded is not None else ""
+        for line in (
+            f"Console: {page_url(_LOOPBACK, self._console_port)}",
+            f"Events: {options.source.description}.",
+            f"Churn ({options.config}): {definition_text(options.definition)}.",
+            f"Pace: the history ({options.source.history}) at full speed, then {pace} per second. The model learns from"
+            f" a label {maturity} after its snapshot.",
+            f"Alerts: topic {settings.topic_alerts} at {settings.kafka_bootstrap_servers}.{hint}",
+        ):
+            self.screen.print(line)
 
-    def _conclude(self) -> None:
+    def _print_summary(self) -> None:
         if not self.watch.applied:
             return
-        tally = self.tally
-        self.screen.say(
-            f"{self.watch.applied:,} events, {tally.opened:,} alerts; {tally.ended:,} of them ended,"
-            f" {tally.churned:,} because the customer left."
+        counts = self.counts
+        self.screen.print(
+            f"{self.watch.applied:,} events, {counts.opened:,} alerts; {counts.ended:,} alerts ended,"
+            f" {counts.churned:,} of them because the customer churned."
         )
 
 
 def _free_port() -> int:
-    """The console's usual port, or any other if somebody has it."""
+    """The console's default port, or any free one if it is taken."""
     for port in (DEFAULT_PORT, 0):
-        with contextlib.suppress(OSError), socket.socket() as tried:
-            tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            tried.bind(("127.0.0.1", port))
-            return int(tried.getsockname()[1])
-    raise ChurnSignalsError("no port is free on 127.0.0.1")
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((_LOOPBACK, port))
+            return int(probe.getsockname()[1])
+    raise ChurnSignalsError(f"no port is free on {_LOOPBACK}")
 
 
-def _first(failure: BaseException) -> BaseException:
+def _first_failure(failure: BaseException) -> BaseException:
     while isinstance(failure, BaseExceptionGroup):
         failure = failure.exceptions[0]
     return ChurnSignalsError(f"Kafka: {failure!r}") if isinstance(failure, KafkaError) else failure
 
 
 @contextlib.contextmanager
-def _interruptible() -> Iterator[None]:
-    """SIGTERM is as Ctrl-C while no loop runs."""
+def _sigterm_interrupts() -> Iterator[None]:
+    """Treat SIGTERM like Ctrl-C while no event loop runs."""
 
     def interrupt(_signal: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    previous = signal.signal(signal.SIGTERM, interrupt)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGTERM, previous)

@@ -1,4 +1,4 @@
-"""What a person sees: alerts as they come above a line of figures; without a terminal, plain lines."""
+"""The demo's output: alerts above a line of figures on a terminal; plain lines when piped."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from streams.cli.ask import console as standard_output
-from streams.demo.alert_counts import AlertCounts, Shown
+from streams.demo.alert_counts import AlertCounts, SelectedAlert
 from streams.demo.feed import DemoFeed, Phase
 from streams.demo.watch import Watch
-from streams.rendering.alerts import render_alert
+from streams.rendering.alerts import LABEL_WIDTH, render_alert
+from streams.rendering.terminal import print_indented, stdout_console
 
-# An alert is six to ten lines, which are read in four seconds.
+# An alert has six to ten lines, which take about four seconds to read.
 ALERT_EVERY_S = 4.0
-PLAIN_FIGURES_EVERY_S = 5.0
-_BETWEEN = "   "
+PIPED_FIGURES_EVERY_S = 5.0
+_SEPARATOR = "   "
 
 
 class Screen:
-    """Standard output. On a terminal the figures stay at the bottom; piped, they are a line every five seconds.
+    """Standard output. On a terminal the figures stay at the bottom; piped, they are printed every five seconds.
 
     Args:
-        console: instead of standard output; for tests.
+        console: Used instead of standard output by tests.
     """
 
     def __init__(self, console: Console | None = None) -> None:
-        console = standard_output() if console is None else console
+        console = stdout_console() if console is None else console
         self._console = console
         self._live: Live | None = None
         if console.is_terminal and not console.is_dumb_terminal:
@@ -49,81 +49,83 @@ class Screen:
         if self._live is not None:
             self._live.stop()
 
-    def say(self, text: str) -> None:
-        """One paragraph, which stays."""
+    def print(self, text: str) -> None:
+        """Print one paragraph."""
         self._console.print(Text(text))
 
     def status(self, text: str) -> None:
-        """What is being waited for, in place of the figures."""
+        """Show what the demo waits for, in place of the figures."""
         if self._live is not None:
             self._live.update(Text(text, style="dim"), refresh=True)
         else:
-            self.say(text)
+            self.print(text)
 
-    def refresh(self, feed: DemoFeed, watch: Watch, tally: AlertCounts, now_s: float | None = None) -> None:
-        """Show the figures, and the next alert when there was time to read the last one."""
+    def refresh(self, feed: DemoFeed, watch: Watch, counts: AlertCounts, now_s: float | None = None) -> None:
+        """Show the figures, and the next alert if there was time to read the last one."""
         now_s = time.monotonic() if now_s is None else now_s
-        if now_s - self._alert_s >= ALERT_EVERY_S and (shown := tally.take()) is not None:
+        if now_s - self._alert_s >= ALERT_EVERY_S and (selected := counts.select()) is not None:
             self._alert_s = now_s
-            self._show(shown)
-        for ended in tally.take_came_true():
-            self._print(render_alert(ended))
-        segments = figures(feed, watch, tally)
+            self._print_selected(selected)
+        for alert in counts.pop_confirmed():
+            self._print_block(render_alert(alert))
+        segments = figures(feed, watch, counts)
         if self._live is not None:
-            self._live.update(_bottom([*segments, "Ctrl-C ends"], self._console.width), refresh=True)
-        elif now_s - self._figures_s >= PLAIN_FIGURES_EVERY_S:
+            self._live.update(_bottom_lines([*segments, "Ctrl-C stops"], self._console.width), refresh=True)
+        elif now_s - self._figures_s >= PIPED_FIGURES_EVERY_S:
             self._figures_s = now_s
-            self.say(_BETWEEN.join(segments))
+            self.print(_SEPARATOR.join(segments))
 
-    def _show(self, shown: Shown) -> None:
-        text = render_alert(shown.alert)
-        if shown.others:
-            text.append(f"\n(and {shown.others:,} more meanwhile)", style="dim")
-        self._print(text)
+    def _print_selected(self, selected: SelectedAlert) -> None:
+        text = render_alert(selected.alert)
+        if selected.others:
+            text.append(f"\n(and {selected.others:,} other alert{'' if selected.others == 1 else 's'})", style="dim")
+        self._print_block(text)
 
-    def _print(self, text: Text) -> None:
+    def _print_block(self, text: Text) -> None:
         text.append("\n")
-        self._console.print(text)
+        print_indented(self._console, text, LABEL_WIDTH)
 
 
-def figures(feed: DemoFeed, watch: Watch, tally: AlertCounts) -> list[str]:
-    """The state of affairs, most important first."""
+def figures(feed: DemoFeed, watch: Watch, counts: AlertCounts) -> list[str]:
+    """The current figures, the most important first."""
     return [
-        _when(feed),
+        _event_time(feed),
         f"{watch.rate:,.0f} events/s",
         f"lag {watch.lag:,}",
-        *_learned(watch.quality),
-        f"alerts {tally.opened:,}: {tally.open:,} open, {tally.churned:,} of {tally.ended:,} ended came true",
+        *_model_quality(watch.quality),
+        f"{counts.opened:,} alerts ({counts.open:,} open; {counts.churned:,} of {counts.ended:,} ended with churn)",
     ]
 
 
-def _when(feed: DemoFeed) -> str:
+def _event_time(feed: DemoFeed) -> str:
     if feed.time_ms is None:
         return "no events yet"
     day = datetime.fromtimestamp(feed.time_ms / 1000, UTC).date().isoformat()
-    return {Phase.HISTORY: f"history {day}", Phase.PACED: day, Phase.ENDED: f"all sent, up to {day}"}[feed.phase]
+    return {Phase.HISTORY: f"history {day}", Phase.PACED: day, Phase.ENDED: f"all events published, up to {day}"}[
+        feed.phase
+    ]
 
 
-def _learned(quality: dict[str, Any] | None) -> list[str]:
+def _model_quality(quality: dict[str, Any] | None) -> list[str]:
     if quality is None or not quality["labels"]:
-        return ["labels 0"]
-    labels = f"labels {quality['labels']:,} ({quality['positives']:,} churned)"
-    answer, prior = quality["log_loss"]["answer"], quality["log_loss"]["prior"]
-    if answer is None or prior is None:
+        return ["0 labels"]
+    labels = f"{quality['labels']:,} labels ({quality['positives']:,} churned)"
+    model, prior = quality["log_loss"]["answer"], quality["log_loss"]["prior"]
+    if model is None or prior is None:
         return [labels]
-    return [labels, f"log loss {answer:.4f}, the prior's {prior:.4f}"]
+    return [labels, f"log loss {model:.4f} (prior {prior:.4f})"]
 
 
-def _bottom(segments: list[str], columns: int) -> Text:
-    """As many segments on a line as fit, under a blank line; whatever is too long for a line is cut.
+def _bottom_lines(segments: list[str], columns: int) -> Text:
+    """Put as many segments on each line as fit, below a blank line. A segment that is too long for a line is cut.
 
-    >>> _bottom(["2000-03-01", "1,900 events/s", "lag 12"], 30).plain
+    >>> _bottom_lines(["2000-03-01", "1,900 events/s", "lag 12"], 30).plain
     '\\n2000-03-01   1,900 events/s\\nlag 12'
     """
     lines = [""]
     for segment in segments:
-        if lines[-1] and len(lines[-1]) + len(_BETWEEN) + len(segment) <= columns:
-            lines[-1] += _BETWEEN + segment
+        if lines[-1] and len(lines[-1]) + len(_SEPARATOR) + len(segment) <= columns:
+            lines[-1] += _SEPARATOR + segment
         else:
             lines.append(segment)
     return Text("\n".join(lines), style="bold", no_wrap=True, overflow="ellipsis")

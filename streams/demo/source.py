@@ -1,4 +1,4 @@
-"""Events in the order in which they are sent, with their times: of simulated customers, or of a file."""
+"""Events of simulated customers or of a file, in publishing order, and the end of the history."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from typing import NamedTuple, Protocol
 
 from models.events.event import Event, decode
 from models.profile.mergeable import DAY_MS
-from streams.cli.common import InputFile
+from streams.input_file import InputFile
 
-# Long ago, because the time of an event may not lie ahead of the clock: at a day a second that is 2.7 hours away.
+# Early, because event time must stay behind the clock: at one day per second it catches up after 2.7 hours.
 SIMULATED_FROM_MS = int(datetime(2000, 1, 1, tzinfo=UTC).timestamp() * 1000)
-# The first labels of a horizon of 30 days come after 32: half of the history is learned from when the pace slows.
+# With a horizon of 30 days the first labels mature after 32, so the model has learned from half of the history.
 SIMULATED_HISTORY_MS = 60 * DAY_MS
 
-# Of a file, whose length in days nobody knows: a quarter, and not more than a worker applies in some 15 s.
+# History of a file, whose length in days is unknown: a quarter, and no more than a worker applies in about 15 s.
 FILE_HISTORY_SHARE = 0.25
 FILE_HISTORY_EVENTS = 160_000
 
 
 class FeedItem(NamedTuple):
-    """One record to send. What is no valid event has no key, and the time of the one before it."""
+    """One record to publish. An invalid event has no customer, and the time of the previous event."""
 
     time_ms: int
     customer: str | None
@@ -31,20 +31,25 @@ class FeedItem(NamedTuple):
 
 
 class Source(Protocol):
-    """Where events come from."""
+    """A source of events.
 
-    what: str
+    Attributes:
+        description: What the events are, for people.
+        history: How long the history is, for people.
+    """
+
+    description: str
     history: str
 
     def items(self) -> Iterator[FeedItem]:
-        """All of them, once."""
+        """Iterate over all events once."""
 
     def in_history(self, item: FeedItem, sent: int) -> bool:
-        """Whether this item, with `sent` before it, still belongs to what is sent as fast as possible."""
+        """Whether this item belongs to the history, after `sent` items."""
 
 
 class SimulatedSource:
-    """Seeded customers with known hazards, from 2000 to this day."""
+    """Simulated customers with known hazards, from 2000 to today."""
 
     history = "60 days"
 
@@ -55,7 +60,7 @@ class SimulatedSource:
         self._simulation = Simulation(
             SimulationSettings(customers=customers, days=days, seed=seed, start_ms=SIMULATED_FROM_MS)
         )
-        self.what = f"{customers:,} simulated customers (seed {seed}), from 2000-01-01 on"
+        self.description = f"{customers:,} simulated customers (seed {seed}), from 2000-01-01 on"
 
     def items(self) -> Iterator[FeedItem]:
         for event in self._simulation.events():
@@ -66,13 +71,13 @@ class SimulatedSource:
 
 
 class LogSource:
-    """A file of events (JSON lines, plain or gzipped), ordered by time. Raises as `InputFile`."""
+    """A file of events (JSON lines, plain or gzipped) in order of time. Raises as `InputFile`."""
 
-    history = f"a quarter of it, at most {FILE_HISTORY_EVENTS:,} events"
+    history = f"the first quarter of the file, at most {FILE_HISTORY_EVENTS:,} events"
 
     def __init__(self, path: Path) -> None:
         self._lines = InputFile(path)
-        self.what = f"the log {path}"
+        self.description = f"the file {path}"
 
     def items(self) -> Iterator[FeedItem]:
         now_ms, time_ms = int(time.time() * 1000), 0

@@ -1,4 +1,4 @@
-"""Alerts and figures, read from Kafka as anybody could: what the group has applied, and what the model has learned."""
+"""Read alerts and figures from Kafka, as any consumer could: events applied, lag, and model quality."""
 
 from __future__ import annotations
 
@@ -20,40 +20,40 @@ from streams.topics import ALERTS, EVENTS, METRICS, name_of
 from streams.training.learner import QUALITY_KEY
 
 _POLL_MS = 200
-# The worker commits its position to the group once a second: looking more often shows nothing new.
-LOOK_EVERY_S = 1.0
-# Long enough that commits of once a second do not flicker.
-_RATE_OVER_S = 5.0
+# The worker commits its position once a second, so sampling more often shows nothing new.
+SAMPLE_EVERY_S = 1.0
+# Long enough to smooth commits that come once a second.
+_RATE_WINDOW_S = 5.0
 
 
-class Rate:
-    """Events a second over the last five seconds.
+class EventRate:
+    """Events per second over the last five seconds.
 
-    >>> rate = Rate()
+    >>> rate = EventRate()
     >>> [rate.add(now_s, total) for now_s, total in ((0.0, 0), (1.0, 500), (2.0, 3000), (7.0, 3000))]
     [0.0, 500.0, 1500.0, 0.0]
     """
 
     def __init__(self) -> None:
-        self._seen: deque[tuple[float, int]] = deque()
+        self._samples: deque[tuple[float, int]] = deque()
 
     def add(self, now_s: float, total: int) -> float:
-        """One look; returns the rate up to it."""
-        self._seen.append((now_s, total))
-        while len(self._seen) > 2 and self._seen[1][0] <= now_s - _RATE_OVER_S:
-            self._seen.popleft()
-        first_s, first = self._seen[0]
+        """Add a sample of the total and return the current rate."""
+        self._samples.append((now_s, total))
+        while len(self._samples) > 2 and self._samples[1][0] <= now_s - _RATE_WINDOW_S:
+            self._samples.popleft()
+        first_s, first = self._samples[0]
         return (total - first) / (now_s - first_s) if now_s > first_s else 0.0
 
 
 class Watch:
-    """Reads until it is cancelled; its attributes are the newest figures.
+    """Reads until cancelled. The attributes hold the newest figures.
 
     Attributes:
-        applied: events that the group has applied, as it says itself (a second late).
-        lag: events in the topic that it has not.
-        rate: events applied a second.
-        quality: the trainer's newest record about the model, None until labels were learned.
+        applied: Events that the group has applied, by its committed offsets (a second late).
+        lag: Events in the topic that the group has not applied.
+        rate: Applied events per second.
+        quality: The trainer's newest quality record; None before the first label.
     """
 
     def __init__(self, settings: Settings, on_alert: Callable[[Any], None]) -> None:
@@ -63,10 +63,14 @@ class Watch:
         self.quality: dict[str, Any] | None = None
         self._settings = settings
         self._on_alert = on_alert
-        self._rate = Rate()
+        self._rate = EventRate()
 
     async def run(self) -> None:
-        """Raises KafkaError if the broker refuses us for good; its absence is waited out."""
+        """Follow alerts and sample offsets.
+
+        Raises:
+            KafkaError: the broker refuses the connection permanently. A missing broker is waited for.
+        """
         settings = self._settings
         events = await partitions_of(settings, name_of(EVENTS, settings))
         alerts = await partitions_of(settings, name_of(ALERTS, settings))
@@ -76,9 +80,9 @@ class Watch:
         try:
             await admin.start()
             consumer.assign([*alerts, TopicPartition(name_of(METRICS, settings), 0)])
-            async with asyncio.TaskGroup() as both:
-                both.create_task(self._follow(consumer))
-                both.create_task(self._look(consumer, admin, events))
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._follow(consumer))
+                group.create_task(self._sample(consumer, admin, events))
         finally:
             await consumer.stop()
             await admin.close()
@@ -93,12 +97,12 @@ class Watch:
                     elif record.key == QUALITY_KEY and record.value is not None:
                         self.quality = orjson.loads(record.value)
 
-    async def _look(self, consumer: Any, admin: Any, events: list[TopicPartition]) -> None:
+    async def _sample(self, consumer: Any, admin: Any, events: list[TopicPartition]) -> None:
         while True:
-            with contextlib.suppress(KafkaError):  # until the group exists; later, until the broker is back
+            with contextlib.suppress(KafkaError):  # the group does not exist yet, or the broker is away
                 committed = await admin.list_consumer_group_offsets(self._settings.kafka_group_id, partitions=events)
                 ends = await consumer.end_offsets(events)
                 self.applied = sum(max(0, at.offset) for at in committed.values())
                 self.lag = max(0, sum(ends.values()) - self.applied)
                 self.rate = self._rate.add(time.monotonic(), self.applied)
-            await asyncio.sleep(LOOK_EVERY_S)
+            await asyncio.sleep(SAMPLE_EVERY_S)

@@ -1,4 +1,4 @@
-"""Where the demo lives: a directory that it alone uses, its settings, and the broker; removed in the end."""
+"""The demo's workspace: a locked directory, its settings and its broker, removed at the end."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from streams.settings import Settings, variable
 
 DEFAULT_DIRECTORY = Path(".data/demo")
 
-# One worker has them all; two, so that a customer's events do go to a partition of their own.
+# One worker owns both. Two, so that the demo shows events going to their customer's partition.
 PARTITIONS = 2
-# A snapshot is some 0.5 MB and is read by the worker at once: learning shows within seconds.
+# A snapshot has about 0.5 MB and the worker loads it at once, so learning shows within seconds.
 SNAPSHOT_INTERVAL_MS = 3_000
-# So that hours of a demo do not fill the disk: events that were applied are of no use here. 64 MiB are some 200,000
-# events, several times what the feed sends ahead of the worker.
+# Keeps a demo of several hours from filling the disk: applied events are not needed. 64 MiB hold about 200,000 events,
+# several times what the feed publishes ahead of the worker.
 _BROKER_PROPERTIES = {
     "log.retention.bytes": str(64 * 1024 * 1024),
     "log.segment.bytes": str(16 * 1024 * 1024),
@@ -35,29 +35,31 @@ _BROKER_PROPERTIES = {
 }
 _DELETE_TIMEOUT_S = 10.0
 
-_OURS = ("broker", "stores", "worker.log", "trainer.log", "console.log", "demo.log")
+_DEMO_FILES = ("broker", "stores", "worker.log", "trainer.log", "console.log", "demo.log")
 
 
 class Workspace:
-    """Claimed by `with`: a lock says that nobody else runs here, and what an earlier demo left is removed.
+    """Entering a `with` block locks the directory and removes files of an earlier demo.
 
-    With CHURN_KAFKA_BOOTSTRAP_SERVERS in the environment that cluster is used, with topics of names of their own, which
-    are deleted in the end; otherwise a broker is started.
+    If CHURN_KAFKA_BOOTSTRAP_SERVERS is set, the demo uses that cluster, with topics of unique names that it deletes at
+    the end. Otherwise it starts a broker.
 
     Raises:
-        ConfigurationError: another demo runs in the directory, or it cannot be written.
-        SettingsError: the environment holds an unknown setting, or a wrong value.
+        ConfigurationError: another demo runs in the directory, or the directory cannot be written.
+        SettingsError: the environment has an unknown setting, or a wrong value.
     """
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory.absolute()
-        given = Settings.from_environment()
+        settings = Settings.from_environment()
         self.embedded: EmbeddedBroker | None = None
         if os.environ.get(variable("kafka_bootstrap_servers")):
-            self.settings = _own(given, self.directory, _names(f"churn-demo-{secrets.token_hex(4)}"))
+            self.settings = _demo_settings(
+                settings, self.directory, _unique_names(f"churn-demo-{secrets.token_hex(4)}")
+            )
         else:
             self.embedded = EmbeddedBroker(self.directory / "broker", properties=_BROKER_PROPERTIES)
-            self.settings = _own(Settings(), self.directory, {})
+            self.settings = _demo_settings(Settings(), self.directory, {})
         self.keep_logs = False
         self._lock: IO[str] | None = None
         self._handler: logging.Handler | None = None
@@ -67,16 +69,16 @@ class Workspace:
             self.directory.mkdir(parents=True, exist_ok=True)
             self._lock = (self.directory / "lock").open("a+")
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            self._remove(*_OURS)
+            self._remove(*_DEMO_FILES)
             self._log_to(self.directory / "demo.log")
         except BlockingIOError:
             self._release()
             raise ConfigurationError(
-                f"another demo runs in {self.directory}: stop it first, or give this one a --data-dir of its own"
+                f"another demo runs in {self.directory}: stop it first, or start this one with another --data-dir"
             ) from None
         except OSError as error:
             self._release()
-            raise ConfigurationError(f"{self.directory} cannot be written: {error.strerror or error}") from None
+            raise ConfigurationError(f"cannot write {self.directory}: {error.strerror or error}") from None
         return self
 
     def __exit__(
@@ -87,16 +89,16 @@ class Workspace:
         if self.keep_logs:
             self._remove("stores", "broker/log")
         else:
-            self._remove(*_OURS, "lock")
+            self._remove(*_DEMO_FILES, "lock")
         self._release()
-        with contextlib.suppress(OSError):  # logs, or somebody's own files
+        with contextlib.suppress(OSError):  # not empty: logs, or files that are not the demo's
             self.directory.rmdir()
 
     def start_broker(self) -> None:
-        """Start Kafka, if there is none to be used.
+        """Start Kafka, unless the demo uses an existing cluster.
 
         Raises:
-            ChurnSignalsError: it cannot run here; the message says why and how to use a broker that exists.
+            ChurnSignalsError: Kafka cannot run on this machine; the message says why and how to use another cluster.
         """
         if self.embedded is None:
             return
@@ -107,12 +109,12 @@ class Workspace:
         self.settings = dataclasses.replace(self.settings, kafka_bootstrap_servers=self.embedded.address)
 
     def environment(self) -> dict[str, str]:
-        """The settings as the variables that a child reads."""
+        """The settings as environment variables for a child process."""
         values = {field.name: getattr(self.settings, field.name) for field in dataclasses.fields(Settings)}
         return {variable(n): str(v).lower() if isinstance(v, bool) else str(v) for n, v in values.items()}
 
-    async def forget_topics(self) -> None:
-        """Delete what was created on somebody's cluster; an embedded broker's data go with the directory."""
+    async def delete_topics(self) -> None:
+        """Delete the demo's topics from an existing cluster. An embedded broker is removed with the directory."""
         if self.embedded is None:
             from aiokafka.admin import AIOKafkaAdminClient
 
@@ -127,7 +129,7 @@ class Workspace:
                     await admin.close()
 
     def _log_to(self, file: Path) -> None:
-        """What libraries have to say goes beside the other logs, not between the alerts."""
+        """Write log messages of libraries to a file, not between the alerts."""
         self._handler = logging.FileHandler(file)
         self._handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
         logging.getLogger().addHandler(self._handler)
@@ -147,22 +149,22 @@ class Workspace:
                 path.unlink(missing_ok=True)
 
 
-def _own(given: Settings, directory: Path, names: dict[str, str]) -> Settings:
+def _demo_settings(settings: Settings, directory: Path, names: dict[str, str]) -> Settings:
     return dataclasses.replace(
-        given,
+        settings,
         **names,  # type: ignore[arg-type]
         kafka_group_instance_id="",
         partitions=PARTITIONS,
         data_dir=str(directory / "stores"),
-        clock="event",  # the log's own time runs much faster than ours
+        clock="event",  # event time runs much faster than wall time
         snapshot_interval_ms=SNAPSHOT_INTERVAL_MS,
         log_level="INFO",
         console_token="",
         console_hosts="",
-        log_format="text",  # its last lines are shown to people
+        log_format="text",  # people read the last lines when a process exits
     )
 
 
-def _names(prefix: str) -> dict[str, str]:
+def _unique_names(prefix: str) -> dict[str, str]:
     topics = [field.name for field in dataclasses.fields(Settings) if field.name.startswith("topic_")]
     return {"kafka_group_id": prefix} | {name: f"{prefix}-{name.removeprefix('topic_')}" for name in topics}

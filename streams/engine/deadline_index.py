@@ -15,7 +15,7 @@ AHEAD: Final = 1_024
 FRONT_MAX: Final = 16_384
 
 
-class Deadlines:
+class DeadlineIndex:
     """A copy of the first entries of an index that is ordered by their bytes.
 
     The copy holds every entry of the index before a bound. Every change of the index is reported with `add` or
@@ -24,7 +24,7 @@ class Deadlines:
     Args:
         scan: returns the entries of the index from a given one on, in order.
 
-    >>> deadlines = Deadlines(lambda start: iter([b"2", b"5", b"9"]))
+    >>> deadlines = DeadlineIndex(lambda start: iter([b"2", b"5", b"9"]))
     >>> deadlines.until(b"6", 10), deadlines.until(b"6", 1)
     ([b'2', b'5'], [b'2'])
     >>> deadlines.remove(b"2"), deadlines.add(b"3"), deadlines.until(b"4", 10)

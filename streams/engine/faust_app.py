@@ -52,7 +52,7 @@ _REBALANCE_POLL_S: Final = 0.02
 _CALL_TIMEOUT_S: Final = 15.0
 
 
-def check_version() -> None:
+def check_faust_version() -> None:
     """Reject another version of Faust: its private parts may differ.
 
     Raises:
@@ -60,7 +60,7 @@ def check_version() -> None:
     """
     if faust.__version__ != WRITTEN_FOR:
         raise ConfigurationError(f"faust-streaming {faust.__version__} is installed, this program needs {WRITTEN_FOR}")
-    private.check_version()
+    private.check_aiokafka_version()
 
 
 class BatchSchema(faust.Schema):
@@ -73,7 +73,7 @@ class BatchSchema(faust.Schema):
         return message.value
 
 
-class _Listener(driver.ConsumerRebalanceListener):
+class _RevocationListener(driver.ConsumerRebalanceListener):
     def on_partitions_revoked(self, revoked: Any) -> Awaitable[None]:
         self._thread.expected.clear()
         return super().on_partitions_revoked(revoked)
@@ -183,7 +183,7 @@ class _Thread(driver.AIOKafkaConsumerThread):
 class BatchConsumer(driver.Consumer):
     """Delivers batches of the partitions that were taken over; the `GroupInputs` of `streams.engine.ownership`."""
 
-    RebalanceListener = _Listener
+    RebalanceListener = _RevocationListener
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -328,7 +328,7 @@ class EngineApp(faust.App):
     ownership: Ownership
 
     def __init__(self, settings: Settings, *, on_crash: Callable[[BaseException], None]) -> None:
-        check_version()
+        check_faust_version()
         self.settings = settings
         self._on_crash = on_crash
         super().__init__(

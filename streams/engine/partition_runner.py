@@ -17,7 +17,7 @@ from typing import Final
 from streams.engine.batch_metrics import BatchMetrics, Stopwatch
 from streams.engine.contract import Batch, BatchEffects, Deferred, Inputs, Processor, ProcessorFactory, Record
 from streams.engine.executor import ComputeSlot
-from streams.engine.position import POSITION_KEY, Position, encode
+from streams.engine.position import POSITION_KEY, Position, encode_position
 from streams.engine.progress import Progress
 from streams.engine.record_batch import EncodedBatch
 from streams.engine.store import PartitionStore
@@ -297,7 +297,7 @@ class PartitionRunner:
         progress, tally, deferred = self.progress, effects.tally, effects.deferred
         watch = Stopwatch(tally)
         changes = dict(effects.changes)
-        changes[POSITION_KEY] = encode(next_offset, self._live, self._birth, effects.state)
+        changes[POSITION_KEY] = encode_position(next_offset, self._live, self._birth, effects.state)
         # 3. The transaction, with the position as its last changelog record.
         if deferred is None:
             changelog_offset = await self.producer.commit(effects.outputs, self._changelog, changes)

@@ -34,18 +34,18 @@ _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Position)
 
 
-def encode(next_offset: int, live: bool, birth: bytes, state: bytes) -> bytes:
+def encode_position(next_offset: int, live: bool, birth: bytes, state: bytes) -> bytes:
     """Encode a position record."""
     return _encoder.encode(Position(_VERSION, next_offset, live, birth, state))
 
 
-def decode(value: bytes) -> Position:
+def decode_position(value: bytes) -> Position:
     """Decode a position record.
 
     Raises:
         FormatMismatch: written by another release, or not a position.
 
-    >>> decode(encode(7, True, b"b", b"s")).next_offset
+    >>> decode_position(encode_position(7, True, b"b", b"s")).next_offset
     7
     """
     what = "the changelog's position record"

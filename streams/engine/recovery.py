@@ -109,7 +109,7 @@ class _Recovery:
             if number in foreign:
                 return
             if (value := changes.get(POSITION_KEY)) is not None:
-                if position_record.decode(value).birth != births[number]:
+                if position_record.decode_position(value).birth != births[number]:
                     foreign.add(number)
                     return
                 continued.add(number)
@@ -192,4 +192,4 @@ def _log_damaged(store: PartitionStore, damage: Exception, topic: str, partition
 
 def _position(store: PartitionStore) -> Position | None:
     value = store.get(POSITION_KEY)
-    return position_record.decode(value) if value is not None else None
+    return position_record.decode_position(value) if value is not None else None

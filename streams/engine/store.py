@@ -17,7 +17,7 @@ import xxhash
 from rocksdict import DBCompressionType, Options, Rdict, WriteBatch, WriteOptions
 
 from streams.engine.contract import DUE_PREFIX_BYTES, NEVER_DUE_MS, PROFILE_KEYS, SNAPSHOT_KEYS, TIMED_KEYS, Changes
-from streams.engine.deadline_index import Deadlines
+from streams.engine.deadline_index import DeadlineIndex
 from streams.errors import ChurnSignalsError
 from streams.logs import get_logger
 
@@ -205,7 +205,7 @@ class PartitionStore:
         self._write_meta(batch, changelog_offset)
         self._commit(batch)
         self._loading = False
-        self._deadlines = Deadlines(self._scan)
+        self._deadlines = DeadlineIndex(self._scan)
 
     def clear(self) -> None:
         """Delete everything: the changelog has it."""
@@ -253,7 +253,7 @@ class PartitionStore:
                 raise ChurnSignalsError(f"the store {self.directory} cannot be created: {error}") from error
         self._loading = False
         self._seen_due: dict[bytes, bytes | None] = {}
-        self._deadlines = Deadlines(self._scan)
+        self._deadlines = DeadlineIndex(self._scan)
         self._counts = None
 
     def _begin_load(self) -> None:

@@ -27,7 +27,7 @@ _RECONNECT_FIRST_S, _RECONNECT_MAX_S = 0.02, 0.5
 _SENDER_STOP_TIMEOUT_S = 1.0
 
 
-def check_version() -> None:
+def check_aiokafka_version() -> None:
     """Reject another version of aiokafka: its private parts may differ.
 
     Raises:

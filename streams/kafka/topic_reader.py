@@ -56,7 +56,7 @@ async def read_record(settings: Settings, topic: str, partition: int, offset: in
         return record if record is not None and record.offset == offset else None
 
 
-async def newest_by_key(settings: Settings, topic: str, partition: int, key: bytes) -> Any | None:
+async def newest_with_key(settings: Settings, topic: str, partition: int, key: bytes) -> Any | None:
     """Return the newest record of a key in a partition, None if there is none. Raises as `read_topic`."""
     [tp] = await partitions_of(settings, topic, [partition])
     async with consuming(settings) as consumer:

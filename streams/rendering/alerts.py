@@ -1,4 +1,7 @@
-"""One change of an alert as a person reads it: who, how likely, why, what it is worth, what to do."""
+"""Render one alert change: who is at risk, how high the risk is, why, the value at risk, and what to do.
+
+Tested by tests/streams/rendering/test_alerts.py.
+"""
 
 from __future__ import annotations
 
@@ -7,28 +10,38 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from streams.cli.ask import plain
+from streams.rendering.formats import (
+    amount_text,
+    count_text,
+    interval_text,
+    minute_text,
+    probability_text,
+    risk_text,
+)
+from streams.rendering.terminal import printable
 
 if TYPE_CHECKING:
     from rich.text import Text
 
 REASONS_SHOWN = 3
-_LABEL_WIDTH = 7
-# Changes that ask somebody to act: these are told in full, all others in a line or two.
-_CALLS = ("opened", "escalated", "reminded")
+LABEL_WIDTH = 7
+# Changes that ask a person to act are shown in full, all others in two lines.
+_ACTIONABLE = ("opened", "escalated", "reminded")
 _BAND_STYLES = {"critical": "bold red", "high": "red", "elevated": "yellow", "low": "green"}
-_ENDS = {
+_RESOLUTIONS = {
     "recovered": "the customer recovered",
-    "dismissed": "somebody dismissed it",
-    "late_evidence": "events that came late show that there was no reason",
-    "churned": "the customer is gone",
-    "not_scored": "the customer was not scored any more",
-    "deleted": "the customer asked to be deleted",
+    "dismissed": "dismissed by a person",
+    "late_evidence": "late events show that there was no risk",
+    "churned": "the customer churned",
+    "not_scored": "the customer is no longer scored",
+    "deleted": "the customer was deleted on request",
 }
-_WORTH_OF = {"subscription": "subscription", "orders": "by its orders"}
+_VALUE_BASES = {"subscription": "subscription", "orders": "from orders"}
 
 
-class _Customer(msgspec.Struct):
+class _ViewCustomer(msgspec.Struct):
+    """The customer of an alert."""
+
     id: str
     account: str | None
     segment: str | None
@@ -37,7 +50,9 @@ class _Customer(msgspec.Struct):
     tenure_days: float
 
 
-class _Score(msgspec.Struct):
+class _ViewScore(msgspec.Struct):
+    """The score behind an alert."""
+
     probability: float
     ci90: tuple[float, float] | None
     percentile: float
@@ -46,34 +61,44 @@ class _Score(msgspec.Struct):
     horizon_days: float
 
 
-class _Cause(msgspec.Struct):
+class _CauseRisk(msgspec.Struct):
+    """The probability of one cause of churn."""
+
     probability: float
     horizon_days: float
 
 
-class _Causes(msgspec.Struct):
-    voluntary: _Cause
-    involuntary: _Cause
+class _CauseRisks(msgspec.Struct):
+    """The probabilities of both causes of churn."""
+
+    voluntary: _CauseRisk
+    involuntary: _CauseRisk
 
 
-class _Reason(msgspec.Struct):
+class _ViewReason(msgspec.Struct):
+    """One reason, as a sentence."""
+
     sentence: str
 
 
-class _Value(msgspec.Struct):
+class _ViewValue(msgspec.Struct):
+    """What the customer is worth."""
+
     mrr: float | None
     clv: float | None
     revenue_at_risk: float | None
     basis: str | None
-    clv_at_risk: float | None = None  # of alerts that are older than it
+    clv_at_risk: float | None = None  # missing in alerts of earlier releases
 
 
-class _Action(msgspec.Struct):
+class _ViewAction(msgspec.Struct):
+    """The recommended action."""
+
     playbook: str
 
 
 class AlertView(msgspec.Struct):
-    """Of a `churn-alerts` value, what is shown (docs/schemas/alert.schema.json has the rest)."""
+    """The fields of a `churn-alerts` value that are shown; docs/schemas/alert.schema.json lists all."""
 
     alert_id: str
     seq: int
@@ -83,143 +108,131 @@ class AlertView(msgspec.Struct):
     time: str
     resolution: str | None
     snoozed_until: str | None
-    customer: _Customer
-    score: _Score
-    reasons: list[_Reason]
+    customer: _ViewCustomer
+    score: _ViewScore
+    reasons: list[_ViewReason]
     barriers: list[str]
-    value: _Value
-    action: _Action
-    route: str = "success"  # earlier releases did not say
-    risks: _Causes | None = None
+    value: _ViewValue
+    action: _ViewAction
+    route: str = "success"  # missing in alerts of earlier releases
+    risks: _CauseRisks | None = None
 
 
 def read_alert(value: Mapping[str, Any]) -> AlertView:
-    """The alert in a decoded value.
+    """Convert a decoded `churn-alerts` value.
 
     Raises:
-        msgspec.ValidationError: it is no alert; the message says what is missing or wrong.
+        msgspec.ValidationError: the value is not an alert; the message names the missing or wrong field.
     """
     return msgspec.convert(value, AlertView)
 
 
 def render_alert(value: Mapping[str, Any]) -> Text:
-    """One change of an alert (the decoded `churn-alerts` value) as a few lines, the last without a line end.
+    """Render one alert change from its decoded `churn-alerts` value. The last line has no line end.
 
-    Styles are the text's own: a console that is no terminal prints it plain. What events said is text, never markup
-    and never a command to the terminal.
+    A console that is not a terminal prints the text without its styles. Text from events is printed literally.
 
     Raises:
-        msgspec.ValidationError: it is no alert.
+        msgspec.ValidationError: the value is not an alert.
     """
     from rich.text import Text
 
     alert = read_alert(value)
     style = _BAND_STYLES.get(alert.severity, "")
     text = Text()
-    text.append(f"{_moment(alert.time)}  ", "dim")
-    text.append(f"{plain(alert.type)} ", "bold" if alert.type in _CALLS else "")
-    text.append(plain(alert.severity), style)
+    text.append(f"{printable(minute_text(alert.time))}  ", "dim")
+    text.append(f"{printable(alert.type)} ", "bold" if alert.type in _ACTIONABLE else "")
+    text.append(printable(alert.severity), style)
     text.append("  ")
-    text.append(plain(alert.customer.id), "bold")
+    text.append(printable(alert.customer.id), "bold")
     text.append(_facts(alert.customer))
-    if alert.type not in _CALLS:
-        _line(text, "", _change(alert))
-        return text
-    text.append("\n" + " " * _LABEL_WIDTH)
-    text.append(percent(alert.score.probability), style)
-    text.append(_likely(alert.score))
-    if alert.risks is not None:
-        _line(text, "", _causes(alert.risks))
-    for place, reason in enumerate(alert.reasons[:REASONS_SHOWN]):
-        _line(text, "" if place else "why", plain(reason.sentence))
-    if alert.barriers:
-        _line(text, "", f"named as barriers: {plain(', '.join(alert.barriers))}")
-    worth = _worth(alert.value, alert.score.horizon_days)
-    if worth:
-        _line(text, "worth", worth)
-    _line(text, "do", plain(alert.action.playbook) + (f", for {plain(alert.route)}" if alert.risks else ""))
-    text.append(f"  (alert {plain(alert.alert_id)}, {alert.seq})", "dim")
+    if alert.type in _ACTIONABLE:
+        _append_details(text, alert, style)
+    else:
+        _append_line(text, "", _change(alert))
     return text
 
 
-def _line(text: Text, label: str, what: str) -> None:
-    text.append(f"\n{label:{_LABEL_WIDTH}}", "dim")
-    text.append(what)
+def churn_risk_text(score: Mapping[str, Any]) -> str:
+    """Describe the risk of a score or of an alert's `score`: probability, interval, previous probability and rank.
+
+    >>> score = {"probability": 0.37, "ci90": (0.21, 0.57), "previous": 0.38, "horizon_days": 30, "percentile": 0.95}
+    >>> churn_risk_text(score)
+    '37% churn risk within 30 days (90% interval 21-57%), previously 38%; riskier than 95% of customers'
+    """
+    interval = "" if score["ci90"] is None else f" (90% interval {interval_text(*score['ci90'])})"
+    previous = "" if score["previous"] is None else f", previously {probability_text(score['previous'])}"
+    risk = risk_text(score["probability"], score["horizon_days"])
+    return f"{risk}{interval}{previous}; riskier than {probability_text(score['percentile'])} of customers"
 
 
-def _facts(customer: _Customer) -> str:
+def cause_risks_text(risks: Mapping[str, Any]) -> str:
+    """Describe the `risks` of a score or alert by cause.
+
+    >>> cause_risks_text({"voluntary": {"probability": 0.032, "horizon_days": 30},
+    ...                   "involuntary": {"probability": 0.34, "horizon_days": 14}})
+    'voluntary churn 3.2% within 30 days, involuntary churn (payment failure) 34% within 14 days'
+    """
+    names = {"voluntary": "voluntary churn", "involuntary": "involuntary churn (payment failure)"}
+    return ", ".join(
+        f"{name} {probability_text(risks[cause]['probability'])} within {risks[cause]['horizon_days']:g} days"
+        for cause, name in names.items()
+    )
+
+
+def _append_details(text: Text, alert: AlertView, style: str) -> None:
+    text.append("\n" + " " * LABEL_WIDTH)
+    probability, rest = churn_risk_text(msgspec.to_builtins(alert.score)).split(" ", 1)
+    text.append(probability, style)
+    text.append(f" {rest}")
+    if alert.risks is not None:
+        _append_line(text, "", cause_risks_text(msgspec.to_builtins(alert.risks)))
+    for number, reason in enumerate(alert.reasons[:REASONS_SHOWN]):
+        _append_line(text, "" if number else "why", printable(reason.sentence))
+    if alert.barriers:
+        _append_line(text, "", f"barriers: {printable(', '.join(alert.barriers).replace('_', ' '))}")
+    if value := _value_text(alert.value, alert.score.horizon_days):
+        _append_line(text, "value", value)
+    route = f" (route: {printable(alert.route)})" if alert.risks else ""
+    _append_line(text, "action", printable(alert.action.playbook) + route)
+    text.append(f"  (alert {printable(alert.alert_id)}, change {alert.seq})", "dim")
+
+
+def _append_line(text: Text, label: str, content: str) -> None:
+    text.append(f"\n{label:{LABEL_WIDTH}}", "dim")
+    text.append(content)
+
+
+def _facts(customer: _ViewCustomer) -> str:
     facts = (
         customer.stage,
         customer.account and f"account {customer.account}",
         customer.segment and f"segment {customer.segment}",
         customer.plan and f"plan {customer.plan}",
-        f"known for {customer.tenure_days:,.0f} days",
+        f"customer for {count_text(round(customer.tenure_days), 'day')}",
     )
-    return f"  ({plain(', '.join(fact for fact in facts if fact))})"
-
-
-def _likely(score: _Score) -> str:
-    between = "" if score.ci90 is None else f" (90 %: {_share(score.ci90[0])} to {percent(score.ci90[1])})"
-    before = "" if score.previous is None else f", before that {percent(score.previous)}"
-    return (
-        f" likely to leave within {score.horizon_days:g} days{between}{before};"
-        f" higher than {percent(score.percentile)} of customers"
-    )
-
-
-def _causes(risks: _Causes) -> str:
-    """How likely by which cause."""
-    said = (("by what they do", risks.voluntary), ("by a payment that fails", risks.involuntary))
-    return ", ".join(f"{how} {percent(one.probability)} within {one.horizon_days:g} days" for how, one in said)
+    return f"  ({printable(', '.join(fact for fact in facts if fact))})"
 
 
 def _change(alert: AlertView) -> str:
-    """What an end, or what somebody did, means."""
-    said = ""
+    """Describe what a resolution, or the action of a person, means."""
+    meaning = ""
     if alert.resolution is not None:
-        said = f"{_ENDS.get(alert.resolution, plain(alert.resolution))}; "
+        meaning = f"{_RESOLUTIONS.get(alert.resolution, printable(alert.resolution))}; "
     elif alert.snoozed_until is not None:
-        said = f"nothing more until {_moment(alert.snoozed_until)}; "
-    where = f"(alert {plain(alert.alert_id)}, {alert.seq})"
-    return f"{said}{percent(alert.score.probability)} likely to leave {where}"
+        meaning = f"snoozed until {printable(minute_text(alert.snoozed_until))}; "
+    risk = risk_text(alert.score.probability, alert.score.horizon_days)
+    return f"{meaning}{risk}  (alert {printable(alert.alert_id)}, change {alert.seq})"
 
 
-def _worth(value: _Value, horizon_days: float) -> str:
+def _value_text(value: _ViewValue, horizon_days: float) -> str:
     if value.mrr is None:
         return ""
-    basis = _WORTH_OF.get(value.basis or "", "")
-    texts = [f"{value.mrr:,.2f} a month" + (f" ({basis})" if basis else "")]
+    basis = _VALUE_BASES.get(value.basis or "", "")
+    parts = [f"{amount_text(value.mrr)}/month" + (f" ({basis})" if basis else "")]
     if value.revenue_at_risk is not None:
-        texts.append(f"{value.revenue_at_risk:,.2f} at risk within {horizon_days:g} days")
+        parts.append(f"{amount_text(value.revenue_at_risk)} at risk within {horizon_days:g} days")
     if value.clv is not None:
-        at_risk = "" if value.clv_at_risk is None else f" ({value.clv_at_risk:,.2f} at risk)"
-        texts.append(f"lifetime {value.clv:,.2f}{at_risk}")
-    return ", ".join(texts)
-
-
-def _moment(time: str) -> str:
-    """To the minute, in UTC as everything is.
-
-    >>> _moment("2024-03-05T12:34:56.789Z")
-    '2024-03-05 12:34'
-    """
-    return plain(time[:16].replace("T", " "))
-
-
-def percent(share: float) -> str:
-    """With the digits that matter."""
-    return f"{_share(share)} %"
-
-
-def _share(share: float) -> str:
-    """Percent with the digits that matter: nobody is at 0 or 100.
-
-    >>> [_share(p) for p in (0.7234, 0.034, 0.0004, 0.9996, 0.9961)]
-    ['72', '3.4', '<0.1', '>99.9', '99.6']
-    """
-    percent = 100 * share
-    if percent < 0.1:
-        return "<0.1"
-    if percent > 99.9:
-        return ">99.9"
-    return f"{percent:.0f}" if 10 <= percent <= 99 else f"{percent:.1f}"
+        at_risk = "" if value.clv_at_risk is None else f" ({amount_text(value.clv_at_risk)} at risk)"
+        parts.append(f"lifetime value {amount_text(value.clv)}{at_risk}")
+    return ", ".join(parts)

@@ -1,4 +1,4 @@
-"""The tables of a report: built once, shown on a terminal by `print_backtest` and on a page by `streams.rendering.backtest_plot`."""
+"""Tables and sentences of a backtest report, for the terminal (`print_backtest`) and the page of `backtest_plot`."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any
 from models.backtesting.alert_quality import AlertQuality
 from models.backtesting.report import BacktestReport, FeatureWeight, InputCounts, PredictionQuality
 from models.duration import DAY_MS, rfc3339
+from streams.rendering.formats import MISSING
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-MOST_TELLING = 12  # features shown; the others are in the JSON
-NOTHING = "–"  # an undefined figure
+FEATURES_SHOWN = 12  # the JSON report lists all
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A heading; numbers are set right."""
+    """A column heading; numbers are right-aligned."""
 
     title: str
     number: bool = True
@@ -27,7 +27,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class TableText:
-    """A table as text: what it shows, its columns and rows, and what to know when reading it."""
+    """A table as text: title, columns, rows, and a note on how to read it."""
 
     title: str
     columns: tuple[Column, ...]
@@ -36,44 +36,44 @@ class TableText:
 
 
 def tables(report: BacktestReport) -> tuple[TableText, ...]:
-    """Quality (by cause too), reliability, course over time, telling features; those without rows are left out."""
-    found = (_quality(report), _causes(report), _reliability(report), _periods(report), _features(report.features))
-    return tuple(table for table in found if table.rows)
+    """Build the tables: quality, causes, reliability, quality over time, features. Omit those without rows."""
+    built = (_quality(report), _causes(report), _reliability(report), _periods(report), _features(report.features))
+    return tuple(table for table in built if table.rows)
 
 
 def headline(report: BacktestReport) -> str:
-    """One sentence: how many probabilities, of when, and how many customers really left."""
+    """Summarize in one sentence: number of predictions, their period, and how many customers churned."""
     first, last = _day(report.start_ms), _day(report.to_ms - 1)
     if not report.model.n:
         return f"No matured example has its snapshot between {first} and {last}."
     share = _percent(report.model.positives / report.model.n)
     return (
-        f"{report.model.n:,} probabilities frozen from {first} to {last}, judged by what came: "
+        f"{report.model.n:,} predictions frozen from {first} to {last}, evaluated against observed outcomes: "
         f"{report.model.positives:,} churned ({share})."
     )
 
 
 def footnotes(report: BacktestReport) -> tuple[str, ...]:
-    """Sentences below the tables: the warnings' lead, and what went in."""
+    """Sentences below the tables: flags, lead time, alerts, input counts, model and definition."""
     notes = []
     warning, top = report.early_warning, report.top
     if top is not None and top.precision is not None and top.recall is not None:
         notes.append(
-            f"Flagging the tenth with the highest probabilities (from {_percent(top.threshold)}) finds "
-            f"{_percent(top.recall)} of the churn; {_percent(top.precision)} of those flagged do churn."
+            f"Flagging the 10% with the highest probabilities (from {_percent(top.threshold)}) finds "
+            f"{_percent(top.recall)} of the churn; {_percent(top.precision)} of the flagged customers churn."
         )
     if warning is not None and warning.churned:
-        notes.append(_lead(report))
+        notes.append(_lead_time(report))
     if report.alerts is not None and report.alerts.told:
         notes.append(_alerts(report.alerts))
-    notes.append(_went_in(report.counts))
+    notes.append(_input_counts(report.counts))
     identity = [("model", report.model_version), ("churn definition", report.definition)]
     notes += [f"{name.capitalize()} {value}." for name, value in identity if value]
     return tuple(notes)
 
 
 def print_backtest(report: BacktestReport, console: Console) -> None:
-    """Print the report for a person."""
+    """Print the report."""
     from rich import box
     from rich.padding import Padding
     from rich.table import Table
@@ -93,7 +93,7 @@ def print_backtest(report: BacktestReport, console: Console) -> None:
         console.print(Text(note))
 
 
-# --- the single tables -------------------------------------------------------------------------------------------
+# --- the tables ---------------------------------------------------------------------------------------------------
 
 _MEASURES: tuple[tuple[str, str, str, int], ...] = (
     ("ROC AUC", "auc", "higher", 3),
@@ -103,28 +103,28 @@ _MEASURES: tuple[tuple[str, str, str, int], ...] = (
     ("average precision", "average_precision", "higher", 3),
     ("calibration error (ECE)", "ece", "lower", 4),
     ("lift of the top tenth", "lift", "higher", 2),
-    ("mean probability", "mean_probability", "as the churn rate", 4),
+    ("mean probability", "mean_probability", "near the churn rate", 4),
 )
-_CAUSES = {"voluntary": "by what they do", "involuntary": "by a payment that fails", "together": "by either"}
+_CAUSES = {"voluntary": "voluntary", "involuntary": "involuntary (payment failure)", "together": "either cause"}
 _STYLES = {"too high": "yellow", "too low": "yellow", "raises": "red", "lowers": "green"}
 
 
 def _quality(report: BacktestReport) -> TableText:
-    answerers: list[PredictionQuality | None] = [report.model, report.prior, report.constant]
+    predictors: list[PredictionQuality | None] = [report.model, report.prior, report.constant]
 
-    def figure(answerer: PredictionQuality | None, name: str, digits: int) -> str:
-        return _number(getattr(answerer, name) if answerer is not None else None, digits)
+    def figure(predictor: PredictionQuality | None, name: str, digits: int) -> str:
+        return _number(getattr(predictor, name) if predictor is not None else None, digits)
 
     rows = tuple(
-        (title, *(figure(answerer, name, digits) for answerer in answerers), better)
+        (title, *(figure(predictor, name, digits) for predictor in predictors), better)
         for title, name, better, digits in _MEASURES
     )
     columns = (Column("", False), Column("model"), Column("prior"), Column("constant"), Column("better is", False))
     if report.released_before_rate is None:
-        note = "No label had been released when the window began, so there is no constant to compare with."
+        note = "No label had been released when the window began, so there is no constant baseline."
     else:
         note = (
-            f"The constant answers {_percent(report.released_before_rate)} for everybody: the churn rate of the "
+            f"The constant predicts {_percent(report.released_before_rate)} for every customer: the churn rate of the "
             f"{report.released_before:,} labels released by {_day(report.start_ms)}."
         )
     return TableText("Quality", columns, rows if report.model.n else (), note)
@@ -133,32 +133,30 @@ def _quality(report: BacktestReport) -> TableText:
 def _causes(report: BacktestReport) -> TableText:
     rows = tuple(
         (
-            _CAUSES[one.cause] + ("" if one.horizon_days is None else f", {one.horizon_days:g} d"),
-            f"{one.quality.n:,}",
-            f"{one.quality.positives:,}",
-            _percent(one.quality.mean_probability or 0.0),
-            _percent(one.quality.positives / one.quality.n),
-            _number(one.quality.auc, 3),
-            _number(one.quality.log_loss, 4),
-            _number(one.quality.ece, 4),
-            _number(one.quality.lift, 2),
+            _CAUSES[cause.cause] + ("" if cause.horizon_days is None else f", {cause.horizon_days:g} d"),
+            f"{cause.quality.n:,}",
+            f"{cause.quality.positives:,}",
+            _percent(cause.quality.mean_probability or 0.0),
+            _percent(cause.quality.positives / cause.quality.n),
+            _number(cause.quality.auc, 3),
+            _number(cause.quality.log_loss, 4),
+            _number(cause.quality.ece, 4),
+            _number(cause.quality.lift, 2),
         )
-        for one in report.causes
-        if one.quality.n
+        for cause in report.causes
+        if cause.quality.n
     )
     columns = (
-        Column("lost, within", False),
-        *map(Column, ("examples", "lost so", "said", "came", "AUC", "log loss", "ECE", "lift")),
+        Column("cause, horizon", False),
+        *map(Column, ("examples", "churned", "predicted", "observed", "AUC", "log loss", "ECE", "lift")),
     )
-    note = (
-        "Causes exclude each other, so their probabilities add up; who was lost by the other cause counts as not lost."
-    )
-    return TableText("By cause", columns, rows, note)
+    note = "The causes exclude each other, so their probabilities add up. Churn by the other cause counts as no churn."
+    return TableText("Churn by cause", columns, rows, note)
 
 
 def _reliability(report: BacktestReport) -> TableText:
-    def verdict(low: float, said: float, high: float) -> str:
-        return "too low" if said < low else "too high" if said > high else "fits"
+    def verdict(low: float, predicted: float, high: float) -> str:
+        return "too low" if predicted < low else "too high" if predicted > high else "calibrated"
 
     rows = tuple(
         (
@@ -173,11 +171,11 @@ def _reliability(report: BacktestReport) -> TableText:
         for b in report.reliability
     )
     columns = (
-        *map(Column, ("probability", "said", "came", "95 % interval", "examples", "churned")),
-        Column("said was", False),
+        *map(Column, ("probability", "predicted", "observed", "95% interval", "examples", "churned")),
+        Column("verdict", False),
     )
-    note = "Bins of equal mass. A customer counts once for each snapshot, so the intervals are a little too narrow."
-    return TableText("Reliability: what was said, and what came", columns, rows, note)
+    note = "Bins of equal size. A customer counts once for each snapshot, so the intervals are slightly too narrow."
+    return TableText("Reliability: predicted vs. observed churn", columns, rows, note)
 
 
 def _periods(report: BacktestReport) -> TableText:
@@ -197,56 +195,57 @@ def _periods(report: BacktestReport) -> TableText:
         for p in report.periods
     )
     columns = map(
-        Column, ("customers", "churned", "said", "came", "AUC", "prior's", "log loss", "prior's", "constant's")
+        Column,
+        ("examples", "churned", "predicted", "observed", "AUC", "prior", "log loss", "prior", "constant"),
     )
     days = report.period_ms // DAY_MS
-    return TableText(f"Quality over time, per {days} days of snapshots", (Column("from", False), *columns), rows)
+    return TableText(f"Quality over time, {days} days of snapshots per row", (Column("from", False), *columns), rows)
 
 
 def _features(features: tuple[FeatureWeight, ...]) -> TableText:
     rows = tuple(
         (f.name, f"{f.weight:+.3f}", "raises" if f.weight > 0 else "lowers", f.sentence)
-        for f in features[:MOST_TELLING]
+        for f in features[:FEATURES_SHOWN]
         if f.weight
     )
-    columns = (Column("feature", False), Column("weight"), Column("danger", False), Column("what it is", False))
-    note = "Weight: change of the log-odds of churn for one standard deviation more of the feature, others unchanged."
-    return TableText("Most telling features", columns, rows, note)
+    columns = (Column("feature", False), Column("weight"), Column("risk", False), Column("meaning", False))
+    note = "Weight: change in the log-odds of churn when the feature rises by one standard deviation, others unchanged."
+    return TableText("Most influential features", columns, rows, note)
 
 
-def _lead(report: BacktestReport) -> str:
+def _lead_time(report: BacktestReport) -> str:
     warning = report.early_warning
     assert warning is not None
-    found = f"Of {warning.churned:,} churns of scored customers, {warning.warned:,} came after such a flag"
+    found = f"{warning.warned:,} of {warning.churned:,} churns of scored customers came after such a flag"
     if warning.lead_days_median is None:
         return f"{found}."
     return (
-        f"{found}, the first one {warning.lead_days_median:.0f} days before (median; half of them "
-        f"{warning.lead_days_lower_quartile:.0f} to {warning.lead_days_upper_quartile:.0f})."
+        f"{found}, the first flag a median of {warning.lead_days_median:.0f} days earlier (interquartile range "
+        f"{warning.lead_days_lower_quartile:.0f} to {warning.lead_days_upper_quartile:.0f} days)."
     )
 
 
 def _alerts(alerts: AlertQuality) -> str:
-    found = f"{alerts.told.get('opened', 0):,} alerts opened for {alerts.customers:,} customers"
+    sentences = [f"{alerts.told.get('opened', 0):,} alerts opened for {alerts.customers:,} customers"]
     if alerts.precision is not None:
-        rate = "" if alerts.churn_rate is None else f" (at random: {_percent(alerts.churn_rate)})"
-        found += f"; of {alerts.judged:,} whose outcome is known {_percent(alerts.precision)} were right{rate}"
+        baseline = "" if alerts.churn_rate is None else f" (random alerts: {_percent(alerts.churn_rate)})"
+        sentences.append(f"{_percent(alerts.precision)} of {alerts.judged:,} with a known outcome were right{baseline}")
     if alerts.lead_days_median is not None:
-        found += (
-            f", {alerts.lead_days_median:.0f} days before the churn (median; half of them "
-            f"{alerts.lead_days_lower_quartile:.0f} to {alerts.lead_days_upper_quartile:.0f})"
+        sentences[-1] += (
+            f", a median of {alerts.lead_days_median:.0f} days before the churn (interquartile range "
+            f"{alerts.lead_days_lower_quartile:.0f} to {alerts.lead_days_upper_quartile:.0f} days)"
         )
     if alerts.recall is not None:
-        found += f". They told of {_percent(alerts.recall)} of the {alerts.churned:,} customers who churned"
-    for route, one in alerts.routes.items():
-        found += (
-            f". For {route}: {one.opened:,} opened, of {one.judged:,} whose outcome is known {one.lost:,} were lost,"
-            f" {one.lost_by_payment:,} of them by a payment"
+        sentences.append(f"They cover {_percent(alerts.recall)} of the {alerts.churned:,} customers who churned")
+    for route, quality in alerts.routes.items():
+        sentences.append(
+            f"Route {route}: {quality.opened:,} opened; of {quality.judged:,} with a known outcome, {quality.lost:,}"
+            f" churned, {quality.lost_by_payment:,} of them after a payment failure"
         )
-    return f"{found}."
+    return ". ".join(sentences) + "."
 
 
-def _went_in(counts: InputCounts) -> str:
+def _input_counts(counts: InputCounts) -> str:
     rejected = sum(counts.rejected.values())
     reasons = ", ".join(f"{reason} {n:,}" for reason, n in sorted(counts.rejected.items()) if n)
     parts: list[tuple[int, Callable[[int], str]]] = [
@@ -254,21 +253,21 @@ def _went_in(counts: InputCounts) -> str:
         (counts.customers, lambda n: f"{n:,} customers"),
         (counts.duplicates, lambda n: f"{n:,} duplicates ignored"),
         (rejected, lambda n: f"{n:,} rejected ({reasons})"),
-        (counts.censored, lambda n: f"{n:,} labels hidden by a gap in the feed"),
-        (counts.pending, lambda n: f"{n:,} snapshots still without a label, their horizon reaches past the end"),
+        (counts.censored, lambda n: f"{n:,} labels censored by a feed outage"),
+        (counts.pending, lambda n: f"{n:,} snapshots without a label, because their horizon ends after the file"),
     ]
-    return "; ".join([f"{counts.examples:,} matured examples", *(say(n) for n, say in parts if n)]) + "."
+    return "; ".join([f"{counts.examples:,} matured examples", *(text(n) for n, text in parts if n)]) + "."
 
 
 def _number(value: Any, digits: int) -> str:
-    return NOTHING if value is None else f"{value:.{digits}f}"
+    return MISSING if value is None else f"{value:.{digits}f}"
 
 
 def _percent(share: float) -> str:
-    """Three significant digits at most, and never a 0 or 100 % that is not."""
+    """Format a share with at most three significant digits; only exact 0 and 1 become 0% and 100%."""
     percent = 100 * share
     digits = 0 if percent == 0 or percent == 100 else 1 if 10 <= percent <= 99.9 else 2
-    return f"{percent:.{digits}f} %"
+    return f"{percent:.{digits}f}%"
 
 
 def _day(time_ms: int) -> str:

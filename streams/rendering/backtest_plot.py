@@ -1,89 +1,72 @@
-"""Pictures of a report: calibration and quality over time, as a PNG or as one page that stands on its own.
+"""Plot a backtest report, calibration and quality over time, to a PNG or to a self-contained HTML page.
 
-The same report gives the same bytes: no time, no random identifier, no setting of the user's matplotlib. Models are
-told apart by line and marker as well as by colour (Okabe and Ito's palette, safe for colour-blind readers).
+Series differ by line style and marker as well as by colour.
 """
 
 from __future__ import annotations
 
 import html
-import io
 import math
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from models.backtesting.report import BacktestReport
 from models.duration import DAY_MS
-from streams.errors import ConfigurationError
 from streams.rendering.backtest import TableText, footnotes, headline, tables
+from streams.rendering.plotting import (
+    BAR,
+    COLOURS,
+    FAINT,
+    INK,
+    MODEL,
+    PAPER,
+    PRIOR,
+    check_plot_path,
+    date_axis,
+    figure_bytes,
+    new_figure,
+    plot_style,
+    write_bytes,
+)
 
 SUFFIXES = (".png", ".html")
-DOTS_PER_INCH = 150  # sharp on a doubled screen at half its size
 
-# Role, colour on white, colour on dark. The roles' colours are markers in the SVG that the page's style replaces.
-COLOURS = {
-    "ink": ("#1b1f24", "#e6e8eb"),
-    "faint": ("#6a717a", "#9aa2ab"),
-    "grid": ("#e3e6ea", "#343a42"),
-    "paper": ("#ffffff", "#16191d"),
-    "model": ("#0072b2", "#56b4e9"),
-    "prior": ("#c44e00", "#f0a040"),
-    "bar": ("#c9d6e2", "#3d5266"),
-}
-INK, FAINT, GRID, PAPER, MODEL, PRIOR, BAR = (light for light, _ in COLOURS.values())
-
-# Shares that people know, as ticks of an axis that is even in log-odds.
+# Round probabilities as ticks of an axis that is linear in log-odds.
 TICKS = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5)
 TICKS = (*TICKS, *(1 - tick for tick in reversed(TICKS[:-1])))
-CLOSEST_TICKS = 0.38  # of log-odds, at a span of 6: labels do not touch
+CLOSEST_TICKS = 0.38  # in log-odds, for a span of 6, so that labels do not touch
 
 
-def check_plot_path(path: Path) -> None:
-    """Raises ConfigurationError, before any work is done, if the name or the installation allows no picture."""
-    if path.suffix.lower() not in SUFFIXES:
-        raise ConfigurationError(f"--plot {path} must end in {' or '.join(SUFFIXES)}.")
-    try:
-        import matplotlib.figure  # noqa: F401
-    except ImportError:
-        raise ConfigurationError(
-            "--plot needs matplotlib, which is not installed: pip install 'churn-signals[plot]'."
-        ) from None
+def write_backtest_plot(report: BacktestReport, path: Path) -> None:
+    """Write the plot as a picture (.png) or a page (.html). Raises ConfigurationError as `check_plot_path` does."""
+    check_plot_path(path, SUFFIXES)
+    content = backtest_png(report) if path.suffix.lower() == ".png" else backtest_page(report).encode()
+    write_bytes(path, content)
 
 
-def write_plot(report: BacktestReport, path: Path) -> None:
-    """Write the picture (.png) or the page (.html). Raises ConfigurationError as `check_plot_path` does."""
-    check_plot_path(path)
-    content = png(report) if path.suffix.lower() == ".png" else page(report).encode()
-    try:
-        path.write_bytes(content)
-    except OSError as error:
-        raise ConfigurationError(f"--plot {path} cannot be written: {error.strerror or error}.") from None
-
-
-def png(report: BacktestReport) -> bytes:
-    """Calibration on the left, quality over time on the right."""
-    with style("png"):
+def backtest_png(report: BacktestReport) -> bytes:
+    """Draw calibration on the left and quality over time on the right."""
+    with plot_style("png"):
         figure = new_figure(13.0, 7.4)
         left, right = figure.subfigures(1, 2, width_ratios=(1, 1.08), wspace=0.02)
         _calibration(report, left)
-        _course(report, right)
-        return saved(figure, "png")
+        _quality_over_time(report, right)
+        return figure_bytes(figure, "png")
 
 
-def page(report: BacktestReport) -> str:
-    """A page with both pictures and all tables: no script, no outside address, light and dark."""
+def backtest_page(report: BacktestReport) -> str:
+    """Build a page with both pictures and all tables, without scripts or external resources, for light and dark."""
     pictures = (
         (
             "calibration",
             _calibration,
             7.0,
             7.2,
-            "Reliability diagram: the share that churned against the probability said",
+            "Reliability diagram: observed churn rate vs. predicted probability",
         ),
-        ("course", _course, 7.6, 7.2, "AUC, log loss and churn rate over the time of the snapshots"),
+        ("quality", _quality_over_time, 7.6, 7.2, "AUC, log loss and churn rate by snapshot time"),
     )
     figures = "".join(_svg(report, *picture) for picture in pictures) if report.model.n else ""
     body = "".join(_table(table) for table in tables(report))
@@ -98,11 +81,11 @@ def page(report: BacktestReport) -> str:
     )
 
 
-# --- the two pictures ---------------------------------------------------------------------------------------------
+# --- the pictures -------------------------------------------------------------------------------------------------
 
 
 def _calibration(report: BacktestReport, figure: Any) -> None:
-    """What was said against what came, on axes even in log-odds; below, how often each was said."""
+    """Predicted vs. observed churn on log-odds axes; below, a histogram of the predictions."""
     top, below = figure.subplots(2, 1, sharex=True, height_ratios=(3.4, 1), gridspec_kw={"hspace": 0.08})
     top.set_title(f"Reliability: {report.model.n:,} examples, {report.model.positives:,} churned", loc="left")
     if not report.reliability:
@@ -112,23 +95,23 @@ def _calibration(report: BacktestReport, figure: Any) -> None:
     top.plot((low, high), (low, high), color=FAINT, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
     rotated = {"rotation": 45, "rotation_mode": "anchor", "transform_rotates_text": True}
     edge = low + 0.86 * (high - low)
-    top.text(edge, edge + 0.015 * (high - low), "as said", color=FAINT, ha="center", va="bottom", **rotated)
+    top.text(edge, edge + 0.015 * (high - low), "calibrated", color=FAINT, ha="center", va="bottom", **rotated)
     for b in report.reliability:
         x, floor, ceiling = (_log_odds(share, low, high) for share in (b.mean_probability, b.rate_low, b.rate_high))
         top.plot((x, x), (floor, ceiling), color=MODEL, linewidth=1.4, alpha=0.55, zorder=2)
-        # a bin without churn has no place on this axis: an open triangle at the edge says "less than can be shown"
-        seen = 0 < b.rate < 1
-        marker, face = ("o", MODEL) if seen else ("v" if b.rate == 0 else "^", PAPER)
+        # A bin with a rate of 0 or 1 is outside this axis: an open triangle at the edge marks it.
+        on_axis = 0 < b.rate < 1
+        marker, face = ("o", MODEL) if on_axis else ("v" if b.rate == 0 else "^", PAPER)
         y = _log_odds(b.rate, low + 0.02 * (high - low), high - 0.02 * (high - low))
         top.plot((x,), (y,), marker=marker, markersize=6.5, color=MODEL, markerfacecolor=face, zorder=3)
-    said = f"ECE {report.model.ece:.4f}\nlines: 95 % intervals"
-    top.text(0.03, 0.96, said, transform=top.transAxes, va="top", color=INK, linespacing=1.5)
-    top.set_ylabel("share that churned (%)")
+    caption = f"ECE {report.model.ece:.4f}\nlines: 95% intervals"
+    top.text(0.03, 0.96, caption, transform=top.transAxes, va="top", color=INK, linespacing=1.5)
+    top.set_ylabel("observed churn (%)")
     for cell in report.histogram:
         left, right = (_log_odds(share, -math.inf, math.inf) for share in (cell.lowest, cell.highest))
         below.bar(left, cell.n, right - left, align="edge", color=BAR, edgecolor=PAPER, linewidth=0.6)
     below.set_ylabel("examples")
-    below.set_xlabel("probability of churn that was said (%), axis even in log-odds")
+    below.set_xlabel("predicted churn probability (%), log-odds axis")
     below.yaxis.set_major_formatter(_thousands)
     below.locator_params(axis="y", nbins=3)
     ticks = _ticks(low, high)
@@ -139,30 +122,36 @@ def _calibration(report: BacktestReport, figure: Any) -> None:
     below.grid(visible=False, axis="x")
 
 
-def _course(report: BacktestReport, figure: Any) -> None:
-    """AUC, log loss and rates by time of the snapshot, with a constant and the prior to compare with."""
+def _quality_over_time(report: BacktestReport, figure: Any) -> None:
+    """AUC, log loss and churn rate by snapshot time, compared with the prior and a constant."""
     ranking, loss, rates = figure.subplots(3, 1, sharex=True, gridspec_kw={"hspace": 0.16})
     days = report.period_ms // DAY_MS
-    ranking.set_title(f"Quality over time, per {days} days of snapshots", loc="left")
-    # epoch days, which is what matplotlib counts dates in; a point stands in the middle of its period
+    ranking.set_title(f"Quality over time, {days} days of snapshots per point", loc="left")
+    # Matplotlib dates are epoch days; a point is in the middle of its period.
     at = [(p.start_ms + report.period_ms / 2) / DAY_MS for p in report.periods]
     periods = report.periods
     model: dict[str, Any] = {"color": MODEL, "marker": "o", "markersize": 4.5, "linewidth": 1.8, "zorder": 3}
     prior: dict[str, Any] = {"color": PRIOR, "marker": "s", "markersize": 3.8, "linewidth": 1.3, "zorder": 2}
-    plain: dict[str, Any] = {"color": FAINT, "linewidth": 1.2, "linestyle": (0, (4, 3)), "zorder": 1}
+    baseline: dict[str, Any] = {"color": FAINT, "linewidth": 1.2, "linestyle": (0, (4, 3)), "zorder": 1}
     _line(ranking, at, [p.auc for p in periods], "model", model)
     _line(ranking, at, [p.prior_auc for p in periods], "prior", prior)
-    ranking.axhline(0.5, label="chance", **plain)
+    ranking.axhline(0.5, label="chance", **baseline)
     ranking.set_ylabel("ROC AUC")
-    lowest = min((one for p in periods for one in (p.auc, p.prior_auc) if one is not None), default=0.5)
+    lowest = min((auc for p in periods for auc in (p.auc, p.prior_auc) if auc is not None), default=0.5)
     ranking.set_ylim(min(0.48, lowest - 0.03), 1.0)
     _line(loss, at, [p.log_loss for p in periods], "model", model)
     _line(loss, at, [p.prior_log_loss for p in periods], "prior", prior)
-    _line(loss, at, [p.constant_log_loss for p in periods], "constant", plain)
+    _line(loss, at, [p.constant_log_loss for p in periods], "constant", baseline)
     loss.set_ylabel("log loss (nats)")
-    _line(rates, at, [100 * p.mean_probability for p in periods], "said by the model", model)
-    came: dict[str, Any] = {"color": INK, "marker": "D", "markersize": 4, "linewidth": 1.2, "linestyle": (0, (1, 1.5))}
-    _line(rates, at, [100 * p.rate for p in periods], "came", came)
+    _line(rates, at, [100 * p.mean_probability for p in periods], "predicted", model)
+    observed: dict[str, Any] = {
+        "color": INK,
+        "marker": "D",
+        "markersize": 4,
+        "linewidth": 1.2,
+        "linestyle": (0, (1, 1.5)),
+    }
+    _line(rates, at, [100 * p.rate for p in periods], "observed", observed)
     rates.set_ylabel("churn rate (%)")
     rates.set_ylim(0, 1.3 * max([100 * max(p.rate, p.mean_probability) for p in periods], default=1.0) or 1.0)
     for axes in (ranking, loss, rates):
@@ -170,40 +159,32 @@ def _course(report: BacktestReport, figure: Any) -> None:
             axes.legend(loc="upper right", ncols=3)
     loss.margins(y=0.25)
     date_axis(rates)
-    rates.set_xlabel("time of the snapshot (UTC)")
+    rates.set_xlabel("snapshot time (UTC)")
 
 
 def _line(axes: Any, at: list[float], values: list[float | None], label: str, style: dict[str, Any]) -> None:
-    """A line with gaps where a figure is undefined."""
+    """Draw a line with gaps where a figure is undefined."""
     if any(value is not None for value in values):
         axes.plot(at, [math.nan if value is None else value for value in values], label=label, **style)
 
 
-def date_axis(axes: Any) -> None:
-    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
-
-    locator = AutoDateLocator(minticks=3, maxticks=8)
-    axes.xaxis.set_major_locator(locator)
-    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
-
-
-# --- an axis of probabilities -------------------------------------------------------------------------------------
+# --- the log-odds axis --------------------------------------------------------------------------------------------
 
 
 def _log_odds(share: float, low: float, high: float) -> float:
-    """Log-odds of a share, held between the ends of the axis."""
+    """Log-odds of a share, clamped to the ends of the axis."""
     if share <= 0 or share >= 1:
         return low if share <= 0 else high
     return min(max(math.log(share / (1 - share)), low), high)
 
 
 def _limits(report: BacktestReport) -> tuple[float, float]:
-    """Ends of both axes, in log-odds: where nearly all probabilities and all visible rates lie."""
-    total, seen, core = report.model.n, 0, []
-    for cell in report.histogram:  # the cells between the 0.1 and 99.9 percent of all examples
-        if seen + cell.n >= 0.001 * total and seen <= 0.999 * total:
+    """Ends of both axes in log-odds: they include nearly all probabilities and all rates between 0 and 1."""
+    total, counted, core = report.model.n, 0, []
+    for cell in report.histogram:  # the cells between the 0.1% and 99.9% quantiles of all examples
+        if counted + cell.n >= 0.001 * total and counted <= 0.999 * total:
             core += [cell.lowest, cell.highest]
-        seen += cell.n
+        counted += cell.n
     core += [b.rate for b in report.reliability if 0 < b.rate < 1]
     core += [b.mean_probability for b in report.reliability]
     low, high = (_log_odds(share, -9.0, 9.0) for share in (min(core), max(core)))
@@ -212,12 +193,12 @@ def _limits(report: BacktestReport) -> tuple[float, float]:
 
 
 def _ticks(low: float, high: float) -> list[float]:
-    """Known shares inside the axis, thinned so that their labels do not touch."""
+    """Choose ticks inside the axis whose labels do not touch."""
     chosen: list[float] = []
     closest = CLOSEST_TICKS * (high - low) / 6
     for tick in TICKS:
-        place = math.log(tick / (1 - tick))
-        if low <= place <= high and (not chosen or place - math.log(chosen[-1] / (1 - chosen[-1])) >= closest):
+        position = math.log(tick / (1 - tick))
+        if low <= position <= high and (not chosen or position - math.log(chosen[-1] / (1 - chosen[-1])) >= closest):
             chosen.append(tick)
     return chosen
 
@@ -233,61 +214,6 @@ def _thousands(value: float, _position: int) -> str:
 # --- drawing ------------------------------------------------------------------------------------------------------
 
 
-@contextmanager
-def style(salt: str) -> Iterator[None]:
-    """Matplotlib's own defaults and ours, whatever the user's settings are; restored afterwards."""
-    import matplotlib
-
-    with matplotlib.rc_context():
-        matplotlib.rcdefaults()
-        matplotlib.rcParams.update(
-            {
-                "font.size": 10,
-                "axes.titlesize": 12,
-                "axes.titleweight": "bold",
-                "axes.titlepad": 10,
-                "axes.spines.top": False,
-                "axes.spines.right": False,
-                "axes.grid": True,
-                "axes.axisbelow": True,
-                "axes.edgecolor": FAINT,
-                "axes.labelcolor": INK,
-                "axes.titlecolor": INK,
-                "axes.facecolor": PAPER,
-                "figure.facecolor": PAPER,
-                "text.color": INK,
-                "xtick.color": FAINT,
-                "ytick.color": FAINT,
-                "xtick.labelcolor": INK,
-                "ytick.labelcolor": INK,
-                "grid.color": GRID,
-                "grid.linewidth": 0.8,
-                "legend.frameon": False,
-                "legend.fontsize": 9,
-                "timezone": "UTC",
-                "svg.hashsalt": salt,
-                "svg.fonttype": "none",
-            }
-        )
-        yield
-
-
-def new_figure(width: float, height: float) -> Any:
-    from matplotlib.figure import Figure
-    from matplotlib.layout_engine import ConstrainedLayoutEngine
-
-    air = ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.08)  # inches around axes
-    return Figure(figsize=(width, height), layout=air)
-
-
-def saved(figure: Any, kind: str) -> bytes:
-    """The bytes of a figure, without the date and name that would make two runs differ."""
-    no_metadata = {"Software": None} if kind == "png" else dict.fromkeys(("Date", "Creator", "Format", "Type"))
-    written = io.BytesIO()
-    figure.savefig(written, format=kind, dpi=DOTS_PER_INCH, metadata=no_metadata)
-    return written.getvalue()
-
-
 def _svg(
     report: BacktestReport,
     name: str,
@@ -296,16 +222,16 @@ def _svg(
     height: float,
     description: str,
 ) -> str:
-    """A picture as an element of the page: colours become the page's variables, fonts the page's."""
-    with style(name):
+    """Draw a picture as an SVG element that uses the page's colour variables and fonts."""
+    with plot_style(name):
         figure = new_figure(width, height)
         draw(report, figure)
-        text = saved(figure, "svg").decode()
+        text = figure_bytes(figure, "svg").decode()
     text = text[text.index("<svg") :]
     text = re.sub(r' xmlns(:xlink)?="[^"]*"', "", text)
     text = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text, count=1))
     text = re.sub(r'font-family: [^;"]*', "font-family: system-ui, sans-serif", text)
-    text = re.sub(r'<g id="[^"]*"', "<g", text)  # the pictures of a page would share these names
+    text = re.sub(r'<g id="[^"]*"', "<g", text)  # ids must be unique on the page
     for role, (light, _) in COLOURS.items():
         text = text.replace(light, f"var(--{role})")
     text = text.replace("<svg", f'<svg role="img" aria-label="{html.escape(description)}"', 1)

@@ -1,15 +1,16 @@
-"""How a customer may be lost, and how payments stand, as `churn-signals customer ID` prints them."""
+"""Lines of the customer page about the risk by cause and about payments."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from streams.rendering.alerts import percent
+from streams.rendering.alerts import cause_risks_text
+from streams.rendering.formats import count_text, percent_text
 
 
 def payment_lines(score: Mapping[str, Any]) -> Iterator[str]:
-    """What a `churn-scores` value says; nothing of what it does not know.
+    """Yield a line for the risks and one for the payments of a `churn-scores` value, if it has them.
 
     >>> cause = {"probability": 0.31, "horizon_days": 14.0}
     >>> paid = {"dunning_since": "2024-03-05", "dunning_days": 6, "failed": 3, "recovered": 1, "recovered_rate": 0.3333}
@@ -17,27 +18,24 @@ def payment_lines(score: Mapping[str, Any]) -> Iterator[str]:
     >>> score = {"route": "billing", "payments": paid}
     >>> score["risks"] = {"voluntary": cause | {"probability": 0.02, "horizon_days": 30.0}, "involuntary": cause}
     >>> print(*payment_lines(score), sep="\\n")
-    by what they do 2.0 % within 30 days, by a payment that fails 31 % within 14 days: for billing
-    a payment is open since 2024-03-05 (6 days); 3 failed so far, 1 recovered (33 %); the card expired 2 days ago
+    voluntary churn 2.0% within 30 days, involuntary churn (payment failure) 31% within 14 days; route: billing
+    payment unpaid since 2024-03-05 (6 days); 1 of 3 failed payments recovered (33%); card expired 2 days ago
     """
-    risks, paid = score.get("risks"), score.get("payments")
+    risks, payments = score.get("risks"), score.get("payments")
     if risks is not None:
-        by_choice, by_payment = risks["voluntary"], risks["involuntary"]
-        yield (
-            f"by what they do {percent(by_choice['probability'])} within {by_choice['horizon_days']:g} days,"
-            f" by a payment that fails {percent(by_payment['probability'])} within {by_payment['horizon_days']:g} days:"
-            f" for {score['route']}"
-        )
-    if paid is not None and (told := "; ".join(_payments(paid))):
-        yield told
+        yield f"{cause_risks_text(risks)}; route: {score['route']}"
+    if payments is not None and (facts := "; ".join(_facts(payments))):
+        yield facts
 
 
-def _payments(paid: Mapping[str, Any]) -> Iterator[str]:
-    if paid["dunning_since"] is not None:
-        yield f"a payment is open since {paid['dunning_since']} ({paid['dunning_days']} days)"
-    elif paid["failed"]:
-        yield "no payment is open"
-    if paid["failed"]:
-        yield f"{paid['failed']} failed so far, {paid['recovered']} recovered ({percent(paid['recovered_rate'])})"
-    if (left := paid["card_expires_in_days"]) is not None:
-        yield f"the card expires in {left:.0f} days" if left >= 0 else f"the card expired {-left:.0f} days ago"
+def _facts(payments: Mapping[str, Any]) -> Iterator[str]:
+    if payments["dunning_since"] is not None:
+        yield f"payment unpaid since {payments['dunning_since']} ({count_text(payments['dunning_days'], 'day')})"
+    elif payments["failed"]:
+        yield "no unpaid payment"
+    if payments["failed"]:
+        failed, rate = count_text(payments["failed"], "failed payment"), percent_text(payments["recovered_rate"], 0)
+        yield f"{payments['recovered']} of {failed} recovered ({rate})"
+    if (days_left := payments["card_expires_in_days"]) is not None:
+        days = count_text(round(abs(days_left)), "day")
+        yield f"card expires in {days}" if days_left >= 0 else f"card expired {days} ago"

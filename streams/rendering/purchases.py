@@ -1,136 +1,150 @@
-"""What `churn-signals purchases` prints: parameters, what was foretold and what came, as text."""
+"""Print purchase forecasts: parameters, predicted and actual purchases."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from streams.rendering.formats import MISSING, amount_text, date_text
+
 if TYPE_CHECKING:
-    from models.value.holdout import Forecast, WeekAhead
+    from rich.console import Console
+    from rich.table import Table
+
+    from models.value.holdout import Forecast, RepeatClass, WeekAhead
     from models.value.purchase_aggregates import PurchaseSummary
     from models.value.repurchase_backtest import ReturnReport
 
 
-def print_standing(found: PurchaseSummary) -> None:
-    """What is expected of a running system's customers."""
-    from rich.table import Table
-
-    from streams.cli.ask import console
-
-    page = console()
+def print_standing(page: Console, standing: PurchaseSummary) -> None:
+    """Print the forecast for the customers of a running system."""
     page.print(
-        f"BG/NBD of {found.customers:,} customers in {found.cells:,} cells, days up to {date_of(found.day)}:"
-        f" r {found.r:.3f}, alpha {found.alpha_weeks:.2f} weeks, a {found.a:.3f}, b {found.b:.2f}"
+        f"BG/NBD of {standing.customers:,} customers in {standing.cells:,} cells, days up to {date_text(standing.day)}:"
+        f" r {standing.r:.3f}, alpha {standing.alpha_weeks:.2f} weeks, a {standing.a:.3f}, b {standing.b:.2f}"
     )
-    if (value := found.order_value) is not None:
+    if (value := standing.order_value) is not None:
         page.print(
-            f"Gamma-Gamma: p {value['p']:.2f}, q {value['q']:.2f}, gamma {value['gamma']:.2f}; a purchase costs"
-            f" {value['mean']:,.2f} on average"
+            f"Gamma-Gamma: p {value['p']:.2f}, q {value['q']:.2f}, gamma {value['gamma']:.2f}; mean order value"
+            f" {amount_text(value['mean'])}"
         )
-    page.print(f"{found.predicted:,.0f} purchases expected in the {found.ahead_weeks} weeks after that")
-    table = Table("repeats", "customers", "P(alive)", "expected", "P(back)", box=None, pad_edge=False)
-    for one in found.classes:
-        figures = f"{one.alive:.3f}", f"{one.predicted:.2f}", f"{one.returns:.1%}"
-        table.add_row(one.repeats, f"{one.customers:,}", *figures)
+    page.print(f"{standing.predicted:,.0f} purchases expected in the {standing.ahead_weeks} weeks after that day")
+    table = _table("repeats", "customers", "P(alive)", "expected", "P(return)")
+    for row in standing.classes:
+        figures = f"{row.alive:.3f}", f"{row.predicted:.2f}", f"{row.returns:.1%}"
+        table.add_row(row.repeats, f"{row.customers:,}", *figures)
     page.print(table)
 
 
-def print_returns(found: ReturnReport) -> None:
-    """Who came back, as BG/NBD foretold it and calibrated."""
-    from rich.table import Table
-
-    from streams.cli.ask import console
-
-    page = console()
+def print_returns(page: Console, report: ReturnReport) -> None:
+    """Print predicted, calibrated and actual shares of customers who bought again."""
     page.print(
-        f"\nWho buys again within {found.ahead_weeks} weeks, foretold each week from all before it"
-        f" ({found.forecasts:,} forecasts):"
-        f"\nlog loss {found.log_loss:.4f}, calibrated by what became of earlier ones {found.log_loss_calibrated:.4f};"
-        f" calibration error {found.ece:.4f}, calibrated {found.ece_calibrated:.4f}"
+        f"\nRepeat purchase within {report.ahead_weeks} weeks, predicted each week from the data before it"
+        f" ({report.forecasts:,} predictions):"
+        f"\nlog loss {report.log_loss:.4f}, calibrated on earlier outcomes {report.log_loss_calibrated:.4f};"
+        f" calibration error {report.ece:.4f}, calibrated {report.ece_calibrated:.4f}"
     )
-    table = Table("repeats", "forecasts", "foretold", "calibrated", "came back", box=None, pad_edge=False)
-    for one in found.classes:
-        shares = (f"{share:.1%}" for share in (one.foretold, one.calibrated, one.came))
-        table.add_row(one.repeats, f"{one.forecasts:,}", *shares)
+    table = _table("repeats", "predictions", "predicted", "calibrated", "observed")
+    for row in report.classes:
+        shares = (f"{share:.1%}" for share in (row.foretold, row.calibrated, row.came))
+        table.add_row(row.repeats, f"{row.forecasts:,}", *shares)
     page.print(table)
 
 
-def print_forecast(found: Forecast, ahead: list[WeekAhead]) -> None:
-    """Parameters, and week by week what they foretold; `ahead` is empty unless each week was foretold anew."""
-    from rich.table import Table
+def print_forecast(page: Console, forecast: Forecast, ahead: list[WeekAhead]) -> None:
+    """Print the parameters, and predicted and actual purchases by class and week.
 
-    from streams.cli.ask import console
-
-    page = console()
-    page.print(
-        f"BG/NBD of {found.customers:,} customers in {found.cells:,} cells, days before {date_of(found.until_day + 1)}:"
-        f" r {found.r:.3f}, alpha {found.alpha_weeks:.2f} weeks, a {found.a:.3f}, b {found.b:.2f}"
-    )
-    if not found.weeks:
-        page.print("No whole week follows: there is nothing to compare a forecast with.")
-    else:
-        page.print(
-            f"{len(found.weeks)} weeks after it: {found.predicted:,.0f} purchases predicted, {found.actual:,} came"
-            f" ({_off(found.predicted, found.actual)}); repeat purchases from the first day on"
-            f" {found.cumulative_error:+.1%}"
-        )
+    Args:
+        ahead: Forecasts of each week from the data before it; empty without --refit.
+    """
+    _print_parameters(page, forecast)
     if ahead:
         predicted, actual = sum(week.predicted for week in ahead), sum(week.actual for week in ahead)
         page.print(
-            f"Each week foretold from all before it, parameters learned anew: {predicted:,.0f} predicted,"
-            f" {actual:,} came ({_off(predicted, actual)})"
+            f"One week ahead, parameters refitted each week: {predicted:,.0f} predicted, {actual:,} actual"
+            f" ({_error(predicted, actual)})"
         )
-    money = found.spending
-    if money is not None:
-        page.print(
-            f"Gamma-Gamma of {money.customers:,} who bought more than once, in {money.cells:,} cells: p {money.p:.2f},"
-            f" q {money.q:.2f}, gamma {money.gamma:.2f}; a purchase costs {money.mean:,.2f} on average"
-        )
-        if found.weeks:
-            off = _off(money.predicted, money.actual)
-            page.print(f"Revenue of these weeks: {money.predicted:,.0f} predicted, {money.actual:,.0f} came ({off})")
-    head = ["repeats", "customers", "P(alive)", "predicted", "came", "P(back)", "came back"]
-    table = Table(*head, *(["value", "came"] if money is not None else []), box=None, pad_edge=False)
-    for one in found.classes:
-        each = one.predicted / one.customers, one.actual / one.customers
-        table.add_row(
-            one.repeats,
-            f"{one.customers:,}",
-            f"{one.alive:.3f}",
-            *(f"{purchases:.2f}" for purchases in each),
-            f"{one.returns:.1%}",
-            f"{one.came_back / one.customers:.1%}",
-            *([_amount(one.order_value), _amount(one.order_value_came)] if money is not None else []),
-        )
-    page.print("\nPurchases of each customer in these weeks, by repeat purchases before:")
-    page.print(table)
-    if found.weeks:
-        more = ("week ahead", "off") if ahead else ()
-        table = Table("week from", "predicted", "came", "off", *more, box=None, pad_edge=False)
-        for number, week in enumerate(found.weeks):
-            cells = [date_of(week.start_day), f"{week.predicted:,.0f}", f"{week.actual:,}"]
-            cells.append(_off(week.predicted, week.actual))
-            if ahead:
-                cells += [f"{ahead[number].predicted:,.0f}", _off(ahead[number].predicted, ahead[number].actual)]
-            table.add_row(*cells)
+    _print_spending(page, forecast)
+    page.print("\nPurchases per customer in these weeks, by earlier repeat purchases:")
+    _print_classes(page, forecast.classes, with_value=forecast.spending is not None)
+    if forecast.weeks:
         page.print()
-        page.print(table)
+        _print_weeks(page, forecast, ahead)
 
 
-def _off(predicted: float, actual: float) -> str:
-    """
-    >>> _off(90.0, 100), _off(1.0, 0)
+def _print_parameters(page: Console, forecast: Forecast) -> None:
+    page.print(
+        f"BG/NBD of {forecast.customers:,} customers in {forecast.cells:,} cells, days before"
+        f" {date_text(forecast.until_day + 1)}: r {forecast.r:.3f}, alpha {forecast.alpha_weeks:.2f} weeks,"
+        f" a {forecast.a:.3f}, b {forecast.b:.2f}"
+    )
+    if not forecast.weeks:
+        page.print("No complete week follows, so there is nothing to compare the forecast with.")
+        return
+    page.print(
+        f"{len(forecast.weeks)} weeks after it: {forecast.predicted:,.0f} purchases predicted,"
+        f" {forecast.actual:,} actual ({_error(forecast.predicted, forecast.actual)});"
+        f" repeat purchases since the first day {forecast.cumulative_error:+.1%}"
+    )
+
+
+def _print_spending(page: Console, forecast: Forecast) -> None:
+    spending = forecast.spending
+    if spending is None:
+        return
+    page.print(
+        f"Gamma-Gamma of {spending.customers:,} customers with more than one purchase, in {spending.cells:,} cells:"
+        f" p {spending.p:.2f}, q {spending.q:.2f}, gamma {spending.gamma:.2f}; mean order value"
+        f" {amount_text(spending.mean)}"
+    )
+    if forecast.weeks:
+        error = _error(spending.predicted, spending.actual)
+        page.print(
+            f"Revenue of these weeks: {spending.predicted:,.0f} predicted, {spending.actual:,.0f} actual ({error})"
+        )
+
+
+def _print_classes(page: Console, classes: list[RepeatClass], *, with_value: bool) -> None:
+    head = ["repeats", "customers", "P(alive)", "predicted", "actual", "P(return)", "returned"]
+    table = _table(*head, *(["order value", "actual"] if with_value else []))
+    for row in classes:
+        each = row.predicted / row.customers, row.actual / row.customers
+        table.add_row(
+            row.repeats,
+            f"{row.customers:,}",
+            f"{row.alive:.3f}",
+            *(f"{purchases:.2f}" for purchases in each),
+            f"{row.returns:.1%}",
+            f"{row.came_back / row.customers:.1%}",
+            *([amount_text(row.order_value), amount_text(row.order_value_came)] if with_value else []),
+        )
+    page.print(table)
+
+
+def _print_weeks(page: Console, forecast: Forecast, ahead: list[WeekAhead]) -> None:
+    more = ("one week ahead", "error") if ahead else ()
+    table = _table("week from", "predicted", "actual", "error", *more)
+    for number, week in enumerate(forecast.weeks):
+        cells = [date_text(week.start_day), f"{week.predicted:,.0f}", f"{week.actual:,}"]
+        cells.append(_error(week.predicted, week.actual))
+        if ahead:
+            cells += [f"{ahead[number].predicted:,.0f}", _error(ahead[number].predicted, ahead[number].actual)]
+        table.add_row(*cells)
+    page.print(table)
+
+
+def _table(first: str, *numbers: str) -> Table:
+    """Create a table with right-aligned columns after the first."""
+    from rich.table import Table
+
+    table = Table(first, box=None, pad_edge=False)
+    for title in numbers:
+        table.add_column(title, justify="right")
+    return table
+
+
+def _error(predicted: float, actual: float) -> str:
+    """Format the relative error of a prediction.
+
+    >>> _error(90.0, 100), _error(1.0, 0)
     ('-10.0%', '–')
     """
-    return f"{predicted / actual - 1:+.1%}" if actual else "–"
-
-
-def _amount(value: float | None) -> str:
-    return "–" if value is None else f"{value:,.2f}"
-
-
-def date_of(day: int) -> str:
-    """A day since 1970 as a date."""
-    from models.duration import rfc3339
-    from models.profile.mergeable import DAY_MS
-
-    return rfc3339(day * DAY_MS)[:10]
+    return f"{predicted / actual - 1:+.1%}" if actual else MISSING

@@ -1,4 +1,4 @@
-"""The retention report for people: tables of use, subscriptions, revenue, ages and cohorts."""
+"""Print the retention report: tables of activity, subscriptions, revenue, retention by age, survival and cohorts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 from models.retention.kaplan_meier import SurvivalAge, median_days
 from models.retention.rates import ActivityCounts, Revenue
 from models.retention.report import RetentionReport, date_of, month_name
-from streams.cli.ask import plain
+from streams.rendering.formats import MISSING, percent_text
+from streams.rendering.terminal import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -21,50 +22,52 @@ SPANS_SHOWN: Final = (7, 30, 60, 90, 180, 365, 730)  # days of survival
 UNKNOWN: Final = "(unknown)"
 
 
-def print_report(page: Console, report: RetentionReport) -> None:
-    """Everybody's figures."""
+def print_retention(page: Console, report: RetentionReport) -> None:
+    """Print the figures of all customers."""
     whole, day = report.whole, report.day
-    page.print(f"Retention on {date_of(day)} (UTC); that day, its month and its last 30 days may still be running.")
-    _table(page, "\nUse: customers who did something by hand", _USE, _periods(whole.use, day))
+    page.print(f"Retention on {date_of(day)} (UTC). This day, its month and its last 30 days may be incomplete.")
+    _print_table(page, "\nActivity: customers with at least one manual action", _ACTIVITY, _periods(whole.use, day))
     if whole.subscribed:
         rows = _periods(whole.subscriptions, day)
-        _table(page, "\nSubscriptions: customers", _CUSTOMERS, rows)
-        _table(page, "\nSubscriptions: revenue a month", _REVENUE, rows)
-    began = {row.days: row for row in report.ages}
-    title = "\nRetention by age: who was active on that day of theirs, and on it or later"
-    _table(page, title, _AGES, [(f"day {age}", began[age]) for age in AGES_SHOWN if age in began])
+        _print_table(page, "\nSubscriptions: customers", _CUSTOMERS, rows)
+        _print_table(page, "\nSubscriptions: monthly revenue", _REVENUE, rows)
+    ages = {row.days: row for row in report.ages}
+    title = "\nRetention by age: share of customers active on that day of their life, and on that day or later"
+    _print_table(page, title, _AGES, [(f"day {age}", ages[age]) for age in AGES_SHOWN if age in ages])
     if whole.survival:
         _print_survival(page, whole.survival)
     if report.too_late:
-        page.print(f"\n{report.too_late:,} changes of subscriptions came too late to be counted.")
+        page.print(f"\n{report.too_late:,} subscription changes arrived too late to be counted.")
 
 
 def print_segments(page: Console, report: RetentionReport, by: str) -> None:
-    """A row for each plan or source: the 30 days up to the day."""
-    page.print(f"The 30 days up to {date_of(report.day)}, by {by}; {UNKNOWN} is whoever never said.")
-    named = [(plain(name) or UNKNOWN, figures) for name, figures in report.by.items()]
+    """Print one row per plan or source, for the 30 days up to the report's day."""
+    page.print(f"The 30 days up to {date_of(report.day)}, by {by}. {UNKNOWN}: no {by} was ever sent.")
+    named = [(printable(name) or UNKNOWN, figures) for name, figures in report.by.items()]
     named.append(("all", report.whole))
-    _table(page, "\nUse", _USE, [(name, figures.use["rolling"][-1]) for name, figures in named])
+    _print_table(page, "\nActivity", _ACTIVITY, [(name, figures.use["rolling"][-1]) for name, figures in named])
     rows = [(name, figures.subscriptions["rolling"][-1]) for name, figures in named if figures.subscribed]
     if rows:
-        _table(page, "\nSubscriptions: customers", _CUSTOMERS, rows)
-        _table(page, "\nSubscriptions: revenue a month", _REVENUE, rows)
+        _print_table(page, "\nSubscriptions: customers", _CUSTOMERS, rows)
+        _print_table(page, "\nSubscriptions: monthly revenue", _REVENUE, rows)
 
 
 def print_cohorts(page: Console, report: RetentionReport) -> None:
-    """Those who began in a month, and the share of them in each month after it."""
-    page.print(f"Customers by the month in which they began, on {date_of(report.day)}; the newest is still running.")
+    """Print cohorts by start month, with their shares in each later month."""
+    page.print(f"Customers by start month, on {date_of(report.day)}. The newest month may be incomplete.")
     rows = [(month_name(row.month), row.active, row.first_active) for row in report.cohorts if row.first_active]
-    _triangle(page, "\nActive in each month, of those first active in a month", rows)
+    _print_triangle(page, "\nActive in each month, as a share of the customers first active in the start month", rows)
     rows = [(month_name(row.month), row.customers, row.customers[0]) for row in report.cohorts if any(row.customers)]
     if rows:
-        _triangle(page, "\nSubscribed at the end of each month, of those at the end of their first month", rows)
+        title = "\nSubscribed at the end of each month, as a share of those at the end of the start month"
+        _print_triangle(page, title, rows)
         rows = [(month_name(row.month), row.mrr, row.mrr[0]) for row in report.cohorts if any(row.mrr)]
-        _triangle(page, "\nTheir revenue a month (minor units), against that of the first", rows)
+        title = "\nMonthly revenue (minor units), as a share of that at the end of the start month"
+        _print_triangle(page, title, rows)
 
 
 def survival_at(rows: Sequence[SurvivalAge], days: int) -> SurvivalAge | None:
-    """The curve at an age: that of the newest end up to it."""
+    """Return the curve's value at an age: the row of the last subscription end up to it."""
     return next((row for row in reversed(rows) if row.days <= days), None)
 
 
@@ -80,14 +83,10 @@ def _money(name: str) -> Callable[[Any], str]:
 
 
 def _share(name: str) -> Callable[[Any], str]:
-    return lambda row: _percent(getattr(row, name))
+    return lambda row: percent_text(getattr(row, name))
 
 
-def _percent(share: float | None) -> str:
-    return "–" if share is None else f"{share:.1%}"
-
-
-_USE: Final[tuple[_Column, ...]] = (
+_ACTIVITY: Final[tuple[_Column, ...]] = (
     *((name, _count(name)) for name in ("active", "new", "returning", "resurrected", "dormant")),
     ("retention", _share("retention")),
     ("churn", _share("churn")),
@@ -109,12 +108,12 @@ _REVENUE: Final[tuple[_Column, ...]] = (
     ("MRR churn", _share("mrr_churn")),
     ("gross", _share("gross_retention")),
     ("net", _share("net_retention")),
-    ("quick", lambda row: "–" if row.quick_ratio is None else f"{row.quick_ratio:.2f}"),
+    ("quick", lambda row: MISSING if row.quick_ratio is None else f"{row.quick_ratio:.2f}"),
 )
 _AGES: Final[tuple[_Column, ...]] = (
     ("began", _count("began")),
-    ("on the day", lambda row: _percent(row.on_day / row.began if row.began else None)),
-    ("or later", lambda row: _percent(row.on_or_after / row.began if row.began else None)),
+    ("on the day", lambda row: percent_text(row.on_day / row.began if row.began else None)),
+    ("or later", lambda row: percent_text(row.on_or_after / row.began if row.began else None)),
 )
 
 
@@ -126,14 +125,14 @@ def _periods(rows: dict[str, list[Any]], day: int) -> list[tuple[str, ActivityCo
     ]
 
 
-def _table(page: Console, title: str, columns: Sequence[_Column], rows: Iterable[tuple[str, Any]]) -> None:
+def _print_table(page: Console, title: str, columns: Sequence[_Column], rows: Iterable[tuple[str, Any]]) -> None:
     from rich.table import Table
 
     table = Table("", *(name for name, _ in columns), box=None, pad_edge=False)
     for column in table.columns[1:]:
         column.justify = "right"
     for name, row in rows:
-        table.add_row(name, *(told(row) for _, told in columns))
+        table.add_row(name, *(text(row) for _, text in columns))
     page.print(title)
     page.print(table)
 
@@ -141,33 +140,30 @@ def _table(page: Console, title: str, columns: Sequence[_Column], rows: Iterable
 def _print_survival(page: Console, rows: Sequence[SurvivalAge]) -> None:
     columns: tuple[_Column, ...] = (
         ("at risk", _count("at_risk")),
-        ("last so long", _share("survival")),
-        ("95 % from", _share("low")),
+        ("still active", _share("survival")),
+        ("95% from", _share("low")),
         ("to", _share("high")),
-        ("lost voluntarily", lambda row: _percent(row.lost[0])),
-        ("involuntarily", lambda row: _percent(row.lost[1])),
-        ("unstated", lambda row: _percent(row.lost[2])),
+        ("voluntary", lambda row: percent_text(row.lost[0])),
+        ("involuntary", lambda row: percent_text(row.lost[1])),
+        ("unstated", lambda row: percent_text(row.lost[2])),
     )
     spans = [span for span in SPANS_SHOWN if span <= rows[-1].days]
-    found = [(f"{span} days", row) for span in spans if (row := survival_at(rows, span)) is not None]
-    if not found:
-        found = [(f"{rows[-1].days} days", rows[-1])]
-    half = median_days(rows)
-    said = "more than half last to the end of what is seen" if half is None else f"half have ended after {half} days"
-    _table(page, f"\nHow long subscriptions last (Kaplan-Meier): {said}", columns, found)
+    shown = [(f"{span} days", row) for span in spans if (row := survival_at(rows, span)) is not None]
+    if not shown:
+        shown = [(f"{rows[-1].days} days", rows[-1])]
+    days = median_days(rows)
+    median = "more than half are still active at the end" if days is None else f"half end within {days} days"
+    _print_table(page, f"\nSubscription survival (Kaplan-Meier): {median}", columns, shown)
 
 
-def _triangle(page: Console, title: str, rows: Sequence[tuple[str, list[int], int]]) -> None:
+def _print_triangle(page: Console, title: str, rows: Sequence[tuple[str, list[int], int]]) -> None:
     from rich.table import Table
 
     width = min(max(len(counts) for _, counts, _ in rows), COHORT_MONTHS + 1)
-    table = Table("began", "", *(f"+{month}" for month in range(width)), box=None, pad_edge=False)
+    table = Table("start", "", *(f"+{month}" for month in range(width)), box=None, pad_edge=False)
     for column in table.columns[1:]:
         column.justify = "right"
     for name, counts, size in rows:
-        table.add_row(name, f"{size:,}", *(_percent(count / size if size else None) for count in counts[:width]))
+        table.add_row(name, f"{size:,}", *(percent_text(count / size if size else None) for count in counts[:width]))
     page.print(title)
     page.print(table)
-
-
-__all__ = ["print_cohorts", "print_report", "print_segments", "survival_at"]

@@ -244,7 +244,7 @@ def reply_to(request: bytes) -> bytes:
         return b""  # the worker renders the batch itself, finds the record at fault and reports it
 
 
-def serve(connection: socket.socket) -> None:
+def serve_requests(connection: socket.socket) -> None:
     """Reply to requests until the stream ends. The first message is a greeting, answered with our own."""
     greeting = _GREETING
     while (request := receive(connection)) is not None:
@@ -257,7 +257,7 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # the worker finishes its batch and then closes the socket
     with contextlib.suppress(ConnectionError):  # the worker is gone
-        serve(socket.socket(fileno=sys.stdin.fileno()))
+        serve_requests(socket.socket(fileno=sys.stdin.fileno()))
 
 
 if __name__ == "__main__":

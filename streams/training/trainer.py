@@ -110,7 +110,7 @@ class TrainerLoop:
         consumer = group_consumer(self.settings, "trainer", self.settings.trainer_group)
         try:
             await consumer.start()
-            consumer.subscribe([self._tp.topic], listener=_Listener(self))
+            consumer.subscribe([self._tp.topic], listener=_LeadershipListener(self))
             while not stop.is_set():
                 if not self._assigned:
                     await self._stand_by(consumer)
@@ -257,7 +257,7 @@ def _ignore(snapshot: PublishedSnapshot) -> None:
     """The reader returns the newest snapshot."""
 
 
-class _Listener(ConsumerRebalanceListener):
+class _LeadershipListener(ConsumerRebalanceListener):
     def __init__(self, loop: TrainerLoop) -> None:
         self._loop = loop
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from streams.engine.position import POSITION_KEY, Position, encode
+from streams.engine.position import POSITION_KEY, Position, encode_position
 from streams.engine.recovery import recover
 from streams.engine.store import PartitionStore
 from streams.engine.transactions import FencedProducer
@@ -22,7 +22,7 @@ class Log:
     async def write(self, changes: dict[bytes, bytes | None], *, birth: bytes = BIRTH) -> int:
         self.next += 1
         producer = await FencedProducer.open(self.run.settings, "id")
-        position = encode(self.next, False, birth, b"state %d" % self.next)
+        position = encode_position(self.next, False, birth, b"state %d" % self.next)
         offset = await producer.commit([], (self.topic, 0), {**changes, POSITION_KEY: position})
         await producer.close()
         return offset

@@ -82,13 +82,13 @@ def test_figures_and_alerts_appear_and_ctrl_c_leaves_no_process(tmp_path: Path) 
         port = int(demo.wait_for(r" at 127\.0\.0\.1:(\d+)")[1])
         assert listening(port)
         demo.wait_for(
-            r"^2000-03-\d\d   [1-9][\d,]* events/s   lag \d+   labels [1-9]\d* \(\d+ churned\)   log loss 0\.\d"
+            r"^2000-03-\d\d   [1-9][\d,]* events/s   lag \d+   [1-9]\d* labels \(\d+ churned\)   log loss 0\.\d"
         )
-        demo.wait_for(r"% likely to leave within 30 days")
-        demo.wait_for(r"alerts [1-9]\d*: \d+ open")
+        demo.wait_for(r"% churn risk within 30 days")
+        demo.wait_for(r"[1-9]\d* alerts \(\d+ open")
         family = demo.family()
         assert len(family) == 4, family
-        with urllib.request.urlopen(demo.wait_for(r"Look at (http://127\.0\.0\.1:\d+/)")[1], timeout=WAIT_S) as answer:
+        with urllib.request.urlopen(demo.wait_for(r"Console: (http://127\.0\.0\.1:\d+/)")[1], timeout=WAIT_S) as answer:
             assert b"<h1>Alerts</h1>" in answer.read()
         demo.process.send_signal(signal.SIGINT)
         assert demo.process.wait(WAIT_S) == 0, demo.text
@@ -107,7 +107,7 @@ def test_dead_worker_ends_the_demo_with_the_reason(tmp_path: Path) -> None:
         os.kill(worker, signal.SIGKILL)
         assert demo.process.wait(WAIT_S) == 1, demo.text
         assert (
-            f"Error: the worker was killed by SIGKILL; the last lines of its log ({demo.place}/worker.log)" in demo.text
+            f"Error: the worker was killed by SIGKILL. The last lines of its log ({demo.place}/worker.log)" in demo.text
         )
         wait_ended(family)
         assert (demo.place / "worker.log").exists()

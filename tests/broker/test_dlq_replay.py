@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from streams.cli import dlq, replay
-from streams.cli.replay import _Target
+from streams.cli.replay import _ReplayTarget
 from streams.engine.transactions import FencedProducer
 from streams.kafka.partitioner import partition_of
 from streams.kafka.topic_reader import read_topic
@@ -100,15 +100,15 @@ def test_dead_letters_that_would_be_rejected_again_stay(new_run: Callable[..., R
     asyncio.run(refuse(run, (b"k", b"not json", [], "not_json"), (b"k", GOOD, [], "too_large")))
     dry = call(run, "dlq", "replay", "--all", "--dry-run")
     assert dry.exit_code == 0
-    assert "1             to send: refused as too_large" in dry.output
-    assert "1             not sent: it would be refused again as not_json" in dry.output
+    assert "1             to send: rejected as too_large" in dry.output
+    assert "1             not sent: it would be rejected again as not_json" in dry.output
     assert events(run) == []
     assert [record.value for record in the_replayed(run, "--all")] == [GOOD]
     named = call(run, "dlq", "replay", "0@0", "--yes")
     assert named.exit_code == 1
-    assert "not all of the letters that were named can be sent" in named.output
+    assert "some of the named dead letters cannot be replayed" in named.output
     nothing = call(run, "dlq", "replay", "--reason", "bad_time", "--yes")
-    assert (nothing.exit_code, nothing.output) == (0, "no dead letters of this kind\n")
+    assert (nothing.exit_code, nothing.output) == (0, "no dead letters match\n")
     assert len(events(run)) == 1
     assert len(the_replayed(run, "--reason", "too_large")) == 2
     assert len(the_replayed(run, "0@1", "0@1")) == 3
@@ -125,7 +125,7 @@ def test_dead_letter_that_returned_is_replayed_once(new_run: Callable[..., Run])
     )
     result = call(run, "dlq", "replay", "--all", "--dry-run")
     assert "2             to send" in result.output
-    assert "2             not sent: it was replayed and came back as a newer letter" in result.output
+    assert "2             not sent: replayed before, and rejected again as a newer letter" in result.output
     names = [dict(record.headers)["churn.replayed"] for record in the_replayed(run, "--all")]
     assert names == [f"{topic}/0@{offset}".encode() for offset in (2, 3)]
 
@@ -135,9 +135,9 @@ def test_replay_requires_a_selection_and_a_confirmation(new_run: Callable[..., R
     run = new_run(partitions=1)
     call(run, "topics", "create")
     for arguments, message in (
-        (("--yes",), "say which"),
-        (("0@1", "--all", "--yes"), "say which"),
-        (("--all", "--reason", "a", "--yes"), "say which"),
+        (("--yes",), "choose the dead letters"),
+        (("0@1", "--all", "--yes"), "choose the dead letters"),
+        (("--all", "--reason", "a", "--yes"), "choose the dead letters"),
         (("--all",), "add --yes"),
         (("nowhere", "--yes"), "is not PARTITION@OFFSET"),
     ):
@@ -150,5 +150,5 @@ def test_replay_requires_a_selection_and_a_confirmation(new_run: Callable[..., R
 def test_event_too_large_for_the_replay_header_is_not_sent() -> None:
     """Setup: the topic's size limit was lowered after the event was published."""
     letter = DeadLetter(0, 1, OLD_MS, b"k", GOOD, (), "a", "", "", "")
-    assert isinstance(_Target("dlq", 4, 2_000).again(letter), replay.ReplayRecord)
-    assert "larger than the events topic takes" in str(_Target("dlq", 4, 1_000).again(letter))
+    assert isinstance(_ReplayTarget("dlq", 4, 2_000).to_record(letter), replay.ReplayRecord)
+    assert "exceeds the maximum record size" in str(_ReplayTarget("dlq", 4, 1_000).to_record(letter))

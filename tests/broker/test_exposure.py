@@ -12,8 +12,8 @@ from typing import Any
 import orjson
 import pytest
 
-from streams.cli.publish import publish_events
 from streams.devbroker.embedded_broker import EmbeddedBroker
+from streams.kafka.publisher import publish_events
 from streams.topics import ALERTS, EVENTS, SCORES, name_of
 from tests.broker.asked import ask, ready
 from tests.crash.harness import Run, scenario

@@ -17,7 +17,7 @@ from models.definition.churn_definition import ChurnDefinition
 from models.learning.feature_space import SPACE
 from models.learning.model import Model
 from models.simulation import Simulation, SimulationSettings
-from streams.cli.publish import publish_events
+from streams.kafka.publisher import publish_events
 from streams.settings import Settings, variable
 from streams.topics import CHANGELOG, EVENTS, METRICS, SCORES, find_topics, name_of
 from tests.broker.commands import call

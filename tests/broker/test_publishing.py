@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from models.simulation import Simulation, SimulationSettings
-from streams.cli.publish import publish_events
 from streams.errors import ChurnSignalsError
 from streams.kafka.partitioner import partition_of
+from streams.kafka.publisher import publish_events
 from streams.topics import create_topics
 from tests.broker.commands import call, interrupt
 from tests.crash.harness import Run
@@ -99,7 +99,7 @@ def test_record_rejected_by_the_topic_is_an_error(new_run: Callable[..., Run]) -
 
     async def body() -> None:
         await create_topics(run.settings)
-        with pytest.raises(ChurnSignalsError, match="took no more after some 1 events: MessageSizeTooLarge"):
+        with pytest.raises(ChurnSignalsError, match="refused a record after about 1 events: MessageSizeTooLarge"):
             await publish_events(run.settings, [good, large, good])
 
     asyncio.run(body())
@@ -110,7 +110,7 @@ def test_record_rejected_by_the_topic_is_an_error(new_run: Callable[..., Run]) -
     [
         (["--speed", "2"], "--speed needs --to-topic"),
         (["--to-topic", "--out", "x"], "give one of them"),
-        (["--to-topic", "--days", "19000"], "which is to come"),
+        (["--to-topic", "--days", "19000"], "in the future"),
     ],
 )
 def test_contradictory_options_are_rejected(arguments: list[str], message: str, new_run: Callable[..., Run]) -> None:

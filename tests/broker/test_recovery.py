@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from streams.engine import changelog_reader
-from streams.engine.position import POSITION_KEY, encode
+from streams.engine.position import POSITION_KEY, encode_position
 from streams.engine.recovery import STALE_AFTER_MS
 from streams.engine.store import Meta, PartitionStore
 from streams.engine.transactions import FencedProducer
@@ -126,7 +126,7 @@ def test_store_that_does_not_match_the_changelog_is_rebuilt(new_run: Callable[..
         store = PartitionStore(run.directory / "store")
         offset = await log.write({b"ca": timed(5)})
         birth = b"x" * 16 if fault == "foreign" else BIRTH
-        store.load({b"ca": timed(1), b"cz": timed(2), POSITION_KEY: encode(1, False, birth, b"")})
+        store.load({b"ca": timed(1), b"cz": timed(2), POSITION_KEY: encode_position(1, False, birth, b"")})
         if fault != "half":
             store.finish_load(offset + (100 if fault == "ahead" else 0))
         if fault == "stale":
@@ -147,7 +147,7 @@ def test_empty_changelog_has_no_position(new_run: Callable[..., Run]) -> None:
 
     async def body(run: Run) -> None:
         store = PartitionStore(run.directory / "store")
-        store.load({b"ca": timed(1), POSITION_KEY: encode(1, False, BIRTH, b"")})
+        store.load({b"ca": timed(1), POSITION_KEY: encode_position(1, False, BIRTH, b"")})
         store.finish_load(7)
         assert await Log(run).recover(store) is None
         assert store.get(b"ca") is None

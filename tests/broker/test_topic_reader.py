@@ -17,8 +17,8 @@ from streams.kafka.topic_reader import (
     first_records,
     follow,
     merged,
-    newest_by_key,
     newest_records,
+    newest_with_key,
     read_record,
     spans_of,
 )
@@ -51,10 +51,10 @@ def test_records_can_be_read_from_either_end(new_run: Callable[..., Run], monkey
         topic = name_of(ALERTS, run.settings)
         for key in (0, 3, 6):
             numbers = [n for n in range(60) if n % 7 == key and n % 2 == 1]
-            found = await newest_by_key(run.settings, topic, 1, b"k%d" % key)
+            found = await newest_with_key(run.settings, topic, 1, b"k%d" % key)
             assert found is not None
             assert found.value == b"%d" % numbers[-1]
-        assert await newest_by_key(run.settings, topic, 0, b"unknown") is None
+        assert await newest_with_key(run.settings, topic, 0, b"unknown") is None
         first = await read_record(run.settings, topic, 0, 0)
         assert first is not None
         assert first.value == b"0"

@@ -1,4 +1,4 @@
-"""`python -m tests.browser.screenshots [FOLDER]`: screenshots of the console's four pages for the documentation."""
+"""`python -m tests.browser.screenshots [FOLDER]`: take screenshots of the console's pages in light and dark mode."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from tests.browser.chromium import WIDE, Chromium, missing
 from tests.browser.stage import ROOT, Stage
 
 FOLDER = ROOT / "docs" / "images"
-# Height of the upper part of a page. The rest shows more of the same.
+# The upper part of a page.
 _HEIGHT = 860
-# Number of customers of the demo. With fewer, the model has too few labels for useful screenshots.
+# As many as in the demo. With fewer, the model learns too little for realistic pages.
 CUSTOMERS = 1_000
 
 
 def main() -> int:
-    """Write console-PAGE-light.png and console-PAGE-dark.png of every page."""
+    """Write console-PAGE-light.png and -dark.png of every page."""
     if absent := missing():
         print(f"no {absent} on this machine: make debian-tools", file=sys.stderr)
         return 1
@@ -28,7 +28,7 @@ def main() -> int:
         Stage(Path(name), CUSTOMERS) as stage,
         Chromium(Path(name) / "profile") as browser,
     ):
-        browser.open(f"{stage.address}customers?sort=worth")
+        browser.open(f"{stage.address}customers?sort=value")
         customer = browser.find("td.who a").get_attribute("href") or ""
         addresses = {"alerts": stage.address, "customer": customer}
         addresses |= {page: stage.address + page for page in ("model", "pipeline")}

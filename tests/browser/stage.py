@@ -1,4 +1,4 @@
-"""The environment of the browser tests: broker, worker, trainer and console processes with simulated customers."""
+"""A broker, a worker, a trainer and a console as processes, with events of simulated customers, for browser tests."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from aiokafka.errors import KafkaError
 from models.outputs.records import alert_headers
 from models.profile.mergeable import DAY_MS
 from streams.admin.lag import measure
-from streams.cli.publish import publish_events
 from streams.demo.source import SIMULATED_FROM_MS, SIMULATED_HISTORY_MS, SimulatedSource
 from streams.devbroker.embedded_broker import EmbeddedBroker
 from streams.engine.contract import Output
 from streams.engine.transactions import FencedProducer
 from streams.errors import ChurnSignalsError
 from streams.kafka.partitioner import partition_of
+from streams.kafka.publisher import publish_events
 from streams.topics import ALERTS, METRICS, Topic, create_topics, name_of
 from streams.training.learner import QUALITY_KEY
 from tests.crash.harness import Run
@@ -40,20 +40,20 @@ within = "7d"
 [goals.invoice_paid_by_a_colleague]
 event = "Invoice Paid"
 """
-# The model learns from the history. Then it scores this many days.
+# The model learns from the history. The following days are scored with the learned model.
 _HISTORY_END_MS = SIMULATED_FROM_MS + SIMULATED_HISTORY_MS
 _END_MS = _HISTORY_END_MS + 12 * DAY_MS
 BROKEN = (b"not json", b'{"type":"page"}', b'{"type":"dance","userId":"u","timestamp":"2000-01-02T00:00:00Z"}')
-# By page, an element that appears once the console has read its topics.
-_READ = {"": "data-alert=", "customers": 'class="who"', "model": 'class="dots"', "pipeline": 'action="/payload"'}
+# By page, a text that it contains when the console has read its topics.
+_LOADED = {"": "data-alert=", "customers": 'class="who"', "model": 'class="dots"', "pipeline": 'action="/payload"'}
 
 
 class Stage:
-    """A context manager that starts all processes, and waits until all events are applied and the model is trained.
+    """Processes that run inside a `with` block. On entering, all events are applied and the model has learned.
 
     Attributes:
-        broker: The single broker, which may be stopped and restarted.
-        address: Address of the console, with a trailing slash.
+        broker: The only broker; a test may stop and restart it.
+        address: The console's URL, ending with a slash.
     """
 
     def __init__(self, directory: Path, customers: int = CUSTOMERS) -> None:
@@ -71,7 +71,7 @@ class Stage:
             partitions=2, config=str(config), clock="event", snapshot_interval_ms=1_000,
         )  # fmt: skip
         try:
-            asyncio.run(self._play())
+            asyncio.run(self._start())
         except BaseException:
             self.__exit__(None, None, None)
             raise
@@ -83,7 +83,7 @@ class Stage:
         self.run.end()
         self.broker.stop()
 
-    async def _play(self) -> None:
+    async def _start(self) -> None:
         settings = self.run.settings
         await create_topics(settings)
         for role, options in (("worker", ""), ("trainer", ""), ("console", " --port 0")):
@@ -95,11 +95,11 @@ class Stage:
             await publish_events(settings, values)
             await self._applied()
         self.address = await self._console_address()
-        for path, sign in _READ.items():
+        for path, sign in _LOADED.items():
             await self._shown(path, sign)
 
     async def _applied(self) -> None:
-        """Wait until there is no lag and the trainer has published the model's quality."""
+        """Wait until the lag is zero and the trainer has published a quality record."""
 
         async def applied() -> bool:
             return not any(row.lag for row in await measure(self.run.settings)) and await self._quality()
@@ -116,21 +116,21 @@ class Stage:
         return found[1]
 
     async def _shown(self, path: str, sign: str) -> None:
-        """Wait until the console shows the data of this page."""
+        """Wait until the page contains a text."""
 
-        async def shown() -> bool:
+        async def loaded() -> bool:
             page = await asyncio.to_thread(lambda: urlopen(self.address + path, timeout=WAIT_S).read().decode())
             return sign in page
 
-        await until(f"{sign} on /{path}", shown, every_s=0.2, context=self._logs)
+        await until(f"{sign} on /{path}", loaded, every_s=0.2, context=self._logs)
 
     def records_about(self, alert_id: str, topic: Topic) -> list[dict[str, Any]]:
-        """Return a topic's records about an alert, in order: user actions, or changes of the alert."""
+        """Records of a topic that name an alert, in order: people's actions or its own changes."""
         found = asyncio.run(self.run.read(name_of(topic, self.run.settings)))
         return [orjson.loads(value) for _, _, value in found if value is not None and alert_id.encode() in value]
 
     def raise_alert(self, customer: str) -> tuple[str, float]:
-        """Publish an opened alert as a worker does. Return its id and the time of the record (s)."""
+        """Publish an opened alert like a worker does; return its id and the record's time (s)."""
         return asyncio.run(self._raise_alert(customer))
 
     async def _raise_alert(self, customer: str) -> tuple[str, float]:
@@ -139,7 +139,7 @@ class Stage:
         deadline = time.monotonic() + WAIT_S
         while True:
             try:
-                producer = await FencedProducer.open(settings, "teller")
+                producer = await FencedProducer.open(settings, "writer")
                 record_s = time.time()
                 at_ms = int(record_s * 1000)
                 output = Output(name_of(ALERTS, settings), partition, customer.encode(), value, headers, at_ms)

@@ -1,4 +1,4 @@
-"""Every page in the browser: no console messages, accessible, and as wide as the screen."""
+"""Every page in the browser: no console messages, accessible, and not wider than the screen."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CONTENT = {
 
 
 def show(browser: Chromium, stage: Stage, page: str) -> None:
-    """Load a page and wait for its data."""
+    """Open a page like a person does, and wait for its content."""
     path = {"alerts": "", "ended": "?state=ended", "customer": "customers?sort=risk", "payload": "pipeline"}.get(
         page, page
     )
@@ -36,11 +36,11 @@ def show(browser: Chromium, stage: Stage, page: str) -> None:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_page_loads_without_console_messages(browser: Chromium, stage: Stage, page: str) -> None:
-    """Rule: no errors, no policy violations, no requests to another address, and the bundled typeface is used."""
+    """Rule: no error, no policy violation, no external resource, and the bundled typeface."""
     show(browser, stage, page)
     browser.driver.execute_async_script("document.fonts.ready.then(arguments[0])")
     assert browser.messages() == []
-    loaded = browser.ask("return performance.getEntriesByType('resource').map((one) => one.name)")
+    loaded = browser.ask("return performance.getEntriesByType('resource').map((entry) => entry.name)")
     assert {f"{stage.address}static/{name}" for name in ("console.css", "console.js", "inter.woff2")} <= set(loaded)
     assert [name for name in loaded if not name.startswith(stage.address)] == []
     browser.wait("a page without the banner", lambda: not browser.find("#banner").is_displayed())
@@ -48,8 +48,8 @@ def test_page_loads_without_console_messages(browser: Chromium, stage: Stage, pa
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("page", PAGES)
-def test_page_passes_all_axe_rules(browser: Chromium, stage: Stage, page: str, dark: bool) -> None:
-    """Rule: names, roles, heading order, contrast and all other axe-core rules hold on desktop and phone."""
+def test_page_violates_no_axe_rule(browser: Chromium, stage: Stage, page: str, dark: bool) -> None:
+    """Rule: all rules of axe-core hold, on desktop and phone."""
     found = []
     for width in (WIDE, PHONE):
         browser.look(width=width, dark=dark)
@@ -61,22 +61,22 @@ def test_page_passes_all_axe_rules(browser: Chromium, stage: Stage, page: str, d
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_page_fits_a_phone_screen(browser: Chromium, stage: Stage, page: str) -> None:
-    """Rule: a page never scrolls horizontally; only wide tables scroll."""
+def test_page_fits_the_width_of_a_phone(browser: Chromium, stage: Stage, page: str) -> None:
+    """Rule: only wide tables scroll sideways, not the page."""
     browser.look(width=PHONE)
     show(browser, stage, page)
     assert browser.ask("return document.documentElement.scrollWidth") <= PHONE
 
 
-def test_axe_detects_a_violation(browser: Chromium, stage: Stage) -> None:
-    """Rule: the accessibility tests can fail, because a button without a name is detected."""
+def test_axe_finds_a_violation(browser: Chromium, stage: Stage) -> None:
+    """Rule: the check itself works: it finds a button without a name."""
     show(browser, stage, "customers")
     browser.ask("document.getElementById('live').append(document.createElement('button'))")
     assert [text.split(":")[0] for text in browser.violations()] == ["button-name"]
 
 
 def test_first_tab_stop_skips_the_navigation(browser: Chromium, stage: Stage) -> None:
-    """Rule: the first tab stop is the link to the content, and it is visible on focus."""
+    """Rule: the first tab stop is the link to the content, and it is visible when focused."""
     show(browser, stage, "customers")
     browser.press(Keys.TAB)
     assert browser.ask("return document.activeElement.className") == "skip"
@@ -85,9 +85,21 @@ def test_first_tab_stop_skips_the_navigation(browser: Chromium, stage: Stage) ->
     assert browser.ask("return document.activeElement.id") == "main"
 
 
-def test_dead_letter_payload_is_shown_as_text_on_request(browser: Chromium, stage: Stage) -> None:
-    """Rule: the list has no payload, and the shown payload equals the published value."""
+def test_payload_of_a_dead_letter_is_shown_only_on_request(browser: Chromium, stage: Stage) -> None:
+    """Rule: the list shows no content; the payload is shown as it was sent."""
     show(browser, stage, "pipeline")
     assert "not json" not in browser.find("main").text
     show(browser, stage, "payload")
     assert browser.find("pre").text.encode() in BROKEN
+
+
+@pytest.mark.parametrize("page", ["customer", "model"])
+def test_log_odds_are_hidden_until_the_toggle_is_opened_by_keyboard(browser: Chromium, stage: Stage, page: str) -> None:
+    """Rule: points and ranks are visible; log-odds need the toggle."""
+    show(browser, stage, page)
+    table = "#log-odds table"
+    assert not browser.find(table).is_displayed()
+    browser.ask("document.querySelector('#log-odds > summary').focus()")
+    browser.press(Keys.ENTER)
+    browser.wait("the log-odds", lambda: browser.find(table).is_displayed())
+    assert browser.violations() == []

@@ -34,11 +34,11 @@ class Command:
     """The command with the file's figures computed only once."""
 
     def __init__(self, folder: Path) -> None:
-        self.sums = experience.read_file(str(folder / "events.jsonl.gz"), folder / "churn.toml")
+        self.sums = experience.experience_from_file(str(folder / "events.jsonl.gz"), folder / "churn.toml")
 
     def __call__(self, *options: str) -> Result:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(experience, "read_file", lambda file, config: self.sums)
+            patch.setattr(experience, "experience_from_file", lambda file, config: self.sums)
             return CliRunner(env={"COLUMNS": WIDTH}).invoke(main, ["experience", "events.jsonl.gz", *options])
 
 
@@ -96,5 +96,5 @@ def test_log_without_matured_labels_is_an_error(folder: Path, tmp_path: Path) ->
         main, ["experience", str(tmp_path / "events.jsonl"), "--config", str(folder / "churn.toml")]
     )
     assert answer.exit_code == 1
-    assert "no label has matured yet" in answer.output
+    assert "has no matured label" in answer.output
     assert len(answer.output.splitlines()) == 1

@@ -26,11 +26,11 @@ def test_documented_example_matches_the_output() -> None:
     estimates = re.search(r"r ([\d.]+), alpha ([\d.]+) weeks, a ([\d.]+), b ([\d.]+)", answer.output)
     assert estimates is not None
     assert [float(value) for value in estimates.groups()] == pytest.approx([0.252, 4.81, 0.726, 2.18], rel=0.05)
-    ahead = re.search(r"learned anew: ([\d,]+) predicted, ([\d,]+) came", answer.output)
+    ahead = re.search(r"refitted each week: ([\d,]+) predicted, ([\d,]+) actual", answer.output)
     assert ahead is not None
     predicted, observed = (int(count.replace(",", "")) for count in ahead.groups())
     assert predicted == pytest.approx(observed, rel=0.1)
-    losses = re.search(r"log loss ([\d.]+), calibrated by what became of earlier ones ([\d.]+)", answer.output)
+    losses = re.search(r"log loss ([\d.]+), calibrated on earlier outcomes ([\d.]+)", answer.output)
     assert losses is not None
     assert float(losses[2]) < float(losses[1])
     back = answer.output.split("calibration error")[1]

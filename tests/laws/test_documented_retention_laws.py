@@ -14,7 +14,7 @@ from models.retention import report as retention_report
 from models.retention.rates import SumSeries, month_of
 from models.retention.report import as_data, build
 from streams.cli.main import main
-from streams.cli.retention import read_file
+from streams.cli.retention import retention_from_file
 from tests.paths import ROOT, SHARED_DATA
 
 CDNOW = SHARED_DATA / "cdnow.jsonl.gz"
@@ -63,7 +63,7 @@ def test_documented_cohorts_match_the_output() -> None:
 def test_json_has_every_figure(log: Path) -> None:
     """Rule: JSON contains the aggregates, the derived rates, and a part per source, and the parts add up."""
     found = json.loads(run(str(log), "--json", "--by", "source").output)
-    sums = read_file(str(log))
+    sums = retention_from_file(str(log))
     report = build(sums, "source")
     assert report is not None
     assert found == orjson.loads(orjson.dumps(as_data(report)))
@@ -117,5 +117,5 @@ def test_file_without_customers_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "none.jsonl").write_text("no event\n")
     answer = run(str(tmp_path / "none.jsonl"))
     assert answer.exit_code == 1
-    assert answer.output.startswith(f"Error: {tmp_path / 'none.jsonl'}: nothing is accounted yet.")
+    assert answer.output.startswith(f"Error: {tmp_path / 'none.jsonl'} has no retention figures yet.")
     assert len(answer.output.splitlines()) == 1

@@ -79,7 +79,7 @@ def _paths_of(command: str) -> set[str]:
             with tempfile.TemporaryDirectory() as directory:
                 console = Console(Settings(), ConsoleSecurity("0.0.0.0", "t" * 16), Path(directory))
                 paths = {resource.canonical for resource in console.app().router.resources()}
-                console.store.close()
+                console.database.close()
                 return {path for path in paths if path.startswith(_OPEN_PATHS)}
 
         return asyncio.run(routes())

@@ -80,7 +80,7 @@ READERS: dict[str, Callable[[bytes], Any]] = {
     "model, worker's reader": lambda value: shared().on_snapshot(PublishedSnapshot(value, 0)),
     "model, learner": lambda value: ModelLearner(Settings()).restore(value),
     "labels": read_label,
-    "changelog, position": position.decode,
+    "changelog, position": position.decode_position,
     "changelog, state": as_state,
     "changelog, profile": as_profile,
     "group, metadata of another member": as_claims,

@@ -17,7 +17,7 @@ from models.definition.churn_definition import ChurnDefinition
 from models.learning.feature_space import SPACE
 from models.learning.model import Model
 from models.simulation import SimulatedEvent, Simulation, SimulationSettings
-from streams.engine.position import POSITION_KEY, encode
+from streams.engine.position import POSITION_KEY, encode_position
 from streams.kafka.model_reader import PublishedSnapshot
 from streams.kafka.partitioner import partition_of
 from streams.scoring.event_processor import EventProcessor
@@ -104,7 +104,7 @@ def written() -> Fixture:
             store.apply(effects.changes)
             processor.committed()
             left = left[len(batch) if effects.consumed is None else effects.consumed :]
-            position = encode(left[0].offset if left else batch[-1].offset + 1, False, BIRTH, effects.state)
+            position = encode_position(left[0].offset if left else batch[-1].offset + 1, False, BIRTH, effects.state)
             changelog += [(number, key, value) for key, value in {**effects.changes, POSITION_KEY: position}.items()]
     newest = {(number, key): value for number, key, value in changelog}  # as compaction leaves it
     kept = [(number, key, value) for (number, key), value in newest.items() if value is not None]

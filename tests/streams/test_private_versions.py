@@ -18,13 +18,13 @@ STREAMS = ROOT / "streams"
 
 def test_unverified_version_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rule: a new version must be reviewed and tested before it runs."""
-    faust_app.check_version()
+    faust_app.check_faust_version()
     monkeypatch.setattr(faust, "__version__", "0.16.0")
     with pytest.raises(ConfigurationError, match=r"0\.16\.0 is installed, this program needs 0\.15\.3"):
-        faust_app.check_version()
+        faust_app.check_faust_version()
     monkeypatch.setattr(aiokafka, "__version__", "0.15.0")
     with pytest.raises(ConfigurationError, match=r"aiokafka 0\.15\.0"):
-        aiokafka_internals.check_version()
+        aiokafka_internals.check_aiokafka_version()
 
 
 def test_private_apis_are_used_in_two_modules_only() -> None:

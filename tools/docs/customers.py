@@ -17,7 +17,7 @@ from models.profile.subscription import STARTED
 from models.profile.view import ProfileView
 from models.value.clv import customer_value
 from models.value.forecast_state import ValueForecast
-from streams.cli.customer import print_page
+from streams.rendering.customer_page import print_customer
 from tools.docs import alerts, event_effects, samples
 from tools.docs.markdown import code, table
 
@@ -51,8 +51,10 @@ def page() -> str:
     """Output of `churn-signals customer ID` for a simulated customer."""
     score = alerts.rounded(samples.outputs().score)
     out = io.StringIO()
-    score |= {"model": alerts.version_without_checksum(score["model"])}
-    print_page(Console(file=out, width=WIDTH, highlight=False, markup=False), score)
+    print_customer(
+        Console(file=out, width=WIDTH, highlight=False, markup=False),
+        score | {"model": alerts.version_without_checksum(score["model"])},
+    )
     return "```text\n" + "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n```"
 
 

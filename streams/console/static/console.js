@@ -1,18 +1,18 @@
-// Keeps a page up to date: the stream says that something changed, the page is asked again, its live part is replaced.
-// Without this file every page works, and is reloaded by hand.
+// Keeps a page current: when the stream reports a change, loads the page again and replaces its live part.
+// Without this script every page works, but must be reloaded by hand.
 "use strict";
 const banner = document.getElementById("banner");
-const said = document.getElementById("said");
-let waiting = false;
+const notice = document.getElementById("notice");
+let stale = false; // a change was reported that the page does not show yet
 let loading = false;
-let again = null;
-// A page that takes longer is given up, and asked for with the next change.
-const PATIENCE_MS = 20000;
+let queued = null; // whether the queued refresh is forced; null for none
+// A request that takes longer is cancelled, and repeated with the next change.
+const TIMEOUT_MS = 20000;
 
-// Nothing moves under the hands of somebody who chooses, types or has opened something.
+// Do not replace a form field that the person is using.
 function busy(live) {
-  const at = document.activeElement;
-  return live.contains(at) && /^(INPUT|SELECT|TEXTAREA)$/.test(at.tagName);
+  const focused = document.activeElement;
+  return live.contains(focused) && /^(INPUT|SELECT|TEXTAREA)$/.test(focused.tagName);
 }
 
 function replace(text) {
@@ -20,42 +20,50 @@ function replace(text) {
   const live = document.getElementById("live");
   if (!fresh) return;
   const known = new Map([...live.querySelectorAll("tr[data-alert]")].map((row) => [row.dataset.alert, row.dataset.seq]));
-  const open = [...live.querySelectorAll("details[open]")].map((one) => one.id);
-  const focused = live.contains(document.activeElement) ? document.activeElement.id : "";
+  const open = [...live.querySelectorAll("details[open]")].map((details) => details.id);
+  const active = live.contains(document.activeElement) ? document.activeElement : null;
+  const summaryOf = active?.matches("summary") ? active.parentElement.id : "";
   live.replaceWith(fresh);
   for (const id of open) document.getElementById(id)?.setAttribute("open", "");
-  if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
+  const focus = summaryOf ? document.querySelector(`#${summaryOf} > summary`) : active?.id && document.getElementById(active.id);
+  if (focus) focus.focus({ preventScroll: true });
   if (!known.size) return;
-  const news = [...fresh.querySelectorAll("tr[data-alert]")].filter((row) => known.get(row.dataset.alert) !== row.dataset.seq);
-  for (const row of news) row.classList.add("fresh");
+  const changed = [...fresh.querySelectorAll("tr[data-alert]")].filter((row) => known.get(row.dataset.alert) !== row.dataset.seq);
+  for (const row of changed) row.classList.add("fresh");
 }
 
 async function refresh(force) {
   const live = document.getElementById("live");
-  if (document.hidden || (!force && busy(live))) { waiting = true; return; }
-  waiting = false;
-  // One at a time: where pages are slower than changes come, each would else be given up for the next.
-  if (loading) { again = again || force; return; }
+  if (document.hidden || (!force && busy(live))) { stale = true; return; }
+  stale = false;
+  // One request at a time. Otherwise, with changes faster than responses, none would ever complete.
+  if (loading) { queued = queued || force; return; }
   loading = true;
-  again = null;
+  queued = null;
   try {
-    const answer = await fetch(location.href, { signal: AbortSignal.timeout(PATIENCE_MS), redirect: "error" });
-    const text = await answer.text();
-    if (force || !busy(document.getElementById("live"))) replace(text); else waiting = true;
+    const response = await fetch(location.href, { signal: AbortSignal.timeout(TIMEOUT_MS), redirect: "error" });
+    const text = await response.text();
+    if (force || !busy(document.getElementById("live"))) replace(text); else stale = true;
   } catch {
-    waiting = true; // the console is away: the stream comes back with it
+    stale = true; // the console is unreachable; the stream reconnects when it returns
   }
   loading = false;
-  if (again !== null) refresh(again);
+  if (queued !== null) refresh(queued);
 }
 
-document.addEventListener("visibilitychange", () => { if (waiting) refresh(false); });
-document.addEventListener("focusout", () => setTimeout(() => { if (waiting) refresh(false); }, 200));
+document.addEventListener("visibilitychange", () => { if (stale) refresh(false); });
+document.addEventListener("focusout", () => setTimeout(() => { if (stale) refresh(false); }, 200));
 
 document.addEventListener("change", (event) => {
   const form = event.target.closest("form.filters");
   if (form) form.requestSubmit();
 });
+
+// Screen readers announce every notice; only problems are visible.
+function showNotice(text, visible) {
+  notice.textContent = text;
+  notice.classList.toggle("sr", !visible);
+}
 
 document.addEventListener("submit", async (event) => {
   const form = event.target.closest("form.acts");
@@ -63,27 +71,27 @@ document.addEventListener("submit", async (event) => {
   event.preventDefault();
   const data = new URLSearchParams(new FormData(form, event.submitter));
   for (const button of form.querySelectorAll("button")) button.disabled = true;
-  said.textContent = "Sending";
+  showNotice("Sending", false);
   try {
-    const answer = await fetch(form.action, { method: "POST", body: data });
-    said.textContent = answer.ok ? "Sent; the alert changes when the worker has answered" : await answer.text();
+    const response = await fetch(form.action, { method: "POST", body: data });
+    if (response.ok) showNotice("Sent. The alert changes when the worker has applied it.", false);
+    else showNotice(await response.text(), true);
   } catch {
-    said.textContent = "Nothing was sent: the console does not answer";
+    showNotice("The action was not sent, because the console is unreachable. Try again.", true);
   }
-  said.classList.toggle("sr", said.textContent.startsWith("Sent"));
   refresh(true);
 });
 
 if (document.querySelector("nav")) {
   const stream = new EventSource("/live");
-  const look = (event) => { if (document.getElementById("live").dataset.on === event.type) refresh(false); };
-  for (const topic of ["alerts", "scores", "model", "pipeline"]) stream.addEventListener(topic, look);
+  const onChange = (event) => { if (document.getElementById("live").dataset.on === event.type) refresh(false); };
+  for (const topic of ["alerts", "scores", "model", "pipeline"]) stream.addEventListener(topic, onChange);
   stream.addEventListener("status", (event) => {
     banner.hidden = !event.data;
     banner.querySelector("span").textContent = event.data;
   });
   stream.addEventListener("error", () => {
     banner.hidden = false;
-    banner.querySelector("span").textContent = "The console does not answer.";
+    banner.querySelector("span").textContent = "The console is unreachable.";
   });
 }

@@ -177,7 +177,7 @@ def _earlier(fixture: Fixture | None, definition: ChurnDefinition, number: int) 
     if fixture is None:
         return None
     records = {key: value for home, key, value in fixture.changelog if home == number and value is not None}
-    found = position.decode(records.pop(position.POSITION_KEY))
+    found = position.decode_position(records.pop(position.POSITION_KEY))
     return Earlier(found.next_offset, records, decode_state(found.state, definition, number).partition)
 
 
@@ -189,7 +189,7 @@ def _replay(
     commits: dict[int, list[tuple[int, int]]] = defaultdict(list)
     for record in changelog:
         if record.key == position.POSITION_KEY:
-            commits[record.partition].append((record.timestamp, position.decode(record.value).next_offset))
+            commits[record.partition].append((record.timestamp, position.decode_position(record.value).next_offset))
         elif record.value is None:
             kept[record.partition].pop(record.key, None)
         else:

@@ -93,7 +93,7 @@ def cuts_of(
     for record in changelog:
         if record.partition != number or record.key != position.POSITION_KEY:
             continue
-        here = position.decode(record.value)
+        here = position.decode_position(record.value)
         part = []
         while done < len(entries) and entries[done].offset < here.next_offset:
             part.append(entries[done])
@@ -108,7 +108,7 @@ def receipts_of(folder: Path, changelog: Sequence[Any]) -> Callable[[int, int], 
     commits: dict[int, list[tuple[int, int]]] = defaultdict(list)
     for record in changelog:
         if record.key == position.POSITION_KEY:
-            commits[record.partition].append((position.decode(record.value).next_offset, record.timestamp))
+            commits[record.partition].append((position.decode_position(record.value).next_offset, record.timestamp))
     receipts = [tuple(map(int, line.split())) for line in (folder / _RECEIPTS).read_text().splitlines()]
 
     def received_ms(partition: int, offset: int) -> int:

@@ -140,7 +140,7 @@ class Scene:
         """Return the next input offset of a partition, according to the changelog."""
         records = await read(self.run, name_of(CHANGELOG, self.run.settings))
         mine = [r.value for r in records if r.partition == number and r.key == position.POSITION_KEY]
-        return position.decode(mine[-1]).next_offset if mine else 0
+        return position.decode_position(mine[-1]).next_offset if mine else 0
 
     async def stop(self, name: str) -> None:
         """Stop a process cleanly, as in a rolling restart or a scale-down."""

@@ -404,11 +404,11 @@ def test_each_cause_is_evaluated_on_its_own_label() -> None:
     assert evaluate_causes(world.examples, BOTH, half)[0].quality.n < found["voluntary"].quality.n
     assert evaluate_causes(world.examples, ChurnDefinition.parse(ONE)) == ()
     report = evaluate(ExampleColumns.of(world.examples), causes=list(found.values()))
-    table = next(each for each in tables(report) if each.title == "By cause")
+    table = next(each for each in tables(report) if each.title == "Churn by cause")
     assert [row[0] for row in table.rows] == [
-        "by what they do, 10 d",
-        "by a payment that fails, 5 d",
-        "by either",
+        "voluntary, 10 d",
+        "involuntary (payment failure), 5 d",
+        "either cause",
     ]
 
 

@@ -1,4 +1,4 @@
-"""`churn-signals purchases`: forecast and what came, as text, JSON and picture."""
+"""`churn-signals purchases`: forecast and actual purchases as text, JSON and plot."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def run(*arguments: str) -> Result:
 
 @pytest.fixture(scope="module")
 def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Half a year of 300 customers who buy now and then, some orders twice; and a line that is no event."""
+    """Half a year of 300 customers with occasional purchases, some orders twice, and one invalid line."""
     rng, lines = np.random.default_rng(1), []
     for customer in range(300):
         day = int(rng.integers(0, 40))
@@ -38,30 +38,32 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_the_weeks_add_up_to_the_orders_that_came(log: Path) -> None:
-    """Rule: what came is counted from the file, customers' days once each, those known before the day alone."""
-    answer = run(str(log), "--until", "2024-04-01", "--json")
-    assert answer.exit_code == 0, answer.output
-    found = json.loads(answer.output)
+def test_weeks_add_up_to_the_actual_orders(log: Path) -> None:
+    """Rule: actual purchases are customer days in the file, of customers known before the day."""
+    result = run(str(log), "--until", "2024-04-01", "--json")
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.output)
     days: dict[str, set[str]] = {}
     for line in log.read_text().splitlines()[:-1]:
         order = json.loads(line)
         days.setdefault(order["userId"], set()).add(order["timestamp"][:10])
-    known = [mine for mine in days.values() if min(mine) < "2024-04-01"]
+    known = [dates for dates in days.values() if min(dates) < "2024-04-01"]
     end = str(np.datetime64("2024-04-01") + 7 * len(found["weeks"]))
-    assert found["customers"] == len(known) == sum(one["customers"] for one in found["classes"])
-    came = [sum("2024-04-01" <= day < end for day in mine) for mine in known]
-    assert sum(week["actual"] for week in found["weeks"]) == sum(came) == sum(one["actual"] for one in found["classes"])
-    assert sum(one["came_back"] for one in found["classes"]) == sum(one > 0 for one in came)
-    assert found["learned_actual"] == sum(sum(day < "2024-04-01" for day in mine) - 1 for mine in known)
-    # classes and weeks tell the same forecast
-    foretold = sum(week["predicted"] for week in found["weeks"])
-    assert sum(one["predicted"] for one in found["classes"]) == pytest.approx(foretold, rel=1e-9)
+    assert found["customers"] == len(known) == sum(row["customers"] for row in found["classes"])
+    actual = [sum("2024-04-01" <= day < end for day in dates) for dates in known]
+    assert (
+        sum(week["actual"] for week in found["weeks"]) == sum(actual) == sum(row["actual"] for row in found["classes"])
+    )
+    assert sum(row["came_back"] for row in found["classes"]) == sum(count > 0 for count in actual)
+    assert found["learned_actual"] == sum(sum(day < "2024-04-01" for day in dates) - 1 for dates in known)
+    # Classes and weeks are sums of the same forecast.
+    predicted = sum(week["predicted"] for week in found["weeks"])
+    assert sum(row["predicted"] for row in found["classes"]) == pytest.approx(predicted, rel=1e-9)
 
 
 @pytest.mark.law
-def test_a_week_ahead_is_foretold_from_all_before_it(log: Path) -> None:
-    """Rule: the first week as the forecast has it, and every week counts the days of customers known by then."""
+def test_week_ahead_is_predicted_from_all_earlier_data(log: Path) -> None:
+    """Rule: the first week equals the forecast's; each week counts customers known before it."""
     found = json.loads(run(str(log), "--until", "2024-03-01", "--refit", "--json").output)
     days: dict[str, set[str]] = {}
     for line in log.read_text().splitlines()[:-1]:
@@ -73,28 +75,30 @@ def test_a_week_ahead_is_foretold_from_all_before_it(log: Path) -> None:
     for number, week in enumerate(ahead):
         start = np.datetime64("2024-03-01") + 7 * number
         inside = [
-            sum(str(start) <= day < str(start + 7) for day in mine) for mine in days.values() if min(mine) < str(start)
+            sum(str(start) <= day < str(start + 7) for day in dates)
+            for dates in days.values()
+            if min(dates) < str(start)
         ]
         assert week["actual"] == sum(inside)
 
 
-def test_the_picture_is_the_same_each_time(log: Path, tmp_path: Path) -> None:
-    """Rule: one log, one picture, byte for byte; and only a .png."""
-    pictures = [tmp_path / name for name in ("a.png", "b.png")]
-    for picture in pictures:
-        assert run(str(log), "--until", "2024-04-01", "--plot", str(picture)).exit_code == 0
-    first, second = (picture.read_bytes() for picture in pictures)
+def test_plot_is_reproducible_and_a_png(log: Path, tmp_path: Path) -> None:
+    """Rule: the same file gives the same bytes; other suffixes are refused."""
+    paths = [tmp_path / name for name in ("a.png", "b.png")]
+    for path in paths:
+        assert run(str(log), "--until", "2024-04-01", "--plot", str(path)).exit_code == 0
+    first, second = (path.read_bytes() for path in paths)
     assert first == second
     assert first[:4] == b"\x89PNG"
     refused = run(str(log), "--until", "2024-04-01", "--plot", "a.svg")
     assert (refused.exit_code, "must end in .png" in refused.output) == (2, True)
 
 
-def test_a_day_before_all_purchases_is_an_error_in_one_sentence(log: Path) -> None:
-    """Rule: too little to learn from is said with file and day."""
-    answer = run(str(log), "--until", "2023-01-01")
-    assert answer.exit_code == 1
+def test_time_before_all_purchases_fails_with_one_sentence(log: Path) -> None:
+    """Rule: the message names the file and the day."""
+    result = run(str(log), "--until", "2023-01-01")
+    assert result.exit_code == 1
     assert (
-        answer.output
-        == f"Error: {log}, days before 2023-01-01: no customer bought on a second day, so purchase rates cannot be estimated.\n"
+        result.output == f"Error: {log}, days before 2023-01-01: no customer bought on a second day,"
+        " so purchase rates cannot be estimated.\n"
     )

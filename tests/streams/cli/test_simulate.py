@@ -1,4 +1,4 @@
-"""`simulate`: files that are the same every time, and one sentence for what is wrong."""
+"""`simulate`: reproducible files, and one sentence for wrong usage."""
 
 import gzip
 import json
@@ -18,24 +18,24 @@ def run(*arguments: str):
 
 def test_two_runs_are_byte_identical(tmp_path):
     files = []
-    for turn in ("first", "second"):
-        out, hazards = tmp_path / f"{turn}.jsonl.gz", tmp_path / f"{turn}-hazards.jsonl"
+    for name in ("first", "second"):
+        out, hazards = tmp_path / f"{name}.jsonl.gz", tmp_path / f"{name}-hazards.jsonl"
         assert run(*SMALL, "--out", str(out), "--hazards", str(hazards)).exit_code == 0
         files.append((out.read_bytes(), hazards.read_bytes()))
     assert files[0] == files[1]
 
 
 def test_compressed_and_plain_files_and_standard_output_hold_the_same_events(tmp_path):
-    plain, packed = tmp_path / "events.jsonl", tmp_path / "events.jsonl.gz"
+    plain, gzipped = tmp_path / "events.jsonl", tmp_path / "events.jsonl.gz"
     run(*SMALL, "--out", str(plain))
-    run(*SMALL, "--out", str(packed))
+    run(*SMALL, "--out", str(gzipped))
     streamed = run(*SMALL).stdout_bytes
-    assert plain.read_bytes() == gzip.decompress(packed.read_bytes()) == streamed
+    assert plain.read_bytes() == gzip.decompress(gzipped.read_bytes()) == streamed
     expected = Simulation(SimulationSettings(customers=30, days=20)).events()
     assert streamed.splitlines() == [event.value for event in expected]
 
 
-def test_the_truth_has_a_line_per_customer_and_period(tmp_path):
+def test_hazards_have_one_line_per_customer_and_period(tmp_path):
     hazards = tmp_path / "hazards.jsonl"
     options = ["--hazards-every", "7", "--horizon", "14", "--out", str(tmp_path / "events.jsonl")]
     assert run(*SMALL, *options, "--hazards", str(hazards)).exit_code == 0
@@ -50,15 +50,15 @@ def test_the_truth_has_a_line_per_customer_and_period(tmp_path):
         assert line["hazard_daily"] <= line["p_churn_14d"]
 
 
-def test_the_start_is_the_day_that_is_given():
+def test_first_event_is_on_the_start_day():
     assert b'"timestamp":"2023-05-04T' in run(*SMALL, "--start", "2023-05-04").stdout_bytes.splitlines()[0]
 
 
-def test_without_a_terminal_there_is_no_progress():
+def test_no_progress_without_a_terminal():
     assert run(*SMALL).stderr == ""
 
 
-def test_help_tells_every_option():
+def test_help_lists_every_option():
     result = run("--help")
     assert result.exit_code == 0
     for option in simulate.params:
@@ -66,7 +66,7 @@ def test_help_tells_every_option():
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["--days", "0"], "Invalid value for '--days': 0 is not in the range"),
         (["--customers", "many"], "Invalid value for '--customers': 'many' is not a valid integer range."),
@@ -77,14 +77,14 @@ def test_help_tells_every_option():
         (["--sed", "1"], "No such option: --sed"),
     ],
 )
-def test_misuse_is_one_sentence_and_exit_code_2(arguments, said):
+def test_wrong_usage_is_one_sentence_and_exit_code_2(arguments, message):
     result = run(*arguments)
     assert result.exit_code == 2
-    assert said in result.stderr
+    assert message in result.stderr
 
 
-def test_a_file_that_cannot_be_written_is_one_sentence_and_leaves_nothing(tmp_path):
+def test_unwritable_file_is_one_sentence_and_leaves_nothing(tmp_path):
     result = run(*SMALL, "--out", str(tmp_path / "nowhere" / "events.jsonl"))
     assert result.exit_code == 1
-    assert result.stderr == f"Error: {tmp_path}/nowhere/events.jsonl cannot be written: No such file or directory.\n"
+    assert result.stderr == f"Error: cannot write {tmp_path}/nowhere/events.jsonl: No such file or directory.\n"
     assert list(tmp_path.iterdir()) == []

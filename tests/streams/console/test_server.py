@@ -1,4 +1,4 @@
-"""The console's pages as a browser gets them: who is let in, what is escaped, what changes nothing."""
+"""The console's pages over HTTP: access, escaping, and requests that change nothing."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ async def opened(directory: Path, token: str = "") -> AsyncIterator[tuple[TestCl
         yield client, console
 
 
-def test_every_page_has_a_strict_policy_and_says_that_the_broker_is_away(tmp_path: Path) -> None:
-    """Rule: no inline script or style, no outside address, no broker no error."""
+def test_every_page_has_a_strict_policy_and_reports_a_missing_broker(tmp_path: Path) -> None:
+    """Rule: no inline script or style, no external address, and no error without a broker."""
 
     async def visit() -> None:
         async with opened(tmp_path) as (client, console):
-            await until("the problem with the broker", lambda: console.reading.problem)
+            await until("the problem with the broker", lambda: console.follower.problem)
             for path in PAGES:
                 async with client.get(path) as answer:
                     text = await answer.text()
@@ -57,7 +57,7 @@ def test_every_page_has_a_strict_policy_and_says_that_the_broker_is_away(tmp_pat
                     assert "default-src 'none'" in policy
                     assert "unsafe" not in policy
                     assert answer.headers["X-Content-Type-Options"] == "nosniff"
-                    assert "127.0.0.1:1" in text  # the broker that is away
+                    assert "127.0.0.1:1" in text  # the missing broker
                     assert not re.search(r'\sstyle=|\son\w+="|<style|https?://|<script(?! src="/)', text), path
             async with client.get("/customer", params={"id": "<x>"}) as answer:
                 assert answer.status == 404
@@ -66,15 +66,15 @@ def test_every_page_has_a_strict_policy_and_says_that_the_broker_is_away(tmp_pat
     asyncio.run(visit())
 
 
-def test_what_applications_sent_is_escaped(tmp_path: Path) -> None:
-    """Rule: an id, a segment or a sentence is text, never markup."""
+def test_text_from_events_is_escaped(tmp_path: Path) -> None:
+    """Rule: an id, a segment or a sentence never becomes markup."""
     evil = '"><script>alert(1)</script>'
 
     async def visit() -> None:
         async with opened(tmp_path) as (client, console):
             value = json.loads(life(evil)[0][1])
             value["customer"] |= {"segment": evil, "account": evil}
-            console.store.add_alerts([json.dumps(value).encode()])
+            console.database.add_alerts([json.dumps(value).encode()])
             async with client.get("/", params={"customer": evil}) as answer:
                 text = await answer.text()
             assert "&lt;script&gt;alert(1)" in text
@@ -93,8 +93,8 @@ def test_what_applications_sent_is_escaped(tmp_path: Path) -> None:
         ("127.0.0.1.evil.example", 421),
     ],
 )
-def test_a_name_that_is_not_ours_is_refused(tmp_path: Path, host: str, status: int) -> None:
-    """Rule: DNS rebinding reaches nothing; the refusal has the headers too."""
+def test_unknown_host_name_is_rejected(tmp_path: Path, host: str, status: int) -> None:
+    """Rule: DNS rebinding does not work; the error response has the security headers too."""
 
     async def visit() -> None:
         async with opened(tmp_path) as (client, _), client.get("/", headers={"Host": host}) as answer:
@@ -104,19 +104,19 @@ def test_a_name_that_is_not_ours_is_refused(tmp_path: Path, host: str, status: i
     asyncio.run(visit())
 
 
-def test_nothing_is_published_without_the_page_s_own_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rule: no GET changes anything; another site, or a form without the token, is refused."""
+def test_actions_need_the_csrf_token_of_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rule: GET changes nothing; requests from other sites or without the token are rejected."""
     published: list[str] = []
 
-    async def publish(settings: Settings, kind: str, alert: dict[str, Any], days: int = 0) -> None:
+    async def record_action(settings: Settings, kind: str, alert: dict[str, Any], days: int = 0) -> None:
         published.append(f"{kind} {alert['customer']} {days}")
 
-    monkeypatch.setattr(server, "publish_action", publish)
+    monkeypatch.setattr(server, "publish_action", record_action)
 
     async def visit() -> None:
         async with opened(tmp_path) as (client, console):
-            console.store.add_alerts([life("c1")[0][1]])
-            alert = console.store.alerts(server.AlertQuery())[0][0]["alert_id"]
+            console.database.add_alerts([life("c1")[0][1]])
+            alert = console.database.alerts(server.AlertQuery())[0][0]["alert_id"]
             text = await (await client.get("/")).text()
             csrf = re.findall(r'name="csrf" value="(\w+)"', text)[0]
             form = {"alert_id": alert, "kind": "acknowledge"}
@@ -141,9 +141,9 @@ def test_nothing_is_published_without_the_page_s_own_token(tmp_path: Path, monke
     asyncio.run(visit())
 
 
-def test_with_a_token_nothing_is_shown_before_the_login(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rule: the cookie is for no script and no other site; logging out ends the session."""
-    monkeypatch.setattr("streams.console.security._REFUSAL_S", 0.0)
+def test_with_a_token_every_page_needs_a_login(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rule: scripts and other sites cannot use the cookie; logging out ends the session."""
+    monkeypatch.setattr("streams.console.security._WRONG_TOKEN_DELAY_S", 0.0)
 
     async def visit() -> None:
         async with opened(tmp_path, TOKEN) as (client, _):
@@ -168,14 +168,14 @@ def test_with_a_token_nothing_is_shown_before_the_login(tmp_path: Path, monkeypa
 
 
 @pytest.mark.parametrize(("bind", "token"), [("0.0.0.0", ""), ("192.0.2.1", ""), ("127.0.0.1", "short")])
-def test_beyond_loopback_it_does_not_start_without_a_long_token(bind: str, token: str) -> None:
-    """Rule: refused before anything listens, with the variable to set."""
+def test_other_addresses_need_a_long_token(bind: str, token: str) -> None:
+    """Rule: the console does not start; the message names the variable to set."""
     with pytest.raises(SettingsError, match="CHURN_CONSOLE_TOKEN"):
         ConsoleSecurity(bind, token)
 
 
-def test_a_handling_has_the_time_that_the_log_has() -> None:
-    """Rule: now where the input is live, the last event's time in a replay."""
+def test_action_has_the_event_time_of_the_log() -> None:
+    """Rule: the current time if the input is live, the time of the last event in a replay."""
     now_ms = 1_900_000_000_000
 
     def at(event_ms: int) -> int:
@@ -211,8 +211,8 @@ def score_of(customer: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def test_every_page_tells_what_the_topics_hold(tmp_path: Path) -> None:
-    """Rule: figures of scores, labels, lag and dead letters, and no content of a dead letter."""
+def test_pages_show_the_data_of_the_topics(tmp_path: Path) -> None:
+    """Rule: scores, labels, lag and dead letters are shown, but no content of a dead letter."""
     learner = ModelLearner(Settings())
     [quality] = learner.learn(labels(400))
     letter = SimpleNamespace(
@@ -222,54 +222,57 @@ def test_every_page_tells_what_the_topics_hold(tmp_path: Path) -> None:
 
     async def visit() -> None:
         async with opened(tmp_path) as (client, console):
-            console.store.add_scores([(b"c 1", json.dumps(score_of("c 1")).encode())])
-            console.store.add_alerts([life("c 1")[0][1]])
-            reading = console.reading
-            reading.quality = json.loads(quality.value or b"") | {
+            console.database.add_scores([(b"c 1", json.dumps(score_of("c 1")).encode())])
+            console.database.add_alerts([life("c 1")[0][1]])
+            follower = console.follower
+            follower.quality = json.loads(quality.value or b"") | {
                 "involuntary": {
                     "labels": 400, "positives": 7, "log_loss": {"answer": 0.0123, "prior": 0.02}, "auc": 0.961,
                     "rate": 0.0175, "mean_probability": 0.0162,
                 }
             }  # fmt: skip
-            reading.snapshot = (learner.snapshot(), int(time.time() * 1000) - 125_000)
-            reading.letters.add(letter)
+            follower.snapshot = (learner.snapshot(), int(time.time() * 1000) - 125_000)
+            follower.letters.add(letter)
             block = ExperienceBlock(GOALS, 0, "pro").key
             record = msgspec.msgpack.encode((0, {"report@66bd21a3/20": (3, 1)}))
-            reading.reached[metric_key(1, block)] = metric_value(1, block, record)
-            reading.lag = [PartitionLag("g", "customer-events", 0, 5, 0, 9, 0, 1_000, 3_500)]
-            said = {
-                "/": ("72 %", "silent for 11 days", "high", "spark"),
+            follower.goal_sums[metric_key(1, block)] = metric_value(1, block, record)
+            follower.lag = [PartitionLag("g", "customer-events", 0, 5, 0, 9, 0, 1_000, 3_500)]
+            expected = {
+                "/": ("72%", "silent for 11 days", "+21 points", "High", "spark", "Unassigned", "49.00/month"),
                 "/customers": ("c 1", "35"),
                 "/customer?id=c%201": (
-                    "What would lower it",
-                    "Activity of 90 days",
-                    "55 % to 84 %",
-                    "opened",
+                    "What would lower the risk",
+                    "Activity in 90 days",
+                    "90% interval 55-84%",
+                    "Opened",
+                    "+21 points",
+                    "Show log-odds",
                     "6 of 10",
-                    "a detractor",
-                    "mean 67 % of 3, top-2 67 %",
-                    "Experience: 66 of 100",
+                    "detractor",
+                    "mean 67% of 3 answers, top-2 67%",
+                    "CX index: 66 of 100",
                     "support (csat)",
                     "low quality (2)",
-                    "By a failed payment",
-                    "within 14 days; by choice 24 %; for billing",
+                    "Involuntary churn (payment failure)",
+                    "within 14 days; voluntary churn 24%",
+                    "route: billing",
                     "since 2024-02-28",
                     "1 of 3 failed",
                     "2 days ago",
                 ),
                 "/model": (
                     "snapshot 2 min old",
-                    "Said, and what came",
+                    "Predicted vs. observed churn",
                     "400",
                     "100 churned",
-                    "Labels a day",
+                    "Labels per day",
                     "0.961",
-                    "7 lost so",
-                    "1.62 %",
+                    "7 churned",
+                    "1.62%",
                 ),
-                "/pipeline": ("missing_customer", "email", "1@7", "nobody"),
+                "/pipeline": ("missing_customer", "email", "1@7", "None"),
             }
-            for path, words in said.items():
+            for path, words in expected.items():
                 answer = await client.get(path)
                 text = await answer.text()
                 assert answer.status == 200, text
@@ -280,8 +283,8 @@ def test_every_page_tells_what_the_topics_hold(tmp_path: Path) -> None:
     asyncio.run(visit())
 
 
-def test_the_stream_says_that_alerts_changed_within_a_second(tmp_path: Path) -> None:
-    """Rule: an open page hears of a change at once, and a closed one is forgotten."""
+def test_stream_reports_changed_alerts_within_a_second(tmp_path: Path) -> None:
+    """Rule: an open page is notified at once; a closed one is removed."""
 
     async def visit() -> None:
         async with opened(tmp_path) as (client, console):
@@ -289,7 +292,7 @@ def test_the_stream_says_that_alerts_changed_within_a_second(tmp_path: Path) -> 
                 assert answer.headers["Content-Type"] == "text/event-stream"
                 assert answer.headers["Cache-Control"] == "no-store"
                 assert await answer.content.readline() == b"event: status\n"
-                console._changed("alerts")
+                console._notify("alerts")
                 started = time.monotonic()
                 while await answer.content.readline() != b"event: alerts\n":
                     assert time.monotonic() - started < WAIT_S

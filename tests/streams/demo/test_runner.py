@@ -1,4 +1,4 @@
-"""The parts of the demo without a broker: what is sent and when, what is counted and shown, where it lives."""
+"""The demo without a broker: pace of the feed, alert counts, output, workspace and processes."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from models.definition.churn_definition import ChurnDefinition
 from models.profile.mergeable import DAY_MS
 from streams.demo import alert_counts, definition_text, feed, processes, runner, screen, watch
 from streams.demo.alert_counts import AlertCounts
-from streams.demo.feed import AHEAD_EVENTS, DemoFeed, Phase
-from streams.demo.processes import ChildDied, last_lines
-from streams.demo.screen import ALERT_EVERY_S, PLAIN_FIGURES_EVERY_S, Screen
+from streams.demo.feed import MAX_AHEAD_EVENTS, DemoFeed, Phase
+from streams.demo.processes import ChildExited, last_lines
+from streams.demo.screen import ALERT_EVERY_S, PIPED_FIGURES_EVERY_S, Screen
 from streams.demo.source import (
     FILE_HISTORY_SHARE,
     SIMULATED_FROM_MS,
@@ -45,7 +45,7 @@ from tests.waiting import WAIT_S
 
 
 @pytest.fixture(autouse=True)
-def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+def _no_settings_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith("CHURN_")]:
         monkeypatch.delenv(name)
 
@@ -53,32 +53,32 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     "module", [processes, feed, definition_text, screen, alert_counts, watch], ids=lambda module: module.__name__
 )
-def test_the_examples_in_the_docstrings_hold(module: Any) -> None:
-    found = doctest.testmod(module)
-    assert (found.failed, found.attempted > 0) == (0, True)
+def test_docstring_examples_hold(module: Any) -> None:
+    ran = doctest.testmod(module)
+    assert (ran.failed, ran.attempted > 0) == (0, True)
 
 
 # Sources -------------------------------------------------------------------------------------------------------------
 
 
-def test_the_same_seed_sends_the_same_events_and_the_first_sixty_days_are_history() -> None:
+def test_same_seed_gives_the_same_events_and_sixty_days_of_history() -> None:
     def first_days() -> list[tuple[FeedItem, bool]]:
         source = SimulatedSource(20, seed=3)
-        found = []
+        items = []
         for item in source.items():
             if item.time_ms > SIMULATED_FROM_MS + SIMULATED_HISTORY_MS + DAY_MS:
-                return found
-            found.append((item, source.in_history(item, len(found))))
+                return items
+            items.append((item, source.in_history(item, len(items))))
         raise AssertionError("the simulation ended")
 
-    once = first_days()
-    assert once == first_days()
-    assert {past for item, past in once if item.time_ms < SIMULATED_FROM_MS + 60 * DAY_MS} == {True}
-    assert {past for item, past in once if item.time_ms >= SIMULATED_FROM_MS + 60 * DAY_MS} == {False}
-    assert all(item.customer for item, _ in once)
+    first_run = first_days()
+    assert first_run == first_days()
+    assert {past for item, past in first_run if item.time_ms < SIMULATED_FROM_MS + 60 * DAY_MS} == {True}
+    assert {past for item, past in first_run if item.time_ms >= SIMULATED_FROM_MS + 60 * DAY_MS} == {False}
+    assert all(item.customer for item, _ in first_run)
 
 
-def test_a_quarter_of_a_log_is_history_and_what_is_no_event_has_no_key(tmp_path: Path) -> None:
+def test_a_quarter_of_a_file_is_history_and_an_invalid_event_has_no_key(tmp_path: Path) -> None:
     file = tmp_path / "log.jsonl"
     line = '{"type":"page","userId":"u%d","timestamp":"2014-01-%02dT00:00:00Z","messageId":"%s"}\n'
     file.write_text("".join(line % (n, 1 + n // 1000, "x" * 60) for n in range(10_000)) + "not json\n\n")
@@ -103,23 +103,23 @@ def virtual_time(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Days:
-    """`a_day` events on each of `days`; the first `history` of them are history."""
+    """`per_day` events on each of `days`; the first `history_days` are history."""
 
-    what = history = "days"
+    description = history = "days"
 
-    def __init__(self, days: int, a_day: int = 1, history_days: int = 0) -> None:
-        self._days, self._a_day, self._history_days = days, a_day, history_days
+    def __init__(self, days: int, per_day: int = 1, history_days: int = 0) -> None:
+        self._days, self._per_day, self._history_days = days, per_day, history_days
 
     def items(self) -> Iterator[FeedItem]:
-        for n in range(self._days * self._a_day):
-            yield FeedItem(n // self._a_day * DAY_MS, f"c{n}" if n % 2 else None, b"%d" % n)
+        for n in range(self._days * self._per_day):
+            yield FeedItem(n // self._per_day * DAY_MS, f"c{n}" if n % 2 else None, b"%d" % n)
 
     def in_history(self, item: FeedItem, sent: int) -> bool:
         return item.time_ms < self._history_days * DAY_MS
 
 
 class Sink:
-    """Keeps what it is given, and when."""
+    """Keeps all records and the times of their arrival."""
 
     def __init__(self) -> None:
         self.records: list[tuple[bytes, bytes | None]] = []
@@ -131,43 +131,43 @@ class Sink:
 
 
 @pytest.mark.usefixtures("virtual_time")
-def test_history_goes_at_full_speed_then_a_day_takes_its_time_and_nothing_is_skipped() -> None:
-    sink, fed = Sink(), DemoFeed(Days(1020, history_days=1000), 40.0, lambda: 0)
-    virtual_clock.run(fed.run(sink))
+def test_history_is_fed_at_full_speed_then_days_at_their_pace_without_gaps() -> None:
+    sink, demo_feed = Sink(), DemoFeed(Days(1020, history_days=1000), 40.0, lambda: 0)
+    virtual_clock.run(demo_feed.run(sink))
     assert sink.records == [(b"%d" % n, b"c%d" % n if n % 2 else None) for n in range(1020)]
-    assert (fed.phase, fed.sent, fed.time_ms) == (Phase.ENDED, 1020, 1019 * DAY_MS)
+    assert (demo_feed.phase, demo_feed.sent, demo_feed.time_ms) == (Phase.ENDED, 1020, 1019 * DAY_MS)
     assert sink.at_s[999] == sink.at_s[0]
     assert sink.at_s[-1] - sink.at_s[1000] == pytest.approx(19 / 40, abs=0.1)  # 19 days at 40 a second
 
 
 @pytest.mark.usefixtures("virtual_time")
-def test_event_time_waits_for_a_worker_that_is_behind() -> None:
-    """Rule: so much is on its way and no more; when the worker goes on, so does the feed, from where it was."""
+def test_event_time_waits_for_a_slow_worker() -> None:
+    """Rule: the number of unapplied events is limited; the feed resumes where it stopped when the worker does."""
     applied = 0
 
     async def scenario() -> tuple[int, DemoFeed, Sink]:
         nonlocal applied
-        sink, fed = Sink(), DemoFeed(Days(3, a_day=10_000), 1000.0, lambda: applied)
-        task = asyncio.create_task(fed.run(sink))
+        sink, demo_feed = Sink(), DemoFeed(Days(3, per_day=10_000), 1000.0, lambda: applied)
+        task = asyncio.create_task(demo_feed.run(sink))
         await asyncio.sleep(1.0)
-        sent = fed.sent
+        sent = demo_feed.sent
         applied = sent
         await asyncio.wait_for(task, 20)
-        return sent, fed, sink
+        return sent, demo_feed, sink
 
-    sent, fed, sink = virtual_clock.run(scenario())
-    assert sent == AHEAD_EVENTS
+    sent, demo_feed, sink = virtual_clock.run(scenario())
+    assert sent == MAX_AHEAD_EVENTS
     assert [value for value, _ in sink.records] == [b"%d" % n for n in range(30_000)]
-    assert fed.phase is Phase.ENDED
+    assert demo_feed.phase is Phase.ENDED
 
 
-# Tally and screen ----------------------------------------------------------------------------------------------------
+# Alert counts and screen ---------------------------------------------------------------------------------------------
 
 
 def alert(
-    name: str, kind: str = "opened", at_stake: float | None = 10.0, resolution: str | None = None
+    name: str, kind: str = "opened", at_risk: float | None = 10.0, resolution: str | None = None
 ) -> dict[str, Any]:
-    reason = {"sentence": f"{name} came less often", "code": "USAGE_DROP", "contribution": 1.0}
+    reason = {"sentence": f"{name} is less active", "code": "USAGE_DROP", "contribution": 1.0}
     return {
         "alert_id": name * 32,
         "seq": 1,
@@ -195,121 +195,121 @@ def alert(
         },
         "reasons": [reason],
         "barriers": [],
-        "value": {"mrr": 49.0, "clv": None, "revenue_at_risk": at_stake, "basis": "subscription"},
+        "value": {"mrr": 49.0, "clv": None, "revenue_at_risk": at_risk, "basis": "subscription"},
         "action": {"playbook": "usage_drop"},
     }
 
 
-def test_what_ended_before_it_was_shown_is_not_shown() -> None:
-    counted = AlertCounts()
-    counted.add(alert("a"))
-    counted.add(alert("b", at_stake=None))
-    counted.add(alert("a", "expired", resolution="churned"))
-    shown = counted.take()
+def test_alert_that_ended_before_it_was_shown_is_not_shown() -> None:
+    counts = AlertCounts()
+    counts.add(alert("a"))
+    counts.add(alert("b", at_risk=None))
+    counts.add(alert("a", "expired", resolution="churned"))
+    shown = counts.select()
     assert shown is not None
     assert (shown.alert["customer"]["id"], shown.others) == ("customer-b", 0)
-    assert (counted.opened, counted.open, counted.ended, counted.churned) == (2, 1, 1, 1)
-    counted.add(alert("b", "resolved", resolution="recovered"))
-    assert (counted.open, counted.ended, counted.churned, counted.take()) == (0, 2, 1, None)
+    assert (counts.opened, counts.open, counts.ended, counts.churned) == (2, 1, 1, 1)
+    counts.add(alert("b", "resolved", resolution="recovered"))
+    assert (counts.open, counts.ended, counts.churned, counts.select()) == (0, 2, 1, None)
 
 
-def test_who_is_still_there_comes_before_who_has_cancelled() -> None:
-    counted = AlertCounts()
-    gone = alert("a", at_stake=99.0)
+def test_active_customers_are_shown_before_cancelled_ones() -> None:
+    counts = AlertCounts()
+    gone = alert("a", at_risk=99.0)
     gone["customer"]["stage"] = "churned"
-    for one in (gone, alert("b", at_stake=1.0)):
-        counted.add(one)
-    shown = counted.take()
+    for change in (gone, alert("b", at_risk=1.0)):
+        counts.add(change)
+    shown = counts.select()
     assert shown is not None
     assert shown.alert["customer"]["id"] == "customer-b"
 
 
-def test_what_was_shown_is_told_again_when_its_customer_has_left() -> None:
-    counted = AlertCounts()
+def test_shown_alert_is_shown_again_when_its_customer_churns() -> None:
+    counts = AlertCounts()
     for name, resolution in (("a", "churned"), ("b", "recovered"), ("c", "churned")):
-        counted.add(alert(name))
+        counts.add(alert(name))
         if name != "c":
-            assert counted.take() is not None
-        counted.add(alert(name, "expired", resolution=resolution))
-    assert [ended["alert_id"] for ended in counted.take_came_true()] == ["a" * 32]
-    assert counted.take_came_true() == []
+            assert counts.select() is not None
+        counts.add(alert(name, "expired", resolution=resolution))
+    assert [ended["alert_id"] for ended in counts.pop_confirmed()] == ["a" * 32]
+    assert counts.pop_confirmed() == []
     console = Console(file=io.StringIO(), width=200)
-    fed, watched, counted = stood()
+    demo_feed, watcher, counts = figures_of_a_run()
     with Screen(console) as shown:
-        counted.add(alert("a"))
-        shown.refresh(fed, watched, counted, now_s=0.0)
-        counted.add(alert("a", "expired", resolution="churned"))
-        shown.refresh(fed, watched, counted, now_s=0.1)
-    assert seen(console).count("customer-a") == 2
-    assert "the customer is gone" in seen(console)
+        counts.add(alert("a"))
+        shown.refresh(demo_feed, watcher, counts, now_s=0.0)
+        counts.add(alert("a", "expired", resolution="churned"))
+        shown.refresh(demo_feed, watcher, counts, now_s=0.1)
+    assert printed(console).count("customer-a") == 2
+    assert "the customer churned" in printed(console)
 
 
-def test_changes_that_ask_nobody_to_act_are_not_shown() -> None:
-    counted = AlertCounts()
+def test_changes_without_a_call_to_act_are_not_shown() -> None:
+    counts = AlertCounts()
     for kind in ("acknowledged", "snoozed", "reminded"):
-        counted.add(alert("a", kind))
-    assert counted.take() is None
-    counted.add(alert("a", "escalated"))
-    assert counted.take() is not None
+        counts.add(alert("a", kind))
+    assert counts.select() is None
+    counts.add(alert("a", "escalated"))
+    assert counts.select() is not None
 
 
-def seen(console: Console) -> str:
+def printed(console: Console) -> str:
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 
 
-def stood() -> tuple[DemoFeed, Watch, AlertCounts]:
-    fed, watched = DemoFeed(Days(1), 1.0, lambda: 0), Watch(Settings(), lambda value: None)
-    fed.time_ms, fed.phase = 400 * DAY_MS, Phase.PACED
-    watched.rate, watched.lag = 1912.3, 340
-    watched.quality = {"labels": 1204, "positives": 98, "log_loss": {"answer": 0.21, "prior": 0.305}}
-    return fed, watched, AlertCounts()
+def figures_of_a_run() -> tuple[DemoFeed, Watch, AlertCounts]:
+    demo_feed, watcher = DemoFeed(Days(1), 1.0, lambda: 0), Watch(Settings(), lambda value: None)
+    demo_feed.time_ms, demo_feed.phase = 400 * DAY_MS, Phase.PACED
+    watcher.rate, watcher.lag = 1912.3, 340
+    watcher.quality = {"labels": 1204, "positives": 98, "log_loss": {"answer": 0.21, "prior": 0.305}}
+    return demo_feed, watcher, AlertCounts()
 
 
-def test_piped_figures_come_every_five_seconds_and_an_alert_every_four() -> None:
+def test_piped_output_has_figures_every_five_seconds_and_an_alert_every_four() -> None:
     console = Console(file=io.StringIO(), width=200)
-    fed, watched, counted = stood()
+    demo_feed, watcher, counts = figures_of_a_run()
     with Screen(console) as shown:
         for name in "abc":
-            counted.add(alert(name, at_stake=float(ord(name))))
-        shown.refresh(fed, watched, counted, now_s=100.0)
-        counted.add(alert("d"))
-        shown.refresh(fed, watched, counted, now_s=100.0 + ALERT_EVERY_S - 0.1)
-        early = seen(console)
-        shown.refresh(fed, watched, counted, now_s=100.0 + PLAIN_FIGURES_EVERY_S)
-    assert "\x1b" not in seen(console)
+            counts.add(alert(name, at_risk=float(ord(name))))
+        shown.refresh(demo_feed, watcher, counts, now_s=100.0)
+        counts.add(alert("d"))
+        shown.refresh(demo_feed, watcher, counts, now_s=100.0 + ALERT_EVERY_S - 0.1)
+        early = printed(console)
+        shown.refresh(demo_feed, watcher, counts, now_s=100.0 + PIPED_FIGURES_EVERY_S)
+    assert "\x1b" not in printed(console)
     assert "customer-c" in early
-    assert "42 % likely to leave" in early
-    assert "c came less often" in early
-    assert "49.00 a month" in early
-    assert "(and 2 more meanwhile)" in early
+    assert "42% churn risk within 30 days" in early
+    assert "c is less active" in early
+    assert "49.00/month" in early
+    assert "(and 2 other alerts)" in early
     assert "customer-d" not in early
-    assert "customer-d" in seen(console)
-    line = "1971-02-05   1,912 events/s   lag 340   labels 1,204 (98 churned)   log loss 0.2100, the prior's 0.3050"
+    assert "customer-d" in printed(console)
+    line = "1971-02-05   1,912 events/s   lag 340   1,204 labels (98 churned)   log loss 0.2100 (prior 0.3050)"
     assert early.count(line) == 1
-    assert seen(console).count(line) == 2
-    assert "alerts 3: 3 open, 0 of 0 ended came true" in early
+    assert printed(console).count(line) == 2
+    assert "3 alerts (3 open; 0 of 0 ended with churn)" in early
 
 
 @pytest.mark.parametrize("columns", [24, 80, 200])
-def test_on_a_terminal_the_figures_stay_at_the_bottom_and_fit_its_width(columns: int) -> None:
+def test_figures_stay_at_the_bottom_of_a_terminal_and_fit_its_width(columns: int) -> None:
     console = Console(file=io.StringIO(), width=columns, height=24, force_terminal=True, _environ={"TERM": "xterm"})
-    fed, watched, counted = stood()
-    counted.add(alert("a"))
+    demo_feed, watcher, counts = figures_of_a_run()
+    counts.add(alert("a"))
     with Screen(console) as shown:
-        shown.refresh(fed, watched, counted, now_s=0.0)
-    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", seen(console)).replace("\r", "")
+        shown.refresh(demo_feed, watcher, counts, now_s=0.0)
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", printed(console)).replace("\r", "")
     bottom = text[text.rindex("1971-02-05") :].strip().splitlines()
     assert max(map(len, bottom)) <= columns
-    assert "Ctrl-C ends" in bottom[-1]
+    assert "Ctrl-C stops" in bottom[-1]
     assert text.index("customer-a") < text.rindex("1971-02-05")
 
 
-# Children and place --------------------------------------------------------------------------------------------------
+# Processes and workspace ---------------------------------------------------------------------------------------------
 
 
-def test_a_child_ends_with_its_parent_whatever_it_was_doing(tmp_path: Path) -> None:
-    """Rule: the pipe's end is the child's end; here it waits for events on a standard input of its own making."""
+def test_child_exits_with_its_parent(tmp_path: Path) -> None:
+    """Rule: the child exits at the end of the pipe, even while it is busy."""
     script = (
         "import time, streams.cli.main as m, streams.demo.child as c\n"
         "m.main = lambda _: (print('works', flush=True), time.sleep(300))\n"
@@ -326,79 +326,77 @@ def test_a_child_ends_with_its_parent_whatever_it_was_doing(tmp_path: Path) -> N
     child.stdout.close()
 
 
-def test_the_last_words_of_the_dead_are_text(tmp_path: Path) -> None:
+def test_last_lines_of_a_log_have_no_control_characters(tmp_path: Path) -> None:
     log = tmp_path / "worker.log"
     log.write_bytes(b"".join(b"line %d\n\n" % n for n in range(100)) + b"\x1b[2J" + b"x" * 5000)
     lines = last_lines(log, 3)
     assert lines[:2] == ["line 98", "line 99"]
     assert lines[2].startswith(".[2Jxxx")
     assert len(lines[2]) == 300
-    message = str(ChildDied("worker", -9, log))
-    assert message.startswith(f"the worker was killed by SIGKILL; the last lines of its log ({log}):\n")
-    assert "its log" in str(ChildDied("worker", 1, tmp_path / "none"))
+    message = str(ChildExited("worker", -9, log))
+    assert message.startswith(f"the worker was killed by SIGKILL. The last lines of its log ({log}):\n")
+    assert "its log" in str(ChildExited("worker", 1, tmp_path / "none"))
 
 
-def test_a_directory_is_for_one_demo_and_what_was_there_before_stays(tmp_path: Path) -> None:
-    (tmp_path / "mine.txt").write_text("mine")
+def test_directory_belongs_to_one_demo_and_other_files_stay(tmp_path: Path) -> None:
+    (tmp_path / "other.txt").write_text("other")
     (tmp_path / "stores").mkdir()
     (tmp_path / "stores" / "old").touch()
-    with Workspace(tmp_path) as place:
+    with Workspace(tmp_path) as workspace:
         assert not (tmp_path / "stores").exists()
         with pytest.raises(ConfigurationError, match="another demo runs in"), Workspace(tmp_path):
             pass
         assert (tmp_path / "demo.log").exists()
-        assert place.embedded is not None
-    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+        assert workspace.embedded is not None
+    assert [path.name for path in tmp_path.iterdir()] == ["other.txt"]
     with Workspace(tmp_path / "new" / "one"):
         pass
     assert not (tmp_path / "new" / "one").exists()
 
 
-def test_children_are_given_the_settings_of_the_demo_and_nothing_else(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_children_get_only_the_settings_of_the_demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(variable("topic_alerts"), "production-alerts")
     monkeypatch.setenv(variable("kafka_group_instance_id"), "me")
-    place = Workspace(tmp_path)
-    assert Settings.from_environment(place.environment()) == place.settings
-    assert place.settings.topic_alerts == Settings().topic_alerts  # of a broker of our own
-    assert place.settings.clock == "event"
+    workspace = Workspace(tmp_path)
+    assert Settings.from_environment(workspace.environment()) == workspace.settings
+    assert workspace.settings.topic_alerts == Settings().topic_alerts  # default names on the embedded broker
+    assert workspace.settings.clock == "event"
 
 
-def test_on_somebodys_cluster_every_name_is_new(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rule: the demo never writes to topics or groups that somebody uses."""
+def test_names_on_an_existing_cluster_are_unique(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rule: the demo never writes to topics or groups in use."""
     monkeypatch.setenv(variable("kafka_bootstrap_servers"), "kafka:9092")
     monkeypatch.setenv(variable("kafka_sasl_username"), "me")
-    one, other = Workspace(tmp_path).settings, Workspace(tmp_path).settings
-    assert (one.kafka_bootstrap_servers, one.kafka_sasl_username) == ("kafka:9092", "me")
-    topics = [name for name in vars(one) if name.startswith("topic_")]
-    assert len({getattr(s, name) for s in (one, other, Settings()) for name in topics}) == 3 * len(topics)
-    assert len({s.kafka_group_id for s in (one, other, Settings())}) == 3
+    first, second = Workspace(tmp_path).settings, Workspace(tmp_path).settings
+    assert (first.kafka_bootstrap_servers, first.kafka_sasl_username) == ("kafka:9092", "me")
+    topics = [name for name in vars(first) if name.startswith("topic_")]
+    assert len({getattr(s, name) for s in (first, second, Settings()) for name in topics}) == 3 * len(topics)
+    assert len({s.kafka_group_id for s in (first, second, Settings())}) == 3
 
 
-def test_an_unknown_setting_stops_the_demo_before_it_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unknown_setting_stops_the_demo_before_it_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CHURN_TOPIC_ALERT", "x")
     with pytest.raises(SettingsError, match="nearest one is CHURN_TOPIC_ALERTS"):
         Workspace(tmp_path)
 
 
-# Words, and make -----------------------------------------------------------------------------------------------------
+# Definition text, make and schema ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("file", ["churn.toml", "benchmarks/quality/oulad.toml", "benchmarks/quality/cdnow.toml"])
-def test_every_way_to_churn_is_said(file: str) -> None:
+def test_definition_text_names_every_event_and_value(file: str) -> None:
     definition = ChurnDefinition.parse((ROOT / file).read_text())
-    said = definition_text.definition_text(definition)
-    second = () if definition.involuntary is None else map(definition.named, definition.involuntary.definitions)
-    for one in (*definition.primary_definitions, *second):
-        assert all(value in said for _, values in getattr(one, "where", ()) for value in values)
-        for name in getattr(one, "not_performed", None) or (getattr(one, "event", ""),):
-            assert name == "*" or name in said
+    text = definition_text.definition_text(definition)
+    involuntary = () if definition.involuntary is None else map(definition.named, definition.involuntary.definitions)
+    for churn in (*definition.primary_definitions, *involuntary):
+        assert all(value in text for _, values in getattr(churn, "where", ()) for value in values)
+        for name in getattr(churn, "not_performed", None) or (getattr(churn, "event", ""),):
+            assert name == "*" or name in text
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
-def test_make_hands_a_log_to_the_demo_only_when_one_is_named() -> None:
-    """Rule: DATA has a default for the benchmark, which means nothing to the demo."""
+def test_make_passes_a_file_to_the_demo_only_if_data_is_set() -> None:
+    """Rule: the default of DATA is for the benchmark and not for the demo."""
 
     def recipe(*arguments: str) -> str:
         command = ["make", "--dry-run", "--no-print-directory", "--assume-old=.venv/.installed", *arguments]
@@ -412,8 +410,8 @@ def test_make_hands_a_log_to_the_demo_only_when_one_is_named() -> None:
     assert "/logs/oulad-2013j.jsonl.gz" in recipe("bench-model", "DATA=/logs")
 
 
-def test_alerts_are_what_the_schema_says() -> None:
-    """Rule: what these tests show is an alert as it is published, as far as the demo reads it."""
+def test_alerts_of_these_tests_match_the_schema() -> None:
+    """Rule: these tests use the fields that a published alert has."""
     schema = json.loads((ROOT / "docs" / "schemas" / "alert.schema.json").read_text())
     example = alert("a")
     assert set(example) <= set(schema["properties"])
@@ -422,45 +420,45 @@ def test_alerts_are_what_the_schema_says() -> None:
     assert set(schema["properties"]["type"]["enum"]) >= {"opened", "escalated", "resolved", "retracted", "expired"}
 
 
-# The end -------------------------------------------------------------------------------------------------------------
+# Shutdown ------------------------------------------------------------------------------------------------------------
 
 
-def test_who_does_not_hear_that_it_is_cancelled_does_not_keep_a_demo_whose_worker_died(
+def test_task_that_ignores_cancellation_does_not_delay_the_exit_of_a_failed_demo(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Rule: what died first is what is told, soon, whatever a client is busy with."""
+    """Rule: the first failure is reported soon, even if a client does not react."""
 
-    class Dies(processes.ChildProcess):
+    class ExitingChild(processes.ChildProcess):
         async def start(self) -> None:
-            """It never runs."""
+            """Start no process."""
 
         async def ended(self) -> int:
             await asyncio.sleep(0.01 if self.name == "worker" else 60)
             return -9
 
-    async def deaf(*_: object) -> None:
-        for _ in range(2):  # as often as it is told: at the demo's end, and at the loop's
+    async def ignore_cancellation(*_: object) -> None:
+        for _ in range(2):  # cancelled twice: at the end of the demo and of the event loop
             try:
                 await asyncio.sleep(60)
             except asyncio.CancelledError:
                 continue
 
-    async def nothing(*_: object) -> None:
-        """No cluster."""
+    async def do_nothing(*_: object) -> None:
+        """There is no cluster."""
 
     monkeypatch.setenv(variable("kafka_bootstrap_servers"), "127.0.0.1:9")
-    for owner, name, what in (
-        (runner, "ChildProcess", Dies),
-        (runner, "create_topics", nothing),
-        (runner, "_FAREWELL_S", 0.05),
-        (Workspace, "forget_topics", nothing),
-        (Watch, "run", deaf),
-        (runner._DemoRun, "_feeding", deaf),
+    for owner, name, replacement in (
+        (runner, "ChildProcess", ExitingChild),
+        (runner, "create_topics", do_nothing),
+        (runner, "_DISCONNECT_TIMEOUT_S", 0.05),
+        (Workspace, "delete_topics", do_nothing),
+        (Watch, "run", ignore_cancellation),
+        (runner._DemoRun, "_feed_events", ignore_cancellation),
     ):
-        monkeypatch.setattr(owner, name, what)
+        monkeypatch.setattr(owner, name, replacement)
     definition = ChurnDefinition.parse("[churn]\nversion = 1\n[churn.definitions.gone]\nevent = 'Left'\n")
-    options = runner.Options(SimulatedSource(20, seed=1), definition, tmp_path / "churn.toml", 1.0)
-    began_s = time.monotonic()
-    with Workspace(tmp_path) as place, pytest.raises(ChildDied, match="the worker was killed by SIGKILL"):
-        runner.run_demo(place, options)
-    assert time.monotonic() - began_s < 30
+    options = runner.DemoOptions(SimulatedSource(20, seed=1), definition, tmp_path / "churn.toml", 1.0)
+    started_s = time.monotonic()
+    with Workspace(tmp_path) as workspace, pytest.raises(ChildExited, match="the worker was killed by SIGKILL"):
+        runner.run_demo(workspace, options)
+    assert time.monotonic() - started_s < 30

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from streams.engine import deadline_index as deadlines
-from streams.engine.deadline_index import Deadlines
+from streams.engine.deadline_index import DeadlineIndex
 
 
 class Index:
@@ -39,7 +39,7 @@ def test_due_entries_are_those_of_the_index(monkeypatch: pytest.MonkeyPatch, ahe
     monkeypatch.setattr(deadlines, "AHEAD", ahead)
     monkeypatch.setattr(deadlines, "FRONT_MAX", most)
     rng, index = random.Random(ahead), Index()
-    found = Deadlines(index.scan)
+    found = DeadlineIndex(index.scan)
     for _ in range(3_000):
         one = entry(rng.randrange(200))
         place = bisect_left(index.entries, one)
@@ -61,7 +61,7 @@ def test_the_index_is_rarely_scanned() -> None:
     """Rule: removing deadlines at the front and adding them far behind it, as a log does, costs a scan per thousand."""
     index = Index()
     index.entries = [entry(number) for number in range(20_000)]
-    found = Deadlines(index.scan)
+    found = DeadlineIndex(index.scan)
     for number in range(10_000):
         assert found.until(entry(number + 1), 10) == [entry(number)]
         index.entries.remove(entry(number))

@@ -37,7 +37,7 @@ def shared(fixture: Fixture) -> ProcessorContext:
 
 def positions(fixture: Fixture) -> dict[int, position.Position]:
     found = {n: value for n, key, value in fixture.changelog if key == position.POSITION_KEY}
-    return {n: position.decode(value or b"") for n, value in found.items()}
+    return {n: position.decode_position(value or b"") for n, value in found.items()}
 
 
 def named(value: Any, raw: Any) -> Any:
@@ -67,14 +67,14 @@ def shorn(written: Any, raw: Any) -> Any:
 def again(key: bytes, value: bytes) -> tuple[bytes, Any]:
     """Decode and encode a record; returns the bytes, without added fields, and the decoded values."""
     if key == position.POSITION_KEY:
-        here = position.decode(value)
+        here = position.decode_position(value)
         state = partition_state._decode(here.state)
         raw_state, raw_inner = msgspec.msgpack.decode(here.state), msgspec.msgpack.decode(state.partition)
         inner = partition._STATE_DECODER.decode(state.partition)
         kept = shorn(msgspec.to_builtins(inner, builtin_types=(bytes,)), raw_inner)
         holds = [named(here, msgspec.structs.astuple(here)), named(state, raw_state), named(inner, raw_inner)]
         state.partition = msgspec.msgpack.encode(kept)
-        again = position.encode(here.next_offset, here.live, here.birth, msgspec.msgpack.encode(state))
+        again = position.encode_position(here.next_offset, here.live, here.birth, msgspec.msgpack.encode(state))
         return again, holds
     record: Any
     if key[:1] == b"c":
@@ -146,4 +146,4 @@ def test_state_of_a_later_release_is_rejected_whatever_its_layout(layout: object
     with pytest.raises(FormatMismatch, match="nothing was changed: run the release that wrote it"):
         EventProcessor(shared(read(TODAY)), 0, MemoryStore(), state)
     with pytest.raises(FormatMismatch, match="nothing was changed: run the release that wrote it"):
-        position.decode(state)
+        position.decode_position(state)

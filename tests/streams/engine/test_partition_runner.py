@@ -14,7 +14,7 @@ from streams.engine import partition_runner as module
 from streams.engine.contract import Batch, BatchEffects, Output, Processor
 from streams.engine.executor import ComputeSlot
 from streams.engine.partition_runner import PartitionRunner
-from streams.engine.position import POSITION_KEY, decode
+from streams.engine.position import POSITION_KEY, decode_position
 from streams.engine.record_batch import EncodedBatch
 from streams.engine.transactions import DeferredBatches
 from streams.errors import ChurnSignalsError, DeferredOutputsLost, OwnershipLost
@@ -158,7 +158,7 @@ def running(partition: PartitionRunner, body: Callable[[], Coroutine[Any, Any, N
 
 def positions(world: World) -> list[int]:
     """Return the position of each transaction."""
-    return [decode(changes[POSITION_KEY] or b"").next_offset for changes in world.committed]
+    return [decode_position(changes[POSITION_KEY] or b"").next_offset for changes in world.committed]
 
 
 async def settle() -> None:

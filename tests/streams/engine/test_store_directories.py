@@ -12,7 +12,7 @@ import pytest
 from aiokafka import TopicPartition
 
 from streams.engine import store_directories
-from streams.engine.position import POSITION_KEY, encode
+from streams.engine.position import POSITION_KEY, encode_position
 from streams.engine.recovery import STALE_AFTER_MS, _can_resume
 from streams.engine.store import Meta, PartitionStore
 from streams.engine.store_directories import LOCK_WAIT_S, UNUSED_MS, open_stores, set_aside
@@ -74,7 +74,7 @@ def test_a_store_is_resumed_for_half_of_the_tombstone_retention(tmp_path: Path) 
     """Rule: a store is used if it was written a minute later than the limit, and rebuilt if a minute earlier."""
     assert STALE_AFTER_MS * 2 == TOMBSTONE_RETENTION_MS
     store = PartitionStore(tmp_path / "store")
-    store.load({POSITION_KEY: encode(1, False, b"b" * 16, b"")})
+    store.load({POSITION_KEY: encode_position(1, False, b"b" * 16, b"")})
     for age_ms, usable in ((STALE_AFTER_MS - 60_000, True), (STALE_AFTER_MS + 60_000, False)):
         store._db[b"m"] = msgspec.msgpack.encode(Meta(5, int(time.time() * 1000) - age_ms))
         assert _can_resume(store, 0, 5, TopicPartition("changelog", 0)) is usable

@@ -1,0 +1,72 @@
+"""Read lines from a plain or gzipped file, or from standard input."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import sys
+import zlib
+from collections.abc import Iterator
+from types import TracebackType
+from typing import IO, Any
+
+from streams.errors import ChurnSignalsError, ConfigurationError
+
+_GZIP_MAGIC = b"\x1f\x8b"
+
+
+class InputFile:
+    """The lines of a plain or gzipped file, or of standard input ("-"), as bytes without line ends.
+
+    The first two bytes decide whether the file is gzipped, not its name.
+
+    Attributes:
+        size: Bytes on disk; 0 for standard input.
+        position: Bytes read from disk so far. It ends at `size` for plain and gzipped files.
+
+    Raises:
+        ConfigurationError: the file cannot be opened.
+        ChurnSignalsError: the file is damaged; raised while iterating.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = os.fspath(path)
+        try:
+            self._raw: IO[bytes] = sys.stdin.buffer if self.path == "-" else open(self.path, "rb")  # noqa: SIM115
+            self.size = os.fstat(self._raw.fileno()).st_size if self.path != "-" else 0
+            gzipped = _first_bytes(self._raw) == _GZIP_MAGIC
+        except OSError as error:
+            raise ConfigurationError(f"cannot read {self.path}: {error.strerror or error}.") from None
+        self._lines: IO[bytes] = gzip.GzipFile(fileobj=self._raw) if gzipped else self._raw  # type: ignore[assignment]
+
+    @property
+    def position(self) -> int:
+        """Bytes read from disk so far; 0 for standard input."""
+        return self._raw.tell() if self.size else 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        number = 0
+        try:
+            for number, line in enumerate(self._lines, 1):  # noqa: B007
+                yield line.rstrip(b"\r\n")
+        except (OSError, EOFError, zlib.error) as error:
+            raise ChurnSignalsError(f"{self.path} is damaged after line {number}: {error}.") from None
+
+    def __enter__(self) -> InputFile:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file; standard input stays open."""
+        if self._raw is not sys.stdin.buffer:
+            self._lines.close()
+            self._raw.close()
+
+
+def _first_bytes(file: IO[bytes]) -> bytes:
+    peek: Any = getattr(file, "peek", None)
+    return bytes(peek(2)[:2]) if peek is not None else b""
