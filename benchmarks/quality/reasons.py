@@ -1,11 +1,11 @@
-"""Judge the reasons of alerts: contradictions, and baselines in the first reason.
+"""Check the reasons of alerts for contradictions, and the first reason for a baseline.
 
     churn-signals backtest EVENTS --config churn.toml --alerts alerts.jsonl
     python -m benchmarks.quality.reasons alerts.jsonl
 
-Reads the changes that ask for action (opened, escalated, reminded). Exits with 1 if one contains a contradiction, or if
-fewer than 90% of the first reasons name a baseline. The checks read sentences and values as a person would: they share
-no code with `models.explanations`.
+Reads the alert changes that request action (opened, escalated, reminded). The exit code is 1 if one of them has a
+contradiction, or if fewer than 90% of the first reasons name a baseline. The checks use only sentences and values. They
+share no code with `models.explanations`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any, Final
 ASKING: Final = ("opened", "escalated", "reminded")
 LEAST_BASELINES: Final = 0.9
 ONBOARDING_DAYS: Final = 180
-LEAST_USUAL: Final = 3.0  # events: where fewer are usual, none says nothing
+LEAST_USUAL: Final = 3.0  # events: where fewer are usual, zero events are no signal
 QUIET_DAYS: Final = 7.0
 _BASELINE: Final = re.compile(
     r"; usually|normally|customers? (typically|were typically|now|have|name|see|write)|most customers"
@@ -31,7 +31,7 @@ _BASELINE: Final = re.compile(
 
 
 def contradictions(alert: dict[str, Any]) -> Iterator[str]:
-    """The kinds of contradiction in one alert."""
+    """Yield the kinds of contradictions in one alert."""
     customer = alert["customer"]
     if customer["stage"] == "onboarding" and customer["tenure_days"] > ONBOARDING_DAYS:
         yield "onboarding after 180 days"
@@ -97,7 +97,7 @@ def names_baseline(reason: dict[str, Any]) -> bool:
 
 
 def judge(alerts: Iterator[dict[str, Any]]) -> dict[str, Any]:
-    """Counts over the alerts that ask for action."""
+    """Count contradictions and baselines over the alerts that request action."""
     asked = contradicting = baselines = 0
     kinds: Counter[str] = Counter()
     first: Counter[str] = Counter()
@@ -121,11 +121,11 @@ def judge(alerts: Iterator[dict[str, Any]]) -> dict[str, Any]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("file", help="what churn-signals backtest --alerts wrote")
+    parser.add_argument("file", help="output of churn-signals backtest --alerts")
     options = parser.parse_args()
     with open(options.file, encoding="utf-8") as lines:
         result = judge(json.loads(line) for line in lines)
-    print(f"{result['alerts']:,} alerts that ask for action")
+    print(f"{result['alerts']:,} alerts that request action")
     print(f"with a contradiction: {result['contradicting']:,}")
     for kind, times in result["kinds"].items():
         print(f"  {times:>6,}  {kind}")

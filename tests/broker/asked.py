@@ -1,4 +1,4 @@
-"""What a process answers about itself, over HTTP at the address that it wrote down."""
+"""Requests to the health and metrics server of a process, at the address that it has written to a file."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from tests.waiting import wait_until
 
 
 def ask(run: Run, role: str, path: str) -> tuple[int, str]:
-    """Status and body of the only process of a role; 0 while it does not answer."""
+    """Return status and body from the only process of a role; status 0 if there is no response."""
     files = list(address_directory(run.settings).glob(f"{role}-*.json"))
     try:
         [target] = json.loads(files[0].read_text())[0]["targets"]
-    except (IndexError, FileNotFoundError):  # removed meanwhile: it is ending
+    except (IndexError, FileNotFoundError):  # the file is missing or was removed at exit
         return 0, "no file"
     try:
         with urllib.request.urlopen(f"http://{target}{path}", timeout=5) as answer:

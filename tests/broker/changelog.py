@@ -1,4 +1,4 @@
-"""A changelog as a partition's owner writes it."""
+"""Write a changelog as the owner of a partition does."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ BIRTH = b"b" * 16
 
 
 class Log:
-    """Writes a changelog as a partition's owner does."""
+    """Writes a changelog as the owner of a partition does."""
 
     def __init__(self, run: Run) -> None:
         self.run, self.topic = run, name_of(CHANGELOG, run.settings)
@@ -28,7 +28,7 @@ class Log:
         return offset
 
     async def abort(self, changes: dict[bytes, bytes]) -> None:
-        """What an owner leaves that dies in its transaction, and a successor that writes nothing."""
+        """Leave the transaction of an owner that dies, and a successor that writes nothing."""
         dead = await FencedProducer.open(self.run.settings, "id")
         await dead._producer.begin_transaction()
         for key, value in changes.items():

@@ -1,4 +1,4 @@
-"""Calling `churn-signals` against a run's topics: in this process, or as a program that gets signals."""
+"""Call `churn-signals` with a run's topics: in this process, or as a program that receives signals."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def call(run: Run, *arguments: str) -> Result:
 
 
 def interrupt(run: Run, *arguments: str, when: Callable[[str], bool]) -> tuple[int, str]:
-    """Start the command, send Ctrl-C when something is so (given what it printed); its exit code and all it printed."""
+    """Start the command, send Ctrl-C once a condition on its output holds, and return its exit code and output."""
     output = run.directory / "printed"
     with output.open("wb") as file:
         process = subprocess.Popen(

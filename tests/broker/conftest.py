@@ -1,4 +1,4 @@
-"""One broker for all tests here; runs with topics and a group of their own come from the crash tests' harness."""
+"""One broker for all tests in this folder. The crash tests' harness gives each run its own topics and group."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from streams.devbroker.embedded_broker import EmbeddedBroker
 from tests.crash.harness import Run
 
-# These take longest. They come first, so that neither process is left with one of them at the end.
+# The slowest tests run first, so that no test process is left with one of them at the end.
 LONGEST = (
     "test_pipeline", "test_throughput_benchmark", "test_moves", "test_rules_fire", "test_notify", "test_demo",
     "test_lag", "test_health", "test_commands", "test_exposure", "test_embedded_broker", "test_formats", "test_reset",
@@ -31,7 +31,7 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedBroker]
 
 @pytest.fixture
 def new_run(request: pytest.FixtureRequest, broker: EmbeddedBroker, tmp_path: Path) -> Callable[..., Run]:
-    """Topics and a group of the test's own."""
+    """Create a run with topics and a group for this test only."""
     words = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower()).strip("-")
-    name = f"{words[:50]}-{crc32(request.node.nodeid.encode()):08x}"  # cut, two names may be one
+    name = f"{words[:50]}-{crc32(request.node.nodeid.encode()):08x}"  # truncated names may be equal
     return lambda **changes: Run(name, broker.address, tmp_path, **changes)

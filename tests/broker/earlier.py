@@ -1,4 +1,4 @@
-"""The topics of a group as an earlier release has left them."""
+"""Create the topics of a group as an earlier release left them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.streams.format_fixture import Fixture
 
 
 async def lay_out(run: Run, fixture: Fixture) -> None:
-    """What the release had written, at the same offsets."""
+    """Publish the records of the release at the same offsets."""
     async with AIOKafkaProducer(**run.settings.connection(), max_request_size=8 * 1024 * 1024) as producer:
         headers, key = [(LABELS_OFFSET_HEADER, b"0")], run.settings.model_name.encode()
         await producer.send_and_wait(name_of(MODEL, run.settings), fixture.model, key=key, headers=headers)

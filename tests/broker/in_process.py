@@ -1,4 +1,4 @@
-"""A worker in the test's own process, and the feed that it reads."""
+"""Run a worker in the test process, and publish its input."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.crash.harness import Run
 
 
 async def with_worker(worker: Worker, body: Callable[[], Awaitable[None]]) -> None:
-    """Run the worker while the body runs; what ended it early is raised."""
+    """Run the worker while the body runs. An error of the worker is raised."""
     stop = asyncio.Event()
     running = asyncio.create_task(worker.run(stop))
     doing = asyncio.ensure_future(body())
@@ -27,7 +27,7 @@ async def with_worker(worker: Worker, body: Callable[[], Awaitable[None]]) -> No
 
 
 async def send(run: Run, *events: tuple[bytes, bytes, int]) -> None:
-    """(key, value, timestamp in ms) to partition 0."""
+    """Publish (key, value, timestamp in ms) to partition 0."""
     async with AIOKafkaProducer(**run.settings.connection()) as producer:
         for key, value, timestamp_ms in events:
             topic = name_of(EVENTS, run.settings)

@@ -1,4 +1,4 @@
-"""What a run must have made of its events: the fold offline over what the events topic holds, byte for byte."""
+"""The expected outputs of a run: an offline fold over the events topic, compared byte for byte."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from streams.topics import ALERTS, CHANGELOG, EVENTS, LABELS, METRICS, SCORES, n
 from tests.crash.harness import Run
 from tests.waiting import until
 
-# Weeks instead of months, so that many labels mature within the events of a test.
+# Weeks instead of months, so that many labels mature within a test.
 CHURN = """
 [churn.definitions.left]
 event = "Subscription Cancelled"
@@ -70,7 +70,7 @@ where = { feature = "export" }
 
 
 class Fold(NamedTuple):
-    """What the offline fold of one partition gives; its outputs in order."""
+    """The result of the offline fold of one partition, with outputs in order."""
 
     records: dict[bytes, bytes]
     scores: list[tuple[bytes, bytes | None]]
@@ -80,7 +80,7 @@ class Fold(NamedTuple):
 
 
 class Earlier(NamedTuple):
-    """What an earlier release had made of a partition before `next_offset`: its records, and the partition's state."""
+    """Records and state that an earlier release left for a partition before `next_offset`."""
 
     next_offset: int
     records: dict[bytes, bytes]
@@ -96,8 +96,8 @@ def offline(
     cuts: Sequence[tuple[Sequence[OffsetEvent], int]] = (),
     earlier: Earlier | None = None,
 ) -> Fold:
-    """The same fold by the backtest's store, a day at a time, as a backtest cuts it; or as `cuts` says, each with the
-    wall clock (ms) up to which deadlines were looked at. It goes on from what an earlier release had made."""
+    """Run the fold with the backtest's store, in batches of a day like a backtest, or in the batches of `cuts`, each
+    with the wall clock (ms) up to which deadlines were handled. Continue from the state of an earlier release."""
     store, state = MemoryStore(), None
     if earlier is not None:
         store.apply(dict(earlier.records))
@@ -109,9 +109,9 @@ def offline(
     parts = cuts or [(day, 0) for day in _days(entries)]
     for part, until_ms in parts:
         effects = partition.process(part, until_ms)
-        told, histories = to_records(partition.context, effects, store)
+        scores, histories = to_records(partition.context, effects, store)
         store.apply({**effects.changes, **histories})
-        fold.scores.extend((one.customer, one.value) for one in told)
+        fold.scores.extend((score.customer, score.value) for score in scores)
         fold.alerts.extend(
             (a.customer, a.value, tuple(alert_headers(a.event, a.customer.decode()))) for a in effects.alerts
         )
@@ -123,14 +123,14 @@ def offline(
 def _days(entries: Sequence[OffsetEvent]) -> list[list[OffsetEvent]]:
     days: dict[int, list[OffsetEvent]] = defaultdict(list)
     newest = 0
-    for entry in entries:  # by the partition's clock: events may be late
+    for entry in entries:  # by the partition's clock, because events may be late
         newest = max(newest, entry.event.time_ms // DAY_MS)
         days[newest].append(entry)
     return list(days.values())
 
 
 async def read(run: Run, topic: str) -> list[Any]:
-    """Everything committed in a topic, as records."""
+    """Read all committed records of a topic."""
     consumer = AIOKafkaConsumer(
         **run.settings.connection(), isolation_level="read_committed", auto_offset_reset="earliest"
     )
@@ -150,7 +150,7 @@ async def read(run: Run, topic: str) -> list[Any]:
 
 
 async def entries_of(run: Run) -> dict[int, list[OffsetEvent]]:
-    """What each partition has to apply, in its order; that is what stands at home in the events topic."""
+    """Return the events that each partition must apply, in order: those in their customer's partition."""
     count = run.settings.partitions
     found: dict[int, list[OffsetEvent]] = {number: [] for number in range(count)}
     for record in await read(run, name_of(EVENTS, run.settings)):
@@ -161,8 +161,8 @@ async def entries_of(run: Run) -> dict[int, list[OffsetEvent]]:
 
 
 async def drained(run: Run) -> None:
-    """Wait until everything is applied: twice without lag, because forwarded events are events again; then until the
-    accounting's sums are told."""
+    """Wait until everything is applied: until there is no lag twice, because forwarded events are new events, and then
+    until the sums of the retention accounting are published."""
     quiet = 0
 
     async def done() -> bool:
@@ -178,18 +178,18 @@ async def drained(run: Run) -> None:
 
 
 class Outputs(NamedTuple):
-    """What a run wrote, by partition and in order."""
+    """The outputs of a run, by partition and in order."""
 
     records: dict[int, dict[bytes, bytes]]
     scores: dict[int, list[tuple[bytes, bytes | None]]]
     alerts: dict[int, list[tuple[bytes, bytes, tuple[tuple[str, bytes], ...]]]]
     labels: list[bytes]
     sums: dict[int, dict[bytes, bytes]]
-    """The newest values of the sums that readers add up."""
+    """Return the newest published sums, which readers add up."""
 
 
 async def _kept(run: Run) -> dict[int, dict[bytes, bytes]]:
-    """What the changelog says is stored, by partition."""
+    """Return the stored records by partition, according to the changelog."""
     found: dict[int, dict[bytes, bytes]] = {n: {} for n in range(run.settings.partitions)}
     for record in await read(run, name_of(CHANGELOG, run.settings)):
         if record.key[:1] == b"\0":
@@ -202,7 +202,7 @@ async def _kept(run: Run) -> dict[int, dict[bytes, bytes]]:
 
 
 async def outputs_of(run: Run) -> Outputs:
-    """Of all topics, read committed."""
+    """Read the committed outputs of all topics."""
     count = run.settings.partitions
     scores: dict[int, Any] = {n: [] for n in range(count)}
     alerts: dict[int, Any] = {n: [] for n in range(count)}
@@ -221,8 +221,8 @@ async def outputs_of(run: Run) -> Outputs:
 
 
 async def equal(run: Run, definition: ChurnDefinition, snapshot: bytes) -> dict[int, Fold]:
-    """Every profile, pending snapshot, score, alert, training example and sum of the retention accounting is that of
-    the offline fold, byte for byte."""
+    """Check that every profile, pending snapshot, score, alert, training example and sum of the retention accounting
+    equals that of the offline fold, byte for byte."""
     await drained(run)
     entries, found = await entries_of(run), await outputs_of(run)
     folds = {n: offline(definition, name_of(EVENTS, run.settings), n, e, snapshot) for n, e in entries.items()}
@@ -241,7 +241,8 @@ async def equal(run: Run, definition: ChurnDefinition, snapshot: bytes) -> dict[
 async def equal_by_named_model(
     run: Run, definition: ChurnDefinition, untaught: bytes, models: dict[str, bytes]
 ) -> set[str]:
-    """What does not depend on the model is that of the offline fold; what does equals that of the model that it names.
+    """Check that records independent of the model equal those of the offline fold, and that all others equal those of
+    the model version that they name.
 
     Args:
         untaught: Any snapshot.
@@ -271,21 +272,23 @@ async def equal_by_named_model(
         for customer, value in found.scores[number]:
             if value is None:
                 continue
-            said = orjson.loads(value)
-            offset = said["lineage"]["offset"]
-            at_ms = _ms(said["scored_at"])
-            x, m = rows[customer, at_ms, said["trigger"], -1 if offset is None else offset]
-            again = score_both(scorers[said["model"]], x[None, :], m[None, :], horizons)
-            assert said["probability"] == again.probability[0]
+            score = orjson.loads(value)
+            offset = score["lineage"]["offset"]
+            at_ms = _ms(score["scored_at"])
+            x, m = rows[customer, at_ms, score["trigger"], -1 if offset is None else offset]
+            again = score_both(scorers[score["model"]], x[None, :], m[None, :], horizons)
+            assert score["probability"] == again.probability[0]
             for cause, one in (("voluntary", again.voluntary), ("involuntary", again.involuntary)):
-                assert said["risks"][cause]["probability"] == one.probability[0]
+                assert score["risks"][cause]["probability"] == one.probability[0]
     assert {(e.customer, e.snapshot_ms) for e in labels} == frozen.keys()
     assert len(labels) == len(frozen)
     for e in labels:
         same = frozen[e.customer, e.snapshot_ms]
         assert (e.label, e.labels) == (same.label, same.labels)
         for mine, its in ((e.features, same.features), (e.population, same.population)):
-            assert np.array_equal(np.frombuffer(mine), np.frombuffer(its), equal_nan=True)  # JSON has one kind of NaN
+            assert np.array_equal(
+                np.frombuffer(mine), np.frombuffer(its), equal_nan=True
+            )  # JSON does not distinguish NaN bit patterns
         x, m = np.frombuffer(e.features)[None, :], np.frombuffer(e.population)[None, :]
         again = score_both(scorers[e.model], x, m, horizons)
         assert e.probability == again.voluntary.probability[0]
@@ -298,12 +301,12 @@ async def equal_by_named_model(
             )
             assert e.involuntary.probability == again.involuntary.probability[0]
     return {e.model for e in labels} | {
-        orjson.loads(v)["model"] for told in found.scores.values() for _, v in told if v
+        orjson.loads(v)["model"] for scores in found.scores.values() for _, v in scores if v
     }
 
 
 def _profiles(records: dict[bytes, bytes]) -> dict[bytes, bytes]:
-    """All of a profile but the newest score: when it is due, and its body."""
+    """Return the due time and body of a profile without its newest score."""
     return {key: value[:8] + value[PREFIX_BYTES:] for key, value in records.items() if key[:1] == b"c"}
 
 

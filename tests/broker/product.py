@@ -1,4 +1,4 @@
-"""The product's worker (or PRODUCT_ROLE, with its options) as a program that the harness can start and kill."""
+"""A program with the product's worker (or PRODUCT_ROLE and its options) that the harness can start and kill."""
 
 from __future__ import annotations
 

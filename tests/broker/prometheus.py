@@ -1,4 +1,4 @@
-"""A real Prometheus that scrapes a run's processes, with the product's own rules at a faster pace."""
+"""A real Prometheus that scrapes a run's processes and evaluates the product's rules with shortened times."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.ports import held_port
 from tools.docs import DOCS
 
 RULES = DOCS.parent / "ops" / "prometheus" / "rules.yml"
-# A rule's five minutes are then 2.5 s, in which there are two scrapes at least.
+# A rule's five minutes become 2.5 s, with at least two scrapes in that time.
 FASTER = 120
 _UNITS_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _DURATION = re.compile(r"(\[|offset |for: )(\d+)([smhd])\b")
@@ -33,7 +33,7 @@ scrape_configs:
 
 
 def hastened(rules: str) -> str:
-    r"""The rules with every window, offset, `for` and age divided; nothing else of them changes.
+    r"""Return the rules with every window, offset, `for` and age divided, and no other change.
 
     >>> hastened("expr: rate(x[5m] offset 1d) and time() - y > 3600\nfor: 1m")
     'expr: rate(x[2500ms] offset 720000ms) and time() - y > 30\nfor: 500ms'
@@ -46,13 +46,13 @@ def hastened(rules: str) -> str:
 
 
 class Prometheus:
-    """What it says, over HTTP."""
+    """Client for the HTTP API of Prometheus."""
 
     def __init__(self, address: str) -> None:
         self._address = address
 
     def firing(self) -> set[tuple[str, str]]:
-        """(rule, what scraped it or the group) of every alert that fires. Raises OSError while it starts."""
+        """(rule, scrape job or group) of every firing alert. Raises OSError while Prometheus starts."""
         alerts = [alert for alert in self._ask("alerts")["alerts"] if alert["state"] == "firing"]
         return {
             (alert["labels"]["alertname"], alert["labels"].get("instance", alert["labels"].get("group", "")))
@@ -60,12 +60,12 @@ class Prometheus:
         }
 
     def value(self, query: str) -> float | None:
-        """Of a query with one result; None if it has none. Raises OSError while it starts."""
+        """Value of a query with one result; None without a result. Raises OSError while Prometheus starts."""
         found = self._ask(f"query?query={urllib.parse.quote(query)}")["result"]
         return float(found[0]["value"][1]) if found else None
 
     def examples(self, series: str) -> list[dict[str, str]]:
-        """The labels of the examples that were scraped with a histogram within the last minute."""
+        """Labels of the exemplars that were scraped with a histogram within the last minute."""
         now = time.time()
         found = self._ask(f"query_exemplars?query={series}&start={now - 60}&end={now}")
         return [example["labels"] for one in found for example in one["exemplars"]]
@@ -77,7 +77,7 @@ class Prometheus:
 
 @contextmanager
 def prometheus(directory: Path, data_dir: str) -> Iterator[Prometheus]:
-    """Scrape the processes of a data directory as long as the `with` lasts."""
+    """Context manager that scrapes the processes of a data directory."""
     directory.mkdir()
     (directory / "rules.yml").write_text(hastened(RULES.read_text()))
     (directory / "prometheus.yml").write_text(_CONFIG % data_dir)

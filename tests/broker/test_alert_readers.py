@@ -1,4 +1,4 @@
-"""The programs of docs/alerts.md, in Python and JavaScript, run as they stand there against a real broker."""
+"""The Python and JavaScript programs of docs/alerts.md, run unchanged against a real broker."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from streams.kafka.topic_reader import consuming, partitions_of, spans_of
 from streams.topics import ALERTS, name_of
 from tests.broker.commands import call
-from tests.broker.test_alerts_command import tell
+from tests.broker.test_alerts_command import publish_alerts
 from tests.crash.harness import Run
 from tests.paths import ROOT
 from tests.waiting import wait_until
@@ -31,7 +31,7 @@ NODE = pytest.mark.skipif(
 
 
 def program(language: str, words: str, run: Run) -> str:
-    """The one that has these words, with our topic, broker and group instead of the page's."""
+    """Return the program that contains these words, with the test's topic, broker and group."""
     [code] = [c for c in re.findall(rf"^```{language}\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE) if words in c]
     ours = {
         "churn-alerts": name_of(ALERTS, run.settings),
@@ -45,27 +45,27 @@ def program(language: str, words: str, run: Run) -> str:
 
 
 def printed(arguments: list[str], run: Run, lines: int) -> list[list[str]]:
-    """Start it, end it when it has printed so many lines and committed its position; the lines as words."""
+    """Run the program until it has printed `lines` lines and committed its position. Return the lines as words."""
     directory = run.directory
     output, log = directory / "printed", directory / "log"
     with output.open("wb") as file, log.open("wb") as errors:
         process = subprocess.Popen(arguments, stdout=file, stderr=errors, env={**os.environ, "NODE_PATH": str(MODULES)})
 
     def found() -> list[list[str]]:
-        # KafkaJS logs in JSON, to standard output too.
+        # KafkaJS logs JSON to standard output too.
         return [line.split() for line in output.read_text().splitlines() if not line.startswith("{")]
 
-    def said() -> str:
+    def output() -> str:
         return output.read_text() + log.read_text()
 
     def enough() -> bool:
-        assert process.poll() is None, said()
+        assert process.poll() is None, output()
         return len(found()) >= lines
 
     try:
-        wait_until(f"{lines} lines", enough, context=said)
-        wait_until("the position of the end", lambda: max(asyncio.run(uncommitted(run))) <= 1, context=said)
-        time.sleep(0.5)  # what comes twice would have come by now
+        wait_until(f"{lines} lines", enough, context=output)
+        wait_until("the position of the end", lambda: max(asyncio.run(uncommitted(run))) <= 1, context=output)
+        time.sleep(0.5)  # duplicates would have been printed by now
         assert process.poll() is None, output.read_text() + log.read_text()
     finally:
         process.kill()
@@ -74,7 +74,7 @@ def printed(arguments: list[str], run: Run, lines: int) -> list[list[str]]:
 
 
 async def uncommitted(run: Run) -> list[int]:
-    """Offsets between what the program's group has committed and the end, of each partition that has records."""
+    """Return the lag of the program's group in each partition that has records."""
     admin = AIOKafkaAdminClient(**run.settings.connection())
     await admin.start()
     try:
@@ -94,19 +94,21 @@ async def uncommitted(run: Run) -> list[int]:
         pytest.param("javascript", "kafkajs", ["node", "-e"], marks=NODE),
     ],
 )
-def test_the_page_s_program_acts_on_each_event_once(
+def test_documented_program_handles_each_event_once(
     language: str, words: str, command: list[str], new_run: Callable[..., Run]
 ) -> None:
-    """Setup: two customers' alerts, told twice, as a replay does. Its position is then that of the end, but for the
-    marker of the last transaction."""
+    """Setup: the alerts of two customers are published twice, as by a replay.
+
+    Rule: the program then has no lag except for the marker of the last transaction.
+    """
     run = new_run(partitions=2)
     code = program(language, words, run)
     assert len([line for line in code.splitlines() if line.strip()]) <= 15
     assert call(run, "topics", "create").exit_code == 0
     for _ in range(2):
-        asyncio.run(tell(run, ["a", "b"]))
-    told = printed([*command, code], run, 8)
+        asyncio.run(publish_alerts(run, ["a", "b"]))
+    events = printed([*command, code], run, 8)
     for customer in "ab":
-        assert [kind for kind, who, _ in told if who == customer] == TYPES
-    assert len(told) == 8
-    assert {probability for _, _, probability in told} == {"0.7234", "0.05"}
+        assert [kind for kind, name, _ in events if name == customer] == TYPES
+    assert len(events) == 8
+    assert {probability for _, _, probability in events} == {"0.7234", "0.05"}

@@ -1,4 +1,4 @@
-"""`alerts` on a real broker: the newest in order, the chosen, and what comes while one looks."""
+"""`alerts` on a real broker: the newest alerts in order, filters, and new alerts with --follow."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from tests.crash.harness import Run
 from tests.streams.alert_values import life
 
 
-async def tell(run: Run, customers: list[str], more: list[bytes] = []) -> None:  # noqa: B006
-    """Publish the lives of customers' alerts in the order of event time, each change in a transaction of its own."""
+async def publish_alerts(run: Run, customers: list[str], more: list[bytes] = []) -> None:  # noqa: B006
+    """Publish all changes of customers' alerts in order of event time, each in a separate transaction."""
     topic = name_of(ALERTS, run.settings)
     changes = [(customer, *change) for customer in customers for change in life(customer)]
     now_ms = int(time.time() * 1000) - 60_000
@@ -36,22 +36,22 @@ def lines(text: str) -> list[tuple[str, str]]:
     return [(value["customer"]["id"], value["type"]) for value in map(json.loads, text.splitlines())]
 
 
-def test_alerts_are_listed_in_order_over_all_partitions_and_chosen(new_run: Callable[..., Run]) -> None:
-    """Setup: four customers, an alert of four changes each, and two records that are no alerts."""
+def test_alerts_are_listed_in_order_over_all_partitions_and_filtered(new_run: Callable[..., Run]) -> None:
+    """Setup: four customers with an alert of four changes each, and two records that are not alerts."""
     run = new_run(partitions=3)
     call(run, "topics", "create")
     assert call(run, "alerts").output == "no alerts\n"
     customers, types = ["a", "b", "c", "d"], ["opened", "acknowledged", "snoozed", "resolved"]
-    asyncio.run(tell(run, customers, [b"not json", b'{"severity":"high","state":"open"}']))
+    asyncio.run(publish_alerts(run, customers, [b"not json", b'{"severity":"high","state":"open"}']))
     everything = [(customer, kind) for kind in types for customer in customers]
 
-    told = call(run, "alerts", "--format", "json", "--state", "open", "--state", "resolved", "--band", "elevated")
-    assert told.exit_code == 0
-    assert lines("\n".join(told.stdout.splitlines()[:-1])) == [
+    filtered = call(run, "alerts", "--format", "json", "--state", "open", "--state", "resolved", "--band", "elevated")
+    assert filtered.exit_code == 0
+    assert lines("\n".join(filtered.stdout.splitlines()[:-1])) == [
         (customer, kind) for customer, kind in everything if kind in ("opened", "resolved")
     ]
-    assert "/0@" in told.stderr
-    assert "not a JSON object" in told.stderr
+    assert "/0@" in filtered.stderr
+    assert "not a JSON object" in filtered.stderr
     text = call(run, "alerts", "--last", "7")
     assert [line.split()[3] for line in text.stdout.splitlines() if line.startswith("2024-")] == ["snoozed"] + types[
         -1:
@@ -68,17 +68,17 @@ def test_alerts_are_listed_in_order_over_all_partitions_and_chosen(new_run: Call
     assert "content-type" not in with_headers
 
 
-def test_follow_shows_what_comes_and_ends_with_ctrl_c(new_run: Callable[..., Run]) -> None:
-    """Rule: by default from now on; --last shows what was before too; the exit code is 0 either way."""
+def test_follow_shows_new_alerts_until_ctrl_c(new_run: Callable[..., Run]) -> None:
+    """Rule: only new alerts are shown by default, --last also shows earlier ones, and the exit code is 0."""
     run = new_run(partitions=2)
     call(run, "topics", "create")
-    asyncio.run(tell(run, ["before"]))
-    told: list[str] = []
+    asyncio.run(publish_alerts(run, ["before"]))
+    later: list[str] = []
 
     def came(printed: str) -> bool:
-        if printed and not told:
-            asyncio.run(tell(run, ["later"]))
-            told.append("later")
+        if printed and not later:
+            asyncio.run(publish_alerts(run, ["later"]))
+            later.append("later")
         return printed.count("\n") >= 5
 
     code, printed = interrupt(run, "alerts", "--follow", "--last", "1", "--format", "json", when=came)

@@ -1,4 +1,4 @@
-"""The commands around a worker, on a real broker: topics, publish, lag, dlq and customer."""
+"""The commands around a worker on a real broker: topics, publish, lag, dlq and customer."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ REJECTED = [b"not json", b'{"type":"page"}', b"[bold]\x1b[2J", b"\xff\xfe"]
 
 
 def wait_for_lag(run: Run, code: int) -> list[dict[str, object]]:
-    """Until `lag` ends with this code; what it says then."""
+    """Wait until `lag` exits with this code and return its output."""
     printed = ""
 
     def ends() -> bool:
@@ -42,10 +42,8 @@ def test_docstring_examples_hold() -> None:
     assert doctest.testmod(lag_module).failed == 0
 
 
-def test_a_file_becomes_scores_dead_letters_and_a_page_about_a_customer(
-    new_run: Callable[..., Run], tmp_path: Path
-) -> None:
-    """A first session: topics, a packed file with four bad lines, a worker, and what one can ask meanwhile."""
+def test_file_becomes_scores_dead_letters_and_a_customer_report(new_run: Callable[..., Run], tmp_path: Path) -> None:
+    """Setup: a first session with topics, a compressed file with four bad lines, a worker, and all commands."""
     run = new_run(partitions=2, config=str(ROOT / "churn.toml"))
     events = [event.value for event in Simulation(SimulationSettings(customers=20, days=20, seed=4)).events()]
     file = tmp_path / "events.jsonl.gz"
@@ -69,7 +67,7 @@ def test_a_file_becomes_scores_dead_letters_and_a_page_about_a_customer(
         run.start("w0", program=PRODUCT)
         rows: list[dict[str, object]] = []
 
-        def caught_up() -> bool:  # who catches up is OK before
+        def caught_up() -> bool:  # a group that catches up is OK before
             rows[:] = wait_for_lag(run, 0)
             return not any(row["lag"] for row in rows[:2])
 
@@ -106,4 +104,4 @@ def test_a_file_becomes_scores_dead_letters_and_a_page_about_a_customer(
     assert f"{probability_text(document['probability'])} churn risk within 30 days" in page.output
     for reason in document["reasons"]:
         assert reason["sentence"] in page.output
-    assert "has no score" in call(run, "customer", "nobody").output
+    assert "has no score" in call(run, "customer", "unknown").output

@@ -1,4 +1,4 @@
-"""`customer` on a real broker: the newest score, and the alert as it stands."""
+"""`customer` on a real broker: the newest score and the current state of the alert."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.streams.alert_values import life, note
 
 
 def score(customer: str, opened: dict[str, Any]) -> bytes:
-    """A `churn-scores` value that knows the alert as it was opened."""
+    """Return a `churn-scores` value with the alert in its opened state."""
     parts = note(customer)
     document = {
         "customer": {**parts["customer"], "account": "[bold]\x1b[2J"},
@@ -36,8 +36,8 @@ def score(customer: str, opened: dict[str, Any]) -> bytes:
     return json.dumps(document).encode()
 
 
-def test_an_acknowledgement_is_seen_before_the_next_score(new_run: Callable[..., Run]) -> None:
-    """Setup: a score that knows the opened alert; then the alert is acknowledged, with other customers around it."""
+def test_acknowledgement_is_shown_before_the_next_score(new_run: Callable[..., Run]) -> None:
+    """Setup: a score has the opened alert, which is then acknowledged, among records of other customers."""
     run = new_run(partitions=2)
     call(run, "topics", "create")
     scores, alerts = name_of(SCORES, run.settings), name_of(ALERTS, run.settings)
@@ -70,4 +70,4 @@ def test_an_acknowledgement_is_seen_before_the_next_score(new_run: Callable[...,
     document = json.loads(call(run, "customer", "me", "--json").output)
     assert (document["alert"]["state"], document["alert"]["seq"]) == ("acknowledged", 2)
     assert document["probability"] == 0.7234
-    assert "has no score" in call(run, "customer", "nobody").output
+    assert "has no score" in call(run, "customer", "unknown").output

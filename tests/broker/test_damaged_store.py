@@ -1,4 +1,4 @@
-"""A byte of the local store that the disk has changed: the store is a cache, and is rebuilt from the changelog."""
+"""Corruption of the local store on disk: the store is a cache, and is rebuilt from the changelog."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from tests.waiting import until
 
 
 def flip(directory: Path, value: bytes) -> None:
-    """Change one byte of a random value as it lies on disk, beneath its checksum."""
-    # A compressed block keeps most of a random value as it is, and may cut any one piece of it.
+    """Change one byte of a random value on disk, so that its checksum no longer matches."""
+    # A compressed block stores most of a random value unchanged, but may split any one part of it.
     pieces = [value[start : start + 8] for start in range(0, len(value) - 8, 8)]
     for path in sorted(directory.glob("*.sst")):
         data = bytearray(path.read_bytes())
@@ -34,12 +34,12 @@ def flip(directory: Path, value: bytes) -> None:
 
 
 @pytest.mark.parametrize("damaged", ["position", "profile"])
-def test_a_store_with_a_changed_byte_is_rebuilt(new_run: Callable[..., Run], damaged: str) -> None:
-    """Rule: whether recovery meets the damage at the position or at a profile that it brings up to date."""
+def test_corrupt_store_is_rebuilt_at_recovery(new_run: Callable[..., Run], damaged: str) -> None:
+    """Rule: this holds whether recovery finds the corruption at the position or at a profile that it updates."""
 
     async def body(run: Run) -> None:
         log, directory = Log(run), run.directory / "store"
-        # Random, so that nothing is compressed; 40 of them are several blocks.
+        # Random values cannot be compressed; 40 of them fill several blocks.
         profiles: dict[bytes, bytes | None] = {b"c%02d" % n: timed(n, os.urandom(600)) for n in range(40)}
         offset = await log.write(profiles)
         store = PartitionStore(directory)
@@ -47,7 +47,7 @@ def test_a_store_with_a_changed_byte_is_rebuilt(new_run: Callable[..., Run], dam
         state = os.urandom(100)
         store.write({POSITION_KEY: encode_position(1, False, BIRTH, state)}, offset)
         store.close()
-        PartitionStore(directory).close()  # the log becomes a file of sorted blocks
+        PartitionStore(directory).close()  # flushes the write-ahead log to a file of sorted blocks
         flip(directory, state if damaged == "position" else (profiles[b"c20"] or b"")[DUE_PREFIX_BYTES:])
         await log.write({b"c20": timed(7, b"new")})
         store = PartitionStore(directory)
@@ -62,7 +62,7 @@ def test_a_store_with_a_changed_byte_is_rebuilt(new_run: Callable[..., Run], dam
 
 
 class Keeping(Processor):
-    """Each event's value becomes its key's; what is stored is read again with every event."""
+    """Stores each event's value under its key, and reads the stored value with every event."""
 
     newest_event_ms = None
 
@@ -81,8 +81,8 @@ class Keeping(Processor):
         pass
 
 
-def test_a_store_that_is_damaged_in_mid_run_is_emptied_and_the_worker_goes_on(new_run: Callable[..., Run]) -> None:
-    """Rule: the owner that meets the damage lets go, empties the store, and takes over from the changelog."""
+def test_store_corrupted_during_a_run_is_rebuilt(new_run: Callable[..., Run]) -> None:
+    """Rule: the owner that finds the corruption releases the partition, empties the store, and takes over again."""
 
     async def body(run: Run) -> None:
         kept = {b"%02d" % n: os.urandom(600) for n in range(40)}
@@ -94,7 +94,7 @@ def test_a_store_that_is_damaged_in_mid_run_is_emptied_and_the_worker_goes_on(ne
 
         async def meanwhile() -> None:
             await until("40 applied events", lambda: holds(40))
-            store()._db.flush()  # from memory into a file
+            store()._db.flush()  # from memory to a file
             flip(store().directory, kept[b"20"])
             await send(run, (b"20", b"new", 1_000))
             await until("41 applied events", lambda: holds(41))

@@ -1,4 +1,4 @@
-"""Dead letters on a real broker: byte for byte what came, and found again."""
+"""Dead letters on a real broker: they equal the input byte for byte and can be read back."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MINUTE_MS = 60_000
 
 
 async def refuse_all(run: Run) -> None:
-    """What a worker does with records that it refuses."""
+    """Publishes rejected records as a worker does."""
     producer = await FencedProducer.open(run.settings, "refuser")
     topic = name_of(DEAD_LETTERS, run.settings)
     records = [record async for record in read_topic(run.settings, name_of(EVENTS, run.settings))]
@@ -27,7 +27,7 @@ async def refuse_all(run: Run) -> None:
 
 
 async def publish(run: Run, *events: tuple[bytes | None, bytes | None, list[tuple[str, Any]], int]) -> None:
-    """(key, value, headers, timestamp in ms), all to partition 1."""
+    """Publish (key, value, headers, timestamp in ms) to partition 1."""
     producer = AIOKafkaProducer(**run.settings.connection())
     await producer.start()
     for key, value, headers, timestamp_ms in events:
@@ -37,8 +37,8 @@ async def publish(run: Run, *events: tuple[bytes | None, bytes | None, list[tupl
     await producer.stop()
 
 
-def test_a_dead_letter_is_the_event_byte_for_byte(new_run: Callable[..., Run]) -> None:
-    """Rule: key, value, headers and timestamp stay, odd ones too; a timestamp that Kafka would refuse is today's."""
+def test_dead_letter_equals_the_event_byte_for_byte(new_run: Callable[..., Run]) -> None:
+    """Rule: key, value, headers and timestamp are kept, but a timestamp that Kafka rejects becomes the current time."""
     now_ms = int(time.time() * 1000)
     sent = [
         (b"\xff\x00", b"not json \xfe", [("trace", b"\x00\xff"), ("trace", b"again"), ("empty", b"")], now_ms - 5),
@@ -65,8 +65,8 @@ def test_a_dead_letter_is_the_event_byte_for_byte(new_run: Callable[..., Run]) -
     scenario(new_run(partitions=2), body)
 
 
-def test_a_timestamp_that_the_broker_refuses_is_the_time_of_writing(new_run: Callable[..., Run]) -> None:
-    """Rule: a record from next year that got into the input cannot stop the worker at its dead letter."""
+def test_timestamp_rejected_by_the_broker_becomes_the_write_time(new_run: Callable[..., Run]) -> None:
+    """Rule: a record from next year in the input cannot stop the worker when it writes the dead letter."""
 
     async def body(run: Run) -> None:
         await publish(run, (b"k", b"v", [], int(time.time() * 1000)))

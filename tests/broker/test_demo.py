@@ -1,4 +1,4 @@
-"""The demo as a person starts it: figures and alerts come, and whatever ends it, nothing of it is left."""
+"""The demo as users start it: figures and alerts appear, and no process remains after any kind of exit."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ COMMAND = [sys.executable, "-c", "from streams.cli.main import main; main()", "d
 
 
 class Demo:
-    """A running demo with few customers, and what it has printed so far."""
+    """A running demo with few customers, and its output so far."""
 
     def __init__(self, directory: Path) -> None:
         self.place = directory / "place"
@@ -38,7 +38,7 @@ class Demo:
         return self._printed.read_text()
 
     def wait_for(self, pattern: str) -> re.Match[str]:
-        """Until a line matches."""
+        """Wait until a line matches."""
 
         def found() -> re.Match[str] | None:
             assert self.process.poll() is None, self.text
@@ -49,11 +49,11 @@ class Demo:
         return match
 
     def family(self) -> dict[int, str]:
-        """The processes that it has started, by id."""
+        """Return the process ids of its children."""
         return children_of(self.process.pid)
 
     def member(self, word: str) -> int:
-        """The process with this word in its command line, once it is there."""
+        """Wait for the process with this word in its command line."""
         found = wait_until(
             f"a process {word}",
             lambda: [pid for pid, command in self.family().items() if word in command],
@@ -68,7 +68,7 @@ def running(directory: Path) -> Iterator[Demo]:
     try:
         yield demo
     finally:
-        demo.process.kill()  # its children end with it, which is a rule of its own
+        demo.process.kill()  # its children end with it, which another test checks
         demo.process.wait()
 
 
@@ -77,7 +77,7 @@ def listening(port: int) -> bool:
         return client.connect_ex(("127.0.0.1", port)) == 0
 
 
-def test_alerts_come_under_live_figures_and_ctrl_c_leaves_nothing(tmp_path: Path) -> None:
+def test_figures_and_alerts_appear_and_ctrl_c_leaves_no_process(tmp_path: Path) -> None:
     with running(tmp_path) as demo:
         port = int(demo.wait_for(r" at 127\.0\.0\.1:(\d+)")[1])
         assert listening(port)
@@ -99,7 +99,7 @@ def test_alerts_come_under_live_figures_and_ctrl_c_leaves_nothing(tmp_path: Path
         assert "Traceback" not in demo.text
 
 
-def test_a_dead_worker_ends_it_with_the_reason_and_nothing_is_left(tmp_path: Path) -> None:
+def test_dead_worker_ends_the_demo_with_the_reason(tmp_path: Path) -> None:
     with running(tmp_path) as demo:
         worker = demo.member("child worker")
         demo.member("child trainer")
@@ -114,7 +114,7 @@ def test_a_dead_worker_ends_it_with_the_reason_and_nothing_is_left(tmp_path: Pat
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="a broker without its parent ends by itself on Linux only")
-def test_killing_it_leaves_no_process_behind(tmp_path: Path) -> None:
+def test_killed_demo_leaves_no_process(tmp_path: Path) -> None:
     with running(tmp_path) as demo:
         demo.member("child console")
         family = demo.family()

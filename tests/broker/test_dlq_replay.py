@@ -1,4 +1,4 @@
-"""`dlq replay` on a real broker: dead letters become events again, as they were, where they belong."""
+"""`dlq replay` on a real broker: dead letters become events again, unchanged and in the right partition."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ OTHER = b'{"type":"page","userId":"bert","messageId":"2","timestamp":"2024-01-01
 
 
 async def refuse(run: Run, *events: tuple[bytes | None, bytes, list[tuple[str, Any]], str]) -> None:
-    """Dead letters of events (key, value, headers, reason) that came to partition 0, an hour old."""
+    """Publish dead letters, an hour old, of events (key, value, headers, reason) from partition 0."""
     source, target = name_of(EVENTS, run.settings), name_of(DEAD_LETTERS, run.settings)
     outputs = [
         dead_letter(target, Received(source, 0, n, OLD_MS, key, value, headers), reason, "because", "Rejected")
@@ -60,12 +60,12 @@ def the_replayed(run: Run, *arguments: str) -> list[Any]:
 
 
 @pytest.mark.parametrize("module", [dlq, replay], ids=lambda module: module.__name__)
-def test_the_examples_in_the_docstrings_hold(module: Any) -> None:
+def test_docstring_examples_hold(module: Any) -> None:
     assert doctest.testmod(module).failed == 0
 
 
-def test_letters_go_back_as_they_were_and_where_they_belong(new_run: Callable[..., Run]) -> None:
-    """Setup: one without a key, one with a wrong key, and one that was forwarded a day ago; all of them good now."""
+def test_dead_letters_return_unchanged_to_the_right_partition(new_run: Callable[..., Run]) -> None:
+    """Setup: an event without a key, one with a wrong key, and one forwarded a day ago, all of them valid now."""
     run = new_run(partitions=3)
     call(run, "topics", "create")
     day_old = str(OLD_MS - 86_400_000).encode()
@@ -93,8 +93,8 @@ def test_letters_go_back_as_they_were_and_where_they_belong(new_run: Callable[..
     assert len(second.headers) == 1
 
 
-def test_what_would_be_refused_again_stays(new_run: Callable[..., Run]) -> None:
-    """Rule: nothing goes in a circle; the answer says how many, and why."""
+def test_dead_letters_that_would_be_rejected_again_stay(new_run: Callable[..., Run]) -> None:
+    """Rule: invalid events are not replayed, and the output has their number and reasons."""
     run = new_run(partitions=1)
     call(run, "topics", "create")
     asyncio.run(refuse(run, (b"k", b"not json", [], "not_json"), (b"k", GOOD, [], "too_large")))
@@ -114,8 +114,8 @@ def test_what_would_be_refused_again_stays(new_run: Callable[..., Run]) -> None:
     assert len(the_replayed(run, "0@1", "0@1")) == 3
 
 
-def test_a_letter_that_came_back_is_replayed_once(new_run: Callable[..., Run]) -> None:
-    """Setup: a letter was replayed twice and refused again each time: three letters, one event."""
+def test_dead_letter_that_returned_is_replayed_once(new_run: Callable[..., Run]) -> None:
+    """Setup: a dead letter was replayed twice and rejected each time, so there are three letters of one event."""
     run = new_run(partitions=1)
     call(run, "topics", "create")
     topic = name_of(DEAD_LETTERS, run.settings)
@@ -130,11 +130,11 @@ def test_a_letter_that_came_back_is_replayed_once(new_run: Callable[..., Run]) -
     assert names == [f"{topic}/0@{offset}".encode() for offset in (2, 3)]
 
 
-def test_sending_needs_a_choice_and_a_yes(new_run: Callable[..., Run]) -> None:
-    """Rule: without a terminal nothing is sent that was not confirmed; what is unclear is misuse."""
+def test_replay_requires_a_selection_and_a_confirmation(new_run: Callable[..., Run]) -> None:
+    """Rule: without a terminal, nothing is sent without confirmation, and an ambiguous selection is an error."""
     run = new_run(partitions=1)
     call(run, "topics", "create")
-    for arguments, says in (
+    for arguments, message in (
         (("--yes",), "choose the dead letters"),
         (("0@1", "--all", "--yes"), "choose the dead letters"),
         (("--all", "--reason", "a", "--yes"), "choose the dead letters"),
@@ -142,13 +142,13 @@ def test_sending_needs_a_choice_and_a_yes(new_run: Callable[..., Run]) -> None:
         (("nowhere", "--yes"), "is not PARTITION@OFFSET"),
     ):
         result = call(run, "dlq", "replay", *arguments)
-        assert (result.exit_code, says in result.output) == (2, True), result.output
+        assert (result.exit_code, message in result.output) == (2, True), result.output
     missing = call(run, "dlq", "replay", "0@5", "--yes")
     assert (missing.exit_code, "there is no dead letter at 0@5" in missing.output) == (1, True)
 
 
-def test_an_event_too_large_for_its_new_header_is_not_sent() -> None:
-    """Setup: a topic whose limit was lowered after the event came."""
+def test_event_too_large_for_the_replay_header_is_not_sent() -> None:
+    """Setup: the topic's size limit was lowered after the event was published."""
     letter = DeadLetter(0, 1, OLD_MS, b"k", GOOD, (), "a", "", "", "")
     assert isinstance(_ReplayTarget("dlq", 4, 2_000).to_record(letter), replay.ReplayRecord)
     assert "exceeds the maximum record size" in str(_ReplayTarget("dlq", 4, 1_000).to_record(letter))

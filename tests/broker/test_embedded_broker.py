@@ -1,4 +1,4 @@
-"""The embedded broker: one directory is one broker, over stops, kills and starts."""
+"""The embedded broker: a directory stays the same broker after stops, kills and restarts."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from tests.processes import wait_ended
 from tests.waiting import WAIT_S
 
 
-def test_a_killed_broker_serves_the_same_data_at_the_same_address(tmp_path: Path) -> None:
-    """Rule: the directory remembers data and port, so that clients find both again after a kill -9."""
+def test_killed_broker_serves_the_same_data_at_the_same_address(tmp_path: Path) -> None:
+    """Rule: the directory keeps data and port, so that clients find both after a kill -9."""
 
     async def write(address: str) -> None:
         await create_topics(Settings(kafka_bootstrap_servers=address))
@@ -53,7 +53,7 @@ def test_a_killed_broker_serves_the_same_data_at_the_same_address(tmp_path: Path
         broker.stop()
 
 
-def test_a_broker_started_from_a_thread_outlives_the_thread(tmp_path: Path) -> None:
+def test_broker_started_from_a_thread_outlives_the_thread(tmp_path: Path) -> None:
     """Rule: the broker ends with the process that started it, not with the thread that called `start`."""
     broker = EmbeddedBroker(tmp_path)
     starter = threading.Thread(target=broker.start)
@@ -66,8 +66,8 @@ def test_a_broker_started_from_a_thread_outlives_the_thread(tmp_path: Path) -> N
         broker.stop()
 
 
-def test_the_broker_ends_with_a_process_that_is_killed(tmp_path: Path) -> None:
-    """Rule: nothing is left running, also after a kill -9 of the program that started it."""
+def test_broker_ends_with_a_killed_parent_process(tmp_path: Path) -> None:
+    """Rule: no process remains, even after a kill -9 of the program that started the broker."""
     program = f"""
 import sys, time
 from pathlib import Path
@@ -83,8 +83,8 @@ time.sleep(300)
     wait_ended([pid])
 
 
-def test_sasl_lets_the_right_password_in_and_names_the_wrong_one(tmp_path: Path) -> None:
-    """Rule: the security settings reach every client; a wrong password is an error in one line, not a hang."""
+def test_sasl_accepts_the_right_password_and_reports_a_wrong_one(tmp_path: Path) -> None:
+    """Rule: every client uses the security settings, and a wrong password is a one-line error, not a hang."""
     login = 'org.apache.kafka.common.security.plain.PlainLoginModule required username="u" password="p" user_u="p";'
     properties = {
         "listener.security.protocol.map": "CLIENT:SASL_PLAINTEXT,CONTROLLER:PLAINTEXT",
@@ -105,21 +105,21 @@ def test_sasl_lets_the_right_password_in_and_names_the_wrong_one(tmp_path: Path)
             asyncio.run(verify_topics(wrong))
 
 
-def test_without_the_artefacts_one_sentence_says_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Rule: a machine that cannot fetch the jars is told how to use a broker that exists."""
+def test_missing_jars_are_explained_in_one_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Rule: if the jars cannot be downloaded, the error explains how to use an existing broker."""
 
     def refuse() -> str:
         raise BrokerUnavailable("org.apache.kafka:kafka_2.13:4.1.1 cannot be fetched from Maven Central (no network)")
 
     monkeypatch.setattr("streams.devbroker.embedded_broker.class_path", refuse)
-    said = CliRunner().invoke(broker_command, ["--data-dir", str(tmp_path)])
-    assert said.exit_code == 1
-    assert "set CHURN_KAFKA_BOOTSTRAP_SERVERS=host:port" in said.output
-    assert len(said.output.strip().splitlines()) == 1
+    result = CliRunner().invoke(broker_command, ["--data-dir", str(tmp_path)])
+    assert result.exit_code == 1
+    assert "set CHURN_KAFKA_BOOTSTRAP_SERVERS=host:port" in result.output
+    assert len(result.output.strip().splitlines()) == 1
 
 
-def test_a_jar_that_is_not_the_pinned_one_is_not_run(tmp_path: Path) -> None:
-    """Rule: every jar's bytes have the checksum of the lock file, or nothing is started."""
+def test_jar_with_a_wrong_checksum_is_not_run(tmp_path: Path) -> None:
+    """Rule: nothing starts unless every jar has the checksum of the lock file."""
     jar = next(iter(kafka_jars.locked_jars()))
     forged = tmp_path / "forged.jar"
     forged.write_bytes(b"not Kafka")
@@ -128,8 +128,8 @@ def test_a_jar_that_is_not_the_pinned_one_is_not_run(tmp_path: Path) -> None:
     assert not forged.exists()
 
 
-def test_topics_that_differ_stop_with_the_command_that_repairs_them(new_run: object) -> None:
-    """Rule: wrong counts, cleanup and limits are found before anything is started."""
+def test_misconfigured_topics_are_reported_with_the_repair_command(new_run: object) -> None:
+    """Rule: wrong partition counts, cleanup policies and limits are found before anything starts."""
     run: Run = new_run()  # type: ignore[operator]
     with pytest.raises(TopicMismatch, match="does not exist; create it with: churn-signals topics create"):
         asyncio.run(verify_topics(run.settings))

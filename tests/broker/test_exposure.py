@@ -1,4 +1,4 @@
-"""What running processes show, to whom: their sockets, metrics, logs and pages, beside a feed full of personal data."""
+"""Exposure of running processes with a feed full of personal data: sockets, metrics, logs and pages."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ PAGES = ("/", "/customers", f"/customer?id={urllib.parse.quote(EVIL)}", "/model"
 
 
 async def console_of(run: Run, name: str = "console", options: str = "", **environment: str) -> str:
-    """Start one; its address on this machine."""
+    """Start a console and return its address."""
     run.start(name, program=PRODUCT, PRODUCT_ROLE=f"console --port 0{options}", **environment)
     pattern = r"The console is at http://\S+:(\d+)/"
     found = await until("a console", lambda: re.search(pattern, run.log_of(name)), context=lambda: run.log_of(name))
@@ -43,8 +43,8 @@ async def raw(run: Run, topic: Any) -> list[tuple[int, bytes, bytes | None]]:
 
 
 async def alarmed(run: Run) -> str:
-    """A worker and a trainer, personal data in every field of every family of events, and a customer whose id is a
-    script: alerts open of both. Returns the id of one of the second."""
+    """Start a worker and a trainer, with personal data in every field of every event family, and a customer whose id is
+    a script. Wait for alerts of both kinds of customers, and return the id of an alert of the latter."""
     for role in ("worker", "trainer"):
         run.start(role, program=PRODUCT, PRODUCT_ROLE=role)
     named = [json.loads(record.value or b"") for record in feed()]
@@ -52,12 +52,12 @@ async def alarmed(run: Run) -> str:
     values.sort(key=lambda call: call["timestamp"])
     await publish_events(run.settings, [orjson.dumps(call) for call in values])
     await publish_events(run.settings, [b'{"type":"page","userId":"' + MARKER.encode() + b'","timestamp":"then"}'])
-    told = await until("alerts of both", lambda: opened(run))
-    return str(next(alert["alert_id"] for alert in told if alert["customer"]["id"] == EVIL))
+    alerts = await until("alerts of both", lambda: opened(run))
+    return str(next(alert["alert_id"] for alert in alerts if alert["customer"]["id"] == EVIL))
 
 
 async def opened(run: Run) -> list[dict[str, Any]]:
-    """Alerts that people were told of, once there are some of both customers."""
+    """Return the published alerts once there are some of both kinds of customers."""
     found = [orjson.loads(value) for _, _, value in await raw(run, ALERTS) if value]
     return found if {alert["customer"]["id"] for alert in found} >= {HERE, EVIL} else []
 
@@ -68,11 +68,11 @@ def new_exposed(new_run: Callable[..., Run], tmp_path: Path) -> Callable[[], Run
     return lambda: new_run(partitions=2, config=str(tmp_path / "churn.toml"), clock="event", log_level="DEBUG")
 
 
-def test_every_process_listens_on_loopback_only_and_tells_nothing_of_customers(
+def test_processes_listen_on_loopback_and_expose_no_customer_data(
     new_exposed: Callable[[], Run], broker: EmbeddedBroker
 ) -> None:
-    """Rule: broker, worker, trainer and console bind loopback, as the kernel says; metrics and logs have no customer
-    and nothing of an event, while alerts open of events full of personal data."""
+    """Rule: broker, worker, trainer and console bind only loopback addresses, according to the kernel. Metrics and logs
+    contain no customer id and no event data."""
 
     async def body(run: Run) -> None:
         address = await console_of(run)
@@ -89,10 +89,10 @@ def test_every_process_listens_on_loopback_only_and_tells_nothing_of_customers(
         assert ("127.0.0.1", int(address.rpartition(":")[2])) in listening_on(pids["console"] or 0)
         for role in ("worker", "trainer"):
             ready(run, role)
-            told = [ask(run, role, path) for path in ("/metrics", "/readyz", "/healthz", "/")]
-            assert [status for status, _ in told] == [200] * 4
-            assert "churn_signals_" in told[0][1]
-            for _, text in told:
+            responses = [ask(run, role, path) for path in ("/metrics", "/readyz", "/healthz", "/")]
+            assert [status for status, _ in responses] == [200] * 4
+            assert "churn_signals_" in responses[0][1]
+            for _, text in responses:
                 assert not [word for word in (MARKER, HERE, EVIL) if word in text]
         for page in PAGES:
             Answer(address + page)
@@ -105,9 +105,9 @@ def test_every_process_listens_on_loopback_only_and_tells_nothing_of_customers(
     scenario(new_exposed(), body)
 
 
-def test_the_console_s_pages_run_nothing_and_change_nothing_unasked(new_exposed: Callable[[], Run]) -> None:
-    """Rule: on every page a strict policy, and what applications sent as text; no GET and no other site's form
-    publishes an event, and the page's own form publishes one."""
+def test_console_pages_run_no_foreign_script_and_resist_forged_requests(new_exposed: Callable[[], Run]) -> None:
+    """Rule: every page has a strict content security policy and shows event data as text. No GET and no form of another
+    site publishes an event; the page's own form does."""
 
     async def body(run: Run) -> None:
         address, alert_id = await console_of(run), await alarmed(run)

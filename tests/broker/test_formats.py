@@ -1,4 +1,4 @@
-"""State of a release in the topics of a group: today's goes on, another one is left as it is."""
+"""State in the topics of a group: the current format is continued, another format is left unchanged."""
 
 from __future__ import annotations
 
@@ -28,26 +28,26 @@ def start(run: Run) -> None:
     run.start("w0", program=PRODUCT, CHURN_CONFIG=str(run.directory / "churn.toml"))
 
 
-def test_state_of_an_earlier_release_ends_the_worker_with_one_line(new_run: Callable[..., Run]) -> None:
-    """Rule: code 2, both ways out, and not a record more in the changelog than before."""
+def test_state_of_an_earlier_format_is_rejected_in_one_line(new_run: Callable[..., Run]) -> None:
+    """Rule: the exit code is 2, the line names both options, and the changelog has no new record."""
     fixture = read("format1.json.gz")
 
     async def body(run: Run) -> None:
         await lay_out(run, fixture)
-        before = sorted(await run.read(name_of(CHANGELOG, run.settings)))  # partitions come in any order
+        before = sorted(await run.read(name_of(CHANGELOG, run.settings)))  # partitions are reported in any order
         start(run)
         assert await asyncio.to_thread(run.workers["w0"].wait, WAIT_S) == 2
-        said = run.log_of("w0").strip().splitlines()[-1]
-        assert "was written in format 1, this program reads 2; nothing was changed" in said
-        assert "CHURN_KAFKA_GROUP_ID=NAME" in said
+        line = run.log_of("w0").strip().splitlines()[-1]
+        assert "was written in format 1, this program reads 2; nothing was changed" in line
+        assert "CHURN_KAFKA_GROUP_ID=NAME" in line
         assert "Traceback" not in run.log_of("w0")
         assert sorted(await run.read(name_of(CHANGELOG, run.settings))) == before
 
     scenario(run_of(new_run, fixture), body)
 
 
-def test_state_of_today_s_release_goes_on(new_run: Callable[..., Run]) -> None:
-    """Rule: the worker takes the group over where the fixture ends, and applies what comes."""
+def test_state_of_the_current_format_is_continued(new_run: Callable[..., Run]) -> None:
+    """Rule: the worker takes over at the end of the fixture and applies new events."""
     fixture = read("format2.json.gz")
 
     async def body(run: Run) -> None:
@@ -69,7 +69,7 @@ def test_state_of_today_s_release_goes_on(new_run: Callable[..., Run]) -> None:
             return len(after) > len(before)
 
         await until("a change in the changelog", grew, context=lambda: run.log_of("w0"))
-        assert len([mine for _, mine, _ in after if mine == b"c" + key]) == 2  # the fixture's, and another
+        assert len([mine for _, mine, _ in after if mine == b"c" + key]) == 2  # the fixture's events, and a new one
         assert run.stop("w0") == 0
 
     scenario(run_of(new_run, fixture), body)

@@ -1,4 +1,4 @@
-"""Health and metrics of the product's own processes, over HTTP, from their start to their end."""
+"""Health and metrics of the product's processes over HTTP, from start to exit."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ from tests.waiting import wait_until
 PRODUCT = Path(__file__).with_name("product.py")
 
 
-def test_processes_are_ready_when_they_serve_and_never_after_sigterm(new_run: Callable[..., Run]) -> None:
-    """Rule: ready means models read, partitions taken over, brokers reached; SIGTERM ends that at once."""
+def test_processes_are_ready_while_serving_and_never_after_sigterm(new_run: Callable[..., Run]) -> None:
+    """Rule: ready means that models are read, partitions taken over and brokers reachable; SIGTERM ends it at once."""
 
     async def body(run: Run) -> None:
         run.start("worker", program=PRODUCT, PRODUCT_ROLE="worker")
         run.start("trainer", program=PRODUCT, PRODUCT_ROLE="trainer")
-        said = ready(run, "worker")
-        assert said["checks"]["partitions"]["why"] == "4 assigned, all taken over"
-        assert set(said["checks"]) == {"started", "broker", "models", "partitions"}
+        report = ready(run, "worker")
+        assert report["checks"]["partitions"]["why"] == "4 assigned, all taken over"
+        assert set(report["checks"]) == {"started", "broker", "models", "partitions"}
         ready(run, "trainer")
         for role, series in (("worker", 'churn_signals_lag_records{partition="3"} 0.0'), ("trainer", "leading 1.0")):
             assert ask(run, role, "/healthz")[0] == 200
             text = ""
 
-            def told(role: str = role, series: str = series) -> bool:
+            def published(role: str = role, series: str = series) -> bool:
                 nonlocal text
                 text = ask(run, role, "/metrics")[1]
                 return series in text
 
-            wait_until(f"the metric {series}", told, context=lambda: text)  # noqa: B023
+            wait_until(f"the metric {series}", published, context=lambda: text)  # noqa: B023
         for role in ("worker", "trainer"):
             run.workers[role].send_signal(signal.SIGTERM)
-            while (status := ask(run, role, "/readyz")[0]) == 200:  # the signal is on its way
+            while (status := ask(run, role, "/readyz")[0]) == 200:  # the signal may still be undelivered
                 continue
             assert status == 503, f"the {role} was ready until it was gone"
             while run.workers[role].poll() is None:

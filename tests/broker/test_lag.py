@@ -1,4 +1,4 @@
-"""`lag` on a real broker: records and seconds that a group is behind, without a worker."""
+"""`lag` on a real broker without a worker: records and seconds that a group is behind."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.crash.harness import Run
 
 
 async def write(run: Run, ages_s: list[int]) -> None:
-    """Records of these ages in partition 1, each in a transaction of its own: offsets 0, 2, 4 ..."""
+    """Publish records of these ages to partition 1, each in a separate transaction, at offsets 0, 2, 4, ..."""
     topic, now_ms = name_of(EVENTS, run.settings), int(time.time() * 1000)
     producer = await FencedProducer.open(run.settings, "writer")
     for age_s in ages_s:
@@ -38,8 +38,8 @@ async def commit(run: Run, offset: int) -> None:
     await consumer.stop()
 
 
-def test_seconds_are_the_age_of_the_oldest_record_that_was_not_applied(new_run: Callable[..., Run]) -> None:
-    """Setup: records that are 300, 200 and 100 s old, at offsets 0, 2 and 4, markers between and after them."""
+def test_lag_in_seconds_is_the_age_of_the_oldest_unapplied_record(new_run: Callable[..., Run]) -> None:
+    """Setup: records that are 300, 200 and 100 s old, at offsets 0, 2 and 4, with markers between and after them."""
     run = new_run(partitions=2)
     call(run, "topics", "create")
     written_s = time.time()
@@ -61,8 +61,8 @@ def test_seconds_are_the_age_of_the_oldest_record_that_was_not_applied(new_run: 
     assert call(run, "lag", "--window", "0.3").exit_code == 11
 
 
-def test_one_look_tells_lag_and_owner_and_judges_nothing(new_run: Callable[..., Run]) -> None:
-    """Rule: without a window the verdict is UNKNOWN, whatever the lag, and the exit code 0."""
+def test_single_sample_has_lag_and_owner_but_no_verdict(new_run: Callable[..., Run]) -> None:
+    """Rule: without a window, the verdict is UNKNOWN for any lag, and the exit code is 0."""
     run = new_run(partitions=2)
     call(run, "topics", "create")
     asyncio.run(write(run, [300]))
@@ -73,7 +73,7 @@ def test_one_look_tells_lag_and_owner_and_judges_nothing(new_run: Callable[..., 
 
 
 class Looks:
-    """Commits offsets in the loop of a member, each just before a certain look of `lag`, whatever the time is."""
+    """Commits offsets as a group member, each just before a given sample of `lag`, independent of time."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, consumer: AIOKafkaConsumer, tp: TopicPartition) -> None:
         self._consumer, self._tp, self._loop = consumer, tp, asyncio.get_running_loop()
@@ -90,7 +90,7 @@ class Looks:
         monkeypatch.setattr(ConsumerGroups, "read", looked)
 
     def commit_before(self, commits: dict[int, int]) -> None:
-        """Offset by the number of the look, of which the next one is the first."""
+        """Set the offsets to commit, by the number of the sample, counted from the next one."""
         self._number, self._commits = 0, commits
 
     def done(self) -> bool:
@@ -98,7 +98,7 @@ class Looks:
 
 
 async def held(run: Run, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """A member that has the partitions and commits nothing, then goes back and forth; what `lag` says meanwhile."""
+    """Run a member that stalls, then moves back and forth, and return the verdicts of `lag`."""
     topic = name_of(EVENTS, run.settings)
     tp = TopicPartition(topic, 1)
     consumer = AIOKafkaConsumer(
@@ -114,7 +114,7 @@ async def held(run: Run, monkeypatch: pytest.MonkeyPatch) -> list[str]:
             await consumer.getmany(timeout_ms=100)
         looks = Looks(monkeypatch, consumer, tp)
 
-        async def told(commits: dict[int, int]) -> str:
+        async def verdict(commits: dict[int, int]) -> str:
             looks.commit_before(commits)
             result = await asyncio.to_thread(call, run, "lag", "--json", "--window", "0.5")
             assert looks.done()
@@ -124,22 +124,22 @@ async def held(run: Run, monkeypatch: pytest.MonkeyPatch) -> list[str]:
             return str(row["status"])
 
         await consumer.commit({tp: 4})
-        # The first of a window's ten samples is one look, the others are two each.
-        return [await told(commits) for commits in ({}, {8: 2}, {6: 3, 10: 4, 14: 5})]
+        # The first of a window's ten samples takes one look, the others take two each.
+        return [await verdict(commits) for commits in ({}, {8: 2}, {6: 3, 10: 4, 14: 5})]
     finally:
         await consumer.stop()
 
 
 def test_verdicts_follow_what_a_member_commits(new_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Setup: one member, three records. It stands still (STALL), goes back (REWIND), and catches up (OK)."""
+    """Setup: one member and three records. The member stalls (STALL), goes back (REWIND), and catches up (OK)."""
     run = new_run(partitions=2)
     call(run, "topics", "create")
     asyncio.run(write(run, [300, 200, 100]))
     assert asyncio.run(held(run, monkeypatch)) == ["STALL", "REWIND", "OK"]
 
 
-def test_watching_goes_on_until_told_to_stop(new_run: Callable[..., Run]) -> None:
-    """Rule: --watch is UNKNOWN until its window is full; Ctrl-C ends it with the code of the last look."""
+def test_watch_runs_until_ctrl_c(new_run: Callable[..., Run]) -> None:
+    """Rule: --watch is UNKNOWN until its window is full, and Ctrl-C ends it with the code of the last sample."""
     run = new_run(partitions=2)
     call(run, "topics", "create")
     asyncio.run(write(run, [300]))

@@ -1,4 +1,4 @@
-"""docs/operating.md, "Procedures": each leaves every customer served and every output equal to the offline fold."""
+"""The procedures of docs/operating.md: after each, every customer is served and outputs equal the offline fold."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ PRODUCT = Path(__file__).with_name("product.py")
 PAGE = (DOCS / "operating.md").read_text(encoding="utf-8")
 ANOTHER = CHURN.replace('event = "Subscription Cancelled"', 'event = "Subscription Paused"')
 PARTITIONS, MORE = 2, 3
-# A process starts within two seconds on a quiet machine.
+# A process starts within two seconds on an idle machine.
 START_S = 120
 
 
@@ -41,31 +41,30 @@ def values() -> list[bytes]:
 
 
 async def ended(run: Run, name: str) -> tuple[int, str]:
-    """Of a process that is to refuse: its exit code and its last words."""
+    """Return the exit code and the last line of a process that must refuse to start."""
     return await asyncio.to_thread(run.workers[name].wait, START_S), run.log_of(name)[-600:]
 
 
 async def exact(run: Run) -> None:
-    """Nobody waits, and all of it is right, byte for byte."""
+    """Wait until there is no lag, and check all outputs byte for byte."""
     await equal(run, ChurnDefinition.parse(CHURN), Model(SPACE).snapshot())
 
 
 async def scores(run: Run, number: int) -> list[tuple[bytes, bytes | None]]:
-    """Of one partition, in order."""
+    """Return the outputs of one partition, in order."""
     return [(key, value) for n, key, value in await run.read(name_of(SCORES, run.settings)) if n == number]
 
 
 async def everything(run: Run) -> dict[str, list[Any]]:
-    """What a group has written: by topic, and by partition in order."""
+    """Return a group's outputs by topic and partition, in order."""
     names = [str(getattr(run.settings, f"topic_{role}")) for role in ("alerts", "scores", "labels", "dead_letters")]
     names += [name_of(CHANGELOG, run.settings)]
     return {name: sorted(await run.read(name), key=lambda record: record[0]) for name in names}
 
 
-def test_upgrade_rescale_lost_disk_another_definition_and_a_replay(new_run: Callable[..., Run], tmp_path: Path) -> None:
-    """Setup: a worker in the middle of a log. Another joins, and it is stopped, as in an upgrade; a disk is lost; the
-    definition changes, which is refused and leaves everything as it was; a replay beside it, by the page's own
-    variables, writes the very same scores."""
+def test_upgrade_rescale_lost_disk_definition_change_and_replay(new_run: Callable[..., Run], tmp_path: Path) -> None:
+    """Setup: a worker processes a log. Another one joins and replaces it, as in an upgrade. A disk is lost. A changed
+    definition is rejected and changes nothing. A parallel replay with the documented variables writes equal scores."""
     (tmp_path / "churn.toml").write_text(CHURN)
     run = new_run(partitions=PARTITIONS, config=str(tmp_path / "churn.toml"), clock="event")
 
@@ -75,7 +74,7 @@ def test_upgrade_rescale_lost_disk_another_definition_and_a_replay(new_run: Call
         run.start("old", program=PRODUCT)
         await publish_events(run.settings, log[:quarter])
         await run.took_over("old")
-        run.start("new", program=PRODUCT)  # rescaling, and an upgrade: one comes, the other goes
+        run.start("new", program=PRODUCT)  # rescaling and upgrade: one worker joins, the other leaves
         await run.took_over("new")
         await publish_events(run.settings, log[quarter : 2 * quarter])
         assert run.stop("old") == 0
@@ -116,9 +115,11 @@ def test_upgrade_rescale_lost_disk_another_definition_and_a_replay(new_run: Call
     scenario(run, body)
 
 
-def test_more_partitions_are_refused_and_the_page_has_the_way_out(new_run: Callable[..., Run], tmp_path: Path) -> None:
-    """Setup: a group with state, and an events topic that gets another partition. The worker names the way; by it every
-    customer is known again, in the partition that is theirs now."""
+def test_added_partitions_are_rejected_and_the_procedure_works(new_run: Callable[..., Run], tmp_path: Path) -> None:
+    """Setup: a group with state, whose events topic gets another partition.
+
+    Rule: the worker's error names the procedure, after which every customer has a profile in the new partition.
+    """
     (tmp_path / "churn.toml").write_text(CHURN)
     run = new_run(partitions=PARTITIONS, config=str(tmp_path / "churn.toml"), clock="event")
 
@@ -173,5 +174,5 @@ def _section(title: str) -> str:
 
 
 def _own(run: Run, fields: dict[str, str]) -> dict[str, str]:
-    """The page's names, apart from those of other tests on this broker."""
+    """Return the documented variables with names that are unique on this broker."""
     return {name: f"{run.settings.kafka_group_id}-{value}" for name, value in fields.items()}

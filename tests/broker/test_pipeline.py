@@ -1,4 +1,4 @@
-"""From events to alerts through a real broker: equal to the fold offline, whatever happens meanwhile."""
+"""From events to alerts through a real broker: outputs equal the offline fold, whatever happens meanwhile."""
 
 from __future__ import annotations
 
@@ -54,9 +54,9 @@ REAL_LOG = SHARED_DATA / "oulad-2013j.jsonl.gz"
 PARTITIONS = 2
 DELETION = "User Deletion Requested"
 
-# The real log begins with months in which students register and nobody does anything: few snapshots, or they are all.
+# The real log starts with months of registrations without activity, so most snapshots would fall into them.
 REAL_CHURN = CHURN.replace('every = "3d"', 'every = "28d"').replace('"8d"', '"14d"')
-# Which of the five workers that come are killed. A death is noticed after the session: six seconds each.
+# The workers that are killed, of five that join. A kill is noticed after the session timeout of six seconds.
 KILLED = {"simulated": (2,), "oulad": (2, 4, 5)}
 CHURN_OF = {"simulated": CHURN, "oulad": REAL_CHURN}
 
@@ -88,7 +88,7 @@ logs = pytest.mark.parametrize(
 
 @lru_cache(maxsize=2)
 def lines_of(log: str) -> tuple[bytes, ...]:
-    """The first events of a log; every fifth customer is a visitor, and at times somebody asks to be deleted."""
+    """Return the first events of a log. Every fifth customer is anonymous, and some request deletion."""
     if log == "oulad":
         with gzip.open(REAL_LOG, "rb") as file:
             lines = [line.rstrip(b"\n") for line in itertools.islice(file, 60_000)]
@@ -109,7 +109,7 @@ def lines_of(log: str) -> tuple[bytes, ...]:
 
 @lru_cache(maxsize=1)
 def snapshot() -> bytes:
-    """A model that has learned from other customers."""
+    """Train a model on other customers."""
     model = Model(SPACE)
     simulation = Simulation(SimulationSettings(customers=60, days=40, seed=8))
     run = Backtest(ChurnDefinition.parse(CHURN), model, 1, partition_of)
@@ -132,9 +132,9 @@ def pipeline(new_run: Callable[..., Run], tmp_path: Path, text: str = CHURN, **c
 
 
 class Feed:
-    """A log sent in shares, with every hundredth event to the wrong partition, and a broken one beside every hundredth.
+    """Sends a log in shares, with every hundredth event in a wrong partition, and one broken record per hundred events.
 
-    A share is sent ever more slowly and never runs dry, so that whatever is done to the workers meets work in flight.
+    Each share is sent ever more slowly and never runs out, so that faults always hit work in flight.
     """
 
     def __init__(self, run: Run, log: str, *, shares: int) -> None:
@@ -145,7 +145,7 @@ class Feed:
         self.astray = self.misrouted = 0
 
     def next_share(self) -> None:
-        """What harm there was is done."""
+        """Send the rest, because all faults were injected."""
         assert self.sent < len(self.lines), "harmed after the work: the test proved nothing"
         self.given += 1
 
@@ -159,7 +159,7 @@ class Feed:
                     await self._send(producer, topic, self.sent, self.lines[self.sent])
                     self.sent += 1
                 await asyncio.sleep(0.1)
-            # marked, and wrong all the same: somebody counts partitions differently
+            # marked as forwarded but in a wrong partition, as from a client with another partition count
             for line in [line for line in self.lines[:50] if _home(line) == 0]:
                 self.misrouted += 1
                 self.broken.append((b"k", line, ((FORWARDED, b"1@0"),)))
@@ -174,13 +174,13 @@ class Feed:
         await producer.send(topic, line, key=event.customer.encode(), partition=home)
         if number % 100 == 3:
             value, key = BROKEN[len(self.broken) % len(BROKEN)], self._rng.choice((None, b"\xfe key", b"u"))
-            key = key or (b"u" if value is None else key)  # aiokafka sends no record without both
+            key = key or (b"u" if value is None else key)  # aiokafka requires a key or a value
             headers = [("trace", b"\x00\xff"), ("n", b"%d" % number)]
             self.broken.append((key, value, tuple(headers)))
             await producer.send(topic, value, key=key, partition=number % 2, headers=headers)
 
     async def verdict(self) -> None:
-        """The dead letters are exactly the broken ones, byte for byte; what was astray was forwarded once."""
+        """Check that dead letters equal the broken records byte for byte, and misrouted events are forwarded once."""
         settings = self.run.settings
         letters = [DeadLetter.of(record) for record in await read(self.run, name_of(DEAD_LETTERS, settings))]
         twice = {place: n for place, n in Counter(letter.source for letter in letters).items() if n > 1}
@@ -194,23 +194,26 @@ class Feed:
 
 
 @logs
-def test_all_equals_the_fold_offline_while_workers_come_go_and_die(
+def test_outputs_equal_the_offline_fold_while_workers_join_leave_and_die(
     log: str, new_run: Callable[..., Run], tmp_path: Path
 ) -> None:
-    """Rule: profiles, scores, alerts and examples are those of a backtest's fold, byte for byte, and dead letters
-    exactly what was broken: with a second worker that joins and leaves five times, by kill -9 some of them, and a
-    first one whose process that explains scores is killed."""
+    """Setup: a second worker joins and leaves five times, sometimes by kill -9. The process that renders scores for the
+    first worker is killed.
+
+    Rule: profiles, scores, alerts and examples equal those of a backtest byte for byte, and dead letters equal the
+    broken records.
+    """
 
     async def body(run: Run) -> None:
         await give_model(run)
         run.start("w0", program=PRODUCT)
         feed = Feed(run, log, shares=6)
         publishing, killed = asyncio.create_task(feed.publish()), 0
-        await _said(run, "w0", "scores are rendered in process")  # killed earlier, it had not been asked anything
+        await _logged(run, "w0", "scores are rendered in process")  # an earlier kill would precede its first request
         for number in range(1, 6):
             name, dies = f"w{number}", number in KILLED[log]
             run.start(name, program=PRODUCT)
-            await _said(run, name, "took over")
+            await _logged(run, name, "took over")
             await asyncio.sleep(0.3)
             if dies:
                 run.kill(name)
@@ -240,7 +243,7 @@ def test_all_equals_the_fold_offline_while_workers_come_go_and_die(
 
 
 def _kill_children(run: Run, name: str) -> int:
-    """Kill -9 what a worker started; returns how many."""
+    """Kill -9 all children of a worker and return their number."""
     pids = children_of(run.workers[name].pid)
     for pid in pids:
         os.kill(pid, signal.SIGKILL)
@@ -248,11 +251,14 @@ def _kill_children(run: Run, name: str) -> int:
 
 
 @logs
-def test_with_learning_on_every_score_is_that_of_the_model_it_names(
+def test_every_score_equals_that_of_the_model_version_it_names(
     log: str, new_run: Callable[..., Run], tmp_path: Path
 ) -> None:
-    """Rule: two workers and a trainer, which is started anew in mid-run: profiles and frozen features are those of the
-    fold offline, a score or an example is what the named snapshot says, and the newest one is the labels in order."""
+    """Setup: two workers, and a trainer that is restarted during the run.
+
+    Rule: profiles and frozen features equal those of the offline fold, every score and example equals that of the named
+    snapshot, and the newest snapshot equals learning the labels in order.
+    """
 
     async def body(run: Run) -> None:
         for name in ("w0", "w1"):
@@ -296,13 +302,16 @@ def test_with_learning_on_every_score_is_that_of_the_model_it_names(
     scenario(pipeline(new_run, tmp_path, CHURN_OF[log], snapshot_interval_ms=300), body)
 
 
-def test_a_silent_customer_is_alerted_once_at_the_deadline(new_run: Callable[..., Run], tmp_path: Path) -> None:
-    """Rule: with no further event, not before the deadline, not twice, also over a restart: one event of two days ago
-    less 5 s, and a worker on the wall's clock. The threshold lies between the scores before and after the silence."""
+def test_inactive_customer_gets_one_alert_at_the_deadline(new_run: Callable[..., Run], tmp_path: Path) -> None:
+    """Setup: one event from two days ago less 5 s, and a worker on the wall clock. The threshold is between the scores
+    before and after the inactivity.
+
+    Rule: without another event, the alert opens exactly once, not before the deadline, and also after a restart.
+    """
 
     async def body(run: Run) -> None:
         run.start("w0", program=PRODUCT, CHURN_KAFKA_GROUP_INSTANCE_ID="w")
-        await _said(run, "w0", "took over")
+        await _logged(run, "w0", "took over")
         due_ms = int(time.time() * 1000) + 5_000
         event = orjson.dumps({"type": "page", "userId": "quiet", "timestamp": (due_ms - 2 * DAY_MS) / 1000})
         async with AIOKafkaProducer(**run.settings.connection()) as producer:
@@ -328,29 +337,29 @@ def test_a_silent_customer_is_alerted_once_at_the_deadline(new_run: Callable[...
         assert orjson.loads(first.value)["probability"] < SILENT < value["probability"]
         run.kill("w0")
         run.start("w1", program=PRODUCT, CHURN_KAFKA_GROUP_INSTANCE_ID="w")
-        await _said(run, "w1", "took over")
+        await _logged(run, "w1", "took over")
         await asyncio.sleep(1.0)
         assert len((await scores())["silence"]) == 1
         [alert] = await read(run, name_of(ALERTS, run.settings))
-        said = orjson.loads(alert.value)
-        assert (alert.key, said["type"], said["time"]) == (b"quiet", "opened", rfc3339(due_ms))
-        assert said["timing"]["trigger"] == "silence"
+        change = orjson.loads(alert.value)
+        assert (alert.key, change["type"], change["time"]) == (b"quiet", "opened", rfc3339(due_ms))
+        assert change["timing"]["trigger"] == "silence"
         assert due_ms <= alert.timestamp < due_ms + LATE_MS
         assert run.stop("w1") == 0
 
     text = CHURN.replace('enter = "top 10%"', f"enter = {SILENT}\nexit = {SILENT}").replace('"6h"', '"0d"')
-    text = text.replace('every = "3d"', 'every = "365d"')  # no snapshot in between
+    text = text.replace('every = "3d"', 'every = "365d"')  # no snapshot before the deadline
     scenario(pipeline(new_run, tmp_path, text, clock="wall"), body)
 
 
-# Between what the untaught model says of a customer with one page view: just then, and two days later.
+# Between the untrained model's scores of a customer with one page view: at once, and two days later.
 SILENT = 0.06
 # A deadline is acted on within a second on a quiet machine.
 LATE_MS = 20_000
 
 
 async def _retention(run: Run, folds: dict[int, Fold]) -> None:
-    """The command tells the figures of the sums of all partitions."""
+    """Check that the command's figures are those of the sums of all partitions."""
     sums = Sums(int)
     for fold in folds.values():
         for key, record in fold.records.items():
@@ -365,7 +374,7 @@ async def _retention(run: Run, folds: dict[int, Fold]) -> None:
 
 
 async def _experience(run: Run, folds: dict[int, Fold]) -> None:
-    """The command tells the figures of the sums of all partitions, and `customer` sets goals beside everybody's."""
+    """Check the command's figures against the sums of all partitions, and `customer`'s goals against all customers."""
     sums: experience_sums.Sums = {}
     for number, fold in folds.items():
         for key, record in fold.records.items():
@@ -390,7 +399,7 @@ async def _experience(run: Run, folds: dict[int, Fold]) -> None:
     assert f"half of {result.customers} customers within {result.median_days:.1f} days" in page.output
 
 
-async def _said(run: Run, name: str, words: str) -> None:
+async def _logged(run: Run, name: str, words: str) -> None:
     await until(
         f"{words!r} in the log of {name}",
         lambda: re.search(words, run.log_of(name)),
@@ -413,7 +422,7 @@ async def _newest(run: Run) -> Any:
 
 
 async def _learned(run: Run, labels: int) -> None:
-    """Wait until a snapshot stands for so many labels."""
+    """Wait until a snapshot has learned this many labels."""
 
     async def enough() -> bool:
         newest = await _newest(run)

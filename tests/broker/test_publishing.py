@@ -1,4 +1,4 @@
-"""What fills the events topic: files and the simulator, keyed by customer, paced, and stopped in order."""
+"""Publishing to the events topic from files and the simulator: keys, pace, and clean stops."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.crash.harness import Run
 LONGEST_S = 30.0
 
 
-def test_a_rate_is_kept(new_run: Callable[..., Run], tmp_path: Path) -> None:
+def test_publish_keeps_the_requested_rate(new_run: Callable[..., Run], tmp_path: Path) -> None:
     run = new_run(partitions=2)
     call(run, "topics", "create")
     events = [event.value for event in Simulation(SimulationSettings(customers=20, days=5, seed=4)).events()][:150]
@@ -33,8 +33,8 @@ def test_a_rate_is_kept(new_run: Callable[..., Run], tmp_path: Path) -> None:
     assert 1.3 < time.monotonic() - started < LONGEST_S
 
 
-def test_publishing_goes_to_the_partition_of_the_customer(new_run: Callable[..., Run], tmp_path: Path) -> None:
-    """Rule: a customer's partition is that of Kafka's default partitioner, so that nothing has to be forwarded."""
+def test_events_are_published_to_the_partition_of_the_customer(new_run: Callable[..., Run], tmp_path: Path) -> None:
+    """Rule: the partition is that of Kafka's default partitioner, so that no event needs forwarding."""
     run = new_run(partitions=3)
     call(run, "topics", "create")
     file = tmp_path / "events.jsonl"
@@ -46,8 +46,8 @@ def test_publishing_goes_to_the_partition_of_the_customer(new_run: Callable[...,
     }
 
 
-def test_the_simulator_sends_what_it_would_write(new_run: Callable[..., Run], tmp_path: Path) -> None:
-    """Rule: --to-topic sends the events of the file, to their customers' partitions in order, and the same truth."""
+def test_simulator_publishes_the_events_of_the_file(new_run: Callable[..., Run], tmp_path: Path) -> None:
+    """Rule: --to-topic publishes the events of the file to their partitions in order, with the same truth file."""
     run = new_run(partitions=3, kafka_compression_type="lz4")
     call(run, "topics", "create")
     small = ("simulate", "--customers", "40", "--days", "8", "--hazards-every", "4")
@@ -65,8 +65,8 @@ def test_the_simulator_sends_what_it_would_write(new_run: Callable[..., Run], tm
         assert [value for partition, _, value in found if partition == number] == here
 
 
-def test_event_time_runs_at_the_speed_that_is_asked_for(new_run: Callable[..., Run]) -> None:
-    """Setup: three days at two days a second. Expected: 1.5 s, less what is missing of the last day."""
+def test_event_time_runs_at_the_requested_speed(new_run: Callable[..., Run]) -> None:
+    """Setup: three days at two days per second. Expected: 1.5 s, less the missing part of the last day."""
     run = new_run(partitions=2)
     call(run, "topics", "create")
     started = time.monotonic()
@@ -74,8 +74,8 @@ def test_event_time_runs_at_the_speed_that_is_asked_for(new_run: Callable[..., R
     assert 1.2 < time.monotonic() - started < LONGEST_S
 
 
-def test_the_simulator_stops_in_order(new_run: Callable[..., Run]) -> None:
-    """Rule: after Ctrl-C the exit code is 0, and what it says was sent is what the topic holds."""
+def test_simulator_stops_cleanly(new_run: Callable[..., Run]) -> None:
+    """Rule: after Ctrl-C, the exit code is 0, and the reported number of events is in the topic."""
     run = new_run(partitions=2)
     call(run, "topics", "create")
 
@@ -91,8 +91,8 @@ def test_the_simulator_stops_in_order(new_run: Callable[..., Run]) -> None:
     assert "of 60 days" in printed
 
 
-def test_a_record_that_the_topic_refuses_is_an_error_and_not_a_silence(new_run: Callable[..., Run]) -> None:
-    """Setup: an event larger than the topic takes, between good ones."""
+def test_record_rejected_by_the_topic_is_an_error(new_run: Callable[..., Run]) -> None:
+    """Setup: an event above the size limit of the topic, between valid ones."""
     run = new_run(partitions=1)
     large = b'{"type":"page","userId":"u","context":{"x":"%s"}}' % (b"x" * 1_100_000)
     good = b'{"type":"page","userId":"u"}'
@@ -106,16 +106,14 @@ def test_a_record_that_the_topic_refuses_is_an_error_and_not_a_silence(new_run: 
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "message"),
     [
         (["--speed", "2"], "--speed needs --to-topic"),
         (["--to-topic", "--out", "x"], "give one of them"),
         (["--to-topic", "--days", "19000"], "in the future"),
     ],
 )
-def test_options_that_contradict_each_other_are_misuse(
-    arguments: list[str], says: str, new_run: Callable[..., Run]
-) -> None:
+def test_contradictory_options_are_rejected(arguments: list[str], message: str, new_run: Callable[..., Run]) -> None:
     result = call(new_run(), "simulate", *arguments)
     assert result.exit_code == 2
-    assert says in result.output
+    assert message in result.output

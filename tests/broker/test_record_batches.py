@@ -1,4 +1,4 @@
-"""Batches that another process has encoded, sent in a transaction to topics of any compression."""
+"""Batches encoded by another process and sent in a transaction, to topics with any compression."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ async def _lost() -> list[EncodedBatch]:
     raise DeferredOutputsLost("gone")
 
 
-def test_a_topic_that_packs_anew_takes_them_and_they_are_read_as_they_were(new_run: Callable[..., Run]) -> None:
-    """Rule: a broker weighs a batch again after packing it anew; keys, values, tombstones and order stay."""
+def test_batches_survive_recompression_by_the_broker(new_run: Callable[..., Run]) -> None:
+    """Rule: a broker may recompress a batch; keys, values, tombstones and order stay the same."""
     records = [*RECORDS, (b"gone", None)]
 
     async def body(run: Run) -> None:
@@ -48,10 +48,10 @@ def test_a_topic_that_packs_anew_takes_them_and_they_are_read_as_they_were(new_r
     scenario(new_run(), body)
 
 
-def test_a_transaction_whose_last_part_is_lost_leaves_nothing_and_the_next_one_goes_through(
+def test_transaction_with_a_lost_batch_is_aborted_and_the_next_commits(
     new_run: Callable[..., Run],
 ) -> None:
-    """Rule: what is encoded elsewhere is waited for inside the transaction; without it nothing of it is to be seen."""
+    """Rule: the transaction waits for batches of the other process, and without them none of it is visible."""
 
     async def body(run: Run) -> None:
         producer = await FencedProducer.open(run.settings, f"{run.settings.kafka_group_id}/late")
@@ -66,7 +66,7 @@ def test_a_transaction_whose_last_part_is_lost_leaves_nothing_and_the_next_one_g
                 assert value == b"first"
         assert sorted(await run.read(alerts)) == [(0, b"k", b"second"), (1, b"k", b"second")]
         assert await run.read(scores) == [(0, b"k", b"score")]
-        assert offset == 3  # after what was aborted and its marker
+        assert offset == 3  # after the aborted records and their marker
         await producer.close()
 
     scenario(new_run(), body)

@@ -1,4 +1,4 @@
-"""Recovery: the local store ends as the changelog says, whatever was on disk before."""
+"""Recovery: the local store ends in the state of the changelog, whatever was on disk before."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from tests.broker.changelog import BIRTH, Log, timed
 from tests.crash.harness import Run, scenario
 
 
-def test_an_empty_store_is_rebuilt_with_its_deadlines(new_run: Callable[..., Run]) -> None:
-    """Rule: the last value of every key, without the deleted ones; deadlines from the values' prefixes alone. The
-    changelog's last offset is a transaction marker, which is never delivered: recovery ends all the same."""
+def test_empty_store_is_rebuilt_with_its_deadlines(new_run: Callable[..., Run]) -> None:
+    """Rule: the store has the last value of every key without the deleted ones, and deadlines come from value prefixes
+    alone. Recovery ends although the last changelog offset is a transaction marker, which is never delivered."""
 
     async def body(run: Run) -> None:
         log = Log(run)
@@ -41,11 +41,11 @@ def test_an_empty_store_is_rebuilt_with_its_deadlines(new_run: Callable[..., Run
 
 
 @pytest.mark.parametrize("large", ["anywhere", "further back"])
-def test_of_many_pieces_the_newest_value_of_each_key_is_kept(
+def test_recovery_in_chunks_keeps_the_newest_value_of_each_key(
     new_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch, large: str
 ) -> None:
-    """Rule: wherever the pieces are cut that the changelog is read in from its end, and however often one turns out too
-    large to be kept, the store ends as a reader from the beginning would have it, and is caught up from there."""
+    """Rule: the changelog is read in chunks from its end. Whatever the chunk boundaries, and however often a chunk is
+    too large, the store ends as if read from the beginning, and catches up from there."""
     monkeypatch.setattr(changelog_reader, "_CHUNK_BYTES", 4_000)
     monkeypatch.setattr(changelog_reader, "_FETCH_BYTES", 3_000)
     monkeypatch.setattr(changelog_reader, "_FIRST_OFFSETS", 3)
@@ -80,8 +80,8 @@ def test_of_many_pieces_the_newest_value_of_each_key_is_kept(
     scenario(new_run(partitions=1), body)
 
 
-def test_an_aborted_transaction_is_not_recovered(new_run: Callable[..., Run]) -> None:
-    """Rule: what was never committed never was, also when its records lie in the changelog."""
+def test_aborted_transaction_is_not_recovered(new_run: Callable[..., Run]) -> None:
+    """Rule: uncommitted records in the changelog have no effect."""
 
     async def body(run: Run) -> None:
         log = Log(run)
@@ -97,8 +97,8 @@ def test_an_aborted_transaction_is_not_recovered(new_run: Callable[..., Run]) ->
     scenario(new_run(partitions=1), body)
 
 
-def test_a_store_of_yesterday_is_caught_up_from_its_own_offset(new_run: Callable[..., Run]) -> None:
-    """Rule: only what is new is read; the store keeps what it has."""
+def test_older_store_catches_up_from_its_own_offset(new_run: Callable[..., Run]) -> None:
+    """Rule: only new records are read, and the store keeps its contents."""
 
     async def body(run: Run) -> None:
         log = Log(run)
@@ -118,8 +118,8 @@ def test_a_store_of_yesterday_is_caught_up_from_its_own_offset(new_run: Callable
 
 
 @pytest.mark.parametrize("fault", ["foreign", "ahead", "stale", "half"])
-def test_a_store_that_does_not_fit_is_rebuilt(new_run: Callable[..., Run], fault: str) -> None:
-    """Rule: from another changelog, ahead of it, older than its tombstones, half recovered: rebuilt."""
+def test_store_that_does_not_match_the_changelog_is_rebuilt(new_run: Callable[..., Run], fault: str) -> None:
+    """Rule: a store from another changelog, ahead of it, older than its tombstones or partly recovered is rebuilt."""
 
     async def body(run: Run) -> None:
         log = Log(run)
@@ -142,8 +142,8 @@ def test_a_store_that_does_not_fit_is_rebuilt(new_run: Callable[..., Run], fault
     scenario(new_run(partitions=1), body)
 
 
-def test_an_empty_changelog_has_no_position(new_run: Callable[..., Run]) -> None:
-    """Rule: a new group starts at the beginning of the input; a stale local store does not change that."""
+def test_empty_changelog_has_no_position(new_run: Callable[..., Run]) -> None:
+    """Rule: a new group starts at the beginning of the input, even with a stale local store."""
 
     async def body(run: Run) -> None:
         store = PartitionStore(run.directory / "store")
@@ -156,7 +156,7 @@ def test_an_empty_changelog_has_no_position(new_run: Callable[..., Run]) -> None
     scenario(new_run(partitions=1), body)
 
 
-def test_a_changelog_of_somebody_else_is_refused(new_run: Callable[..., Run]) -> None:
+def test_foreign_changelog_is_rejected(new_run: Callable[..., Run]) -> None:
     """Rule: records without a position were not written by this program."""
 
     async def body(run: Run) -> None:

@@ -1,4 +1,4 @@
-"""`reset` on a real broker: a stopped group forgets its state, one that lives is left alone."""
+"""`reset` on a real broker: a stopped group loses its state, an active group is left unchanged."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.crash.harness import Run
 
 @contextmanager
 def member(run: Run) -> Iterator[None]:
-    """The group has a member; commands run between two turns of its loop, well within its session."""
+    """Keep a member in the group. Commands run between two polls, well within the session timeout."""
     loop = asyncio.new_event_loop()
 
     async def joined() -> AIOKafkaConsumer:
@@ -40,7 +40,7 @@ def member(run: Run) -> Iterator[None]:
 
 
 async def more_partitions(run: Run, count: int) -> None:
-    """Of every topic that has as many as the input, but the changelog."""
+    """Partition count of every topic that has as many partitions as the input, except the changelog."""
     admin = AIOKafkaAdminClient(**run.settings.connection())
     await admin.start()
     found = await find_topics(run.settings)
@@ -49,9 +49,9 @@ async def more_partitions(run: Run, count: int) -> None:
     await admin.close()
 
 
-def test_a_stopped_group_forgets_everything_and_a_living_one_nothing(new_run: Callable[..., Run]) -> None:
-    """Setup: events, a changelog with a position, a committed offset, and stores of two partitions, one twice. Then the
-    input gets another partition, which only a reset (or a new group) answers."""
+def test_reset_clears_a_stopped_group_and_leaves_an_active_one(new_run: Callable[..., Run]) -> None:
+    """Setup: events, a changelog with a position, a committed offset, and stores of two partitions, one of them twice.
+    Then the input gets another partition, which requires a reset (or a new group)."""
     run = new_run(partitions=2)
     call(run, "topics", "create")
     asyncio.run(write(run, [300, 200]))
@@ -74,7 +74,7 @@ def test_a_stopped_group_forgets_everything_and_a_living_one_nothing(new_run: Ca
     assert len(list(run.settings.store_dir.iterdir())) == 4
     assert asyncio.run(run.read(changelog))
 
-    loop = asyncio.new_event_loop()  # of an owner who is no member any more, and still has its producer
+    loop = asyncio.new_event_loop()  # of an owner that left the group but still has its producer
     zombie = loop.run_until_complete(
         FencedProducer.open(run.settings, f"{run.settings.kafka_group_id}/worker/{events}/0")
     )
@@ -103,8 +103,8 @@ def test_a_stopped_group_forgets_everything_and_a_living_one_nothing(new_run: Ca
     assert asyncio.run(run.read(changelog)) == []
 
 
-def test_a_group_that_never_was_is_cleared_too(new_run: Callable[..., Run]) -> None:
-    """Rule: what is not there is no error; without an events topic there is nothing to start from."""
+def test_reset_of_an_unknown_group_succeeds(new_run: Callable[..., Run]) -> None:
+    """Rule: missing state is not an error, but a missing events topic is."""
     run = new_run(partitions=1)
     missing = call(run, "reset", "--yes")
     assert (missing.exit_code, "does not exist" in missing.output) == (1, True), missing.output

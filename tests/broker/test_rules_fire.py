@@ -1,4 +1,4 @@
-"""A run in which things go wrong: exactly the rules fire that should, and `lag` and `/readyz` say the same."""
+"""A run with faults: exactly the expected rules fire, in agreement with `lag` and `/readyz`."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ from tests.waiting import WAIT_S
 
 PRODUCT = Path(__file__).with_name("product.py")
 CHURN = '[churn.definitions.left]\nevent = "Subscription Cancelled"\n[label]\nhorizon = "2d"\n[snapshot]\nevery = "1d"'
-# Too few for a label to be judged: 1,000 of them would take longer than this run.
+# Too few labels for the calibration rules, which need 1,000.
 CUSTOMERS = 10
 TICK_S = 0.25
-TICK_MS = 6 * 3_600_000  # of event time: labels mature after three seconds, and from then on
+TICK_MS = 6 * 3_600_000  # in event time: labels mature from three seconds on
 DAYS_AGO = 400
-# Three processes at once take 10 s to import everything where two cores are shared with other tests.
+# Three processes that start at once take 10 s for imports on two cores shared with other tests.
 START_TIMEOUT_S = 90.0
 
 
 class Feed:
-    """Every customer acts four times a day, a day a second; a part of it is poisoned if asked to."""
+    """Publish four events per customer and day, one day per second. Some events raise if `poison` is set."""
 
     def __init__(self, run: Run) -> None:
         self.poisoned = False
@@ -60,13 +60,13 @@ class Feed:
 
 
 def addresses(run: Run) -> dict[int, str]:
-    """Process id -> where it answers."""
+    """Addresses of the HTTP servers by process id."""
     files = address_directory(run.settings).glob("*.json")
     return {int(file.stem.rsplit("-", 1)[1]): json.loads(file.read_text())[0]["targets"][0] for file in files}
 
 
 def ready(address: str) -> bool | None:
-    """What `/readyz` says; None if nobody answers."""
+    """Return the status of `/readyz`; None without a response."""
     try:
         with urllib.request.urlopen(f"http://{address}/readyz", timeout=4) as answer:
             return bool(json.load(answer)["ready"])
@@ -77,7 +77,7 @@ def ready(address: str) -> bool | None:
 
 
 async def fires(seen: Prometheus, expected: set[tuple[str, str]], *, within_s: float, for_s: float = 1.0) -> None:
-    """Wait until these alerts and no others fire, for a while on end."""
+    """Wait until exactly these alerts fire for some time."""
     deadline, since, found = time.monotonic() + within_s, None, set[tuple[str, str]]()
     while since is None or time.monotonic() - since < for_s:
         try:
@@ -90,19 +90,19 @@ async def fires(seen: Prometheus, expected: set[tuple[str, str]], *, within_s: f
 
 
 async def lag(run: Run, window_s: int = 10) -> tuple[int, list[dict[str, Any]]]:
-    """Exit code and rows. Positions are told once a second: a window of few seconds judges those at work wrong."""
+    """Return exit code and rows. Positions are committed once per second, so a window of few seconds is too short."""
     result = await asyncio.to_thread(call, run, "lag", "--json", "--window", str(window_s))
     return result.exit_code, [json.loads(line) for line in result.output.splitlines()]
 
 
 @pytest.mark.skipif(shutil.which("prometheus") is None, reason="prometheus is not installed: make debian-tools")
-def test_exactly_the_rules_fire_that_should(new_run: Callable[..., Run], tmp_path: Path) -> None:
-    """Setup: two workers, a trainer, Prometheus with this product's rules, 120 times as fast.
+def test_exactly_the_expected_rules_fire(new_run: Callable[..., Run], tmp_path: Path) -> None:
+    """Setup: two workers, a trainer, and Prometheus with the product's rules, 120 times as fast.
 
-    All well: nothing fires. Then the trainer ends, some of the feed is poison, and a worker is stopped in its tracks:
-    a stale model, dead letters and a process that does not answer, and nothing else. The other worker serves its
-    partitions, which is why neither `lag` nor `/readyz` complains of them; the labels have nobody. When the last worker
-    is stopped too, the partitions have nobody either.
+    Without faults, no rule fires. Then the trainer exits, some events raise, and a worker is suspended: the rules for a
+    stale model, dead letters and an unresponsive process fire, and no others. The other worker takes over the
+    partitions, so `lag` and `/readyz` report no problem with them, but the labels have no owner. When the last worker
+    is suspended too, the partitions have no owner either.
     """
     churn = tmp_path / "churn.toml"
     churn.write_text(CHURN)
@@ -161,12 +161,12 @@ async def faults(run: Run, feed: Feed, seen: Prometheus) -> None:
     await fires(seen, everywhere, within_s=WAIT_S)
     assert ready(stays) is None
     await asyncio.sleep(run.settings.kafka_session_timeout_ms / 1000)
-    code, rows = await lag(run, window_s=4)  # in which nothing moves
+    code, rows = await lag(run, window_s=4)  # a window without progress
     assert (code, {row["status"] for row in rows}, [row["owner"] for row in rows]) == (11, {"STOP"}, [None] * 5), rows
 
 
-def test_only_times_of_the_rules_are_divided() -> None:
-    """Rule: what fires here are the rules that operators have."""
+def test_shortened_rules_differ_only_in_times() -> None:
+    """Rule: these tests evaluate the rules that operators use."""
     assert doctest.testmod(module).failed == 0
     text = module.RULES.read_text()
     there = module.hastened(text)

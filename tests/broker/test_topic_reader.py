@@ -1,4 +1,4 @@
-"""Reading a topic: the newest, the first, all in order of time, past the markers of transactions."""
+"""Reading a topic past transaction markers: newest records, first records, and all records in order of time."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ START_MS = 1_700_000_000_000
 
 
 async def write(run: Run, count: int, *, per_transaction: int = 3) -> None:
-    """Records 0, 1, 2 ... a second apart over two partitions, with the markers of many transactions between them."""
+    """Publish records 0, 1, 2, ... a second apart to two partitions, in many transactions."""
     producer = await FencedProducer.open(run.settings, "writer")
     topic = name_of(ALERTS, run.settings)
     outputs = [
@@ -41,8 +41,8 @@ async def write(run: Run, count: int, *, per_transaction: int = 3) -> None:
     await producer.close()
 
 
-def test_records_are_found_from_either_end(new_run: Callable[..., Run], monkeypatch) -> None:
-    """Rule: small looks backwards, whatever their size, give the same as reading everything."""
+def test_records_can_be_read_from_either_end(new_run: Callable[..., Run], monkeypatch) -> None:
+    """Rule: reading backwards in small chunks of any size gives the same as reading everything."""
     monkeypatch.setattr(topic_reader, "_SPAN_FIRST", 4)
     monkeypatch.setattr(topic_reader, "_SPAN_MAX", 10)
 
@@ -54,7 +54,7 @@ def test_records_are_found_from_either_end(new_run: Callable[..., Run], monkeypa
             found = await newest_with_key(run.settings, topic, 1, b"k%d" % key)
             assert found is not None
             assert found.value == b"%d" % numbers[-1]
-        assert await newest_with_key(run.settings, topic, 0, b"nobody") is None
+        assert await newest_with_key(run.settings, topic, 0, b"unknown") is None
         first = await read_record(run.settings, topic, 0, 0)
         assert first is not None
         assert first.value == b"0"
@@ -66,7 +66,7 @@ def test_records_are_found_from_either_end(new_run: Callable[..., Run], monkeypa
             for count in (0, 1, 20, 200):
                 found = await newest_records(consumer, spans, count, lambda record: int(record.value) % 3 == 0)
                 assert [int(record.value) for record in found] == (list(range(0, 60, 3))[-count:] if count else [])
-            # offset 2 of either partition is a marker: records 0 and 1, 2 come before it
+            # offset 2 of either partition is a marker, after records 0 and 1, 2
             begin = {tp: (start + 2, end) for tp, (start, end) in spans.items()}
             assert {tp.partition for tp in await first_records(consumer, begin)} == {0, 1}
             markers = {tp: (end - 1, end) for tp, (_, end) in spans.items()}
@@ -75,8 +75,8 @@ def test_records_are_found_from_either_end(new_run: Callable[..., Run], monkeypa
     scenario(new_run(partitions=2), body)
 
 
-def test_what_comes_next_is_seen_within_a_second_and_in_order_of_each_partition(new_run: Callable[..., Run]) -> None:
-    """Rule: the middle one of five counts. A machine may be busy for a while: one of three series is enough."""
+def test_new_records_are_read_within_a_second_in_partition_order(new_run: Callable[..., Run]) -> None:
+    """Rule: the median of five counts. One of three series is enough, because a machine may be temporarily busy."""
 
     async def body(run: Run) -> None:
         await write(run, 6)
@@ -107,8 +107,8 @@ def test_what_comes_next_is_seen_within_a_second_and_in_order_of_each_partition(
     scenario(new_run(partitions=2), body)
 
 
-def test_empty_partitions_after_full_ones_do_not_hang_the_end(new_run: Callable[..., Run]) -> None:
-    """Setup: a long poll of partition 0 is under way when the next, empty ones end the reading at once."""
+def test_empty_partitions_do_not_delay_the_end(new_run: Callable[..., Run]) -> None:
+    """Setup: a long poll of partition 0 is in flight when the empty partitions end the reading."""
 
     async def body(run: Run) -> None:
         producer = await FencedProducer.open(run.settings, "writer")
@@ -119,7 +119,7 @@ def test_empty_partitions_after_full_ones_do_not_hang_the_end(new_run: Callable[
             read = []
             async for record in topic_reader.read_topic(run.settings, topic):
                 read.append(record.value)
-                await asyncio.sleep(0.03)  # the next fetch is on its way
+                await asyncio.sleep(0.03)  # the next fetch is in flight
             assert read == [b"v"]
 
     scenario(new_run(partitions=3), lambda run: asyncio.wait_for(body(run), WAIT_S))

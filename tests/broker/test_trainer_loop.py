@@ -1,4 +1,4 @@
-"""The trainer: one learner, whose state is always that of the labels in their order, each once."""
+"""The trainer: its state always equals learning each label once and in order."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.waiting import until
 
 
 class Order:
-    """Learns nothing but the order in which it was taught."""
+    """Learns only the order of its labels."""
 
     def __init__(self, run: Run) -> None:
         self.run = run
@@ -61,8 +61,8 @@ async def published(run: Run, labels: int) -> PublishedSnapshot:
     return snapshot
 
 
-def test_a_restarted_trainer_continues_exactly_where_its_snapshot_ends(new_run: Callable[..., Run]) -> None:
-    """Rule: snapshot and labels offset are one record; what was learned and not published is learned again."""
+def test_restarted_trainer_continues_at_its_snapshot(new_run: Callable[..., Run]) -> None:
+    """Rule: snapshot and labels offset are one record, so unpublished labels are learned again."""
 
     async def body(run: Run) -> None:
         await teach(run, 0, 500)
@@ -71,7 +71,7 @@ def test_a_restarted_trainer_continues_exactly_where_its_snapshot_ends(new_run: 
         await published(run, 500)
         await teach(run, 500, 100)
         await until("600 labels", lambda: len(first.learned) >= 600, context=lambda: len(first.learned))
-        loop.cancel()  # as good as dead: nothing more is published
+        loop.cancel()  # equals a dead trainer: nothing more is published
         with pytest.raises(asyncio.CancelledError):
             await loop
         stop = asyncio.Event()
@@ -89,7 +89,7 @@ def test_a_restarted_trainer_continues_exactly_where_its_snapshot_ends(new_run: 
 
 
 def test_one_trainer_leads_and_a_standby_takes_over(new_run: Callable[..., Run]) -> None:
-    """Rule: of two trainers one learns; when it leaves, the other starts from its last snapshot."""
+    """Rule: one of two trainers learns; when it leaves, the other starts from its last snapshot."""
 
     async def body(run: Run) -> None:
         await teach(run, 0, 100)

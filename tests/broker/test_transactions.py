@@ -1,4 +1,4 @@
-"""The fenced producer: all or nothing, and only one that can write."""
+"""The fenced producer: transactions are atomic, and only the newest owner can write."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from tests.crash.harness import Run, scenario
 from tests.waiting import WAIT_S
 
 
-def test_a_new_owner_locks_the_old_one_out(new_run: Callable[..., Run]) -> None:
-    """Rule: opening the same id fences whoever had it; what that one writes afterwards is never seen."""
+def test_new_owner_fences_the_old_one(new_run: Callable[..., Run]) -> None:
+    """Rule: opening the same id fences the previous owner, whose later writes are never visible."""
 
     async def body(run: Run) -> None:
         alerts = name_of(ALERTS, run.settings)
@@ -33,8 +33,8 @@ def test_a_new_owner_locks_the_old_one_out(new_run: Callable[..., Run]) -> None:
     scenario(new_run(), body)
 
 
-def test_what_a_dead_owner_left_open_is_aborted_by_its_successor(new_run: Callable[..., Run]) -> None:
-    """Rule: readers get past a dead owner's transaction as soon as its successor has opened, not at a timeout."""
+def test_open_transaction_of_a_dead_owner_is_aborted_by_its_successor(new_run: Callable[..., Run]) -> None:
+    """Rule: readers pass a dead owner's transaction as soon as its successor opens, not after a timeout."""
 
     async def body(run: Run) -> None:
         alerts = name_of(ALERTS, run.settings)
@@ -50,23 +50,23 @@ def test_what_a_dead_owner_left_open_is_aborted_by_its_successor(new_run: Callab
     scenario(new_run(kafka_transaction_timeout_ms=600_000), body)
 
 
-def test_the_changelog_offset_is_that_after_the_position(new_run: Callable[..., Run]) -> None:
-    """Rule: the offset that the local store remembers follows the last record of the transaction's last batch."""
+def test_changelog_offset_follows_the_position_record(new_run: Callable[..., Run]) -> None:
+    """Rule: the offset in the local store follows the last record of the transaction's last batch."""
 
     async def body(run: Run) -> None:
         changelog = name_of(CHANGELOG, run.settings)
         producer = await FencedProducer.open(run.settings, "id")
         big = {b"c%d" % number: b"x" * 100_000 for number in range(25)}  # three batches of records
         assert await producer.commit([], (changelog, 0), {**big, b"last": b"1"}) == 26
-        assert await producer.commit([], (changelog, 0), {b"last": b"2"}) == 28  # a marker lies between
+        assert await producer.commit([], (changelog, 0), {b"last": b"2"}) == 28  # with a marker in between
         await producer.close()
         assert (await run.read(changelog))[-1] == (0, b"last", b"2")
 
     scenario(new_run(), body)
 
 
-def test_a_record_that_a_topic_does_not_take_names_the_topic(new_run: Callable[..., Run]) -> None:
-    """Rule: a limit is for a person to change: the message names topic and setting, and nothing is tried again."""
+def test_record_above_the_size_limit_is_reported_with_the_topic(new_run: Callable[..., Run]) -> None:
+    """Rule: only an operator can change the limit: the message names topic and setting, and there is no retry."""
 
     async def body(run: Run) -> None:
         producer = await FencedProducer.open(run.settings, "id")

@@ -1,4 +1,4 @@
-"""A worker in this process: what a processor says is done, when it is asked, and what stops it."""
+"""A worker in the test process: effects of the processor, deadlines, and reasons to stop."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ NEVER = NEVER_DUE_MS.to_bytes(8, "big")
 
 
 class Alarm(Processor):
-    """Each event sets its customer's deadline (its value is the delay in ms); at a deadline an output says so."""
+    """Each event sets its customer's deadline, with its value as delay in ms. Each deadline causes an output."""
 
     def __init__(self, run: Run, partition: int, store: StateStore, state: bytes | None) -> None:
         self.run, self.partition, self.store = run, partition, store
@@ -55,8 +55,8 @@ async def outputs(run: Run) -> list[bytes]:
     return [value or b"" for _, _, value in await run.read(name_of(ALERTS, run.settings))]
 
 
-def test_a_deadline_falls_due_without_any_further_event(new_run: Callable[..., Run]) -> None:
-    """Rule: in live running silence is acted on at its deadline, once, with zero further events."""
+def test_deadline_fires_without_another_event(new_run: Callable[..., Run]) -> None:
+    """Rule: with live input, a deadline fires exactly once, without further events."""
 
     async def body(run: Run) -> None:
         now_ms = int(time.time() * 1000)
@@ -77,9 +77,9 @@ def test_a_deadline_falls_due_without_any_further_event(new_run: Callable[..., R
     scenario(new_run(partitions=1), body)
 
 
-def test_a_restart_goes_on_watching_a_silent_feed(new_run: Callable[..., Run]) -> None:
-    """Rule: that the input was live stands in the position: a worker that is started anew, with no event to read,
-    rings at the deadline all the same."""
+def test_deadline_fires_after_a_restart_without_events(new_run: Callable[..., Run]) -> None:
+    """Rule: the position records that the input is live, so the deadline fires even after a restart without a new
+    event."""
 
     async def body(run: Run) -> None:
         sent_ms = 0
@@ -109,8 +109,8 @@ def test_a_restart_goes_on_watching_a_silent_feed(new_run: Callable[..., Run]) -
     scenario(new_run(partitions=1), body)
 
 
-def test_in_a_replay_wall_time_rings_nothing(new_run: Callable[..., Run]) -> None:
-    """Rule: events of last year make the input a replay: no deadline is looked at by wall time."""
+def test_wall_clock_fires_no_deadline_during_a_replay(new_run: Callable[..., Run]) -> None:
+    """Rule: old events make the input a replay, during which deadlines ignore the wall clock."""
 
     async def body(run: Run) -> None:
         last_year_ms = int(time.time() * 1000) - 365 * 86_400_000
@@ -130,8 +130,8 @@ def test_in_a_replay_wall_time_rings_nothing(new_run: Callable[..., Run]) -> Non
     scenario(new_run(partitions=1), body)
 
 
-def test_a_processor_that_takes_part_of_a_batch_gets_the_rest(new_run: Callable[..., Run]) -> None:
-    """Rule: `consumed` bounds a transaction; the position follows it and nothing is skipped or repeated."""
+def test_partly_consumed_batch_is_continued(new_run: Callable[..., Run]) -> None:
+    """Rule: `consumed` limits a transaction, the position follows it, and nothing is skipped or repeated."""
 
     async def body(run: Run) -> None:
         await send(run, *[(b"k%d" % number, b"0", 1_000) for number in range(10)])
@@ -153,8 +153,8 @@ def test_a_processor_that_takes_part_of_a_batch_gets_the_rest(new_run: Callable[
     scenario(new_run(partitions=1), body)
 
 
-def test_the_groups_lag_returns_to_zero_behind_transaction_markers(new_run: Callable[..., Run]) -> None:
-    """Rule: an input that ends with a marker leaves no lag of 1: the committed offset follows the position."""
+def test_lag_returns_to_zero_after_transaction_markers(new_run: Callable[..., Run]) -> None:
+    """Rule: an input that ends with a marker leaves no lag of 1, because the committed offset follows the position."""
 
     async def body(run: Run) -> None:
         producer = await FencedProducer.open(run.settings, "forwarder")
@@ -178,8 +178,8 @@ def test_the_groups_lag_returns_to_zero_behind_transaction_markers(new_run: Call
     scenario(new_run(partitions=1), body)
 
 
-def test_a_fenced_owner_that_the_group_still_knows_takes_over_anew(new_run: Callable[..., Run]) -> None:
-    """Rule: after a transaction of unknown outcome nothing is tried from memory: fence, recover, seek, go on."""
+def test_fenced_owner_that_is_still_assigned_takes_over_again(new_run: Callable[..., Run]) -> None:
+    """Rule: after a transaction with unknown outcome, memory is not trusted: fence, recover, seek, continue."""
 
     async def body(run: Run) -> None:
         await send(run, (b"a", b"0", 1_000))
@@ -205,9 +205,9 @@ def test_a_fenced_owner_that_the_group_still_knows_takes_over_anew(new_run: Call
     scenario(new_run(partitions=1), body)
 
 
-def test_events_that_retention_deleted_are_said_and_need_a_confirmation(new_run: Callable[..., Run]) -> None:
-    """Rule: a position that the input no longer has stops the start with the range that is gone; with the
-    confirmation the worker goes on behind the gap."""
+def test_deleted_input_stops_the_worker_until_confirmed(new_run: Callable[..., Run]) -> None:
+    """Rule: if retention deleted events after the position, the start fails with their range. With the confirmation,
+    the worker continues after the gap."""
 
     async def body(run: Run) -> None:
         await send(run, (b"a", b"0", 1_000), (b"b", b"0", 1_000))
@@ -236,8 +236,8 @@ def test_events_that_retention_deleted_are_said_and_need_a_confirmation(new_run:
     scenario(new_run(partitions=1), body)
 
 
-def test_an_input_that_was_created_anew_is_not_taken_for_the_old_one(new_run: Callable[..., Run]) -> None:
-    """Rule: a position behind the end of the topic is somebody's accident: said, and confirmed before it goes on."""
+def test_recreated_input_stops_the_worker_until_confirmed(new_run: Callable[..., Run]) -> None:
+    """Rule: a position beyond the end of the topic is an error that needs a confirmation."""
 
     async def body(run: Run) -> None:
         await send(run, *[(b"a", b"0", 1_000)] * 5)
@@ -266,8 +266,8 @@ def test_an_input_that_was_created_anew_is_not_taken_for_the_old_one(new_run: Ca
     scenario(new_run(partitions=1), body)
 
 
-def test_the_newest_model_is_read_before_the_first_event_and_followed(new_run: Callable[..., Run]) -> None:
-    """Rule: no event is applied before the model topic was read to its end; a newer snapshot is swapped in."""
+def test_newest_model_is_read_before_the_first_event_and_updated(new_run: Callable[..., Run]) -> None:
+    """Rule: no event is applied before the model topic is read to its end, and newer snapshots replace the model."""
 
     async def body(run: Run) -> None:
         name, topic = run.settings.model_name.encode(), name_of(MODEL, run.settings)

@@ -1,4 +1,4 @@
-"""Headless Chromium, driven through its own chromedriver, with a profile that ends with it."""
+"""Headless Chromium, driven by its chromedriver, with a temporary profile."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _FLAGS = (
     "--disable-background-networking", "--disable-component-update", "--disable-sync", "--force-color-profile=srgb",
     "--hide-scrollbars", "--disable-dev-shm-usage",
 )  # fmt: skip
-# What takes a second on a quiet machine: a busy one may be much slower, and a test waits for what it waits for.
+# For waits of about a second on an idle machine. A busy machine may be much slower.
 _WAIT_S = 60.0
 _POLL_S = 0.02
 
@@ -32,12 +32,12 @@ Found = TypeVar("Found")
 
 
 def missing() -> str:
-    """The programs that are not here, for a person; empty if a browser can be started."""
+    """Return a message with the missing programs; empty if a browser can be started."""
     return " and ".join(name for name in ("chromium", "chromedriver") if shutil.which(name) is None)
 
 
 class Chromium:
-    """One browser window; closed by leaving it. `driver` is Selenium's."""
+    """One browser window, as a context manager. `driver` is the Selenium driver."""
 
     def __init__(self, profile: Path) -> None:
         options = webdriver.ChromeOptions()
@@ -58,31 +58,31 @@ class Chromium:
         self.driver.quit()
 
     def look(self, *, width: int = WIDE, height: int = _HEIGHT, dark: bool = False) -> None:
-        """From here on with a screen of this width, in light or dark colours."""
+        """Set the screen size and the light or dark colour scheme."""
         metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width == PHONE}
         self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme]})
 
     def open(self, address: str) -> None:
-        """Load a page, and forget what the console said before."""
+        """Load a page and discard earlier console messages."""
         self.messages()
         self.driver.get(address)
 
     def messages(self) -> list[str]:
-        """What the browser's console has said since it was last asked: errors, refused scripts, missing files."""
+        """Return the browser's console messages since the last call: errors, blocked scripts, missing files."""
         return [entry["message"] for entry in self.driver.get_log("browser")]
 
     def ask(self, script: str, *arguments: Any) -> Any:
-        """What a script returns."""
+        """Run a script and return its result."""
         return self.driver.execute_script(script, *arguments)
 
     def find(self, selector: str) -> WebElement:
-        """The first element of a kind."""
+        """Return the first matching element."""
         return self.driver.find_element("css selector", selector)
 
     def wait(self, what: str, found: Callable[[], Found], seconds: float = _WAIT_S) -> Found:
-        """Until something is true; what it was."""
+        """Wait until a result is true, and return it."""
         deadline = time.monotonic() + seconds
         while not (value := found()):
             assert time.monotonic() < deadline, f"{what}: not within {seconds:.0f} s"
@@ -90,11 +90,11 @@ class Chromium:
         return value
 
     def click(self, selector: str) -> None:
-        """Activate the first element of a kind in one step: a live page may replace it between two."""
+        """Click the first matching element in one step, because a live page may replace it between two steps."""
         self.ask("document.querySelector(arguments[0]).click()", selector)
 
     def enter(self, selector: str) -> None:
-        """Activate the first element of a kind by key; once more if the page has replaced it meanwhile."""
+        """Activate the first matching element by keyboard, and retry if the page replaced it meanwhile."""
 
         def entered() -> bool:
             try:
@@ -106,7 +106,7 @@ class Chromium:
         self.wait(f"{selector} to be entered", entered)
 
     def choose(self, selector: str, value: str) -> None:
-        """Choose in a list, as a person does who lets go of it."""
+        """Choose an option in a list and fire its change event."""
         self.ask(
             "const list = document.querySelector(arguments[0]); list.value = arguments[1];"
             " list.dispatchEvent(new Event('change', {bubbles: true}))",
@@ -115,15 +115,15 @@ class Chromium:
         )
 
     def press(self, key: str) -> None:
-        """A key, wherever the focus is."""
+        """Press a key at the current focus."""
         ActionChains(self.driver).send_keys(key).perform()
 
     def freeze(self) -> None:
-        """The page stays as it is, whatever the stream of changes says."""
+        """Stop live updates of the page."""
         self.ask("document.getElementById('live').dataset.on = 'nothing'; window.replace = () => {}")
 
     def violations(self) -> list[str]:
-        """Every rule of axe-core that the page breaks, with the element."""
+        """Return every axe-core rule that the page violates, with the element."""
         self.freeze()
         self.ask(AXE.read_text(encoding="utf-8"))
         found = self.driver.execute_async_script(

@@ -1,4 +1,4 @@
-"""One broker, worker, trainer, console and browser for all tests here; without Chromium they are skipped."""
+"""One broker, worker, trainer, console and browser for all tests in this folder, skipped without Chromium."""
 
 from __future__ import annotations
 
@@ -26,6 +26,6 @@ def window(stage: Stage, tmp_path_factory: pytest.TempPathFactory) -> Iterator[c
 
 @pytest.fixture
 def browser(window: chromium.Chromium) -> chromium.Chromium:
-    """As wide as a desk, in light colours."""
+    """Set desktop width and light colours."""
     window.look()
     return window

@@ -1,4 +1,4 @@
-"""The wheel works away from the checkout, and its processes import nothing from the working directory."""
+"""The wheel works outside the checkout, and its processes import nothing from the working directory."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pytest
 
 from tests.paths import ROOT
 
-# Our own packages, a dependency, and a module of the standard library that every process imports late.
+# The product's packages, a dependency, and a standard library module that every process imports late.
 HOSTILE = ("models", "streams", "numpy", "tomllib")
 STARTS_EXPLAIN_PROCESS = """
 import asyncio, time
@@ -31,7 +31,7 @@ asyncio.run(explainer.stop())
 
 
 def run(*command: str | Path, cwd: Path) -> str:
-    """The standard output of a command that must succeed."""
+    """Run a command that must succeed, and return its standard output."""
     environment = {name: value for name, value in os.environ.items() if name not in {"PYTHONPATH", "PYTHONSAFEPATH"}}
     done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr
@@ -40,7 +40,7 @@ def run(*command: str | Path, cwd: Path) -> str:
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The `bin` of an environment with the wheel, and with the dependencies of this one; no network is needed."""
+    """Create an environment with the wheel and this environment's dependencies, without a network; return its `bin`."""
     here = tmp_path_factory.mktemp("installed")
     pip = (sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet")
     run(*pip, "wheel", "--no-deps", "--no-index", "--no-build-isolation", "--wheel-dir", here, ROOT, cwd=here)
@@ -48,8 +48,8 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     venv = here / "venv"
     run(sys.executable, "-m", "venv", "--without-pip", venv, cwd=here)
     run(*pip, "--python", venv, "install", "--no-deps", "--no-index", wheel, cwd=here)
-    # The dependencies come from this environment. It holds an editable install too, but a directory that a .pth file
-    # adds has its own .pth files ignored: the packages are those of the wheel.
+    # The dependencies come from this environment. It also has an editable install, but Python ignores .pth files in a
+    # directory that was added by a .pth file, so the product's packages come from the wheel.
     [site] = venv.glob("lib/python*/site-packages")
     (site / "dependencies.pth").write_text(sysconfig.get_path("purelib"), encoding="utf-8")
     return venv / "bin"
@@ -57,7 +57,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def hostile(tmp_path: Path) -> Path:
-    """A working directory with modules that leave a marker when something imports them."""
+    """Create a working directory with modules that write a marker file when imported."""
     for name in HOSTILE:
         marker = f"open({str(tmp_path / name)!r} + '.imported', 'w')\nraise SystemExit(3)\n"
         (tmp_path / f"{name}.py").write_text(marker, encoding="utf-8")
@@ -66,7 +66,7 @@ def hostile(tmp_path: Path) -> Path:
 
 
 def imported(directory: Path) -> list[str]:
-    """The hostile modules that something imported."""
+    """Return the hostile modules that were imported."""
     return sorted(path.name for path in directory.glob("*.imported"))
 
 
@@ -77,7 +77,7 @@ def test_packages_come_from_the_wheel(installed: Path, hostile: Path) -> None:
 
 
 def test_commands_import_nothing_from_the_working_directory(installed: Path, hostile: Path) -> None:
-    """Rule: every command runs the installed code, wherever it is started."""
+    """Rule: every command runs the installed code, whatever the working directory."""
     command = installed / "churn-signals"
     assert "backtest" in run(command, "--help", cwd=hostile)
     assert "horizon" in run(command, "config", cwd=hostile)
@@ -87,14 +87,14 @@ def test_commands_import_nothing_from_the_working_directory(installed: Path, hos
     assert imported(hostile) == []
 
 
-def test_the_explain_process_imports_nothing_from_the_working_directory(installed: Path, hostile: Path) -> None:
-    """Setup: a worker's own way to start the process. Rule: it runs the installed code and answers."""
+def test_explain_process_imports_nothing_from_the_working_directory(installed: Path, hostile: Path) -> None:
+    """Setup: the process is started as by a worker. Rule: it runs the installed code and becomes available."""
     run(installed / "python", "-P", "-c", STARTS_EXPLAIN_PROCESS, cwd=hostile)
     assert imported(hostile) == []
 
 
 def test_every_python_child_is_started_with_safe_path() -> None:
-    """Rule: `-P` follows `sys.executable` wherever the product starts Python."""
+    """Rule: wherever the product starts Python, `-P` follows `sys.executable`."""
     starts = 0
     for path in [*ROOT.glob("streams/**/*.py"), *ROOT.glob("models/**/*.py")]:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

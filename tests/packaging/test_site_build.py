@@ -1,4 +1,4 @@
-"""The documentation site builds without a warning, and its pages need no other host."""
+"""The documentation site builds without warnings, and its pages load nothing from other hosts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.paths import DOCS, ROOT
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The site, built as `make site` does."""
+    """Build the site like `make site`."""
     out = tmp_path_factory.mktemp("site")
     command = [sys.executable, "-m", "sphinx", "--quiet", "--fail-on-warning", "--keep-going", "--builder", "html"]
     done = subprocess.run(
@@ -30,13 +30,13 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_every_page_is_built(site: Path) -> None:
-    """Rule: a dead link, an unknown anchor or a page outside the navigation is a warning, and fails the build."""
+    """Rule: a broken link, an unknown anchor or a page outside the navigation fails the build."""
     wanted = {path.relative_to(DOCS).with_suffix(".html") for path in DOCS.glob("**/*.md")}
     assert wanted <= {path.relative_to(site) for path in site.glob("**/*.html")}
 
 
 def test_pages_load_nothing_from_another_host(site: Path) -> None:
-    """Rule: the site can be read without a network; only links lead elsewhere."""
+    """Rule: the site is readable without a network, and only links lead to other hosts."""
     for page in site.glob("**/*.html"):
         text = page.read_text(encoding="utf-8")
         loaded = re.findall(r'<(?:script|img|iframe)[^>]* src="([^"]+)"', text)
@@ -45,6 +45,6 @@ def test_pages_load_nothing_from_another_host(site: Path) -> None:
         assert not [address for address in loaded if re.match(r"(https?:)?//", address)], page.name
 
 
-def test_the_navigation_has_a_caption_for_each_reader(site: Path) -> None:
+def test_navigation_has_a_caption_for_each_audience(site: Path) -> None:
     text = (site / "index.html").read_text(encoding="utf-8")
     assert re.findall(r'class="caption".*?caption-text">(.*?)<', text)[:3] == ["Integrate", "Operate", "Understand"]
