@@ -17,6 +17,7 @@ from streams.errors import ConfigurationError, SettingsError
 from streams.runtime import cpu_affinity as module
 from streams.runtime.cpu_affinity import Affinity, Loads, better_of, claimed
 from streams.settings import Settings
+from tests.waiting import WAIT_S
 
 # What binds itself does so in a process of its own: this one runs other tests too.
 _BOUND = """
@@ -31,17 +32,17 @@ def thread(name):
     with open(f"/proc/self/task/{threading.get_native_id()}/comm", "w") as comm:
         comm.write(name)
     stop.wait()
-before = threading.Thread(target=thread, args=("early",)); before.start()
+before = threading.Thread(target=thread, args=("early",), daemon=True); before.start()
 here.begin()
 async def main():
     keeping = asyncio.create_task(here.keep())
-    threads = {"early": before, **{n: threading.Thread(target=thread, args=(n,)) for n in ("late", "rocksdb:low")}}
+    threads = {"early": before, **{n: threading.Thread(target=thread, args=(n,), daemon=True) for n in ("late", "rocksdb:low")}}
     for each in list(threads.values())[1:]:
         each.start()
     await asyncio.sleep(0.1)
     deadline = time.monotonic() + 120
-    while here.processor is not None and time.monotonic() < deadline and any(
-        os.sched_getaffinity(threads[name].native_id) != {here.processor} for name in ("early", "late")
+    while here.cpu is not None and time.monotonic() < deadline and any(
+        os.sched_getaffinity(threads[name].native_id) != {here.cpu} for name in ("early", "late")
     ):
         await asyncio.sleep(0.02)
     seen.update({name: sorted(os.sched_getaffinity(each.native_id)) for name, each in threads.items()})
@@ -56,7 +57,9 @@ several = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one proce
 
 
 def bound(cpu: str) -> tuple[int | None, list[list[int]], dict[str, list[int]], list[int]]:
-    run = subprocess.run([sys.executable, "-c", _BOUND, cpu], capture_output=True, text=True, check=True)
+    run = subprocess.run(
+        [sys.executable, "-c", _BOUND, cpu], capture_output=True, text=True, check=True, timeout=WAIT_S
+    )
     processor, left, seen, allowed = json.loads(run.stdout)
     return processor, left, seen, allowed
 
@@ -240,5 +243,7 @@ def test_linear_algebra_starts_no_threads() -> None:
         "print(len(os.listdir('/proc/self/task')))"
     )
     environment = {name: value for name, value in os.environ.items() if name != "OPENBLAS_NUM_THREADS"}
-    said = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    said = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True, timeout=WAIT_S
+    )
     assert said.stdout.split() == ["1"]
