@@ -12,7 +12,7 @@ from streams.topics import EVENTS, name_of
 from tests.crash.harness import Run
 
 
-async def with_worker(worker: Worker, body: Callable[[], Awaitable[None]]) -> None:
+async def with_worker(worker: Worker, body: Callable[[], Awaitable[object]]) -> None:
     """Run the worker while the body runs; what ended it early is raised."""
     stop = asyncio.Event()
     running = asyncio.create_task(worker.run(stop))

@@ -284,8 +284,10 @@ async def equal_by_named_model(
     for e in labels:
         same = frozen[e.customer, e.snapshot_ms]
         assert (e.label, e.labels) == (same.label, same.labels)
-        for mine, its in ((e.features, same.features), (e.population, same.population)):
-            assert np.array_equal(np.frombuffer(mine), np.frombuffer(its), equal_nan=True)  # JSON has one kind of NaN
+        for learned, expected in ((e.features, same.features), (e.population, same.population)):
+            assert np.array_equal(
+                np.frombuffer(learned), np.frombuffer(expected), equal_nan=True
+            )  # JSON has one kind of NaN
         x, m = np.frombuffer(e.features)[None, :], np.frombuffer(e.population)[None, :]
         again = score_both(scorers[e.model], x, m, horizons)
         assert e.probability == again.voluntary.probability[0]

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from streams.admin.lag import Groups, PartitionLag
+from streams.admin.lag import ConsumerGroups, PartitionLag
 from streams.engine.contract import Output
 from streams.engine.transactions import FencedProducer
 from streams.topics import EVENTS, name_of
@@ -78,16 +78,16 @@ class Looks:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, consumer: AIOKafkaConsumer, tp: TopicPartition) -> None:
         self._consumer, self._tp, self._loop = consumer, tp, asyncio.get_running_loop()
         self._commits: dict[int, int] = {}
-        look = Groups.look
+        look = ConsumerGroups.read
 
-        async def looked(groups: Groups) -> list[PartitionLag]:
+        async def looked(groups: ConsumerGroups) -> list[PartitionLag]:
             self._number += 1
             if (offset := self._commits.pop(self._number, None)) is not None:
                 committing = asyncio.run_coroutine_threadsafe(self._consumer.commit({self._tp: offset}), self._loop)
                 await asyncio.wrap_future(committing)
             return await look(groups)
 
-        monkeypatch.setattr(Groups, "look", looked)
+        monkeypatch.setattr(ConsumerGroups, "read", looked)
 
     def commit_before(self, commits: dict[int, int]) -> None:
         """Offset by the number of the look, of which the next one is the first."""

@@ -6,7 +6,9 @@ import asyncio
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 
+import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
 
 from streams.engine.contract import Output
@@ -41,7 +43,7 @@ async def write(run: Run, count: int, *, per_transaction: int = 3) -> None:
     await producer.close()
 
 
-def test_records_are_found_from_either_end(new_run: Callable[..., Run], monkeypatch) -> None:
+def test_records_are_found_from_either_end(new_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch) -> None:
     """Rule: small looks backwards, whatever their size, give the same as reading everything."""
     monkeypatch.setattr(topic_reader, "_SPAN_FIRST", 4)
     monkeypatch.setattr(topic_reader, "_SPAN_MAX", 10)
@@ -95,7 +97,7 @@ def test_what_comes_next_is_seen_within_a_second_and_in_order_of_each_partition(
             for n in range(15):
                 await producer.send_and_wait(topic, b"%d" % n, partition=n % 2)
                 sent_s = time.monotonic()
-                await until(f"record {n}", lambda n=n: n in seen, every_s=0.005, context=lambda: seen)
+                await until(f"record {n}", partial(seen.__contains__, n), every_s=0.005, context=lambda: seen)
                 late_s.append(time.monotonic() - sent_s)
                 if n % 5 == 4 and statistics.median(late_s[-5:]) < 1:
                     break

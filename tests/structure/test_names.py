@@ -44,7 +44,7 @@ def places() -> dict[str, list[str]]:
 
 
 def test_no_name_means_two_things() -> None:
-    """Rule: a class or public function that shares its name with another is the same concept, and the list says which."""
+    """Rule: a class or public function that shares its name with another is the same concept, and is listed."""
     twice = {name: where for name, where in places().items() if len(where) > 1 and name not in SHARED}
     assert twice == {}
 

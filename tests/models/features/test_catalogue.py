@@ -103,7 +103,7 @@ def test_empty_batch_gives_no_rows() -> None:
 def test_features_are_a_contiguous_float64_matrix() -> None:
     """The bytes of a row are frozen with a snapshot."""
     x = features([Profile()] * 3, [START_MS] * 3)
-    assert (x.shape, x.dtype, x.flags.c_contiguous) == ((3, len(FEATURES)), np.float64, True)
+    assert (x.shape, x.dtype, x.flags.c_contiguous) == ((3, len(FEATURES)), np.dtype(np.float64), True)
 
 
 @pytest.mark.law

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import pytest
 
@@ -160,7 +162,8 @@ def test_features_and_probability_are_those_of_the_snapshot() -> None:
     effects = world.feed(tick(s))
     (i,) = [i for i, p in enumerate(effects.points) if p.trigger == SNAPSHOT]
     frozen = effects.x[i].tobytes(), effects.m[i].tobytes(), float(effects.scores.probability[i])
-    world.partition.scorer = StubScorer("stub-2", seed=2)
+    answering: Any = StubScorer("stub-2", seed=2)
+    world.partition.scorer = answering
     world.feed(*(event("Goal Completed", s + k * HOUR_MS) for k in range(1, 30)))
     example = first_example(world, s)
     assert (example.features, example.population, example.probability) == frozen

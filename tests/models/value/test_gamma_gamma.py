@@ -83,7 +83,7 @@ def test_expected_value_matches_the_next_purchase() -> None:
     nu = rng.gamma(NOTE.q, 1 / NOTE.gamma, customers)
     x = rng.integers(1, 6, customers)
     past, following = rng.gamma(NOTE.p * x, 1 / nu) / x, rng.gamma(NOTE.p, 1 / nu)
-    expected = NOTE.expected(x, past)
+    expected = NOTE.expected(x.astype(np.float64), past)
     high = past > np.median(past)
     for rows_ in (high, ~high):
         assert expected[rows_].mean() == pytest.approx(following[rows_].mean(), rel=0.03)

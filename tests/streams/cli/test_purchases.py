@@ -19,7 +19,8 @@ def run(*arguments: str) -> Result:
 @pytest.fixture(scope="module")
 def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Half a year of 300 customers who buy now and then, some orders twice; and a line that is no event."""
-    rng, lines = np.random.default_rng(1), []
+    rng = np.random.default_rng(1)
+    lines: list[tuple[str, str]] = []
     for customer in range(300):
         day = int(rng.integers(0, 40))
         while day < 180 and (not lines or rng.random() < 0.9):
@@ -95,6 +96,6 @@ def test_a_day_before_all_purchases_is_an_error_in_one_sentence(log: Path) -> No
     answer = run(str(log), "--until", "2023-01-01")
     assert answer.exit_code == 1
     assert (
-        answer.output
-        == f"Error: {log}, days before 2023-01-01: no customer bought on a second day, so purchase rates cannot be estimated.\n"
+        answer.output == f"Error: {log}, days before 2023-01-01: no customer bought on a second day, "
+        "so purchase rates cannot be estimated.\n"
     )

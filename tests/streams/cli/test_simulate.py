@@ -1,10 +1,13 @@
 """`simulate`: files that are the same every time, and one sentence for what is wrong."""
 
+from __future__ import annotations
+
 import gzip
 import json
+from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
 from models.simulation import Simulation, SimulationSettings
 from streams.cli.simulate import simulate
@@ -12,11 +15,11 @@ from streams.cli.simulate import simulate
 SMALL = ["--customers", "30", "--days", "20"]
 
 
-def run(*arguments: str):
+def run(*arguments: str) -> Result:
     return CliRunner().invoke(simulate, arguments)
 
 
-def test_two_runs_are_byte_identical(tmp_path):
+def test_two_runs_are_byte_identical(tmp_path: Path) -> None:
     files = []
     for turn in ("first", "second"):
         out, hazards = tmp_path / f"{turn}.jsonl.gz", tmp_path / f"{turn}-hazards.jsonl"
@@ -25,7 +28,7 @@ def test_two_runs_are_byte_identical(tmp_path):
     assert files[0] == files[1]
 
 
-def test_compressed_and_plain_files_and_standard_output_hold_the_same_events(tmp_path):
+def test_compressed_and_plain_files_and_standard_output_hold_the_same_events(tmp_path: Path) -> None:
     plain, packed = tmp_path / "events.jsonl", tmp_path / "events.jsonl.gz"
     run(*SMALL, "--out", str(plain))
     run(*SMALL, "--out", str(packed))
@@ -35,7 +38,7 @@ def test_compressed_and_plain_files_and_standard_output_hold_the_same_events(tmp
     assert streamed.splitlines() == [event.value for event in expected]
 
 
-def test_the_truth_has_a_line_per_customer_and_period(tmp_path):
+def test_the_truth_has_a_line_per_customer_and_period(tmp_path: Path) -> None:
     hazards = tmp_path / "hazards.jsonl"
     options = ["--hazards-every", "7", "--horizon", "14", "--out", str(tmp_path / "events.jsonl")]
     assert run(*SMALL, *options, "--hazards", str(hazards)).exit_code == 0
@@ -50,15 +53,15 @@ def test_the_truth_has_a_line_per_customer_and_period(tmp_path):
         assert line["hazard_daily"] <= line["p_churn_14d"]
 
 
-def test_the_start_is_the_day_that_is_given():
+def test_the_start_is_the_day_that_is_given() -> None:
     assert b'"timestamp":"2023-05-04T' in run(*SMALL, "--start", "2023-05-04").stdout_bytes.splitlines()[0]
 
 
-def test_without_a_terminal_there_is_no_progress():
+def test_without_a_terminal_there_is_no_progress() -> None:
     assert run(*SMALL).stderr == ""
 
 
-def test_help_tells_every_option():
+def test_help_tells_every_option() -> None:
     result = run("--help")
     assert result.exit_code == 0
     for option in simulate.params:
@@ -77,13 +80,13 @@ def test_help_tells_every_option():
         (["--sed", "1"], "No such option: --sed"),
     ],
 )
-def test_misuse_is_one_sentence_and_exit_code_2(arguments, said):
+def test_misuse_is_one_sentence_and_exit_code_2(arguments: list[str], said: str) -> None:
     result = run(*arguments)
     assert result.exit_code == 2
     assert said in result.stderr
 
 
-def test_a_file_that_cannot_be_written_is_one_sentence_and_leaves_nothing(tmp_path):
+def test_a_file_that_cannot_be_written_is_one_sentence_and_leaves_nothing(tmp_path: Path) -> None:
     result = run(*SMALL, "--out", str(tmp_path / "nowhere" / "events.jsonl"))
     assert result.exit_code == 1
     assert result.stderr == f"Error: {tmp_path}/nowhere/events.jsonl cannot be written: No such file or directory.\n"

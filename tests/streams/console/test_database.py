@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import doctest
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ def test_the_examples_in_the_docstrings_hold(module: Any) -> None:
 
 def test_an_alert_is_as_its_newest_change_and_repeats_change_nothing(found: ConsoleDatabase) -> None:
     """Rule: a seq that is not above the known one was seen before."""
-    values = [value for _, value in life("c1")]
+    values: list[bytes | None] = [value for _, value in life("c1")]
     found.add_alerts(values[:2])
     assert [(row["state"], row["seq"]) for row in found.alerts(AlertQuery())[0]] == [("acknowledged", 2)]
     version = found.version
@@ -72,7 +72,7 @@ def test_a_live_alert_says_how_its_customer_stands_now(found: ConsoleDatabase, s
     """Rule: the newer of alert and score counts, whichever is read first; the history keeps what was told."""
     alert = life("c1")[0][1]
     score = {"customer": {"id": "c1"}, "probability": 0.02, "band": "low", "value": {"revenue_at_risk": 1.0}}
-    told = [
+    told: list[Callable[[], object]] = [
         lambda: found.add_alerts([alert]),
         lambda: found.add_scores([(b"c1", json.dumps({**score, "scored_at": f"{year}-01-01T00:00:00Z"}).encode())]),
     ]
@@ -92,7 +92,10 @@ def test_who_was_deleted_is_nowhere_any_more_whichever_topic_says_it_first(
     alert = {**json.loads(life("c1")[0][1]), "alert_id": "second"}
     end = {**alert, "seq": 2, "type": "expired", "state": "expired", "resolution": "deleted"}
     found.add_alerts([json.dumps(alert).encode()])
-    tell = [lambda: found.add_scores([(b"c1", None)]), lambda: found.add_alerts([json.dumps(end).encode()])]
+    tell: list[Callable[[], object]] = [
+        lambda: found.add_scores([(b"c1", None)]),
+        lambda: found.add_alerts([json.dumps(end).encode()]),
+    ]
     for one in tell if score_first else tell[::-1]:
         one()
     assert found.history("c1") == []

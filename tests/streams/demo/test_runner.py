@@ -64,7 +64,7 @@ def test_the_examples_in_the_docstrings_hold(module: Any) -> None:
 def test_the_same_seed_sends_the_same_events_and_the_first_sixty_days_are_history() -> None:
     def first_days() -> list[tuple[FeedItem, bool]]:
         source = SimulatedSource(20, seed=3)
-        found = []
+        found: list[tuple[FeedItem, bool]] = []
         for item in source.items():
             if item.time_ms > SIMULATED_FROM_MS + SIMULATED_HISTORY_MS + DAY_MS:
                 return found
@@ -82,7 +82,8 @@ def test_a_quarter_of_a_log_is_history_and_what_is_no_event_has_no_key(tmp_path:
     file = tmp_path / "log.jsonl"
     line = '{"type":"page","userId":"u%d","timestamp":"2014-01-%02dT00:00:00Z","messageId":"%s"}\n'
     file.write_text("".join(line % (n, 1 + n // 1000, "x" * 60) for n in range(10_000)) + "not json\n\n")
-    source, history, items = LogSource(file), 0, []
+    source, history = LogSource(file), 0
+    items: list[FeedItem] = []
     for item in source.items():
         history += source.in_history(item, len(items))
         items.append(item)
@@ -439,7 +440,7 @@ def test_who_does_not_hear_that_it_is_cancelled_does_not_keep_a_demo_whose_worke
             return -9
 
     async def deaf(*_: object) -> None:
-        for _ in range(2):  # as often as it is told: at the demo's end, and at the loop's
+        for _turn in range(2):  # as often as it is told: at the demo's end, and at the loop's
             try:
                 await asyncio.sleep(60)
             except asyncio.CancelledError:

@@ -53,7 +53,7 @@ def test_the_cause_of_an_ended_transaction_is_reported(
     """Rule: a missing right stops the program with its name, even if it is found while outputs are being encoded."""
 
     async def body() -> None:
-        producer = FencedProducer(Producer(refusal), "t", Settings())  # type: ignore[arg-type]
+        producer = FencedProducer(Producer(refusal), "t", Settings())
         await producer.commit([], late=DeferredBatches("scores", 0, _encoded()))
 
     with pytest.raises(error, match=said):

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from streams.engine import partition_runner as module
-from streams.engine.contract import Batch, BatchEffects, Output, Processor
+from streams.engine.contract import Batch, BatchEffects, Output, Processor, Record
 from streams.engine.executor import ComputeSlot
 from streams.engine.partition_runner import PartitionRunner
 from streams.engine.position import POSITION_KEY, decode
@@ -81,7 +81,7 @@ class World:
         self.finished.append(batch)
 
     # processor
-    def process(self, records: Sequence[Event], now_ms: int | None) -> BatchEffects:
+    def process(self, records: Sequence[Record], now_ms: int | None) -> BatchEffects:
         self.clocks.append(now_ms)
         taken = records if self.take is None else records[: self.take]
         self.applied += [record.offset for record in taken]
@@ -89,7 +89,7 @@ class World:
             self.due_ms = None
         return BatchEffects(changes={b"ck": b"v"} if records else {}, consumed=len(taken))
 
-    def reprocess(self, records: Sequence[Event], now_ms: int | None) -> BatchEffects:
+    def reprocess(self, records: Sequence[Record], now_ms: int | None) -> BatchEffects:
         return self.process(records, now_ms)
 
     def next_due_ms(self) -> int | None:
@@ -125,7 +125,7 @@ def partition_of(world: World, clock: str = "event") -> PartitionRunner:
         next_due_ms = staticmethod(world.next_due_ms)
 
         @property
-        def newest_event_ms(self) -> int | None:
+        def newest_event_ms(self) -> int | None:  # type: ignore[override]
             return world.newest_event_ms
 
         def committed(self) -> None:
@@ -305,7 +305,7 @@ def test_a_processor_that_consumes_and_changes_nothing_stops_the_worker() -> Non
     """Rule: no endless loop over the same record."""
 
     class Stuck(World):
-        def process(self, records: Sequence[Event], now_ms: int | None) -> BatchEffects:
+        def process(self, records: Sequence[Record], now_ms: int | None) -> BatchEffects:
             return BatchEffects(consumed=0)
 
     partition = partition_of(Stuck())
@@ -466,12 +466,12 @@ class _Deferring(World):
         self.said = [*self.__dict__.get("said", []), said]
         return await super().commit(*written)
 
-    def process(self, records: Sequence[Event], now_ms: int | None) -> BatchEffects:
+    def process(self, records: Sequence[Record], now_ms: int | None) -> BatchEffects:
         effects = super().process(records, now_ms)
         effects.deferred = self
         return effects
 
-    def reprocess(self, records: Sequence[Event], now_ms: int | None) -> BatchEffects:
+    def reprocess(self, records: Sequence[Record], now_ms: int | None) -> BatchEffects:
         """As `process`, and nothing is deferred."""
         effects = super().process(records, now_ms)
         effects.outputs.append(Output("scores", 0, b"k", b"ourselves"))

@@ -206,6 +206,7 @@ def test_values_cannot_break_out_of_a_body() -> None:
         json.loads(BodyTemplate({"text": "{{ customer.id }}"}, "none").render(hostile))["text"]
         == hostile["customer"]["id"]
     )
+    odd: Any
     with pytest.raises(TemplateError, match="more than the limit of 131,072"):
         BodyTemplate({"text": "{{ 'x' * 200000 }}"}).render(hostile)
     for odd in (7, "x", [7], {}, None):

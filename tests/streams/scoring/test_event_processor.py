@@ -180,7 +180,7 @@ def test_an_event_that_cannot_be_applied_is_isolated_and_leaves_no_trace(monkeyp
     run(EventProcessor(shared(), 0, expected, None), expected, good)
     break_on(monkeypatch, "Poison")
     poison = [record(100 + n, at_ms=START + n * DAY_MS, name="Poison") for n in (4, 5, 12)]
-    mixed = sorted(good + poison, key=lambda r: (orjson.loads(r.value)["timestamp"], r.offset))
+    mixed = sorted(good + poison, key=lambda r: (orjson.loads(r.value or b"")["timestamp"], r.offset))
     store = Store()
     letters = [
         DeadLetter.of(Record(0, output.value, tuple(output.headers)))
@@ -278,7 +278,7 @@ def test_the_clock_alone_causes_scores_while_live() -> None:
     assert due_ms is not None
     assert not step(processor, store, [], due_ms - 1).outputs
     [score] = step(processor, store, [], due_ms).outputs
-    assert orjson.loads(score.value)["lineage"]["offset"] is None
+    assert orjson.loads(score.value or b"")["lineage"]["offset"] is None
     assert processor.newest_event_ms == START
     assert (processor.next_due_ms() or 0) > due_ms
 

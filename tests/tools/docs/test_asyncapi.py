@@ -162,7 +162,7 @@ def test_other_settings_make_another_contract(
 ) -> None:
     """Names, groups, counts and copies follow the settings; nothing is written down twice."""
     monkeypatch.setattr(asyncapi, "samples", lambda name: [])
-    names = {"kafka_group_id": "mine", "topic_alerts": "bells", "kafka_bootstrap_servers": "k:1"}
+    names: dict[str, Any] = {"kafka_group_id": "mine", "topic_alerts": "bells", "kafka_bootstrap_servers": "k:1"}
     said = asyncapi.document(Settings(**names, partitions=7, kafka_replication_factor=3))
     assert official.is_valid(said)
     assert said["channels"]["alerts"]["address"] == "bells"

@@ -192,7 +192,7 @@ def test_every_command_argument_and_option_is_documented() -> None:
 
 def test_every_exit_code_is_documented() -> None:
     """Of the errors, of misuse and of lag."""
-    errors = [ChurnSignalsError, *ChurnSignalsError.__subclasses__()]
+    errors: list[type[ChurnSignalsError]] = [ChurnSignalsError, *ChurnSignalsError.__subclasses__()]
     wanted = {0, click.UsageError.exit_code, *EXIT_CODES.values(), *(error.exit_code for error in errors)}
     rows = {int(row[0]): row[1] for row in cells(section(page("commands.md"), "Exit codes"))[1:]}
     assert set(rows) == wanted

@@ -98,7 +98,7 @@ def life_tables(note: bytes) -> dict[str, AlertEvent]:
     settings = AlertSettings(definition="d", dwell_ms=0)
     found: dict[str, AlertEvent] = {}
 
-    def score(at_ms: int, percentile: float, **more: int) -> AlertScore:
+    def score(at_ms: int, percentile: float, **more: Any) -> AlertScore:
         return AlertScore(at_ms, percentile / 2, percentile, 0.1, f"c@{at_ms}", **more)
 
     def told(state: Any, at_ms: int, new: AlertScore | None = None, **more: Any) -> Any:
@@ -178,6 +178,7 @@ def test_a_value_with_anything_wrong_is_not_valid(name: str, written: dict[str, 
         kept = dict(holder)
         del holder[key]
         assert not VALIDATORS[name].is_valid(good), f"without {what}"
+        wrong: Any
         for wrong in ({"x": []}, [[]], True):
             holder.clear()
             holder.update(kept | {key: wrong})
