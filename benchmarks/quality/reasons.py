@@ -20,7 +20,7 @@ from typing import Any, Final
 ASKING: Final = ("opened", "escalated", "reminded")
 LEAST_BASELINES: Final = 0.9
 ONBOARDING_DAYS: Final = 180
-LEAST_USUAL: Final = 3.0  # events: where fewer are usual, none says nothing
+LEAST_USUAL: Final = 3.0  # events: below this usual number, no event is no evidence
 QUIET_DAYS: Final = 7.0
 _BASELINE: Final = re.compile(
     r"; usually|normally|customers? (typically|were typically|now|have|name|see|write)|most customers"

@@ -96,7 +96,7 @@ def offline(
     cuts: Sequence[tuple[Sequence[OffsetEvent], int]] = (),
     earlier: Earlier | None = None,
 ) -> Fold:
-    """The same fold by the backtest's store, a day at a time, as a backtest cuts it; or as `cuts` says, each with the
+    """The same fold by the backtest's store, a day at a time, as a backtest cuts it; or by `cuts`, each with the
     wall clock (ms) up to which deadlines were looked at. It goes on from what an earlier release had made."""
     store, state = MemoryStore(), None
     if earlier is not None:
@@ -109,9 +109,9 @@ def offline(
     parts = cuts or [(day, 0) for day in _days(entries)]
     for part, until_ms in parts:
         effects = partition.process(part, until_ms)
-        told, histories = to_records(partition.context, effects, store)
+        records, histories = to_records(partition.context, effects, store)
         store.apply({**effects.changes, **histories})
-        fold.scores.extend((one.customer, one.value) for one in told)
+        fold.scores.extend((record.customer, record.value) for record in records)
         fold.alerts.extend(
             (a.customer, a.value, tuple(alert_headers(a.event, a.customer.decode()))) for a in effects.alerts
         )
@@ -162,7 +162,7 @@ async def entries_of(run: Run) -> dict[int, list[OffsetEvent]]:
 
 async def drained(run: Run) -> None:
     """Wait until everything is applied: twice without lag, because forwarded events are events again; then until the
-    accounting's sums are told."""
+    accounting's sums are published."""
     quiet = 0
 
     async def done() -> bool:
@@ -189,7 +189,7 @@ class Outputs(NamedTuple):
 
 
 async def _kept(run: Run) -> dict[int, dict[bytes, bytes]]:
-    """What the changelog says is stored, by partition."""
+    """The state stored according to the changelog, by partition."""
     found: dict[int, dict[bytes, bytes]] = {n: {} for n in range(run.settings.partitions)}
     for record in await read(run, name_of(CHANGELOG, run.settings)):
         if record.key[:1] == b"\0":
@@ -271,14 +271,14 @@ async def equal_by_named_model(
         for customer, value in found.scores[number]:
             if value is None:
                 continue
-            said = orjson.loads(value)
-            offset = said["lineage"]["offset"]
-            at_ms = _ms(said["scored_at"])
-            x, m = rows[customer, at_ms, said["trigger"], -1 if offset is None else offset]
-            again = score_both(scorers[said["model"]], x[None, :], m[None, :], horizons)
-            assert said["probability"] == again.probability[0]
+            score = orjson.loads(value)
+            offset = score["lineage"]["offset"]
+            at_ms = _ms(score["scored_at"])
+            x, m = rows[customer, at_ms, score["trigger"], -1 if offset is None else offset]
+            again = score_both(scorers[score["model"]], x[None, :], m[None, :], horizons)
+            assert score["probability"] == again.probability[0]
             for cause, one in (("voluntary", again.voluntary), ("involuntary", again.involuntary)):
-                assert said["risks"][cause]["probability"] == one.probability[0]
+                assert score["risks"][cause]["probability"] == one.probability[0]
     assert {(e.customer, e.snapshot_ms) for e in labels} == frozen.keys()
     assert len(labels) == len(frozen)
     for e in labels:
@@ -300,7 +300,7 @@ async def equal_by_named_model(
             )
             assert e.involuntary.probability == again.involuntary.probability[0]
     return {e.model for e in labels} | {
-        orjson.loads(v)["model"] for told in found.scores.values() for _, v in told if v
+        orjson.loads(v)["model"] for scores in found.scores.values() for _, v in scores if v
     }
 
 

@@ -46,7 +46,7 @@ def hastened(rules: str) -> str:
 
 
 class Prometheus:
-    """What it says, over HTTP."""
+    """The JSON response of its HTTP API."""
 
     def __init__(self, address: str) -> None:
         self._address = address

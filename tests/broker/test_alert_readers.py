@@ -17,7 +17,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from streams.kafka.topic_reader import consuming, partitions_of, spans_of
 from streams.topics import ALERTS, name_of
 from tests.broker.commands import call
-from tests.broker.test_alerts_command import tell
+from tests.broker.test_alerts_command import publish_alerts
 from tests.crash.harness import Run
 from tests.paths import ROOT
 from tests.waiting import wait_until
@@ -55,16 +55,16 @@ def printed(arguments: list[str], run: Run, lines: int) -> list[list[str]]:
         # KafkaJS logs in JSON, to standard output too.
         return [line.split() for line in output.read_text().splitlines() if not line.startswith("{")]
 
-    def said() -> str:
+    def logs() -> str:
         return output.read_text() + log.read_text()
 
     def enough() -> bool:
-        assert process.poll() is None, said()
+        assert process.poll() is None, logs()
         return len(found()) >= lines
 
     try:
-        wait_until(f"{lines} lines", enough, context=said)
-        wait_until("the position of the end", lambda: max(asyncio.run(uncommitted(run))) <= 1, context=said)
+        wait_until(f"{lines} lines", enough, context=logs)
+        wait_until("the position of the end", lambda: max(asyncio.run(uncommitted(run))) <= 1, context=logs)
         time.sleep(0.5)  # what comes twice would have come by now
         assert process.poll() is None, output.read_text() + log.read_text()
     finally:
@@ -97,16 +97,16 @@ async def uncommitted(run: Run) -> list[int]:
 def test_the_page_s_program_acts_on_each_event_once(
     language: str, words: str, command: list[str], new_run: Callable[..., Run]
 ) -> None:
-    """Setup: two customers' alerts, told twice, as a replay does. Its position is then that of the end, but for the
-    marker of the last transaction."""
+    """Setup: two customers' alerts, published twice, as a replay does. Its position is then that of the end, except for
+    the marker of the last transaction."""
     run = new_run(partitions=2)
     code = program(language, words, run)
     assert len([line for line in code.splitlines() if line.strip()]) <= 15
     assert call(run, "topics", "create").exit_code == 0
     for _ in range(2):
-        asyncio.run(tell(run, ["a", "b"]))
-    told = printed([*command, code], run, 8)
+        asyncio.run(publish_alerts(run, ["a", "b"]))
+    events = printed([*command, code], run, 8)
     for customer in "ab":
-        assert [kind for kind, who, _ in told if who == customer] == TYPES
-    assert len(told) == 8
-    assert {probability for _, _, probability in told} == {"0.7234", "0.05"}
+        assert [kind for kind, who, _ in events if who == customer] == TYPES
+    assert len(events) == 8
+    assert {probability for _, _, probability in events} == {"0.7234", "0.05"}

@@ -17,7 +17,7 @@ from tests.crash.harness import Run
 from tests.streams.alert_values import life
 
 
-async def tell(run: Run, customers: list[str], more: list[bytes] = []) -> None:  # noqa: B006
+async def publish_alerts(run: Run, customers: list[str], more: list[bytes] = []) -> None:  # noqa: B006
     """Publish the lives of customers' alerts in the order of event time, each change in a transaction of its own."""
     topic = name_of(ALERTS, run.settings)
     changes = [(customer, *change) for customer in customers for change in life(customer)]
@@ -42,16 +42,16 @@ def test_alerts_are_listed_in_order_over_all_partitions_and_chosen(new_run: Call
     call(run, "topics", "create")
     assert call(run, "alerts").output == "no alerts\n"
     customers, types = ["a", "b", "c", "d"], ["opened", "acknowledged", "snoozed", "resolved"]
-    asyncio.run(tell(run, customers, [b"not json", b'{"severity":"high","state":"open"}']))
+    asyncio.run(publish_alerts(run, customers, [b"not json", b'{"severity":"high","state":"open"}']))
     everything = [(customer, kind) for kind in types for customer in customers]
 
-    told = call(run, "alerts", "--format", "json", "--state", "open", "--state", "resolved", "--band", "elevated")
-    assert told.exit_code == 0
-    assert lines("\n".join(told.stdout.splitlines()[:-1])) == [
+    result = call(run, "alerts", "--format", "json", "--state", "open", "--state", "resolved", "--band", "elevated")
+    assert result.exit_code == 0
+    assert lines("\n".join(result.stdout.splitlines()[:-1])) == [
         (customer, kind) for customer, kind in everything if kind in ("opened", "resolved")
     ]
-    assert "/0@" in told.stderr
-    assert "it is no JSON object" in told.stderr
+    assert "/0@" in result.stderr
+    assert "it is no JSON object" in result.stderr
     text = call(run, "alerts", "--last", "7")
     assert [line.split()[2] for line in text.stdout.splitlines() if line.startswith("2024-")] == ["snoozed"] + types[
         -1:
@@ -72,13 +72,13 @@ def test_follow_shows_what_comes_and_ends_with_ctrl_c(new_run: Callable[..., Run
     """Rule: by default from now on; --last shows what was before too; the exit code is 0 either way."""
     run = new_run(partitions=2)
     call(run, "topics", "create")
-    asyncio.run(tell(run, ["before"]))
-    told: list[str] = []
+    asyncio.run(publish_alerts(run, ["before"]))
+    later: list[str] = []
 
     def came(printed: str) -> bool:
-        if printed and not told:
-            asyncio.run(tell(run, ["later"]))
-            told.append("later")
+        if printed and not later:
+            asyncio.run(publish_alerts(run, ["later"]))
+            later.append("later")
         return printed.count("\n") >= 5
 
     code, printed = interrupt(run, "alerts", "--follow", "--last", "1", "--format", "json", when=came)

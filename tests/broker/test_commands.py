@@ -26,7 +26,7 @@ REJECTED = [b"not json", b'{"type":"page"}', b"[bold]\x1b[2J", b"\xff\xfe"]
 
 
 def wait_for_lag(run: Run, code: int) -> list[dict[str, object]]:
-    """Until `lag` ends with this code; what it says then."""
+    """Until `lag` ends with this code; its output then."""
     printed = ""
 
     def ends() -> bool:
@@ -108,4 +108,4 @@ def test_a_file_becomes_scores_dead_letters_and_a_page_about_a_customer(
     assert f"probability {100 * document['probability']:.1f} %" in page.output
     for reason in document["reasons"]:
         assert reason["sentence"] in page.output
-    assert "was never scored" in call(run, "customer", "nobody").output
+    assert "was never scored" in call(run, "customer", "unknown").output

@@ -70,4 +70,4 @@ def test_an_acknowledgement_is_seen_before_the_next_score(new_run: Callable[...,
     document = json.loads(call(run, "customer", "me", "--json").output)
     assert (document["alert"]["state"], document["alert"]["seq"]) == ("acknowledged", 2)
     assert document["probability"] == 0.7234
-    assert "was never scored" in call(run, "customer", "nobody").output
+    assert "was never scored" in call(run, "customer", "unknown").output

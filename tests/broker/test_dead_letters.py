@@ -1,4 +1,4 @@
-"""Dead letters on a real broker: byte for byte what came, and found again."""
+"""Dead letters on a real broker: byte for byte the consumed record, and readable again."""
 
 from __future__ import annotations
 

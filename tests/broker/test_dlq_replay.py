@@ -94,7 +94,7 @@ def test_letters_go_back_as_they_were_and_where_they_belong(new_run: Callable[..
 
 
 def test_what_would_be_refused_again_stays(new_run: Callable[..., Run]) -> None:
-    """Rule: nothing goes in a circle; the answer says how many, and why."""
+    """Rule: nothing goes in a circle; the output gives how many, and why."""
     run = new_run(partitions=1)
     call(run, "topics", "create")
     asyncio.run(refuse(run, (b"k", b"not json", [], "not_json"), (b"k", GOOD, [], "too_large")))
@@ -134,7 +134,7 @@ def test_sending_needs_a_choice_and_a_yes(new_run: Callable[..., Run]) -> None:
     """Rule: without a terminal nothing is sent that was not confirmed; what is unclear is misuse."""
     run = new_run(partitions=1)
     call(run, "topics", "create")
-    for arguments, says in (
+    for arguments, message in (
         (("--yes",), "say which"),
         (("0@1", "--all", "--yes"), "say which"),
         (("--all", "--reason", "a", "--yes"), "say which"),
@@ -142,7 +142,7 @@ def test_sending_needs_a_choice_and_a_yes(new_run: Callable[..., Run]) -> None:
         (("nowhere", "--yes"), "is not PARTITION@OFFSET"),
     ):
         result = call(run, "dlq", "replay", *arguments)
-        assert (result.exit_code, says in result.output) == (2, True), result.output
+        assert (result.exit_code, message in result.output) == (2, True), result.output
     missing = call(run, "dlq", "replay", "0@5", "--yes")
     assert (missing.exit_code, "there is no dead letter at 0@5" in missing.output) == (1, True)
 

@@ -105,17 +105,17 @@ def test_sasl_lets_the_right_password_in_and_names_the_wrong_one(tmp_path: Path)
             asyncio.run(verify_topics(wrong))
 
 
-def test_without_the_artefacts_one_sentence_says_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Rule: a machine that cannot fetch the jars is told how to use a broker that exists."""
+def test_without_the_artefacts_one_sentence_names_the_remedy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Rule: a machine that cannot fetch the jars gets instructions for using an existing broker."""
 
     def refuse() -> str:
         raise BrokerUnavailable("org.apache.kafka:kafka_2.13:4.1.1 cannot be fetched from Maven Central (no network)")
 
     monkeypatch.setattr("streams.devbroker.embedded_broker.class_path", refuse)
-    said = CliRunner().invoke(broker_command, ["--data-dir", str(tmp_path)])
-    assert said.exit_code == 1
-    assert "set CHURN_KAFKA_BOOTSTRAP_SERVERS=host:port" in said.output
-    assert len(said.output.strip().splitlines()) == 1
+    result = CliRunner().invoke(broker_command, ["--data-dir", str(tmp_path)])
+    assert result.exit_code == 1
+    assert "set CHURN_KAFKA_BOOTSTRAP_SERVERS=host:port" in result.output
+    assert len(result.output.strip().splitlines()) == 1
 
 
 def test_a_jar_that_is_not_the_pinned_one_is_not_run(tmp_path: Path) -> None:

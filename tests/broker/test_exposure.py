@@ -1,4 +1,4 @@
-"""What running processes show, to whom: their sockets, metrics, logs and pages, beside a feed full of personal data."""
+"""What running processes expose: their sockets, metrics, logs and pages, beside a feed full of personal data."""
 
 from __future__ import annotations
 
@@ -52,12 +52,12 @@ async def alarmed(run: Run) -> str:
     values.sort(key=lambda call: call["timestamp"])
     await publish_events(run.settings, [orjson.dumps(call) for call in values])
     await publish_events(run.settings, [b'{"type":"page","userId":"' + MARKER.encode() + b'","timestamp":"then"}'])
-    told = await until("alerts of both", lambda: opened(run))
-    return str(next(alert["alert_id"] for alert in told if alert["customer"]["id"] == EVIL))
+    alerts = await until("alerts of both", lambda: opened(run))
+    return str(next(alert["alert_id"] for alert in alerts if alert["customer"]["id"] == EVIL))
 
 
 async def opened(run: Run) -> list[dict[str, Any]]:
-    """Alerts that people were told of, once there are some of both customers."""
+    """Published alerts, once there are some of both customers."""
     found = [orjson.loads(value) for _, _, value in await raw(run, ALERTS) if value]
     return found if {alert["customer"]["id"] for alert in found} >= {HERE, EVIL} else []
 
@@ -68,10 +68,10 @@ def new_exposed(new_run: Callable[..., Run], tmp_path: Path) -> Callable[[], Run
     return lambda: new_run(partitions=2, config=str(tmp_path / "churn.toml"), clock="event", log_level="DEBUG")
 
 
-def test_every_process_listens_on_loopback_only_and_tells_nothing_of_customers(
+def test_every_process_listens_on_loopback_only_and_exposes_no_customer_data(
     new_exposed: Callable[[], Run], broker: EmbeddedBroker
 ) -> None:
-    """Rule: broker, worker, trainer and console bind loopback, as the kernel says; metrics and logs have no customer
+    """Rule: broker, worker, trainer and console bind loopback, as the kernel reports; metrics and logs have no customer
     and nothing of an event, while alerts open of events full of personal data."""
 
     async def body(run: Run) -> None:
@@ -89,10 +89,10 @@ def test_every_process_listens_on_loopback_only_and_tells_nothing_of_customers(
         assert ("127.0.0.1", int(address.rpartition(":")[2])) in listening_on(pids["console"] or 0)
         for role in ("worker", "trainer"):
             ready(run, role)
-            told = [ask(run, role, path) for path in ("/metrics", "/readyz", "/healthz", "/")]
-            assert [status for status, _ in told] == [200] * 4
-            assert "churn_signals_" in told[0][1]
-            for _, text in told:
+            responses = [ask(run, role, path) for path in ("/metrics", "/readyz", "/healthz", "/")]
+            assert [status for status, _ in responses] == [200] * 4
+            assert "churn_signals_" in responses[0][1]
+            for _, text in responses:
                 assert not [word for word in (MARKER, HERE, EVIL) if word in text]
         for page in PAGES:
             Answer(address + page)

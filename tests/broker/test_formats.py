@@ -37,9 +37,9 @@ def test_state_of_an_earlier_release_ends_the_worker_with_one_line(new_run: Call
         before = sorted(await run.read(name_of(CHANGELOG, run.settings)))  # partitions come in any order
         start(run)
         assert await asyncio.to_thread(run.workers["w0"].wait, WAIT_S) == 2
-        said = run.log_of("w0").strip().splitlines()[-1]
-        assert "was written in format 1, this program reads 2; nothing was changed" in said
-        assert "CHURN_KAFKA_GROUP_ID=NAME" in said
+        line = run.log_of("w0").strip().splitlines()[-1]
+        assert "was written in format 1, this program reads 2; nothing was changed" in line
+        assert "CHURN_KAFKA_GROUP_ID=NAME" in line
         assert "Traceback" not in run.log_of("w0")
         assert sorted(await run.read(name_of(CHANGELOG, run.settings))) == before
 

@@ -20,20 +20,20 @@ def test_processes_are_ready_when_they_serve_and_never_after_sigterm(new_run: Ca
     async def body(run: Run) -> None:
         run.start("worker", program=PRODUCT, PRODUCT_ROLE="worker")
         run.start("trainer", program=PRODUCT, PRODUCT_ROLE="trainer")
-        said = ready(run, "worker")
-        assert said["checks"]["partitions"]["why"] == "4 assigned, all taken over"
-        assert set(said["checks"]) == {"started", "broker", "models", "partitions"}
+        readiness = ready(run, "worker")
+        assert readiness["checks"]["partitions"]["why"] == "4 assigned, all taken over"
+        assert set(readiness["checks"]) == {"started", "broker", "models", "partitions"}
         ready(run, "trainer")
         for role, series in (("worker", 'churn_signals_lag_records{partition="3"} 0.0'), ("trainer", "leading 1.0")):
             assert ask(run, role, "/healthz")[0] == 200
             text = ""
 
-            def told(role: str = role, series: str = series) -> bool:
+            def exported(role: str = role, series: str = series) -> bool:
                 nonlocal text
                 text = ask(run, role, "/metrics")[1]
                 return series in text
 
-            wait_until(f"the metric {series}", told, context=lambda: text)  # noqa: B023
+            wait_until(f"the metric {series}", exported, context=lambda: text)  # noqa: B023
         for role in ("worker", "trainer"):
             run.workers[role].send_signal(signal.SIGTERM)
             while (status := ask(run, role, "/readyz")[0]) == 200:  # the signal is on its way

@@ -61,7 +61,7 @@ def test_seconds_are_the_age_of_the_oldest_record_that_was_not_applied(new_run: 
     assert call(run, "lag", "--window", "0.3").exit_code == 11
 
 
-def test_one_look_tells_lag_and_owner_and_judges_nothing(new_run: Callable[..., Run]) -> None:
+def test_single_reading_gives_lag_and_owner_without_a_verdict(new_run: Callable[..., Run]) -> None:
     """Rule: without a window the verdict is UNKNOWN, whatever the lag, and the exit code 0."""
     run = new_run(partitions=2)
     call(run, "topics", "create")
@@ -98,7 +98,7 @@ class Looks:
 
 
 async def held(run: Run, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """A member that has the partitions and commits nothing, then goes back and forth; what `lag` says meanwhile."""
+    """The verdicts of `lag` on a member that has the partitions and commits nothing, then goes back and forth."""
     topic = name_of(EVENTS, run.settings)
     tp = TopicPartition(topic, 1)
     consumer = AIOKafkaConsumer(
@@ -114,7 +114,7 @@ async def held(run: Run, monkeypatch: pytest.MonkeyPatch) -> list[str]:
             await consumer.getmany(timeout_ms=100)
         looks = Looks(monkeypatch, consumer, tp)
 
-        async def told(commits: dict[int, int]) -> str:
+        async def verdict_after(commits: dict[int, int]) -> str:
             looks.commit_before(commits)
             result = await asyncio.to_thread(call, run, "lag", "--json", "--window", "0.5")
             assert looks.done()
@@ -125,7 +125,7 @@ async def held(run: Run, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
         await consumer.commit({tp: 4})
         # The first of a window's ten samples is one look, the others are two each.
-        return [await told(commits) for commits in ({}, {8: 2}, {6: 3, 10: 4, 14: 5})]
+        return [await verdict_after(commits) for commits in ({}, {8: 2}, {6: 3, 10: 4, 14: 5})]
     finally:
         await consumer.stop()
 
@@ -138,7 +138,7 @@ def test_verdicts_follow_what_a_member_commits(new_run: Callable[..., Run], monk
     assert asyncio.run(held(run, monkeypatch)) == ["STALL", "REWIND", "OK"]
 
 
-def test_watching_goes_on_until_told_to_stop(new_run: Callable[..., Run]) -> None:
+def test_watching_continues_until_interrupted(new_run: Callable[..., Run]) -> None:
     """Rule: --watch is UNKNOWN until its window is full; Ctrl-C ends it with the code of the last look."""
     run = new_run(partitions=2)
     call(run, "topics", "create")

@@ -46,7 +46,7 @@ async def ended(run: Run, name: str) -> tuple[int, str]:
 
 
 async def exact(run: Run) -> None:
-    """Nobody waits, and all of it is right, byte for byte."""
+    """No partition lags, and every result is exact, byte for byte."""
     await equal(run, ChurnDefinition.parse(CHURN), Model(SPACE).snapshot())
 
 

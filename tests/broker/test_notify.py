@@ -11,7 +11,7 @@ from streams.kafka.topic_reader import read_topic
 from streams.scoring.dead_letters import DeadLetter
 from streams.topics import ALERTS, UNDELIVERED, name_of
 from tests import waiting
-from tests.broker.test_alerts_command import tell
+from tests.broker.test_alerts_command import publish_alerts
 from tests.broker.test_health import PRODUCT, ask, ready
 from tests.crash.harness import Run, scenario
 from tests.ports import held_port
@@ -42,13 +42,13 @@ def in_order(receiver: Receiver) -> dict[str, list[int]]:
 
 def test_each_event_arrives_whatever_breaks_and_what_is_refused_is_kept(new_run: Callable[..., Run]) -> None:
     """Setup: two customers' alerts of four changes each. The process is killed behind a delivery and before its commit;
-    its successor delivers the same again. Then the receiver is away while a third customer's alert is told. Then a
+    its successor delivers the same again. Then the receiver is away while a third customer's alert is published. Then a
     second route begins, whose receiver refuses everything."""
     run = new_run(partitions=2)
     file = run.directory / "notify.toml"
 
     async def body(run: Run) -> None:
-        await tell(run, ["a", "b"])
+        await publish_alerts(run, ["a", "b"])
         variables = {**VARIABLES, "CHURN_NOTIFY_ROUTES": str(file)}
 
         first = Receiver()
@@ -69,7 +69,7 @@ def test_each_event_arrives_whatever_breaks_and_what_is_refused_is_kept(new_run:
             checks = (await asyncio.to_thread(ready, run, "notify"))["checks"]
             assert checks["route desk"] == {"ok": True, "why": "2 partitions"}
 
-        await tell(run, ["c"])
+        await publish_alerts(run, ["c"])
         failed = 'churn_signals_notify_attempts_total{outcome="failed",route="desk"} 0.0'
         await until("a failed attempt", lambda: failed not in ask(run, "notify", "/metrics")[1], run, "life-2")
         assert ask(run, "notify", "/readyz")[0] == 200
@@ -83,7 +83,7 @@ def test_each_event_arrives_whatever_breaks_and_what_is_refused_is_kept(new_run:
             back._respond = lambda request, count: 404 if request.path == "/wrong" else 204
             back.requests.clear()
             run.start("life-3", program=PRODUCT, **variables)
-            await tell(run, ["d"])
+            await publish_alerts(run, ["d"])
             await until("twenty deliveries", lambda: len(back.requests) >= 20, run, "life-3")
             desk = [headers["ce-subject"] for headers, _ in back.requests].count("d")
             assert (len(back.requests), desk) == (
@@ -104,22 +104,23 @@ def test_each_event_arrives_whatever_breaks_and_what_is_refused_is_kept(new_run:
         letters = [DeadLetter.of(record) for record in records]
         assert {(letter.reason, letter.exception) for letter in letters} == {("refused", "Undelivered")}
         assert {dict(record.headers)["churn.route"] for record in records} == {b"wrong"}
-        told = [record async for record in read_topic(run.settings, name_of(ALERTS, run.settings))]
+        alerts = [record async for record in read_topic(run.settings, name_of(ALERTS, run.settings))]
         assert {letter.source: (letter.partition, letter.value, letter.headers) for letter in letters} == {
-            f"{one.topic}/{one.partition}@{one.offset}": (one.partition, one.value, tuple(one.headers)) for one in told
+            f"{one.topic}/{one.partition}@{one.offset}": (one.partition, one.value, tuple(one.headers))
+            for one in alerts
         }
         assert json.loads(letters[0].value or b"")["seq"] == 1
 
         mended = Receiver()
         async with mended.listening(port):
-            for life, said in (("again-1", "wrong: 16 delivered"), ("again-2", "wrong: 0 delivered")):
+            for life, summary in (("again-1", "wrong: 16 delivered"), ("again-2", "wrong: 0 delivered")):
                 process = run.start(life, program=PRODUCT, **{**variables, "PRODUCT_ROLE": "notify --again"})
                 await until(f"the end of {life}", lambda: process.poll() is not None, run, life)  # noqa: B023
                 assert process.returncode == 0, run.log_of(life)
-                assert f"{said}, 0 skipped, 0 dead letter" in run.log_of(life)
+                assert f"{summary}, 0 skipped, 0 dead letter" in run.log_of(life)
         assert in_order(mended) == {customer: [1, 2, 3, 4] for customer in "abcd"}
         assert {headers["ce-id"]: body for headers, body in mended.requests} == {
-            dict(one.headers)["ce_id"].decode(): one.value for one in told
+            dict(one.headers)["ce_id"].decode(): one.value for one in alerts
         }
 
     with held_port() as port:

@@ -54,7 +54,7 @@ REAL_LOG = SHARED_DATA / "oulad-2013j.jsonl.gz"
 PARTITIONS = 2
 DELETION = "User Deletion Requested"
 
-# The real log begins with months in which students register and nobody does anything: few snapshots, or they are all.
+# The real log begins with months in which students register and are not active: few snapshots, or they are all.
 REAL_CHURN = CHURN.replace('every = "3d"', 'every = "28d"').replace('"8d"', '"14d"')
 # Which of the five workers that come are killed. A death is noticed after the session: six seconds each.
 KILLED = {"simulated": (2,), "oulad": (2, 4, 5)}
@@ -88,7 +88,7 @@ logs = pytest.mark.parametrize(
 
 @lru_cache(maxsize=2)
 def lines_of(log: str) -> tuple[bytes, ...]:
-    """The first events of a log; every fifth customer is a visitor, and at times somebody asks to be deleted."""
+    """The first events of a log; every fifth customer is a visitor, and at times a customer asks to be deleted."""
     if log == "oulad":
         with gzip.open(REAL_LOG, "rb") as file:
             lines = [line.rstrip(b"\n") for line in itertools.islice(file, 60_000)]
@@ -159,7 +159,7 @@ class Feed:
                     await self._send(producer, topic, self.sent, self.lines[self.sent])
                     self.sent += 1
                 await asyncio.sleep(0.1)
-            # marked, and wrong all the same: somebody counts partitions differently
+            # marked, and wrong all the same: a producer counts partitions differently
             for line in [line for line in self.lines[:50] if _home(line) == 0]:
                 self.misrouted += 1
                 self.broken.append((b"k", line, ((FORWARDED, b"1@0"),)))
@@ -206,11 +206,11 @@ def test_all_equals_the_fold_offline_while_workers_come_go_and_die(
         run.start("w0", program=PRODUCT)
         feed = Feed(run, log, shares=6)
         publishing, killed = asyncio.create_task(feed.publish()), 0
-        await _said(run, "w0", "scores are rendered in process")  # killed earlier, it had not been asked anything
+        await _logged(run, "w0", "scores are rendered in process")  # killed earlier, it had not been asked anything
         for number in range(1, 6):
             name, dies = f"w{number}", number in KILLED[log]
             run.start(name, program=PRODUCT)
-            await _said(run, name, "took over")
+            await _logged(run, name, "took over")
             await asyncio.sleep(0.3)
             if dies:
                 run.kill(name)
@@ -251,8 +251,8 @@ def _kill_children(run: Run, name: str) -> int:
 def test_with_learning_on_every_score_is_that_of_the_model_it_names(
     log: str, new_run: Callable[..., Run], tmp_path: Path
 ) -> None:
-    """Rule: two workers and a trainer, which is started anew in mid-run: profiles and frozen features are those of the
-    fold offline, a score or an example is what the named snapshot says, and the newest one is the labels in order."""
+    """Rule: two workers and a trainer, which is restarted in mid-run: profiles and frozen features are those of the
+    fold offline, a score or an example is the result of the named snapshot, and the newest is the labels in order."""
 
     async def body(run: Run) -> None:
         for name in ("w0", "w1"):
@@ -302,7 +302,7 @@ def test_a_silent_customer_is_alerted_once_at_the_deadline(new_run: Callable[...
 
     async def body(run: Run) -> None:
         run.start("w0", program=PRODUCT, CHURN_KAFKA_GROUP_INSTANCE_ID="w")
-        await _said(run, "w0", "took over")
+        await _logged(run, "w0", "took over")
         due_ms = int(time.time() * 1000) + 5_000
         event = orjson.dumps({"type": "page", "userId": "quiet", "timestamp": (due_ms - 2 * DAY_MS) / 1000})
         async with AIOKafkaProducer(**run.settings.connection()) as producer:
@@ -328,13 +328,13 @@ def test_a_silent_customer_is_alerted_once_at_the_deadline(new_run: Callable[...
         assert orjson.loads(first.value)["probability"] < SILENT < value["probability"]
         run.kill("w0")
         run.start("w1", program=PRODUCT, CHURN_KAFKA_GROUP_INSTANCE_ID="w")
-        await _said(run, "w1", "took over")
+        await _logged(run, "w1", "took over")
         await asyncio.sleep(1.0)
         assert len((await scores())["silence"]) == 1
         [alert] = await read(run, name_of(ALERTS, run.settings))
-        said = orjson.loads(alert.value)
-        assert (alert.key, said["type"], said["time"]) == (b"quiet", "opened", rfc3339(due_ms))
-        assert said["timing"]["trigger"] == "silence"
+        event = orjson.loads(alert.value)
+        assert (alert.key, event["type"], event["time"]) == (b"quiet", "opened", rfc3339(due_ms))
+        assert event["timing"]["trigger"] == "silence"
         assert due_ms <= alert.timestamp < due_ms + LATE_MS
         assert run.stop("w1") == 0
 
@@ -343,14 +343,14 @@ def test_a_silent_customer_is_alerted_once_at_the_deadline(new_run: Callable[...
     scenario(pipeline(new_run, tmp_path, text, clock="wall"), body)
 
 
-# Between what the untaught model says of a customer with one page view: just then, and two days later.
+# Between the untrained model's scores of a customer with one page view: just then, and two days later.
 SILENT = 0.06
 # A deadline is acted on within a second on a quiet machine.
 LATE_MS = 20_000
 
 
 async def _retention(run: Run, folds: dict[int, Fold]) -> None:
-    """The command tells the figures of the sums of all partitions."""
+    """The command prints the figures of the sums of all partitions."""
     sums = Sums(int)
     for fold in folds.values():
         for key, record in fold.records.items():
@@ -365,7 +365,7 @@ async def _retention(run: Run, folds: dict[int, Fold]) -> None:
 
 
 async def _experience(run: Run, folds: dict[int, Fold]) -> None:
-    """The command tells the figures of the sums of all partitions, and `customer` sets goals beside everybody's."""
+    """The command prints the sums of all partitions, and `customer` sets goals beside those of all customers."""
     sums: experience_sums.Sums = {}
     for number, fold in folds.items():
         for key, record in fold.records.items():
@@ -390,7 +390,7 @@ async def _experience(run: Run, folds: dict[int, Fold]) -> None:
     assert f"half of {result.customers} customers within {result.median_days:.1f} days" in page.output
 
 
-async def _said(run: Run, name: str, words: str) -> None:
+async def _logged(run: Run, name: str, words: str) -> None:
     await until(
         f"{words!r} in the log of {name}",
         lambda: re.search(words, run.log_of(name)),

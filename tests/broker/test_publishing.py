@@ -75,7 +75,7 @@ def test_event_time_runs_at_the_speed_that_is_asked_for(new_run: Callable[..., R
 
 
 def test_the_simulator_stops_in_order(new_run: Callable[..., Run]) -> None:
-    """Rule: after Ctrl-C the exit code is 0, and what it says was sent is what the topic holds."""
+    """Rule: after Ctrl-C the exit code is 0, and the number that it reports as sent is what the topic holds."""
     run = new_run(partitions=2)
     call(run, "topics", "create")
 
@@ -106,7 +106,7 @@ def test_a_record_that_the_topic_refuses_is_an_error_and_not_a_silence(new_run: 
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "message"),
     [
         (["--speed", "2"], "--speed needs --to-topic"),
         (["--to-topic", "--out", "x"], "give one of them"),
@@ -114,8 +114,8 @@ def test_a_record_that_the_topic_refuses_is_an_error_and_not_a_silence(new_run: 
     ],
 )
 def test_options_that_contradict_each_other_are_misuse(
-    arguments: list[str], says: str, new_run: Callable[..., Run]
+    arguments: list[str], message: str, new_run: Callable[..., Run]
 ) -> None:
     result = call(new_run(), "simulate", *arguments)
     assert result.exit_code == 2
-    assert says in result.output
+    assert message in result.output

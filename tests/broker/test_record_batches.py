@@ -27,8 +27,8 @@ async def _lost() -> list[EncodedBatch]:
     raise DeferredOutputsLost("gone")
 
 
-def test_a_topic_that_packs_anew_takes_them_and_they_are_read_as_they_were(new_run: Callable[..., Run]) -> None:
-    """Rule: a broker weighs a batch again after packing it anew; keys, values, tombstones and order stay."""
+def test_topic_that_recompresses_accepts_them_and_they_are_read_unchanged(new_run: Callable[..., Run]) -> None:
+    """Rule: a broker checks the size of a batch again after recompression; keys, values, tombstones and order stay."""
     records = [*RECORDS, (b"gone", None)]
 
     async def body(run: Run) -> None:

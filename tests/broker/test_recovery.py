@@ -1,4 +1,4 @@
-"""Recovery: the local store ends as the changelog says, whatever was on disk before."""
+"""Recovery: the local store ends as the changelog defines, whatever was on disk before."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ def test_an_empty_changelog_has_no_position(new_run: Callable[..., Run]) -> None
     scenario(new_run(partitions=1), body)
 
 
-def test_a_changelog_of_somebody_else_is_refused(new_run: Callable[..., Run]) -> None:
+def test_changelog_of_another_group_is_refused(new_run: Callable[..., Run]) -> None:
     """Rule: records without a position were not written by this program."""
 
     async def body(run: Run) -> None:

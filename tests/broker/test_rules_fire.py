@@ -1,4 +1,4 @@
-"""A run in which things go wrong: exactly the rules fire that should, and `lag` and `/readyz` say the same."""
+"""A run in which things go wrong: exactly the rules fire that should, and `lag` and `/readyz` agree."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def addresses(run: Run) -> dict[int, str]:
 
 
 def ready(address: str) -> bool | None:
-    """What `/readyz` says; None if nobody answers."""
+    """The response of `/readyz`; None if the process does not respond."""
     try:
         with urllib.request.urlopen(f"http://{address}/readyz", timeout=4) as answer:
             return bool(json.load(answer)["ready"])
@@ -90,7 +90,7 @@ async def fires(seen: Prometheus, expected: set[tuple[str, str]], *, within_s: f
 
 
 async def lag(run: Run, window_s: int = 10) -> tuple[int, list[dict[str, Any]]]:
-    """Exit code and rows. Positions are told once a second: a window of few seconds judges those at work wrong."""
+    """Exit code and rows. Positions are published once a second: a window of few seconds misjudges busy workers."""
     result = await asyncio.to_thread(call, run, "lag", "--json", "--window", str(window_s))
     return result.exit_code, [json.loads(line) for line in result.output.splitlines()]
 
@@ -101,8 +101,8 @@ def test_exactly_the_rules_fire_that_should(new_run: Callable[..., Run], tmp_pat
 
     All well: nothing fires. Then the trainer ends, some of the feed is poison, and a worker is stopped in its tracks:
     a stale model, dead letters and a process that does not answer, and nothing else. The other worker serves its
-    partitions, which is why neither `lag` nor `/readyz` complains of them; the labels have nobody. When the last worker
-    is stopped too, the partitions have nobody either.
+    partitions, which is why neither `lag` nor `/readyz` complains of them; the labels have no owner. When the last
+    worker is stopped too, the partitions have no owner either.
     """
     churn = tmp_path / "churn.toml"
     churn.write_text(CHURN)

@@ -56,7 +56,7 @@ def test_records_are_found_from_either_end(new_run: Callable[..., Run], monkeypa
             found = await newest_by_key(run.settings, topic, 1, b"k%d" % key)
             assert found is not None
             assert found.value == b"%d" % numbers[-1]
-        assert await newest_by_key(run.settings, topic, 0, b"nobody") is None
+        assert await newest_by_key(run.settings, topic, 0, b"unknown") is None
         first = await read_record(run.settings, topic, 0, 0)
         assert first is not None
         assert first.value == b"0"

@@ -16,7 +16,7 @@ from tests.waiting import WAIT_S
 
 
 def test_a_new_owner_locks_the_old_one_out(new_run: Callable[..., Run]) -> None:
-    """Rule: opening the same id fences whoever had it; what that one writes afterwards is never seen."""
+    """Rule: opening the same id fences its previous owner, whose later writes are never seen."""
 
     async def body(run: Run) -> None:
         alerts = name_of(ALERTS, run.settings)

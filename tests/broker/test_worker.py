@@ -1,4 +1,4 @@
-"""A worker in this process: what a processor says is done, when it is asked, and what stops it."""
+"""A worker in this process: what a processor returns is carried out, when it is called, and what stops it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ NEVER = NEVER_DUE_MS.to_bytes(8, "big")
 
 
 class Alarm(Processor):
-    """Each event sets its customer's deadline (its value is the delay in ms); at a deadline an output says so."""
+    """Each event sets its customer's deadline (its value is the delay in ms); at a deadline it emits an output."""
 
     def __init__(self, run: Run, partition: int, store: StateStore, state: bytes | None) -> None:
         self.run, self.partition, self.store = run, partition, store
@@ -78,8 +78,8 @@ def test_a_deadline_falls_due_without_any_further_event(new_run: Callable[..., R
 
 
 def test_a_restart_goes_on_watching_a_silent_feed(new_run: Callable[..., Run]) -> None:
-    """Rule: that the input was live stands in the position: a worker that is started anew, with no event to read,
-    rings at the deadline all the same."""
+    """Rule: that the input was live stands in the position: a restarted worker with no event to read
+    still emits at the deadline."""
 
     async def body(run: Run) -> None:
         sent_ms = 0
@@ -178,7 +178,7 @@ def test_the_groups_lag_returns_to_zero_behind_transaction_markers(new_run: Call
     scenario(new_run(partitions=1), body)
 
 
-def test_a_fenced_owner_that_the_group_still_knows_takes_over_anew(new_run: Callable[..., Run]) -> None:
+def test_a_fenced_owner_that_the_group_still_knows_takes_over_again(new_run: Callable[..., Run]) -> None:
     """Rule: after a transaction of unknown outcome nothing is tried from memory: fence, recover, seek, go on."""
 
     async def body(run: Run) -> None:
@@ -205,7 +205,7 @@ def test_a_fenced_owner_that_the_group_still_knows_takes_over_anew(new_run: Call
     scenario(new_run(partitions=1), body)
 
 
-def test_events_that_retention_deleted_are_said_and_need_a_confirmation(new_run: Callable[..., Run]) -> None:
+def test_events_that_retention_deleted_are_reported_and_need_a_confirmation(new_run: Callable[..., Run]) -> None:
     """Rule: a position that the input no longer has stops the start with the range that is gone; with the
     confirmation the worker goes on behind the gap."""
 
@@ -236,8 +236,8 @@ def test_events_that_retention_deleted_are_said_and_need_a_confirmation(new_run:
     scenario(new_run(partitions=1), body)
 
 
-def test_an_input_that_was_created_anew_is_not_taken_for_the_old_one(new_run: Callable[..., Run]) -> None:
-    """Rule: a position behind the end of the topic is somebody's accident: said, and confirmed before it goes on."""
+def test_recreated_input_is_not_taken_for_the_old_one(new_run: Callable[..., Run]) -> None:
+    """Rule: a position behind the end of the topic is an accident: reported, and confirmed before it goes on."""
 
     async def body(run: Run) -> None:
         await send(run, *[(b"a", b"0", 1_000)] * 5)
@@ -260,7 +260,7 @@ def test_an_input_that_was_created_anew_is_not_taken_for_the_old_one(new_run: Ca
         await admin.close()
         await create_topics(run.settings)
         await send(run, (b"b", b"0", 1_000))
-        with pytest.raises(InputLost, match=r"ends at 1, events up to 4 were applied: it was deleted and created anew"):
+        with pytest.raises(InputLost, match=r"ends at 1, events up to 4 were applied: it was deleted and recreated"):
             await with_worker(Worker(run.settings, factory), lambda: asyncio.sleep(WAIT_S))
 
     scenario(new_run(partitions=1), body)

@@ -91,7 +91,7 @@ def test_churn_caused_by_bad_support_is_visible(data: dict[str, dict[str, Any]])
 
 
 def test_log_without_matured_labels_is_an_error(folder: Path, tmp_path: Path) -> None:
-    """Rule: the error is one line and says why there are no figures."""
+    """Rule: the error is one line and states why there are no figures."""
     (tmp_path / "events.jsonl").write_text('{"type":"page","userId":"a","timestamp":"2024-01-02T00:00:00Z"}\n')
     answer = CliRunner().invoke(
         main, ["experience", str(tmp_path / "events.jsonl"), "--config", str(folder / "churn.toml")]

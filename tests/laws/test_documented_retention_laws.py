@@ -114,7 +114,7 @@ def test_log_without_subscriptions_can_be_plotted(tmp_path: Path) -> None:
 
 
 def test_file_without_customers_is_an_error(tmp_path: Path) -> None:
-    """Rule: the error is one line and says that there are no figures yet."""
+    """Rule: the error is one line and states that there are no figures yet."""
     (tmp_path / "none.jsonl").write_text("no event\n")
     answer = run(str(tmp_path / "none.jsonl"))
     assert answer.exit_code == 1

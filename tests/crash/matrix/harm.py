@@ -87,7 +87,7 @@ def broken(events: Sequence[SimulatedEvent], rng: random.Random) -> list[Sending
     for number, sending in enumerate(clean):
         sent.append(sending)
         if number % 100 == 3:
-            sent.append(_broken(BROKEN[number // 100 % len(BROKEN)], number, rng))
+            sent.append(_broken(BROKEN[(number // 100) % len(BROKEN)], number, rng))
         if number in (len(clean) // 4, len(clean) // 2):
             large = b'{"type":"page","userId":"u",' + _TIME + b',"properties":{"a":"' + b"x" * LARGE_BYTES + b'"}}'
             sent.append(_broken(large, number, rng))

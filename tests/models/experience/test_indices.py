@@ -99,7 +99,7 @@ def test_answers_are_kept_by_touchpoint_and_survey() -> None:
 
 def test_touchpoints_are_bounded_independently_of_order() -> None:
     """Rule: the first eight by name are kept, each with all of its answers."""
-    events = [survey("csat", day % 6, day, touchpoint=f"p{day * 7 % 11:02d}") for day in range(33)]
+    events = [survey("csat", day % 6, day, touchpoint=f"p{(day * 7) % 11:02d}") for day in range(33)]
     there, back = profile_of(events), profile_of(reversed(events))
     assert there.feedback is not None
     assert encode(canonical(there)) == encode(canonical(back))

@@ -96,9 +96,9 @@ def test_interval_contains_the_probability_and_narrows_with_labels() -> None:
 
 @pytest.mark.law
 def test_interval_covers_the_true_probability_of_generated_customers() -> None:
-    """Eight worlds with weights such as the prior expects: 80 to 98 % of the customers' true probabilities are inside.
+    """Eight worlds with weights such as the prior expects: 80-98% of the customers' true probabilities are inside.
 
-    The model allows for drift that these worlds do not have, so with more labels coverage rises above 90 %.
+    The model allows for drift that these worlds do not have, so with more labels coverage rises above 90%.
     """
     covered = []
     for seed in range(8):

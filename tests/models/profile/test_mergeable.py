@@ -79,7 +79,7 @@ def test_advancing_time_clears_exactly_the_passed_bins(passed: int) -> None:
 def test_bin_saturates_at_65535(count: int) -> None:
     """A bin has a high byte only if its count exceeds 255."""
     bins, _ = binned([FIRST_HOUR] * count)
-    assert read(bins, FIRST_HOUR // 24 % DAY_BINS) == min(count, 65_535)
+    assert read(bins, (FIRST_HOUR // 24) % DAY_BINS) == min(count, 65_535)
     assert (3 + CARRY in bins) == (count > 255)
 
 

@@ -110,7 +110,7 @@ def test_cells_depend_neither_on_order_nor_on_partitions(customers: list[list[Sp
 
 @pytest.mark.parametrize("spent", [[], [SpendHistory(1, 500), SpendHistory(1, 900)]])
 def test_without_a_second_purchase_there_is_no_estimate(spent: list[SpendHistory]) -> None:
-    """Rule: insufficient data raise an error that says so."""
+    """Rule: insufficient data raise an error that names it."""
     cells = SpendingCells()
     for history in spent:
         cells.move(None, history)

@@ -48,7 +48,7 @@ class World:
     committed: list[dict[bytes, bytes | None]] = field(default_factory=list)
     stored: list[int] = field(default_factory=list)
     clocks: list[int | None] = field(default_factory=list)
-    told: int = 0
+    notified: int = 0
     fail: BaseException | None = None
     take: int | None = None
     due_ms: int | None = None
@@ -129,8 +129,8 @@ def partition_of(world: World, clock: str = "event") -> PartitionRunner:
             return world.newest_event_ms
 
         def committed(self) -> None:
-            assert len(world.stored) == len(world.committed), "told before the store was written"
-            world.told += 1
+            assert len(world.stored) == len(world.committed), "notified before the store was written"
+            world.notified += 1
 
     return PartitionRunner(
         0,
@@ -181,7 +181,7 @@ def test_batches_that_continue_each_other_are_applied_in_order() -> None:
     assert world.applied == [0, 1, 2, 5, 6]
     assert partition.position == 7
     assert world.stored == [10, 20]
-    assert world.told == 2
+    assert world.notified == 2
     assert positions(world) == [5, 7]
     assert [list(changes)[-1] for changes in world.committed] == [POSITION_KEY, POSITION_KEY]
     assert len(world.finished) == 2
@@ -260,7 +260,7 @@ def test_an_unknown_outcome_leaves_position_store_and_processor_untouched() -> N
     with pytest.raises(OwnershipLost):
         running(partition, body)
     assert partition.position == 0
-    assert (world.stored, world.told) == ([], 0)
+    assert (world.stored, world.notified) == ([], 0)
 
 
 def test_part_of_a_batch_is_committed_at_its_own_position() -> None:
@@ -350,8 +350,8 @@ def test_a_deadline_of_a_live_input_is_processed_without_records() -> None:
 
 
 def test_waiting_batches_are_joined_into_one_transaction() -> None:
-    """Rule: what came while others computed is applied at once, markers included, and each batch gives its credit
-    back."""
+    """Rule: records that arrived while others computed are applied at once, markers included, and each batch gives
+    its credit back."""
     world = World()
     partition = partition_of(world)
 
@@ -460,10 +460,10 @@ class _Deferring(World):
 
     async def commit(self, *written: Any) -> int:
         outputs, late = written[0], written[3] if len(written) > 3 else None
-        said = [output.value for output in outputs]
+        values = [output.value for output in outputs]
         if late is not None:
-            said += [batch.data for batch in await late.batches]
-        self.said = [*self.__dict__.get("said", []), said]
+            values += [batch.data for batch in await late.batches]
+        self.values = [*self.__dict__.get("values", []), values]
         return await super().commit(*written)
 
     def process(self, records: Sequence[Record], now_ms: int | None) -> BatchEffects:
@@ -499,7 +499,7 @@ def test_deferred_outputs_are_in_the_transaction_or_the_batch_is_computed_again(
         await settle()
 
     running(partition, body)
-    assert world.said == [[b"answered"], [b"ourselves"]]
+    assert world.values == [[b"answered"], [b"ourselves"]]
     assert positions(world) == [3, 5]
 
 

@@ -167,7 +167,7 @@ def test_exemplars_identify_the_slow_event_but_no_customer() -> None:
 
 
 def test_replay_records_no_event_to_alert_latency() -> None:
-    """Rule: the due time of an alert from last year says nothing about the latency of this program."""
+    """Rule: the due time of an alert from last year is not evidence of the latency of this program."""
     progress = Progress()
     progress.latency.observe(batch(), 0, visible_ms=2_000, live=False)
     assert (progress.latency.to_alert.buckets()[-1][1], progress.latency.to_score.buckets()[-1][1]) == (0, 1)

@@ -171,10 +171,10 @@ def test_a_single_cpu_is_not_bound() -> None:
 
 class FixedLoads(Loads):
     def __init__(self, busy: dict[int, float], own: float = 0.5) -> None:
-        self.told = busy, own
+        self.usage = busy, own
 
     def since_last(self) -> tuple[dict[int, float], float, float]:
-        return *self.told, 0.0
+        return *self.usage, 0.0
 
 
 @pytest.mark.usefixtures("alone")
@@ -240,5 +240,7 @@ def test_linear_algebra_starts_no_threads() -> None:
         "print(len(os.listdir('/proc/self/task')))"
     )
     environment = {name: value for name, value in os.environ.items() if name != "OPENBLAS_NUM_THREADS"}
-    said = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
-    assert said.stdout.split() == ["1"]
+    result = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
+    )
+    assert result.stdout.split() == ["1"]
