@@ -100,16 +100,17 @@ def measure(lines: list[bytes], definition: ChurnDefinition) -> dict[str, Any]:
     usual_thresholds = gc.get_threshold()
     collect_rarely()  # as a worker does
     model = Model(FeatureSpace(NAMES, RELATIVE, CATALOGUE))
-    compute = ranking.compute
-    ranking.compute = watch.around("features", ranking.compute)
+    compute = vars(ranking)["compute"]
+    vars(ranking)["compute"] = watch.around("features", compute)
     model.learn = watch.around("learn", model.learn)  # type: ignore[method-assign]
     watch.around("score", lambda: None)
     store, examples, points = MemoryStore(), [], 0
-    alert_book = fold.AlertTracker
+    alert_book = vars(fold)["AlertTracker"]
     watched = type("AlertTracker", (alert_book,), {"apply_batch": watch.around("alerts", alert_book.apply_batch)})
-    fold.AlertTracker = watched  # type: ignore[misc, assignment]
+    vars(fold)["AlertTracker"] = watched
     loads_s = dropped_s = decode_s = process_s = 0.0
-    part = fold.PartitionFold(definition, store, _TimedScorer(model.scorer(), watch))
+    timed: Any = _TimedScorer(model.scorer(), watch)
+    part = fold.PartitionFold(definition, store, timed)
     try:
         for at in range(0, len(lines), BATCH_EVENTS):
             raw = lines[at : at + BATCH_EVENTS]
@@ -136,9 +137,10 @@ def measure(lines: list[bytes], definition: ChurnDefinition) -> dict[str, Any]:
                 model.learn(x, m, bool(e.label), e.release_ms // DAY_MS, e.probability, e.members)
             if effects.examples:
                 examples += effects.examples
-                part.scorer = _TimedScorer(model.scorer(), watch)
+                timed = _TimedScorer(model.scorer(), watch)
+                part.scorer = timed
     finally:
-        ranking.compute, fold.AlertTracker = compute, alert_book  # type: ignore[misc]
+        vars(ranking)["compute"], vars(fold)["AlertTracker"] = compute, alert_book
         gc.set_threshold(*usual_thresholds)
         gc.unfreeze()
     inner_s = sum(watch.seconds[stage] for stage in ("features", "score", "alerts"))

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def held_port(port: int = 0) -> Iterator[int]:
-    """A port that the system gives to nobody else meanwhile. Connections are refused until somebody listens on it.
+    """A port that the system gives to no other process meanwhile. Connections are refused until a server listens on it.
 
     The port is bound here without listening. On Linux a listener that sets SO_REUSEADDR, as servers do, shares it.
 

@@ -6,7 +6,7 @@ import asyncio
 import inspect
 import time
 from collections.abc import Awaitable, Callable
-from typing import Final, TypeVar
+from typing import Final, TypeVar, overload
 
 T = TypeVar("T")
 
@@ -17,7 +17,7 @@ _POLL_S: Final = 0.05
 
 def wait_until(
     what: str,
-    condition: Callable[[], T],
+    condition: Callable[[], T | None],
     *,
     within_s: float = WAIT_S,
     every_s: float = _POLL_S,
@@ -45,14 +45,32 @@ def wait_until(
     return found
 
 
+@overload
 async def until(
     what: str,
-    condition: Callable[[], T | Awaitable[T]],
+    condition: Callable[[], Awaitable[T | None]],
     *,
     within_s: float = WAIT_S,
     every_s: float = _POLL_S,
     context: Callable[[], object] = str,
-) -> T:
+) -> T: ...
+@overload
+async def until(
+    what: str,
+    condition: Callable[[], T | None],
+    *,
+    within_s: float = WAIT_S,
+    every_s: float = _POLL_S,
+    context: Callable[[], object] = str,
+) -> T: ...
+async def until(
+    what: str,
+    condition: Callable[[], object],
+    *,
+    within_s: float = WAIT_S,
+    every_s: float = _POLL_S,
+    context: Callable[[], object] = str,
+) -> object:
     """`wait_until` for a running event loop; the condition may be a coroutine function."""
     deadline = time.monotonic() + within_s
     while True:
@@ -60,7 +78,7 @@ async def until(
         if inspect.isawaitable(found):
             found = await found
         if found:
-            return found  # type: ignore[return-value]
+            return found
         _check(what, deadline, within_s, context)
         await asyncio.sleep(every_s)
 

@@ -91,7 +91,7 @@ def alert_latency(loads: Sequence[Mapping[str, Any]]) -> Mapping[str, float] | N
     """Percentiles from event to visible alert at half of the peak rate; None if there was no alert."""
     for load in loads:
         if load["share"] == GATED_LOAD and "alert" in load["latency"]:
-            return load["latency"]["alert"]["seen"]  # type: ignore[no-any-return]
+            return load["latency"]["alert"]["seen"]
     return None
 
 

@@ -51,10 +51,10 @@ horizon = "{HORIZONS.involuntary_ms // DAY_MS}d"
 
 def judge(customers: int, days: int, seed: int, mix: Mapping[str, float] | None = None) -> dict[str, Any]:
     """Simulate, replay and compare with the truth; see the module docstring."""
-    kinds = {} if mix is None else {"mix": mix}
+    kinds: dict[str, Any] = {} if mix is None else {"mix": mix}
     simulation = Simulation(
         SimulationSettings(customers=customers, days=days, seed=seed, shops=0.0, **kinds), record=True
-    )  # type: ignore[arg-type]
+    )
     run = Backtest(ChurnDefinition.parse(CHURN), Model(FeatureSpace(NAMES, RELATIVE, CATALOGUE)), 4, partition_of)
     events = (decode(event.value, (), None) for event in simulation.events())
     for _ in run.run(event for event in events if isinstance(event, Event)):

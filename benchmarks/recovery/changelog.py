@@ -9,7 +9,7 @@ from itertools import islice
 
 from benchmarks.throughput import world
 from models.events.event import Event, decode
-from models.learning.scorer import Scorer
+from models.learning.model import ModelScorer
 from models.pipeline.effects import OffsetEvent
 from models.pipeline.partition import PartitionFold
 from models.profile.keys import PROFILE, profile_key
@@ -37,7 +37,7 @@ class _Values(dict[bytes, bytes | None]):
         return []
 
 
-def sample_profiles(scorer: Scorer, customers: int = SAMPLES, events: int = _SAMPLE_EVENTS) -> list[bytes]:
+def sample_profiles(scorer: ModelScorer, customers: int = SAMPLES, events: int = _SAMPLE_EVENTS) -> list[bytes]:
     """Return encoded profiles of simulated customers with some twenty events each, as the fold writes them."""
     values = _Values()
     fold = PartitionFold(world.definition(), values, scorer)

@@ -23,7 +23,7 @@ STORE = "rocksdb://"
 _TIMEOUT_S = 120.0
 
 
-class CustomerEvent(faust.Record):  # type: ignore[misc]
+class CustomerEvent(faust.Record):
     """The fields of an event that Faust decodes."""
 
     messageId: str
@@ -52,7 +52,7 @@ async def count(address: str, topic: str, partitions: int, events: int, name: st
     done = asyncio.Event()
     result: dict[str, float] = {}
 
-    @app.agent(source)  # type: ignore[untyped-decorator]
+    @app.agent(source)
     async def apply(stream: Any) -> None:
         applied, started_s, cpu_s = 0, 0.0, 0.0
         async for event in stream:

@@ -7,7 +7,7 @@ release time, with ties ordered by a hash of customer and snapshot.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 import numpy as np
@@ -63,7 +63,7 @@ class MemoryStore:
         due.sort()
         return [(at, key) for at, _, key in due[:limit]]
 
-    def apply(self, changes: dict[bytes, bytes | None]) -> None:
+    def apply(self, changes: Mapping[bytes, bytes | None]) -> None:
         """Write the changes of a batch; None deletes a record."""
         for key, data in changes.items():
             if data is None:

@@ -42,7 +42,7 @@ REASONS: Final[Mapping[str, str]] = MappingProxyType(
 
 @final
 class Rejected(msgspec.Struct, frozen=True, gc=False):
-    """An event that cannot be used: a reason code of `REASONS`, and a message that tells the sender what to change."""
+    """An event that cannot be used: a reason code of `REASONS`, and a message that names what to change."""
 
     reason: str
     message: str

@@ -246,7 +246,7 @@ FEATURES: Final[tuple[Feature, ...]] = (
             habits.referred, "flag"),
     Feature("plan_known", "flag", "a subscription is active", "LOW_EVIDENCE", False, NEVER,
             lambda c: c.subscription(readings.ACTIVE), "flag"),
-    # Missing values that say something of themselves
+    # Features whose missing value carries information
     Feature("no_rhythm", "flag", "too few active days to know a rhythm", "LOW_EVIDENCE", False, NEVER,
             lambda c: (c.gaps[0] < 1).astype(np.float64), "flag"),
     Feature("no_goal", "flag", "no goal reached yet", "ONBOARDING_STALLED", True, NEVER,

@@ -21,7 +21,7 @@ LARGEST_BYTES = 1_000_000
 
 
 class ModelSnapshotError(ValueError):
-    """A model snapshot that this program cannot use. Raised when a model is read; the message says what to do."""
+    """A model snapshot that this program cannot use. Raised when a model is read; the message names the remedy."""
 
 
 def pack(space: FeatureSpace, version: str, scoring: dict[str, Any], training: dict[str, Any]) -> bytes:

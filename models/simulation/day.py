@@ -51,7 +51,7 @@ class SimulatedDay:
         self.bodies: list[str] = []
 
     def some(self, probability: Floats | float, among: npt.NDArray[np.bool_] | None = None) -> Rows:
-        """Draw the rows of customers to whom an event with this probability (n,) happens today."""
+        """Draw the rows of customers that have an event today, given its probability (n,)."""
         hit = self.rng.random(len(self.people)) < probability
         return np.flatnonzero(hit if among is None else hit & among)
 

@@ -46,7 +46,7 @@ FAMILIES: Final[tuple[Callable[[SimulatedDay], None], ...]] = (
 
 _HIDDEN, _NEW, _EVENTS = range(3)  # purposes with their own random generator on each day
 _STEPS, _LEAVES = range(2)  # the two hidden random numbers of each customer and day
-_CLOCK: Final = tuple(f"T{s // 3600:02d}:{s // 60 % 60:02d}:{s % 60:02d}." for s in range(86_400))
+_CLOCK: Final = tuple(f"T{s // 3600:02d}:{(s // 60) % 60:02d}:{s % 60:02d}." for s in range(86_400))
 
 
 class SimulatedEvent(NamedTuple):

@@ -69,7 +69,7 @@ class Spending(msgspec.Struct, frozen=True):
     q: float
     gamma: float
     customers: int
-    """Customers with more than one purchase before the holdout period, to whom the parameters are fitted."""
+    """Customers with more than one purchase before the holdout period; the parameters are fitted to them."""
     cells: int
     mean: float
     """Mean value of a purchase over all customers."""

@@ -12,7 +12,7 @@ LOG_BOUND: Final = 7.0  # a parameter above e^7 means "all customers are alike",
 
 
 class NoEstimate(ValueError):
-    """The data are insufficient for an estimate. The message says what is missing."""
+    """The data are insufficient for an estimate. The message names what is missing."""
 
 
 def maximize(

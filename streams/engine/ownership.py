@@ -339,7 +339,7 @@ class Ownership:
         """Ten minutes into an assignment, remove the stores of partitions that are not owned any more.
 
         A revocation cancels this before the next takeover. It can be cancelled only while it waits, when the stores
-        that it set aside are in nobody's way.
+        that it set aside block no takeover.
         """
         await asyncio.sleep(UNUSED_MS / 1000)
         used = self.wanted | set(self.owned)

@@ -45,7 +45,7 @@ def encode_batches(records: Sequence[KeyValue], compression: str | None) -> list
     """Encode records in order as batches of a transaction: (number of records, bytes) of each.
 
     The size limit holds for the uncompressed batch, because a broker recompresses batches if the topic's
-    `compression.type` says so.
+    `compression.type` requires it.
 
     Args:
         records: keys and values.

@@ -138,7 +138,7 @@ class Takeover:
             lost = f"events {position} to {first - 1} were deleted by retention before they were applied"
             lost += f" ({first - position:,} offsets)"
         else:
-            lost = f"the topic ends at {end}, events up to {position - 1} were applied: it was deleted and created anew"
+            lost = f"the topic ends at {end}, events up to {position - 1} were applied: it was deleted and recreated"
         topic, accept = self._names.input, variable("accept_lost_input")
         fields: dict[str, str | int] = {"topic": topic, "partition": number, "offset": position}
         if not self._settings.accept_lost_input:

@@ -11,8 +11,10 @@ ALERT = b"ab" * 16
 
 def sample(name: str, alert: bytes | None) -> Sample:
     score = {"customer": {"id": name}, "alert": alert and {"id": alert.decode()}}
-    change = alert and json.dumps({"alert_id": alert.decode(), "customer": {"id": name}, "dedup_key": f"{name}/d"})
-    return Sample(name.encode(), json.dumps(score).encode(), change and (change.encode(), alert))
+    if alert is None:
+        return Sample(name.encode(), json.dumps(score).encode(), None)
+    change = json.dumps({"alert_id": alert.decode(), "customer": {"id": name}, "dedup_key": f"{name}/d"})
+    return Sample(name.encode(), json.dumps(score).encode(), (change.encode(), alert))
 
 
 def test_every_customer_has_a_score_and_the_first_ones_an_open_alert() -> None:

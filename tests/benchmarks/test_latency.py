@@ -55,7 +55,7 @@ def test_stall_counts_for_every_event_that_it_delays() -> None:
     """
     scheduled = evenly([(0, b"k", b"v")] * 20, 1_000.0, 1)
     producer, schedule, start_s = _Producer(0.2), Schedule.after([5]), time.time()
-    asyncio.run(send(producer, "t", scheduled, schedule, start_s))  # type: ignore[arg-type]
+    asyncio.run(send(producer, "t", scheduled, schedule, start_s))
     intended = schedule.intended_s[0][5:]
     assert intended == pytest.approx([start_s + number / 1_000 for number in range(20)])
     assert [at for _, batch in producer.sent for at in batch] == [int(1000 * at) for at in intended]

@@ -9,6 +9,7 @@ import logging
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -125,7 +126,7 @@ def test_coroutine_is_timed_only_while_it_runs() -> None:
     watch.around(Owner, "work", "work", steps=True)
 
     async def both() -> list[int]:
-        return await asyncio.gather(Owner().work(4), Owner().work(6))
+        return [*await asyncio.gather(Owner().work(4), Owner().work(6))]
 
     assert asyncio.run(both()) == [4, 6]
     assert watch.spent_ns["work"] == 10
@@ -220,7 +221,7 @@ class _Store:
     def __init__(self) -> None:
         self.values: dict[bytes, bytes | None] = {}
 
-    def get_many(self, keys: list[bytes]) -> list[bytes | None]:
+    def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
         return [self.values.get(key) for key in keys]
 
     def due(self, until_ms: int, limit: int) -> list[tuple[int, bytes]]:

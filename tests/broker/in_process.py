@@ -1,4 +1,4 @@
-"""Run a worker in the test process, and publish its input."""
+"""A worker in the test's own process, and the feed that it reads."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from streams.topics import EVENTS, name_of
 from tests.crash.harness import Run
 
 
-async def with_worker(worker: Worker, body: Callable[[], Awaitable[None]]) -> None:
-    """Run the worker while the body runs. An error of the worker is raised."""
+async def with_worker(worker: Worker, body: Callable[[], Awaitable[object]]) -> None:
+    """Run the worker while the body runs; what ended it early is raised."""
     stop = asyncio.Event()
     running = asyncio.create_task(worker.run(stop))
     doing = asyncio.ensure_future(body())
@@ -27,7 +27,7 @@ async def with_worker(worker: Worker, body: Callable[[], Awaitable[None]]) -> No
 
 
 async def send(run: Run, *events: tuple[bytes, bytes, int]) -> None:
-    """Publish (key, value, timestamp in ms) to partition 0."""
+    """(key, value, timestamp in ms) to partition 0."""
     async with AIOKafkaProducer(**run.settings.connection()) as producer:
         for key, value, timestamp_ms in events:
             topic = name_of(EVENTS, run.settings)

@@ -285,9 +285,9 @@ async def equal_by_named_model(
     for e in labels:
         same = frozen[e.customer, e.snapshot_ms]
         assert (e.label, e.labels) == (same.label, same.labels)
-        for mine, its in ((e.features, same.features), (e.population, same.population)):
+        for actual, wanted in ((e.features, same.features), (e.population, same.population)):
             assert np.array_equal(
-                np.frombuffer(mine), np.frombuffer(its), equal_nan=True
+                np.frombuffer(actual), np.frombuffer(wanted), equal_nan=True
             )  # JSON does not distinguish NaN bit patterns
         x, m = np.frombuffer(e.features)[None, :], np.frombuffer(e.population)[None, :]
         again = score_both(scorers[e.model], x, m, horizons)

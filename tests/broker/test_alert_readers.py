@@ -55,16 +55,16 @@ def printed(arguments: list[str], run: Run, lines: int) -> list[list[str]]:
         # KafkaJS logs JSON to standard output too.
         return [line.split() for line in output.read_text().splitlines() if not line.startswith("{")]
 
-    def output() -> str:
+    def logs() -> str:
         return output.read_text() + log.read_text()
 
     def enough() -> bool:
-        assert process.poll() is None, output()
+        assert process.poll() is None, logs()
         return len(found()) >= lines
 
     try:
-        wait_until(f"{lines} lines", enough, context=output)
-        wait_until("the position of the end", lambda: max(asyncio.run(uncommitted(run))) <= 1, context=output)
+        wait_until(f"{lines} lines", enough, context=logs)
+        wait_until("the position of the end", lambda: max(asyncio.run(uncommitted(run))) <= 1, context=logs)
         time.sleep(0.5)  # duplicates would have been printed by now
         assert process.poll() is None, output.read_text() + log.read_text()
     finally:

@@ -40,7 +40,7 @@ async def publish(run: Run, *events: tuple[bytes | None, bytes | None, list[tupl
 def test_dead_letter_equals_the_event_byte_for_byte(new_run: Callable[..., Run]) -> None:
     """Rule: key, value, headers and timestamp are kept, but a timestamp that Kafka rejects becomes the current time."""
     now_ms = int(time.time() * 1000)
-    sent = [
+    sent: list[tuple[bytes | None, bytes | None, list[tuple[str, Any]], int]] = [
         (b"\xff\x00", b"not json \xfe", [("trace", b"\x00\xff"), ("trace", b"again"), ("empty", b"")], now_ms - 5),
         (None, b"a year old", [], now_ms - 365 * 24 * 60 * MINUTE_MS),
         (b"k", None, [("null", None)], 0),

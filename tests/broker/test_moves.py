@@ -101,7 +101,7 @@ def test_upgrade_rescale_lost_disk_definition_change_and_replay(new_run: Callabl
         await exact(run)
 
         given = dict(pair.split("=") for pair in re.findall(r"CHURN_\w+=\S+", _section("Replaying from the beginning")))
-        fields = {name: given[variable(name)] for name in vars(Settings()) if variable(name) in given}
+        fields: dict[str, Any] = {name: given[variable(name)] for name in vars(Settings()) if variable(name) in given}
         replay = new_run()
         replay.settings = dataclasses.replace(run.settings, **_own(run, fields))
         created = await asyncio.to_thread(call, replay, "topics", "create")
@@ -154,8 +154,8 @@ def test_added_partitions_are_rejected_and_the_procedure_works(new_run: Callable
             return not set(compacted) & (await find_topics(run.settings)).keys()
 
         await until("the deletion of two topics", gone)
-        for words in (("reset", "--yes"), ("topics", "create")):
-            done = await asyncio.to_thread(call, run, *words)
+        for arguments in (("reset", "--yes"), ("topics", "create")):
+            done = await asyncio.to_thread(call, run, *arguments)
             assert done.exit_code == 0, done.output
         run.start("after", program=PRODUCT)
         await drained(run)
@@ -173,6 +173,6 @@ def _section(title: str) -> str:
     return PAGE.split(f"\n### {title}\n")[1].split("\n### ")[0]
 
 
-def _own(run: Run, fields: dict[str, str]) -> dict[str, str]:
+def _own(run: Run, fields: dict[str, str]) -> dict[str, Any]:
     """Return the documented variables with names that are unique on this broker."""
     return {name: f"{run.settings.kafka_group_id}-{value}" for name, value in fields.items()}

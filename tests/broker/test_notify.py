@@ -114,9 +114,9 @@ def test_events_survive_crashes_and_outages_and_rejected_ones_are_kept(new_run: 
         mended = Receiver()
         async with mended.listening(port):
             for life, expected in (("again-1", "wrong: 16 delivered"), ("again-2", "wrong: 0 delivered")):
-                again = run.start(life, program=PRODUCT, **{**variables, "PRODUCT_ROLE": "notify --again"})
-                await until(f"the end of {life}", lambda: again.poll() is not None, run, life)  # noqa: B023
-                assert again.returncode == 0, run.log_of(life)
+                process = run.start(life, program=PRODUCT, **{**variables, "PRODUCT_ROLE": "notify --again"})
+                await until(f"the end of {life}", lambda: process.poll() is not None, run, life)  # noqa: B023
+                assert process.returncode == 0, run.log_of(life)
                 assert f"{expected}, 0 skipped, 0 dead letter" in run.log_of(life)
         assert in_order(mended) == {customer: [1, 2, 3, 4] for customer in "abcd"}
         assert {headers["ce-id"]: body for headers, body in mended.requests} == {

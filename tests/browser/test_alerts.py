@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 
@@ -37,7 +38,7 @@ def test_alert_appears_within_two_seconds_of_its_record(
         for number in range(5):
             customer = f"appears-{len(series)}-{number}"
             alert_id, record_s = stage.raise_alert(customer)
-            browser.wait("the new row", lambda alert_id=alert_id: text_of(browser, alert_id))
+            browser.wait("the new row", partial(text_of, browser, alert_id))
             seconds.append(time.time() - record_s)
             assert customer in text_of(browser, alert_id)
         series.append(seconds)

@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import orjson
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -45,19 +46,20 @@ class Oracle:
 class Run:
     """Topics and group of one test on the shared broker, with its workers and its oracle."""
 
-    def __init__(self, name: str, address: str, directory: Path, *, partitions: int = 4, **changes: object) -> None:
+    def __init__(self, name: str, address: str, directory: Path, *, partitions: int = 4, **changes: Any) -> None:
+        topics: dict[str, Any] = {
+            f"topic_{role}": f"{name}-{role}"
+            for role in ("events", "dead_letters", "alerts", "undelivered", "scores", "labels", "model", "metrics")
+        }
         self.settings = Settings(
             kafka_bootstrap_servers=address,
             kafka_group_id=name,
             partitions=partitions,
             data_dir=str(directory / "data"),
             log_format="text",
-            **{
-                f"topic_{role}": f"{name}-{role}"
-                for role in ("events", "dead_letters", "alerts", "undelivered", "scores", "labels", "model", "metrics")
-            },
+            **topics,
             # Six seconds is the minimum that the broker accepts. Tests wait for the timeout of crashed members.
-            **{"kafka_session_timeout_ms": 6_000, "kafka_heartbeat_interval_ms": 1_500, **changes},  # type: ignore[arg-type]
+            **{"kafka_session_timeout_ms": 6_000, "kafka_heartbeat_interval_ms": 1_500, **changes},
         )
         self.directory = directory
         self.oracle = Oracle()

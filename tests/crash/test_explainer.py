@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from streams.engine.contract import Output
+from streams.engine.contract import BatchEffects, Output
 from streams.engine.record_batch import EncodedBatch
 from streams.errors import DeferredOutputsLost
 from streams.scoring import explain_process as module
@@ -51,6 +51,12 @@ def events(count: int = 40) -> list[Record]:
     return [record(n, customer=f"here-{n % 7}", at_ms=1_704_067_200_000 + n * 7_200_000) for n in range(count)]
 
 
+def deferred_of(effects: BatchEffects) -> Any:
+    """The deferred scores of a batch, whose requests and decoder only the scoring package knows."""
+    assert effects.deferred is not None
+    return effects.deferred
+
+
 def processors(monkeypatch: pytest.MonkeyPatch) -> tuple[EventProcessor, EventProcessor]:
     """Create a processor that defers scores to another process, and one that renders them itself."""
     monkeypatch.setattr("streams.scoring.event_router.partition_of", lambda *_: 0)
@@ -80,9 +86,9 @@ def test_process_renders_the_same_scores_as_the_worker(monkeypatch: pytest.Monke
     async def body(explainer: Explainer) -> None:
         await ready(explainer)
         effects, whole = processor.process(events(), None), alone.process(events(), None)
-        assert effects.deferred is not None
+        deferred = deferred_of(effects)
         assert whole.deferred is None
-        rendered = outputs(effects.deferred.decode(await explainer.request(effects.deferred.requests)))
+        rendered = outputs(deferred.decode(await explainer.request(deferred.requests)))
         assert len(rendered) > 5
         assert rendered == [output for output in whole.outputs if output.topic == "churn-scores"]
         assert sorted(effects.outputs + rendered, key=repr) == sorted(whole.outputs, key=repr)
@@ -98,17 +104,17 @@ def test_large_concurrent_requests_do_not_block_each_other(monkeypatch: pytest.M
     async def body(explainer: Explainer) -> None:
         await ready(explainer)
         effects = processor.process(events(), None)
-        assert effects.deferred is not None
-        once = await explainer.request(effects.deferred.requests)
-        [question] = effects.deferred.requests
+        deferred = deferred_of(effects)
+        once = await explainer.request(deferred.requests)
+        [question] = deferred.requests
         asked = decode_request(question)
         many = write(ExplainRequest(None, asked.customers * 400, asked.payloads * 400))
         assert len(many) > 4_000_000
         answers = await explainer.request([many, many])
         assert all(len(each) > 4_000_000 for each in answers)
-        rendered = outputs(effects.deferred.decode(once))
-        effects.deferred.count *= 800
-        assert outputs(effects.deferred.decode(answers)) == rendered * 800
+        rendered = outputs(deferred.decode(once))
+        deferred.count *= 800
+        assert outputs(deferred.decode(answers)) == rendered * 800
 
     running(body)
 
@@ -120,13 +126,13 @@ def test_invalid_responses_are_not_published(monkeypatch: pytest.MonkeyPatch) ->
     async def body(explainer: Explainer) -> None:
         await ready(explainer)
         effects = processor.process(events(), None)
-        assert effects.deferred is not None
-        answers = await explainer.request(effects.deferred.requests)
+        deferred = deferred_of(effects)
+        answers = await explainer.request(deferred.requests)
         for wrong in ([], [*answers, *answers]):
             with pytest.raises(DeferredOutputsLost, match="scores were explained"):
-                effects.deferred.decode(wrong)
+                deferred.decode(wrong)
         with pytest.raises(DeferredOutputsLost, match="cannot be decoded"):
-            effects.deferred.decode([b"no answer"])
+            deferred.decode([b"no answer"])
 
     running(body)
 
@@ -139,13 +145,13 @@ def test_killed_process_is_restarted(monkeypatch: pytest.MonkeyPatch) -> None:
     async def body(explainer: Explainer) -> None:
         first = await ready(explainer)
         effects = processor.process(events(), None)
-        assert effects.deferred is not None
+        deferred = deferred_of(effects)
         os.kill(first, signal.SIGKILL)
         with pytest.raises(DeferredOutputsLost):
-            await explainer.request(effects.deferred.requests)
+            await explainer.request(deferred.requests)
         assert not explainer.ready
         assert await ready(explainer) != first
-        assert len(outputs(effects.deferred.decode(await explainer.request(effects.deferred.requests)))) > 5
+        assert len(outputs(deferred.decode(await explainer.request(deferred.requests)))) > 5
 
     running(body)
 

@@ -17,7 +17,7 @@ class Published(NamedTuple):
 
     store: Store
     newest: dict[bytes, bytes | None]
-    count: int
+    written: int
 
 
 def published(both: ProcessorContext, number: int, values: Sequence[bytes], prefix: bytes) -> Published:

@@ -245,7 +245,9 @@ def test_consumers_of_the_events_know_the_state(policy: AlertSettings, log: list
 @given(policies, moments())
 def test_inactivity_opens_no_alert_during_a_feed_outage(policy: AlertSettings, log: list[Moment]) -> None:
     silent = [
-        m if m.score is None else m._replace(score=AlertScore(*(getattr(m.score, f) for f in FIELDS[:5]), silent=True))
+        m
+        if m.score is None
+        else m._replace(score=AlertScore(**{f: getattr(m.score, f) for f in FIELDS[:5]}, silent=True))
         for m in log
     ]
     events = run(policy, silent, ring=True, gap=True).events
@@ -258,7 +260,8 @@ def test_alert_stays_open_while_its_response_is_current(policy: AlertSettings, l
     """Rule: whatever the probability, no score ends an alert of a detractor while the response is current. An eligible
     detractor without an alert gets one at that moment, unless one has just ended."""
     result = run(policy, log, ring=True)
-    at, scored = START, {}
+    at = START
+    scored: dict[int, list[AlertScore]] = {}
     for moment in log:
         at += moment.wait_ms
         if moment.score is not None:

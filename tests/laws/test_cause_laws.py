@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import numpy as np
 import pytest
@@ -52,7 +53,8 @@ def test_labels_follow_from_the_first_loss(pages: list[int], end: tuple[int, str
     world = World(CHURN)
     world.feed(event("Subscription Started", START_MS), event("page", START_MS))
     for at_ms, name, reason in sorted(history):
-        world.feed(event(name, at_ms, **({"reason": reason} if reason else {})))
+        properties: dict[str, Any] = {"reason": reason} if reason else {}
+        world.feed(event(name, at_ms, **properties))
     released = len(world.examples)
     world.feed(event("page", START_MS + 100 * DAY_MS, "c2"))
     never = 1 << 62

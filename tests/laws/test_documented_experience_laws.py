@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -48,7 +49,7 @@ def run(folder: Path) -> Command:
 
 
 @pytest.fixture(scope="module")
-def data(run: Command) -> dict[str, dict]:
+def data(run: Command) -> dict[str, dict[str, Any]]:
     """JSON output for each grouping."""
     return {by: json.loads(run("--json", "--by", by).output) for by in BY}
 
@@ -62,7 +63,7 @@ def test_documented_examples_match_the_output(run: Command) -> None:
         assert shown == [line.rstrip() for line in answer.output.splitlines()]
 
 
-def test_groups_add_up_to_the_total(data: dict[str, dict]) -> None:
+def test_groups_add_up_to_the_total(data: dict[str, dict[str, Any]]) -> None:
     """Rule: every label, with its responses, barriers and goals, is in exactly one plan and one stage."""
     for found in data.values():
         assert len(found["by"]) > 1
@@ -79,7 +80,7 @@ def test_groups_add_up_to_the_total(data: dict[str, dict]) -> None:
         assert re.fullmatch("[0-9a-f]{8}", goal["definition"])
 
 
-def test_churn_caused_by_bad_support_is_visible(data: dict[str, dict]) -> None:
+def test_churn_caused_by_bad_support_is_visible(data: dict[str, dict[str, Any]]) -> None:
     """Rule: customers with low ratings or barriers related to support churn more often, as in the simulation."""
     found = data["plan"]
     low = [found["csat"][box] for box in ("1", "2")]

@@ -11,7 +11,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from models.retention import report as retention_report
-from models.retention.rates import SumSeries, month_of
+from models.retention.aggregates import month_of
+from models.retention.rates import SumSeries
 from models.retention.report import as_data, build
 from streams.cli.main import main
 from streams.cli.retention import retention_from_file

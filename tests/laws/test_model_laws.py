@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -123,7 +126,7 @@ def test_no_example_can_break_the_model(
     x=matrix(3),
     m=matrix(3),
 )
-def test_snapshot_and_restore_change_no_bit(before: list, after: list, x: np.ndarray, m: np.ndarray) -> None:
+def test_snapshot_and_restore_change_no_bit(before: list[Any], after: list[Any], x: np.ndarray, m: np.ndarray) -> None:
     one = Model(space())
     for features, level, y, day in before:
         one.learn(features, level, y, day)
@@ -160,7 +163,7 @@ def test_scaler_is_bounded_and_never_nan(rows: np.ndarray, probe: np.ndarray) ->
         max_size=40,
     )
 )
-def test_classifier_accepts_any_dictionary(examples: list[tuple[dict[str, float], bool, int | None]]) -> None:
+def test_classifier_accepts_any_dictionary(examples: list[tuple[dict[Hashable, float], bool, int | None]]) -> None:
     model = BayesianLogisticRegression()
     for x, y, day in examples:
         p = model.predict_proba_one(x)

@@ -6,6 +6,7 @@ The logs come from the simulator, shuffled by up to an hour, with duplicates, id
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from functools import cache
 from itertools import pairwise
 from typing import Any
@@ -99,7 +100,7 @@ def taught() -> Any:
     return model.scorer()
 
 
-SCORERS = {"stub": StubScorer, "model": taught}
+SCORERS: dict[str, Callable[[], Any]] = {"stub": StubScorer, "model": taught}
 scorers = st.sampled_from(sorted(SCORERS))
 
 
@@ -142,7 +143,7 @@ cuts = st.one_of(
 )
 
 
-def test_logs_produce_every_kind_of_output():
+def test_logs_produce_every_kind_of_output() -> None:
     """Rule: the laws below are not vacuous."""
     world = at_once(1, "stub")
     assert {p[2] for p in world.points} == {"event", "decisive", "snapshot", "silence"}
@@ -170,13 +171,13 @@ def test_logs_produce_every_kind_of_output():
 
 @settings(max_examples=24, deadline=None)
 @given(seeds, cuts, scorers)
-def test_batch_boundaries_change_nothing(seed, cuts, scorer):
+def test_batch_boundaries_change_nothing(seed: int, cuts: list[int], scorer: str) -> None:
     """Rule: points, features, population levels, probabilities, examples, records and state are equal bit for bit."""
     assert everything(in_batches(a_log(seed), cuts, scorer)) == everything(at_once(seed, scorer))
 
 
 @pytest.mark.parametrize("scorer", sorted(SCORERS))
-def test_batches_of_one_event_change_nothing(scorer):
+def test_batches_of_one_event_change_nothing(scorer: str) -> None:
     """Rule: the smallest batches give the same outputs."""
     log = a_log(1)[:900]
     whole = in_batches(log, [], scorer)
@@ -185,14 +186,14 @@ def test_batches_of_one_event_change_nothing(scorer):
 
 @settings(max_examples=20, deadline=None)
 @given(seeds, cuts, scorers, st.sampled_from([0.2, 1.0]))
-def test_restart_after_any_batch_changes_nothing(seed, cuts, scorer, restart):
+def test_restart_after_any_batch_changes_nothing(seed: int, cuts: list[int], scorer: str, restart: float) -> None:
     """Rule: a new owner needs only clock, population and records; no state is only in memory."""
     assert everything(in_batches(a_log(seed), cuts, scorer, restart)) == everything(at_once(seed, scorer))
 
 
 @settings(max_examples=15, deadline=None)
 @given(seeds, st.integers(0, 5000), st.integers(0, 5000))
-def test_uncommitted_batch_has_no_effect(seed, cut, length):
+def test_uncommitted_batch_has_no_effect(seed: int, cut: int, length: int) -> None:
     """Rule: in-memory changes are lost with the owner, and the next owner processes the batch with the same result."""
     events = a_log(seed)
     cut %= len(events)
@@ -204,7 +205,7 @@ def test_uncommitted_batch_has_no_effect(seed, cut, length):
     assert everything(world) == everything(at_once(seed, "stub"))
 
 
-def test_effects_of_a_batch_do_not_change_afterwards():
+def test_effects_of_a_batch_do_not_change_afterwards() -> None:
     """Rule: later batches change no record, feature or example of earlier effects."""
     events, world, returned = a_log(2), world_of(), []
     for start in range(0, len(events), 150):
@@ -219,7 +220,7 @@ def test_effects_of_a_batch_do_not_change_afterwards():
 
 @settings(max_examples=10, deadline=None)
 @given(seeds, st.integers(1, 400))
-def test_features_of_a_point_are_as_of_its_time(seed, size):
+def test_features_of_a_point_are_as_of_its_time(seed: int, size: int) -> None:
     """Rule: features computed at the end of a batch equal those computed event by event."""
     events = a_log(seed)
     whole = in_batches(events, list(range(0, len(events), size)))
@@ -229,7 +230,7 @@ def test_features_of_a_point_are_as_of_its_time(seed, size):
 
 @settings(max_examples=8, deadline=None)
 @given(seeds, st.integers(2, 4))
-def test_partitions_are_independent(seed, count):
+def test_partitions_are_independent(seed: int, count: int) -> None:
     """Rule: customers of one partition do not affect those of another, however events are interleaved."""
     events = a_log(seed)
     home = {c: order_hash(c.encode(), count) % count for c in {e.customer for e in events}}
@@ -250,7 +251,7 @@ def test_partitions_are_independent(seed, count):
 
 @settings(max_examples=8, deadline=None)
 @given(seeds, st.integers(0, 5000))
-def test_clock_ticks_between_events_change_nothing(seed, cut):
+def test_clock_ticks_between_events_change_nothing(seed: int, cut: int) -> None:
     """Rule: clock ticks between two events give the same points and examples as the log alone."""
     events = sorted(a_log(seed), key=lambda e: e.time_ms)
     cut = 1 + cut % (len(events) - 1)
@@ -267,7 +268,7 @@ def test_clock_ticks_between_events_change_nothing(seed, cut):
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_labels_mature_after_one_delay_and_never_after_the_end(seed):
+def test_labels_mature_after_one_delay_and_never_after_the_end(seed: int) -> None:
     """Rule: every due example matures exactly once."""
     world = at_once(seed, "stub")
     end = max(e.time_ms for e in a_log(seed))
@@ -296,7 +297,7 @@ def test_labels_mature_after_one_delay_and_never_after_the_end(seed):
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-def test_labels_match_the_log(seed):
+def test_labels_match_the_log(seed: int) -> None:
     """Rule: labels of named events equal those that an oracle derives from the list of events."""
     events = a_log(seed)
     for example in at_once(seed, "stub").examples:
@@ -314,7 +315,7 @@ def test_labels_match_the_log(seed):
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-def test_due_time_of_every_record_is_in_the_future(seed):
+def test_due_time_of_every_record_is_in_the_future(seed: int) -> None:
     """Rule: no deadline is overdue or missing, and an index rebuilt from the records equals the index."""
     world = at_once(seed, "stub")
     rebuilt = MemoryStore()
@@ -326,7 +327,7 @@ def test_due_time_of_every_record_is_in_the_future(seed):
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_forgotten_customers_leave_no_record(seed):
+def test_forgotten_customers_leave_no_record(seed: int) -> None:
     """Rule: no record of a customer exists without the profile, and a published alert has ended by then."""
     world = at_once(seed, "stub")
     profiles = {key[1:] for key in world.store.records if key[:1] == b"c"}
@@ -339,7 +340,7 @@ def test_forgotten_customers_leave_no_record(seed):
     assert not gone & profiles
 
 
-def test_frozen_features_equal_those_at_the_snapshot():
+def test_frozen_features_equal_those_at_the_snapshot() -> None:
     """Setup: another run stops just before the snapshot, and the profile is read from its store."""
     events, world = a_log(3), at_once(3, "stub")
     for example in random.Random(1).sample(world.examples, 12):
@@ -378,7 +379,7 @@ class Listener:
 
 @settings(max_examples=4, deadline=None)
 @given(seeds, st.integers(1, 5))
-def test_backtest_equals_its_partitions(seed, count):
+def test_backtest_equals_its_partitions(seed: int, count: int) -> None:
     """Rule: a backtest gives the same examples as each partition alone, learned day by day."""
     events = sorted(a_log(seed), key=lambda e: e.time_ms)
     listener = Listener()
@@ -393,10 +394,11 @@ def test_backtest_equals_its_partitions(seed, count):
     assert len(listener.labels) == len(run.examples)
 
 
-def test_two_backtests_are_equal_bit_for_bit():
+def test_two_backtests_are_equal_bit_for_bit() -> None:
     """Rule: nothing depends on the clock, the hash seed or the order of a dict."""
     events = sorted(a_log(1), key=lambda e: e.time_ms)
-    runs = [backtest(events, 2, Model(FeatureSpace(NAMES, RELATIVE, CATALOGUE))) for _ in range(2)]
+    learners = [Model(FeatureSpace(NAMES, RELATIVE, CATALOGUE)) for _ in range(2)]
+    runs = [backtest(events, 2, learner) for learner in learners]
     assert runs[0].examples == runs[1].examples
-    assert runs[0].learner.snapshot() == runs[1].learner.snapshot()
+    assert learners[0].snapshot() == learners[1].snapshot()
     assert [s.records for s in runs[0].stores] == [s.records for s in runs[1].stores]

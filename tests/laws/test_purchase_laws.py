@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from random import Random
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,7 +20,8 @@ orders = st.lists(st.tuples(st.sampled_from("abcd"), st.integers(0, 60)), max_si
 
 def counted(log: list[Order]) -> PurchaseCells:
     """Count the cells of a log event by event."""
-    cells, profiles = PurchaseCells(), defaultdict(Profile)
+    cells = PurchaseCells()
+    profiles: defaultdict[str, Profile] = defaultdict(Profile)
     for customer, day in log:
         before = PurchaseHistory.of(profiles[customer].commerce)
         event = Event(customer, "Order Completed", (20_000 + day) * DAY_MS, 0, {"revenue": 5}, False, False)
@@ -29,7 +31,7 @@ def counted(log: list[Order]) -> PurchaseCells:
 
 
 @given(orders, st.randoms(use_true_random=False))
-def test_any_event_order_gives_the_cells_of_a_batch(log: list[Order], rng) -> None:  # type: ignore[no-untyped-def]
+def test_any_event_order_gives_the_cells_of_a_batch(log: list[Order], rng: Random) -> None:
     """Rule: in any order of arrival, cells equal those counted from all days of each customer at once."""
     shuffled = log[:]
     rng.shuffle(shuffled)

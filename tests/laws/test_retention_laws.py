@@ -6,7 +6,9 @@ import doctest
 import math
 from collections.abc import Sequence
 from functools import cache
+from typing import Any
 
+import polars as pl
 import pytest
 from xxhash import xxh3_64_hexdigest
 
@@ -72,7 +74,7 @@ def customers() -> tuple[Event, ...]:
     for number, name in enumerate(("Paused", "Resumed", "Cancelled", "Started", "Downgraded", "Cancelled", "Started")):
         at = START_MS + number * 17 * DAY_MS
         for customer in ("x1", "x2", "x3"):
-            properties = {
+            properties: dict[str, Any] = {
                 "mrr": 10 * number + 5,
                 "plan": f"p{number % 2}",
                 "reason": ("payment_failed", "moved")[number % 2],
@@ -336,10 +338,10 @@ def test_cohorts_follow_their_customers() -> None:
     today = max(each.time_ms for each in events) // DAY_MS
     days = active_days(events)
     for row in cohorts(sums, today):
-        cohort = days.filter(days["first"].map_elements(month_of, int) == row.month)
+        cohort = days.filter(days["first"].map_elements(month_of, pl.Int64) == row.month)
         assert row.first_active == cohort["customer"].n_unique()
         for age, count in enumerate(row.active):
-            month = cohort.filter(cohort["day"].map_elements(month_of, int) == row.month + age)
+            month = cohort.filter(cohort["day"].map_elements(month_of, pl.Int64) == row.month + age)
             assert count == month["customer"].n_unique()
         courses = [course for course in terms(events).values() if any(change[1] for change in course)]
         own = [course for course in courses if month_of(next(change[0] for change in course if change[1])) == row.month]

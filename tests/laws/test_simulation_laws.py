@@ -32,31 +32,32 @@ some_times = st.integers(0, 400 * DAY_MS)
 
 @settings(max_examples=20, deadline=None)
 @given(some_settings)
-def test_events_are_valid_and_ordered_with_unique_ids(given_settings):
+def test_events_are_valid_and_ordered_with_unique_ids(given_settings: SimulationSettings) -> None:
     events = list(Simulation(given_settings).events())
     end_ms = given_settings.start_ms + given_settings.days * DAY_MS
     times = [event.time_ms for event in events]
     assert times == sorted(times)
     assert all(given_settings.start_ms <= time_ms < end_ms for time_ms in times)
     decoded = [decode(event.value, [], None) for event in events]
-    assert all(isinstance(event, Event) for event in decoded)
-    assert [(event.customer, event.time_ms) for event in events] == [
-        (event.customer, event.time_ms) for event in decoded
-    ]
-    assert len({event.id_hash for event in decoded}) == len(events)
+    valid = [event for event in decoded if isinstance(event, Event)]
+    assert len(valid) == len(decoded)
+    assert [(event.customer, event.time_ms) for event in events] == [(event.customer, event.time_ms) for event in valid]
+    assert len({event.id_hash for event in valid}) == len(events)
     assert b"\n" not in b"".join(event.value for event in events)
 
 
 @settings(max_examples=60, deadline=None)
 @given(some_traces, some_times, st.floats(0, 90), st.floats(0, 30))
-def test_true_probability_is_valid_and_grows_with_the_horizon(trace, time_ms, horizon, more):
+def test_true_probability_is_valid_and_grows_with_the_horizon(
+    trace: Trace, time_ms: int, horizon: float, more: float
+) -> None:
     near, far = (true_probability(trace, time_ms, days) for days in (horizon, horizon + more))
     assert 0 <= near <= far + 1e-12 <= 1 + 1e-12
 
 
 @settings(max_examples=40, deadline=None)
 @given(some_traces, some_times, st.floats(0, 60))
-def test_causes_add_up(trace, time_ms, horizon):
+def test_causes_add_up(trace: Trace, time_ms: int, horizon: float) -> None:
     voluntary, involuntary, either = (
         true_probability(trace, time_ms, horizon, cause) for cause in ("voluntary", "involuntary", None)
     )
@@ -65,7 +66,7 @@ def test_causes_add_up(trace, time_ms, horizon):
 
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.tuples(some_traces, some_times), min_size=1, max_size=20), st.floats(0, 40))
-def test_batch_of_probabilities_equals_single_ones(pairs, horizon):
+def test_batch_of_probabilities_equals_single_ones(pairs: list[tuple[Trace, int]], horizon: float) -> None:
     together = true_probabilities([trace for trace, _ in pairs], [time_ms for _, time_ms in pairs], horizon)
     assert together == pytest.approx([true_probability(trace, time_ms, horizon) for trace, time_ms in pairs], abs=1e-12)
 
@@ -88,7 +89,7 @@ def _monte_carlo(trace: Trace, time_ms: int, horizon_days: int, paths: int) -> f
 
 
 @pytest.mark.parametrize("state", range(len(STATES)))
-def test_true_probability_matches_random_paths(state):
+def test_true_probability_matches_random_paths(state: int) -> None:
     paths = 20_000
     trace, time_ms = trace_in(state, anchor=3), int(10.3 * DAY_MS)
     p = true_probability(trace, time_ms, 40)
@@ -96,7 +97,7 @@ def test_true_probability_matches_random_paths(state):
 
 
 @pytest.mark.parametrize("cause", [None, "voluntary", "involuntary"])
-def test_number_of_churned_customers_matches_the_truth(cause):
+def test_number_of_churned_customers_matches_the_truth(cause: str | None) -> None:
     """Rule: churn within 30 days of a random time per customer is within four standard errors of the expected sum."""
     world = SimulationSettings(customers=4000, days=120, seed=4)
     rng = np.random.default_rng(1)

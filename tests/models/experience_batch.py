@@ -30,7 +30,7 @@ def frame(events: Sequence[Event]) -> pl.DataFrame:
     for index, e in enumerate(events):
         p = e.properties
         kind = p.get("kind") if e.name == ANSWER else None
-        scale = p.get("scale_max") or SCALES.get(kind, 1)
+        scale = p.get("scale_max") or SCALES.get(str(kind), 1)
         named = list(p.get("tags") or []) if e.name in TAGGED else []
         if e.name in ("Subscription Cancelled", "Subscription Cancel Scheduled") and p.get("feedback"):
             named.append(p["feedback"])
@@ -42,7 +42,13 @@ def frame(events: Sequence[Event]) -> pl.DataFrame:
                 "tags": [BARRIERS.index(tag) for tag in named if tag in BARRIERS], "feature": p.get("feature"),
             }
         )  # fmt: skip
-    schema = {"id": pl.UInt64, "tags": pl.List(pl.Int64), "score": pl.Int64, "kind": pl.String, "plan": pl.String}
+    schema: dict[str, Any] = {
+        "id": pl.UInt64,
+        "tags": pl.List(pl.Int64),
+        "score": pl.Int64,
+        "kind": pl.String,
+        "plan": pl.String,
+    }
     schema["feature"] = pl.String
     return pl.DataFrame(rows, schema_overrides=schema).with_columns(clock=pl.col("at").cum_max())
 
@@ -103,8 +109,8 @@ def sums_of_labels(
         stage=sum((pl.col("tenure") >= end).cast(pl.Int64) for end in ENDS),
     )
     nps = pl.col("nps")
-    group = pl.when(nps >= 900).then(pl.lit("promoter")).when(nps >= 700).then(pl.lit("passive"))
-    group = group.when(nps >= 0).then(pl.lit("detractor")).otherwise(pl.lit("none"))
+    known = pl.when(nps >= 900).then(pl.lit("promoter")).when(nps >= 700).then(pl.lit("passive"))
+    group = known.when(nps >= 0).then(pl.lit("detractor")).otherwise(pl.lit("none"))
     fifth = ((pl.col("csat") + 199) // 200).clip(1, 5).cast(pl.String).fill_null("none")
     named = pl.col("tags").list.eval(pl.element().replace_strict(dict(enumerate(BARRIERS)), return_dtype=pl.String))
     kinds: list[tuple[pl.DataFrame, pl.Expr, pl.Expr]] = [

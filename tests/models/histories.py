@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -127,7 +127,7 @@ class World:
     def __init__(self, churn: ChurnDefinition | None = None, scorer: Any = None) -> None:
         self.definition = churn or definition()
         self.store = MemoryStore()
-        self.scorer = scorer or StubScorer()
+        self.scorer = cast(Any, scorer or StubScorer())
         self.partition = PartitionFold(self.definition, self.store, self.scorer)
         self.state: bytes | None = None
         self.points: list[tuple[Any, ...]] = []

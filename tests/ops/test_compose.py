@@ -61,7 +61,8 @@ def listens(name: str) -> set[int]:
 
 def _parse(arguments: list[str]) -> dict[str, Any]:
     """Parse a command line of this program. Raises click.UsageError for an unknown option."""
-    context, command = click.Context(main), main
+    context = click.Context(main)
+    command: click.Command = main
     while isinstance(command, click.Group):
         name, found, arguments = command.resolve_command(context, list(arguments))
         assert name is not None, arguments

@@ -31,7 +31,6 @@ def unsafe(tree: ast.Module) -> list[str]:
     """Return the imports and calls of a module that can execute data, with their lines."""
     findings = []
     for node in ast.walk(tree):
-        names = []
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names if alias.name.partition(".")[0] in UNSAFE_MODULES]
         elif isinstance(node, ast.ImportFrom):
@@ -39,8 +38,9 @@ def unsafe(tree: ast.Module) -> list[str]:
         elif isinstance(node, ast.Call):
             name = ast.unparse(node.func)
             shell = [k for k in node.keywords if k.arg in ("shell", "allow_pickle") and ast.unparse(k.value) != "False"]
-            if name in UNSAFE_CALLS or shell:
-                names = [name]
+            names = [name] if name in UNSAFE_CALLS or shell else []
+        else:
+            continue
         findings += [f"{name}:{node.lineno}" for name in names]
     return findings
 

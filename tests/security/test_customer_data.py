@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Iterator
 from typing import Any
 
 import orjson
@@ -42,7 +43,7 @@ NAMES = (
 
 
 @pytest.fixture(autouse=True)
-def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
+def lines(caplog: pytest.LogCaptureFixture) -> Iterator[list[str]]:
     """Capture the log at DEBUG, in both formats."""
     written: list[str] = []
 
@@ -55,7 +56,7 @@ def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
     handler.addFilter(RedactingFilter())
     caplog.set_level(logging.DEBUG)
     logging.getLogger().addHandler(handler)
-    yield written  # type: ignore[misc]
+    yield written
     logging.getLogger().removeHandler(handler)
 
 

@@ -57,9 +57,9 @@ def test_licence_of_every_package_is_permissive(name: str) -> None:
     except PackageNotFoundError:
         pytest.skip(f"{name} is for another platform")
     classifiers = [text for text in package_metadata.get_all("Classifier") or [] if text.startswith("License")]
-    stated = " ".join([package_metadata.get("License-Expression") or "", *classifiers])
+    stated = " ".join([*(package_metadata.get_all("License-Expression") or []), *classifiers])
     if not PERMISSIVE.search(stated):  # no machine-readable field: search the beginning of the text
-        stated += (package_metadata.get("License") or "")[:200]
+        stated += "".join(package_metadata.get_all("License") or [])[:200]
     assert (PERMISSIVE.search(stated) and not COPYLEFT.search(stated)) or name in EXCEPTED | GPL_NOT_INSTALLED, stated
 
 

@@ -46,7 +46,7 @@ def test_nothing_listens_on_all_addresses() -> None:
     """Rule: no constant of the program is a wildcard address. A module that opens a port uses loopback, or an address
     from a setting or an option."""
     wildcards = {"0.0.0.0", "::", "[::]", "*:", "0.0.0.0:0"}
-    modules = {}
+    modules: dict[str, str] = {}
     for path, tree in trees("streams"):
         texts = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and type(node.value) is str}
         assert not texts & wildcards, path

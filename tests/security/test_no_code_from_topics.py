@@ -124,7 +124,7 @@ def test_pickle_on_the_model_topic_stops_the_worker(bomb: bytes, target: Path) -
 
     worker = shared()
     reader = ModelReader(Settings(), worker.on_snapshot)
-    reader._consumer = Consumer()  # type: ignore[assignment]
+    reader._consumer = Consumer()
     with pytest.raises(ConfigurationError, match="not a model snapshot"):
         asyncio.run(reader.follow())
     assert not target.exists()

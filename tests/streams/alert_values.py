@@ -62,7 +62,7 @@ def life(customer: str, **changes: Any) -> list[tuple[AlertEvent, bytes]]:
         (2, None, AlertAction("snooze", None, START_MS + 9 * DAY_MS)),
         (3, 0.05, None),
     ]
-    state, told = None, []
+    state, values = None, []
     billing = changes.pop("route", "success") == "billing"
     for day, probability, handling in steps:
         now_ms = START_MS + day * DAY_MS
@@ -73,5 +73,5 @@ def life(customer: str, **changes: Any) -> list[tuple[AlertEvent, bytes]]:
         state, events, _ = step(state, score, POLICY, now_ms, customer=customer, handling=handling)
         if state is not None and probability is not None:
             state.note = now
-        told += [(event, alert_value(event, now)) for event in events]
-    return told
+        values += [(event, alert_value(event, now)) for event in events]
+    return values

@@ -65,6 +65,13 @@ class Fixture(NamedTuple):
     model: bytes
 
 
+class FixtureStore(MemoryStore):
+    """A store in which nothing falls due without a record."""
+
+    def next_due_ms(self) -> int | None:
+        return None
+
+
 def read(name: str) -> Fixture:
     """One of the files in `tests/formats`."""
     found = orjson.loads(gzip.decompress((FOLDER / name).read_bytes()))
@@ -86,7 +93,8 @@ def written() -> Fixture:
     definition = ChurnDefinition.parse(CHURN)
     simulated = itertools.islice(simulation(), EVENTS)
     offsets = [0] * PARTITIONS
-    events, changelog = [], []
+    events: list[Sent] = []
+    changelog: list[tuple[int, bytes, bytes | None]] = []
     for e in simulated:
         number = partition_of(e.customer.encode(), PARTITIONS)
         events.append(Sent(offsets[number], e.value, number, e.time_ms, key=e.customer.encode()))
@@ -95,7 +103,7 @@ def written() -> Fixture:
     shared = ProcessorContext(Settings(), definition, PARTITIONS)
     shared.on_snapshot(PublishedSnapshot(model.snapshot(), 0))
     for number in range(PARTITIONS):
-        store = MemoryStore()
+        store = FixtureStore()
         processor = EventProcessor(shared, number, store, None)
         left: list[Any] = [e for e in events if e.partition == number]
         while left:
@@ -107,7 +115,9 @@ def written() -> Fixture:
             position = encode_position(left[0].offset if left else batch[-1].offset + 1, False, BIRTH, effects.state)
             changelog += [(number, key, value) for key, value in {**effects.changes, POSITION_KEY: position}.items()]
     newest = {(number, key): value for number, key, value in changelog}  # as compaction leaves it
-    kept = [(number, key, value) for (number, key), value in newest.items() if value is not None]
+    kept: list[tuple[int, bytes, bytes | None]] = [
+        (number, key, value) for (number, key), value in newest.items() if value is not None
+    ]
     kept.sort(key=lambda record: record[1] == POSITION_KEY)  # the position is a transaction's last record
     return Fixture(CHURN, events, kept, model.snapshot())
 

@@ -22,7 +22,7 @@ from tests.waiting import WAIT_S
 
 
 class Loop:
-    """An event loop that runs callbacks when the test says so."""
+    """An event loop that runs callbacks when the test advances it."""
 
     def __init__(self) -> None:
         self.running = True

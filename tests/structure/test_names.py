@@ -74,7 +74,7 @@ def test_files_are_one_noun_long() -> None:
 
 
 def test_every_package_lists_its_contents() -> None:
-    """Rule: a package says what it is for, and sorts the public names that it re-exports."""
+    """Rule: a package states what it is for, and sorts the public names that it re-exports."""
     for path in modules():
         if path.name != "__init__.py":
             continue

@@ -45,7 +45,7 @@ def test_children_are_listed_with_their_whole_command_line(tmp_path: Path, monke
         waiting.wait_until("the program", lambda: "the-last-word" in children_of(os.getpid()).get(child.pid, ""))
         assert runs(child.pid)
         child.kill()
-        wait_ended([child.pid])  # it is a zombie until somebody collects it
+        wait_ended([child.pid])  # it is a zombie until its parent collects it
         assert child.pid not in children_of(os.getpid())
     assert not runs(child.pid)
 

@@ -6,7 +6,7 @@ import os
 import time
 from typing import Any
 
-import models.pipeline.event_applier
+from models.pipeline import event_applier
 from streams.cli.main import main
 from streams.devbroker.embedded_broker import die_with_parent
 from streams.engine.transactions import FencedProducer
@@ -15,21 +15,21 @@ from streams.scoring.event_router import EventRouter
 
 def poison() -> None:
     """Make events with `properties.poison` raise, like a bug in the code."""
-    apply = models.pipeline.event_applier.apply
+    apply = vars(event_applier)["apply"]
 
     def raising(profile: Any, event: Any, *rest: Any) -> bool:
         if "poison" in event.properties:
             raise ZeroDivisionError("poisoned")
-        return apply(profile, event, *rest)
+        return bool(apply(profile, event, *rest))
 
-    models.pipeline.event_applier.apply = raising
+    vars(event_applier)["apply"] = raising
 
 
 def sabotage(how: str) -> None:
     """Inject faults that the matrix must detect."""
     if how == "loses":  # one event in a hundred is treated as a duplicate
-        apply = models.pipeline.event_applier.apply
-        models.pipeline.event_applier.apply = lambda profile, event, *rest: (
+        apply = vars(event_applier)["apply"]
+        vars(event_applier)["apply"] = lambda profile, event, *rest: (
             bool(event.id_hash % 100) and apply(profile, event, *rest)
         )
     elif how == "doubles":  # the first output of a transaction is written twice
@@ -38,7 +38,7 @@ def sabotage(how: str) -> None:
         async def twice(self: FencedProducer, outputs: Any, *rest: Any) -> int:
             return await commit(self, [*outputs[:1], *outputs], *rest)
 
-        FencedProducer.commit = twice
+        FencedProducer.commit = twice  # type: ignore[assignment, method-assign]
     else:
         raise SystemExit(f"MATRIX_SABOTAGE={how}")
 
@@ -54,7 +54,7 @@ def note_receipts(path: str) -> None:
             file.write(f"{records[0].partition} {records[0].offset} {records[-1].offset} {at_ms}\n")
         return inner(self, records)
 
-    EventRouter.decode = noted
+    EventRouter.decode = noted  # type: ignore[method-assign]
 
 
 if __name__ == "__main__":

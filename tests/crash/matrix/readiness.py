@@ -90,7 +90,7 @@ class Readiness:
 
     def _is_ready(self, name: str) -> bool:
         changes = self.changes.get(name)
-        return bool(changes) and changes[-1][1]
+        return changes[-1][1] if changes else False
 
     async def _look(self, session: aiohttp.ClientSession, name: str, process: subprocess.Popen[bytes]) -> None:
         ready = process.poll() is None and await self._ask(session, name, process.pid)

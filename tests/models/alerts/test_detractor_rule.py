@@ -11,6 +11,7 @@ import pytest
 from models.alerts import detractor_rule as module
 from models.definition.churn_definition import ChurnDefinition
 from models.definition.toml_table import DefinitionError
+from models.events.event import Event
 from tests.models.histories import CHURN, START_MS, World, event, shaken, simulated
 
 HOUR_MS = 3_600_000
@@ -22,11 +23,11 @@ def world(choice: str = "any", alerts: str = NEVER) -> World:
     return World(ChurnDefinition.parse(f'{CHURN}\n[alerts]\n{alerts}detractor = "{choice}"\n'))
 
 
-def survey(kind: str, score: float, hour: float, **more: Any):
+def survey(kind: str, score: float, hour: float, **more: Any) -> Event:
     return event("Survey Response Submitted", START_MS + round(hour * HOUR_MS), kind=kind, score=score, **more)
 
 
-def page(hour: float):
+def page(hour: float) -> Event:
     return event("page", START_MS + round(hour * HOUR_MS))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 
@@ -339,5 +340,6 @@ def test_the_end_of_a_snooze_does_not_escalate_by_silence_while_the_feed_is_sile
     state, told, due = step(state, worse, policy, START + HOUR_MS, customer="c")
     assert told == []
     for silent, kind in ((True, "reminded"), (False, "escalated")):
-        _, told, _ = step(state, None, policy, due, customer="c", silent_feed=lambda at_ms, silent=silent: silent)
+        feed: Callable[[int], bool] = (lambda at_ms: True) if silent else (lambda at_ms: False)
+        _, told, _ = step(state, None, policy, due, customer="c", silent_feed=feed)
         assert [e.type for e in told] == [kind]

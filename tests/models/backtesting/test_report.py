@@ -62,6 +62,7 @@ def test_constant_is_the_rate_known_at_the_start_of_the_window() -> None:
     assert report.constant is not None
     assert report.constant.log_loss == log_loss(report_labels(all_rows), np.full(report.model.n, known.mean()))
     assert report.constant.auc == 0.5
+    assert report.constant.log_loss is not None
     assert report.constant_in_hindsight_log_loss is not None
     assert report.constant.log_loss >= report.constant_in_hindsight_log_loss
 
@@ -82,7 +83,9 @@ def test_empty_window_gives_a_report_without_figures() -> None:
     for rows in (ExampleColumns.of([]), examples()):
         report = evaluate(rows, BEGIN_MS + 9_000 * DAY_MS, BEGIN_MS + 9_001 * DAY_MS)
         assert report.model.n == 0
-        assert report.model.auc is report.model.log_loss is report.top is report.early_warning is None
+        assert (report.model.auc, report.model.log_loss) == (None, None)
+        assert report.top is None
+        assert report.early_warning is None
         assert (report.reliability, report.periods, report.histogram) == ((), (), ())
         json.dumps(report.to_json())
     assert evaluate(ExampleColumns.of([])).model.n == 0

@@ -134,7 +134,7 @@ def outcome(*later: tuple[float, str, dict[str, Any]], churn: str = CHURN) -> tu
 
 INVOLUNTARY_END = ("Subscription Cancelled", {"reason": "payment_failed"})
 VOLUNTARY_END = ("Subscription Cancelled", {"reason": "cancellation_requested"})
-ACTIVE = [(days, "page", {}) for days in (1.5, 5.5, 9.5)]
+ACTIVE: list[tuple[float, str, dict[str, Any]]] = [(days, "page", {}) for days in (1.5, 5.5, 9.5)]
 
 
 def test_first_cause_sets_its_label_and_the_other_label_is_0() -> None:
@@ -399,7 +399,7 @@ def test_each_cause_is_evaluated_on_its_own_label() -> None:
     assert [quality.horizon_days for quality in found.values()] == [10.0, 5.0, None]
     assert found["together"].quality.positives == sum(found[c].quality.positives for c in ("voluntary", "involuntary"))
     assert found["involuntary"].quality.positives > 0
-    assert found["involuntary"].quality.auc > 0.8  # with the prior alone, from unpaid payments
+    assert (found["involuntary"].quality.auc or 0.0) > 0.8  # with the prior alone, from unpaid payments
     half = world.examples[len(world.examples) // 2].snapshot_ms
     assert evaluate_causes(world.examples, BOTH, half)[0].quality.n < found["voluntary"].quality.n
     assert evaluate_causes(world.examples, ChurnDefinition.parse(ONE)) == ()

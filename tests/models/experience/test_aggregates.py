@@ -79,7 +79,9 @@ def fed(events: list[Any], size: int = 1_000, *, restarts: bool = False) -> Worl
 
 
 def plain(sums: Sums, kind: str) -> dict[tuple[str, int, str], dict[str, tuple[int, int]]]:
-    return {tuple(block): series for block, series in sums.items() if block.kind == kind and series}
+    return {
+        (block.kind, block.month, block.plan): series for block, series in sums.items() if block.kind == kind and series
+    }
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from models.events.event import Event
 from models.experience import indices as module
 from models.experience.indices import WEIGHTS, experience_indices
 from models.explanations.sentences import natural
@@ -24,11 +25,11 @@ from tests.models.histories import START_MS, event, profile_of
 HOUR_MS = 3_600_000
 
 
-def survey(kind: str, score: float, day: int = 0, **more: object):
+def survey(kind: str, score: float, day: int = 0, **more: Any) -> Event:
     return event("Survey Response Submitted", START_MS + day * DAY_MS, kind=kind, score=score, **more)
 
 
-def of(*events) -> Any:
+def of(*events: Event) -> Any:
     profile = profile_of(events)
     at = profile.newest_ms + HOUR_MS
     values = natural(features([copy(profile)], [at]))[0].tolist()
@@ -98,8 +99,9 @@ def test_answers_are_kept_by_touchpoint_and_survey() -> None:
 
 def test_touchpoints_are_bounded_independently_of_order() -> None:
     """Rule: the first eight by name are kept, each with all of its answers."""
-    events = [survey("csat", day % 6, day, touchpoint=f"p{day * 7 % 11:02d}") for day in range(33)]
+    events = [survey("csat", day % 6, day, touchpoint=f"p{(day * 7) % 11:02d}") for day in range(33)]
     there, back = profile_of(events), profile_of(reversed(events))
+    assert there.feedback is not None
     assert encode(canonical(there)) == encode(canonical(back))
     assert [row[:2] for row in there.feedback.touchpoints] == [(f"csat p{n:02d}", 3) for n in range(8)]
     merged = merge(profile_of(events[:17]), profile_of(events[17:]))
@@ -111,7 +113,7 @@ def test_kept_sums_are_complete() -> None:
     entries = [("c", 1), ("a", 2), ("b", 3), ("c", 4), ("a", 5)]
     ends = set()
     for order in permutations(enumerate(entries)):
-        rated: list = []
+        rated: list[Any] = []
         for number, (name, score) in order:
             rate(rated, name, number, score, 2)
         ends.add(tuple(rated))
@@ -154,4 +156,6 @@ def test_feedback_of_an_earlier_release_is_read() -> None:
     read = msgspec.msgpack.decode(msgspec.msgpack.encode(old), type=Profile)
     values = natural(features([read], [START_MS + HOUR_MS]))[0].tolist()
     found = experience_indices(ProfileView.of(read), values, START_MS + HOUR_MS)
+    assert found is not None
+    assert found.csat is not None
     assert (found.csat.answers, found.csat.top2, found.touchpoints, found.answer_rate) == (1, None, [], None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -56,13 +57,13 @@ def explained(
     return explain(row, np.array([-2.0]), log_odds, x, levels, unpaid_days=[unpaid_days])[0]
 
 
-def sentence(name: str, m: np.ndarray | None = None, **values: float) -> str:
+def sentence(name: str, m: Any = None, **values: float) -> str:
     """The sentence of a reason that raises the risk by this feature; "" if it is none."""
     reason = explained({name: 1.0}, known(**values), m).raising[0]
     return reason.sentence if reason.contribution else ""
 
 
-def strength(name: str, m: np.ndarray | None = None, **values: float) -> str:
+def strength(name: str, m: Any = None, **values: float) -> str:
     """The sentence of a protective reason by this feature; "" if it is none."""
     protective = explained({name: -1.0}, known(**values), m).protective
     return protective[0].sentence if protective else ""
@@ -265,7 +266,8 @@ def some_rows(n: int, seed: int = 0) -> tuple[np.ndarray, ...]:
 
 
 def test_listed_rest_and_bias_add_up_to_the_log_odds() -> None:
-    for found in explain(*some_rows(200)):
+    contributions, bias, log_odds, x, m = some_rows(200)
+    for found in explain(contributions, bias, log_odds, x, m):
         assert 1 <= len(found.raising) <= RAISING_MAX
         assert len(found.protective) <= PROTECTIVE_MAX
         listed = [r.contribution for r in (*found.raising, *found.protective)]
@@ -316,7 +318,8 @@ def test_remembered_sentence_is_the_one_that_would_be_rendered() -> None:
     apart = []
     for row in range(60):
         _rendered.cache_clear()
-        apart += explain(*(each[row : row + 1] for each in arguments))
+        contributions, bias, log_odds, x, m = (each[row : row + 1] for each in arguments)
+        apart += explain(contributions, bias, log_odds, x, m)
     assert apart == together
 
 

@@ -16,7 +16,17 @@ SHIFTS = (0, 1, 63, 64, 65, 127, 128, 129, 400)
 def ages_of(seed: int) -> set[int]:
     """Ages of active days: none, all, a run across the border of two words, or any."""
     rng = random.Random(seed)
-    kinds = (set(), set(range(BITMAP_DAYS)), set(range(60, 70)), {0}, {63}, {64}, {127}, {128}, {511})
+    kinds: tuple[set[int], ...] = (
+        set(),
+        set(range(BITMAP_DAYS)),
+        set(range(60, 70)),
+        {0},
+        {63},
+        {64},
+        {127},
+        {128},
+        {511},
+    )
     if seed < len(kinds):
         return kinds[seed]
     share = rng.choice((0.01, 0.3, 0.9))

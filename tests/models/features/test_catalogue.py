@@ -53,7 +53,7 @@ def bounds(transform: str) -> tuple[float, float]:
 
 
 def test_catalogue_is_complete() -> None:
-    """Names are unique and stable in form, reasons are of the fixed set, sentences say something, bounds are bounds."""
+    """Names are unique and stable in form, reasons are of the fixed set, no sentence is empty, bounds are bounds."""
     assert len(set(NAMES)) == len(NAMES)
     for f in FEATURES:
         assert re.fullmatch(r"[a-z][a-z0-9_]*", f.name), f.name
@@ -103,7 +103,7 @@ def test_empty_batch_gives_no_rows() -> None:
 def test_features_are_a_contiguous_float64_matrix() -> None:
     """The bytes of a row are frozen with a snapshot."""
     x = features([Profile()] * 3, [START_MS] * 3)
-    assert (x.shape, x.dtype, x.flags.c_contiguous) == ((3, len(FEATURES)), np.float64, True)
+    assert (x.shape, x.dtype, x.flags.c_contiguous) == ((3, len(FEATURES)), np.dtype(np.float64), True)
 
 
 @pytest.mark.law
@@ -113,13 +113,13 @@ def test_row_has_the_same_bits_in_any_batch(size: int) -> None:
     profiles: dict[str, Profile] = {}
     for each in simulated(customers=70, days=40):
         apply(profiles.setdefault(each.customer, Profile()), each)
-    everybody = list(profiles.values()) + [profile_of(odd_history(s, 40)) for s in range(40)]
-    everybody = (everybody * 10)[:500]
-    now = [p.newest_ms + i * 97 * MINUTE_MS for i, p in enumerate(everybody)]
-    whole = features(everybody, now)
+    crowd = list(profiles.values()) + [profile_of(odd_history(s, 40)) for s in range(40)]
+    crowd = (crowd * 10)[:500]
+    now = [p.newest_ms + i * 97 * MINUTE_MS for i, p in enumerate(crowd)]
+    whole = features(crowd, now)
     for start in range(0, 500 if size > 1 else 60, size):
         rows = slice(start, start + size)
-        assert features(everybody[rows], now[rows]).tobytes() == whole[rows].tobytes()
+        assert features(crowd[rows], now[rows]).tobytes() == whole[rows].tobytes()
 
 
 def test_features_never_read_later_events() -> None:

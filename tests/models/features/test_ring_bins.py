@@ -11,10 +11,10 @@ from models.features.ring_bins import Ring
 @pytest.mark.parametrize("size", [32, 96])
 @pytest.mark.parametrize("kind", [np.uint8, np.int32])
 @pytest.mark.parametrize("most", [1, 255])
-def test_window_sums_equal_plain_sums(size: int, kind: type, most: int) -> None:
+def test_window_sums_equal_plain_sums(size: int, kind: type[np.generic], most: int) -> None:
     """Every width and every newest slot, including full bins."""
     rng = np.random.default_rng(size + most)
-    counts = rng.integers(0, most + 1, (size + 1, size)).astype(kind)
+    counts: np.ndarray = rng.integers(0, most + 1, (size + 1, size)).astype(kind)
     counts[-1] = most
     slot = np.append(np.arange(size), size // 2)
     ring = Ring(counts, slot)

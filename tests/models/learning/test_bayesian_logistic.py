@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import types
+from collections.abc import Hashable
 
 import numpy as np
 import pytest
@@ -52,7 +53,7 @@ def rows(n: int, size: int, seed: int = 7) -> tuple[np.ndarray, np.ndarray]:
     return x, rng.random(n) < 1 / (1 + np.exp(2 - x[:, 0] + 0.5 * x[:, 1]))
 
 
-def named(x: np.ndarray) -> dict[str, float]:
+def named(x: np.ndarray) -> dict[Hashable, float]:
     return {f"f{i}": float(value) for i, value in enumerate(x)}
 
 
@@ -210,7 +211,7 @@ def test_correlated_inputs_share_their_weight() -> None:
     model = BayesianLogisticRegression(variance=1.0)
     for _ in range(6000):
         a, c = rng.normal(size=2)
-        x = {"a": a, "b": a + 0.1 * rng.normal(), "c": c}
+        x: dict[Hashable, float] = {"a": a, "b": a + 0.1 * rng.normal(), "c": c}
         model.learn_one(x, rng.random() < sigmoid(0.6 * x["a"] + 0.6 * x["b"] - 0.8 * c))
     weights = dict(zip(model.names, model.weights[2:], strict=True))
     assert weights["a"] + weights["b"] == pytest.approx(1.2, abs=0.15)

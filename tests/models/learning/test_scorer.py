@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import numpy as np
 import pytest
@@ -31,7 +32,8 @@ def test_batch_scores_equal_one_row_predictions_of_river(model: Model) -> None:
     w = trust(model.labels)
     for i in range(60):
         values = model.space.values(test.x[i], test.m[i])
-        river = model.champion.classifier.predict_proba_one(model.champion.input_one(values))[True]
+        inputs: dict[Any, float] = dict(model.champion.input_one(values))
+        river = model.champion.classifier.predict_proba_one(inputs)[True]
         blended = w * logit(river) + (1 - w) * logit(model.prior.probability(values))
         assert scores.log_odds[i] == pytest.approx(blended, abs=1e-9)
         assert scores.probability[i] == pytest.approx(sigmoid(blended), abs=1e-9)
@@ -67,7 +69,7 @@ def test_variance_equals_x_p_x(model: Model) -> None:
     scores = model.score(test.x, test.m)
     w = trust(model.labels)
     for i in range(20):
-        inputs = model.champion.input_one(model.space.values(test.x[i], test.m[i]))
+        inputs: Any = model.champion.input_one(model.space.values(test.x[i], test.m[i]))
         expected = w**2 * model.champion.classifier.variance_one(inputs) + (1 - w) ** 2
         assert scores.variance()[i] == pytest.approx(expected, rel=1e-9)
 
@@ -94,9 +96,9 @@ def test_interval_contains_the_probability_and_narrows_with_labels() -> None:
 
 @pytest.mark.law
 def test_interval_covers_the_true_probability_of_generated_customers() -> None:
-    """Eight worlds with weights such as the prior expects: 80 to 98 % of the customers' true probabilities are inside.
+    """Eight worlds with weights such as the prior expects: 80-98% of the customers' true probabilities are inside.
 
-    The model allows for drift that these worlds do not have, so with more labels coverage rises above 90 %.
+    The model allows for drift that these worlds do not have, so with more labels coverage rises above 90%.
     """
     covered = []
     for seed in range(8):

@@ -64,7 +64,7 @@ def validate(name: str, document: Any) -> None:
 
 def events() -> list[Event]:
     """Four weeks of six customers who pay, use, complain, buy and fall silent, in order of time."""
-    found = []
+    found: list[tuple[int, str, str, dict[str, Any]]] = []
     for day in range(60):
         for c in range(6):
             at, name = START + day * DAY_MS + c * 3_600_000, f"customer-{c}"
@@ -340,6 +340,7 @@ def test_what_the_event_schema_accepts_and_refuses_is_what_decode_does() -> None
         assert checker.is_valid(document)
         assert isinstance(decode(json.dumps(document).encode(), [], START), Event)
     good = {"type": "track", "event": "x", "userId": "u", "timestamp": START}
+    change: dict[str, Any]
     for change in (
         {"type": "other"},
         {"event": ""},

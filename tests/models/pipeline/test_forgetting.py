@@ -114,7 +114,7 @@ def test_a_running_subscription_is_no_reason_to_be_kept_for_ever() -> None:
 
 
 def test_an_alert_is_over_before_its_customer_is_forgotten() -> None:
-    """Rule: expiry and cooldown are waited for, whatever `profile.after` says."""
+    """Rule: expiry and cooldown are waited for, whatever the value of `profile.after`."""
     text = QUIET.replace(f'"{KEEP_DAYS}d"', '"3d"') + ALARMED
     world = World(definition(text))
     world.feed(event("page", day(0)))
@@ -128,7 +128,7 @@ def test_an_alert_is_over_before_its_customer_is_forgotten() -> None:
     assert forgotten(world) == [KEY]
 
 
-def test_who_comes_back_begins_anew() -> None:
+def test_returning_customer_starts_from_nothing() -> None:
     """Rule: in one batch or in two, with no previous score, no history and no tenure."""
     for cut in (1, 2):
         world = World(definition(QUIET))
@@ -166,8 +166,8 @@ def test_what_is_begun_and_deleted_in_one_batch_leaves_nothing() -> None:
 
 
 @pytest.mark.parametrize("late_days", [0, 5])
-def test_a_deletion_makes_nobody_and_is_done_when_it_comes(late_days: int) -> None:
-    """Rule: its place in the log counts, not its own time; asking twice, or of somebody unknown, does nothing."""
+def test_deletion_creates_no_customer_and_applies_on_arrival(late_days: int) -> None:
+    """Rule: its place in the log counts, not its own time; a second or an unknown customer's request does nothing."""
     world = World(definition(STAYS))
     world.feed(deletion(day(0)))
     assert world.published == []

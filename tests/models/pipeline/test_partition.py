@@ -1,6 +1,8 @@
-"""The fold over one partition, told as scenarios: what a snapshot sees, when a label is what, and what silence does."""
+"""The fold over one partition, as scenarios: what a snapshot sees, how labels mature, and what silence does."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import msgspec
 import pytest
@@ -73,8 +75,8 @@ def test_a_cancellation_within_the_horizon_makes_the_label(after_ms: int, label:
     assert example.churned_ms == (s + after_ms if label else 0)
 
 
-def test_a_cancellation_just_before_the_snapshot_leaves_nobody_to_ask_about() -> None:
-    """Who has gone cannot go."""
+def test_customer_who_cancelled_just_before_the_snapshot_has_none() -> None:
+    """A churned customer cannot churn."""
     world, s = subscribed()
     world.feed(cancelled(s - 1), tick(s + WAIT_MS))
     assert world.times(SNAPSHOT) == []
@@ -148,19 +150,20 @@ def test_an_event_that_comes_after_the_release_changes_no_label() -> None:
 
 
 def test_a_late_event_from_before_the_snapshot_changes_no_label() -> None:
-    """Nobody left after the snapshot."""
+    """The customer did not churn after the snapshot."""
     world, s = subscribed()
     world.feed(tick(s + DAY_MS), cancelled(s - DAY_MS))
     assert first_example(world, s).label == 0
 
 
 def test_features_and_probability_are_those_of_the_snapshot() -> None:
-    """Whatever happens until the release, and whoever answers by then."""
+    """Whatever happens until the release, and whichever model is active by then."""
     world, s = subscribed()
     effects = world.feed(tick(s))
     (i,) = [i for i, p in enumerate(effects.points) if p.trigger == SNAPSHOT]
     frozen = effects.x[i].tobytes(), effects.m[i].tobytes(), float(effects.scores.probability[i])
-    world.partition.scorer = StubScorer("stub-2", seed=2)
+    answering: Any = StubScorer("stub-2", seed=2)
+    world.partition.scorer = answering
     world.feed(*(event("Goal Completed", s + k * HOUR_MS) for k in range(1, 30)))
     example = first_example(world, s)
     assert (example.features, example.population, example.probability) == frozen
@@ -182,7 +185,7 @@ def test_a_pending_snapshot_is_a_record_of_its_own_and_gone_after_the_release() 
 # What churn is ---
 
 
-def test_voluntary_and_involuntary_are_told_apart() -> None:
+def test_voluntary_and_involuntary_are_distinguished() -> None:
     """The card that expired is recorded beside, the label speaks of the primary definition."""
     for reason, expected in (
         ("cancellation_requested", (1, 1, 0)),
@@ -195,8 +198,8 @@ def test_voluntary_and_involuntary_are_told_apart() -> None:
         assert (example.label, example.labels["voluntary"], example.labels["involuntary"]) == expected
 
 
-def test_activity_after_a_cancellation_makes_nobody_eligible_again() -> None:
-    """No snapshot asks whether somebody leaves who has left."""
+def test_activity_after_a_cancellation_does_not_restore_eligibility() -> None:
+    """A churned customer gets no snapshot."""
     world, s = subscribed()
     world.feed(cancelled(s - DAY_MS))
     world.feed(*(event("page", s + n * DAY_MS) for n in range(60)))
@@ -205,7 +208,7 @@ def test_activity_after_a_cancellation_makes_nobody_eligible_again() -> None:
     assert world.times(SNAPSHOT)
 
 
-def test_a_refund_alone_makes_nobody_eligible() -> None:
+def test_refund_alone_makes_no_customer_eligible() -> None:
     """Who never ordered cannot stop ordering."""
     churn = definition(
         '[churn.definitions.inactivity]\nnot_performed = ["Order Completed"]\nfor = "10d"\nif_active_in = "30d"\n'
@@ -348,7 +351,7 @@ def test_who_was_first_heard_of_without_engagement_is_watched_from_the_first_eng
     assert world.times(SILENCE)[0] == day(0) + HOUR_MS // 2 + LOOKS[0] * DAY_MS
 
 
-def test_nobody_is_called_silent_who_was_just_there() -> None:
+def test_recently_active_customer_is_not_called_silent() -> None:
     """A look falls due two gaps after the last activity, not after the last score."""
     world = World()
     for n in range(20):
@@ -430,7 +433,7 @@ def test_who_has_cancelled_does_not_fall_silent_too() -> None:
 
 
 def alarmed(dwell: str) -> World:
-    """Whoever is scored is at risk, and told after the dwell."""
+    """Every scored customer is at risk, and alerted after the dwell."""
     return World(definition(ONLY_CANCELLATION + f'[alerts]\nenter = 0.0\nexit = 0.0\ndwell = "{dwell}"\n'))
 
 
@@ -447,7 +450,7 @@ def test_a_late_end_of_an_earlier_subscription_ends_no_alert() -> None:
     assert kinds(world)[-1] == "expired"
 
 
-def test_nobody_is_alerted_who_was_gone_before_the_partitions_present() -> None:
+def test_customer_who_churned_before_the_partitions_clock_is_not_alerted() -> None:
     """A history that is filled in late: as of its own time the customer could still leave, by now that has happened."""
     world = World(definition(ONLY_SILENCE + '[alerts]\nenter = 0.0\nexit = 0.0\ndwell = "0d"\n'))
     world.feed(tick(day(400)))
@@ -457,7 +460,7 @@ def test_nobody_is_alerted_who_was_gone_before_the_partitions_present() -> None:
 
 
 def test_an_alerts_id_is_that_of_its_cause_whenever_it_was_looked_at() -> None:
-    """In live running the clock goes on between events; a replay of the same log tells the same ids."""
+    """In live running the clock goes on between events; a replay of the same log gives the same ids."""
     replay, live = alarmed("6h"), alarmed("6h")
     events = [event("Subscription Started", day(0)), event("page", day(0) + HOUR_MS), tick(day(2))]
     replay.feed(*events)
@@ -482,7 +485,7 @@ def test_people_handle_alerts_by_events_and_another_alert_s_id_does_nothing() ->
 
 @pytest.mark.law
 def test_a_feed_that_breaks_holds_alerts_by_silence_until_customers_had_time_to_come_back() -> None:
-    """Two hundred daily customers, four days without anybody, and then all are back."""
+    """Two hundred daily customers, four days without any of them, and then all are back."""
     text = ONLY_CANCELLATION + '[alerts]\nenter = "top 60%"\nexit = "top 90%"\nlift = 1.0\ndwell = "6h"\n'
     model = Model(FeatureSpace(FEATURE_NAMES, RELATIVE, CATALOGUE)).scorer()
     opened = {}

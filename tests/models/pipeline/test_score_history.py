@@ -1,4 +1,4 @@
-"""The score book: which scores are told, and with which history, is a function of the log, however it is cut."""
+"""Published scores and their histories are a function of the log, whatever the batches."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def entries() -> list[OffsetEvent]:
     ]
 
 
-def told(
+def records_of(
     entries: list[OffsetEvent], batch: int, *, restarts: bool = False
 ) -> tuple[list[ScoreRecord], dict[bytes, bytes]]:
     store = MemoryStore()
@@ -59,24 +59,24 @@ def test_the_examples_in_the_docstrings_hold() -> None:
 
 
 def test_batches_and_restarts_change_no_value_and_no_history(entries: list[OffsetEvent]) -> None:
-    whole = told(entries, 10_000)
+    whole = records_of(entries, 10_000)
     assert len(whole[0]) > 200
-    assert told(entries, 17, restarts=True) == whole
+    assert records_of(entries, 17, restarts=True) == whole
 
 
-def test_a_book_that_keeps_nearly_nothing_says_the_same(
+def test_history_with_a_tiny_cache_gives_the_same_records(
     entries: list[OffsetEvent], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Rule: what is kept between batches is a cache of the store, bounded, and never another answer."""
-    whole = told(entries, 10_000)
+    """Rule: what is kept between batches is a bounded cache of the store, and never changes a result."""
+    whole = records_of(entries, 10_000)
     monkeypatch.setattr(scorebook, "HISTORIES_KEPT", 2)
-    assert told(entries, 17) == whole
+    assert records_of(entries, 17) == whole
 
 
 def test_a_value_remembers_the_ones_before_it(entries: list[OffsetEvent]) -> None:
-    """Rule: the history ends with this score, and holds the newest 32 that were told."""
+    """Rule: the history ends with this score, and holds the newest 32 that were published."""
     before: dict[bytes, list[float]] = {}
-    for customer, value in told(entries, 100)[0]:
+    for customer, value in records_of(entries, 100)[0]:
         assert value is not None
         document = orjson.loads(value)
         past = before.setdefault(customer, [])
@@ -86,39 +86,39 @@ def test_a_value_remembers_the_ones_before_it(entries: list[OffsetEvent]) -> Non
     assert max(map(len, before.values())) > 20
 
 
-def test_a_score_is_told_when_it_is_decisive_changes_the_band_or_is_a_day_after_the_last(
+def test_score_is_published_when_it_is_decisive_changes_the_band_or_is_a_day_after_the_last(
     entries: list[OffsetEvent],
 ) -> None:
-    """Rule: of all other scores only `previous` of the next one tells."""
+    """Rule: any other score appears only as `previous` of the next one."""
     store = MemoryStore()
     effects = PartitionFold(CHURN, store, SCORER).process(entries)
     last: dict[bytes, tuple[int, int]] = {}
-    told_rows = set(effects.published_rows)
-    assert 0 < len(told_rows) < len(effects.points)
+    published_rows = set(effects.published_rows)
+    assert 0 < len(published_rows) < len(effects.points)
     for row, (point, band) in enumerate(zip(effects.points, effects.band, strict=True)):
         when, before = last.get(point.key, (0, 0))
         by_time = point.trigger == DECISIVE or point.at_ms - when >= DAY_MS
         alert = effects.alert_after.get(row)
         if by_time or band != before:
-            assert row in told_rows
-        elif row in told_rows:
+            assert row in published_rows
+        elif row in published_rows:
             assert alert is not None, "only an alert is another reason"
         last[point.key] = (point.at_ms if by_time else when), band
 
 
 def test_who_was_deleted_has_a_tombstone_and_begins_with_a_new_history(entries: list[OffsetEvent]) -> None:
-    """Rule: readers of scores are told in order, within a batch too: the last score, nothing, the first score."""
+    """Rule: readers get scores in order, within a batch too: the last score, nothing, the first score."""
     chosen = entries[len(entries) // 2].event.customer
     asked = OffsetEvent(
         entries[-1].offset + 1, Event(chosen, "User Deletion Requested", entries[-1].event.time_ms, 1, {}, False, False)
     )
     later = Event(chosen, "page", entries[-1].event.time_ms + DAY_MS, 2, {}, False, False)
     log = [*entries, asked, OffsetEvent(asked.offset + 1, later)]
-    values, records = told(log[:-1], 10_000)
+    values, records = records_of(log[:-1], 10_000)
     assert values[-1] == (chosen.encode(), None)
     assert not [key for key in records if key[1:].startswith(chosen.encode())]
     for batch in (10_000, 17):
-        values, records = told(log, batch, restarts=True)
+        values, records = records_of(log, batch, restarts=True)
         mine = [value for customer, value in values if customer == chosen.encode()]
         assert len(mine) > 3
         assert mine[-2] is None
@@ -127,7 +127,7 @@ def test_who_was_deleted_has_a_tombstone_and_begins_with_a_new_history(entries: 
 
 
 def test_ranks_follow_probabilities(entries: list[OffsetEvent]) -> None:
-    documents = [orjson.loads(value or b"") for _, value in told(entries, 100)[0]][-100:]
+    documents = [orjson.loads(value or b"") for _, value in records_of(entries, 100)[0]][-100:]
     ranked = sorted(documents, key=lambda document: document["probability"])
     low, high = (sum(d["percentile"] for d in part) / 20 for part in (ranked[:20], ranked[-20:]))
     assert 0 <= low < high <= 1

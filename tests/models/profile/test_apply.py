@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 import sys
+from typing import Any
 
 import pytest
 
@@ -232,7 +233,7 @@ def test_score_outside_its_scale_is_ignored(score: object) -> None:
         ({"sentiment": -7}, -1000, 1),
     ],
 )
-def test_sentiment_of_a_review(properties: dict[str, object], per_mille: int, negative: int) -> None:
+def test_sentiment_of_a_review(properties: dict[str, Any], per_mille: int, negative: int) -> None:
     """Taken from `sentiment`, or computed from the rating; below -0.1 is negative."""
     profile = profile_of([event("Review Posted", **properties)])
     assert profile.feedback is not None

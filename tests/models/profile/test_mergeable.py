@@ -79,7 +79,7 @@ def test_advancing_time_clears_exactly_the_passed_bins(passed: int) -> None:
 def test_bin_saturates_at_65535(count: int) -> None:
     """A bin has a high byte only if its count exceeds 255."""
     bins, _ = binned([FIRST_HOUR] * count)
-    assert read(bins, FIRST_HOUR // 24 % DAY_BINS) == min(count, 65_535)
+    assert read(bins, (FIRST_HOUR // 24) % DAY_BINS) == min(count, 65_535)
     assert (3 + CARRY in bins) == (count > 255)
 
 
@@ -159,9 +159,9 @@ def test_bounded_collections_equal_sorting_all_entries(seed: int) -> None:
     assert smallest == sorted({key + time for time, key in added})[:5]
     half = len(added) // 2
     assert merge_last(sorted(added[:half])[-5:], sorted(added[half:])[-5:], 5) == entries
-    halves = []
+    halves: list[dict[int, int]] = []
     for entries_of_half in (added[:half], added[half:]):
         halves.append({})
         for time, key in entries_of_half:
             keep_newest_keys(halves[-1], key, time, 5)
-    assert merge_newest_keys(*halves, 5) == seen
+    assert merge_newest_keys(halves[0], halves[1], 5) == seen

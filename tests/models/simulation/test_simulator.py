@@ -1,7 +1,11 @@
 """The simulator: its events, its hidden states, and that both agree."""
 
+from __future__ import annotations
+
 import json
 from collections import Counter
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,43 +22,46 @@ from models.simulation import (
 from models.simulation.calendar import DAY_MS, Calendar
 from models.simulation.customer import KINDS, STATES, STEP, STEP_AT_RENEWAL, state_number
 
+Recorded = tuple[Simulation, list[SimulatedEvent]]
+Decoded = tuple[SimulatedEvent, dict[str, Any]]
+
 
 @pytest.fixture(scope="module")
-def world() -> tuple[Simulation, list[SimulatedEvent]]:
+def world() -> Recorded:
     simulation = Simulation(SimulationSettings(customers=400, days=200, seed=5), record=True)
     return simulation, list(simulation.events())
 
 
 @pytest.fixture(scope="module")
-def decoded(world):
+def decoded(world: Recorded) -> list[Decoded]:
     return [(event, json.loads(event.value)) for event in world[1]]
 
 
-def name(value) -> str:
-    return value.get("event", value["type"])
+def name(value: Mapping[str, Any]) -> str:
+    return str(value.get("event", value["type"]))
 
 
-def test_same_settings_give_the_same_bytes():
+def test_same_settings_give_the_same_bytes() -> None:
     settings = SimulationSettings(customers=80, days=40, seed=3)
     assert list(Simulation(settings).events()) == list(Simulation(settings).events())
 
 
-def test_different_seeds_give_different_events():
+def test_different_seeds_give_different_events() -> None:
     first, second = (list(Simulation(SimulationSettings(customers=50, days=5, seed=seed)).events()) for seed in (1, 2))
     assert [event.value[20:] for event in first] != [event.value[20:] for event in second]
 
 
-def test_longer_simulation_starts_with_the_shorter_one():
+def test_longer_simulation_starts_with_the_shorter_one() -> None:
     short, long = (list(Simulation(SimulationSettings(customers=60, days=days)).events()) for days in (20, 35))
     assert long[: len(short)] == short
 
 
 @pytest.mark.law
-def test_hidden_states_do_not_depend_on_drawing_events(world):
+def test_hidden_states_do_not_depend_on_drawing_events(world: Recorded) -> None:
     assert traces(world[0].settings) == world[0].traces
 
 
-def test_every_family_of_events_occurs(decoded):
+def test_every_family_of_events_occurs(decoded: list[Decoded]) -> None:
     names = Counter(name(value) for _, value in decoded)
     assert set(names) >= {
         "page", "identify", "group", "Signed Up", "Trial Started", "Onboarding Step Completed", "Session Started",
@@ -67,7 +74,7 @@ def test_every_family_of_events_occurs(decoded):
     }  # fmt: skip
 
 
-def test_cancellation_is_the_last_event_of_a_subscriber_who_churns(world, decoded):
+def test_cancellation_is_the_last_event_of_a_subscriber_who_churns(world: Recorded, decoded: list[Decoded]) -> None:
     simulation = world[0]
     last = {event.customer: (event, value) for event, value in decoded}
     left = [trace for trace in simulation.traces.values() if trace.left_ms is not None and trace.subscriber]
@@ -79,23 +86,23 @@ def test_cancellation_is_the_last_event_of_a_subscriber_who_churns(world, decode
         assert trace.cause == ("voluntary" if wanted else "involuntary")
 
 
-def test_exactly_the_subscribers_who_churned_cancelled_once(world, decoded):
+def test_exactly_the_subscribers_who_churned_cancelled_once(world: Recorded, decoded: list[Decoded]) -> None:
     cancelled = Counter(event.customer for event, value in decoded if name(value) == "Subscription Cancelled")
     assert set(cancelled.values()) == {1}
     assert set(cancelled) == {t.customer for t in world[0].traces.values() if t.left_ms is not None and t.subscriber}
 
 
-def test_shop_customer_churns_without_an_event(world, decoded):
+def test_shop_customer_churns_without_an_event(world: Recorded, decoded: list[Decoded]) -> None:
     last = {event.customer: event.time_ms for event, _ in decoded}
     left = [t for t in world[0].traces.values() if t.left_ms is not None and not t.subscriber]
     assert left
-    assert all(last[trace.customer] < trace.left_ms for trace in left if trace.customer in last)
+    assert all(last[t.customer] < t.left_ms for t in left if t.customer in last and t.left_ms is not None)
     names = {name(value) for event, value in decoded if event.customer in {t.customer for t in left}}
     assert not any(event_name.startswith(("Subscription", "Payment")) for event_name in names)
 
 
-def test_sign_up_is_the_first_event_of_a_new_customer(world, decoded):
-    first = {}
+def test_sign_up_is_the_first_event_of_a_new_customer(world: Recorded, decoded: list[Decoded]) -> None:
+    first: dict[str, tuple[int, str]] = {}
     for event, value in decoded:
         first.setdefault(event.customer, (event.time_ms, name(value)))
     for trace in world[0].traces.values():
@@ -103,7 +110,7 @@ def test_sign_up_is_the_first_event_of_a_new_customer(world, decoded):
             assert first[trace.customer] == (trace.since_ms, "Signed Up")
 
 
-def test_involuntary_churn_follows_a_failed_payment(world, decoded):
+def test_involuntary_churn_follows_a_failed_payment(world: Recorded, decoded: list[Decoded]) -> None:
     failed = {event.customer for event, value in decoded if name(value) == "Payment Failed"}
     unpaid = [trace for trace in world[0].traces.values() if trace.cause == "involuntary"]
     # A customer who was unpaid at the start of the simulation may churn before the next attempt.
@@ -113,9 +120,11 @@ def test_involuntary_churn_follows_a_failed_payment(world, decoded):
 
 
 @pytest.mark.law
-def test_automated_events_continue_after_people_have_stopped():
+def test_automated_events_continue_after_people_have_stopped() -> None:
     simulation = Simulation(SimulationSettings(customers=300, days=90, mix={"automated": 1.0}), record=True)
-    automated, by_hand, days = Counter(), Counter(), Counter()
+    automated: Counter[str] = Counter()
+    by_hand: Counter[str] = Counter()
+    days: Counter[str] = Counter()
     for event in simulation.events():
         state = simulation.traces[event.customer].state((event.time_ms - simulation.settings.start_ms) // DAY_MS)
         (automated if b'"active":false' in event.value else by_hand)[STATES[state].name] += (
@@ -129,7 +138,7 @@ def test_automated_events_continue_after_people_have_stopped():
     assert by_hand["deserted"] / days["deserted"] < 0.2 * by_hand["used"] / days["used"]
 
 
-def test_holiday_lowers_activity_and_hazard(world):
+def test_holiday_lowers_activity_and_hazard(world: Recorded) -> None:
     settings = world[0].settings
     calendar = Calendar(settings.start_ms)
     sessions = Counter(
@@ -142,7 +151,7 @@ def test_holiday_lowers_activity_and_hazard(world):
     assert (calendar.hazard([90, 95]) == [1.0, 0.35]).all()
 
 
-def test_five_to_ten_percent_churn_within_thirty_days():
+def test_five_to_ten_percent_churn_within_thirty_days() -> None:
     world = SimulationSettings(customers=2000, days=150, seed=8)
     there = list(traces(world).values())
     rates = []
@@ -154,7 +163,7 @@ def test_five_to_ten_percent_churn_within_thirty_days():
 
 
 @pytest.mark.law
-def test_hazards_agree_with_true_probability(world):
+def test_hazards_agree_with_true_probability(world: Recorded) -> None:
     simulation = Simulation(SimulationSettings(customers=150, days=60, seed=2), record=True)
     hazards = []
     for _ in range(60):
@@ -169,11 +178,11 @@ def test_hazards_agree_with_true_probability(world):
     assert true_probabilities(kept, times, 1) == pytest.approx([h.hazard_daily for h in hazards], abs=1e-12)
 
 
-def test_no_customer_is_present_before_the_first_day():
+def test_no_customer_is_present_before_the_first_day() -> None:
     assert Simulation(SimulationSettings(customers=5)).hazards() == []
 
 
-def test_true_probability_by_hand():
+def test_true_probability_by_hand() -> None:
     """Two days of a dormant customer: half a day, a step of the chain, a day, a step, half a day."""
     trace = Trace("c1", "fading", True, 0, 0, anchor=0, days=[0], states=[state_number("fading", "dormant")])
     hazard = np.array([state.hazard for state in STATES])
@@ -184,13 +193,13 @@ def test_true_probability_by_hand():
     assert true_probability(trace, day_ms, 2) == pytest.approx(1 - staying.sum(), abs=1e-15)
 
 
-def test_upcoming_renewal_raises_the_hazard_of_an_expiring_card():
+def test_upcoming_renewal_raises_the_hazard_of_an_expiring_card() -> None:
     trace = Trace("c1", "payment", True, 0, 0, anchor=-10, days=[0], states=[state_number("payment", "expiring")])
     before, after = (true_probability(trace, day * DAY_MS, 5, "involuntary") for day in (18, 21))
     assert before > 10 * after
 
 
-def test_probability_is_certain_after_churn():
+def test_probability_is_certain_after_churn() -> None:
     trace = Trace(
         "c1", "happy", True, 0, 0, 0, [0], [state_number("happy", "loyal")], left_ms=5 * DAY_MS, cause="voluntary"
     )
@@ -200,13 +209,13 @@ def test_probability_is_certain_after_churn():
     assert not trace.left_within(3 * DAY_MS, 1.9)
 
 
-def test_probability_before_sign_up_is_an_error():
+def test_probability_before_sign_up_is_an_error() -> None:
     trace = Trace("c1", "happy", True, 0, DAY_MS, 1, [1], [state_number("happy", "loyal")])
     with pytest.raises(ValueError, match="c1 does not exist before"):
         true_probability(trace, 0, 30)
 
 
-def test_unknown_cause_is_an_error():
+def test_unknown_cause_is_an_error() -> None:
     trace = Trace("c1", "happy", True, 0, 0, 0, [0], [state_number("happy", "loyal")])
     with pytest.raises(ValueError, match="'death': give one of voluntary, involuntary"):
         true_probability(trace, 0, 30, "death")
@@ -225,12 +234,12 @@ def test_unknown_cause_is_an_error():
         ({"start_ms": 0, "days": 2}, "1970-01-01 to 1970-01-02 is outside the years 1990 to 2099"),
     ],
 )
-def test_error_names_the_wrong_setting(wrong, message):
+def test_error_names_the_wrong_setting(wrong: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         SimulationSettings(**wrong)
 
 
-def test_transitions_are_stochastic_and_never_change_the_kind():
+def test_transitions_are_stochastic_and_never_change_the_kind() -> None:
     kinds = np.array([KINDS.index(state.kind) for state in STATES])
     for matrix in (STEP, STEP_AT_RENEWAL):
         assert matrix.sum(axis=1) == pytest.approx(np.ones(len(STATES)))
@@ -238,6 +247,6 @@ def test_transitions_are_stochastic_and_never_change_the_kind():
         assert (matrix[kinds[:, None] != kinds] == 0).all()
 
 
-def test_start_shares_of_each_kind_sum_to_one():
+def test_start_shares_of_each_kind_sum_to_one() -> None:
     for kind in KINDS:
         assert sum(state.starts for state in STATES if state.kind == kind) == pytest.approx(1)

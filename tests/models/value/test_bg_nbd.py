@@ -100,7 +100,7 @@ def test_return_probability_matches_simulated_customers() -> None:
 
 @pytest.mark.parametrize("histories", [[], [PurchaseHistory(0, 5, 5)]])
 def test_without_a_second_purchase_there_is_no_estimate(histories: list[PurchaseHistory]) -> None:
-    """Rule: insufficient data raise an error that says so."""
+    """Rule: insufficient data raise an error that names it."""
     cells = PurchaseCells()
     for history in histories:
         cells.move(None, history)

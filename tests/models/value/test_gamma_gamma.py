@@ -83,7 +83,7 @@ def test_expected_value_matches_the_next_purchase() -> None:
     nu = rng.gamma(NOTE.q, 1 / NOTE.gamma, customers)
     x = rng.integers(1, 6, customers)
     past, following = rng.gamma(NOTE.p * x, 1 / nu) / x, rng.gamma(NOTE.p, 1 / nu)
-    expected = NOTE.expected(x, past)
+    expected = NOTE.expected(x.astype(np.float64), past)
     high = past > np.median(past)
     for rows_ in (high, ~high):
         assert expected[rows_].mean() == pytest.approx(following[rows_].mean(), rel=0.03)
@@ -110,7 +110,7 @@ def test_cells_depend_neither_on_order_nor_on_partitions(customers: list[list[Sp
 
 @pytest.mark.parametrize("spent", [[], [SpendHistory(1, 500), SpendHistory(1, 900)]])
 def test_without_a_second_purchase_there_is_no_estimate(spent: list[SpendHistory]) -> None:
-    """Rule: insufficient data raise an error that says so."""
+    """Rule: insufficient data raise an error that names it."""
     cells = SpendingCells()
     for history in spent:
         cells.move(None, history)

@@ -19,7 +19,8 @@ def run(*arguments: str) -> Result:
 @pytest.fixture(scope="module")
 def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Half a year of 300 customers with occasional purchases, some orders twice, and one invalid line."""
-    rng, lines = np.random.default_rng(1), []
+    rng = np.random.default_rng(1)
+    lines: list[tuple[str, str]] = []
     for customer in range(300):
         day = int(rng.integers(0, 40))
         while day < 180 and (not lines or rng.random() < 0.9):

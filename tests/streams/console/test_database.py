@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import doctest
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ def test_docstring_examples_hold(module: Any) -> None:
 
 def test_alert_has_its_newest_state_and_duplicates_change_nothing(console_db: ConsoleDatabase) -> None:
     """Rule: a seq that is not above the known one is a duplicate."""
-    values = [value for _, value in life("c1")]
+    values: list[bytes | None] = [value for _, value in life("c1")]
     console_db.add_alerts(values[:2])
     assert [(row["state"], row["seq"]) for row in console_db.alerts(AlertQuery())[0]] == [("acknowledged", 2)]
     version = console_db.version
@@ -71,7 +71,7 @@ def test_live_alert_shows_the_current_risk(console_db: ConsoleDatabase, score_fi
     """Rule: the newer of alert and score counts, whichever is read first; the history keeps the risk at the change."""
     alert = life("c1")[0][1]
     score = {"customer": {"id": "c1"}, "probability": 0.02, "band": "low", "value": {"revenue_at_risk": 1.0}}
-    steps = [
+    steps: list[Callable[[], object]] = [
         lambda: console_db.add_alerts([alert]),
         lambda: console_db.add_scores(
             [(b"c1", json.dumps({**score, "scored_at": f"{year}-01-01T00:00:00Z"}).encode())]
@@ -93,7 +93,10 @@ def test_deleted_customer_disappears_whichever_topic_is_read_first(
     alert = {**json.loads(life("c1")[0][1]), "alert_id": "second"}
     end = {**alert, "seq": 2, "type": "expired", "state": "expired", "resolution": "deleted"}
     console_db.add_alerts([json.dumps(alert).encode()])
-    steps = [lambda: console_db.add_scores([(b"c1", None)]), lambda: console_db.add_alerts([json.dumps(end).encode()])]
+    steps: list[Callable[[], object]] = [
+        lambda: console_db.add_scores([(b"c1", None)]),
+        lambda: console_db.add_alerts([json.dumps(end).encode()]),
+    ]
     for step in steps if score_first else steps[::-1]:
         step()
     assert console_db.history("c1") == []

@@ -20,6 +20,7 @@ from models.experience.aggregates import GOALS, ExperienceBlock, metric_key, met
 from streams.admin.lag import PartitionLag
 from streams.console import server
 from streams.console.actions import action_event, log_time_ms
+from streams.console.database import AlertQuery
 from streams.console.security import ConsoleSecurity
 from streams.console.server import Console
 from streams.errors import SettingsError
@@ -116,7 +117,7 @@ def test_actions_need_the_csrf_token_of_the_page(tmp_path: Path, monkeypatch: py
     async def visit() -> None:
         async with opened(tmp_path) as (client, console):
             console.database.add_alerts([life("c1")[0][1]])
-            alert = console.database.alerts(server.AlertQuery())[0][0]["alert_id"]
+            alert = console.database.alerts(AlertQuery())[0][0]["alert_id"]
             text = await (await client.get("/")).text()
             csrf = re.findall(r'name="csrf" value="(\w+)"', text)[0]
             form = {"alert_id": alert, "kind": "acknowledge"}

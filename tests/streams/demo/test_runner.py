@@ -64,7 +64,7 @@ def test_docstring_examples_hold(module: Any) -> None:
 def test_same_seed_gives_the_same_events_and_sixty_days_of_history() -> None:
     def first_days() -> list[tuple[FeedItem, bool]]:
         source = SimulatedSource(20, seed=3)
-        items = []
+        items: list[tuple[FeedItem, bool]] = []
         for item in source.items():
             if item.time_ms > SIMULATED_FROM_MS + SIMULATED_HISTORY_MS + DAY_MS:
                 return items
@@ -82,7 +82,8 @@ def test_a_quarter_of_a_file_is_history_and_an_invalid_event_has_no_key(tmp_path
     file = tmp_path / "log.jsonl"
     line = '{"type":"page","userId":"u%d","timestamp":"2014-01-%02dT00:00:00Z","messageId":"%s"}\n'
     file.write_text("".join(line % (n, 1 + n // 1000, "x" * 60) for n in range(10_000)) + "not json\n\n")
-    source, history, items = LogSource(file), 0, []
+    source, history = LogSource(file), 0
+    items: list[FeedItem] = []
     for item in source.items():
         history += source.in_history(item, len(items))
         items.append(item)
@@ -437,7 +438,7 @@ def test_task_that_ignores_cancellation_does_not_delay_the_exit_of_a_failed_demo
             return -9
 
     async def ignore_cancellation(*_: object) -> None:
-        for _ in range(2):  # cancelled twice: at the end of the demo and of the event loop
+        for _attempt in range(2):  # cancelled twice: at the end of the demo and of the event loop
             try:
                 await asyncio.sleep(60)
             except asyncio.CancelledError:

@@ -90,14 +90,14 @@ def test_published_alerts_scores_and_labels_are_counted() -> None:
         causes += effects.tally.causes
         assert effects.tally.arrived_ms == [sent[0].timestamp] * len(effects.tally.causes)
         outputs.append(effects)
-    told = Counter(
+    published = Counter(
         (dict(output.headers)["ce_type"].decode().split(".")[2], orjson.loads(output.value)["severity"])
         for effects in outputs
         for output in of(effects, "churn-alerts")
     )
     counts = total.counts
-    assert told
-    assert {key[1:]: count for key, count in counts.items() if key[0] == "alerts"} == told
+    assert published
+    assert {key[1:]: count for key, count in counts.items() if key[0] == "alerts"} == published
     scores = [orjson.loads(output.value) for effects in outputs for output in of(effects, "churn-scores")]
     assert counts["scores_told",] == len(scores)
     assert causes == [offset for score in scores if (offset := score["lineage"]["offset"]) is not None]

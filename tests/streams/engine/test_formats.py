@@ -10,7 +10,6 @@ import orjson
 import pytest
 
 from models.alerts import policy as alerts
-from models.backtesting.backtest import MemoryStore
 from models.definition.churn_definition import ChurnDefinition
 from models.labels import training_example as example
 from models.pipeline import partition
@@ -23,7 +22,7 @@ from streams.scoring import partition_state
 from streams.scoring.event_processor import EventProcessor
 from streams.scoring.processor_context import ProcessorContext
 from streams.settings import Settings
-from tests.streams.format_fixture import PARTITIONS, Fixture, read
+from tests.streams.format_fixture import PARTITIONS, Fixture, FixtureStore, read
 
 TODAY = "format2.json.gz"
 # Of all values by the names of their fields. If a field got another name and nothing else changed, take the new one;
@@ -116,7 +115,7 @@ def test_a_group_of_the_current_format_continues() -> None:
     both = shared(fixture)
     both.on_snapshot(PublishedSnapshot(fixture.model, 0))
     for number, here in positions(fixture).items():
-        store = MemoryStore()
+        store = FixtureStore()
         store.apply({key: value for n, key, value in fixture.changelog if n == number and key[:1] != b"\0"})
         mine = EventProcessor(both, number, store, here.state)
         last = [e for e in fixture.events if e.partition == number][-1]
@@ -133,7 +132,7 @@ def test_state_of_an_earlier_release_names_both_ways_out() -> None:
     """Rule: records of format 1 are recognised and rejected."""
     fixture = read("format1.json.gz")
     with pytest.raises(FormatMismatch, match=r"written in format 1, this program reads 2; .*CHURN_KAFKA_GROUP_ID=NAME"):
-        EventProcessor(shared(fixture), 0, MemoryStore(), positions(fixture)[0].state)
+        EventProcessor(shared(fixture), 0, FixtureStore(), positions(fixture)[0].state)
     old = next(value for _, key, value in fixture.changelog if key[:1] == b"c")
     with pytest.raises(profile.ProfileError, match="format version 1, this program reads version 2"):
         profile.decode(old or b"")
@@ -144,6 +143,6 @@ def test_state_of_a_later_release_is_rejected_whatever_its_layout(layout: object
     """Rule: the version is decoded first."""
     state = msgspec.msgpack.encode(layout)
     with pytest.raises(FormatMismatch, match="nothing was changed: run the release that wrote it"):
-        EventProcessor(shared(read(TODAY)), 0, MemoryStore(), state)
+        EventProcessor(shared(read(TODAY)), 0, FixtureStore(), state)
     with pytest.raises(FormatMismatch, match="nothing was changed: run the release that wrote it"):
         position.decode_position(state)

@@ -41,20 +41,20 @@ async def _encoded() -> Sequence[EncodedBatch]:
 
 
 @pytest.mark.parametrize(
-    ("refusal", "error", "said"),
+    ("refusal", "error", "message"),
     [
         (TopicAuthorizationFailedError("scores"), ConfigurationError, "t cannot write: TopicAuthorizationFailed"),
         (ProducerFenced(), Fenced, "t is fenced"),
     ],
 )
 def test_the_cause_of_an_ended_transaction_is_reported(
-    refusal: BaseException, error: type[ChurnSignalsError], said: str
+    refusal: BaseException, error: type[ChurnSignalsError], message: str
 ) -> None:
     """Rule: a missing right stops the program with its name, even if it is found while outputs are being encoded."""
 
     async def body() -> None:
-        producer = FencedProducer(Producer(refusal), "t", Settings())  # type: ignore[arg-type]
+        producer = FencedProducer(Producer(refusal), "t", Settings())
         await producer.commit([], late=DeferredBatches("scores", 0, _encoded()))
 
-    with pytest.raises(error, match=said):
+    with pytest.raises(error, match=message):
         asyncio.run(body())

@@ -43,7 +43,7 @@ class Inputs:
 
 def ownership(directory: Path) -> Any:
     names = PartitionNames("worker", "events", "changelog")
-    return Ownership(Settings(data_dir=str(directory)), names, lambda *_: None, Inputs())  # type: ignore[arg-type, return-value]
+    return Ownership(Settings(data_dir=str(directory)), names, lambda *_: None, Inputs())  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

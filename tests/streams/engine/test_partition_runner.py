@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from streams.engine import partition_runner as module
-from streams.engine.contract import Batch, BatchEffects, Output, Processor
+from streams.engine.contract import Batch, BatchEffects, Output, Processor, Record
 from streams.engine.executor import ComputeSlot
 from streams.engine.partition_runner import PartitionRunner
 from streams.engine.position import POSITION_KEY, decode_position
@@ -48,7 +48,7 @@ class World:
     committed: list[dict[bytes, bytes | None]] = field(default_factory=list)
     stored: list[int] = field(default_factory=list)
     clocks: list[int | None] = field(default_factory=list)
-    told: int = 0
+    notified: int = 0
     fail: BaseException | None = None
     take: int | None = None
     due_ms: int | None = None
@@ -81,7 +81,7 @@ class World:
         self.finished.append(batch)
 
     # processor
-    def process(self, records: Sequence[Event], now_ms: int | None) -> BatchEffects:
+    def process(self, records: Sequence[Record], now_ms: int | None) -> BatchEffects:
         self.clocks.append(now_ms)
         taken = records if self.take is None else records[: self.take]
         self.applied += [record.offset for record in taken]
@@ -89,7 +89,7 @@ class World:
             self.due_ms = None
         return BatchEffects(changes={b"ck": b"v"} if records else {}, consumed=len(taken))
 
-    def reprocess(self, records: Sequence[Event], now_ms: int | None) -> BatchEffects:
+    def reprocess(self, records: Sequence[Record], now_ms: int | None) -> BatchEffects:
         return self.process(records, now_ms)
 
     def next_due_ms(self) -> int | None:
@@ -125,12 +125,12 @@ def partition_of(world: World, clock: str = "event") -> PartitionRunner:
         next_due_ms = staticmethod(world.next_due_ms)
 
         @property
-        def newest_event_ms(self) -> int | None:
+        def newest_event_ms(self) -> int | None:  # type: ignore[override]
             return world.newest_event_ms
 
         def committed(self) -> None:
-            assert len(world.stored) == len(world.committed), "told before the store was written"
-            world.told += 1
+            assert len(world.stored) == len(world.committed), "notified before the store was written"
+            world.notified += 1
 
     return PartitionRunner(
         0,
@@ -181,7 +181,7 @@ def test_batches_that_continue_each_other_are_applied_in_order() -> None:
     assert world.applied == [0, 1, 2, 5, 6]
     assert partition.position == 7
     assert world.stored == [10, 20]
-    assert world.told == 2
+    assert world.notified == 2
     assert positions(world) == [5, 7]
     assert [list(changes)[-1] for changes in world.committed] == [POSITION_KEY, POSITION_KEY]
     assert len(world.finished) == 2
@@ -260,7 +260,7 @@ def test_an_unknown_outcome_leaves_position_store_and_processor_untouched() -> N
     with pytest.raises(OwnershipLost):
         running(partition, body)
     assert partition.position == 0
-    assert (world.stored, world.told) == ([], 0)
+    assert (world.stored, world.notified) == ([], 0)
 
 
 def test_part_of_a_batch_is_committed_at_its_own_position() -> None:
@@ -305,7 +305,7 @@ def test_a_processor_that_consumes_and_changes_nothing_stops_the_worker() -> Non
     """Rule: no endless loop over the same record."""
 
     class Stuck(World):
-        def process(self, records: Sequence[Event], now_ms: int | None) -> BatchEffects:
+        def process(self, records: Sequence[Record], now_ms: int | None) -> BatchEffects:
             return BatchEffects(consumed=0)
 
     partition = partition_of(Stuck())
@@ -350,8 +350,8 @@ def test_a_deadline_of_a_live_input_is_processed_without_records() -> None:
 
 
 def test_waiting_batches_are_joined_into_one_transaction() -> None:
-    """Rule: what came while others computed is applied at once, markers included, and each batch gives its credit
-    back."""
+    """Rule: records that arrived while others computed are applied at once, markers included, and each batch gives
+    its credit back."""
     world = World()
     partition = partition_of(world)
 
@@ -460,18 +460,18 @@ class _Deferring(World):
 
     async def commit(self, *written: Any) -> int:
         outputs, late = written[0], written[3] if len(written) > 3 else None
-        said = [output.value for output in outputs]
+        values = [output.value for output in outputs]
         if late is not None:
-            said += [batch.data for batch in await late.batches]
-        self.said = [*self.__dict__.get("said", []), said]
+            values += [batch.data for batch in await late.batches]
+        self.values = [*self.__dict__.get("values", []), values]
         return await super().commit(*written)
 
-    def process(self, records: Sequence[Event], now_ms: int | None) -> BatchEffects:
+    def process(self, records: Sequence[Record], now_ms: int | None) -> BatchEffects:
         effects = super().process(records, now_ms)
         effects.deferred = self
         return effects
 
-    def reprocess(self, records: Sequence[Event], now_ms: int | None) -> BatchEffects:
+    def reprocess(self, records: Sequence[Record], now_ms: int | None) -> BatchEffects:
         """As `process`, and nothing is deferred."""
         effects = super().process(records, now_ms)
         effects.outputs.append(Output("scores", 0, b"k", b"ourselves"))
@@ -499,7 +499,7 @@ def test_deferred_outputs_are_in_the_transaction_or_the_batch_is_computed_again(
         await settle()
 
     running(partition, body)
-    assert world.said == [[b"answered"], [b"ourselves"]]
+    assert world.values == [[b"answered"], [b"ourselves"]]
     assert positions(world) == [3, 5]
 
 

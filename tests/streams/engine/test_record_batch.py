@@ -22,7 +22,7 @@ RECORDS = st.lists(st.tuples(st.binary(min_size=1, max_size=40), st.none() | st.
 
 
 def records_of(data: bytes | bytearray) -> Iterator[Any]:
-    """As a consumer reads them; whoever filled in a header has a checksum that fits."""
+    """As a consumer reads them; a header that was filled in has a valid checksum."""
     found = MemoryRecords(bytes(data))
     while (batch := found.next_batch()) is not None:
         assert batch.validate_crc()
@@ -48,7 +48,7 @@ def test_what_is_encoded_is_read_again(records: list[KeyValue], compression: str
     assert {each.timestamp for batch in found for each in batch} <= {NOW_MS}
 
 
-def test_the_header_says_who_sends_it() -> None:
+def test_header_identifies_the_producer() -> None:
     """Rule: a broker refuses what is not numbered, and knows a transaction's records by their attribute."""
     [(count, data)] = encode_batches([(b"k", b"v")] * 3, "zstd")
     batch = MemoryRecords(bytes(sent(count, data))).next_batch()
@@ -60,7 +60,7 @@ def test_the_header_says_who_sends_it() -> None:
 
 @pytest.mark.parametrize("compression", [None, "zstd"])
 def test_a_batch_is_one_that_a_broker_takes_however_it_packs(compression: str | None) -> None:
-    """Rule: small enough unpacked, as a broker that packs anew weighs it; and as few as that allows."""
+    """Rule: uncompressed, as a recompressing broker measures it, a batch is small enough; batches are minimal."""
     for value in (b"v" * 5_000, os.urandom(5_000)):
         batches = encode_batches([(b"k", value)] * 1_200, compression)
         assert [count for count, _ in batches] == [199, 199, 199, 199, 199, 199, 6]
@@ -69,7 +69,7 @@ def test_a_batch_is_one_that_a_broker_takes_however_it_packs(compression: str | 
 
 
 def test_a_record_that_is_too_large_travels_alone() -> None:
-    """Rule: whether it is taken is the topic's to say."""
+    """Rule: the topic's configuration decides whether it is accepted."""
     found = encode_batches([(b"a", b"1"), (b"b", os.urandom(BATCH_BYTES + 1)), (b"c", b"3")], "zstd")
     assert [count for count, _ in found] == [1, 1, 1]
 
@@ -77,7 +77,9 @@ def test_a_record_that_is_too_large_travels_alone() -> None:
 @pytest.mark.parametrize(
     ("setting", "scores", "others"), [("auto", "zstd", None), ("none", None, None), ("lz4", "lz4", "lz4")]
 )
-def test_scores_are_compressed_unless_one_says_otherwise(setting: str, scores: str | None, others: str | None) -> None:
+def test_scores_are_compressed_unless_configured_otherwise(
+    setting: str, scores: str | None, others: str | None
+) -> None:
     settings = Settings(kafka_compression_type=setting, topic_scores="ours")
     assert settings.compression_of("ours") == scores
     assert settings.compression_of("churn-alerts") == settings.compression == others

@@ -64,7 +64,7 @@ def test_stores_of_partitions_that_moved_are_set_aside(tmp_path: Path) -> None:
     assert [path.name for path in aside] == ["events-1.removed", "events-1.1.removed", "events-4.removed"]
     left = {path.name for path in tmp_path.iterdir()} - {path.name for path in aside}
     assert left == {"events-0", "events-2", "events-x-1"}
-    again = PartitionStore(tmp_path / "events-1")  # whoever takes it over next finds an empty one
+    again = PartitionStore(tmp_path / "events-1")  # the next owner finds an empty one
     assert again.meta is None
     again.close()
     busy.close()

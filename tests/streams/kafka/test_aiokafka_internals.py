@@ -25,7 +25,7 @@ async def attempts(monkeypatch: pytest.MonkeyPatch, *, down_s: float) -> tuple[i
         nonlocal asked
         asked += 1
         if clock() - began < down_s:
-            raise ConnectionRefusedError("nobody listens")
+            raise ConnectionRefusedError("no server listens")
         return object()
 
     monkeypatch.setattr("aiokafka.client.create_conn", create_conn)

@@ -24,7 +24,7 @@ from streams.engine.progress import Progress
 from streams.engine.store import StoreCounts
 from streams.health import Health
 from streams.kafka.model_reader import PublishedSnapshot
-from streams.monitoring import broker_probe, collector, metric_catalogue
+from streams.monitoring import collector, metric_catalogue
 from streams.monitoring.broker_probe import BrokerProbe
 from streams.monitoring.collector import MetricsCollector, build_versions, process_samples
 from streams.monitoring.metric_catalogue import METRICS, VALUES
@@ -167,7 +167,7 @@ def test_exemplars_identify_the_slow_event_but_no_customer() -> None:
 
 
 def test_replay_records_no_event_to_alert_latency() -> None:
-    """Rule: the due time of an alert from last year says nothing about the latency of this program."""
+    """Rule: the due time of an alert from last year is not evidence of the latency of this program."""
     progress = Progress()
     progress.latency.observe(batch(), 0, visible_ms=2_000, live=False)
     assert (progress.latency.to_alert.buckets()[-1][1], progress.latency.to_score.buckets()[-1][1]) == (0, 1)
@@ -176,7 +176,7 @@ def test_replay_records_no_event_to_alert_latency() -> None:
 def test_lag_in_seconds_is_the_age_of_the_oldest_waiting_record(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rule: the age is that of the record that waited when last probed. Once that record is applied, the age of the
     newest applied record is the upper bound. It is 0 if no record waits, and unknown before the first probe."""
-    monkeypatch.setattr(broker_probe.time, "time", lambda: 10.0)
+    monkeypatch.setattr("streams.monitoring.broker_probe.time.time", lambda: 10.0)
     probed = probe()
     assert probed.oldest_wait_s(0, 4, 1_000) == 8.0
     assert probed.oldest_wait_s(0, 9, 7_000) == 3.0

@@ -37,7 +37,7 @@ Authorization = "LOGIN"
 url_from = "HOOK"
 unsigned = true
 [routes.chat.body]
-text = "{{ customer.id }}: {{ '%.0f' | format(100 * score.probability) }} %"
+text = "{{ customer.id }}: {{ '%.0f' | format(100 * score.probability) }}%"
 """
 
 
@@ -57,7 +57,7 @@ def test_valid_file_is_parsed() -> None:
     assert (len(desk.keys), desk.headers, desk.body) == (2, {"Authorization": "Bearer s3cr3t"}, None)
     assert chat.url == ENVIRONMENT["HOOK"]
     assert chat.body is not None
-    assert json.loads(chat.body.render(SAMPLE)) == {"text": "c-1042: 25 %"}
+    assert json.loads(chat.body.render(SAMPLE)) == {"text": "c-1042: 25%"}
     for text in (repr(desk), repr(chat), desk.summary, chat.summary, str([desk, chat])):
         assert not any(secret in text for secret in (*ENVIRONMENT.values(), "s3cr3t", "secret"))
     assert chat.summary == f"chat: {MASK}, unsigned, body template"
@@ -206,6 +206,7 @@ def test_values_cannot_break_out_of_a_body() -> None:
         json.loads(BodyTemplate({"text": "{{ customer.id }}"}, "none").render(hostile))["text"]
         == hostile["customer"]["id"]
     )
+    odd: Any
     with pytest.raises(TemplateError, match="more than the limit of 131,072"):
         BodyTemplate({"text": "{{ 'x' * 200000 }}"}).render(hostile)
     for odd in (7, "x", [7], {}, None):

@@ -36,7 +36,8 @@ before = threading.Thread(target=thread, args=("early",), daemon=True); before.s
 here.begin()
 async def main():
     keeping = asyncio.create_task(here.keep())
-    threads = {"early": before, **{n: threading.Thread(target=thread, args=(n,), daemon=True) for n in ("late", "rocksdb:low")}}
+    later = {n: threading.Thread(target=thread, args=(n,), daemon=True) for n in ("late", "rocksdb:low")}
+    threads = {"early": before, **later}
     for each in list(threads.values())[1:]:
         each.start()
     await asyncio.sleep(0.1)
@@ -174,10 +175,10 @@ def test_a_single_cpu_is_not_bound() -> None:
 
 class FixedLoads(Loads):
     def __init__(self, busy: dict[int, float], own: float = 0.5) -> None:
-        self.told = busy, own
+        self.usage = busy, own
 
     def since_last(self) -> tuple[dict[int, float], float, float]:
-        return *self.told, 0.0
+        return *self.usage, 0.0
 
 
 @pytest.mark.usefixtures("alone")

@@ -180,7 +180,7 @@ def test_an_event_that_cannot_be_applied_is_isolated_and_leaves_no_trace(monkeyp
     run(EventProcessor(shared(), 0, expected, None), expected, good)
     break_on(monkeypatch, "Poison")
     poison = [record(100 + n, at_ms=START + n * DAY_MS, name="Poison") for n in (4, 5, 12)]
-    mixed = sorted(good + poison, key=lambda r: (orjson.loads(r.value)["timestamp"], r.offset))
+    mixed = sorted(good + poison, key=lambda r: (orjson.loads(r.value or b"")["timestamp"], r.offset))
     store = Store()
     letters = [
         DeadLetter.of(Record(0, output.value, tuple(output.headers)))
@@ -222,28 +222,28 @@ def test_a_failing_deadline_rejects_no_event(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_the_accounting_is_flushed_every_two_seconds_and_when_idle() -> None:
-    """Rule: a transaction within two seconds of one that told the accounting's sums tells none; a call without records
-    does, and the processor says when to make it; a clock that is set back delays nothing."""
+    """Rule: a transaction within two seconds of one that published the accounting's sums publishes none; a call without
+    records does, and the processor gives its due time; a clock that is set back delays nothing."""
     store, common = Store(), shared()
     walls = [START + 500 * DAY_MS]
     common.wall_ms = lambda: walls[0]
     processor = EventProcessor(common, 0, store, None)
 
-    def told(*records: Any) -> bool:
+    def published(*records: Any) -> bool:
         return bool(of(step(processor, store, records), "churn-metrics"))
 
-    assert told(record(0))
+    assert published(record(0))
     assert processor.next_flush_ms() is None
-    assert not told(record(1, at_ms=START + DAY_MS))
+    assert not published(record(1, at_ms=START + DAY_MS))
     assert processor.next_flush_ms() == walls[0] + 2_000
     walls[0] += 2_000
-    assert told(record(2, at_ms=START + 2 * DAY_MS))
-    assert not told(record(3, at_ms=START + 3 * DAY_MS))
+    assert published(record(2, at_ms=START + 2 * DAY_MS))
+    assert not published(record(3, at_ms=START + 3 * DAY_MS))
     assert EventProcessor(common, 0, store, processor._committed_state).next_flush_ms() is not None
-    assert told()
+    assert published()
     assert processor.next_flush_ms() is None
     walls[0] -= 3_600_000
-    assert told(record(4, at_ms=START + 4 * DAY_MS))
+    assert published(record(4, at_ms=START + 4 * DAY_MS))
 
 
 def test_splitting_due_work_into_transactions_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -278,7 +278,7 @@ def test_the_clock_alone_causes_scores_while_live() -> None:
     assert due_ms is not None
     assert not step(processor, store, [], due_ms - 1).outputs
     [score] = step(processor, store, [], due_ms).outputs
-    assert orjson.loads(score.value)["lineage"]["offset"] is None
+    assert orjson.loads(score.value or b"")["lineage"]["offset"] is None
     assert processor.newest_event_ms == START
     assert (processor.next_due_ms() or 0) > due_ms
 

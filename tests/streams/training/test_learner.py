@@ -89,7 +89,7 @@ def test_the_quality_so_far_is_a_metric() -> None:
     quality = orjson.loads(output.value or b"")
     assert (quality["labels"], quality["positives"], quality["skipped"]) == (40, 10, 0)
     assert 0 < quality["log_loss"]["answer"] < 2
-    assert quality["auc"] == 0.5  # everybody was told the same
+    assert quality["auc"] == 0.5  # every customer had the same score
     assert [row["probability"] for row in quality["reliability"]] == [0.2]
     assert [row[:3] for row in quality["days"]] == [
         [DAY + day, 10, positives] for day, positives in enumerate((3, 2, 3, 2))

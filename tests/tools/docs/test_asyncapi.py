@@ -1,4 +1,4 @@
-"""docs/asyncapi.yaml is valid AsyncAPI 3.0, says what the declarations say, and its examples are what it describes."""
+"""docs/asyncapi.yaml is valid AsyncAPI 3.0, matches the declarations, and its examples match its schemas."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tools.docs.operations import OPERATIONS, ROLES
 from tools.docs.schemas import schema
 
 OFFICIAL = Path(__file__).parent / "schemas" / "asyncapi-3.0.0.json.gz"
-SAID: dict[str, Any] = yaml.safe_load((DOCS / "asyncapi.yaml").read_text(encoding="utf-8"))
+DOCUMENT: dict[str, Any] = yaml.safe_load((DOCS / "asyncapi.yaml").read_text(encoding="utf-8"))
 WITH_EXAMPLES = ("event", "dead_letter", "alert", "undelivered", "score", "label", "metric")
 
 
@@ -39,7 +39,7 @@ def official() -> jsonschema.Draft7Validator:
 
 def payload_schema(name: str) -> dict[str, Any]:
     """Of a message, with the file read that it refers to."""
-    found: dict[str, Any] = SAID["components"]["messages"][name]["payload"]
+    found: dict[str, Any] = DOCUMENT["components"]["messages"][name]["payload"]
     if "$ref" in found:
         found = json.loads((DOCS / found["$ref"]).read_text(encoding="utf-8"))
     return found
@@ -72,7 +72,7 @@ def test_what_looks_like_a_number_to_others_is_quoted(monkeypatch: pytest.Monkey
     assert asyncapi.text().splitlines()[1:] == ['a: "12e4"', "b: 12", 'c: "0x1f"']
 
 
-def test_without_a_writer_of_yaml_a_sentence_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_yaml_writer_the_error_names_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     """PyYAML is for developers only."""
     monkeypatch.setitem(sys.modules, "yaml", None)
     with pytest.raises(ConfigurationError, match="pip install pyyaml"):
@@ -90,27 +90,27 @@ def test_the_example_in_the_docstring_is_true() -> None:
 
 def test_it_is_valid_by_the_official_schema(official: jsonschema.Draft7Validator) -> None:
     """Version 3.0.0 with the bindings of Kafka."""
-    assert [f"{'/'.join(map(str, e.absolute_path))}: {e.message}" for e in official.iter_errors(SAID)] == []
+    assert [f"{'/'.join(map(str, e.absolute_path))}: {e.message}" for e in official.iter_errors(DOCUMENT)] == []
 
 
-def _no_action(said: Any) -> None:
-    del said["operations"]["workerReceivesEvents"]["action"]
+def _no_action(document: Any) -> None:
+    del document["operations"]["workerReceivesEvents"]["action"]
 
 
-def _no_partition(said: Any) -> None:
-    said["channels"]["events"]["bindings"]["kafka"]["partitions"] = 0
+def _no_partition(document: Any) -> None:
+    document["channels"]["events"]["bindings"]["kafka"]["partitions"] = 0
 
 
-def _policy(said: Any) -> None:
-    said["channels"]["events"]["bindings"]["kafka"]["topicConfiguration"]["cleanup.policy"] = "delete"
+def _policy(document: Any) -> None:
+    document["channels"]["events"]["bindings"]["kafka"]["topicConfiguration"]["cleanup.policy"] = "delete"
 
 
-def _security(said: Any) -> None:
-    said["components"]["securitySchemes"]["plain"]["type"] = "secret"
+def _security(document: Any) -> None:
+    document["components"]["securitySchemes"]["plain"]["type"] = "secret"
 
 
-def _group(said: Any) -> None:
-    said["operations"]["workerReceivesEvents"]["bindings"]["kafka"]["groupId"] = "churn-signals"
+def _group(document: Any) -> None:
+    document["operations"]["workerReceivesEvents"]["bindings"]["kafka"]["groupId"] = "churn-signals"
 
 
 @pytest.mark.parametrize("spoil", [_no_action, _no_partition, _policy, _security, _group])
@@ -118,35 +118,37 @@ def test_the_official_schema_refuses_what_is_wrong(
     spoil: Callable[[Any], None], official: jsonschema.Draft7Validator
 ) -> None:
     """It looks into bindings and security too, not only at the frame."""
-    said = copy.deepcopy(SAID)
-    spoil(said)
-    assert not official.is_valid(said)
+    document = copy.deepcopy(DOCUMENT)
+    spoil(document)
+    assert not official.is_valid(document)
 
 
 def test_every_reference_leads_somewhere() -> None:
     """Inside the file, or to a schema beside it."""
-    found = set(references(SAID))
+    found = set(references(DOCUMENT))
     assert len(found) > 20
     for ref in found:
         if not ref.startswith("#/"):
             assert (DOCS / ref).is_file(), ref
             continue
-        node = SAID
+        node = DOCUMENT
         for part in ref.removeprefix("#/").split("/"):
             assert part in node, ref
             node = node[part]
 
 
-# It is what the declarations say -------------------------------------------------------------------------------------
+# It matches the declarations -----------------------------------------------------------------------------------------
 
 
 def test_every_topic_is_a_channel_with_its_settings() -> None:
     """Name, partitions, cleanup, limit, retention."""
     settings = Settings()
-    assert [said["address"] for said in SAID["channels"].values()] == [name_of(topic, settings) for topic in TOPICS]
-    for topic, said in zip(TOPICS, SAID["channels"].values(), strict=True):
-        kafka = said["bindings"]["kafka"]
-        assert kafka["topic"] == said["address"]
+    assert [channel["address"] for channel in DOCUMENT["channels"].values()] == [
+        name_of(topic, settings) for topic in TOPICS
+    ]
+    for topic, channel in zip(TOPICS, DOCUMENT["channels"].values(), strict=True):
+        kafka = channel["bindings"]["kafka"]
+        assert kafka["topic"] == channel["address"]
         assert kafka["partitions"] == (1 if topic.partitions is Partitions.ONE else settings.partitions)
         assert "replicas" not in kafka  # the broker's default
         configs = {key: str(value) for key, value in kafka["topicConfiguration"].items() if key != "cleanup.policy"}
@@ -154,7 +156,7 @@ def test_every_topic_is_a_channel_with_its_settings() -> None:
         assert configs == {**topic.configs, **limit}
         assert ",".join(kafka["topicConfiguration"]["cleanup.policy"]) == topic.cleanup
         group_or_topic = "kafka_group_id" if topic is CHANGELOG else topic.role
-        assert said["x-named-by"] == variable(group_or_topic)
+        assert channel["x-named-by"] == variable(group_or_topic)
 
 
 def test_other_settings_make_another_contract(
@@ -162,24 +164,24 @@ def test_other_settings_make_another_contract(
 ) -> None:
     """Names, groups, counts and copies follow the settings; nothing is written down twice."""
     monkeypatch.setattr(asyncapi, "samples", lambda name: [])
-    names = {"kafka_group_id": "mine", "topic_alerts": "bells", "kafka_bootstrap_servers": "k:1"}
-    said = asyncapi.document(Settings(**names, partitions=7, kafka_replication_factor=3))
-    assert official.is_valid(said)
-    assert said["channels"]["alerts"]["address"] == "bells"
-    assert said["channels"]["changelog"]["address"] == "mine-profiles-changelog"
-    assert {c["bindings"]["kafka"]["replicas"] for c in said["channels"].values()} == {3}
-    assert {c["bindings"]["kafka"]["partitions"] for c in said["channels"].values()} == {1, 7}
-    assert said["operations"]["trainerReceivesLabels"]["bindings"]["kafka"]["groupId"]["enum"] == ["mine-trainer"]
-    assert said["servers"]["sasl_ssl"]["variables"]["brokers"]["default"] == "k:1"
+    names: dict[str, Any] = {"kafka_group_id": "mine", "topic_alerts": "bells", "kafka_bootstrap_servers": "k:1"}
+    document = asyncapi.document(Settings(**names, partitions=7, kafka_replication_factor=3))
+    assert official.is_valid(document)
+    assert document["channels"]["alerts"]["address"] == "bells"
+    assert document["channels"]["changelog"]["address"] == "mine-profiles-changelog"
+    assert {c["bindings"]["kafka"]["replicas"] for c in document["channels"].values()} == {3}
+    assert {c["bindings"]["kafka"]["partitions"] for c in document["channels"].values()} == {1, 7}
+    assert document["operations"]["trainerReceivesLabels"]["bindings"]["kafka"]["groupId"]["enum"] == ["mine-trainer"]
+    assert document["servers"]["sasl_ssl"]["variables"]["brokers"]["default"] == "k:1"
 
 
 def test_every_protocol_and_mechanism_of_the_settings_is_offered() -> None:
     """A server each; SASL has all mechanisms, and nothing without TLS is called secure."""
     fields = Settings.__dataclass_fields__
     protocols = fields["kafka_security_protocol"].metadata["choices"]
-    assert [server["title"] for server in SAID["servers"].values()] == list(protocols)
+    assert [server["title"] for server in DOCUMENT["servers"].values()] == list(protocols)
     mechanisms = fields["kafka_sasl_mechanism"].metadata["choices"]
-    for server in SAID["servers"].values():
+    for server in DOCUMENT["servers"].values():
         assert (server["protocol"] == "kafka-secure") == (server["title"] in ("SSL", "SASL_SSL"))
         assert len(server.get("security", ())) == {"PLAINTEXT": 0, "SSL": 1}.get(server["title"], len(mechanisms))
         assert server["variables"]["brokers"]["default"] == Settings().kafka_bootstrap_servers
@@ -187,8 +189,8 @@ def test_every_protocol_and_mechanism_of_the_settings_is_offered() -> None:
 
 def test_operations_are_those_of_the_page_on_topics() -> None:
     """Whom docs/topics.md names as writer and reader of a topic, the contract names too."""
-    assert len(SAID["operations"]) == len(OPERATIONS)
-    assert {tag["name"] for said in SAID["operations"].values() for tag in said["tags"]} == set(ROLES)
+    assert len(DOCUMENT["operations"]) == len(OPERATIONS)
+    assert {tag["name"] for operation in DOCUMENT["operations"].values() for tag in operation["tags"]} == set(ROLES)
     table = (DOCS / "topics.md").read_text(encoding="utf-8").split("## Producers and consumers")[1].split("\n\n")[1]
     rows = {row.split("|")[1].strip(" `"): row.split("|")[2:4] for row in table.splitlines()[2:]}
     for topic in TOPICS:
@@ -204,7 +206,9 @@ def test_operations_are_those_of_the_page_on_topics() -> None:
 def test_only_those_who_join_a_group_have_one() -> None:
     """Workers' and trainers' own; others need another name, or they would take partitions away."""
     groups = {
-        name: said["bindings"]["kafka"]["groupId"] for name, said in SAID["operations"].items() if "bindings" in said
+        name: operation["bindings"]["kafka"]["groupId"]
+        for name, operation in DOCUMENT["operations"].items()
+        if "bindings" in operation
     }
     settings = Settings()
     assert groups["workerReceivesEvents"]["enum"] == [settings.kafka_group_id]
@@ -229,38 +233,38 @@ def test_only_those_who_join_a_group_have_one() -> None:
 
 
 def test_every_message_that_others_may_read_has_an_example() -> None:
-    """All but the model and the changelog, whose layout is nobody else's."""
-    with_examples = tuple(name for name, said in SAID["components"]["messages"].items() if "examples" in said)
+    """All but the model and the changelog, whose layout is private."""
+    with_examples = tuple(name for name, message in DOCUMENT["components"]["messages"].items() if "examples" in message)
     assert with_examples == WITH_EXAMPLES
     assert {MESSAGES[topic.role].name for topic in TOPICS if topic not in (MODEL, CHANGELOG)} == set(WITH_EXAMPLES)
 
 
 @pytest.mark.parametrize("name", WITH_EXAMPLES)
-def test_examples_are_what_their_schemas_say(name: str) -> None:
+def test_examples_match_their_schemas(name: str) -> None:
     """Under JSON Schema 2020-12, which the files are written in, and under draft 07, which AsyncAPI's readers know."""
-    said = SAID["components"]["messages"][name]
+    message = DOCUMENT["components"]["messages"][name]
     for dialect in (jsonschema.Draft202012Validator, jsonschema.Draft7Validator):
         validator = dialect(payload_schema(name))
-        for example in said["examples"]:
+        for example in message["examples"]:
             assert [error.message for error in validator.iter_errors(example["payload"])] == []
             if "headers" in example:
-                jsonschema.validate(example["headers"], said["headers"])
+                jsonschema.validate(example["headers"], message["headers"])
         assert not validator.is_valid([])
 
 
 def test_headers_of_an_example_are_all_that_are_declared() -> None:
     """Of what the program writes: none is missing, none is unheard of."""
     for name in ("dead_letter", "alert"):
-        said = SAID["components"]["messages"][name]
-        for example in said["examples"]:
-            assert list(example["headers"]) == list(said["headers"]["properties"]) == said["headers"]["required"]
+        message = DOCUMENT["components"]["messages"][name]
+        for example in message["examples"]:
+            assert list(example["headers"]) == list(message["headers"]["properties"]) == message["headers"]["required"]
 
 
 def test_example_events_are_taken_and_the_example_of_a_dead_letter_is_not() -> None:
     """By the decoder of the workers."""
-    for example in SAID["components"]["messages"]["event"]["examples"]:
+    for example in DOCUMENT["components"]["messages"]["event"]["examples"]:
         assert isinstance(decode(json.dumps(example["payload"]).encode(), [], None), Event)
-    (letter,) = SAID["components"]["messages"]["dead_letter"]["examples"]
+    (letter,) = DOCUMENT["components"]["messages"]["dead_letter"]["examples"]
     refused = decode(letter["payload"].encode(), [], None)
     assert isinstance(refused, Rejected)
     assert refused.reason == letter["headers"]["churn.reason"] == letter["name"]
@@ -272,4 +276,4 @@ def test_the_contract_speaks_of_the_published_schemas() -> None:
         message = MESSAGES[topic.role]
         assert payload_schema(message.name) == schema(message.name)
         assert payload_schema(message.name)["title"] == name_of(topic, Settings())
-    assert partition_of(b"c-1042", Settings().partitions) == 3  # where the dead letter's example says that it stood
+    assert partition_of(b"c-1042", Settings().partitions) == 3  # the partition in the dead letter's example

@@ -1,4 +1,4 @@
-"""The documentation is what the program says: nothing is missing, nothing generated is stale, no link is dead."""
+"""The documentation matches the program: nothing is missing, nothing generated is stale, no link is dead."""
 
 from __future__ import annotations
 
@@ -181,10 +181,10 @@ def test_every_command_argument_and_option_is_documented() -> None:
     sections = dict(re.findall(r"^### `(.*?)`\n(.*?)(?=^### |\Z)", block("commands.md", "commands"), re.DOTALL | re.M))
     assert list(sections) == [name for name, _ in leaves()]
     for name, command in leaves():
-        said = CliRunner().invoke(main, [*name.split(), "--help"], terminal_width=200).output
-        for option in re.findall(r"^  (?:-\w, )?(--[\w-]+)", said, re.MULTILINE):
+        text = CliRunner().invoke(main, [*name.split(), "--help"], terminal_width=200).output
+        for option in re.findall(r"^  (?:-\w, )?(--[\w-]+)", text, re.MULTILINE):
             assert option == "--help" or f"`{option}`" in sections[name], f"{name} {option}"
-        usage = re.search(r"^Usage: .* (churn-signals|main)?.*$", said, re.MULTILINE)
+        usage = re.search(r"^Usage: .* (churn-signals|main)?.*$", text, re.MULTILINE)
         assert usage is not None
         for argument in (p for p in command.params if isinstance(p, click.Argument)):
             assert str(argument.metavar or (argument.name or "").upper()) in sections[name].split("```")[1], name
@@ -192,7 +192,7 @@ def test_every_command_argument_and_option_is_documented() -> None:
 
 def test_every_exit_code_is_documented() -> None:
     """Of the errors, of misuse and of lag."""
-    errors = [ChurnSignalsError, *ChurnSignalsError.__subclasses__()]
+    errors: list[type[ChurnSignalsError]] = [ChurnSignalsError, *ChurnSignalsError.__subclasses__()]
     wanted = {0, click.UsageError.exit_code, *EXIT_CODES.values(), *(error.exit_code for error in errors)}
     rows = {int(row[0]): row[1] for row in cells(section(page("commands.md"), "Exit codes"))[1:]}
     assert set(rows) == wanted
@@ -209,7 +209,7 @@ def test_every_command_is_in_the_readme() -> None:
 
 
 def test_every_feature_is_documented() -> None:
-    """One row each, in the catalogue's order, with all that is said of it."""
+    """One row each, in the catalogue's order, with all that is documented of it."""
     rows = re.findall(r"^\| `(\w+)` \| (.*?) \|", page("features.md"), re.MULTILINE)
     assert rows == [(f.name, f.sentence) for f in FEATURES]
 
@@ -234,7 +234,7 @@ def test_every_key_of_the_churn_definition_is_documented_and_no_other() -> None:
     tables = [line.strip("[]") for line in effective.splitlines() if line.startswith("[") and "definitions" not in line]
     wanted = {f"churn.definitions.NAME.{key}" for key in DEFINITION_KEYS} | {f"alerts.{key}" for key in ALERT_KEYS}
     wanted |= {f"goals.NAME.{key}" for key in GOAL_KEYS}
-    wanted |= {f"value.{key}" for key in VALUE_KEYS}  # parameters that nobody gives are not printed
+    wanted |= {f"value.{key}" for key in VALUE_KEYS}  # unset parameters are not printed
     for table in tables:
         body = effective.split(f"[{table}]\n")[1].split("\n\n")[0]
         wanted |= {f"{table}.{key}" for key in re.findall(r"^(\w+) =", body, re.MULTILINE)}
@@ -248,7 +248,7 @@ def test_every_state_type_and_reason_of_alerts_is_documented() -> None:
     arrows = re.findall(r"(\S+) --> (\S+): (.*)", diagram)
     assert {state for arrow in arrows for state in arrow[:2]} - {"[*]"} == set(STATES) - {"none"}
     for kind in TYPES:
-        assert any(kind in said for _, _, said in arrows), kind
+        assert any(kind in label for _, _, label in arrows), kind
     assert [row[1] for row in cells(block("alerts.md", "types"))[1:]] == [f"`{kind}`" for kind in TYPES]
     assert [row[0] for row in cells(block("alerts.md", "playbooks"))[1:]] == [f"`{c}`" for c in CODES]
 
@@ -257,7 +257,7 @@ def test_every_state_type_and_reason_of_alerts_is_documented() -> None:
 
 
 def test_the_answers_to_alerts_are_events_that_the_policy_understands() -> None:
-    """The examples decode, and say what the page says."""
+    """The examples decode, and match the page."""
     handled = []
     for text in snippets(section(page("alerts.md"), "Responding to alerts"), "json"):
         event = decode(text.encode(), [], None)
@@ -290,7 +290,7 @@ def test_examples_of_settings_are_accepted() -> None:
 
 
 def test_the_security_settings_reach_every_client() -> None:
-    """As settings.md says: no client of Kafka is made but with what `Settings.connection` gives."""
+    """As settings.md states: no client of Kafka is made but with what `Settings.connection` gives."""
     client = re.compile(r"AIOKafka(Consumer|Producer|AdminClient)")
     made = [
         (path.name, node)
@@ -306,12 +306,12 @@ def test_the_security_settings_reach_every_client() -> None:
 
 def test_refusals_that_settings_md_shows_are_the_program_s() -> None:
     """Word for word."""
-    said = []
+    messages = []
     for name, value in (("CHURN_KAFKA_BOOTSTRAP_SERVER", "x"), ("CHURN_KAFKA_MAX_POLL_RECORDS", "0")):
         with pytest.raises(ChurnSignalsError) as refused:
             Settings.from_environment({name: value})
-        said.append(str(refused.value))
-    assert re.findall(r"^ *Error: (.*)$", page("settings.md"), re.MULTILINE) == said
+        messages.append(str(refused.value))
+    assert re.findall(r"^ *Error: (.*)$", page("settings.md"), re.MULTILINE) == messages
 
 
 @pytest.mark.parametrize("path", MARKDOWN, ids=lambda p: str(p.relative_to(ROOT)))

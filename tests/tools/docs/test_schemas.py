@@ -47,7 +47,7 @@ def objects(node: Any) -> Iterator[dict[str, Any]]:
             yield from objects(inner)
 
 
-# What the schemas say ------------------------------------------------------------------------------------------------
+# What the schemas require --------------------------------------------------------------------------------------------
 
 
 def test_there_is_a_schema_of_each_topic_that_others_read_or_write() -> None:
@@ -94,28 +94,28 @@ def test_fixed_values_are_the_code_s() -> None:
 
 
 def life_tables(note: bytes) -> dict[str, AlertEvent]:
-    """An alert event of every type, from the policy; `note` is what is told of every score."""
+    """An alert event of every type, from the policy; `note` is stored with every score."""
     settings = AlertSettings(definition="d", dwell_ms=0)
     found: dict[str, AlertEvent] = {}
 
-    def score(at_ms: int, percentile: float, **more: int) -> AlertScore:
+    def score(at_ms: int, percentile: float, **more: Any) -> AlertScore:
         return AlertScore(at_ms, percentile / 2, percentile, 0.1, f"c@{at_ms}", **more)
 
-    def told(state: Any, at_ms: int, new: AlertScore | None = None, **more: Any) -> Any:
+    def stepped(state: Any, at_ms: int, new: AlertScore | None = None, **more: Any) -> Any:
         state, events, _ = step(state, new, settings, at_ms, customer="c", **more)
         found.update({event.type: event for event in events})
         if state is not None:
             state.note = note
         return state
 
-    state = told(None, NOW_MS, score(NOW_MS, 0.96))
-    told(state, NOW_MS + 1, score(NOW_MS + 1, 0.2, oldest_new_ms=NOW_MS - DAY_MS))  # what lowers it came late
-    told(state, NOW_MS + 1, churned=True)
-    state = told(state, NOW_MS + 1, score(NOW_MS + 1, 0.999))
-    state = told(state, NOW_MS + 2, handling=AlertAction("acknowledge"))
-    state = told(state, NOW_MS + 3, handling=AlertAction("snooze", None, NOW_MS + DAY_MS))
-    state = told(state, due_ms(state, settings))
-    told(state, NOW_MS + 2 * DAY_MS, score(NOW_MS + 2 * DAY_MS, 0.2))
+    state = stepped(None, NOW_MS, score(NOW_MS, 0.96))
+    stepped(state, NOW_MS + 1, score(NOW_MS + 1, 0.2, oldest_new_ms=NOW_MS - DAY_MS))  # what lowers it came late
+    stepped(state, NOW_MS + 1, churned=True)
+    state = stepped(state, NOW_MS + 1, score(NOW_MS + 1, 0.999))
+    state = stepped(state, NOW_MS + 2, handling=AlertAction("acknowledge"))
+    state = stepped(state, NOW_MS + 3, handling=AlertAction("snooze", None, NOW_MS + DAY_MS))
+    state = stepped(state, due_ms(state, settings))
+    stepped(state, NOW_MS + 2 * DAY_MS, score(NOW_MS + 2 * DAY_MS, 0.2))
     return found
 
 
@@ -178,6 +178,7 @@ def test_a_value_with_anything_wrong_is_not_valid(name: str, written: dict[str, 
         kept = dict(holder)
         del holder[key]
         assert not VALIDATORS[name].is_valid(good), f"without {what}"
+        wrong: Any
         for wrong in ({"x": []}, [[]], True):
             holder.clear()
             holder.update(kept | {key: wrong})

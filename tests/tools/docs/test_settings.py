@@ -26,7 +26,7 @@ def test_an_unknown_variable_names_the_nearest_known_one() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "said"),
+    ("name", "value", "message"),
     [
         ("CHURN_PARTITIONS", "many", "whole number"),
         ("CHURN_PARTITIONS", "0", "at least 1"),
@@ -36,9 +36,9 @@ def test_an_unknown_variable_names_the_nearest_known_one() -> None:
         ("CHURN_KAFKA_REQUEST_TIMEOUT_MS", "60000", "at most CHURN_KAFKA_TRANSACTION_TIMEOUT_MS"),
     ],
 )
-def test_a_value_that_is_not_allowed_says_what_is(name: str, value: str, said: str) -> None:
+def test_error_for_an_invalid_value_names_the_valid_ones(name: str, value: str, message: str) -> None:
     """Rule: the message names the variable, the value and what is allowed."""
-    with pytest.raises(SettingsError, match=said) as refused:
+    with pytest.raises(SettingsError, match=message) as refused:
         Settings.from_environment({name: value})
     assert name in str(refused.value)
 

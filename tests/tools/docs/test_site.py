@@ -10,7 +10,7 @@ INDEX = (DOCS / "index.md").read_text(encoding="utf-8")
 
 
 def test_every_page_is_in_the_navigation_once() -> None:
-    """Rule: a page that nobody can find is not documentation."""
+    """Rule: a page that no link leads to is not documentation."""
     listed = re.findall(r"^- \[.+?\]\((.+?\.md)\)", INDEX, re.MULTILINE)
     pages = {path.name for path in DOCS.glob("*.md")} - {"index.md"} | {"decisions/README.md"}
     assert sorted(listed) == sorted(pages)
