@@ -6,9 +6,10 @@ import itertools
 from collections import deque
 from typing import Final, NamedTuple
 
-from models.outputs.records import OutputContext, ScoredBatch
+from models.outputs.records import ScoredBatch
 from models.outputs.score_batch import ScorePayload
 from models.outputs.score_history import HISTORY_BYTES, append_history, append_history_text, history_json
+from models.outputs.score_record import OutputContext
 from models.pipeline.effects import FoldEffects
 from models.profile.keys import StateStore, history_key
 

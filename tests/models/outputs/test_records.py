@@ -11,7 +11,9 @@ import msgspec
 import numpy as np
 import pytest
 
-from models.alerts.policy import AlertAction, AlertScore, AlertSettings, AlertState, cause_of, due_ms, step
+from models.alerts.alert_state import AlertState
+from models.alerts.policy import AlertAction, AlertScore, cause_of, due_ms, step
+from models.alerts.settings import AlertSettings
 from models.backtesting.backtest import Backtest
 from models.definition.churn_definition import ChurnDefinition
 from models.events.event import Event, decode
@@ -22,10 +24,12 @@ from models.labels.codec import LabelError, label_value, read_label
 from models.labels.training_example import TrainingExample
 from models.learning.feature_space import FeatureSpace
 from models.learning.model import Model
+from models.outputs import alert_record, score_record
 from models.outputs import customer_facts as customer
 from models.outputs import records as outputs
+from models.outputs.alert_record import alert_headers, alert_value
 from models.outputs.customer_facts import activity, stage
-from models.outputs.records import OutputContext, PublishedScore, ScoredBatch, alert_headers, alert_value
+from models.outputs.records import ScoredBatch
 from models.outputs.score_batch import ScorePayload
 from models.outputs.score_history import (
     HISTORY,
@@ -35,6 +39,7 @@ from models.outputs.score_history import (
     history_json,
     unpack_history,
 )
+from models.outputs.score_record import OutputContext, PublishedScore
 from models.pipeline.effects import FoldEffects
 from models.profile.apply import apply
 from models.profile.mergeable import DAY_MS
@@ -126,7 +131,7 @@ def scored() -> Scored:
     return Scored()
 
 
-@pytest.mark.parametrize("module", [outputs, customer, label], ids=lambda m: m.__name__)
+@pytest.mark.parametrize("module", [outputs, score_record, alert_record, customer, label], ids=lambda m: m.__name__)
 def test_the_examples_in_the_docstrings_hold(module: Any) -> None:
     assert doctest.testmod(module).failed == 0
 
