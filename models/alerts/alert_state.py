@@ -19,7 +19,7 @@ class AlertState(msgspec.Struct, array_like=True, gc=False):
     since_ms: int  # pending: the dwell's start; later: when it opened; ended: when it ended
     cause: str
     cause_ms: int
-    band: int  # highest told
+    band: int  # highest published
     last_band: int  # of the newest score
     silent: bool
     scored_ms: int
@@ -29,7 +29,7 @@ class AlertState(msgspec.Struct, array_like=True, gc=False):
     reminders: int = 0
     seq: int = 0
     alert_id: str = ""
-    shown: int = 0  # the seq that the customer's newest score was told with
+    shown: int = 0  # the seq that the customer's newest score was published with
     note: bytes = b""  # the newest score as consumers see it; the caller's, and only carried
     rule: str = ""  # the reason of an answer that opened the alert at once, or came to it
     billing: bool = False  # who sees to payments takes it up: as it was when it opened, until it ends

@@ -140,7 +140,7 @@ def step(
         customer: Whose alert: part of its id.
         handling: What a person did.
         churned: The customer is known to have churned.
-        forgotten: Why nothing is kept of the customer any more: the resolution of an alert that was told.
+        forgotten: Why nothing is kept of the customer any more: the resolution of an alert that was published.
         silent_feed: Whether the feed had an outage at a time.
 
     Returns:
@@ -227,7 +227,7 @@ class _AlertStateMachine:
         state.due_ms = NEVER_MS
         state.band = max(state.last_band, LEAST_BAND if state.rule else 0)
         state.billing &= not state.rule  # who is told of an answer is who sees to customers
-        self._tell(state, "opened", OPEN)
+        self._publish(state, "opened", OPEN)
 
     def _again(self, state: AlertState) -> None:
         """A reminder is due, or a snooze is over; a higher band since then is an escalation."""
@@ -237,7 +237,7 @@ class _AlertStateMachine:
             return
         state.reminders += 1
         state.notified_ms = state.reminded_ms = self.now_ms
-        self._tell(state, "reminded", OPEN)
+        self._publish(state, "reminded", OPEN)
 
     # Inputs ------------------------------------------------------------------------------------------------------
 
@@ -286,7 +286,7 @@ class _AlertStateMachine:
             self._end(state, RESOLVED, "dismissed")
         elif handling.kind == "acknowledge" and state.phase != ACKNOWLEDGED:
             state.due_ms = NEVER_MS
-            self._tell(state, "acknowledged", ACKNOWLEDGED)
+            self._publish(state, "acknowledged", ACKNOWLEDGED)
         elif handling.kind == "snooze":
             self._snooze(state, handling.until_ms)
 
@@ -300,7 +300,7 @@ class _AlertStateMachine:
             until_ms = max(until_ms, state.reminded_ms + spacing)
         if state.phase != SNOOZED or state.due_ms != until_ms:
             state.due_ms = until_ms
-            self._tell(state, "snoozed", SNOOZED, until_ms=until_ms)
+            self._publish(state, "snoozed", SNOOZED, until_ms=until_ms)
 
     def gone(self) -> None:
         state = self.state
@@ -318,19 +318,19 @@ class _AlertStateMachine:
     def _escalate(self, state: AlertState) -> None:
         state.band = state.last_band
         state.notified_ms = self.now_ms
-        self._tell(state, "escalated", OPEN)
+        self._publish(state, "escalated", OPEN)
 
     def _end(self, state: AlertState, phase: int, resolution: str) -> None:
         if state.phase == PENDING:
             self.state = None
             return
-        self._tell(state, STATES[phase], phase, resolution=resolution)
+        self._publish(state, STATES[phase], phase, resolution=resolution)
         state.since_ms, state.note = self.now_ms, b""
         state.due_ms = self.now_ms + self.settings.cooldown_ms
         if not self.settings.cooldown_ms:
             self.state = None
 
-    def _tell(self, state: AlertState, kind: str, phase: int, *, resolution: str = "", until_ms: int = 0) -> None:
+    def _publish(self, state: AlertState, kind: str, phase: int, *, resolution: str = "", until_ms: int = 0) -> None:
         state.phase = phase
         state.seq += 1
         self.events.append(

@@ -154,7 +154,7 @@ class ScoredBatch:
         low, high = self._scores.ci90([row])[0].tolist()
         return low, high
 
-    def told(
+    def published_score(
         self,
         row: int,
         percentile: float,

@@ -103,7 +103,9 @@ class ScoreHistory:
             text = append_history_text(text, len(record) == HISTORY_BYTES, point.at_ms, probability)
             histories[key] = _History(append_history(record, point.at_ms, probability), text)
             alert = effects.alert_after.get(row)
-            published.append(batch.told(row, percentile, effects.band[row], text, effects.previous[row], alert))
+            published.append(
+                batch.published_score(row, percentile, effects.band[row], text, effects.previous[row], alert)
+            )
             customers.append((point.key[1:], True))
         while deleted:
             remove_next()

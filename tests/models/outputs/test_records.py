@@ -112,7 +112,7 @@ class Scored:
         found = []
         for batch, e in zip(self.batches, self.effects, strict=True):
             told = [
-                batch.told(
+                batch.published_score(
                     i, 0.97, 1, history_json(append_history(b"", point.at_ms, float(e.scores.probability[i]))), 0.1
                 )
                 for i, point in enumerate(e.points)
@@ -160,10 +160,10 @@ def test_what_a_score_lists_adds_up_to_its_log_odds(scored: Scored) -> None:
 
 def test_a_score_has_the_same_bytes_in_any_batch(scored: Scored) -> None:
     for batch, e in zip(scored.batches[:30], scored.effects, strict=False):
-        together = said(batch, [batch.told(i, 0.5, 0, b"") for i in range(len(e.points))])
+        together = said(batch, [batch.published_score(i, 0.5, 0, b"") for i in range(len(e.points))])
         for i, value in enumerate(together):
             alone = ScoredBatch(CONTEXT, e.points, e.x, e.m, e.scores, 0.6, e.value_forecasts, rows=[i])
-            assert said(alone, [alone.told(i, 0.5, 0, b"")]) == [value]
+            assert said(alone, [alone.published_score(i, 0.5, 0, b"")]) == [value]
             assert alone.note(i, 0.5, 1) == batch.note(i, 0.5, 1)
 
 
