@@ -52,7 +52,7 @@ CLOCKS = (
     Clock("models.learning.scorer", "Scorer.score", "score"),
     Clock("models.learning.percentile_rank", "PercentileRanks.ranks", "decide: ranks"),
     Clock("models.pipeline.alert_tracker", "AlertTracker.apply_batch", "decide: alerts"),
-    Clock("models.outputs.records", "explain", "explain scores"),
+    Clock("models.outputs.score_record", "explain", "explain scores"),
     Clock("models.learning.scorer", "Scores.ci90", "decide: intervals"),
     Clock("models.pipeline.partition", "freeze", "snapshots and labels"),
     Clock("models.pipeline.partition", "build_examples", "snapshots and labels"),

@@ -1,11 +1,15 @@
 """When an alert opens, escalates, repeats and ends.
 
+settings         `[alerts]` of churn.toml, and the bands of scores
+alert_state      one customer's alert as it is stored
 policy           the alert policy: a pure function over a customer's alert state
 detractor_rule   survey responses that open an alert at once
 """
 
+from models.alerts.alert_state import AlertState
 from models.alerts.detractor_rule import DetractorResponse, detraction
-from models.alerts.policy import AlertAction, AlertEvent, AlertScore, AlertSettings, AlertState, step
+from models.alerts.policy import AlertAction, AlertEvent, AlertScore, step
+from models.alerts.settings import AlertSettings
 
 __all__ = [
     "AlertAction",

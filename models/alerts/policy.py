@@ -22,26 +22,32 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from models.definition.churn_definition import ChurnDefinition
+from models.alerts.alert_state import (
+    ACKNOWLEDGED,
+    EXPIRED,
+    OPEN,
+    PENDING,
+    RESOLVED,
+    RETRACTED,
+    SNOOZED,
+    STATES,
+    AlertState,
+)
+from models.alerts.settings import BANDS, AlertSettings
 from models.definition.competing_risks import SUCCESS, route_of
-from models.definition.threshold import Threshold
-from models.duration import DAY_MS, HOUR_MS, parse_duration
+from models.duration import DAY_MS, HOUR_MS
 from models.events.coercion import time_ms
 from models.events.event import Event
 from models.profile.schema import NEVER_MS
 
 Floats = NDArray[np.float64]
 
-BANDS: Final = ("low", "elevated", "high", "critical")
-PENDING, OPEN, ACKNOWLEDGED, SNOOZED, RESOLVED, RETRACTED, EXPIRED = range(1, 8)
-STATES: Final = ("none", "pending", "open", "acknowledged", "snoozed", "resolved", "retracted", "expired")
 TYPES: Final = ("opened", "escalated", "acknowledged", "snoozed", "reminded", "resolved", "retracted", "expired")
 
 HOLD_MS: Final = HOUR_MS  # between two checks of an alert that a feed outage holds
@@ -49,71 +55,6 @@ REMINDERS_MAX: Final = 3  # of one alert: a reader who ignored three ignores a f
 LEAST_BAND: Final = 1  # severity of an alert that a rule opened below every threshold: "elevated"
 SNOOZE_MAX_MS: Final = 366 * DAY_MS
 ID_BYTES: Final = 16  # as a UUID
-
-ENTER: Final = Threshold.of("top 5%")  # what a team can review, at any churn rate
-EXIT: Final = Threshold.of("top 15%")  # hysteresis: a customer at the threshold is one alert, not ten
-HIGH: Final = Threshold.of("top 2%")
-CRITICAL: Final = Threshold.of("top 0.5%")
-
-
-@dataclass(frozen=True)
-class AlertSettings:
-    """The policy's figures, `[alerts]` of churn.toml; docs/definition.md has the reasons."""
-
-    definition: str = ""  # what the alerts are about: one at a time per customer and definition
-    enter: Threshold = ENTER
-    exit: Threshold = EXIT
-    high: Threshold = HIGH
-    critical: Threshold = CRITICAL
-    lift: float = 1.5
-    dwell_ms: int = 6 * HOUR_MS
-    cooldown_ms: int = 14 * DAY_MS
-    reminder_ms: int = 7 * DAY_MS  # 0: none
-    expire_ms: int = 30 * DAY_MS
-    detractor: str = "none"  # whose low answers alert at once: none, csat, nps, any
-
-    @classmethod
-    def of(cls, churn: ChurnDefinition) -> AlertSettings:
-        """The settings of a churn.toml; what it leaves out has the default, `expire` the label's horizon."""
-        written = dict(churn.alerts)
-        found: dict[str, Any] = {"expire_ms": churn.horizon_ms}
-        for key, value in written.items():
-            if key in ("enter", "exit", "high", "critical"):
-                assert not isinstance(value, bool)
-                found[key] = Threshold.of(value)
-            elif key == "lift":
-                found[key] = float(value)
-            elif key == "detractor":
-                found[key] = str(value)
-            else:
-                found[f"{key}_ms"] = parse_duration(str(value))
-        return cls(definition=churn.label_hash, **found)
-
-    def band(self, probability: float, percentile: float, base: float) -> int:
-        """Index into `BANDS`; a probability below `enter` is "low".
-
-        A threshold by share asks for `lift` too: odds of so many times those of the average customer (`base` is the
-        mean probability), so that the top of a population in which all are alike is not alarming.
-        """
-        lifted = probability * (1.0 - base) >= self.lift * base * (1.0 - probability)
-        band = 0
-        for threshold in (self.enter, self.high, self.critical):
-            if not threshold.reached(probability, percentile) or (threshold.relative and not lifted):
-                break
-            band += 1
-        return band
-
-    def bands(self, probability: Floats, percentile: Floats, base: Floats) -> NDArray[np.intp]:
-        """`band` of n scores at once, (n,)."""
-        lifted = probability * (1.0 - base) >= self.lift * base * (1.0 - probability)
-        within = np.ones(len(probability), dtype=np.bool_)
-        band = np.zeros(len(probability), dtype=np.intp)
-        for threshold in (self.enter, self.high, self.critical):
-            within &= (percentile if threshold.relative else probability) >= threshold.level
-            if threshold.relative:
-                within &= lifted
-            band += within
-        return band
 
 
 class AlertScore(msgspec.Struct, gc=False, frozen=True):
@@ -148,34 +89,6 @@ class AlertAction(msgspec.Struct, gc=False, frozen=True):
     kind: str
     alert_id: str | None = None
     until_ms: int | None = None
-
-
-class AlertState(msgspec.Struct, array_like=True, gc=False):
-    """One customer's alert, as it is stored: bounded, data only (`pack`, `unpack`)."""
-
-    phase: int
-    since_ms: int  # pending: the dwell's start; later: when it opened; ended: when it ended
-    cause: str
-    cause_ms: int
-    band: int  # highest told
-    last_band: int  # of the newest score
-    silent: bool
-    scored_ms: int
-    due_ms: int = NEVER_MS  # end of dwell, snooze or cooldown
-    notified_ms: int = 0  # opened, escalated or reminded
-    reminded_ms: int = 0  # newest reminder, 0 for none
-    reminders: int = 0
-    seq: int = 0
-    alert_id: str = ""
-    shown: int = 0  # the seq that the customer's newest score was told with
-    note: bytes = b""  # the newest score as consumers see it; the caller's, and only carried
-    rule: str = ""  # the reason of an answer that opened the alert at once, or came to it
-    billing: bool = False  # who sees to payments takes it up: as it was when it opened, until it ends
-
-    @property
-    def live(self) -> bool:
-        """Whether the alert has opened and not ended."""
-        return OPEN <= self.phase <= SNOOZED
 
 
 class AlertEvent(msgspec.Struct, gc=False, frozen=True):
@@ -227,7 +140,7 @@ def step(
         customer: Whose alert: part of its id.
         handling: What a person did.
         churned: The customer is known to have churned.
-        forgotten: Why nothing is kept of the customer any more: the resolution of an alert that was told.
+        forgotten: Why nothing is kept of the customer any more: the resolution of an alert that was published.
         silent_feed: Whether the feed had an outage at a time.
 
     Returns:
@@ -314,7 +227,7 @@ class _AlertStateMachine:
         state.due_ms = NEVER_MS
         state.band = max(state.last_band, LEAST_BAND if state.rule else 0)
         state.billing &= not state.rule  # who is told of an answer is who sees to customers
-        self._tell(state, "opened", OPEN)
+        self._publish(state, "opened", OPEN)
 
     def _again(self, state: AlertState) -> None:
         """A reminder is due, or a snooze is over; a higher band since then is an escalation."""
@@ -324,7 +237,7 @@ class _AlertStateMachine:
             return
         state.reminders += 1
         state.notified_ms = state.reminded_ms = self.now_ms
-        self._tell(state, "reminded", OPEN)
+        self._publish(state, "reminded", OPEN)
 
     # Inputs ------------------------------------------------------------------------------------------------------
 
@@ -373,7 +286,7 @@ class _AlertStateMachine:
             self._end(state, RESOLVED, "dismissed")
         elif handling.kind == "acknowledge" and state.phase != ACKNOWLEDGED:
             state.due_ms = NEVER_MS
-            self._tell(state, "acknowledged", ACKNOWLEDGED)
+            self._publish(state, "acknowledged", ACKNOWLEDGED)
         elif handling.kind == "snooze":
             self._snooze(state, handling.until_ms)
 
@@ -387,7 +300,7 @@ class _AlertStateMachine:
             until_ms = max(until_ms, state.reminded_ms + spacing)
         if state.phase != SNOOZED or state.due_ms != until_ms:
             state.due_ms = until_ms
-            self._tell(state, "snoozed", SNOOZED, until_ms=until_ms)
+            self._publish(state, "snoozed", SNOOZED, until_ms=until_ms)
 
     def gone(self) -> None:
         state = self.state
@@ -405,19 +318,19 @@ class _AlertStateMachine:
     def _escalate(self, state: AlertState) -> None:
         state.band = state.last_band
         state.notified_ms = self.now_ms
-        self._tell(state, "escalated", OPEN)
+        self._publish(state, "escalated", OPEN)
 
     def _end(self, state: AlertState, phase: int, resolution: str) -> None:
         if state.phase == PENDING:
             self.state = None
             return
-        self._tell(state, STATES[phase], phase, resolution=resolution)
+        self._publish(state, STATES[phase], phase, resolution=resolution)
         state.since_ms, state.note = self.now_ms, b""
         state.due_ms = self.now_ms + self.settings.cooldown_ms
         if not self.settings.cooldown_ms:
             self.state = None
 
-    def _tell(self, state: AlertState, kind: str, phase: int, *, resolution: str = "", until_ms: int = 0) -> None:
+    def _publish(self, state: AlertState, kind: str, phase: int, *, resolution: str = "", until_ms: int = 0) -> None:
         state.phase = phase
         state.seq += 1
         self.events.append(
@@ -443,7 +356,7 @@ class _AlertStateMachine:
         return f"{self.customer}/{self.settings.definition}"
 
 
-# Identity, inputs, storage -----------------------------------------------------------------------------------------
+# Identity, inputs ---------------------------------------------------------------------------------------------------
 
 
 def alert_id(dedup_key: str, cause: str, cause_ms: int) -> str:
@@ -481,20 +394,3 @@ def action_of(event: Event) -> AlertAction | None:
     if said is not None and not isinstance(said, str):
         said = ""  # the id of no alert
     return AlertAction(kind, said, time_ms(event.properties.get("until")))
-
-
-_ENCODER: Final = msgspec.msgpack.Encoder()
-_DECODER: Final = msgspec.msgpack.Decoder(AlertState)
-
-
-def pack(state: AlertState, due: int) -> bytes:
-    """As a record of the store: the due time in front, as every record has that is looked at by time."""
-    return due.to_bytes(8, "big") + _ENCODER.encode(state)
-
-
-def unpack(record: bytes | None) -> AlertState | None:
-    """The inverse of `pack`. Raises msgspec.DecodeError for anything else."""
-    return None if record is None else _DECODER.decode(memoryview(record)[8:])
-
-
-__all__ = ["BANDS", "STATES", "TYPES", "AlertAction", "AlertEvent", "AlertScore", "AlertSettings", "AlertState", "step"]

@@ -1,7 +1,10 @@
 """Why a customer's probability is what it is, as reasons in plain English.
 
 codes              reason codes, playbooks, and what a person can act on first
-feature_wordings   the words and the sides of every feature
+feature_wordings   the words and the sides of every feature, from the three modules below
+usage_wordings     features of activity and of the journey
+commerce_wordings  features of orders, subscriptions and payments
+feedback_wordings  features of support, satisfaction and messages
 wording            the record behind one entry of `feature_wordings`
 figures            numbers as a person would write them
 sides              which side of its code each value lies on

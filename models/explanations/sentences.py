@@ -13,9 +13,8 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from models.explanations.feature_wordings import UNPAID_DAYS
 from models.explanations.sides import BY_INDEX, NO_BASELINE, OWN, PEERS
-from models.explanations.wording import NAN, FeatureLookup
+from models.explanations.wording import NAN, UNPAID_DAYS, FeatureLookup
 from models.features.catalogue import FEATURES, NAMES, Feature
 
 Floats = NDArray[np.float64]

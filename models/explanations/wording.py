@@ -13,10 +13,13 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from models.explanations.figures import count, figure, percent
+from models.explanations.figures import count, days, every, figure, percent
 
 Floats = NDArray[np.float64]
 NAN: Final = float("nan")
+UNPAID_DAYS: Final = "unpaid_days"
+"""Not a feature: days since the first failure of the payment that is unpaid, known to the profile."""
+NEAR_DAYS: Final = 30.0
 
 
 class FeatureLookup:
@@ -166,3 +169,26 @@ def flag(true: str, **fields: Any) -> Wording:
     return Wording(
         risk=lambda f, v: true, at_risk=Range(0.5), safe=Range(high=0.5), margin=0.1, alone=True, **fields
     )  # fmt: skip
+
+
+def overdue(what: str, since: str, gap: str, normally: str) -> Say:
+    """The time since the usual gap ended."""
+
+    def say(f: FeatureLookup, v: float) -> str:
+        late, usual = f(since) - f(gap), f(gap)
+        if late != late or late <= 0.0:
+            return f"{what} at {figure(v)} times the usual gap"
+        return f"{what} by {days(late)}; normally {normally} {every(usual)}"
+
+    return say
+
+
+def on_schedule(what: str, since: str, gap: str, normally: str) -> Say:
+    """The last time, within the usual gap."""
+
+    def say(f: FeatureLookup, v: float) -> str:
+        usual = f(gap)
+        rhythm = "" if usual != usual else f"; normally {normally} {every(usual)}"
+        return f"{what} {days(f(since))} ago, on schedule{rhythm}"
+
+    return say

@@ -2,13 +2,17 @@
 
 customer_facts   who the customer is, their stage, and 90 days of activity
 score_history    the newest scores of a customer, as bytes and as JSON
-records          the values of `churn-scores` and `churn-alerts`
+score_record     the values of `churn-scores`
+alert_record     the values and headers of `churn-alerts`
+records          scores of a batch, explained together
 score_batch      scores of a batch as data, rendered in another process
 """
 
+from models.outputs.alert_record import alert_headers, alert_value
 from models.outputs.customer_facts import CustomerFacts
-from models.outputs.records import OutputContext, ScoredBatch, alert_headers, alert_value
+from models.outputs.records import ScoredBatch
 from models.outputs.score_batch import ScorePayload
+from models.outputs.score_record import OutputContext
 
 __all__ = [
     "CustomerFacts",

@@ -8,7 +8,8 @@ import msgspec
 import numpy as np
 
 from models.features.catalogue import NAMES
-from models.outputs.records import Floats, Lineage, PublishedScore, ScoreContributions, ScoredBatch, score_value
+from models.outputs.records import ScoredBatch
+from models.outputs.score_record import Floats, Lineage, PublishedScore, ScoreContributions, score_value
 from models.profile.dunning import unpaid_days
 from models.value.forecast_state import read_forecast
 

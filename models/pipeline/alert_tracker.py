@@ -14,25 +14,18 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from models.alerts.alert_state import AlertState, pack, unpack
 from models.alerts.detractor_rule import DetractorResponse, detraction, kinds_of
-from models.alerts.policy import (
-    AlertAction,
-    AlertEvent,
-    AlertScore,
-    AlertSettings,
-    AlertState,
-    cause_of,
-    due_ms,
-    pack,
-    step,
-    unpack,
-)
+from models.alerts.policy import AlertAction, AlertEvent, AlertScore, cause_of, due_ms, step
+from models.alerts.settings import AlertSettings
 from models.definition.churn_definition import ChurnDefinition
 from models.explanations.silence import silent
 from models.features.scoring_point import DECISIVE, LogPosition, ScoringPoint
 from models.labels.feed_outages import FeedOutages
 from models.learning.combined_scores import CombinedScores
-from models.outputs.records import OutputContext, ScoredBatch, alert_value
+from models.outputs.alert_record import alert_value
+from models.outputs.records import ScoredBatch
+from models.outputs.score_record import OutputContext
 from models.pipeline.batch import CustomerAction
 from models.pipeline.batch_clock import BatchClock
 from models.pipeline.ranking import BatchScores

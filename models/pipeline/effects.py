@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from models.alerts.policy import AlertState
+from models.alerts.alert_state import AlertState
 from models.events.event import Event
 from models.features.scoring_point import ScoringPoint
 from models.labels.training_example import TrainingExample

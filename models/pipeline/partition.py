@@ -40,7 +40,7 @@ from models.labels.feed_outages import FeedOutages
 from models.labels.labeller import Labeller
 from models.labels.training_example import TrainingExample, build_examples, freeze
 from models.learning.percentile_rank import PercentileRanks
-from models.outputs.records import OutputContext
+from models.outputs.score_record import OutputContext
 from models.pipeline.alert_tracker import AlertChanges, AlertTracker, RankedBatch
 from models.pipeline.batch import FoldBatch, WorkingCustomer
 from models.pipeline.batch_clock import ClockedBatch, run_clock

@@ -6,9 +6,10 @@ import itertools
 from collections import deque
 from typing import Final, NamedTuple
 
-from models.outputs.records import OutputContext, ScoredBatch
+from models.outputs.records import ScoredBatch
 from models.outputs.score_batch import ScorePayload
 from models.outputs.score_history import HISTORY_BYTES, append_history, append_history_text, history_json
+from models.outputs.score_record import OutputContext
 from models.pipeline.effects import FoldEffects
 from models.profile.keys import StateStore, history_key
 
@@ -102,7 +103,9 @@ class ScoreHistory:
             text = append_history_text(text, len(record) == HISTORY_BYTES, point.at_ms, probability)
             histories[key] = _History(append_history(record, point.at_ms, probability), text)
             alert = effects.alert_after.get(row)
-            published.append(batch.told(row, percentile, effects.band[row], text, effects.previous[row], alert))
+            published.append(
+                batch.published_score(row, percentile, effects.band[row], text, effects.previous[row], alert)
+            )
             customers.append((point.key[1:], True))
         while deleted:
             remove_next()

@@ -10,7 +10,7 @@ import cramjam
 import msgspec
 import orjson
 
-from models.alerts.policy import BANDS
+from models.alerts.settings import BANDS
 from models.definition.competing_risks import SUCCESS
 from models.events.coercion import time_ms
 from streams.rendering.risk_points import reason_points

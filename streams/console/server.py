@@ -15,7 +15,7 @@ from aiohttp import web
 from aiokafka.errors import KafkaError
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from models.alerts.policy import BANDS
+from models.alerts.settings import BANDS
 from models.duration import DAY_MS
 from models.experience.indices import WEIGHTS
 from streams.console import charts, filters, model_insights

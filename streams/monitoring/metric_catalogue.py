@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from itertools import product
 from typing import Final, NamedTuple
 
-from models.alerts.policy import BANDS, TYPES
+from models.alerts.policy import TYPES
+from models.alerts.settings import BANDS
 from models.events.rejection import REASONS
 from models.features.scoring_point import DECISIVE, EVENT, SILENCE, SNAPSHOT
 from streams.engine.batch_metrics import LOSSES, OUTCOMES, STAGES, Key

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from models.alerts.policy import BANDS
+from models.alerts.settings import BANDS
 from models.definition.competing_risks import SUCCESS
 from models.events.coercion import moment_ms
 

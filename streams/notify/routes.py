@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from models.alerts.policy import BANDS, TYPES
+from models.alerts.policy import TYPES
+from models.alerts.settings import BANDS
 from models.definition.competing_risks import ROUTES
 from models.definition.toml_table import DefinitionError, Table, read_toml, wrong
 from models.duration import DAY_MS, MINUTE_MS, SECOND_MS, format_duration

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from models.features.scoring_point import SNAPSHOT
 from models.labels.codec import label_value
-from models.outputs.records import alert_headers
+from models.outputs.alert_record import alert_headers
 from models.pipeline.effects import FoldEffects, OffsetEvent
 from models.pipeline.metric_records import metric_records
 from models.pipeline.partition import PartitionFold

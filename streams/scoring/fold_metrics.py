@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Final
 
-from models.alerts.policy import OPEN, STATES
+from models.alerts.alert_state import OPEN, STATES
 from models.pipeline.effects import FoldEffects
 from streams.engine.batch_metrics import APPLIED, DUPLICATE, BatchMetrics, Key
 

@@ -18,7 +18,7 @@ from models.labels.codec import label_value, read_label
 from models.learning.combined_scores import score_both
 from models.learning.feature_space import SPACE
 from models.learning.model import Model
-from models.outputs.records import alert_headers
+from models.outputs.alert_record import alert_headers
 from models.pipeline.effects import FoldEffects, OffsetEvent
 from models.pipeline.metric_records import PREFIXES, metric_records
 from models.pipeline.partition import PartitionFold

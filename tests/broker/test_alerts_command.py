@@ -7,7 +7,7 @@ import json
 import time
 from collections.abc import Callable
 
-from models.outputs.records import alert_headers
+from models.outputs.alert_record import alert_headers
 from streams.engine.contract import Output
 from streams.engine.transactions import FencedProducer
 from streams.kafka.partitioner import partition_of

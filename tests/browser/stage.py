@@ -14,7 +14,7 @@ from urllib.request import urlopen
 import orjson
 from aiokafka.errors import KafkaError
 
-from models.outputs.records import alert_headers
+from models.outputs.alert_record import alert_headers
 from models.profile.mergeable import DAY_MS
 from streams.admin.lag import measure
 from streams.demo.source import SIMULATED_FROM_MS, SIMULATED_HISTORY_MS, SimulatedSource

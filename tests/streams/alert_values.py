@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from models.alerts.policy import AlertAction, AlertEvent, AlertScore, AlertSettings, step
+from models.alerts.policy import AlertAction, AlertEvent, AlertScore, step
+from models.alerts.settings import AlertSettings
 from models.definition.churn_definition import ChurnDefinition
 from models.duration import DAY_MS, rfc3339
-from models.outputs.records import alert_value
+from models.outputs.alert_record import alert_value
 from streams.notify.template import SAMPLE
 
 START_MS = 1_709_596_800_000  # 2024-03-05

@@ -12,7 +12,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-from models.alerts.policy import STATES, TYPES
+from models.alerts.alert_state import STATES
+from models.alerts.policy import TYPES
 from models.backtesting.backtest import Backtest
 from models.definition.churn_definition import ChurnDefinition
 from models.duration import DAY_MS, HOUR_MS, rfc3339

@@ -17,7 +17,7 @@ from models.features.catalogue import CATALOGUE, NAMES, RELATIVE
 from models.labels.codec import label_value
 from models.learning.feature_space import FeatureSpace
 from models.learning.model import Model
-from models.outputs.records import alert_headers
+from models.outputs.alert_record import alert_headers
 from models.pipeline.score_history import to_records
 from models.simulation import Simulation, SimulationSettings
 from streams.kafka.partitioner import partition_of

@@ -11,20 +11,9 @@ import msgspec
 import pytest
 
 from models.alerts import policy as alerts
-from models.alerts.policy import (
-    AlertAction,
-    AlertEvent,
-    AlertScore,
-    AlertSettings,
-    AlertState,
-    action_of,
-    cause_of,
-    due_ms,
-    never_silent,
-    pack,
-    step,
-    unpack,
-)
+from models.alerts.alert_state import STATES, AlertState, pack, unpack
+from models.alerts.policy import AlertAction, AlertEvent, AlertScore, action_of, cause_of, due_ms, never_silent, step
+from models.alerts.settings import AlertSettings
 from models.definition import threshold
 from models.definition.churn_definition import ChurnDefinition
 from models.definition.threshold import Threshold
@@ -77,7 +66,7 @@ class Customer:
 
     @property
     def phase(self) -> str:
-        return "none" if self.state is None else alerts.STATES[self.state.phase]
+        return "none" if self.state is None else STATES[self.state.phase]
 
 
 @pytest.fixture

@@ -9,7 +9,8 @@ import numpy as np
 import orjson
 import pytest
 
-from models.alerts.policy import AlertEvent, AlertScore, AlertSettings, step
+from models.alerts.policy import AlertEvent, AlertScore, step
+from models.alerts.settings import AlertSettings
 from models.backtesting.alert_quality import RouteQuality, evaluate_alerts
 from models.backtesting.cause_quality import evaluate_causes
 from models.backtesting.report import ExampleColumns, evaluate
@@ -30,7 +31,8 @@ from models.labels.training_example import InvoluntaryLabel, TrainingExample
 from models.learning.combined_scores import HIGHEST, CombinedScores, score_both
 from models.learning.feature_space import FeatureSpace
 from models.learning.model import Model
-from models.outputs.records import OutputContext, alert_value
+from models.outputs.alert_record import alert_value
+from models.outputs.score_record import OutputContext
 from models.pipeline.alert_tracker import AlertOutput
 from models.pipeline.score_history import to_records
 from models.profile.mergeable import DAY_MS

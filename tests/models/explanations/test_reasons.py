@@ -12,7 +12,7 @@ import pytest
 from models.events.event import Event
 from models.explanations import codes, feature_wordings, figures, reasons, sentences, sides, silence, wording
 from models.explanations.codes import CODES, PLAYBOOKS, RISKS, STRENGTHS
-from models.explanations.feature_wordings import STANDS_FOR, UNPAID_DAYS, WORDINGS
+from models.explanations.feature_wordings import STANDS_FOR, WORDINGS
 from models.explanations.reasons import (
     PROTECTIVE_MAX,
     RAISING_MAX,
@@ -24,6 +24,7 @@ from models.explanations.reasons import (
 )
 from models.explanations.sentences import _rendered, natural
 from models.explanations.silence import by_topic, silent
+from models.explanations.wording import UNPAID_DAYS
 from models.features.catalogue import FEATURES, NAMES, features
 from models.learning.feature_space import FeatureSpace
 from models.learning.model import Model

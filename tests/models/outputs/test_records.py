@@ -11,7 +11,9 @@ import msgspec
 import numpy as np
 import pytest
 
-from models.alerts.policy import AlertAction, AlertScore, AlertSettings, AlertState, cause_of, due_ms, step
+from models.alerts.alert_state import AlertState
+from models.alerts.policy import AlertAction, AlertScore, cause_of, due_ms, step
+from models.alerts.settings import AlertSettings
 from models.backtesting.backtest import Backtest
 from models.definition.churn_definition import ChurnDefinition
 from models.events.event import Event, decode
@@ -22,10 +24,12 @@ from models.labels.codec import LabelError, label_value, read_label
 from models.labels.training_example import TrainingExample
 from models.learning.feature_space import FeatureSpace
 from models.learning.model import Model
+from models.outputs import alert_record, score_record
 from models.outputs import customer_facts as customer
 from models.outputs import records as outputs
+from models.outputs.alert_record import alert_headers, alert_value
 from models.outputs.customer_facts import activity, stage
-from models.outputs.records import OutputContext, PublishedScore, ScoredBatch, alert_headers, alert_value
+from models.outputs.records import ScoredBatch
 from models.outputs.score_batch import ScorePayload
 from models.outputs.score_history import (
     HISTORY,
@@ -35,6 +39,7 @@ from models.outputs.score_history import (
     history_json,
     unpack_history,
 )
+from models.outputs.score_record import OutputContext, PublishedScore
 from models.pipeline.effects import FoldEffects
 from models.profile.apply import apply
 from models.profile.mergeable import DAY_MS
@@ -107,7 +112,7 @@ class Scored:
         found = []
         for batch, e in zip(self.batches, self.effects, strict=True):
             told = [
-                batch.told(
+                batch.published_score(
                     i, 0.97, 1, history_json(append_history(b"", point.at_ms, float(e.scores.probability[i]))), 0.1
                 )
                 for i, point in enumerate(e.points)
@@ -126,7 +131,7 @@ def scored() -> Scored:
     return Scored()
 
 
-@pytest.mark.parametrize("module", [outputs, customer, label], ids=lambda m: m.__name__)
+@pytest.mark.parametrize("module", [outputs, score_record, alert_record, customer, label], ids=lambda m: m.__name__)
 def test_the_examples_in_the_docstrings_hold(module: Any) -> None:
     assert doctest.testmod(module).failed == 0
 
@@ -155,10 +160,10 @@ def test_what_a_score_lists_adds_up_to_its_log_odds(scored: Scored) -> None:
 
 def test_a_score_has_the_same_bytes_in_any_batch(scored: Scored) -> None:
     for batch, e in zip(scored.batches[:30], scored.effects, strict=False):
-        together = said(batch, [batch.told(i, 0.5, 0, b"") for i in range(len(e.points))])
+        together = said(batch, [batch.published_score(i, 0.5, 0, b"") for i in range(len(e.points))])
         for i, value in enumerate(together):
             alone = ScoredBatch(CONTEXT, e.points, e.x, e.m, e.scores, 0.6, e.value_forecasts, rows=[i])
-            assert said(alone, [alone.told(i, 0.5, 0, b"")]) == [value]
+            assert said(alone, [alone.published_score(i, 0.5, 0, b"")]) == [value]
             assert alone.note(i, 0.5, 1) == batch.note(i, 0.5, 1)
 
 

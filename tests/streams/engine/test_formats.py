@@ -9,7 +9,7 @@ import msgspec
 import orjson
 import pytest
 
-from models.alerts import policy as alerts
+from models.alerts import alert_state as alerts
 from models.definition.churn_definition import ChurnDefinition
 from models.labels import training_example as example
 from models.pipeline import partition

@@ -10,7 +10,7 @@ from typing import Any
 
 from aiohttp import web
 
-from models.outputs.records import alert_headers
+from models.outputs.alert_record import alert_headers
 from streams.engine.contract import Output
 from streams.notify.delivery import Delivery
 from streams.notify.routes import RetryPolicy, Route

@@ -12,8 +12,8 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from models.alerts.policy import BANDS as ALL_BANDS
-from models.alerts.policy import STATES as ALL_STATES
+from models.alerts.alert_state import STATES as ALL_STATES
+from models.alerts.settings import BANDS as ALL_BANDS
 from models.definition.competing_risks import ROUTES as ALL_ROUTES
 from streams.admin import lag, lag_rules
 from streams.cli import alerts

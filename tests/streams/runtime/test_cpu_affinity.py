@@ -90,7 +90,7 @@ def test_an_unavailable_cpu_is_named_in_the_error(monkeypatch: pytest.MonkeyPatc
 
 
 def test_an_invalid_cpu_setting_is_rejected() -> None:
-    with pytest.raises(SettingsError, match="CHURN_CPU='-1' must be auto, none or the number of a processor"):
+    with pytest.raises(SettingsError, match="CHURN_CPU='-1' must be auto, none or the number of a core"):
         Settings.from_environment({"CHURN_CPU": "-1"})
 
 

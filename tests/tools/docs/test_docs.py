@@ -15,7 +15,8 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from models.alerts.policy import STATES, TYPES, AlertAction, action_of
+from models.alerts.alert_state import STATES
+from models.alerts.policy import TYPES, AlertAction, action_of
 from models.definition.alert_keys import ALERT_KEYS
 from models.definition.churn_definition import ChurnDefinition
 from models.definition.goals import GOAL_KEYS
@@ -25,7 +26,7 @@ from models.events.event import Event, decode
 from models.events.taxonomy import MEANINGS
 from models.explanations.codes import CODES
 from models.features.catalogue import FEATURES
-from models.outputs.records import alert_headers
+from models.outputs.alert_record import alert_headers
 from models.profile import keys as store
 from streams.cli.lag import EXIT_CODES
 from streams.cli.main import COMMANDS, main

@@ -11,13 +11,15 @@ from typing import Any
 import jsonschema
 import pytest
 
-from models.alerts.policy import BANDS, STATES, TYPES, AlertAction, AlertEvent, AlertScore, AlertSettings, due_ms, step
+from models.alerts.alert_state import STATES
+from models.alerts.policy import TYPES, AlertAction, AlertEvent, AlertScore, due_ms, step
+from models.alerts.settings import BANDS, AlertSettings
 from models.duration import DAY_MS
 from models.events.event import Event, decode
 from models.events.rejection import MAX_PROPERTIES
 from models.explanations.codes import CODES, PLAYBOOKS
 from models.features.scoring_point import DECISIVE, EVENT, SILENCE, SNAPSHOT
-from models.outputs.records import alert_value
+from models.outputs.alert_record import alert_value
 from models.profile.apply_feedback import BARRIERS
 from streams.settings import Settings
 from streams.topics import ALERTS, EVENTS, LABELS, SCORES, name_of
