@@ -226,7 +226,7 @@ class _AlertStateMachine:
         state.since_ms = state.notified_ms = self.now_ms
         state.due_ms = NEVER_MS
         state.band = max(state.last_band, LEAST_BAND if state.rule else 0)
-        state.billing &= not state.rule  # who is told of an answer is who sees to customers
+        state.billing &= not state.rule  # a response goes to the success team
         self._publish(state, "opened", OPEN)
 
     def _again(self, state: AlertState) -> None:
@@ -390,7 +390,7 @@ def action_of(event: Event) -> AlertAction | None:
     kind = _HANDLING.get(event.name)
     if kind is None:
         return None
-    said = event.properties.get("alert_id")
-    if said is not None and not isinstance(said, str):
-        said = ""  # the id of no alert
-    return AlertAction(kind, said, time_ms(event.properties.get("until")))
+    alert_id = event.properties.get("alert_id")
+    if alert_id is not None and not isinstance(alert_id, str):
+        alert_id = ""  # the id of no alert
+    return AlertAction(kind, alert_id, time_ms(event.properties.get("until")))

@@ -13,8 +13,8 @@ from models.explanations.wording import (
     FeatureLookup,
     Needs,
     Range,
+    Renderer,
     SameAs,
-    Say,
     Wording,
     counted,
     flag,
@@ -30,7 +30,7 @@ _CARD_DAYS: Final = 60.0  # a card that expires later is no reason to act today
 _TRIAL_DAYS: Final = 7.0
 
 
-def _of_its_usual(what: str) -> Say:
+def _of_its_usual(what: str) -> Renderer:
     return lambda f, v: f"{what} at {percent(exp(v))} of this customer's average"
 
 

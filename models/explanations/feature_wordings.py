@@ -26,7 +26,7 @@ STANDS_FOR: Final[dict[str, str]] = {
     "csat_trend": "csat_last",
     "referrals_converted": "referrals_90",
 }
-"""Features that say little to a person: each takes the side and the words of the feature that it is derived from."""
+"""Features that mean little to a person: each takes the side and the words of the feature that it is derived from."""
 
 WORDINGS: Final[dict[str, Wording]] = {**USAGE_WORDINGS, **COMMERCE_WORDINGS, **FEEDBACK_WORDINGS}
 

@@ -101,9 +101,9 @@ def _rendered(
     """`render` as a function of all that the words read: customers often share a sentence."""
     wording = BY_INDEX[index]
     facts = FeatureLookup(dict(zip(wording.reads, read, strict=True)))
-    say = wording.risk if raising else wording.healthy or wording.risk
-    assert say is not None, NAMES[index]
-    sentence, code = say(facts, value), wording.code if raising else wording.strength
+    render_value = wording.risk if raising else wording.healthy or wording.risk
+    assert render_value is not None, NAMES[index]
+    sentence, code = render_value(facts, value), wording.code if raising else wording.strength
     compared = baseline
     if basis == OWN and wording.own_words is not None:
         sentence = f"{sentence}; {wording.own_words(baseline)}"

@@ -14,8 +14,8 @@ from models.explanations.wording import (
     Needs,
     Pace,
     Range,
+    Renderer,
     SameAs,
-    Say,
     Wording,
     counted,
     flag,
@@ -46,13 +46,13 @@ def _events(window: str, length: float) -> Wording:
 
 
 def _active(window: int) -> Wording:
-    def say(f: FeatureLookup, v: float) -> str:
+    def render_value(f: FeatureLookup, v: float) -> str:
         return f"Active on {figure(v) if v else 'none'} of the last {window} days"
 
     return Wording(
         "USAGE_DROP",
         "USAGE_HEALTHY",
-        say,
+        render_value,
         worse=-1,
         own=Pace("active_days_90", window, window) if window < 90 else None,
         own_words=lambda own: f"usually on {figure(own)}",
@@ -63,7 +63,7 @@ def _active(window: int) -> Wording:
     )
 
 
-def _used(window: str) -> Say:
+def _used(window: str) -> Renderer:
     return lambda f, v: (f"Used {count(v, 'feature')}" if v else "No feature used") + f" in the last {window}"
 
 

@@ -70,7 +70,7 @@ OwnBaseline = Pace | SameAs | Constant | Derived
 
 # Wordings ------------------------------------------------------------------------------------------------------------
 
-Say = Callable[[FeatureLookup, float], str]
+Renderer = Callable[[FeatureLookup, float], str]
 
 
 class Range(NamedTuple):
@@ -114,8 +114,8 @@ class Wording(NamedTuple):
 
     code: str = ""
     strength: str = ""
-    risk: Say | None = None
-    healthy: Say | None = None
+    risk: Renderer | None = None
+    healthy: Renderer | None = None
     worse: int = 1
     own: OwnBaseline | None = None
     own_words: Callable[[float], str] | None = None
@@ -159,7 +159,7 @@ def share_of_customers(rest: str, of: str = "customers") -> Callable[[float], st
     return lambda peer: f"{percent(max(peer, 0.0))} of {of} {rest}"
 
 
-def counted(one: str, rest: str, none: str = "", many: str = "") -> Say:
+def counted(one: str, rest: str, none: str = "", many: str = "") -> Renderer:
     """A count in words: "3 tickets open"; `none` for 0."""
     return lambda f, v: none if none and not v else f"{count(v, one, many)} {rest}"
 
@@ -171,24 +171,24 @@ def flag(true: str, **fields: Any) -> Wording:
     )  # fmt: skip
 
 
-def overdue(what: str, since: str, gap: str, normally: str) -> Say:
+def overdue(what: str, since: str, gap: str, normally: str) -> Renderer:
     """The time since the usual gap ended."""
 
-    def say(f: FeatureLookup, v: float) -> str:
+    def render_value(f: FeatureLookup, v: float) -> str:
         late, usual = f(since) - f(gap), f(gap)
         if late != late or late <= 0.0:
             return f"{what} at {figure(v)} times the usual gap"
         return f"{what} by {days(late)}; normally {normally} {every(usual)}"
 
-    return say
+    return render_value
 
 
-def on_schedule(what: str, since: str, gap: str, normally: str) -> Say:
+def on_schedule(what: str, since: str, gap: str, normally: str) -> Renderer:
     """The last time, within the usual gap."""
 
-    def say(f: FeatureLookup, v: float) -> str:
+    def render_value(f: FeatureLookup, v: float) -> str:
         usual = f(gap)
         rhythm = "" if usual != usual else f"; normally {normally} {every(usual)}"
         return f"{what} {days(f(since))} ago, on schedule{rhythm}"
 
-    return say
+    return render_value

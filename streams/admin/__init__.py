@@ -1,7 +1,7 @@
 """Administration of consumer groups.
 
     lag         lag of a group: committed offsets, end offsets, owners, and the age of waiting records
-    lag_rules   Burrow's rules: what the offsets of a time window say about a partition
+    lag_rules   Burrow's rules: the state of a partition from the offsets of a time window
     reset       reset of a stopped group: clears its changelog, positions and local stores
 
 `reset` is not imported here, so that commands which only read the lag do not load the engine.

@@ -1,4 +1,4 @@
-"""The console's web server: routes, pages, and the stream that tells browsers to reload."""
+"""The console's web server: routes, pages, and the stream that makes browsers reload."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from typing import Final
 DISCOURAGED: Final = {
     # verbs of saying that stand for technical verbs
     r"told|tells?|telling": "published, reports, rendered, shows",
-    r"said|says?|saying": "published, reported, states, shows",
+    r"said|say|saying": "published, reported, states, shows",
     # pronouns and adverbs that technical English does without
     r"whoever|whosoever": "anyone who",
     r"of whom|to whom|for whom|whose sake": "whose, for which customers",
@@ -35,7 +35,7 @@ DISCOURAGED: Final = {
     r"by a payment that fails": "involuntary churn (payment failure)",
     r"it is full\.": "Reject further appends.",
     # a percent sign stands without a space
-    r"\d+ %": "37%",
+    r"\d+ %(?!\})": "37%",
 }
 
 PATTERN: Final = re.compile(

@@ -14,7 +14,7 @@ PATH: Final = re.compile(
     r"(?<![\w/.-])(?:models|streams|tools|tests|benchmarks|docs|ops)/[\w/.-]*\w\.(?:py|md|toml|yml|json|png)\b"
 )
 MODULE: Final = re.compile(r"`((?:models|streams|tools|benchmarks)(?:\.\w+)+)`")
-# Paths that a recipe tells the reader to write.
+# Paths that the reader of a recipe writes.
 WRITTEN: Final = ("tests/formats/format3.json",)
 
 

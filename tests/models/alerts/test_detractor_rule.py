@@ -1,4 +1,4 @@
-"""The detractor rule: who answers low is told of at once, by the event itself, and as long as the answer stands."""
+"""The detractor rule: a low survey response opens an alert at once, and it stays while the response stands."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NEVER = 'enter = 1.0\nexit = 1.0\nhigh = 1.0\ncritical = 1.0\ndwell = "6h"\ncool
 
 
 def world(choice: str = "any", alerts: str = NEVER) -> World:
-    """Nobody's probability reaches `enter`, or falls from there to `exit`."""
+    """No probability reaches `enter`, or falls from there to `exit`."""
     return World(ChurnDefinition.parse(f'{CHURN}\n[alerts]\n{alerts}detractor = "{choice}"\n'))
 
 
@@ -31,7 +31,7 @@ def page(hour: float) -> Event:
     return event("page", START_MS + round(hour * HOUR_MS))
 
 
-def told(found: World) -> list[tuple[str, str | None, str]]:
+def published(found: World) -> list[tuple[str, str | None, str]]:
     values = [json.loads(one.value) for one in found.alerts]
     return [(value["type"], value["rule"], value["reasons"][0]["code"]) for value in values]
 
@@ -53,7 +53,7 @@ def test_a_low_answer_opens_an_alert_at_once(choice: str, kind: str, score: int,
     found = world(choice)
     found.feed(page(0), survey(kind, score, 1))
     code = f"{kind.upper()}_DETRACTOR"
-    assert told(found) == ([("opened", code, code)] if opens else [])
+    assert published(found) == ([("opened", code, code)] if opens else [])
     if opens:
         value = json.loads(found.alerts[0].value)
         assert (value["severity"], value["score"]["band"]) == ("elevated", "low")
@@ -69,18 +69,18 @@ def test_it_stays_while_the_answer_stands_and_ends_with_a_better_one() -> None:
     """Rule: a low probability ends it only when the newest answer is no detractor's any more."""
     found = world()
     found.feed(page(0), survey("csat", 1, 1), page(30), page(60))
-    assert [kind for kind, _, _ in told(found)] == ["opened"]
+    assert [kind for kind, _, _ in published(found)] == ["opened"]
     found.feed(survey("csat", 5, 70))
-    assert told(found)[1:] == [("resolved", "CSAT_DETRACTOR", told(found)[1][2])]
+    assert published(found)[1:] == [("resolved", "CSAT_DETRACTOR", published(found)[1][2])]
     assert json.loads(found.alerts[-1].value)["resolution"] == "recovered"
 
 
 def test_it_ends_when_the_answer_is_older_than_expire() -> None:
     found = world(alerts=NEVER.replace('"30d"', '"3d"'))
     found.feed(page(0), survey("nps", 1, 1), *[page(10 * n) for n in range(1, 7)])
-    assert [kind for kind, _, _ in told(found)] == ["opened"]
+    assert [kind for kind, _, _ in published(found)] == ["opened"]
     found.feed(page(75))
-    assert [kind for kind, _, _ in told(found)] == ["opened", "resolved"]
+    assert [kind for kind, _, _ in published(found)] == ["opened", "resolved"]
 
 
 def test_only_the_answer_itself_opens() -> None:
@@ -92,16 +92,16 @@ def test_only_the_answer_itself_opens() -> None:
     found.feed(event("Alert Dismissed", START_MS + 2 * HOUR_MS))
     found.feed(first, page(24), page(80), page(100))
     found.feed(survey("nps", 10, 110), survey("nps", 0, 105))
-    assert [kind for kind, _, _ in told(found)] == ["opened", "resolved"]
+    assert [kind for kind, _, _ in published(found)] == ["opened", "resolved"]
     found.feed(survey("nps", 2, 120))
-    assert [kind for kind, _, _ in told(found)] == ["opened", "resolved", "opened"]
+    assert [kind for kind, _, _ in published(found)] == ["opened", "resolved", "opened"]
 
 
 def test_a_dwell_that_runs_is_over_at_once() -> None:
-    """Rule: a customer who is at risk already is told of at the answer, with the severity of the risk."""
+    """Rule: an alert of a customer who is already at risk opens at the response, with the severity of the risk."""
     found = world(alerts='enter = 0.0\nexit = 0.0\nhigh = 0.0\ncritical = 1.0\ndwell = "6h"\n')
     found.feed(page(0), survey("csat", 1, 1))
-    assert told(found) == [("opened", "CSAT_DETRACTOR", "CSAT_DETRACTOR")]
+    assert published(found) == [("opened", "CSAT_DETRACTOR", "CSAT_DETRACTOR")]
     assert json.loads(found.alerts[0].value)["severity"] == "high"
 
 
@@ -112,7 +112,7 @@ def test_who_cannot_churn_is_not_alerted() -> None:
         event("Subscription Cancelled", START_MS + HOUR_MS, reason="cancellation_requested"),
         survey("nps", 0, 2),
     )
-    assert told(found) == []
+    assert published(found) == []
 
 
 @pytest.mark.law

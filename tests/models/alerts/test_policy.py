@@ -1,4 +1,4 @@
-"""The alert policy, told as scenarios: what a customer's scores and people's answers make of an alert."""
+"""The alert policy as scenarios of a customer's scores and people's actions."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def test_after_a_resolve_nothing_until_the_cooldown_is_over_and_then_a_new_alert
 def test_an_alert_escalates_once_per_band_above_all_before(at_risk: Customer) -> None:
     assert at_risk.scored(10, 0.75) == ["escalated"]
     assert at_risk.scored(11, 0.55) == []
-    assert at_risk.scored(12, 0.75) == [], "high was told already"
+    assert at_risk.scored(12, 0.75) == [], "high was published before"
     assert at_risk.scored(13, 0.95) == ["escalated"]
     assert [e.severity for e in at_risk.events] == ["elevated", "high", "critical"]
 
@@ -160,7 +160,7 @@ def test_a_snoozed_alert_is_quiet_until_then(at_risk: Customer) -> None:
     assert at_risk.events[-1].until_ms == START + 48 * HOUR_MS
     assert at_risk.person(11, "snooze", until_ms=START + 48 * HOUR_MS) == [], "the same again changes nothing"
     assert at_risk.scored(20, 0.95) == []
-    assert at_risk.step(48) == ["escalated"], "what got worse is told as such"
+    assert at_risk.step(48) == ["escalated"], "a higher band escalates"
 
 
 def test_the_end_of_a_snooze_is_a_reminder(at_risk: Customer) -> None:
@@ -185,11 +185,11 @@ def test_a_dismissed_alert_is_resolved_and_stays_quiet(at_risk: Customer) -> Non
 def test_an_answer_to_another_alert_or_to_none_changes_nothing(at_risk: Customer) -> None:
     assert at_risk.person(10, "acknowledge", alert_id="other") == []
     assert at_risk.person(10, "acknowledge", alert_id=at_risk.events[0].alert_id) == ["acknowledged"]
-    nobody = Customer()
-    assert nobody.person(1, "dismiss") == []
-    nobody.scored(2, 0.6)
-    assert nobody.person(3, "dismiss") == [], "nobody was told yet"
-    assert nobody.step(8) == ["opened"]
+    customer = Customer()
+    assert customer.person(1, "dismiss") == []
+    customer.scored(2, 0.6)
+    assert customer.person(3, "dismiss") == [], "nothing was published yet"
+    assert customer.step(8) == ["opened"]
 
 
 def test_late_evidence_from_before_the_cause_retracts(at_risk: Customer) -> None:
@@ -222,15 +222,15 @@ def test_of_a_customer_who_is_forgotten_not_even_the_cooldown_is_kept(at_risk: C
             customer.person(7, "dismiss")
         assert customer.phase == phase
         assert customer.step(8 if phase == "resolved" else 3, forgotten="deleted") == [], (
-            "nobody was told, or was told of the end"
+            "nothing was published, or the end was"
         )
         assert customer.phase == "none"
 
 
 def test_a_customer_who_cannot_churn_gets_no_alert(at_risk: Customer) -> None:
-    nobody = Customer()
-    assert nobody.scored(0, 0.99, eligible=False) == []
-    assert nobody.phase == "none"
+    customer = Customer()
+    assert customer.scored(0, 0.99, eligible=False) == []
+    assert customer.phase == "none"
     assert at_risk.scored(12, 0.99, eligible=False) == ["expired"]
 
 
@@ -326,9 +326,9 @@ def test_the_end_of_a_snooze_does_not_escalate_by_silence_while_the_feed_is_sile
         state, None, policy, START + 1, customer="c", handling=AlertAction("snooze", None, START + DAY_MS)
     )
     worse = AlertScore(START + HOUR_MS, 0.6, 0.6, 0.1, "b", silent=True)
-    state, told, due = step(state, worse, policy, START + HOUR_MS, customer="c")
-    assert told == []
+    state, events, due = step(state, worse, policy, START + HOUR_MS, customer="c")
+    assert events == []
     for silent, kind in ((True, "reminded"), (False, "escalated")):
         feed: Callable[[int], bool] = (lambda at_ms: True) if silent else (lambda at_ms: False)
-        _, told, _ = step(state, None, policy, due, customer="c", silent_feed=feed)
-        assert [e.type for e in told] == [kind]
+        _, events, _ = step(state, None, policy, due, customer="c", silent_feed=feed)
+        assert [e.type for e in events] == [kind]

@@ -299,8 +299,8 @@ def test_codes_are_stable_and_each_risk_has_a_playbook() -> None:
     for each in WORDINGS.values():
         assert {each.code, each.peer_code} <= {"", *RISKS}
         assert each.strength in ("", *STRENGTHS)
-    said = {code for each in WORDINGS.values() for code in (each.code, each.peer_code, each.strength) if code}
-    assert said == set(CODES)
+    used = {code for each in WORDINGS.values() for code in (each.code, each.peer_code, each.strength) if code}
+    assert used == set(CODES)
 
 
 def test_every_wording_belongs_to_a_feature() -> None:

@@ -91,7 +91,7 @@ def events() -> list[Event]:
 
 
 class Scored:
-    """Effects of a run, each with what is told of its points."""
+    """Effects of a run, each with the scores to publish."""
 
     def __init__(self) -> None:
         model = Model(FeatureSpace(NAMES, tuple(f.relative for f in FEATURES), CATALOGUE))
@@ -111,19 +111,19 @@ class Scored:
     def values(self) -> list[bytes]:
         found = []
         for batch, e in zip(self.batches, self.effects, strict=True):
-            told = [
+            published = [
                 batch.published_score(
                     i, 0.97, 1, history_json(append_history(b"", point.at_ms, float(e.scores.probability[i]))), 0.1
                 )
                 for i, point in enumerate(e.points)
             ]
-            found += said(batch, told)
+            found += rendered(batch, published)
         return found
 
 
-def said(batch: ScoredBatch, told: list[PublishedScore]) -> list[bytes]:
+def rendered(batch: ScoredBatch, published: list[PublishedScore]) -> list[bytes]:
     """The `churn-scores` values of all rows of a batch."""
-    return [value for telling in ScorePayload.of(batch, "m", told) for value in telling.values()]
+    return [value for payload in ScorePayload.of(batch, "m", published) for value in payload.values()]
 
 
 @pytest.fixture(scope="module")
@@ -160,14 +160,14 @@ def test_what_a_score_lists_adds_up_to_its_log_odds(scored: Scored) -> None:
 
 def test_a_score_has_the_same_bytes_in_any_batch(scored: Scored) -> None:
     for batch, e in zip(scored.batches[:30], scored.effects, strict=False):
-        together = said(batch, [batch.published_score(i, 0.5, 0, b"") for i in range(len(e.points))])
+        together = rendered(batch, [batch.published_score(i, 0.5, 0, b"") for i in range(len(e.points))])
         for i, value in enumerate(together):
             alone = ScoredBatch(CONTEXT, e.points, e.x, e.m, e.scores, 0.6, e.value_forecasts, rows=[i])
-            assert said(alone, [alone.published_score(i, 0.5, 0, b"")]) == [value]
+            assert rendered(alone, [alone.published_score(i, 0.5, 0, b"")]) == [value]
             assert alone.note(i, 0.5, 1) == batch.note(i, 0.5, 1)
 
 
-def test_a_score_tells_who_and_what_they_are_worth(scored: Scored) -> None:
+def test_score_has_the_customer_and_their_value(scored: Scored) -> None:
     newest = {d["customer"]["id"]: d for d in map(json.loads, scored.values())}
     document = newest["customer-3"]
     assert document["customer"]["account"] == "acme"
@@ -191,7 +191,7 @@ def test_the_history_keeps_the_newest_scores() -> None:
 
 
 def test_a_history_s_text_goes_on_from_the_text_before_it() -> None:
-    """Rule: what is told of a history, score by score, is what the whole of it would be told as."""
+    """Rule: a history appended score by score equals the whole history rendered at once."""
     history, text = b"", history_json(b"")
     for i in range(HISTORY + 5):
         text = append_history_text(text, len(history) == HISTORY_BYTES, START + i * 1_000, i / 100)
@@ -203,20 +203,20 @@ def test_a_history_s_text_goes_on_from_the_text_before_it() -> None:
 
 
 def story(scored: Scored) -> list[tuple[Any, bytes, str]]:
-    """Every customer's alert, told with the notes that the state carries."""
+    """Every customer's alert events, with the notes that the state carries."""
     states: dict[bytes, AlertState | None] = {}
-    told = []
+    published = []
     for batch, e in zip(scored.batches, scored.effects, strict=True):
         for i, point in enumerate(e.points):
             name, p = point.key[1:].decode(), float(e.scores.probability[i])
             state = states.get(point.key)
             while (due := due_ms(state, POLICY)) <= point.at_ms:
                 state, rang, _ = step(state, None, POLICY, due, customer=name)
-                told += [(event, b"", name) for event in rang]
+                published += [(event, b"", name) for event in rang]
             score = AlertScore(point.at_ms, p, 0.5, 0.1, cause_of(point.trigger, point.at_ms, i))
             state, moved, _ = step(state, score, POLICY, point.at_ms, customer=name)
             note = batch.note(i, 0.5, 1)
-            told += [(event, note, name) for event in moved]
+            published += [(event, note, name) for event in moved]
             if state is not None:
                 state.note = note
             states[point.key] = state
@@ -227,26 +227,26 @@ def story(scored: Scored) -> list[tuple[Any, bytes, str]]:
     later = state.scored_ms + 1
     for handling in (AlertAction("acknowledge"), AlertAction("snooze", None, later + DAY_MS), AlertAction("dismiss")):
         state, moved, _ = step(state, None, POLICY, later, customer=name, handling=handling)
-        told += [(event, b"", name) for event in moved]
-    return told
+        published += [(event, b"", name) for event in moved]
+    return published
 
 
-def test_every_alert_is_valid_whoever_caused_it(scored: Scored) -> None:
-    told = story(scored)
-    assert {event.type for event, _, _ in told} >= {"opened", "reminded", "acknowledged", "snoozed", "resolved"}
+def test_every_alert_is_valid_for_every_cause(scored: Scored) -> None:
+    published = story(scored)
+    assert {event.type for event, _, _ in published} >= {"opened", "reminded", "acknowledged", "snoozed", "resolved"}
     keys = schema("alert")
-    for event, note, _ in told:
+    for event, note, _ in published:
         document = json.loads(alert_value(event, note))
         assert set(document) == set(keys["properties"]) == set(keys["required"])
         assert document["score"]["ci90"][0] <= document["score"]["probability"] <= document["score"]["ci90"][1]
         assert document["action"]["playbook"]
-    for event, note, _ in told:
+    for event, note, _ in published:
         validate("alert", json.loads(alert_value(event, note)))
 
 
-def test_a_reminder_tells_the_newest_score_without_a_new_one(scored: Scored) -> None:
-    told = story(scored)
-    reminder = next(event for event, _, _ in told if event.type == "reminded")
+def test_reminder_repeats_the_newest_score(scored: Scored) -> None:
+    published = story(scored)
+    reminder = next(event for event, _, _ in published if event.type == "reminded")
     document = json.loads(alert_value(reminder))
     assert document["type"] == "reminded"
     assert document["reasons"]
@@ -265,7 +265,7 @@ def test_the_headers_are_a_cloudevent_in_binary_mode(scored: Scored) -> None:
 
 
 def test_an_alert_of_ours_is_no_event_of_theirs(scored: Scored) -> None:
-    """An output that somebody pipes back in is refused, and not taken for activity."""
+    """An output that is published as an event is rejected, and is not activity."""
     event, note, name = story(scored)[0]
     assert not isinstance(decode(alert_value(event, note), alert_headers(event, name), START), Event)
 
@@ -370,27 +370,27 @@ def test_the_schemas_are_schemas() -> None:
 # The customer -----------------------------------------------------------------------------------------------------
 
 
-def portrait_of(*told: tuple[str, dict[str, Any]]) -> ProfileView:
+def profile_view_of(*given: tuple[str, dict[str, Any]]) -> ProfileView:
     profile = Profile(processing=ProcessingState(), matched=[0])
-    for i, (name, properties) in enumerate(told):
+    for i, (name, properties) in enumerate(given):
         apply(profile, Event("c", name, START + i, i + 1, properties, False, False))
     return ProfileView.of(profile)
 
 
 def test_the_stage_is_where_the_customer_stands() -> None:
     started = ("Subscription Started", {"mrr": 20.0})
-    assert stage(portrait_of(started, ("Subscription Cancelled", {})), START + 9) == "churned"
-    assert stage(portrait_of(started, ("Subscription Cancel Scheduled", {})), START + 9) == "cancelling"
-    assert stage(portrait_of(started, ("Subscription Paused", {})), START + 9) == "paused"
-    trial = portrait_of(("Trial Started", {"trial_end": START + 14 * DAY_MS}))
+    assert stage(profile_view_of(started, ("Subscription Cancelled", {})), START + 9) == "churned"
+    assert stage(profile_view_of(started, ("Subscription Cancel Scheduled", {})), START + 9) == "cancelling"
+    assert stage(profile_view_of(started, ("Subscription Paused", {})), START + 9) == "paused"
+    trial = profile_view_of(("Trial Started", {"trial_end": START + 14 * DAY_MS}))
     assert stage(trial, START + 9) == "trial"
-    assert stage(portrait_of(("Onboarding Step Completed", {"step": "a"})), START + 9) == "onboarding"
-    assert stage(portrait_of(("page", {})), START + 9) == "active"
-    assert stage(portrait_of(("page", {})), START + 100 * DAY_MS) == "lapsed"
+    assert stage(profile_view_of(("Onboarding Step Completed", {"step": "a"})), START + 9) == "onboarding"
+    assert stage(profile_view_of(("page", {})), START + 9) == "active"
+    assert stage(profile_view_of(("page", {})), START + 100 * DAY_MS) == "lapsed"
 
 
 def test_barriers_are_those_named_lately_the_most_frequent_first() -> None:
-    profile_view = portrait_of(
+    profile_view = profile_view_of(
         ("Ticket Created", {"tags": ["too_complex"]}), ("Ticket Created", {"tags": ["too_expensive", "else"]}),
         ("Subscription Cancel Scheduled", {"feedback": "too_expensive"}),
     )  # fmt: skip
@@ -411,7 +411,7 @@ def test_the_activity_strip_ends_today_and_counts_beyond_a_byte() -> None:
 
 
 @pytest.mark.parametrize("busiest", [1, 9, 10, 255])
-def test_a_day_of_any_number_of_events_is_told_in_its_place(busiest: int) -> None:
+def test_day_with_any_number_of_events_stands_in_its_place(busiest: int) -> None:
     profile = Profile(processing=ProcessingState(), matched=[0])
     for i in range(busiest):
         apply(profile, Event("c", "page", START, i + 1, {}, False, False))

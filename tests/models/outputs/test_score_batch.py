@@ -1,4 +1,4 @@
-"""Scores as data: whoever has it says the same bytes."""
+"""Scores as data: every process renders the same bytes."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from models.simulation import Simulation, SimulationSettings
 from tests.models.pipeline.test_score_history import CHURN, SCORER
 
 
-def test_a_telling_that_was_written_and_read_says_the_same_values() -> None:
-    """Rule: however a telling travels, its values are those that the book tells, in order, in bounded pieces."""
+def test_payload_renders_the_same_values_after_a_round_trip() -> None:
+    """Rule: after any transport, the values equal those of the score history, in order and in bounded chunks."""
     values = [event.value for event in Simulation(SimulationSettings(customers=25, days=40, seed=4)).events()]
     entries = [OffsetEvent(i, e) for i, value in enumerate(values) if isinstance(e := decode(value, (), None), Event)]
     store = MemoryStore()
@@ -23,8 +23,8 @@ def test_a_telling_that_was_written_and_read_says_the_same_values() -> None:
     effects = partition.process(entries)
     pages = ScoreHistory(partition.context, store).prepare(effects)
     assert len(pages.payloads) > 1
-    assert max(len(telling.scores) for telling in pages.payloads) == CHUNK_ROWS
+    assert max(len(payload.scores) for payload in pages.payloads) == CHUNK_ROWS
     travelled = msgspec.msgpack.decode(msgspec.msgpack.encode(pages.payloads), type=list[ScorePayload])
-    said = pages.records([value for telling in travelled for value in telling.values()])
-    assert said == ScoreHistory(partition.context, store).to_records(effects)[0]
-    assert [one.customer for one in said] == [effects.points[row].key[1:] for row in effects.published_rows]
+    records = pages.records([value for payload in travelled for value in payload.values()])
+    assert records == ScoreHistory(partition.context, store).to_records(effects)[0]
+    assert [one.customer for one in records] == [effects.points[row].key[1:] for row in effects.published_rows]

@@ -244,7 +244,7 @@ def test_linear_algebra_starts_no_threads() -> None:
         "print(len(os.listdir('/proc/self/task')))"
     )
     environment = {name: value for name, value in os.environ.items() if name != "OPENBLAS_NUM_THREADS"}
-    said = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True, timeout=WAIT_S
     )
-    assert said.stdout.split() == ["1"]
+    assert result.stdout.split() == ["1"]
