@@ -396,7 +396,7 @@ async def _experience(run: Run, folds: dict[int, Fold]) -> None:
         if value is not None and orjson.loads(value)["goals"][1]["reached"]
     )
     page = await asyncio.to_thread(call, run, "customer", customer)
-    assert f"half of {result.customers} customers within {result.median_days:.1f} days" in page.output
+    assert f"median of {result.customers} customers {result.median_days:.1f} days" in page.output
 
 
 async def _logged(run: Run, name: str, words: str) -> None:
