@@ -64,6 +64,6 @@ def encode_attribute(text: str) -> str:
     """Percent-encode a CloudEvents attribute for an HTTP header, including line breaks.
 
     >>> encode_attribute("Euro € 100%"), encode_attribute("c-1\\r\\nx: y")
-    ('Euro%20%E2%82%AC%20100%20%25', 'c-1%0D%0Ax:%20y')
+    ('Euro%20%E2%82%AC%20100%25', 'c-1%0D%0Ax:%20y')
     """
     return quote(text, safe=_UNENCODED)

@@ -239,14 +239,14 @@ def test_pages_show_the_data_of_the_topics(tmp_path: Path) -> None:
             follower.goal_sums[metric_key(1, block)] = metric_value(1, block, record)
             follower.lag = [PartitionLag("g", "customer-events", 0, 5, 0, 9, 0, 1_000, 3_500)]
             expected = {
-                "/": ("72%", "silent for 11 days", "+9 points", "High", "spark", "Unassigned", "49.00/month"),
+                "/": ("72%", "silent for 11 days", "+9.0 points", "High", "spark", "Unassigned", "49.00/month"),
                 "/customers": ("c 1", "35"),
                 "/customer?id=c%201": (
                     "What would lower the risk",
                     "Activity in 90 days",
                     "90% interval 55-84%",
                     "Opened",
-                    "+9 points",
+                    "+9.0 points",
                     "Show log-odds",
                     "6 of 10",
                     "detractor",
