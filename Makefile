@@ -7,6 +7,9 @@ DATA ?= ../shared/data
 FIGURES ?= .data/figures
 LOG ?= $(DATA)/oulad-2013j.jsonl.gz
 
+# Cached bytecode halves the start of pytest and of every process that the tests start.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help debian-tools install test lint lint-style lint-format lint-types lint-layers unit laws broker-test crash-test browser-test crash demo bench bench-full bench-check bench-latency bench-recovery bench-growth bench-console bench-model quality screenshots audit docs site lock clean
 
 help:  ## list all targets

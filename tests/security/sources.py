@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+import functools
 
 from tests.paths import ROOT
 
@@ -20,11 +20,11 @@ LISTENING = {
 }  # fmt: skip
 
 
-def trees(*folders: str) -> Iterator[tuple[str, ast.Module]]:
-    """Yield (path, tree) of every module in these folders."""
-    for folder in folders:
-        for path in sorted((ROOT / folder).rglob("*.py")):
-            yield str(path.relative_to(ROOT)), ast.parse(path.read_text(encoding="utf-8"))
+@functools.cache
+def trees(*folders: str) -> list[tuple[str, ast.Module]]:
+    """Return (path, tree) of every module in these folders."""
+    paths = [path for folder in folders for path in sorted((ROOT / folder).rglob("*.py"))]
+    return [(str(path.relative_to(ROOT)), ast.parse(path.read_text(encoding="utf-8"))) for path in paths]
 
 
 def unsafe(tree: ast.Module) -> list[str]:

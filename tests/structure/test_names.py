@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -48,6 +49,7 @@ def defined(path: Path) -> Iterator[str]:
             yield node.name
 
 
+@functools.cache
 def places() -> dict[str, list[str]]:
     found = defaultdict(list)
     for path in modules():
