@@ -22,6 +22,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.xdist_group(f"{item.path.name} {shared}"))
 
 
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Stop if groups have no effect: expensive fixtures would silently be made once per process."""
+    if session.config.getoption("loadgroup", default=False):
+        grouped = [item.nodeid for item in session.items if item.get_closest_marker("xdist_group")]
+        if any("@" not in nodeid for nodeid in grouped):
+            raise pytest.UsageError("this version of pytest-xdist does not group tests with this version of pytest")
+
+
 def _shared_by_module(item: pytest.Item) -> str | None:
     """The module's fixture that this test needs, if any: with `--dist loadgroup` one process makes it, and only once.
 
