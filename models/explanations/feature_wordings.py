@@ -13,7 +13,7 @@ from models.explanations.feedback_wordings import FEEDBACK_WORDINGS
 from models.explanations.usage_wordings import USAGE_WORDINGS
 from models.explanations.wording import Wording
 
-STANDS_FOR: Final[dict[str, str]] = {
+RENDERED_AS: Final[dict[str, str]] = {
     "silent_share": "recency_days",
     "overdue_z": "overdue_ratio",
     "trend_7_28": "events_7d",
@@ -37,7 +37,7 @@ def codes_of(feature: str) -> tuple[str, ...]:
     >>> codes_of("recency_days"), codes_of("events_7d"), codes_of("gap_sd_days")
     (('SILENCE', 'RECENTLY_ACTIVE'), ('USAGE_DROP', 'LOW_USAGE', 'USAGE_HEALTHY'), ())
     """
-    wording = WORDINGS.get(STANDS_FOR.get(feature, feature))
+    wording = WORDINGS.get(RENDERED_AS.get(feature, feature))
     if wording is None:
         return ()
     codes = (wording.code, wording.peer_code, wording.strength)

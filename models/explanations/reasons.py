@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from models.explanations.codes import LEAST_URGENT, LOW_EVIDENCE, PLAYBOOKS, URGENCY
 from models.explanations.sentences import natural, natural_levels, render
-from models.explanations.sides import BY_INDEX, GROUPS, TELLER, Sides, sides
+from models.explanations.sides import BY_INDEX, GROUPS, RENDERED_INDEX, Sides, sides
 from models.explanations.wording import NAN
 from models.features.catalogue import NAMES
 
@@ -49,8 +49,8 @@ def _members() -> NDArray[np.intp]:
 
 
 _MEMBERS: Final = _members()
-_TELLER: Final = np.array(TELLER)
-_HEADLINE: Final = np.array([BY_INDEX[teller].headline for teller in TELLER])
+_RENDERED_INDEX: Final = np.array(RENDERED_INDEX)
+_HEADLINE: Final = np.array([BY_INDEX[index].headline for index in RENDERED_INDEX])
 _TENURE, _NO_RHYTHM, _ACTIVE = (NAMES.index(name) for name in ("tenure_days", "no_rhythm", "active_days_90"))
 _PREFERENCE: Final = np.array([0.0, 2.0, 1.5, 2.0])
 """By basis + 1: how much a contribution weighs when a group's sentence is chosen.
@@ -133,8 +133,10 @@ def explain(
     unpaid = [NAN] * len(lists) if unpaid_days is None else unpaid_days
     raising: list[list[Reason]] = [[] for _ in lists]
     protective: list[list[Reason]] = [[] for _ in lists]
-    for row, raises, teller, basis, baseline, amount, change in zip(*[each.tolist() for each in found], strict=True):
-        rendered = render(teller, lists[row], basis, baseline, raises, unpaid[row])
+    for row, raises, rendered_index, basis, baseline, amount, change in zip(
+        *[each.tolist() for each in found], strict=True
+    ):
+        rendered = render(rendered_index, lists[row], basis, baseline, raises, unpaid[row])
         (raising if raises else protective)[row].append(Reason(*rendered, amount, change))
     rows = zip(raising, protective, lists, bias.tolist(), log_odds.tolist(), strict=True)
     return [_explanation(*row) for row in rows]
@@ -158,7 +160,7 @@ class _Found(NamedTuple):
 
     row: NDArray[np.intp]
     raises: NDArray[np.bool_]
-    teller: NDArray[np.intp]
+    rendered_index: NDArray[np.intp]
     """The feature that it is rendered as, -1 where only missing values contribute."""
     basis: NDArray[np.intp]
     baseline: Floats
@@ -183,18 +185,18 @@ def _found(judged: Sides, sided: Floats, amounts: Floats, groups: NDArray[np.int
     preference = _PREFERENCE[np.abs(judged.decided[row[:, None], features])] * _HEADLINE[features]
     weights = sided[row[:, None], members] * preference
     best = weights.argmax(axis=1)
-    places = np.arange(len(row))
-    feature = features[places, best]
+    rows = np.arange(len(row))
+    feature = features[rows, best]
     basis = judged.basis(row, feature)
-    teller = np.where(weights[places, best] > 0.0, _TELLER[feature], -1)
+    rendered_index = np.where(weights[rows, best] > 0.0, _RENDERED_INDEX[feature], -1)
     raises = slot < RAISING_MAX
     contribution = np.where(raises, 1.0, -1.0) * amounts[row, group]
     return _Found(
         row,
         raises,
-        teller,
+        rendered_index,
         basis,
-        judged.baseline(row, _TELLER[feature], basis),
+        judged.baseline(row, _RENDERED_INDEX[feature], basis),
         contribution,
         points(log_odds[row], contribution),
     )

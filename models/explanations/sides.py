@@ -13,13 +13,13 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from models.explanations.feature_wordings import STANDS_FOR, WORDINGS
+from models.explanations.feature_wordings import RENDERED_AS, WORDINGS
 from models.explanations.wording import Constant, Derived, Pace, SameAs, Wording
 from models.features.catalogue import NAMES
 
 Floats = NDArray[np.float64]
 Signs = NDArray[np.int8]
-Places = NDArray[np.intp]
+Indices = NDArray[np.intp]
 
 RISK, HEALTHY = 1, -1
 OWN, PEERS, NO_BASELINE = 2, 1, 0
@@ -28,14 +28,14 @@ LEAST_USUAL: Final = 3.0  # events: where fewer are usual, none is no sign
 
 _INDEX: Final = {name: i for i, name in enumerate(NAMES)}
 _NOTHING: Final = Wording()
-TELLER: Final = tuple(_INDEX.get(STANDS_FOR.get(name, name), i) for i, name in enumerate(NAMES))
+RENDERED_INDEX: Final = tuple(_INDEX.get(RENDERED_AS.get(name, name), i) for i, name in enumerate(NAMES))
 """By feature: the one that it is rendered as."""
 BY_INDEX: Final = tuple(WORDINGS.get(name, _NOTHING) for name in NAMES)
 
 _SAME_GROUP: Final = {"LOW_USAGE": "USAGE_DROP", "LOW_DEPTH": "DEPTH_DROP"}  # one topic, against others or the own past
 GROUPS: Final = tuple(
     _SAME_GROUP.get(code, code)
-    for code in (BY_INDEX[teller].code or BY_INDEX[teller].strength or "LOW_EVIDENCE" for teller in TELLER)
+    for code in (BY_INDEX[index].code or BY_INDEX[index].strength or "LOW_EVIDENCE" for index in RENDERED_INDEX)
 )
 """By feature: the group whose reason its contribution counts for, named by a code."""
 
@@ -107,8 +107,8 @@ assert len(set(_CONDITIONAL.tolist())) == len(_CONDITIONS), "one condition a fea
 # a date that comes near is a reason only with low use
 _NEAR: Final = np.array([_INDEX["renewal_in_days"], _INDEX["trial_left_days"]])
 _USE: Final = np.array([_INDEX["active_days_30"], _INDEX["active_days_7"]])
-_STANDING: Final = np.array([_INDEX[name] for name in STANDS_FOR])
-_STOOD_FOR: Final = np.array([_INDEX[name] for name in STANDS_FOR.values()])
+_ALIASES: Final = np.array([_INDEX[name] for name in RENDERED_AS])
+_ALIAS_TARGETS: Final = np.array([_INDEX[name] for name in RENDERED_AS.values()])
 _TENURE: Final = _INDEX["tenure_days"]
 
 
@@ -120,11 +120,11 @@ class Sides(NamedTuple):
     baselines: Floats
     """(n, comparisons + 1): what values were compared with; see `baseline`."""
 
-    def basis(self, rows: Places, features: Places) -> Places:
+    def basis(self, rows: Indices, features: Indices) -> Indices:
         """`OWN`, `PEERS` or `NO_BASELINE`, of features that lie on a side."""
         return np.abs(self.decided[rows, features]).astype(np.intp) - 1
 
-    def baseline(self, rows: Places, features: Places, basis: Places) -> Floats:
+    def baseline(self, rows: Indices, features: Indices, basis: Indices) -> Floats:
         """What each value was compared with; NaN without a baseline."""
         found: Floats = self.baselines[rows, _COLUMN_OF[basis, features]]
         return found
@@ -162,7 +162,7 @@ def _sides(values: Floats, peers: Floats) -> Sides:
     near = decided[:, _NEAR]
     near[(near > 0) & (decided[:, _USE] <= 0)] = 0
     decided[:, _NEAR] = near
-    decided[:, _STANDING] = decided[:, _STOOD_FOR]
+    decided[:, _ALIASES] = decided[:, _ALIAS_TARGETS]
     return Sides(decided, baselines)
 
 
