@@ -52,12 +52,12 @@ class WorkingCustomer:
         changed: Whether the record must be written.
         profile_view: The newest view of the profile, None once the profile has changed since it was taken.
         shared: Whether sections of the profile are shared with a view, so that they are copied before a change.
-        counted: The activity as the retention accounting has counted it so far.
+        accounted: The activity as of the last update of the retention accounting.
     """
 
     __slots__ = (
+        "accounted",
         "changed",
-        "counted",
         "due_ms",
         "flags",
         "key",
@@ -78,14 +78,14 @@ class WorkingCustomer:
         self.flags = flags
         self.changed = False
         self.profile_view: ProfileView | None = None
-        self.counted = ActivityView.of(profile)
+        self.accounted = ActivityView.of(profile)
         self.shared = False
 
     def reset(self, profile: Profile) -> None:
         """Start again as a customer who was never seen."""
         assert profile.processing is not None
         self.profile, self.processing = profile, profile.processing
-        self.counted = NO_ACTIVITY
+        self.accounted = NO_ACTIVITY
         self.due_ms, self.probability, self.flags = NEVER_MS, UNSCORED, VISITOR
         self.profile_view, self.shared, self.changed = None, False, False
 
@@ -173,7 +173,7 @@ class FoldBatch:
         """
         self.deleted.append(DeletedCustomer(position, customer.key))
         self.actions.append(CustomerAction(customer.key, position, clock_ms, deleted=resolution))
-        self._accounts.record_deletion(customer.key, customer.counted, customer.profile, clock_ms)
+        self._accounts.record_deletion(customer.key, customer.accounted, customer.profile, clock_ms)
         customer.reset(self.new_profile())
 
     def encode(self, customer: WorkingCustomer) -> None:

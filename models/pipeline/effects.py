@@ -50,7 +50,7 @@ class FoldEffects(msgspec.Struct):
     model: str
     trust: float
     value_forecasts: DailyForecasts
-    counted: list[CellSnapshot]
+    cell_snapshots: list[CellSnapshot]
     duplicates: int
     censored: int
     state: bytes

@@ -199,7 +199,7 @@ class PartitionFold:
             if customer.due_ms <= end:
                 deadlines.handle_due(batch, customer, end)
             if mine:
-                self.accounts.record_activity(key, customer.counted, customer.profile)
+                self.accounts.record_activity(key, customer.accounted, customer.profile)
             if customer.changed:
                 batch.encode(customer)
         self.stage_ended("apply")
@@ -332,7 +332,7 @@ class PartitionFold:
             model=self.scorer.version,
             trust=self.scorer.trust,
             value_forecasts=forecasts,
-            counted=self.value_forecast.counted,
+            cell_snapshots=self.value_forecast.cell_snapshots,
             duplicates=batch.duplicates,
             censored=matured.censored,
             state=self._state(),
