@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.alerts.alert_state import AlertState, pack, unpack
-from models.alerts.detractor_rule import DetractorResponse, detraction, kinds_of
+from models.alerts.detractor_rule import DetractorResponse, detractor_response, kinds_of
 from models.alerts.policy import AlertAction, AlertEvent, AlertScore, cause_of, due_ms, step
 from models.alerts.settings import AlertSettings
 from models.definition.churn_definition import ChurnDefinition
@@ -159,7 +159,7 @@ class AlertTracker:
 
     def detractor_response(self, point: ScoringPoint) -> DetractorResponse | None:
         """The detractor's response that stands at a point, if the policy has a rule for it."""
-        return detraction(point, self._detractors, self.settings.expire_ms) if self._detractors else None
+        return detractor_response(point, self._detractors, self.settings.expire_ms) if self._detractors else None
 
     def _render_notes(self, ranked: RankedBatch, trust: float, rows: list[int]) -> dict[int, bytes]:
         """The part of an alert's value that describes the score, for each of these rows."""
@@ -335,9 +335,9 @@ class _TrackedCustomer:
             tracker.settings,
             now_ms,
             customer=self._customer,
-            handling=action,
+            action=action,
             churned=churned,
-            forgotten=deleted,
+            deleted=deleted,
             silent_feed=tracker.silent_feed,
         )
         for event in events:

@@ -62,7 +62,7 @@ class Customer:
         return self.step(hour, AlertScore(at, p, p, 0.1, f"silence@{at}", **more), silent_feed=gap)  # type: ignore[arg-type]
 
     def person(self, hour: float, kind: str, **more: object) -> list[str]:
-        return self.step(hour, handling=AlertAction(kind, **more))  # type: ignore[arg-type]
+        return self.step(hour, action=AlertAction(kind, **more))  # type: ignore[arg-type]
 
     @property
     def phase(self) -> str:
@@ -210,8 +210,8 @@ def test_a_customer_who_has_churned_has_no_open_alert(at_risk: Customer) -> None
     assert pending.phase == "none"
 
 
-def test_of_a_customer_who_is_forgotten_not_even_the_cooldown_is_kept(at_risk: Customer) -> None:
-    assert at_risk.step(12, forgotten="deleted") == ["expired"]
+def test_a_deleted_customer_keeps_not_even_the_cooldown(at_risk: Customer) -> None:
+    assert at_risk.step(12, deleted="deleted") == ["expired"]
     assert at_risk.events[-1].resolution == "deleted"
     assert at_risk.phase == "none"
     for phase in ("pending", "resolved"):
@@ -221,7 +221,7 @@ def test_of_a_customer_who_is_forgotten_not_even_the_cooldown_is_kept(at_risk: C
             customer.step(6)
             customer.person(7, "dismiss")
         assert customer.phase == phase
-        assert customer.step(8 if phase == "resolved" else 3, forgotten="deleted") == [], (
+        assert customer.step(8 if phase == "resolved" else 3, deleted="deleted") == [], (
             "nothing was published, or the end was"
         )
         assert customer.phase == "none"
@@ -323,7 +323,7 @@ def test_the_end_of_a_snooze_does_not_escalate_by_silence_while_the_feed_is_sile
                            critical=Threshold.of(0.9), dwell_ms=0)  # fmt: skip
     state, _, _ = step(None, AlertScore(START, 0.4, 0.4, 0.1, "a"), policy, START, customer="c")
     state, _, _ = step(
-        state, None, policy, START + 1, customer="c", handling=AlertAction("snooze", None, START + DAY_MS)
+        state, None, policy, START + 1, customer="c", action=AlertAction("snooze", None, START + DAY_MS)
     )
     worse = AlertScore(START + HOUR_MS, 0.6, 0.6, 0.1, "b", silent=True)
     state, events, due = step(state, worse, policy, START + HOUR_MS, customer="c")

@@ -225,8 +225,8 @@ def story(scored: Scored) -> list[tuple[Any, bytes, str]]:
         key=lambda found: found[1].live * found[1].scored_ms,
     )
     later = state.scored_ms + 1
-    for handling in (AlertAction("acknowledge"), AlertAction("snooze", None, later + DAY_MS), AlertAction("dismiss")):
-        state, moved, _ = step(state, None, POLICY, later, customer=name, handling=handling)
+    for action in (AlertAction("acknowledge"), AlertAction("snooze", None, later + DAY_MS), AlertAction("dismiss")):
+        state, moved, _ = step(state, None, POLICY, later, customer=name, action=action)
         published += [(event, b"", name) for event in moved]
     return published
 

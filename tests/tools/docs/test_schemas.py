@@ -114,8 +114,8 @@ def life_tables(note: bytes) -> dict[str, AlertEvent]:
     stepped(state, NOW_MS + 1, score(NOW_MS + 1, 0.2, oldest_new_ms=NOW_MS - DAY_MS))  # what lowers it came late
     stepped(state, NOW_MS + 1, churned=True)
     state = stepped(state, NOW_MS + 1, score(NOW_MS + 1, 0.999))
-    state = stepped(state, NOW_MS + 2, handling=AlertAction("acknowledge"))
-    state = stepped(state, NOW_MS + 3, handling=AlertAction("snooze", None, NOW_MS + DAY_MS))
+    state = stepped(state, NOW_MS + 2, action=AlertAction("acknowledge"))
+    state = stepped(state, NOW_MS + 3, action=AlertAction("snooze", None, NOW_MS + DAY_MS))
     state = stepped(state, due_ms(state, settings))
     stepped(state, NOW_MS + 2 * DAY_MS, score(NOW_MS + 2 * DAY_MS, 0.2))
     return found
