@@ -145,8 +145,8 @@ def explain(
 def points(log_odds: Floats, contributions: Floats) -> Floats:
     """Percentage points by which each reason alone changes the probability.
 
-    The probability minus the probability without the reason, all else as it is. Log-odds are additive and points are
-    not: those of several reasons do not add up.
+    The probability minus the probability without the reason, with everything else unchanged. Log-odds add up; points of
+    several reasons do not.
 
     >>> points(np.array([0.0]), np.array([1.0])), points(np.array([0.0]), np.array([-1.0]))
     (array([23.11]), array([-23.11]))
