@@ -322,9 +322,7 @@ def test_the_end_of_a_snooze_does_not_escalate_by_silence_while_the_feed_is_sile
     policy = AlertSettings(definition="d", enter=Threshold.of(0.3), exit=Threshold.of(0.2), high=Threshold.of(0.5),
                            critical=Threshold.of(0.9), dwell_ms=0)  # fmt: skip
     state, _, _ = step(None, AlertScore(START, 0.4, 0.4, 0.1, "a"), policy, START, customer="c")
-    state, _, _ = step(
-        state, None, policy, START + 1, customer="c", action=AlertAction("snooze", None, START + DAY_MS)
-    )
+    state, _, _ = step(state, None, policy, START + 1, customer="c", action=AlertAction("snooze", None, START + DAY_MS))
     worse = AlertScore(START + HOUR_MS, 0.6, 0.6, 0.1, "b", silent=True)
     state, events, due = step(state, worse, policy, START + HOUR_MS, customer="c")
     assert events == []
