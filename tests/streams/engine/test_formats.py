@@ -73,7 +73,7 @@ def again(key: bytes, value: bytes) -> tuple[bytes, Any]:
         kept = shorn(msgspec.to_builtins(inner, builtin_types=(bytes,)), raw_inner)
         holds = [named(here, msgspec.structs.astuple(here)), named(state, raw_state), named(inner, raw_inner)]
         state.partition = msgspec.msgpack.encode(kept)
-        again = position.encode_position(here.next_offset, here.live, here.birth, msgspec.msgpack.encode(state))
+        again = position.encode_position(here.next_offset, here.live, here.changelog_id, msgspec.msgpack.encode(state))
         return again, holds
     record: Any
     if key[:1] == b"c":
