@@ -1,4 +1,4 @@
-"""Why a customer's probability is what it is: contributions to the log-odds, grouped into reasons.
+"""Explain a customer's probability: contributions to the log-odds, grouped into reasons.
 
 A reason sums the contributions of the features of one group whose values lie on its side: on the risk side for a
 reason that raises the risk, on the healthy side for a protective one. It is rendered as the feature that shows it
@@ -29,7 +29,7 @@ LEAST: Final = 0.02  # log-odds: 2% in the odds, below which a contribution is n
 NEARLY_LARGEST: Final = 0.7  # of the largest contribution: among these, urgency decides which comes first
 POINT_DIGITS: Final = 2
 
-LOW_DAYS: Final = 7.0  # known for less, a customer has shown no week
+LOW_DAYS: Final = 7.0  # with a shorter history, the customer's weekly pattern is unknown
 
 _GROUPS: Final = (LOW_EVIDENCE, *sorted({*GROUPS} - {LOW_EVIDENCE}))
 _GROUP_COUNT: Final = len(_GROUPS)
@@ -222,7 +222,7 @@ def _urgent_first(raising: list[Reason]) -> list[Reason]:
 
 
 def _nothing_stands_out(values: list[float]) -> Reason:
-    """The reason of a probability that no behaviour explains: it is that of comparable customers."""
+    """The reason if no behavior explains the probability: it equals that of comparable customers."""
     known = values[_TENURE]
     sentence = "Nothing in this customer's behavior stands out"
     return Reason(LOW_EVIDENCE, sentence, "tenure_days", None if known != known else known, None, 0.0, 0.0)

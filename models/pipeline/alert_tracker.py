@@ -158,7 +158,7 @@ class AlertTracker:
         changes.alerts.extend(alert.render(notes) for alert in unrendered)
 
     def detractor_response(self, point: ScoringPoint) -> DetractorResponse | None:
-        """The detractor's response that stands at a point, if the policy has a rule for it."""
+        """The detractor's response in effect at a point, if the policy has a rule for it."""
         return detractor_response(point, self._detractors, self.settings.expire_ms) if self._detractors else None
 
     def _render_notes(self, ranked: RankedBatch, trust: float, rows: list[int]) -> dict[int, bytes]:

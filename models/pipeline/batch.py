@@ -97,7 +97,7 @@ class WorkingCustomer:
 
 
 class EncodedProfile(NamedTuple):
-    """A changed profile, complete but for what is known only after scoring."""
+    """A changed profile, complete except for the fields that scoring determines."""
 
     key: bytes
     due_ms: int
@@ -167,7 +167,7 @@ class FoldBatch:
         return point
 
     def delete(self, customer: WorkingCustomer, position: LogPosition, clock_ms: int, resolution: str) -> None:
-        """Remove a customer's records; an alert that stands ends with `resolution`.
+        """Remove a customer's records; a live alert ends with `resolution`.
 
         A customer whose profile expires has an alert only if late events opened it.
         """

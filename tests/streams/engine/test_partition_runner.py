@@ -187,7 +187,7 @@ def test_batches_that_continue_each_other_are_applied_in_order() -> None:
     assert len(world.finished) == 2
 
 
-def test_a_batch_ahead_of_the_position_is_sought_back_and_not_applied() -> None:
+def test_batch_ahead_of_the_position_causes_a_seek_and_is_not_applied() -> None:
     """Rule: apply nothing after a gap."""
     world = World()
     partition = partition_of(world)
@@ -218,7 +218,7 @@ def test_a_batch_behind_the_position_is_dropped_without_a_seek() -> None:
     assert world.sought == []
 
 
-def test_a_batch_that_overlaps_the_position_is_sought_back() -> None:
+def test_batch_that_overlaps_the_position_causes_a_seek() -> None:
     """Rule: a batch is applied as a whole or not at all."""
     world = World()
     partition = partition_of(world)
