@@ -1,4 +1,4 @@
-"""The scores of a batch, explained together, and the records that are made of them.
+"""The scores of a batch, explained together, and the records made from them.
 
 Records are functions of the log and the model: no clock enters, and a row's bytes do not depend on the rest of the
 batch.

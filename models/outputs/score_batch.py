@@ -17,7 +17,7 @@ CHUNK_ROWS: Final = 128  # explained together: their objects fit into the CPU ca
 
 
 class ScorePayload(msgspec.Struct, array_like=True, gc=False):
-    """n scores in order, as many as are explained together.
+    """Consecutive scores that are explained together.
 
     Arrays are the bytes of float64, row after row: (n, d) features, levels and contributions, (n,) bias and log-odds.
     """

@@ -58,7 +58,7 @@ class RankedBatch(NamedTuple):
 
 
 class AlertChanges(NamedTuple):
-    """What a batch changes in alerts.
+    """The alert changes of a batch.
 
     Attributes:
         alerts: Changes to publish, in log order.
@@ -180,7 +180,7 @@ class AlertTracker:
         }
 
     def _rows(self, ranked: RankedBatch, alerted: set[bytes]) -> dict[bytes, list[int]]:
-        """The rows of every customer who has an alert or a score that calls for one."""
+        """The rows of every customer who has an alert, or a score at or above `enter`."""
         considered = {point.key for point, band in zip(ranked.points, ranked.band, strict=True) if band}
         if self._detractors:
             for point in ranked.points:
@@ -253,7 +253,7 @@ class _TrackedCustomer:
         self._newest_row: int | None = None
 
     def process(self, entry: _TimelineEntry, changes: AlertChanges) -> None:
-        """Step through one thing that happened, after the timers that were due by then."""
+        """Process one entry of the timeline, after the timers that were due by then."""
         self.fire_timers(entry.clock_ms)
         action = entry.action
         if action is None:
@@ -274,7 +274,7 @@ class _TrackedCustomer:
                 changes.changed_rows.add(entry.row)
 
     def fire_timers(self, clock_ms: int) -> None:
-        """Step through the timers that are due by `clock_ms`, each as of its due time."""
+        """Fire the timers that are due by `clock_ms`, each at its due time."""
         while self.state is not None and self._due_ms <= clock_ms:
             due = self._due_ms
             self._step(due, self._clock.position_of(due, self._order))

@@ -19,15 +19,15 @@ from models.retention.accounts import RetentionAccounts
 from models.retention.activity_flows import NO_ACTIVITY, ActivityView
 from models.value.purchase_counts import PurchaseDelta
 
-PUBLISH_EVERY_MS: Final = DAY_MS  # a score that changes no band is published this often; a value has about 4 KB
+PUBLISH_EVERY_MS: Final = DAY_MS  # a score without a new band is published this often; a record has about 4 KB
 
 
 class CustomerAction(NamedTuple):
-    """What happened to a customer besides being scored: a person acted on the alert, or the customer churned or was
+    """An occurrence other than a score: a person acted on the alert, or the customer churned or was
     deleted. Without `action` and `deleted` the customer churned.
 
     Attributes:
-        deleted: Why the customer's records are removed: the resolution of an alert that stands.
+        deleted: If the customer's records are removed, the resolution of a live alert; otherwise empty.
     """
 
     key: bytes
@@ -38,7 +38,7 @@ class CustomerAction(NamedTuple):
 
 
 class DeletedCustomer(NamedTuple):
-    """A customer whose records are all removed; a later event under the same id starts a new customer."""
+    """A customer whose records are all removed; a later event with the same id creates a new customer."""
 
     position: LogPosition
     key: bytes
@@ -82,7 +82,7 @@ class WorkingCustomer:
         self.shared = False
 
     def reset(self, profile: Profile) -> None:
-        """Start again as a customer who was never seen."""
+        """Reset to a customer without any event."""
         assert profile.processing is not None
         self.profile, self.processing = profile, profile.processing
         self.accounted = NO_ACTIVITY
@@ -107,7 +107,7 @@ class EncodedProfile(NamedTuple):
 
 
 class FoldBatch:
-    """What one batch has collected so far.
+    """The data that one batch has collected so far.
 
     Attributes:
         clock: How the partition's clock moved.

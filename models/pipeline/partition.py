@@ -76,7 +76,7 @@ _STATE_DECODER = msgspec.msgpack.Decoder(_FoldState)
 
 
 class _Ranks(NamedTuple):
-    """Step 4: percentile, base rate and band of each point, and how it compares with the score before."""
+    """Step 4: percentile, base rate and band of each point, and its comparison with the previous score."""
 
     percentile: Floats
     base: Floats
@@ -139,7 +139,7 @@ class PartitionFold:
         self.experience = ExperienceAggregates(store.get_many)
         labeller = Labeller(definition)
         policy = self.alerts.settings
-        # an alert has expired, and its cooldown is over, this long after the customer's newest score
+        # this long after the customer's newest score, an alert has expired and its cooldown is over
         self._deadlines = Deadlines(definition, labeller, policy.expire_ms + policy.cooldown_ms + 1)
         self._applier = EventApplier(definition, labeller, self._goals, self.accounts, self._deadlines)
         self._cache = RecordCache(store)
