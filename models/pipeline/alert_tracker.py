@@ -180,7 +180,7 @@ class AlertTracker:
         }
 
     def _rows(self, ranked: RankedBatch, alerted: set[bytes]) -> dict[bytes, list[int]]:
-        """The rows of every customer who has an alert, or a score at or above `enter`."""
+        """The rows of every customer who has an alert, a score at or above `enter`, or a new detractor response."""
         considered = {point.key for point, band in zip(ranked.points, ranked.band, strict=True) if band}
         if self._detractors:
             for point in ranked.points:
