@@ -1,6 +1,6 @@
 """When an alert opens, escalates, repeats and ends.
 
-settings         `[alerts]` of churn.toml, and the bands of scores
+settings         default thresholds, `[alerts]` of churn.toml, and the bands of scores
 alert_state      one customer's alert as it is stored
 policy           the alert policy: a pure function over a customer's alert state
 detractor_rule   survey responses that open an alert at once
