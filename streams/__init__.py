@@ -22,7 +22,7 @@ Packages, lowest floor first. What is known about customers is in `models`, whic
     demo          `churn-signals demo`
     cli           command line
 
-The way of a record:
+Path of a record:
 
     publishers ──► customer-events ◄──────────────────────────────┐ misrouted: forwarded once, with headers
                          │ read committed, one partition per batch │

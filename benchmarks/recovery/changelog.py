@@ -89,9 +89,9 @@ async def write(
     written = 0
     for partition, of_partition in enumerate(transactions):
         identity = f"{settings.kafka_group_id}/{_ROLE}/{settings.topic_events}/{partition}"
-        producer, birth = await FencedProducer.open(settings, identity), os.urandom(16)
+        producer, changelog_id = await FencedProducer.open(settings, identity), os.urandom(16)
         for changes in _at_least_one(of_partition):
-            position = {POSITION_KEY: encode_position(0, False, birth, state)}
+            position = {POSITION_KEY: encode_position(0, False, changelog_id, state)}
             await producer.commit([], (name_of(CHANGELOG, settings), partition), {**changes, **position})
             written += len(changes) + 1
             show(written)

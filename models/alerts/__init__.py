@@ -1,13 +1,13 @@
 """When an alert opens, escalates, repeats and ends.
 
-settings         `[alerts]` of churn.toml, and the bands of scores
+settings         default thresholds, `[alerts]` of churn.toml, and the bands of scores
 alert_state      one customer's alert as it is stored
 policy           the alert policy: a pure function over a customer's alert state
 detractor_rule   survey responses that open an alert at once
 """
 
 from models.alerts.alert_state import AlertState
-from models.alerts.detractor_rule import DetractorResponse, detraction
+from models.alerts.detractor_rule import DetractorResponse, detractor_response
 from models.alerts.policy import AlertAction, AlertEvent, AlertScore, step
 from models.alerts.settings import AlertSettings
 
@@ -18,6 +18,6 @@ __all__ = [
     "AlertSettings",
     "AlertState",
     "DetractorResponse",
-    "detraction",
+    "detractor_response",
     "step",
 ]

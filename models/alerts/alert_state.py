@@ -30,9 +30,9 @@ class AlertState(msgspec.Struct, array_like=True, gc=False):
     seq: int = 0
     alert_id: str = ""
     shown: int = 0  # the seq that the customer's newest score was published with
-    note: bytes = b""  # the newest score as consumers see it; the caller's, and only carried
-    rule: str = ""  # the reason of an answer that opened the alert at once, or came to it
-    billing: bool = False  # who sees to payments takes it up: as it was when it opened, until it ends
+    note: bytes = b""  # the newest score as published; stored for the caller, not read here
+    rule: str = ""  # reason code of the detractor's response that opened the alert or was added to it
+    billing: bool = False  # routed to the billing team; fixed when the alert opens
 
     @property
     def live(self) -> bool:
@@ -45,7 +45,7 @@ _DECODER: Final = msgspec.msgpack.Decoder(AlertState)
 
 
 def pack(state: AlertState, due: int) -> bytes:
-    """As a record of the store: the due time in front, as every record has that is looked at by time."""
+    """Encode as a store record. Records with deadlines begin with their due time."""
     return due.to_bytes(8, "big") + _ENCODER.encode(state)
 
 

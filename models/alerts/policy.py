@@ -6,15 +6,15 @@
 2. After the dwell the alert opens, with its `route`. In a feed outage an alert whose main reason is silence is held:
    its dwell starts again.
    With `detractor`, a detractor's survey response opens an alert at once, whatever the score.
-3. An open alert escalates when its band rises above all before, and is repeated after `reminder`. People acknowledge
+3. An open alert escalates when its band exceeds all earlier ones, and is repeated after `reminder`. People acknowledge
    it (no more reminders), snooze it (nothing until then) or dismiss it (resolved). An escalation opens it again.
-4. A score below `exit` resolves it, or retracts it if what lowered the score had happened before the alert's cause and
-   only arrived late. It does neither while an answer stands that opened the alert, or came to it. It expires when the
-   customer has churned, was deleted, or was not scored for `expire`.
-5. After the end nothing for `cooldown`; of a customer who is forgotten not even that is kept.
+4. A score below `exit` resolves it. If the events that lowered the score happened before the alert's cause and only
+   arrived late, the alert is retracted instead. Neither happens while a detractor's response is in effect. An alert
+   expires when the customer has churned, was deleted, or was not scored for `expire`.
+5. After the end, no alert opens for `cooldown`. For a deleted customer, not even the cooldown is kept.
 
-Every change of an alert's state is one event, and every event is a change. What people do with an alert is no input of
-any score. Timers are a function of the state: stepping at a due time, or later, gives the same events.
+Every change of an alert's state is one event, and every event is a change. People's actions on an alert are not an
+input of any score. Timers are a function of the state: stepping at a due time, or later, gives the same events.
 """
 
 from __future__ import annotations
@@ -61,24 +61,24 @@ class AlertScore(msgspec.Struct, gc=False, frozen=True):
     """The score as the policy reads it."""
 
     at_ms: int
-    """Event time as of which the score was made."""
+    """Event time of the score."""
     probability: float
     percentile: float
     """Share of customers with a lower probability."""
     base: float
     """Mean probability of the customers."""
     cause: str
-    """The event or deadline that the score is an effect of: a function of the log, see `cause_of`."""
+    """The event or deadline that triggered the score: a function of the log, see `cause_of`."""
     silent: bool = False
     """The main reason is silence."""
     eligible: bool = True
-    """The customer can still churn; if not, nothing opens, and what is open expires."""
+    """The customer can still churn; if not, no alert opens, and an open one expires."""
     oldest_new_ms: int = NEVER_MS
-    """Earliest time of the customer's own events that came since the score before."""
+    """Earliest time of the customer's own events since the previous score."""
     detractor: str = ""
-    """Reason code of a detractor's response that counts; see `models.alerts.detractor_rule`."""
-    detracted: bool = False
-    """That response caused this score."""
+    """Reason code of a detractor's response in effect; see `models.alerts.detractor_rule`."""
+    detractor_is_new: bool = False
+    """That response triggered this score."""
     billing: bool = False
     """Payment failure is the greater hazard; see `models.definition.competing_risks`."""
 
@@ -105,7 +105,7 @@ class AlertEvent(msgspec.Struct, gc=False, frozen=True):
     resolution: str = ""  # of an end: recovered, dismissed, late_evidence, churned, not_scored, deleted
     until_ms: int = 0  # of a snooze
     note: bytes | None = None
-    """The score that it is about, as kept; None: the one that was given to this step."""
+    """The stored score that it is about; None: the score passed to this step."""
     rule: str = ""
     route: str = SUCCESS
 
@@ -125,44 +125,44 @@ def step(
     now_ms: int,
     *,
     customer: str,
-    handling: AlertAction | None = None,
+    action: AlertAction | None = None,
     churned: bool = False,
-    forgotten: str = "",
+    deleted: str = "",
     silent_feed: Callable[[int], bool] = never_silent,
 ) -> Step:
     """Move one customer's alert on to `now_ms`.
 
     Args:
-        state: As the step before returned it; None for no alert. Not changed.
-        score: A new score, or None where only time passed or a person acted.
+        state: The state that the previous step returned; None for no alert. Not changed.
+        score: A new score, or None if only time passed or a person acted.
         settings: The policy.
-        now_ms: The partition's clock, never before an earlier step's.
-        customer: Whose alert: part of its id.
-        handling: What a person did.
+        now_ms: The partition's clock, never before that of an earlier step.
+        customer: The customer's id, part of the alert's id.
+        action: A person's action.
         churned: The customer is known to have churned.
-        forgotten: Why nothing is kept of the customer any more: the resolution of an alert that was published.
+        deleted: If the customer's data is deleted, the resolution of a published alert; otherwise empty.
         silent_feed: Whether the feed had an outage at a time.
 
     Returns:
-        The state (None: nothing to remember), the events in order, and when to step again without any input.
+        The state (None: no alert and no cooldown), the events in order, and when to step again without any input.
     """
     if state is None and (score is None or churned):
         return None, [], NEVER_MS
-    walk = _AlertStateMachine(state, settings, now_ms, customer, silent_feed)
-    walk.timers()
-    if handling is not None:
-        walk.handle(handling)
-    if forgotten:
-        walk.forget(forgotten)
+    machine = _AlertStateMachine(state, settings, now_ms, customer, silent_feed)
+    machine.fire_timers()
+    if action is not None:
+        machine.act(action)
+    if deleted:
+        machine.delete(deleted)
     elif churned or (score is not None and not score.eligible):
-        walk.gone()
+        machine.churn()
     elif score is not None:
-        walk.score(score)
-    return walk.state, walk.events, due_ms(walk.state, settings)
+        machine.score(score)
+    return machine.state, machine.events, due_ms(machine.state, settings)
 
 
 def due_ms(state: AlertState | None, settings: AlertSettings) -> int:
-    """When the state changes by itself, NEVER_MS for never."""
+    """When the state changes without input; NEVER_MS for never."""
     if state is None:
         return NEVER_MS
     if state.phase >= RESOLVED:
@@ -174,7 +174,7 @@ def due_ms(state: AlertState | None, settings: AlertSettings) -> int:
 
 
 class _AlertStateMachine:
-    """One step: a copy of the state, moved; the events it caused."""
+    """One step: a changed copy of the state, and the events that the step caused."""
 
     def __init__(
         self,
@@ -190,32 +190,32 @@ class _AlertStateMachine:
         self.silent_feed = silent_feed
         self.customer = customer
         self.events: list[AlertEvent] = []
-        self._note: bool = True  # events speak of the score that is kept
+        self._note: bool = True  # events carry the stored score
 
     # Time --------------------------------------------------------------------------------------------------------
 
-    def timers(self) -> None:
-        """Whatever fell due up to now, each as of its due time."""
+    def fire_timers(self) -> None:
+        """Fire every timer that is due by now, each at its due time."""
         until_ms = self.now_ms
         while self.state is not None and (due := due_ms(self.state, self.settings)) <= until_ms:
             self.now_ms = due
-            self._timer(self.state, due)
+            self._fire(self.state, due)
         self.now_ms = until_ms
 
-    def _timer(self, state: AlertState, due: int) -> None:
+    def _fire(self, state: AlertState, due: int) -> None:
         if state.phase >= RESOLVED:
             self.state = None
         elif due >= state.scored_ms + self.settings.expire_ms:
             self._end(state, EXPIRED, "not_scored")
         elif state.phase == PENDING:
-            self._dwelt(state)
+            self._end_dwell(state)
         elif state.phase == SNOOZED:
             state.due_ms = NEVER_MS
-            self._again(state)
+            self._remind(state)
         else:
-            self._again(state)
+            self._remind(state)
 
-    def _dwelt(self, state: AlertState) -> None:
+    def _end_dwell(self, state: AlertState) -> None:
         if state.silent and self.silent_feed(self.now_ms):
             state.due_ms = self.now_ms + max(self.settings.dwell_ms, HOLD_MS)
             return
@@ -229,8 +229,8 @@ class _AlertStateMachine:
         state.billing &= not state.rule  # a response goes to the success team
         self._publish(state, "opened", OPEN)
 
-    def _again(self, state: AlertState) -> None:
-        """A reminder is due, or a snooze is over; a higher band since then is an escalation."""
+    def _remind(self, state: AlertState) -> None:
+        """Remind, or escalate if the band rose during a snooze that is over."""
         hidden = state.silent and self.silent_feed(self.now_ms)
         if state.phase == SNOOZED and state.last_band > state.band and not hidden:
             self._escalate(state)
@@ -245,19 +245,19 @@ class _AlertStateMachine:
         settings, state = self.settings, self.state
         band = settings.band(score.probability, score.percentile, score.base)
         if state is None:
-            if band or score.detracted:
+            if band or score.detractor_is_new:
                 self._enter(score, band)
             return
         if state.phase >= RESOLVED:
             return
         state.scored_ms, state.last_band, state.silent = self.now_ms, band, score.silent
         self._note = False
-        if score.detracted:
+        if score.detractor_is_new:
             state.rule = score.detractor
         held = bool(state.rule and score.detractor)
         if state.phase == PENDING:
             state.billing = score.billing
-            if score.detracted:
+            if score.detractor_is_new:
                 self._open(state)
             elif not band:
                 self.state = None
@@ -272,45 +272,45 @@ class _AlertStateMachine:
         state = AlertState(PENDING, now, score.cause, score.at_ms, band, band, score.silent, now, now + dwell)
         state.billing = score.billing
         self.state, self._note = state, False
-        if score.detracted:
+        if score.detractor_is_new:
             state.rule = score.detractor
             self._open(state)
         elif not dwell:
-            self._dwelt(state)
+            self._end_dwell(state)
 
-    def handle(self, handling: AlertAction) -> None:
+    def act(self, action: AlertAction) -> None:
         state = self.state
-        if state is None or not state.live or handling.alert_id not in (None, state.alert_id):
+        if state is None or not state.live or action.alert_id not in (None, state.alert_id):
             return
-        if handling.kind == "dismiss":
+        if action.kind == "dismiss":
             self._end(state, RESOLVED, "dismissed")
-        elif handling.kind == "acknowledge" and state.phase != ACKNOWLEDGED:
+        elif action.kind == "acknowledge" and state.phase != ACKNOWLEDGED:
             state.due_ms = NEVER_MS
             self._publish(state, "acknowledged", ACKNOWLEDGED)
-        elif handling.kind == "snooze":
-            self._snooze(state, handling.until_ms)
+        elif action.kind == "snooze":
+            self._snooze(state, action.until_ms)
 
     def _snooze(self, state: AlertState, until_ms: int | None) -> None:
-        """Its end is a reminder, and so not sooner after the last one than the spacing; the event says until when."""
-        spacing = self.settings.reminder_ms or DAY_MS
+        """Snooze the alert. The end of a snooze is a reminder, so it keeps the minimum time between reminders."""
+        min_gap_ms = self.settings.reminder_ms or DAY_MS
         if until_ms is None or until_ms <= self.now_ms:
-            until_ms = self.now_ms + spacing
+            until_ms = self.now_ms + min_gap_ms
         until_ms = min(until_ms, self.now_ms + SNOOZE_MAX_MS)
         if state.reminded_ms:
-            until_ms = max(until_ms, state.reminded_ms + spacing)
+            until_ms = max(until_ms, state.reminded_ms + min_gap_ms)
         if state.phase != SNOOZED or state.due_ms != until_ms:
             state.due_ms = until_ms
             self._publish(state, "snoozed", SNOOZED, until_ms=until_ms)
 
-    def gone(self) -> None:
+    def churn(self) -> None:
         state = self.state
         if state is None or state.phase >= RESOLVED:
             return
         self._end(state, EXPIRED, "churned")
 
-    def forget(self, why: str) -> None:
+    def delete(self, resolution: str) -> None:
         if self.state is not None and self.state.live:
-            self._end(self.state, EXPIRED, why)
+            self._end(self.state, EXPIRED, resolution)
         self.state = None
 
     # Changes -----------------------------------------------------------------------------------------------------
@@ -370,7 +370,7 @@ def alert_id(dedup_key: str, cause: str, cause_ms: int) -> str:
 
 
 def cause_of(trigger: str, at_ms: int, id_hash: int = 0) -> str:
-    """What made a score, by what the log says of it: an event by the hash of its id, a deadline by its due time.
+    """Identify what triggered a score: an event by the hash of its id, a deadline by its due time.
 
     >>> cause_of("silence", 1000), cause_of("decisive", 1000, 255)
     ('silence@1000', 'decisive#00000000000000ff@1000')
@@ -378,7 +378,7 @@ def cause_of(trigger: str, at_ms: int, id_hash: int = 0) -> str:
     return f"{trigger}#{id_hash:016x}@{at_ms}" if id_hash else f"{trigger}@{at_ms}"
 
 
-_HANDLING: Final[dict[str, str]] = {
+_ACTIONS: Final[dict[str, str]] = {
     "Alert Acknowledged": "acknowledge",
     "Alert Snoozed": "snooze",
     "Alert Dismissed": "dismiss",
@@ -387,7 +387,7 @@ _HANDLING: Final[dict[str, str]] = {
 
 def action_of(event: Event) -> AlertAction | None:
     """The action that an event reports: `alert_id`, and for a snooze `until`; None for other events."""
-    kind = _HANDLING.get(event.name)
+    kind = _ACTIONS.get(event.name)
     if kind is None:
         return None
     alert_id = event.properties.get("alert_id")

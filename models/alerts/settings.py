@@ -16,7 +16,7 @@ Floats = NDArray[np.float64]
 
 BANDS: Final = ("low", "elevated", "high", "critical")
 ENTER: Final = Threshold.of("top 5%")  # what a team can review, at any churn rate
-EXIT: Final = Threshold.of("top 15%")  # hysteresis: a customer at the threshold is one alert, not ten
+EXIT: Final = Threshold.of("top 15%")  # hysteresis: a customer at the threshold gets one alert, not ten
 HIGH: Final = Threshold.of("top 2%")
 CRITICAL: Final = Threshold.of("top 0.5%")
 
@@ -25,7 +25,7 @@ CRITICAL: Final = Threshold.of("top 0.5%")
 class AlertSettings:
     """The policy's figures, `[alerts]` of churn.toml; docs/definition.md has the reasons."""
 
-    definition: str = ""  # what the alerts are about: one at a time per customer and definition
+    definition: str = ""  # hash of the label definition; a customer has one alert at a time for each
     enter: Threshold = ENTER
     exit: Threshold = EXIT
     high: Threshold = HIGH
@@ -35,11 +35,11 @@ class AlertSettings:
     cooldown_ms: int = 14 * DAY_MS
     reminder_ms: int = 7 * DAY_MS  # 0: none
     expire_ms: int = 30 * DAY_MS
-    detractor: str = "none"  # whose low answers alert at once: none, csat, nps, any
+    detractor: str = "none"  # surveys whose low responses open an alert at once: none, csat, nps, any
 
     @classmethod
     def of(cls, churn: ChurnDefinition) -> AlertSettings:
-        """The settings of a churn.toml; what it leaves out has the default, `expire` the label's horizon."""
+        """The settings of a churn.toml. Omitted keys have their defaults; that of `expire` is the label's horizon."""
         written = dict(churn.alerts)
         found: dict[str, Any] = {"expire_ms": churn.horizon_ms}
         for key, value in written.items():
@@ -57,8 +57,8 @@ class AlertSettings:
     def band(self, probability: float, percentile: float, base: float) -> int:
         """Index into `BANDS`; a probability below `enter` is "low".
 
-        A threshold by share asks for `lift` too: odds of so many times those of the average customer (`base` is the
-        mean probability), so that the top of a population in which all are alike is not alarming.
+        A threshold by share also requires `lift`: the minimum odds, as a multiple of those of the average customer
+        (`base` is the mean probability). If all customers are alike, the top share is therefore not at risk.
         """
         lifted = probability * (1.0 - base) >= self.lift * base * (1.0 - probability)
         band = 0

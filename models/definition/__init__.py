@@ -1,11 +1,11 @@
-"""Read churn.toml: what churn means, its horizons and labels, goals, alert thresholds and value settings.
+"""Parse churn.toml: churn definitions, horizons and labels, goals, alert thresholds and value settings.
 
-churn_definition    `ChurnDefinition`: the whole file, checked, hashed and printed back with its defaults
+churn_definition    `ChurnDefinition`: the whole file, parsed, checked, hashed and printed back with its defaults
 named_definition    one `[churn.definitions.NAME]`: an event, or the absence of events
 predicate           `where`: allowed property values of an event
 competing_risks     voluntary and involuntary churn: two labels, two probabilities, two routes
 goals               `[goals.NAME]`: which events reach a goal, and the time to value
-alert_keys          `[alerts]`: the keys and what each accepts
+alert_keys          `[alerts]`: the keys and what each accepts (defaults: `models.alerts.settings`)
 threshold           a probability, or a share of customers such as "top 5%"
 value_settings      `[value]`: margin, discount and parameters of the value models
 toml_table          checked reading of TOML tables, with one-sentence errors

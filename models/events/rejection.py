@@ -16,7 +16,7 @@ MAX_DEPTH: Final = 64
 fails where Python's stack of 1,000 frames ends: at a depth that depends on the caller."""
 
 MAX_PROPERTIES: Final = 1024
-"""Names in `properties` or `traits`: the limit of the most generous analytics API (Amplitude)."""
+"""Keys in `properties` or `traits`: the limit of the most generous analytics API (Amplitude)."""
 
 REASONS: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -27,14 +27,14 @@ REASONS: Final[Mapping[str, str]] = MappingProxyType(
         "not_an_object": "Send one JSON object per record. Split a batch into records.",
         "bad_envelope": "A CloudEvent needs specversion 1.0, source, id and a Segment call as its data.",
         "unknown_type": "Set type to track, identify, page, screen, group or alias.",
-        "missing_event_name": "Set event of a track call to a non-empty text.",
+        "missing_event_name": "Set event of a track call to a non-empty string.",
         "missing_customer": "Set userId, or anonymousId for a visitor who is not identified yet.",
-        "bad_customer": "Send userId (or anonymousId) as a text or a number of 1 to 256 bytes in UTF-8.",
-        "bad_id": "Send messageId, groupId and previousId as a text or a number. A group call needs groupId.",
+        "bad_customer": "Send userId (or anonymousId) as a string or a number of 1 to 256 bytes in UTF-8.",
+        "bad_id": "Send messageId, groupId and previousId as a string or a number. A group call needs groupId.",
         "no_time": "Set timestamp: neither the event nor its record has a time.",
         "bad_time": "Send times between 1990 and 2100, in RFC 3339 (2025-03-10T09:30:00.000Z) or as an epoch number.",
         "bad_properties": "Send properties, traits and context as JSON objects with finite numbers.",
-        "too_many_properties": f"Send at most {MAX_PROPERTIES:,} names in properties or traits.",
+        "too_many_properties": f"Send at most {MAX_PROPERTIES:,} keys in properties or traits.",
     }
 )
 """Reason code (the dead letter's `churn.reason`) to what the sender must change."""

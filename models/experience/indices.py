@@ -18,8 +18,8 @@ from models.profile.mergeable import DAY_MS
 from models.profile.schema import Feedback, Rated, StampedNumber
 from models.profile.view import ProfileView
 
-PROMOTER, PASSIVE = 900, 700  # lowest NPS answers in per mille: 9 and 10, 7 and 8 of 10 (Reichheld 2003)
-DETRACTED: Final = 500  # a CSAT answer below this per mille (1 or 2 of 5) is a detractor's
+NPS_PROMOTER, NPS_PASSIVE = 900, 700  # lowest NPS answers in per mille: 9 and 10, 7 and 8 of 10 (Reichheld 2003)
+CSAT_DETRACTOR_BELOW: Final = 500  # a CSAT answer below this per mille (1 or 2 of 5) is a detractor's
 DIGITS: Final = 4  # of shares
 _PER_MILLE: Final = 1000.0
 
@@ -170,7 +170,7 @@ def nps_group(score: int) -> str:
     >>> [nps_group(100 * answer) for answer in (6, 7, 8, 9)]
     ['detractor', 'passive', 'passive', 'promoter']
     """
-    return "promoter" if score >= PROMOTER else "passive" if score >= PASSIVE else "detractor"
+    return "promoter" if score >= NPS_PROMOTER else "passive" if score >= NPS_PASSIVE else "detractor"
 
 
 def ces_of(answers: Sequence[StampedNumber]) -> Ces | None:

@@ -1,13 +1,13 @@
-"""Why a customer's probability is what it is, as reasons in plain English.
+"""Explain a customer's probability, as reasons in plain English.
 
-codes              reason codes, playbooks, and what a person can act on first
-feature_wordings   the words and the sides of every feature, from the three modules below
+codes              reason codes, playbooks, and the urgency of reasons
+feature_wordings   the wording of every feature, from the three modules below
 usage_wordings     features of activity and of the journey
 commerce_wordings  features of orders, subscriptions and payments
 feedback_wordings  features of support, satisfaction and messages
 wording            the record behind one entry of `feature_wordings`
-figures            numbers as a person would write them
-sides              which side of its code each value lies on
+figures            numbers, durations and percentages as text
+sides              whether each value raises the risk, lowers it, or neither
 sentences          one feature as a sentence
 reasons            contributions grouped into reasons that add up to the log-odds
 silence            whether silence is the main reason: holds alerts in a feed outage

@@ -1,4 +1,4 @@
-"""The reason codes: what each says, which raise the risk, which protect, and what a team does first about each."""
+"""The reason codes: which raise the risk, which are protective, their playbooks, and their urgency."""
 
 from __future__ import annotations
 
@@ -88,5 +88,5 @@ _USAGE: Final = (
 URGENCY: Final[dict[str, int]] = {
     code: place for place, codes in enumerate((_PAYMENT, _CANCELLATION, _SUPPORT, _USAGE)) for code in codes
 }
-"""What a person can act on: payment before cancellation, support and usage. Codes that are not here come after."""
+"""Order of codes by urgency of action: payment before cancellation, support and usage. All other codes follow."""
 LEAST_URGENT: Final = 4

@@ -1,7 +1,7 @@
-"""The wordings: one entry a feature, by name.
+"""The wordings: one entry per feature, by name.
 
-A feature without an entry here is never a reason: its contribution counts as other signals (`rest`). Features of
-context have none on purpose: the age of a subscription or the regularity of gaps calls for no action.
+A feature without an entry here is never a reason: its contribution counts as other signals (`rest`). Context features
+have none on purpose: the age of a subscription or the regularity of gaps requires no action.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from models.explanations.feedback_wordings import FEEDBACK_WORDINGS
 from models.explanations.usage_wordings import USAGE_WORDINGS
 from models.explanations.wording import Wording
 
-STANDS_FOR: Final[dict[str, str]] = {
+RENDERED_AS: Final[dict[str, str]] = {
     "silent_share": "recency_days",
     "overdue_z": "overdue_ratio",
     "trend_7_28": "events_7d",
@@ -26,18 +26,18 @@ STANDS_FOR: Final[dict[str, str]] = {
     "csat_trend": "csat_last",
     "referrals_converted": "referrals_90",
 }
-"""Features that mean little to a person: each takes the side and the words of the feature that it is derived from."""
+"""Features that mean little to a person: each has the side and the wording of the feature that it is derived from."""
 
 WORDINGS: Final[dict[str, Wording]] = {**USAGE_WORDINGS, **COMMERCE_WORDINGS, **FEEDBACK_WORDINGS}
 
 
 def codes_of(feature: str) -> tuple[str, ...]:
-    """The codes of reasons that a feature's contribution can count for; none for a feature of context.
+    """The codes of reasons that a feature's contribution can count for; none for a context feature.
 
     >>> codes_of("recency_days"), codes_of("events_7d"), codes_of("gap_sd_days")
     (('SILENCE', 'RECENTLY_ACTIVE'), ('USAGE_DROP', 'LOW_USAGE', 'USAGE_HEALTHY'), ())
     """
-    wording = WORDINGS.get(STANDS_FOR.get(feature, feature))
+    wording = WORDINGS.get(RENDERED_AS.get(feature, feature))
     if wording is None:
         return ()
     codes = (wording.code, wording.peer_code, wording.strength)

@@ -22,7 +22,7 @@ from models.explanations.wording import (
     typically,
 )
 
-_DETRACTOR_CSAT: Final = 0.4999  # of the scale: 1 and 2 of 5 (models.experience.indices.DETRACTED)
+_DETRACTOR_CSAT: Final = 0.4999  # of the scale: 1 and 2 of 5 (models.experience.indices.CSAT_DETRACTOR_BELOW)
 
 _TOP_BOX: Final = 0.8  # 4 and 5 of 5
 

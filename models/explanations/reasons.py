@@ -1,4 +1,4 @@
-"""Why a customer's probability is what it is: contributions to the log-odds, grouped into reasons.
+"""Explain a customer's probability: contributions to the log-odds, grouped into reasons.
 
 A reason sums the contributions of the features of one group whose values lie on its side: on the risk side for a
 reason that raises the risk, on the healthy side for a protective one. It is rendered as the feature that shows it
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from models.explanations.codes import LEAST_URGENT, LOW_EVIDENCE, PLAYBOOKS, URGENCY
 from models.explanations.sentences import natural, natural_levels, render
-from models.explanations.sides import BY_INDEX, GROUPS, TELLER, Sides, sides
+from models.explanations.sides import BY_INDEX, GROUPS, RENDERED_INDEX, Sides, sides
 from models.explanations.wording import NAN
 from models.features.catalogue import NAMES
 
@@ -29,7 +29,7 @@ LEAST: Final = 0.02  # log-odds: 2% in the odds, below which a contribution is n
 NEARLY_LARGEST: Final = 0.7  # of the largest contribution: among these, urgency decides which comes first
 POINT_DIGITS: Final = 2
 
-LOW_DAYS: Final = 7.0  # known for less, a customer has shown no week
+LOW_DAYS: Final = 7.0  # with a shorter history, the customer's weekly pattern is unknown
 
 _GROUPS: Final = (LOW_EVIDENCE, *sorted({*GROUPS} - {LOW_EVIDENCE}))
 _GROUP_COUNT: Final = len(_GROUPS)
@@ -49,8 +49,8 @@ def _members() -> NDArray[np.intp]:
 
 
 _MEMBERS: Final = _members()
-_TELLER: Final = np.array(TELLER)
-_HEADLINE: Final = np.array([BY_INDEX[teller].headline for teller in TELLER])
+_RENDERED_INDEX: Final = np.array(RENDERED_INDEX)
+_HEADLINE: Final = np.array([BY_INDEX[index].headline for index in RENDERED_INDEX])
 _TENURE, _NO_RHYTHM, _ACTIVE = (NAMES.index(name) for name in ("tenure_days", "no_rhythm", "active_days_90"))
 _PREFERENCE: Final = np.array([0.0, 2.0, 1.5, 2.0])
 """By basis + 1: how much a contribution weighs when a group's sentence is chosen.
@@ -133,8 +133,10 @@ def explain(
     unpaid = [NAN] * len(lists) if unpaid_days is None else unpaid_days
     raising: list[list[Reason]] = [[] for _ in lists]
     protective: list[list[Reason]] = [[] for _ in lists]
-    for row, raises, teller, basis, baseline, amount, change in zip(*[each.tolist() for each in found], strict=True):
-        rendered = render(teller, lists[row], basis, baseline, raises, unpaid[row])
+    for row, raises, rendered_index, basis, baseline, amount, change in zip(
+        *[each.tolist() for each in found], strict=True
+    ):
+        rendered = render(rendered_index, lists[row], basis, baseline, raises, unpaid[row])
         (raising if raises else protective)[row].append(Reason(*rendered, amount, change))
     rows = zip(raising, protective, lists, bias.tolist(), log_odds.tolist(), strict=True)
     return [_explanation(*row) for row in rows]
@@ -143,8 +145,8 @@ def explain(
 def points(log_odds: Floats, contributions: Floats) -> Floats:
     """Percentage points by which each reason alone changes the probability.
 
-    The probability minus the probability without the reason, all else as it is. Log-odds are additive and points are
-    not: those of several reasons do not add up.
+    The probability minus the probability without the reason, with everything else unchanged. Log-odds add up; points of
+    several reasons do not.
 
     >>> points(np.array([0.0]), np.array([1.0])), points(np.array([0.0]), np.array([-1.0]))
     (array([23.11]), array([-23.11]))
@@ -158,7 +160,7 @@ class _Found(NamedTuple):
 
     row: NDArray[np.intp]
     raises: NDArray[np.bool_]
-    teller: NDArray[np.intp]
+    rendered_index: NDArray[np.intp]
     """The feature that it is rendered as, -1 where only missing values contribute."""
     basis: NDArray[np.intp]
     baseline: Floats
@@ -183,18 +185,18 @@ def _found(judged: Sides, sided: Floats, amounts: Floats, groups: NDArray[np.int
     preference = _PREFERENCE[np.abs(judged.decided[row[:, None], features])] * _HEADLINE[features]
     weights = sided[row[:, None], members] * preference
     best = weights.argmax(axis=1)
-    places = np.arange(len(row))
-    feature = features[places, best]
+    rows = np.arange(len(row))
+    feature = features[rows, best]
     basis = judged.basis(row, feature)
-    teller = np.where(weights[places, best] > 0.0, _TELLER[feature], -1)
+    rendered_index = np.where(weights[rows, best] > 0.0, _RENDERED_INDEX[feature], -1)
     raises = slot < RAISING_MAX
     contribution = np.where(raises, 1.0, -1.0) * amounts[row, group]
     return _Found(
         row,
         raises,
-        teller,
+        rendered_index,
         basis,
-        judged.baseline(row, _TELLER[feature], basis),
+        judged.baseline(row, _RENDERED_INDEX[feature], basis),
         contribution,
         points(log_odds[row], contribution),
     )
@@ -220,7 +222,7 @@ def _urgent_first(raising: list[Reason]) -> list[Reason]:
 
 
 def _nothing_stands_out(values: list[float]) -> Reason:
-    """The reason of a probability that no behaviour explains: it is that of comparable customers."""
+    """The reason if no behavior explains the probability: it equals that of comparable customers."""
     known = values[_TENURE]
     sentence = "Nothing in this customer's behavior stands out"
     return Reason(LOW_EVIDENCE, sentence, "tenure_days", None if known != known else known, None, 0.0, 0.0)

@@ -1,4 +1,4 @@
-"""Which side of its code each value lies on: risk, healthy or neither, and what it is compared with.
+"""Decide for each value whether it raises the risk, lowers it, or neither, and which baseline it is compared with.
 
 A value is compared with the customer's own baseline first. Only where that is unknown, or the value is as usual, the
 level of other customers decides. Computed for a batch at once; a row's result does not depend on the other rows.
@@ -13,29 +13,32 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from models.explanations.feature_wordings import STANDS_FOR, WORDINGS
+from models.explanations.feature_wordings import RENDERED_AS, WORDINGS
 from models.explanations.wording import Constant, Derived, Pace, SameAs, Wording
 from models.features.catalogue import NAMES
 
 Floats = NDArray[np.float64]
 Signs = NDArray[np.int8]
-Places = NDArray[np.intp]
+Indices = NDArray[np.intp]
 
 RISK, HEALTHY = 1, -1
 OWN, PEERS, NO_BASELINE = 2, 1, 0
 AS_USUAL: Final = 0.1  # within 10% of the baseline
-LEAST_USUAL: Final = 3.0  # events: where fewer are usual, none is no sign
+LEAST_USUAL: Final = 3.0  # events: if fewer are usual, a count of 0 is not evidence
 
 _INDEX: Final = {name: i for i, name in enumerate(NAMES)}
 _NOTHING: Final = Wording()
-TELLER: Final = tuple(_INDEX.get(STANDS_FOR.get(name, name), i) for i, name in enumerate(NAMES))
+RENDERED_INDEX: Final = tuple(_INDEX.get(RENDERED_AS.get(name, name), i) for i, name in enumerate(NAMES))
 """By feature: the one that it is rendered as."""
 BY_INDEX: Final = tuple(WORDINGS.get(name, _NOTHING) for name in NAMES)
 
-_SAME_GROUP: Final = {"LOW_USAGE": "USAGE_DROP", "LOW_DEPTH": "DEPTH_DROP"}  # one topic, against others or the own past
+_SAME_GROUP: Final = {
+    "LOW_USAGE": "USAGE_DROP",
+    "LOW_DEPTH": "DEPTH_DROP",
+}  # one topic, compared with other customers or with the customer's past
 GROUPS: Final = tuple(
     _SAME_GROUP.get(code, code)
-    for code in (BY_INDEX[teller].code or BY_INDEX[teller].strength or "LOW_EVIDENCE" for teller in TELLER)
+    for code in (BY_INDEX[index].code or BY_INDEX[index].strength or "LOW_EVIDENCE" for index in RENDERED_INDEX)
 )
 """By feature: the group whose reason its contribution counts for, named by a code."""
 
@@ -49,7 +52,7 @@ def _of_kind(kind: type) -> list[tuple[int, Any]]:
     return [(i, w.own) for i, w in enumerate(BY_INDEX) if isinstance(w.own, kind)]
 
 
-# Comparisons stand in columns: with the own baseline, by kind of it, then with other customers.
+# Columns of comparisons: first those with the customer's own baseline, by kind, then those with other customers.
 _PACES, _SAMES, _CONSTANTS = _of_kind(Pace), _of_kind(SameAs), _of_kind(Constant)
 _DERIVED: Final = tuple((own.function, tuple(_INDEX[name] for name in own.reads)) for _, own in _of_kind(Derived))
 _WITH_OWN: Final = np.array([i for kind in (Pace, SameAs, Constant, Derived) for i, _ in _of_kind(kind)])
@@ -69,7 +72,7 @@ _PACE_END: Final = len(_PACES)
 _SAME_END: Final = _PACE_END + len(_SAMES)
 _CONSTANT_END: Final = _SAME_END + len(_CONSTANTS)
 
-# Ranges that nothing lies in, where a feature is no reason of this kind
+# An empty range (inf, -inf) if a feature has no reason of this kind
 _RISKS: Final = _column([w.at_risk if w.code else (inf, -inf) for w in BY_INDEX]).T
 _SAFE: Final = _column([w.safe if w.strength else (inf, -inf) for w in BY_INDEX]).T
 _RISK_LOW, _RISK_HIGH, _SAFE_LOW, _SAFE_HIGH = (*_RISKS[:, _COMPARED], *_SAFE[:, _COMPARED])
@@ -102,13 +105,13 @@ _CONDITIONAL_SIDE: Final = np.array([condition.side for condition in _CONDITIONS
 _NEEDED: Final = np.array([condition.needs for condition in _CONDITIONS])
 _NEEDED_LOW: Final = _column([condition.low for condition in _CONDITIONS])
 _NEEDED_HIGH: Final = _column([condition.high for condition in _CONDITIONS])
-assert len(set(_CONDITIONAL.tolist())) == len(_CONDITIONS), "one condition a feature: they are applied at once"
+assert len(set(_CONDITIONAL.tolist())) == len(_CONDITIONS), "one condition per feature: all are applied at once"
 
-# a date that comes near is a reason only with low use
+# an approaching date is a reason only with low usage
 _NEAR: Final = np.array([_INDEX["renewal_in_days"], _INDEX["trial_left_days"]])
 _USE: Final = np.array([_INDEX["active_days_30"], _INDEX["active_days_7"]])
-_STANDING: Final = np.array([_INDEX[name] for name in STANDS_FOR])
-_STOOD_FOR: Final = np.array([_INDEX[name] for name in STANDS_FOR.values()])
+_ALIASES: Final = np.array([_INDEX[name] for name in RENDERED_AS])
+_ALIAS_TARGETS: Final = np.array([_INDEX[name] for name in RENDERED_AS.values()])
 _TENURE: Final = _INDEX["tenure_days"]
 
 
@@ -120,11 +123,11 @@ class Sides(NamedTuple):
     baselines: Floats
     """(n, comparisons + 1): what values were compared with; see `baseline`."""
 
-    def basis(self, rows: Places, features: Places) -> Places:
+    def basis(self, rows: Indices, features: Indices) -> Indices:
         """`OWN`, `PEERS` or `NO_BASELINE`, of features that lie on a side."""
         return np.abs(self.decided[rows, features]).astype(np.intp) - 1
 
-    def baseline(self, rows: Places, features: Places, basis: Places) -> Floats:
+    def baseline(self, rows: Indices, features: Indices, basis: Indices) -> Floats:
         """What each value was compared with; NaN without a baseline."""
         found: Floats = self.baselines[rows, _COLUMN_OF[basis, features]]
         return found
@@ -162,7 +165,7 @@ def _sides(values: Floats, peers: Floats) -> Sides:
     near = decided[:, _NEAR]
     near[(near > 0) & (decided[:, _USE] <= 0)] = 0
     decided[:, _NEAR] = near
-    decided[:, _STANDING] = decided[:, _STOOD_FOR]
+    decided[:, _ALIASES] = decided[:, _ALIAS_TARGETS]
     return Sides(decided, baselines)
 
 
@@ -170,7 +173,7 @@ def _own_baselines(values: Floats, baselines: Floats) -> None:
     """Write the customer's own baselines into their columns."""
     life = np.minimum(90.0, values[:, [_TENURE]])
     pace = np.minimum(values[:, _PACE_TOTAL] * _PACE_DAYS / life, _PACE_MOST)
-    pace[life < 2 * _PACE_DAYS] = np.nan  # shorter than that is no habit
+    pace[life < 2 * _PACE_DAYS] = np.nan  # too short for a habit
     baselines[:, :_PACE_END] = pace
     baselines[:, _PACE_END:_SAME_END] = values[:, _SAME_AS]
     baselines[:, _SAME_END:_CONSTANT_END] = _CONSTANT

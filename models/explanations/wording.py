@@ -1,4 +1,4 @@
-"""How one feature becomes a reason: its side, what it is compared with, and its words.
+"""The wording of a feature as a reason: its side, its baseline and its text.
 
 A value lies on the risk side, on the healthy side, or on neither. `models.explanations.sides` computes the side of a
 batch's values from these fields, `models.explanations.sentences` renders the words.
@@ -39,7 +39,7 @@ class FeatureLookup:
 
 
 class Pace(NamedTuple):
-    """The customer's own mean of the last 90 days (or of the life, if shorter), for a window of so many days."""
+    """The customer's own mean of the last 90 days (or of the tenure, if shorter), for a window of `days` days."""
 
     total: str
     days: float
@@ -53,7 +53,7 @@ class SameAs(NamedTuple):
 
 
 class Constant(NamedTuple):
-    """The value of a ratio for a customer who does as usual."""
+    """The value of a ratio for a customer whose behavior is as usual."""
 
     value: float
 
@@ -165,7 +165,7 @@ def counted(one: str, rest: str, none: str = "", many: str = "") -> Renderer:
 
 
 def flag(true: str, **fields: Any) -> Wording:
-    """A feature that is 0 or 1, of which 1 is the risk."""
+    """A feature that is 0 or 1, where 1 is the risk."""
     return Wording(
         risk=lambda f, v: true, at_risk=Range(0.5), safe=Range(high=0.5), margin=0.1, alone=True, **fields
     )  # fmt: skip

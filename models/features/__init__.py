@@ -1,4 +1,4 @@
-"""Features: the values that a model reads of a customer, computed for a batch of profiles.
+"""Features: the inputs of the models, computed for a batch of profiles.
 
 catalogue         the ordered catalogue of features, and their computation
 scoring_point     one customer at one time for which the log triggers a score

@@ -1,6 +1,6 @@
 """Labels: which snapshots churned, and the training examples that they become.
 
-labeller            match events with churn definitions, and mature labels
+labeller            match events with churn definitions, and build matured labels
 training_example    freeze features and probability with a snapshot, join them with its matured label
 codec               training examples as JSON on `churn-labels`
 feed_outages        gaps in a partition's feed, which censor labels and silence

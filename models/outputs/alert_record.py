@@ -12,7 +12,7 @@ from models.duration import rfc3339
 _encode: Final = msgspec.json.Encoder().encode
 CE_SOURCE: Final = "/churn-signals"
 _WITH_CAUSES: Final = b'{"risks":'
-_WITHOUT: Final = b',"risks":null,"payments":null,'  # kept by a release that knew of none
+_WITHOUT: Final = b',"risks":null,"payments":null,'  # stored by a release without these fields
 """Fields that a note of an earlier release lacks, as null."""
 
 
@@ -32,7 +32,7 @@ class _AlertHead(msgspec.Struct, gc=False):
 
 
 def alert_value(event: AlertEvent, note: bytes = b"") -> bytes:
-    """The `churn-alerts` value; `note` is that of the present score, for events that do not carry one."""
+    """The `churn-alerts` value; `note` describes the current score, for events without a note."""
     head = _encode(
         _AlertHead(
             event.alert_id,

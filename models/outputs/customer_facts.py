@@ -14,7 +14,7 @@ from models.profile.subscription import SubscriptionState
 from models.profile.view import ProfileView
 
 STRIP_DAYS: Final = 90
-ONBOARDING_DAYS: Final = 180  # a customer of half a year who skipped a step is not onboarding any more
+ONBOARDING_DAYS: Final = 180  # a customer who skipped a step half a year ago is not onboarding any more
 
 _NO_SUBSCRIPTION: Final = SubscriptionState(None)
 _EMPTY_STRIP: Final = b"[" + b",".join([b"0"] * STRIP_DAYS) + b"]"
@@ -24,7 +24,7 @@ _encode: Final = msgspec.json.Encoder().encode
 
 
 class CustomerFacts(msgspec.Struct, gc=False, frozen=True):
-    """The customer without personal data: ids and names of groups as the application sent them."""
+    """The customer without personal data: ids and group names as published by the application."""
 
     id: str
     account: str | None
@@ -35,7 +35,7 @@ class CustomerFacts(msgspec.Struct, gc=False, frozen=True):
 
 
 class Activity(msgspec.Struct, gc=False, frozen=True):
-    """Engaged events a day for the last 90 days, oldest first; the last one is the day `until`."""
+    """Engagement events per day for the last 90 days, oldest first; the last day is `until`."""
 
     until: str
     counts: msgspec.Raw
@@ -91,7 +91,7 @@ def activity(profile_view: ProfileView, at_ms: int) -> Activity:
     digits = strip.translate(_DIGITS)
     if _MORE in digits:
         return Activity(_date(today), msgspec.Raw(_encode(list(strip))))
-    # most days have fewer than ten: their digits are put between brackets and commas that stand already
+    # most days have fewer than ten events: their digits are inserted into a prepared text of brackets and commas
     text = bytearray(_EMPTY_STRIP)
     text[1::2] = digits
     return Activity(_date(today), msgspec.Raw(text))

@@ -1,4 +1,4 @@
-"""The scores of a batch, explained together, and the records that are made of them.
+"""The scores of a batch, explained together, and the records made from them.
 
 Records are functions of the log and the model: no clock enters, and a row's bytes do not depend on the rest of the
 batch.
@@ -118,7 +118,7 @@ class ScoredBatch:
         self._chosen = chosen = list(range(len(points)) if rows is None else rows)
         self.context = context
         self._points, self._value_forecasts = points, value_forecasts
-        self._days: dict[int, int] = {}  # places of their outlooks
+        self._days: dict[int, int] = {}  # by day: index of its value forecast
         self.value_forecasts: list[bytes] = []
         """The forecasts that published scores refer to (`models.value.forecast_state.ValueForecast.data`)."""
         self._place = {row: i for i, row in enumerate(chosen)}
@@ -131,10 +131,10 @@ class ScoredBatch:
     @cached_property
     def _explained(self) -> Explained:
         views = [(self._points[row].profile_view, self._points[row].at_ms) for row in self._chosen]
-        return self.weighed().explained([unpaid_days(view.dunning, at) for view, at in views])
+        return self.contributions().explained([unpaid_days(view.dunning, at) for view, at in views])
 
-    def weighed(self) -> ScoreContributions:
-        """All that explaining the chosen rows needs."""
+    def contributions(self) -> ScoreContributions:
+        """The input for explaining the chosen rows."""
         chosen, scores = self._chosen, self._scores
         return ScoreContributions(
             self._x, self._m, scores.contributions(chosen), scores.bias(chosen), scores.log_odds[chosen], self._trust

@@ -17,7 +17,7 @@ CHUNK_ROWS: Final = 128  # explained together: their objects fit into the CPU ca
 
 
 class ScorePayload(msgspec.Struct, array_like=True, gc=False):
-    """n scores in order, as many as are explained together.
+    """Consecutive scores that are explained together.
 
     Arrays are the bytes of float64, row after row: (n, d) features, levels and contributions, (n,) bias and log-odds.
     """
@@ -36,11 +36,11 @@ class ScorePayload(msgspec.Struct, array_like=True, gc=False):
     @classmethod
     def of(cls, batch: ScoredBatch, model: str, scores: list[PublishedScore]) -> list[ScorePayload]:
         """The payloads of all rows of a batch."""
-        weighed, found = batch.weighed(), []
+        parts, found = batch.contributions(), []
         for start in range(0, len(scores), CHUNK_ROWS):
             rows = slice(start, start + CHUNK_ROWS)
-            arrays = [each[rows].tobytes() for each in weighed[:5]]
-            found.append(cls(batch.context.lineage, model, weighed.trust, batch.value_forecasts, scores[rows], *arrays))
+            arrays = [each[rows].tobytes() for each in parts[:5]]
+            found.append(cls(batch.context.lineage, model, parts.trust, batch.value_forecasts, scores[rows], *arrays))
         return found
 
     def values(self) -> list[bytes]:

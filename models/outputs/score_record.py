@@ -36,7 +36,7 @@ CONTRIBUTION_DIGITS: Final = 6
 
 
 class Lineage(NamedTuple):
-    """Where the outputs of a partition come from, and under which definition."""
+    """The source and the churn definition of a partition's outputs."""
 
     definition: str
     config: str
@@ -53,8 +53,8 @@ class OutputContext(NamedTuple):
     horizon_ms: int
     topic: str | None = None  # where the events came from; None in a backtest
     partition: int | None = None
-    horizons: Horizons | None = None  # of both causes, where losses by payment have a label of their own
-    goals: Goals = Goals(())  # that are declared
+    horizons: Horizons | None = None  # of both causes, if involuntary churn has its own label
+    goals: Goals = Goals(())  # declared in churn.toml
 
     @property
     def lineage(self) -> Lineage:
@@ -98,7 +98,7 @@ class CauseProbability(msgspec.Struct, gc=False):
 
 
 class CauseProbabilities(msgspec.Struct, gc=False):
-    """Voluntary and involuntary churn, where involuntary churn has a label of its own."""
+    """Voluntary and involuntary churn, if involuntary churn has its own label."""
 
     voluntary: CauseProbability
     involuntary: CauseProbability
@@ -151,7 +151,7 @@ class PublishedScore(msgspec.Struct, array_like=True, gc=False):
     previous: float | None
     history: bytes
     alert: CurrentAlert | None
-    value_forecast: int  # place among those of the batch, `ScoredBatch.value_forecasts`
+    value_forecast: int  # index in `ScoredBatch.value_forecasts`
     goals: list[GoalFacts]
     route: str
     causes: CauseProbabilities | None
@@ -166,7 +166,7 @@ class ScoreContributions(NamedTuple):
     m: Floats
     """The population's level, (n, d)."""
     contributions: Floats
-    """To the log-odds, (n, d)."""
+    """Contributions to the log-odds, (n, d)."""
     bias: Floats
     log_odds: Floats
     trust: float

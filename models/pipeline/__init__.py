@@ -1,11 +1,11 @@
 """The fold of one partition: the order in which events, deadlines, scores, alerts and labels affect each other.
 
 partition       the fold itself: its ten steps
-effects         what a batch takes in and what it causes
-batch           what a batch has collected so far
+effects         the input and all effects of a batch
+batch           data that a batch has collected so far
 batch_clock     the partition's clock within a batch
-event_applier   one event on one customer
-deadlines       snapshots, silence, maturing labels, expiry of one customer
+event_applier   applies one event to one customer
+deadlines       due deadlines of one customer: snapshots, silence, release of labels, expiry
 ranking         features, scores and comparison of a batch's points
 alert_tracker   steps alerts through the policy
 record_cache    encoded profiles between batches

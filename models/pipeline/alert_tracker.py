@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.alerts.alert_state import AlertState, pack, unpack
-from models.alerts.detractor_rule import DetractorResponse, detraction, kinds_of
+from models.alerts.detractor_rule import DetractorResponse, detractor_response, kinds_of
 from models.alerts.policy import AlertAction, AlertEvent, AlertScore, cause_of, due_ms, step
 from models.alerts.settings import AlertSettings
 from models.definition.churn_definition import ChurnDefinition
@@ -58,7 +58,7 @@ class RankedBatch(NamedTuple):
 
 
 class AlertChanges(NamedTuple):
-    """What a batch changes in alerts.
+    """The alert changes of a batch.
 
     Attributes:
         alerts: Changes to publish, in log order.
@@ -158,8 +158,8 @@ class AlertTracker:
         changes.alerts.extend(alert.render(notes) for alert in unrendered)
 
     def detractor_response(self, point: ScoringPoint) -> DetractorResponse | None:
-        """The detractor's response that stands at a point, if the policy has a rule for it."""
-        return detraction(point, self._detractors, self.settings.expire_ms) if self._detractors else None
+        """The detractor's response in effect at a point, if the policy has a rule for it."""
+        return detractor_response(point, self._detractors, self.settings.expire_ms) if self._detractors else None
 
     def _render_notes(self, ranked: RankedBatch, trust: float, rows: list[int]) -> dict[int, bytes]:
         """The part of an alert's value that describes the score, for each of these rows."""
@@ -180,7 +180,7 @@ class AlertTracker:
         }
 
     def _rows(self, ranked: RankedBatch, alerted: set[bytes]) -> dict[bytes, list[int]]:
-        """The rows of every customer who has an alert or a score that calls for one."""
+        """The rows of every customer who has an alert, a score at or above `enter`, or a new detractor response."""
         considered = {point.key for point, band in zip(ranked.points, ranked.band, strict=True) if band}
         if self._detractors:
             for point in ranked.points:
@@ -253,7 +253,7 @@ class _TrackedCustomer:
         self._newest_row: int | None = None
 
     def process(self, entry: _TimelineEntry, changes: AlertChanges) -> None:
-        """Step through one thing that happened, after the timers that were due by then."""
+        """Process one entry of the timeline, after the timers that were due by then."""
         self.fire_timers(entry.clock_ms)
         action = entry.action
         if action is None:
@@ -274,7 +274,7 @@ class _TrackedCustomer:
                 changes.changed_rows.add(entry.row)
 
     def fire_timers(self, clock_ms: int) -> None:
-        """Step through the timers that are due by `clock_ms`, each as of its due time."""
+        """Fire the timers that are due by `clock_ms`, each at its due time."""
         while self.state is not None and self._due_ms <= clock_ms:
             due = self._due_ms
             self._step(due, self._clock.position_of(due, self._order))
@@ -335,9 +335,9 @@ class _TrackedCustomer:
             tracker.settings,
             now_ms,
             customer=self._customer,
-            handling=action,
+            action=action,
             churned=churned,
-            forgotten=deleted,
+            deleted=deleted,
             silent_feed=tracker.silent_feed,
         )
         for event in events:

@@ -19,15 +19,15 @@ from models.retention.accounts import RetentionAccounts
 from models.retention.activity_flows import NO_ACTIVITY, ActivityView
 from models.value.purchase_counts import PurchaseDelta
 
-PUBLISH_EVERY_MS: Final = DAY_MS  # a score that changes no band is published this often; a value has about 4 KB
+PUBLISH_EVERY_MS: Final = DAY_MS  # a score without a new band is published this often; a record has about 4 KB
 
 
 class CustomerAction(NamedTuple):
-    """What happened to a customer besides being scored: a person acted on the alert, or the customer churned or was
+    """An occurrence other than a score: a person acted on the alert, or the customer churned or was
     deleted. Without `action` and `deleted` the customer churned.
 
     Attributes:
-        deleted: Why the customer's records are removed: the resolution of an alert that stands.
+        deleted: If the customer's records are removed, the resolution of a live alert; otherwise empty.
     """
 
     key: bytes
@@ -38,7 +38,7 @@ class CustomerAction(NamedTuple):
 
 
 class DeletedCustomer(NamedTuple):
-    """A customer whose records are all removed; a later event under the same id starts a new customer."""
+    """A customer whose records are all removed; a later event with the same id creates a new customer."""
 
     position: LogPosition
     key: bytes
@@ -52,12 +52,12 @@ class WorkingCustomer:
         changed: Whether the record must be written.
         profile_view: The newest view of the profile, None once the profile has changed since it was taken.
         shared: Whether sections of the profile are shared with a view, so that they are copied before a change.
-        counted: The activity as the retention accounting has counted it so far.
+        accounted: The activity as of the last update of the retention accounting.
     """
 
     __slots__ = (
+        "accounted",
         "changed",
-        "counted",
         "due_ms",
         "flags",
         "key",
@@ -78,14 +78,14 @@ class WorkingCustomer:
         self.flags = flags
         self.changed = False
         self.profile_view: ProfileView | None = None
-        self.counted = ActivityView.of(profile)
+        self.accounted = ActivityView.of(profile)
         self.shared = False
 
     def reset(self, profile: Profile) -> None:
-        """Start again as a customer who was never seen."""
+        """Reset to a customer without any event."""
         assert profile.processing is not None
         self.profile, self.processing = profile, profile.processing
-        self.counted = NO_ACTIVITY
+        self.accounted = NO_ACTIVITY
         self.due_ms, self.probability, self.flags = NEVER_MS, UNSCORED, VISITOR
         self.profile_view, self.shared, self.changed = None, False, False
 
@@ -97,7 +97,7 @@ class WorkingCustomer:
 
 
 class EncodedProfile(NamedTuple):
-    """A changed profile, complete but for what is known only after scoring."""
+    """A changed profile, complete except for the fields that scoring determines."""
 
     key: bytes
     due_ms: int
@@ -107,7 +107,7 @@ class EncodedProfile(NamedTuple):
 
 
 class FoldBatch:
-    """What one batch has collected so far.
+    """The data that one batch has collected so far.
 
     Attributes:
         clock: How the partition's clock moved.
@@ -167,13 +167,13 @@ class FoldBatch:
         return point
 
     def delete(self, customer: WorkingCustomer, position: LogPosition, clock_ms: int, resolution: str) -> None:
-        """Remove a customer's records; an alert that stands ends with `resolution`.
+        """Remove a customer's records; a live alert ends with `resolution`.
 
         A customer whose profile expires has an alert only if late events opened it.
         """
         self.deleted.append(DeletedCustomer(position, customer.key))
         self.actions.append(CustomerAction(customer.key, position, clock_ms, deleted=resolution))
-        self._accounts.record_deletion(customer.key, customer.counted, customer.profile, clock_ms)
+        self._accounts.record_deletion(customer.key, customer.accounted, customer.profile, clock_ms)
         customer.reset(self.new_profile())
 
     def encode(self, customer: WorkingCustomer) -> None:

@@ -13,13 +13,13 @@ from models.labels.feed_outages import NOTED_MS, FeedOutages
 
 
 class BatchClock(NamedTuple):
-    """The values that the clock took in a batch, and the index of the event that moved it to each."""
+    """The values of the clock in a batch, each with the index of the event that advanced it."""
 
     raises: list[int]
     raised_by: list[int]
 
     def position_of(self, due_ms: int, order: int) -> LogPosition:
-        """The log position of a deadline that the clock passed in this batch."""
+        """The log position of a deadline that became due in this batch."""
         return deadline_position(self.raised_by[bisect_left(self.raises, due_ms)], due_ms, order)
 
 
@@ -40,7 +40,7 @@ class ClockedBatch(NamedTuple):
 
 
 def run_clock(events: Sequence[tuple[int, Event]], clock_ms: int, until_ms: int, feed: FeedOutages) -> ClockedBatch:
-    """Move the clock over a batch and report engagement, and gaps in it, to `feed`.
+    """Advance the clock over a batch, and report engagement and its gaps to `feed`.
 
     Args:
         events: The batch in log order, each event with its offset.

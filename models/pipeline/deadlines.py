@@ -18,8 +18,8 @@ from models.profile.keys import order_hash
 from models.profile.mergeable import DAY_MS
 from models.profile.schema import NEVER_MS, PendingSnapshot, ProcessingState, Profile
 
-SILENCE_STEPS: Final = 3  # a silent customer is scored after 2, 4 and 8 usual gaps, besides every snapshot
-SILENCE_MIN_MS: Final = 2 * DAY_MS  # a weekend off is no silence
+SILENCE_STEPS: Final = 3  # a silent customer is scored after 2, 4 and 8 usual gaps, and at every snapshot
+SILENCE_MIN_MS: Final = 2 * DAY_MS  # a free weekend is not silence
 
 _NINETY_DAYS: Final = (1 << 90) - 1
 
@@ -42,13 +42,13 @@ class Deadlines:
         self._definitions = len(definition.definitions)
 
     def schedule_snapshot(self, customer: WorkingCustomer, clock_ms: int) -> None:
-        """Schedule the next snapshot on a grid with a phase of the customer's own, which spreads the work over time."""
+        """Schedule the next snapshot on a grid whose phase differs by customer, which spreads the work over time."""
         every = self._definition.snapshot_every_ms
         phase = xxh3_64_intdigest(customer.key) % every
         customer.processing.next_snapshot_ms = (clock_ms - phase) // every * every + every + phase
 
     def schedule_silence(self, customer: WorkingCustomer, clock_ms: int) -> None:
-        """Schedule the next time at which the customer is scored if nothing more happens, after `clock_ms`."""
+        """Schedule the next score of the customer after `clock_ms` if no more events arrive."""
         processing = customer.processing
         processing.next_silence_ms = max(_silence_due_ms(customer.profile, processing), clock_ms + 1)
 
@@ -62,12 +62,12 @@ class Deadlines:
         return due
 
     def handle_due(self, batch: FoldBatch, customer: WorkingCustomer, until_ms: int) -> None:
-        """Handle all deadlines up to `until_ms` in order, each as of its due time."""
+        """Process all deadlines up to `until_ms` in order, each at its due time."""
         processing, order = customer.processing, order_hash(customer.key)
         customer.changed = True
         at = customer.due_ms
         while at <= until_ms:
-            # the position that a check of all deadlines, each time the clock moves, would have given this one
+            # the same position as if all deadlines were checked whenever the clock advances
             position = batch.clock.position_of(at, order)
             if not _is_idle(processing):
                 self._handle(batch, customer, at, position)
@@ -100,13 +100,13 @@ class Deadlines:
             batch.capture(customer, at_ms, SNAPSHOT, position, at_ms)
             processing.pending.append(PendingSnapshot(at_ms, eligible, [NEVER_MS] * self._definitions))
         else:
-            batch.actions.append(CustomerAction(customer.key, position, at_ms))  # silent so long that it is churn
+            batch.actions.append(CustomerAction(customer.key, position, at_ms))  # churned by inactivity
         processing.next_snapshot_ms = at_ms + self._definition.snapshot_every_ms if eligible else NEVER_MS
 
     def _check_silence(self, batch: FoldBatch, customer: WorkingCustomer, at_ms: int, position: LogPosition) -> None:
         profile, processing = customer.profile, customer.processing
         due = _silence_due_ms(profile, processing)
-        if due <= at_ms:  # otherwise activity since has moved the deadline, which is noticed only now
+        if due <= at_ms:  # otherwise later activity has postponed the deadline
             if processing.scored_ms < at_ms and (eligible := self._labeller.eligible(profile, at_ms)):
                 point = batch.capture(customer, at_ms, SILENCE, position, at_ms)
                 point.eligible = bool(eligible & self._labeller.primary_mask)
@@ -121,7 +121,7 @@ class Deadlines:
 
 
 def _silence_due_ms(profile: Profile, processing: ProcessingState) -> int:
-    """When a customer who does nothing more is scored next, by the customer's own rhythm.
+    """The time of the next score of an inactive customer, by the customer's own rhythm.
 
     The usual gap is the span of the active days of the last 90 days divided by their number.
     """

@@ -1,4 +1,4 @@
-"""What the fold takes in for one batch, and everything that the batch causes."""
+"""The input of the fold for one batch, and all effects of the batch."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class OffsetEvent(NamedTuple):
 
 
 class FoldEffects(msgspec.Struct):
-    """Everything that one call of `PartitionFold.process` causes. Nothing takes effect until the caller commits it.
+    """All effects of one call of `PartitionFold.process`. They take effect only when the caller commits them.
 
     Rows of the arrays are rows of `points`; `published_rows` are the rows whose scores are published.
     """
@@ -50,7 +50,7 @@ class FoldEffects(msgspec.Struct):
     model: str
     trust: float
     value_forecasts: DailyForecasts
-    counted: list[CellSnapshot]
+    cell_snapshots: list[CellSnapshot]
     duplicates: int
     censored: int
     state: bytes

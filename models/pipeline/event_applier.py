@@ -1,4 +1,4 @@
-"""Applies one event to one customer, and captures a scoring point where the log demands a score."""
+"""Applies one event to one customer, and captures a scoring point if the event triggers a score."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class EventApplier:
         index: int,
         clock_ms: int,
     ) -> bool:
-        """Fold an event into the profile, purchases and goals; whether it was no duplicate."""
+        """Apply an event to the profile, purchases and goals; returns False for a duplicate."""
         profile, effect = customer.profile, meaning.effect
         customer.changed = True
         customer.profile_view = None
@@ -103,7 +103,7 @@ class EventApplier:
         index: int,
         clock_ms: int,
     ) -> None:
-        """What follows from a folded event: labels, deadlines, a score."""
+        """Update labels and deadlines after an applied event, and capture a scoring point."""
         event, profile, processing = entry.event, customer.profile, customer.processing
         at, labeller = event.time_ms, self._labeller
         if at < processing.oldest_new_ms:
@@ -113,7 +113,7 @@ class EventApplier:
             churned = labeller.match(profile, processing, event, engaged)
             if churned and not labeller.can_churn(profile, profile.newest_ms):
                 batch.actions.append(CustomerAction(customer.key, event_position(index), clock_ms))
-        # a customer who was scored for being silent, and is back, is scored at once
+        # a customer who returns after a score for silence is scored at once
         came_back = engaged and processing.silence_step > 0 and at == profile.engaged_ms
         if customer.flags & VISITOR and not event.anonymous:
             customer.flags &= ~VISITOR
@@ -127,13 +127,13 @@ class EventApplier:
             customer.due_ms = self._deadlines.next_due_ms(processing)
 
     def _move_deadlines(self, customer: WorkingCustomer, newest_activity: bool, clock_ms: int) -> bool:
-        """Schedule the deadlines that an event moves; whether it moved any."""
+        """Reschedule deadlines after an event; returns whether any changed."""
         processing, moved = customer.processing, False
         if processing.next_snapshot_ms == NEVER_MS:  # a new customer, or one who had no deadline left
             self._deadlines.schedule_snapshot(customer, clock_ms)
             self._deadlines.schedule_silence(customer, clock_ms)
             moved = True
-        # the first silence deadline is near, so it stays where it is and moves only when it falls due
+        # the first silence deadline is near: it is not moved until it is due
         if newest_activity and (processing.silence_step or processing.next_silence_ms == NEVER_MS):
             processing.silence_step = 0
             self._deadlines.schedule_silence(customer, clock_ms)
@@ -143,9 +143,9 @@ class EventApplier:
     def _handle_alert(
         self, batch: FoldBatch, customer: WorkingCustomer, event: Event, index: int, clock_ms: int
     ) -> None:
-        """A person's action on an alert passes the duplicate guard and changes nothing else of the profile."""
+        """Record a person's action on an alert. In the profile, it changes only the duplicate guard."""
         if customer.profile.first_ms == NEVER_MS:
-            return  # an unknown customer, and an action creates none
+            return  # an action does not create a customer
         if event.id_hash and not is_new_event(customer.profile, event.id_hash, event.time_ms):
             batch.duplicates += 1
             return
@@ -153,7 +153,7 @@ class EventApplier:
         batch.actions.append(CustomerAction(customer.key, event_position(index), clock_ms, action_of(event)))
 
     def _delete(self, batch: FoldBatch, customer: WorkingCustomer, index: int, clock_ms: int) -> None:
-        """A deletion request: pending labels never mature, and an alert ends without a cooldown."""
+        """Apply a deletion request: pending labels never mature, and an alert ends without a cooldown."""
         if customer.profile.first_ms == NEVER_MS:
             return
         batch.dropped_snapshots += [snapshot_key(customer.key, p.snapshot_ms) for p in customer.processing.pending]

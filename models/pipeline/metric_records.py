@@ -1,4 +1,4 @@
-"""Which records of a partition's store are sums that readers add up, and how they are published."""
+"""Select the sums among a partition's store records, and encode them for `churn-metrics`."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from models.experience import aggregates as experience_sums
 from models.retention import aggregates as retention_sums
 
 PREFIXES = (retention_sums.METRIC_PREFIX, experience_sums.METRIC_PREFIX)
-"""Of the keys in `churn-metrics`."""
+"""Prefixes of the keys in `churn-metrics`."""
 
 
 def metric_records(partition: int, changes: Mapping[bytes, bytes | None]) -> Iterator[tuple[bytes, bytes | None]]:
-    """Keys and values for `churn-metrics`, of those of the store's changes that are blocks of sums."""
+    """Keys and values for `churn-metrics`, from the changed blocks of sums in the store."""
     for key, record in changes.items():
         if retention_sums.is_sums(key):
             value = record and retention_sums.metric_value(partition, key, record)

@@ -76,7 +76,7 @@ _STATE_DECODER = msgspec.msgpack.Decoder(_FoldState)
 
 
 class _Ranks(NamedTuple):
-    """Step 4: percentile, base rate and band of each point, and how it compares with the score before."""
+    """Step 4: percentile, base rate and band of each point, and its comparison with the previous score."""
 
     percentile: Floats
     base: Floats
@@ -139,7 +139,7 @@ class PartitionFold:
         self.experience = ExperienceAggregates(store.get_many)
         labeller = Labeller(definition)
         policy = self.alerts.settings
-        # an alert has expired, and its cooldown is over, this long after the customer's newest score
+        # this long after the customer's newest score, an alert has expired and its cooldown is over
         self._deadlines = Deadlines(definition, labeller, policy.expire_ms + policy.cooldown_ms + 1)
         self._applier = EventApplier(definition, labeller, self._goals, self.accounts, self._deadlines)
         self._cache = RecordCache(store)
@@ -199,7 +199,7 @@ class PartitionFold:
             if customer.due_ms <= end:
                 deadlines.handle_due(batch, customer, end)
             if mine:
-                self.accounts.record_activity(key, customer.counted, customer.profile)
+                self.accounts.record_activity(key, customer.accounted, customer.profile)
             if customer.changed:
                 batch.encode(customer)
         self.stage_ended("apply")
@@ -332,7 +332,7 @@ class PartitionFold:
             model=self.scorer.version,
             trust=self.scorer.trust,
             value_forecasts=forecasts,
-            counted=self.value_forecast.counted,
+            cell_snapshots=self.value_forecast.cell_snapshots,
             duplicates=batch.duplicates,
             censored=matured.censored,
             state=self._state(),

@@ -51,7 +51,7 @@ class ScoredPoints(NamedTuple):
 
 
 class Comparison(NamedTuple):
-    """Each point beside the customer's score before it.
+    """Each point compared with the customer's previous score.
 
     Attributes:
         previous: The probability before, None for a first score.
@@ -65,7 +65,7 @@ class Comparison(NamedTuple):
 
 
 def score_points(batch: FoldBatch, peers: PeerMeans, scorer: RiskScorer, horizons: Horizons | None) -> ScoredPoints:
-    """Compute features and scores of all points, in log order: points read the peers' level, and snapshots move it."""
+    """Compute features and scores of all points in log order: points read the peer means, and snapshots update them."""
     order = log_order([point.position for point in batch.points])
     points = [batch.points[i] for i in order.tolist()]
     x = compute(batch.rows)[order] if points else np.empty((0, len(FEATURES)))
@@ -81,7 +81,7 @@ def compare(
     band: Sequence[int],
     before: Mapping[bytes, tuple[float, int]],
 ) -> Comparison:
-    """Compare each point with the customer's score before it, which may be another point of the batch.
+    """Compare each point with the customer's previous score, which can be another point of the batch.
 
     Args:
         points: Of the batch, in log order.
@@ -99,7 +99,7 @@ def compare(
 
 
 def log_order(positions: Sequence[LogPosition]) -> NDArray[np.intp]:
-    """The indices that sort positions by the log: events where they stand, deadlines before the event that moved the
+    """The indices that sort positions in log order: events by their index, deadlines before the event that advanced the
     clock past them, by due time and then by the hash of the key."""
     flat = np.fromiter(itertools.chain.from_iterable(positions), np.uint64, 3 * len(positions))
     step, due, order = flat.reshape(-1, 3).T

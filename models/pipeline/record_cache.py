@@ -32,7 +32,7 @@ class RecordCache:
         return records
 
     def update(self, records: Mapping[bytes, bytes], deleted: Iterable[bytes]) -> None:
-        """Take in the records that a batch wrote, drop those that it deleted, and evict the oldest beyond the bound."""
+        """Add the records that a batch wrote, drop those that it deleted, and evict the oldest beyond the limit."""
         cache = self._records
         for key in itertools.chain(records, deleted):
             cache.pop(key, None)

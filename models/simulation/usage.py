@@ -96,14 +96,14 @@ def sessions(day: SimulatedDay) -> None:
     day.add(rows, bodies, starts + (rng.random(len(rows)) * 2_400_000).astype(np.int64) + 1)
 
 
-def programs(day: SimulatedDay) -> None:
+def api_calls(day: SimulatedDay) -> None:
     """Draft automated API calls around the clock, independent of the customer's state."""
     counts = day.rng.poisson(3.0, len(day.people)) * (day.people["kind"] == KINDS.index("automated"))
     rows = np.repeat(day.today, counts)
     day.add(rows, [_API_CALL] * len(rows), (day.rng.random(len(rows)) * DAY_MS).astype(np.int64))
 
 
-def errands(day: SimulatedDay) -> None:
+def exports_and_errors(day: SimulatedDay) -> None:
     """Draft data exports and error messages, at the rates of the customer's state."""
     for rate, inside in (("exports", _EXPORT), ("errors", _ERROR)):
         rows = day.some(day.rates[rate] * day.calendar_activity)

@@ -116,9 +116,9 @@ class ForecastState:
         self._last: DailyForecasts | None = None
 
     @property
-    def counted(self) -> list[CellSnapshot]:
+    def cell_snapshots(self) -> list[CellSnapshot]:
         """The cells of the newest batch's fits, to be published."""
-        return self._purchases.counted
+        return self._purchases.cell_snapshots
 
     def apply_batch(
         self, life_tables: Sequence[LifetimeMove], orders: Sequence[PurchaseDelta], begun: bool

@@ -92,7 +92,7 @@ class PurchaseCounter:
     def __init__(self, load: Load, since_day: int) -> None:
         self._load, self._since_day = load, since_day
         self._head: _Head | None = None
-        self.counted: list[CellSnapshot] = []
+        self.cell_snapshots: list[CellSnapshot] = []
         """The cells of the newest batch's fits, to be published."""
 
     def apply_batch(
@@ -108,7 +108,7 @@ class PurchaseCounter:
             The fitted parameters in order of their first day, and the changes of the store.
         """
         head, changes = self._head, _Changes(self._load)
-        self.counted = []
+        self.cell_snapshots = []
         if head is None:
             [record] = self._load([_HEAD])
             head = self._head = _Head(self._since_day) if record is None else _decode_head(record)
@@ -157,7 +157,7 @@ class PurchaseCounter:
             head.oldest = max(head.oldest, oldest)
         cells = changes.all_cells(range(max(head.oldest, 0), today // PERIOD_DAYS + 1)) if head.oldest >= 0 else {}
         purchases, values = PurchaseCells(cells), SpendingCells(changes.all_values())
-        self.counted.append(CellSnapshot(today - 1, purchases, values, dropped))
+        self.cell_snapshots.append(CellSnapshot(today - 1, purchases, values, dropped))
         return FittedParameters(day + 1, _fit_purchases(purchases, today - 1), _fit_values(values))
 
 

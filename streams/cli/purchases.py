@@ -103,7 +103,7 @@ def _print_published(as_json: bool) -> None:
     if as_json:
         click.echo(msgspec.json.encode(forecast))
         return
-    rendering.print_standing(stdout_console(), forecast)
+    rendering.print_purchase_summary(stdout_console(), forecast)
 
 
 async def read_cells(settings: Settings) -> list[bytes]:

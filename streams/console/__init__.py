@@ -10,7 +10,7 @@ It reads only output topics, so it works with any number of workers, and several
 
     server               routes, pages and the live stream
     filters              template filters: percentages, numbers, times
-    database             newest scores, alerts and their changes, in a temporary SQLite file
+    database             the data of all pages: newest scores, alerts and their changes, in a temporary SQLite file
     topic_follower       follows the topics, samples the lag, and reports a missing broker
     dead_letter_samples  dead letters by reason, without their contents
     actions              the event that a person's action on an alert publishes

@@ -1,24 +1,24 @@
-"""Process the partitions of the events topic exactly once: it moves events and knows nothing about customers.
+"""Process the partitions of the events topic exactly once, independent of what the events mean.
 
     worker             run the Faust app until a signal
     contract           the interface between engine and product
-    faust_app          the Faust app and its consumer; all private parts of Faust
-    group_assignor     the group's assignor, on the network
+    faust_app          the Faust app and its consumer; all use of Faust's private API
+    group_assignor     the assignor in the group protocol
     assignment         which member gets which partition
     fetch_credits      how much is fetched ahead of processing
     ownership          assigned, owned, running and lost partitions
     takeover           fence, recover and create a partition's runner
     partition_runner   the steps of a batch
     executor           one computation at a time, in a thread
-    transactions       the fenced producer of a partition
+    transactions       the fenced producer of a partition: sends and commits a batch
     record_batch       encoded Kafka record batches
     position           the position record
     store              the local store of a partition
-    store_directories  where local stores are
+    store_directories  directories and locks of local stores
     deadline_index     the earliest deadlines, in memory
-    recovery           from the changelog into local stores
-    changelog_reader   how recovery reads a changelog
-    progress           figures of a partition
+    recovery           rebuild local stores from the changelog
+    changelog_reader   read a changelog forwards, or newest values first
+    progress           current figures of a partition, for metrics
     batch_metrics      counts of a batch
     latency            latency histograms
 

@@ -1,6 +1,6 @@
 """The group's assignor: members report the state they have with their join, and `assign_partitions` decides.
 
-Tested by tests/streams/engine/test_assignment.py and tests/broker/test_moves.py.
+Tested by tests/streams/engine/test_assignment.py and tests/broker/test_procedures.py.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Own the partitions that the group assigns: take them over, run them, and release them when they are revoked.
 
-Tested by tests/streams/engine/test_ownership.py and tests/broker/test_moves.py.
+Tested by tests/streams/engine/test_ownership.py and tests/broker/test_procedures.py.
 """
 
 from __future__ import annotations

@@ -34,17 +34,17 @@ LIVE_WITHIN_MS: Final = 10 * 60_000
 _IDLE_RETRY_S: Final = 1.0
 # Prevents a deadline from being missed after the wall clock was set or the machine slept: it is at most this late.
 _LONGEST_WAIT_S: Final = 60.0
-_BIRTH_BYTES: Final = 16
-# Small batches are joined into one transaction, because a transaction costs the worker and the broker some 2 ms of CPU
-# each, whatever it holds. The batches of a backlog are larger than this already.
-JOIN_RECORDS: Final = 2_500
-# The interval between the starts of a partition's transactions, so that each holds more (with 30 ms they took 0.75 of a
-# core at 1,000 events/s). It is skipped when so many records wait that the transaction's own cost is small.
-PACE_S: Final = 0.05
-WORTH_RECORDS: Final = 500
-# Large batches are computed on the event loop, where transactions are: in a thread, both would compete for Python's
-# lock (4 us an event). The events of a backlog are not urgent.
-INLINE_RECORDS: Final = 2_000
+_CHANGELOG_ID_BYTES: Final = 16
+# Small batches are joined into one transaction, because a transaction costs the worker and the broker about 2 ms of CPU
+# each, whatever its size. The batches of a backlog are larger than this already.
+JOIN_RECORDS_MAX: Final = 2_500
+# Minimum interval between the starts of a partition's transactions, so that each has more records (with 30 ms they took
+# 0.75 of a core at 1,000 events/s). There is no delay if enough records wait to make the fixed cost negligible.
+MIN_INTERVAL_S: Final = 0.05
+NO_DELAY_RECORDS: Final = 500
+# Batches of this size or more are computed on the event loop, where transactions run. In a thread, both would compete
+# for Python's lock (4 us per event). The events of a backlog are not urgent.
+INLINE_RECORDS_MIN: Final = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +106,7 @@ class PartitionRunner:
         self._compute_slot = compute_slot
         self._live = clock == "wall" or (clock == "auto" and recovered is not None and recovered.live)
         self.progress.live = self._live
-        self._birth = recovered.birth if recovered is not None else os.urandom(_BIRTH_BYTES)
+        self._changelog_id = recovered.changelog_id if recovered is not None else os.urandom(_CHANGELOG_ID_BYTES)
         self._processor: Processor = factory(number, store, recovered.state if recovered is not None else None)
         self._waiting: deque[Batch] = deque()
         self._arrived = asyncio.Event()
@@ -198,7 +198,7 @@ class PartitionRunner:
 
     async def _apply_waiting(self) -> None:
         """Apply the waiting batches that continue the position, in one transaction or, if bounded, in several."""
-        await self._linger()
+        await self._delay_small()
         progress, batches = self.progress, list[Batch]()
         try:
             async with self._compute_slot:
@@ -239,19 +239,19 @@ class PartitionRunner:
         else:
             self._not_before_s = time.monotonic() + _IDLE_RETRY_S
 
-    async def _linger(self) -> None:
-        """Delay a small transaction, so that it holds more."""
-        wait_s = self._started_s + PACE_S - time.monotonic()
-        if wait_s > 0 and sum(len(batch.records) for batch in self._waiting) < WORTH_RECORDS:
+    async def _delay_small(self) -> None:
+        """Delay a small transaction, so that more records can join it."""
+        wait_s = self._started_s + MIN_INTERVAL_S - time.monotonic()
+        if wait_s > 0 and sum(len(batch.records) for batch in self._waiting) < NO_DELAY_RECORDS:
             await asyncio.sleep(wait_s)
 
     def _join_waiting(self) -> list[Batch]:
-        """Step 1: take the batches that continue the position and each other, up to `JOIN_RECORDS` records."""
+        """Step 1: take the batches that continue the position and each other, up to `JOIN_RECORDS_MAX` records."""
         batches: list[Batch] = []
         end, count = self.position, 0
         while self._waiting and self._waiting[0].start == end:
             count += len(self._waiting[0].records)
-            if batches and count > JOIN_RECORDS:
+            if batches and count > JOIN_RECORDS_MAX:
                 break
             batches.append(self._waiting.popleft())
             end = batches[-1].next
@@ -263,7 +263,7 @@ class PartitionRunner:
         self._started_s = time.monotonic()
         now_ms = int(time.time() * 1000) if self._live and progress.caught_up else None
         process = self._processor.process if defer else self._processor.reprocess
-        if len(records) < INLINE_RECORDS:
+        if len(records) < INLINE_RECORDS_MIN:
             effects = await self._compute_slot.compute(process, records, now_ms)
         else:
             effects = process(records, now_ms)
@@ -297,7 +297,7 @@ class PartitionRunner:
         progress, tally, deferred = self.progress, effects.tally, effects.deferred
         watch = Stopwatch(tally)
         changes = dict(effects.changes)
-        changes[POSITION_KEY] = encode_position(next_offset, self._live, self._birth, effects.state)
+        changes[POSITION_KEY] = encode_position(next_offset, self._live, self._changelog_id, effects.state)
         # 3. The transaction, with the position as its last changelog record.
         if deferred is None:
             changelog_offset = await self.producer.commit(effects.outputs, self._changelog, changes)

@@ -18,15 +18,15 @@ class Position(msgspec.Struct, array_like=True, frozen=True):
         version: of this layout.
         next_offset: the first input offset that is not applied yet.
         live: whether the newest event was received within ten minutes of its time.
-        birth: random bytes, created with the changelog's first record. A local store with another birth belongs to a
-            changelog that was deleted, even if its offsets fit.
+        changelog_id: random bytes, created with the changelog's first record. A local store with another id belongs to
+            a changelog that was deleted, even if its offsets fit.
         state: of the processor (clock, population statistics, ranks).
     """
 
     version: int
     next_offset: int
     live: bool
-    birth: bytes
+    changelog_id: bytes
     state: bytes
 
 
@@ -34,9 +34,9 @@ _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Position)
 
 
-def encode_position(next_offset: int, live: bool, birth: bytes, state: bytes) -> bytes:
+def encode_position(next_offset: int, live: bool, changelog_id: bytes, state: bytes) -> bytes:
     """Encode a position record."""
-    return _encoder.encode(Position(_VERSION, next_offset, live, birth, state))
+    return _encoder.encode(Position(_VERSION, next_offset, live, changelog_id, state))
 
 
 def decode_position(value: bytes) -> Position:

@@ -95,12 +95,12 @@ class _Recovery:
 
     async def _catch_up(self, numbers: set[int]) -> set[int]:
         """Step 2; returns the partitions whose store does not belong to the changelog or is damaged."""
-        births: dict[int, bytes | None] = {}
+        changelog_ids: dict[int, bytes | None] = {}
         starts = {}
         for number in numbers:
             position, meta = _position(self.stores[number]), self.stores[number].meta
             assert meta is not None
-            births[number] = position.birth if position is not None else None
+            changelog_ids[number] = position.changelog_id if position is not None else None
             starts[number] = meta.changelog_offset - 1
         continued: set[int] = set()
         foreign: set[int] = set()
@@ -109,7 +109,7 @@ class _Recovery:
             if number in foreign:
                 return
             if (value := changes.get(POSITION_KEY)) is not None:
-                if position_record.decode_position(value).birth != births[number]:
+                if position_record.decode_position(value).changelog_id != changelog_ids[number]:
                     foreign.add(number)
                     return
                 continued.add(number)

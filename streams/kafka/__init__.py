@@ -1,10 +1,10 @@
-"""Read from Kafka outside the engine's partitions, and the private parts of aiokafka.
+"""Read from Kafka outside the engine's partitions, and use aiokafka's private API.
 
 topic_reader         read a topic from start to end, backwards, or as it grows
 model_reader         follow the newest model snapshot
 group_consumer       create a member of a consumer group
 partitioner          Kafka's default partitioner
-aiokafka_internals   all private parts of aiokafka
+aiokafka_internals   all use of aiokafka's private API
 """
 
 from streams.kafka.group_consumer import group_consumer

@@ -15,20 +15,20 @@ if TYPE_CHECKING:
     from models.value.repurchase_backtest import ReturnReport
 
 
-def print_standing(page: Console, standing: PurchaseSummary) -> None:
+def print_purchase_summary(page: Console, summary: PurchaseSummary) -> None:
     """Print the forecast for the customers of a running system."""
     page.print(
-        f"BG/NBD of {standing.customers:,} customers in {standing.cells:,} cells, days up to {date_text(standing.day)}:"
-        f" r {standing.r:.3f}, alpha {standing.alpha_weeks:.2f} weeks, a {standing.a:.3f}, b {standing.b:.2f}"
+        f"BG/NBD of {summary.customers:,} customers in {summary.cells:,} cells, days up to {date_text(summary.day)}:"
+        f" r {summary.r:.3f}, alpha {summary.alpha_weeks:.2f} weeks, a {summary.a:.3f}, b {summary.b:.2f}"
     )
-    if (value := standing.order_value) is not None:
+    if (value := summary.order_value) is not None:
         page.print(
             f"Gamma-Gamma: p {value['p']:.2f}, q {value['q']:.2f}, gamma {value['gamma']:.2f}; mean order value"
             f" {amount_text(value['mean'])}"
         )
-    page.print(f"{standing.predicted:,.0f} purchases expected in the {standing.ahead_weeks} weeks after that day")
+    page.print(f"{summary.predicted:,.0f} purchases expected in the {summary.ahead_weeks} weeks after that day")
     table = _table("repeats", "customers", "P(alive)", "expected", "P(return)")
-    for row in standing.classes:
+    for row in summary.classes:
         figures = f"{row.alive:.3f}", f"{row.predicted:.2f}", f"{row.returns:.1%}"
         table.add_row(row.repeats, f"{row.customers:,}", *figures)
     page.print(table)

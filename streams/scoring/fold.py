@@ -121,7 +121,7 @@ class Fold:
         outputs += [Output(metrics, partition, key, value) for key, value in metric_records(partition, effects.changes)]
         outputs += [
             Output(metrics, partition, *record)
-            for snapshot in effects.counted
+            for snapshot in effects.cell_snapshots
             for record in snapshot.records(partition)
         ]
         return outputs

@@ -9,7 +9,7 @@ from streams.engine.transactions import FencedProducer
 from streams.topics import CHANGELOG, name_of
 from tests.crash.harness import Run
 
-BIRTH = b"b" * 16
+CHANGELOG_ID = b"b" * 16
 
 
 class Log:
@@ -19,10 +19,10 @@ class Log:
         self.run, self.topic = run, name_of(CHANGELOG, run.settings)
         self.next = 0
 
-    async def write(self, changes: dict[bytes, bytes | None], *, birth: bytes = BIRTH) -> int:
+    async def write(self, changes: dict[bytes, bytes | None], *, changelog_id: bytes = CHANGELOG_ID) -> int:
         self.next += 1
         producer = await FencedProducer.open(self.run.settings, "id")
-        position = encode_position(self.next, False, birth, b"state %d" % self.next)
+        position = encode_position(self.next, False, changelog_id, b"state %d" % self.next)
         offset = await producer.commit([], (self.topic, 0), {**changes, POSITION_KEY: position})
         await producer.close()
         return offset

@@ -14,7 +14,7 @@ from tests.crash.harness import Run
 
 # The slowest tests run first, so that no test process is left with one of them at the end.
 LONGEST = (
-    "test_pipeline", "test_throughput_benchmark", "test_moves", "test_rules_fire", "test_notify", "test_demo",
+    "test_pipeline", "test_throughput_benchmark", "test_procedures", "test_rules_fire", "test_notify", "test_demo",
     "test_lag", "test_health", "test_commands", "test_exposure", "test_embedded_broker", "test_formats", "test_reset",
 )  # fmt: skip
 

@@ -12,7 +12,7 @@ from streams.engine.contract import DUE_PREFIX_BYTES, BatchEffects, Processor, R
 from streams.engine.position import POSITION_KEY, encode_position
 from streams.engine.store import PartitionStore
 from streams.engine.worker import Worker
-from tests.broker.changelog import BIRTH, Log, timed
+from tests.broker.changelog import CHANGELOG_ID, Log, timed
 from tests.broker.in_process import send, with_worker
 from tests.crash.harness import Run, scenario
 from tests.waiting import until
@@ -45,7 +45,7 @@ def test_corrupt_store_is_rebuilt_at_recovery(new_run: Callable[..., Run], damag
         store = PartitionStore(directory)
         await log.recover(store)
         state = os.urandom(100)
-        store.write({POSITION_KEY: encode_position(1, False, BIRTH, state)}, offset)
+        store.write({POSITION_KEY: encode_position(1, False, CHANGELOG_ID, state)}, offset)
         store.close()
         PartitionStore(directory).close()  # flushes the write-ahead log to a file of sorted blocks
         flip(directory, state if damaged == "position" else (profiles[b"c20"] or b"")[DUE_PREFIX_BYTES:])

@@ -17,7 +17,7 @@ from streams.engine.store import Meta, PartitionStore
 from streams.engine.transactions import FencedProducer
 from streams.errors import ChurnSignalsError
 from streams.topics import CHANGELOG, create_topics, name_of
-from tests.broker.changelog import BIRTH, Log, timed
+from tests.broker.changelog import CHANGELOG_ID, Log, timed
 from tests.crash.harness import Run, scenario
 
 
@@ -125,8 +125,8 @@ def test_store_that_does_not_match_the_changelog_is_rebuilt(new_run: Callable[..
         log = Log(run)
         store = PartitionStore(run.directory / "store")
         offset = await log.write({b"ca": timed(5)})
-        birth = b"x" * 16 if fault == "foreign" else BIRTH
-        store.load({b"ca": timed(1), b"cz": timed(2), POSITION_KEY: encode_position(1, False, birth, b"")})
+        changelog_id = b"x" * 16 if fault == "foreign" else CHANGELOG_ID
+        store.load({b"ca": timed(1), b"cz": timed(2), POSITION_KEY: encode_position(1, False, changelog_id, b"")})
         if fault != "half":
             store.finish_load(offset + (100 if fault == "ahead" else 0))
         if fault == "stale":
@@ -134,7 +134,7 @@ def test_store_that_does_not_match_the_changelog_is_rebuilt(new_run: Callable[..
             store._db[b"m"] = msgspec.msgpack.encode(Meta(offset, written_ms))
         position = await log.recover(store)
         assert position is not None
-        assert position.birth == BIRTH
+        assert position.changelog_id == CHANGELOG_ID
         assert store.get_many([b"ca", b"cz"]) == [timed(5), None]
         assert store.due(100, 10) == [(5, b"ca")]
         store.close()
@@ -147,7 +147,7 @@ def test_empty_changelog_has_no_position(new_run: Callable[..., Run]) -> None:
 
     async def body(run: Run) -> None:
         store = PartitionStore(run.directory / "store")
-        store.load({b"ca": timed(1), POSITION_KEY: encode_position(1, False, BIRTH, b"")})
+        store.load({b"ca": timed(1), POSITION_KEY: encode_position(1, False, CHANGELOG_ID, b"")})
         store.finish_load(7)
         assert await Log(run).recover(store) is None
         assert store.get(b"ca") is None

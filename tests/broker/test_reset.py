@@ -15,7 +15,7 @@ from streams.engine.store import PartitionStore
 from streams.engine.transactions import FencedProducer
 from streams.errors import OwnershipLost, TopicMismatch
 from streams.topics import CHANGELOG, EVENTS, find_topics, name_of, verify_topics
-from tests.broker.changelog import BIRTH, Log, timed
+from tests.broker.changelog import CHANGELOG_ID, Log, timed
 from tests.broker.commands import call
 from tests.broker.test_lag import commit, write
 from tests.crash.harness import Run
@@ -92,7 +92,7 @@ def test_reset_clears_a_stopped_group_and_leaves_an_active_one(new_run: Callable
     assert '"committed":0' in row
     assert len(asyncio.run(run.read(events))) == 2
 
-    asyncio.run(log.write({b"ca": timed(5)}, birth=BIRTH))
+    asyncio.run(log.write({b"ca": timed(5)}, changelog_id=CHANGELOG_ID))
     asyncio.run(more_partitions(run, 3))
     with pytest.raises(TopicMismatch, match=r"must have 3.*churn-signals reset"):
         asyncio.run(verify_topics(run.settings))

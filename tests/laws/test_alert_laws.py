@@ -28,7 +28,7 @@ class Moment(NamedTuple):
 
     wait_ms: int
     score: AlertScore | None = None
-    handling: AlertAction | None = None
+    action: AlertAction | None = None
     churned: bool = False
 
 
@@ -75,8 +75,8 @@ def moments(draw: Any) -> list[Moment]:
             found.append(Moment(wait, score))
         elif kind == "h":
             until = at + draw(waits)
-            handling = AlertAction(draw(st.sampled_from(["acknowledge", "snooze", "dismiss"])), None, until)
-            found.append(Moment(wait, handling=handling))
+            action = AlertAction(draw(st.sampled_from(["acknowledge", "snooze", "dismiss"])), None, until)
+            found.append(Moment(wait, action=action))
         else:
             found.append(Moment(wait, churned=kind == "c"))
     return found
@@ -96,10 +96,10 @@ def run(policy: AlertSettings, log: list[Moment], *, ring: bool, extra: int = 0,
 
     def go(at: int, moment: Moment | None = None) -> None:
         nonlocal state
-        score, handling, churned = (None, None, False) if moment is None else moment[1:]
+        score, action, churned = (None, None, False) if moment is None else moment[1:]
         before = msgspec.structs.replace(state) if state is not None else None
         new, changes, due = step(
-            state, score, policy, at, customer="c", handling=handling, churned=churned, silent_feed=lambda at_ms: gap
+            state, score, policy, at, customer="c", action=action, churned=churned, silent_feed=lambda at_ms: gap
         )
         assert state == before, "the input state must not change"
         assert due == due_ms(new, policy)
@@ -189,7 +189,7 @@ def test_dwell_cooldown_and_spacing_hold(policy: AlertSettings, log: list[Moment
             assert event.at_ms - ended_ms >= policy.cooldown_ms, "no alert may open within the cooldown"
         if event.type == "opened" and event.rule:
             found = [s for when, s, _ in scores if when == event.at_ms]
-            assert any(s.detracted and s.eligible for s in found), "the response must open the alert at once"
+            assert any(s.detractor_is_new and s.eligible for s in found), "the response must open the alert at once"
             reminded_ms = None
         elif event.type == "opened":
             low = [when for when, score, band in scores if when < event.at_ms and (not band or not score.eligible)]
@@ -259,5 +259,5 @@ def test_alert_stays_open_while_its_response_is_current(policy: AlertSettings, l
             assert not all(score.detractor for score in scored[event.at_ms])
     cooling = {when: state for when, state in result.states if state is not None}
     for when, scores in scored.items():
-        if len(scores) == 1 and scores[0].detracted and scores[0].eligible:
+        if len(scores) == 1 and scores[0].detractor_is_new and scores[0].eligible:
             assert cooling[when].seq > 0, "an alert must have been published by now"

@@ -159,13 +159,13 @@ def test_logs_produce_every_kind_of_output() -> None:
     assert {name for e in world.examples for name in e.labels} == {"voluntary", "involuntary", "inactivity", "orders"}
     assert world.duplicates > 20
     deleted = {e.customer for e in a_log(1) if e.name == DELETION}
-    forgotten = [key[1:].decode() for key, at_ms in world.published if not at_ms]
-    assert set(forgotten) & deleted, "some customers must be deleted on request"
-    assert {"v0", "v1"} <= set(forgotten), "some customers must be forgotten as inactive"
+    removed = [key[1:].decode() for key, at_ms in world.published if not at_ms]
+    assert set(removed) & deleted, "some customers must be deleted on request"
+    assert {"v0", "v1"} <= set(removed), "some profiles must expire"
     returned = {
         key for i, (key, at_ms) in enumerate(world.published) if not at_ms and (key in dict(world.published[i + 1 :]))
     }
-    assert returned, "some forgotten customers must return"
+    assert returned, "some removed customers must return"
     assert len(world.examples) > 50
 
 
@@ -327,7 +327,7 @@ def test_due_time_of_every_record_is_in_the_future(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_forgotten_customers_leave_no_record(seed: int) -> None:
+def test_removed_customers_leave_no_record(seed: int) -> None:
     """Rule: no record of a customer exists without the profile, and a published alert has ended by then."""
     world = at_once(seed, "stub")
     profiles = {key[1:] for key in world.store.records if key[:1] == b"c"}

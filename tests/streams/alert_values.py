@@ -65,13 +65,13 @@ def life(customer: str, **changes: Any) -> list[tuple[AlertEvent, bytes]]:
     ]
     state, values = None, []
     billing = changes.pop("route", "success") == "billing"
-    for day, probability, handling in steps:
+    for day, probability, action in steps:
         now_ms = START_MS + day * DAY_MS
         score = None
         if probability is not None:
             score = AlertScore(now_ms, probability, probability, 0.1, f"silence@{now_ms}", True, billing=billing)
         now = json.dumps(note(customer, probability or 0.7234, **changes)).encode()
-        state, events, _ = step(state, score, POLICY, now_ms, customer=customer, handling=handling)
+        state, events, _ = step(state, score, POLICY, now_ms, customer=customer, action=action)
         if state is not None and probability is not None:
             state.note = now
         values += [(event, alert_value(event, now)) for event in events]

@@ -27,7 +27,7 @@ from streams.settings import Settings
 FOLDER = Path(__file__).parents[1] / "formats"
 PARTITIONS = 2
 EVENTS, BATCH = 1_500, 50
-BIRTH = b"0123456789abcdef"
+CHANGELOG_ID = b"0123456789abcdef"
 CHURN = """
 [churn.definitions.left]
 event = "Subscription Cancelled"
@@ -112,7 +112,9 @@ def written() -> Fixture:
             store.apply(effects.changes)
             processor.committed()
             left = left[len(batch) if effects.consumed is None else effects.consumed :]
-            position = encode_position(left[0].offset if left else batch[-1].offset + 1, False, BIRTH, effects.state)
+            position = encode_position(
+                left[0].offset if left else batch[-1].offset + 1, False, CHANGELOG_ID, effects.state
+            )
             changelog += [(number, key, value) for key, value in {**effects.changes, POSITION_KEY: position}.items()]
     newest = {(number, key): value for number, key, value in changelog}  # as compaction leaves it
     kept: list[tuple[int, bytes, bytes | None]] = [

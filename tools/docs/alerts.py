@@ -38,13 +38,13 @@ DIGITS: Final = 4
 WIDTH: Final = 112
 
 _TYPES: Final = {  # by type: when it is published, what the recipient should do
-    "opened": ("a customer is at risk", "take up the alert, or acknowledge it"),
+    "opened": ("a customer is at risk", "handle the alert, or acknowledge it"),
     "escalated": ("the risk reached a higher band than any published before", "review it again, even if acknowledged"),
-    "acknowledged": ("a person took up the alert: no more reminders", "nothing"),
+    "acknowledged": ("a person is handling the alert: no more reminders", "nothing"),
     "snoozed": ("a person snoozed the alert until `snoozed_until`", "nothing until then"),
-    "reminded": ("the alert is still open without a response, or a snooze ended", "take it up, or dismiss it"),
+    "reminded": ("the alert is still open without a response, or a snooze ended", "handle the alert, or dismiss it"),
     "resolved": ("the risk is gone, or a person dismissed the alert", "close it"),
-    "retracted": ("late events show that the alert had no reason", "close it; do not count it as a success"),
+    "retracted": ("late events show that the alert was unfounded", "close it; do not count it as a success"),
     "expired": (
         "the customer churned, was deleted, or was not scored for too long", "close it; do not count it as a success",
     ),

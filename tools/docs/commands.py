@@ -58,9 +58,11 @@ def paragraphs(text: str) -> str:
 
 
 def _argument(argument: click.Argument) -> str:
+    """The argument as the usage line of --help shows it; a metavar that click renders as written stays unchanged."""
     name = argument.metavar or (argument.name or "").upper()
-    name += "..." if argument.nargs != 1 else ""
-    return name if argument.required else f"[{name}]"
+    if argument.metavar is None and argument.nargs != 1:
+        name += "..."
+    return name if argument.required or name.startswith("[") else f"[{name}]"
 
 
 def _names(option: click.Option) -> str:

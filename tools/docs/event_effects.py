@@ -154,7 +154,7 @@ FAMILIES: Final[tuple[tuple[str, str, tuple[Example, ...]], ...]] = (
     ),
     (
         "crm",
-        "Dates from your CRM. A renewal that approaches while usage is low is a reason of its own.",
+        "Dates from your CRM. An approaching renewal during low usage is a separate reason.",
         ((0, "Renewal Due Set", {"due": "2025-02-20"}), (1, "Meeting Held", {})),
     ),
     (

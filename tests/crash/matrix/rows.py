@@ -258,7 +258,7 @@ ROWS = (
     Row("1", "kill -9 of worker and trainer", kills, shares=_KILLS + _KILLS // 2 + 2),
     Row(
         "2",
-        "death at every failpoint",
+        "crash at every failpoint",
         failpoints,
         shares=11,
         outage_limit_s=3 * OUTAGE_LIMIT_S,  # twice during recovery, so there are three starts in sequence
@@ -267,13 +267,13 @@ ROWS = (
     Row("4", "rebalances: 1-3-2-1, rolling, 6/min", rebalances, shares=7),
     Row(
         "6",
-        "1% broken, 2 MB, null, records that raise",
+        "1% broken, 2 MB, null, exceptions",
         poisoned,
         publish=harm.broken,
         poison=True,
         topic_limit_bytes=3 * 1024 * 1024,
     ),
-    Row("7a", "5% twice, the same id", published, publish=harm.repeated, once=True),
+    Row("7a", "5% duplicates, same id", published, publish=harm.repeated, once=True),
     Row("7b", "disorder, days late, wrong clocks", published, publish=harm.disordered),
     Row(
         "7c",
@@ -293,8 +293,8 @@ ROWS = (
         churn=live.CHURN,
         clock="wall",
     ),
-    Row("8", "half of all events are one customer's", published, publish=harm.lopsided),
-    Row("9a", "stores deleted, cut, old, exchanged, stale", local_stores, shares=len(stores.FAULTS) + 2),
+    Row("8", "half of all events from one customer", published, publish=harm.lopsided),
+    Row("9a", "stores deleted, truncated, old, swapped, stale", local_stores, shares=len(stores.FAULTS) + 2),
     Row("9b", "disk of the stores full", disk_full, shares=3, possible=may_mount),
     Row(
         "10",
@@ -307,7 +307,7 @@ ROWS = (
     ),
     Row(
         "11",
-        "topics wrong, input deleted",
+        "wrong topics, deleted input",
         topics_wrong,
         shares=6,
         outage_limit_s=DOWNTIME_S[1] + 2 * OUTAGE_LIMIT_S,  # one start is rejected, the next one continues

@@ -1,4 +1,4 @@
-"""The detractor rule: a low survey response opens an alert at once, and it stays while the response stands."""
+"""The detractor rule: a low survey response opens an alert at once, which stays while the response is in effect."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def published(found: World) -> list[tuple[str, str | None, str]]:
     return [(value["type"], value["rule"], value["reasons"][0]["code"]) for value in values]
 
 
-def test_the_examples_in_the_docstrings_hold() -> None:
+def test_doctests_pass() -> None:
     assert doctest.testmod(module).failed == 0
 
 
@@ -48,8 +48,8 @@ def test_the_examples_in_the_docstrings_hold() -> None:
         ("none", "nps", 0, False),
     ],
 )  # fmt: skip
-def test_a_low_answer_opens_an_alert_at_once(choice: str, kind: str, score: int, opens: bool) -> None:
-    """Rule: no dwell, whatever the probability; the answer is the first reason."""
+def test_low_response_opens_an_alert_at_once(choice: str, kind: str, score: int, opens: bool) -> None:
+    """Rule: there is no dwell, whatever the probability; the response is the first reason."""
     found = world(choice)
     found.feed(page(0), survey(kind, score, 1))
     code = f"{kind.upper()}_DETRACTOR"
@@ -65,8 +65,8 @@ def test_a_low_answer_opens_an_alert_at_once(choice: str, kind: str, score: int,
         )
 
 
-def test_it_stays_while_the_answer_stands_and_ends_with_a_better_one() -> None:
-    """Rule: a low probability ends it only when the newest answer is no detractor's any more."""
+def test_alert_stays_while_the_response_is_in_effect_and_ends_with_a_better_one() -> None:
+    """Rule: a low probability ends the alert only if the newest response is not a detractor's."""
     found = world()
     found.feed(page(0), survey("csat", 1, 1), page(30), page(60))
     assert [kind for kind, _, _ in published(found)] == ["opened"]
@@ -75,7 +75,7 @@ def test_it_stays_while_the_answer_stands_and_ends_with_a_better_one() -> None:
     assert json.loads(found.alerts[-1].value)["resolution"] == "recovered"
 
 
-def test_it_ends_when_the_answer_is_older_than_expire() -> None:
+def test_alert_ends_when_the_response_is_older_than_expire() -> None:
     found = world(alerts=NEVER.replace('"30d"', '"3d"'))
     found.feed(page(0), survey("nps", 1, 1), *[page(10 * n) for n in range(1, 7)])
     assert [kind for kind, _, _ in published(found)] == ["opened"]
@@ -83,9 +83,9 @@ def test_it_ends_when_the_answer_is_older_than_expire() -> None:
     assert [kind for kind, _, _ in published(found)] == ["opened", "resolved"]
 
 
-def test_only_the_answer_itself_opens() -> None:
-    """Rule: after the end nothing opens by an answer that was known before; nor does one that is late and not the
-    newest any more, nor a duplicate."""
+def test_only_the_event_of_the_response_opens_an_alert() -> None:
+    """Rule: after its end, an alert is not opened again by the same response, by a late response that is not the
+    newest, or by a duplicate."""
     found = world()
     first = survey("nps", 1, 1)
     found.feed(page(0), first)
@@ -97,7 +97,7 @@ def test_only_the_answer_itself_opens() -> None:
     assert [kind for kind, _, _ in published(found)] == ["opened", "resolved", "opened"]
 
 
-def test_a_dwell_that_runs_is_over_at_once() -> None:
+def test_pending_dwell_ends_at_once() -> None:
     """Rule: an alert of a customer who is already at risk opens at the response, with the severity of the risk."""
     found = world(alerts='enter = 0.0\nexit = 0.0\nhigh = 0.0\ncritical = 1.0\ndwell = "6h"\n')
     found.feed(page(0), survey("csat", 1, 1))
@@ -105,7 +105,7 @@ def test_a_dwell_that_runs_is_over_at_once() -> None:
     assert json.loads(found.alerts[0].value)["severity"] == "high"
 
 
-def test_who_cannot_churn_is_not_alerted() -> None:
+def test_customer_who_cannot_churn_gets_no_alert() -> None:
     found = world()
     found.feed(
         event("Subscription Started", START_MS),
@@ -116,8 +116,8 @@ def test_who_cannot_churn_is_not_alerted() -> None:
 
 
 @pytest.mark.law
-def test_batches_change_nothing() -> None:
-    """Rule: alerts by answers are a function of the log, late events included."""
+def test_batch_boundaries_do_not_change_alerts() -> None:
+    """Rule: alerts opened by responses are a function of the log, including late events."""
     events = shaken(simulated(customers=40, days=50, mix={"support": 1.0}), 6 * HOUR_MS)
     whole, pieces = world(), world()
     whole.feed(*events)

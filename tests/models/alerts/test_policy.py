@@ -1,4 +1,4 @@
-"""The alert policy as scenarios of a customer's scores and people's actions."""
+"""Scenarios of the alert policy: a customer's scores and people's actions."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ FIXED = AlertSettings(
 
 
 class Customer:
-    """One customer's alert under a policy; times in hours after the start. Timers ring by themselves."""
+    """One customer's alert under a policy; times are in hours after the start. Timers fire when they are due."""
 
     def __init__(self, settings: AlertSettings = FIXED) -> None:
         self.settings = settings
@@ -62,7 +62,7 @@ class Customer:
         return self.step(hour, AlertScore(at, p, p, 0.1, f"silence@{at}", **more), silent_feed=gap)  # type: ignore[arg-type]
 
     def person(self, hour: float, kind: str, **more: object) -> list[str]:
-        return self.step(hour, handling=AlertAction(kind, **more))  # type: ignore[arg-type]
+        return self.step(hour, action=AlertAction(kind, **more))  # type: ignore[arg-type]
 
     @property
     def phase(self) -> str:
@@ -77,7 +77,7 @@ def at_risk() -> Customer:
     return customer
 
 
-def test_the_examples_in_the_docstrings_hold() -> None:
+def test_doctests_pass() -> None:
     assert doctest.testmod(alerts).failed == 0
     assert doctest.testmod(threshold).failed == 0
 
@@ -94,7 +94,7 @@ def test_an_alert_opens_when_the_dwell_has_passed_without_any_new_event() -> Non
     assert opened.dedup_key == "c/d"
 
 
-def test_a_score_below_enter_during_the_dwell_ends_it_without_a_word() -> None:
+def test_score_below_enter_during_the_dwell_ends_it_without_an_event() -> None:
     customer = Customer()
     customer.scored(0, 0.6)
     assert customer.scored(3, 0.45) == []
@@ -117,7 +117,7 @@ def test_between_exit_and_enter_an_open_alert_stays_and_below_exit_it_resolves(a
     assert len({e.alert_id for e in at_risk.events}) == 1
 
 
-def test_after_a_resolve_nothing_until_the_cooldown_is_over_and_then_a_new_alert(at_risk: Customer) -> None:
+def test_new_alert_opens_only_after_the_cooldown(at_risk: Customer) -> None:
     at_risk.scored(12, 0.1)
     assert at_risk.scored(13, 0.99) == []
     assert at_risk.step(12 + 14 * 24 - 1) == []
@@ -128,7 +128,7 @@ def test_after_a_resolve_nothing_until_the_cooldown_is_over_and_then_a_new_alert
     assert at_risk.events[-1].seq == 1
 
 
-def test_an_alert_escalates_once_per_band_above_all_before(at_risk: Customer) -> None:
+def test_alert_escalates_once_per_higher_band(at_risk: Customer) -> None:
     assert at_risk.scored(10, 0.75) == ["escalated"]
     assert at_risk.scored(11, 0.55) == []
     assert at_risk.scored(12, 0.75) == [], "high was published before"
@@ -136,7 +136,7 @@ def test_an_alert_escalates_once_per_band_above_all_before(at_risk: Customer) ->
     assert [e.severity for e in at_risk.events] == ["elevated", "high", "critical"]
 
 
-def test_an_open_alert_is_repeated_at_the_reminders_spacing_and_not_for_ever(at_risk: Customer) -> None:
+def test_reminders_keep_their_interval_and_their_maximum_number(at_risk: Customer) -> None:
     week = 7 * 24
     assert at_risk.step(6 + week - 1) == []
     assert at_risk.step(6 + week) == ["reminded"]
@@ -147,7 +147,7 @@ def test_an_open_alert_is_repeated_at_the_reminders_spacing_and_not_for_ever(at_
     assert all(b - a >= FIXED.reminder_ms for a, b in pairwise(reminders))
 
 
-def test_an_acknowledged_alert_is_not_repeated_but_a_higher_band_opens_it_again(at_risk: Customer) -> None:
+def test_acknowledged_alert_has_no_reminders_but_a_higher_band_opens_it_again(at_risk: Customer) -> None:
     assert at_risk.person(10, "acknowledge") == ["acknowledged"]
     assert at_risk.person(11, "acknowledge") == [], "twice is once"
     assert at_risk.scored(20 * 24, 0.6) == []
@@ -155,7 +155,7 @@ def test_an_acknowledged_alert_is_not_repeated_but_a_higher_band_opens_it_again(
     assert at_risk.phase == "open"
 
 
-def test_a_snoozed_alert_is_quiet_until_then(at_risk: Customer) -> None:
+def test_snoozed_alert_has_no_events_until_the_snooze_ends(at_risk: Customer) -> None:
     assert at_risk.person(10, "snooze", until_ms=START + 48 * HOUR_MS) == ["snoozed"]
     assert at_risk.events[-1].until_ms == START + 48 * HOUR_MS
     assert at_risk.person(11, "snooze", until_ms=START + 48 * HOUR_MS) == [], "the same again changes nothing"
@@ -171,18 +171,18 @@ def test_the_end_of_a_snooze_is_a_reminder(at_risk: Customer) -> None:
     assert at_risk.events[-1].until_ms == START + 48 * HOUR_MS + FIXED.reminder_ms, "never sooner than the spacing"
 
 
-def test_a_snooze_without_a_time_or_with_a_past_one_lasts_as_long_as_the_spacing(at_risk: Customer) -> None:
+def test_snooze_without_a_future_time_lasts_one_reminder_interval(at_risk: Customer) -> None:
     at_risk.person(10, "snooze", until_ms=START)
     assert at_risk.events[-1].until_ms == START + 10 * HOUR_MS + FIXED.reminder_ms
 
 
-def test_a_dismissed_alert_is_resolved_and_stays_quiet(at_risk: Customer) -> None:
+def test_dismissed_alert_is_resolved_and_has_no_more_events(at_risk: Customer) -> None:
     assert at_risk.person(10, "dismiss") == ["resolved"]
     assert at_risk.events[-1].resolution == "dismissed"
     assert at_risk.scored(11, 0.99) == []
 
 
-def test_an_answer_to_another_alert_or_to_none_changes_nothing(at_risk: Customer) -> None:
+def test_action_with_an_unknown_alert_id_changes_nothing(at_risk: Customer) -> None:
     assert at_risk.person(10, "acknowledge", alert_id="other") == []
     assert at_risk.person(10, "acknowledge", alert_id=at_risk.events[0].alert_id) == ["acknowledged"]
     customer = Customer()
@@ -192,12 +192,12 @@ def test_an_answer_to_another_alert_or_to_none_changes_nothing(at_risk: Customer
     assert customer.step(8) == ["opened"]
 
 
-def test_late_evidence_from_before_the_cause_retracts(at_risk: Customer) -> None:
+def test_late_evidence_before_the_cause_retracts(at_risk: Customer) -> None:
     assert at_risk.scored(12, 0.1, oldest_new_ms=START - HOUR_MS) == ["retracted"]
     assert at_risk.events[-1].resolution == "late_evidence"
 
 
-def test_evidence_from_after_the_cause_resolves(at_risk: Customer) -> None:
+def test_evidence_after_the_cause_resolves(at_risk: Customer) -> None:
     assert at_risk.scored(12, 0.1, oldest_new_ms=START + HOUR_MS) == ["resolved"]
 
 
@@ -210,8 +210,8 @@ def test_a_customer_who_has_churned_has_no_open_alert(at_risk: Customer) -> None
     assert pending.phase == "none"
 
 
-def test_of_a_customer_who_is_forgotten_not_even_the_cooldown_is_kept(at_risk: Customer) -> None:
-    assert at_risk.step(12, forgotten="deleted") == ["expired"]
+def test_a_deleted_customer_keeps_not_even_the_cooldown(at_risk: Customer) -> None:
+    assert at_risk.step(12, deleted="deleted") == ["expired"]
     assert at_risk.events[-1].resolution == "deleted"
     assert at_risk.phase == "none"
     for phase in ("pending", "resolved"):
@@ -221,7 +221,7 @@ def test_of_a_customer_who_is_forgotten_not_even_the_cooldown_is_kept(at_risk: C
             customer.step(6)
             customer.person(7, "dismiss")
         assert customer.phase == phase
-        assert customer.step(8 if phase == "resolved" else 3, forgotten="deleted") == [], (
+        assert customer.step(8 if phase == "resolved" else 3, deleted="deleted") == [], (
             "nothing was published, or the end was"
         )
         assert customer.phase == "none"
@@ -234,13 +234,13 @@ def test_a_customer_who_cannot_churn_gets_no_alert(at_risk: Customer) -> None:
     assert at_risk.scored(12, 0.99, eligible=False) == ["expired"]
 
 
-def test_an_alert_that_no_score_renews_expires(at_risk: Customer) -> None:
+def test_alert_without_new_scores_expires(at_risk: Customer) -> None:
     assert "expired" in at_risk.step(30 * 24 + 1)
     assert at_risk.events[-1].resolution == "not_scored"
     assert at_risk.events[-1].at_ms == START + 30 * DAY_MS
 
 
-def test_a_silent_feed_holds_alerts_whose_main_reason_is_silence() -> None:
+def test_feed_outage_holds_alerts_whose_main_reason_is_inactivity() -> None:
     customer = Customer()
     customer.scored(0, 0.6, silent=True)
     assert customer.step(30, silent_feed=lambda at_ms: True) == []
@@ -252,7 +252,7 @@ def test_a_silent_feed_holds_alerts_whose_main_reason_is_silence() -> None:
     assert other.step(30, silent_feed=lambda at_ms: True) == ["opened"], "a failed payment needs no feed"
 
 
-def test_a_silent_feed_holds_an_escalation_by_silence_too(at_risk: Customer) -> None:
+def test_feed_outage_holds_escalations_whose_main_reason_is_inactivity(at_risk: Customer) -> None:
     assert at_risk.scored(10, 0.95, silent=True, silent_feed=lambda at_ms: True) == []
     assert at_risk.scored(20, 0.95, silent=True) == ["escalated"]
 
@@ -280,7 +280,7 @@ def test_the_settings_are_read_from_churn_toml() -> None:
     assert found.definition == churn.label_hash
 
 
-def test_the_guide_states_the_policys_defaults() -> None:
+def test_documented_defaults_match_the_policy() -> None:
     guide = (DOCS / "definition.md").read_text()
     policy = AlertSettings()
     for key in ("enter", "exit", "high", "critical"):
@@ -290,7 +290,7 @@ def test_the_guide_states_the_policys_defaults() -> None:
     assert (policy.lift, policy.dwell_ms, policy.cooldown_ms) == (1.5, 6 * HOUR_MS, 14 * DAY_MS)
 
 
-def test_a_state_is_a_small_record_with_its_due_time_in_front(at_risk: Customer) -> None:
+def test_stored_state_is_small_and_begins_with_its_due_time(at_risk: Customer) -> None:
     assert at_risk.state is not None
     state = msgspec.structs.replace(at_risk.state, note=b"x" * 10)
     record = pack(state, 77)
@@ -300,7 +300,7 @@ def test_a_state_is_a_small_record_with_its_due_time_in_front(at_risk: Customer)
     assert unpack(None) is None
 
 
-def test_an_event_about_an_alert_is_read() -> None:
+def test_action_events_are_decoded() -> None:
     def event(name: str, **properties: object) -> Event:
         return Event("c", name, START, 1, properties, False, False)
 
@@ -317,14 +317,12 @@ def test_a_cause_is_a_function_of_the_log() -> None:
     assert due_ms(None, FIXED) == NEVER_MS
 
 
-def test_the_end_of_a_snooze_does_not_escalate_by_silence_while_the_feed_is_silent() -> None:
+def test_end_of_a_snooze_during_a_feed_outage_does_not_escalate_inactivity() -> None:
     """It is a reminder like any other."""
     policy = AlertSettings(definition="d", enter=Threshold.of(0.3), exit=Threshold.of(0.2), high=Threshold.of(0.5),
                            critical=Threshold.of(0.9), dwell_ms=0)  # fmt: skip
     state, _, _ = step(None, AlertScore(START, 0.4, 0.4, 0.1, "a"), policy, START, customer="c")
-    state, _, _ = step(
-        state, None, policy, START + 1, customer="c", handling=AlertAction("snooze", None, START + DAY_MS)
-    )
+    state, _, _ = step(state, None, policy, START + 1, customer="c", action=AlertAction("snooze", None, START + DAY_MS))
     worse = AlertScore(START + HOUR_MS, 0.6, 0.6, 0.1, "b", silent=True)
     state, events, due = step(state, worse, policy, START + HOUR_MS, customer="c")
     assert events == []

@@ -12,7 +12,7 @@ import pytest
 from models.events.event import Event
 from models.explanations import codes, feature_wordings, figures, reasons, sentences, sides, silence, wording
 from models.explanations.codes import CODES, PLAYBOOKS, RISKS, STRENGTHS
-from models.explanations.feature_wordings import STANDS_FOR, WORDINGS
+from models.explanations.feature_wordings import RENDERED_AS, WORDINGS
 from models.explanations.reasons import (
     PROTECTIVE_MAX,
     RAISING_MAX,
@@ -306,7 +306,7 @@ def test_codes_are_stable_and_each_risk_has_a_playbook() -> None:
 def test_every_wording_belongs_to_a_feature() -> None:
     """A feature that is gone leaves no dead words behind."""
     assert set(WORDINGS) <= set(NAMES)
-    assert set(STANDS_FOR) | set(STANDS_FOR.values()) <= set(NAMES)
+    assert set(RENDERED_AS) | set(RENDERED_AS.values()) <= set(NAMES)
     assert all(set(each.reads) <= {*NAMES, UNPAID_DAYS} for each in WORDINGS.values())
 
 
@@ -325,7 +325,7 @@ def test_remembered_sentence_is_the_one_that_would_be_rendered() -> None:
 
 
 def test_feature_without_a_wording_is_never_a_reason() -> None:
-    context = [name for name in NAMES if name not in WORDINGS and name not in STANDS_FOR]
+    context = [name for name in NAMES if name not in WORDINGS and name not in RENDERED_AS]
     assert context
     for name in context:
         assert sentence(name, **{name: 1.0}) == "" == strength(name, **{name: 1.0})

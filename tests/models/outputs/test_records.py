@@ -1,4 +1,4 @@
-"""What leaves: values that a reader understands on their own, valid by the schemas; labels exact to the last bit."""
+"""Published records: valid under the schemas and readable on their own; labels are exact to the last bit."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def validate(name: str, document: Any) -> None:
 
 
 def events() -> list[Event]:
-    """Four weeks of six customers who pay, use, complain, buy and fall silent, in order of time."""
+    """Four weeks of six customers with payments, usage, complaints, orders and inactivity, in time order."""
     found: list[tuple[int, str, str, dict[str, Any]]] = []
     for day in range(60):
         for c in range(6):
@@ -132,7 +132,7 @@ def scored() -> Scored:
 
 
 @pytest.mark.parametrize("module", [outputs, score_record, alert_record, customer, label], ids=lambda m: m.__name__)
-def test_the_examples_in_the_docstrings_hold(module: Any) -> None:
+def test_doctests_pass(module: Any) -> None:
     assert doctest.testmod(module).failed == 0
 
 
@@ -149,7 +149,7 @@ def test_every_score_is_valid_and_readable_on_its_own(scored: Scored) -> None:
         validate("score", document)
 
 
-def test_what_a_score_lists_adds_up_to_its_log_odds(scored: Scored) -> None:
+def test_reasons_rest_and_bias_of_a_score_add_up_to_its_log_odds(scored: Scored) -> None:
     for document in map(json.loads, scored.values()):
         listed = [r["contribution"] for r in document["reasons"] + document["protective"]]
         assert sum(listed) + document["rest"] + document["bias"] == pytest.approx(document["log_odds"], abs=1e-9)
@@ -190,7 +190,7 @@ def test_the_history_keeps_the_newest_scores() -> None:
     assert unpack_history(b"") == []
 
 
-def test_a_history_s_text_goes_on_from_the_text_before_it() -> None:
+def test_history_text_is_appended_to_the_previous_text() -> None:
     """Rule: a history appended score by score equals the whole history rendered at once."""
     history, text = b"", history_json(b"")
     for i in range(HISTORY + 5):
@@ -203,7 +203,7 @@ def test_a_history_s_text_goes_on_from_the_text_before_it() -> None:
 
 
 def story(scored: Scored) -> list[tuple[Any, bytes, str]]:
-    """Every customer's alert events, with the notes that the state carries."""
+    """Every customer's alert events, with the notes stored in the state."""
     states: dict[bytes, AlertState | None] = {}
     published = []
     for batch, e in zip(scored.batches, scored.effects, strict=True):
@@ -225,8 +225,8 @@ def story(scored: Scored) -> list[tuple[Any, bytes, str]]:
         key=lambda found: found[1].live * found[1].scored_ms,
     )
     later = state.scored_ms + 1
-    for handling in (AlertAction("acknowledge"), AlertAction("snooze", None, later + DAY_MS), AlertAction("dismiss")):
-        state, moved, _ = step(state, None, POLICY, later, customer=name, handling=handling)
+    for action in (AlertAction("acknowledge"), AlertAction("snooze", None, later + DAY_MS), AlertAction("dismiss")):
+        state, moved, _ = step(state, None, POLICY, later, customer=name, action=action)
         published += [(event, b"", name) for event in moved]
     return published
 
@@ -264,8 +264,8 @@ def test_the_headers_are_a_cloudevent_in_binary_mode(scored: Scored) -> None:
     assert re.fullmatch(rb"\d{4}-\d\d-\d\dT[\d:.]+Z", headers["ce_time"])
 
 
-def test_an_alert_of_ours_is_no_event_of_theirs(scored: Scored) -> None:
-    """An output that is published as an event is rejected, and is not activity."""
+def test_alert_is_not_a_valid_event(scored: Scored) -> None:
+    """An alert that is published as an event is rejected, and does not count as activity."""
     event, note, name = story(scored)[0]
     assert not isinstance(decode(alert_value(event, note), alert_headers(event, name), START), Event)
 
@@ -273,7 +273,7 @@ def test_an_alert_of_ours_is_no_event_of_theirs(scored: Scored) -> None:
 # Labels --------------------------------------------------------------------------------------------------------------
 
 
-def test_a_label_reads_back_to_the_same_bits(scored: Scored) -> None:
+def test_label_round_trips_bit_for_bit(scored: Scored) -> None:
     assert len(scored.examples) > 5
     for example in scored.examples:
         again = read_label(label_value(example))
@@ -291,7 +291,7 @@ def test_a_label_reads_back_to_the_same_bits(scored: Scored) -> None:
         assert set(json.loads(label_value(example))) == set(schema("label")["required"])
 
 
-def test_any_number_survives_a_label() -> None:
+def test_any_number_round_trips_in_a_label() -> None:
     rng = np.random.default_rng(0)
     wild = rng.integers(0, 2**63, len(NAMES)).view(np.float64)
     wild = np.where(np.isfinite(wild), wild, np.nan)
@@ -323,7 +323,7 @@ def test_a_label_of_an_earlier_catalogue_is_read_by_name(scored: Scored) -> None
     ("key", "wrong"),
     [("label", 2), ("label", "1"), ("probability", 1.5), ("snapshot_time", "yesterday"), ("features", 3)],
 )
-def test_what_is_no_label_is_refused_with_one_error(scored: Scored, key: str, wrong: object) -> None:
+def test_invalid_label_is_rejected_with_one_error(scored: Scored, key: str, wrong: object) -> None:
     document = json.loads(label_value(scored.examples[0])) | {key: wrong}
     with pytest.raises(LabelError):
         read_label(json.dumps(document).encode())
@@ -334,7 +334,7 @@ def test_what_is_no_label_is_refused_with_one_error(scored: Scored, key: str, wr
 # Events --------------------------------------------------------------------------------------------------------------
 
 
-def test_what_the_event_schema_accepts_and_refuses_is_what_decode_does() -> None:
+def test_event_schema_accepts_and_rejects_the_same_events_as_decode() -> None:
     jsonschema = pytest.importorskip("jsonschema")
     checker = jsonschema.Draft202012Validator(schema("event"))
     page = (ROOT / "docs/events.md").read_text()
@@ -361,7 +361,7 @@ def test_what_the_event_schema_accepts_and_refuses_is_what_decode_does() -> None
         assert isinstance(decode(json.dumps(good | change).encode(), [], START), Event), change
 
 
-def test_the_schemas_are_schemas() -> None:
+def test_schemas_are_valid_json_schemas() -> None:
     jsonschema = pytest.importorskip("jsonschema")
     for name in ("event", "alert", "score", "label"):
         jsonschema.Draft202012Validator.check_schema(schema(name))
@@ -377,7 +377,7 @@ def profile_view_of(*given: tuple[str, dict[str, Any]]) -> ProfileView:
     return ProfileView.of(profile)
 
 
-def test_the_stage_is_where_the_customer_stands() -> None:
+def test_stage_follows_the_customer_lifecycle() -> None:
     started = ("Subscription Started", {"mrr": 20.0})
     assert stage(profile_view_of(started, ("Subscription Cancelled", {})), START + 9) == "churned"
     assert stage(profile_view_of(started, ("Subscription Cancel Scheduled", {})), START + 9) == "cancelling"
@@ -389,7 +389,7 @@ def test_the_stage_is_where_the_customer_stands() -> None:
     assert stage(profile_view_of(("page", {})), START + 100 * DAY_MS) == "lapsed"
 
 
-def test_barriers_are_those_named_lately_the_most_frequent_first() -> None:
+def test_recent_barriers_are_listed_by_frequency() -> None:
     profile_view = profile_view_of(
         ("Ticket Created", {"tags": ["too_complex"]}), ("Ticket Created", {"tags": ["too_expensive", "else"]}),
         ("Subscription Cancel Scheduled", {"feedback": "too_expensive"}),
@@ -398,7 +398,7 @@ def test_barriers_are_those_named_lately_the_most_frequent_first() -> None:
     assert recent_barriers(profile_view, START + 91 * DAY_MS) == []
 
 
-def test_the_activity_strip_ends_today_and_counts_beyond_a_byte() -> None:
+def test_activity_ends_today_and_counts_can_exceed_a_byte() -> None:
     profile = Profile(processing=ProcessingState(), matched=[0])
     for i in range(300):
         apply(profile, Event("c", "page", START, i + 1, {}, False, False))
@@ -411,7 +411,7 @@ def test_the_activity_strip_ends_today_and_counts_beyond_a_byte() -> None:
 
 
 @pytest.mark.parametrize("busiest", [1, 9, 10, 255])
-def test_day_with_any_number_of_events_stands_in_its_place(busiest: int) -> None:
+def test_busy_day_does_not_shift_the_other_days(busiest: int) -> None:
     profile = Profile(processing=ProcessingState(), matched=[0])
     for i in range(busiest):
         apply(profile, Event("c", "page", START, i + 1, {}, False, False))

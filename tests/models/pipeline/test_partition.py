@@ -1,4 +1,4 @@
-"""The fold over one partition, as scenarios: what a snapshot sees, how labels mature, and what silence does."""
+"""Scenarios of the fold over one partition: snapshots, maturing labels, inactivity and alerts."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ def cancelled(at_ms: int, reason: str = "cancellation_requested") -> Event:
 
 
 def tick(at_ms: int) -> Event:
-    """Another customer's sign of life: time passes, for c1 nothing happens."""
+    """An event of another customer, which advances the clock."""
     return event("Email Sent", at_ms, customer="other")
 
 
 def subscribed(churn: str = ONLY_CANCELLATION) -> tuple[World, int]:
-    """A customer with a running subscription, and the time of the first snapshot, which was not yet taken."""
+    """A customer with a running subscription, and the time of the first snapshot, which is still due."""
     world = World(definition(churn))
     world.feed(event("Subscription Started", START_MS), event("page", START_MS + 1))
     state = decode(world.store.records[b"cc1"]).processing
@@ -50,7 +50,7 @@ def subscribed(churn: str = ONLY_CANCELLATION) -> tuple[World, int]:
 
 
 def first_example(world: World, snapshot_ms: int) -> TrainingExample:
-    """The example of that snapshot, after time has passed."""
+    """The example of that snapshot, after its label has matured."""
     world.feed(tick(snapshot_ms + WAIT_MS))
     (example,) = [e for e in world.examples if e.customer == "c1" and e.snapshot_ms == snapshot_ms]
     return example
@@ -66,8 +66,8 @@ def value_of(example: TrainingExample, feature: str) -> float:
 @pytest.mark.parametrize(
     ("after_ms", "label"), [(0, 1), (1, 1), (HORIZON_MS - 1, 1), (HORIZON_MS, 1), (HORIZON_MS + 1, 0)]
 )
-def test_a_cancellation_within_the_horizon_makes_the_label(after_ms: int, label: int) -> None:
-    """From the moment of the snapshot, which does not see it yet, to the horizon's last millisecond."""
+def test_cancellation_within_the_horizon_sets_the_label(after_ms: int, label: int) -> None:
+    """The horizon lasts from the time of the snapshot, which excludes the event, to its last millisecond."""
     world, s = subscribed()
     world.feed(cancelled(s + after_ms))
     example = first_example(world, s)
@@ -75,7 +75,7 @@ def test_a_cancellation_within_the_horizon_makes_the_label(after_ms: int, label:
     assert example.churned_ms == (s + after_ms if label else 0)
 
 
-def test_customer_who_cancelled_just_before_the_snapshot_has_none() -> None:
+def test_customer_who_cancelled_just_before_the_snapshot_time_has_no_snapshot() -> None:
     """A churned customer cannot churn."""
     world, s = subscribed()
     world.feed(cancelled(s - 1), tick(s + WAIT_MS))
@@ -83,8 +83,8 @@ def test_customer_who_cancelled_just_before_the_snapshot_has_none() -> None:
     assert world.examples == []
 
 
-def test_a_snapshot_sees_events_strictly_before_it() -> None:
-    """An event of the same millisecond is the future."""
+def test_snapshot_contains_events_strictly_before_it() -> None:
+    """An event in the same millisecond belongs to the future."""
     values = []
     for at in (-1, 0):
         world, s = subscribed()
@@ -94,8 +94,8 @@ def test_a_snapshot_sees_events_strictly_before_it() -> None:
 
 
 @pytest.mark.parametrize(("after_ms", "label"), [(HORIZON_MS, 0), (HORIZON_MS + 1, 1)])
-def test_silence_for_the_whole_time_makes_the_label(after_ms: int, label: int) -> None:
-    """Activity in the last millisecond of `for` is activity."""
+def test_inactivity_for_the_whole_period_sets_the_label(after_ms: int, label: int) -> None:
+    """Activity in the last millisecond of `for` counts."""
     world, s = subscribed(ONLY_SILENCE)
     world.feed(event("page", s + after_ms))
     example = first_example(world, s)
@@ -103,8 +103,8 @@ def test_silence_for_the_whole_time_makes_the_label(after_ms: int, label: int) -
     assert example.churned_ms == (s + HORIZON_MS if label else 0)
 
 
-def test_what_programs_do_and_what_is_done_to_a_customer_ends_no_silence() -> None:
-    """Automated events, messages and payments are no activity of the customer."""
+def test_automated_events_and_messages_do_not_end_inactivity() -> None:
+    """Automated events, messages and payments are not customer activity."""
     world, s = subscribed(ONLY_SILENCE)
     world.feed(event("page", s + DAY_MS, automated=True), event("Email Sent", s + DAY_MS))
     world.feed(event("Payment Succeeded", s + 2 * DAY_MS))
@@ -116,7 +116,7 @@ def test_what_programs_do_and_what_is_done_to_a_customer_ends_no_silence() -> No
 
 @pytest.mark.parametrize("leaves", [True, False])
 def test_both_labels_are_released_at_the_same_delay(leaves: bool) -> None:
-    """Horizon plus grace after the snapshot, not as soon as they are known."""
+    """Labels are released horizon plus grace after the snapshot, not as soon as they are known."""
     world, s = subscribed()
     if leaves:
         world.feed(cancelled(s + DAY_MS))
@@ -127,8 +127,8 @@ def test_both_labels_are_released_at_the_same_delay(leaves: bool) -> None:
     assert (example.label, example.snapshot_ms, example.release_ms) == (int(leaves), s, s + WAIT_MS)
 
 
-def test_an_example_whose_release_lies_past_the_end_of_the_log_is_never_emitted() -> None:
-    """Also where the cancellation was already seen: not yet knowable is not a label."""
+def test_example_that_is_released_after_the_end_of_the_log_is_not_emitted() -> None:
+    """This also holds if the cancellation is in the log."""
     world, s = subscribed()
     world.feed(cancelled(s + DAY_MS), tick(s + WAIT_MS - 1))
     assert world.times(SNAPSHOT) == [s]
@@ -136,14 +136,14 @@ def test_an_example_whose_release_lies_past_the_end_of_the_log_is_never_emitted(
 
 
 def test_a_late_event_within_the_grace_still_changes_the_label() -> None:
-    """It happened within the horizon, it arrived after it."""
+    """The event happened within the horizon and arrived after it."""
     world, s = subscribed()
     world.feed(tick(s + HORIZON_MS + GRACE_MS - 1), cancelled(s + HORIZON_MS))
     assert first_example(world, s).label == 1
 
 
-def test_an_event_that_comes_after_the_release_changes_no_label() -> None:
-    """What was learned is learned."""
+def test_event_after_the_release_changes_no_label() -> None:
+    """A released label is final."""
     world, s = subscribed()
     world.feed(tick(s + WAIT_MS), cancelled(s + DAY_MS))
     assert [e.label for e in world.examples if e.snapshot_ms == s] == [0]
@@ -157,7 +157,7 @@ def test_a_late_event_from_before_the_snapshot_changes_no_label() -> None:
 
 
 def test_features_and_probability_are_those_of_the_snapshot() -> None:
-    """Whatever happens until the release, and whichever model is active by then."""
+    """Later events and a new model do not change a frozen snapshot."""
     world, s = subscribed()
     effects = world.feed(tick(s))
     (i,) = [i for i, p in enumerate(effects.points) if p.trigger == SNAPSHOT]
@@ -171,7 +171,7 @@ def test_features_and_probability_are_those_of_the_snapshot() -> None:
     assert example.definition == world.definition.label_hash
 
 
-def test_a_pending_snapshot_is_a_record_of_its_own_and_gone_after_the_release() -> None:
+def test_pending_snapshot_is_a_separate_record_until_its_release() -> None:
     """Written once, tombstoned at release."""
     world, s = subscribed()
     (key,) = [key for key in world.feed(tick(s)).changes if key[:1] == b"s"]
@@ -182,11 +182,11 @@ def test_a_pending_snapshot_is_a_record_of_its_own_and_gone_after_the_release() 
     assert key not in world.store.records
 
 
-# What churn is ---
+# Churn definitions ---
 
 
 def test_voluntary_and_involuntary_are_distinguished() -> None:
-    """The card that expired is recorded beside, the label speaks of the primary definition."""
+    """Involuntary churn is recorded separately; the label covers the primary definition."""
     for reason, expected in (
         ("cancellation_requested", (1, 1, 0)),
         ("payment_failed", (0, 0, 1)),
@@ -209,7 +209,7 @@ def test_activity_after_a_cancellation_does_not_restore_eligibility() -> None:
 
 
 def test_refund_alone_makes_no_customer_eligible() -> None:
-    """Who never ordered cannot stop ordering."""
+    """A customer without orders cannot stop ordering."""
     churn = definition(
         '[churn.definitions.inactivity]\nnot_performed = ["Order Completed"]\nfor = "10d"\nif_active_in = "30d"\n'
         '[label]\nhorizon = "10d"'
@@ -221,8 +221,8 @@ def test_refund_alone_makes_no_customer_eligible() -> None:
     assert len(world.times(SNAPSHOT)) == 1
 
 
-def test_only_those_active_in_the_window_are_asked_about() -> None:
-    """`if_active_in` after the last activity there are no more snapshots, until the next activity."""
+def test_only_customers_active_in_the_window_have_snapshots() -> None:
+    """Snapshots stop `if_active_in` after the last activity, until the next activity."""
     world, s = subscribed(ONLY_SILENCE)
     world.feed(tick(s + 100 * DAY_MS))
     assert all(at - (START_MS + 1) <= 14 * DAY_MS for at in world.times(SNAPSHOT))
@@ -231,7 +231,7 @@ def test_only_those_active_in_the_window_are_asked_about() -> None:
     assert len(world.times(SNAPSHOT)) == taken + 1
 
 
-def test_one_snapshot_a_period_on_a_grid_of_the_customer_s_own() -> None:
+def test_one_snapshot_per_customer_and_period() -> None:
     """At most one example per customer and period, however busy the customer is."""
     world, s = subscribed()
     world.feed(*(event("page", START_MS + n * HOUR_MS) for n in range(1, 24 * 50)))
@@ -244,7 +244,7 @@ def test_one_snapshot_a_period_on_a_grid_of_the_customer_s_own() -> None:
 
 
 def test_a_customer_is_scored_at_the_first_event_an_hour_after_the_last_score() -> None:
-    """Not at every event."""
+    """Other events trigger no score."""
     world = World()
     world.feed(*(event("page", START_MS + n * 10 * 60_000) for n in range(13)))
     assert world.times(EVENT) == [START_MS, START_MS + HOUR_MS, START_MS + 2 * HOUR_MS]
@@ -259,7 +259,7 @@ def test_a_decisive_event_is_scored_at_once() -> None:
 
 
 def test_a_duplicate_changes_nothing() -> None:
-    """No score, no count, the same record; and it is counted as a duplicate."""
+    """A duplicate is counted as such. It causes no score and changes neither counts nor record."""
     world = World()
     once = event("Payment Failed", START_MS)
     world.feed(once)
@@ -270,15 +270,15 @@ def test_a_duplicate_changes_nothing() -> None:
     assert (len(world.points), world.duplicates) == (points, 3)
 
 
-def test_how_people_handle_an_alert_never_feeds_the_score() -> None:
-    """No point, no count, and no customer comes into being; its id goes through the duplicate guard."""
+def test_actions_on_an_alert_never_affect_the_score() -> None:
+    """An action creates no scoring point, count or customer; its id enters the duplicate guard."""
     world = World()
     world.feed(event("page"))
     before = world.store.records[b"cc1"]
     world.feed(event("Alert Acknowledged", START_MS + DAY_MS), event("Alert Dismissed", START_MS + DAY_MS, "ghost"))
     profile, was = decode(world.store.records[b"cc1"]), decode(before)
     profile.processing = was.processing = None
-    profile.guard = was.guard = {}  # that it came is known, nothing else
+    profile.guard = was.guard = {}  # only the duplicate guard has changed
     assert profiles.encode(profile) == profiles.encode(was)
     assert b"cghost" not in world.store.records
 
@@ -286,7 +286,7 @@ def test_how_people_handle_an_alert_never_feeds_the_score() -> None:
 # Silence ---
 
 
-LOOKS = [2, 4, 8]  # usual gaps after the last activity; a customer of every day is not looked at on the next
+LOOKS = [2, 4, 8]  # usual gaps after the last activity; a daily customer has no deadline on the next day
 
 
 def silent_customer() -> World:
@@ -297,8 +297,8 @@ def silent_customer() -> World:
     return world
 
 
-def test_a_customer_who_does_nothing_is_scored_again() -> None:
-    """Two usual gaps after the last activity, then at twice the distance each time."""
+def test_inactive_customer_is_scored_again() -> None:
+    """The first deadline is two usual gaps after the last activity; each next one is twice as far."""
     world = silent_customer()
     world.feed(tick(day(200)))
     gaps = [(at - day(19)) / DAY_MS for at in world.times(SILENCE)]
@@ -306,8 +306,8 @@ def test_a_customer_who_does_nothing_is_scored_again() -> None:
 
 
 @pytest.mark.law
-def test_a_deadline_is_handled_as_of_its_due_time_however_late_it_is_looked_at() -> None:
-    """One look after 200 days sees what a look every hour sees, and what a wall clock saw without any event."""
+def test_deadline_is_evaluated_at_its_due_time_however_late_it_is_processed() -> None:
+    """Processing once after 200 days, every hour, or by wall clock without events gives the same result."""
     at_once, hourly, by_clock = silent_customer(), silent_customer(), silent_customer()
     at_once.feed(tick(day(40)))
     for hour in range(19 * 24 + 1, 40 * 24 + 1):
@@ -318,8 +318,8 @@ def test_a_deadline_is_handled_as_of_its_due_time_however_late_it_is_looked_at()
     assert [e.snapshot_ms for e in at_once.examples] == [e.snapshot_ms for e in by_clock.examples]
 
 
-def test_a_deadline_comes_before_the_events_after_it() -> None:
-    """The customer who returns after the deadline was silent at the deadline."""
+def test_deadline_is_processed_before_later_events() -> None:
+    """A customer who returns after the deadline was inactive at the deadline."""
     world = silent_customer()
     effects = world.feed(event("page", day(30)))
     silence = [p.at_ms for p in effects.points if p.trigger == SILENCE]
@@ -331,8 +331,8 @@ def test_a_deadline_comes_before_the_events_after_it() -> None:
 
 
 @pytest.mark.parametrize("look", [0, 1, 2])
-def test_who_returns_right_after_a_look_and_falls_silent_is_looked_at_again(look: int) -> None:
-    """By the usual gap, not by the distance that the looks had reached; the return is scored however soon it is."""
+def test_customer_who_returns_after_a_deadline_and_stops_gets_a_new_deadline(look: int) -> None:
+    """The new deadline follows the usual gap, not the previous intervals. The return itself is always scored."""
     world = silent_customer()
     world.feed(tick(day(19 + LOOKS[look])))
     last = world.times(SILENCE)[-1]
@@ -341,18 +341,18 @@ def test_who_returns_right_after_a_look_and_falls_silent_is_looked_at_again(look
     assert world.times(EVENT)[-1] == last + HOUR_MS // 2
     again = [at - (last + HOUR_MS // 2) for at in world.times(SILENCE) if at > last]
     assert again
-    assert LOOKS[0] * DAY_MS <= again[0] < 1.5 * LOOKS[0] * DAY_MS  # the silence has made the usual gap a bit longer
+    assert LOOKS[0] * DAY_MS <= again[0] < 1.5 * LOOKS[0] * DAY_MS  # the inactivity has lengthened the usual gap
 
 
-def test_who_was_first_heard_of_without_engagement_is_watched_from_the_first_engagement_on() -> None:
-    """Identified, one page within the same hour, and gone."""
+def test_inactivity_deadlines_start_with_the_first_engagement() -> None:
+    """The customer is identified, views one page within the hour, and leaves."""
     world = World()
     world.feed(event("identify", day(0)), event("page", day(0) + HOUR_MS // 2), tick(day(5)))
     assert world.times(SILENCE)[0] == day(0) + HOUR_MS // 2 + LOOKS[0] * DAY_MS
 
 
-def test_recently_active_customer_is_not_called_silent() -> None:
-    """A look falls due two gaps after the last activity, not after the last score."""
+def test_recently_active_customer_is_not_inactive() -> None:
+    """A deadline is due two gaps after the last activity, not after the last score."""
     world = World()
     for n in range(20):
         world.feed(event("page", day(n)), event("page", day(n) + HOUR_MS // 2))
@@ -364,8 +364,8 @@ def test_recently_active_customer_is_not_called_silent() -> None:
 # State ---
 
 
-def test_a_restart_goes_on_where_the_commit_ended() -> None:
-    """Clock, population and records are all there is."""
+def test_restart_continues_after_the_last_commit() -> None:
+    """Clock, population and records are the complete state."""
     steady, restarted = silent_customer(), silent_customer()
     restarted.restart()
     batch = tick(day(60)), event("page", day(61))
@@ -377,7 +377,7 @@ def test_a_restart_goes_on_where_the_commit_ended() -> None:
 
 
 def test_a_state_of_another_version_is_refused() -> None:
-    """With both versions named."""
+    """The message names both versions."""
     world = silent_customer()
     assert world.state is not None
     state = msgspec.msgpack.decode(world.state)
@@ -387,7 +387,7 @@ def test_a_state_of_another_version_is_refused() -> None:
 
 
 def test_a_missing_snapshot_record_is_an_error_and_not_an_example() -> None:
-    """A store that lost a record is rebuilt, not papered over."""
+    """A store that lost a record must be rebuilt."""
     world, s = subscribed()
     world.feed(tick(s))
     for key in [key for key in world.store.records if key[:1] == b"s"]:
@@ -397,7 +397,7 @@ def test_a_missing_snapshot_record_is_an_error_and_not_an_example() -> None:
 
 
 def test_an_empty_batch_changes_nothing() -> None:
-    """Nor does the same clock twice."""
+    """A repeated clock changes nothing either."""
     world = silent_customer()
     before, state = dict(world.store.records), world.state
     effects = world.feed()
@@ -406,8 +406,8 @@ def test_an_empty_batch_changes_nothing() -> None:
     assert world.store.records == before
 
 
-def test_deadlines_of_one_moment_are_handled_in_an_order_without_meaning() -> None:
-    """By the hash of the key, not by the customer's name or who came first, and so in any batch."""
+def test_simultaneous_deadlines_are_processed_in_hash_order() -> None:
+    """The order is that of the hash of the key, in any batch, and not of the customer id or of arrival."""
     customers = [f"c{n:02}" for n in range(30)]
     worlds = World(), World()
     for world, order in zip(worlds, (customers, customers[::-1]), strict=True):
@@ -419,8 +419,8 @@ def test_deadlines_of_one_moment_are_handled_in_an_order_without_meaning() -> No
     assert keys[0] == keys[1] == sorted((b"c" + c.encode() for c in customers), key=order_hash)
 
 
-def test_who_has_cancelled_does_not_fall_silent_too() -> None:
-    """With both definitions primary: no snapshot, no further alert; a new subscription begins a new life."""
+def test_customer_who_cancelled_does_not_churn_by_inactivity_too() -> None:
+    """With both definitions primary, there are no more snapshots and alerts until a new subscription starts."""
     world, s = subscribed(CHURN)
     world.feed(cancelled(s - 1), tick(s + 3 * DAY_MS))
     assert world.times(SNAPSHOT) == []
@@ -441,8 +441,8 @@ def kinds(world: World, customer: str = "c1") -> list[str]:
     return [a.event.type for a in world.alerts if a.customer == customer.encode()]
 
 
-def test_a_late_end_of_an_earlier_subscription_ends_no_alert() -> None:
-    """The customer has come back since, and the alert is about that."""
+def test_late_end_of_an_earlier_subscription_does_not_end_an_alert() -> None:
+    """The customer has a new subscription, and the alert belongs to it."""
     world = alarmed("0d")
     world.feed(event("Subscription Started", day(5)), cancelled(day(4)), event("page", day(6)))
     assert "expired" not in kinds(world)
@@ -451,7 +451,7 @@ def test_a_late_end_of_an_earlier_subscription_ends_no_alert() -> None:
 
 
 def test_customer_who_churned_before_the_partitions_clock_is_not_alerted() -> None:
-    """A history that is filled in late: as of its own time the customer could still leave, by now that has happened."""
+    """History arrives late: at its event time the customer had not churned, by the partition's clock they have."""
     world = World(definition(ONLY_SILENCE + '[alerts]\nenter = 0.0\nexit = 0.0\ndwell = "0d"\n'))
     world.feed(tick(day(400)))
     world.feed(event("page", day(0)), event("page", day(1)), tick(day(401)))
@@ -459,8 +459,8 @@ def test_customer_who_churned_before_the_partitions_clock_is_not_alerted() -> No
     assert kinds(world) == []
 
 
-def test_an_alerts_id_is_that_of_its_cause_whenever_it_was_looked_at() -> None:
-    """In live running the clock goes on between events; a replay of the same log gives the same ids."""
+def test_alert_id_depends_on_the_cause_and_not_on_the_processing_time() -> None:
+    """While live, the clock advances between events. A replay of the same log gives the same ids."""
     replay, live = alarmed("6h"), alarmed("6h")
     events = [event("Subscription Started", day(0)), event("page", day(0) + HOUR_MS), tick(day(2))]
     replay.feed(*events)
@@ -471,7 +471,7 @@ def test_an_alerts_id_is_that_of_its_cause_whenever_it_was_looked_at() -> None:
     assert live.alerts[0].event.alert_id == replay.alerts[0].event.alert_id
 
 
-def test_people_handle_alerts_by_events_and_another_alert_s_id_does_nothing() -> None:
+def test_action_events_change_the_alert_and_another_alert_id_has_no_effect() -> None:
     world = alarmed("0d")
     world.feed(event("Subscription Started", day(0)))
     (opened,) = world.alerts
@@ -484,8 +484,8 @@ def test_people_handle_alerts_by_events_and_another_alert_s_id_does_nothing() ->
 
 
 @pytest.mark.law
-def test_a_feed_that_breaks_holds_alerts_by_silence_until_customers_had_time_to_come_back() -> None:
-    """Two hundred daily customers, four days without any of them, and then all are back."""
+def test_feed_outage_holds_inactivity_alerts_until_customers_could_return() -> None:
+    """Two hundred daily customers are absent for four days, and then all return."""
     text = ONLY_CANCELLATION + '[alerts]\nenter = "top 60%"\nexit = "top 90%"\nlift = 1.0\ndwell = "6h"\n'
     model = Model(FeatureSpace(FEATURE_NAMES, RELATIVE, CATALOGUE)).scorer()
     opened = {}

@@ -54,11 +54,11 @@ def records_of(
     return found, store.records
 
 
-def test_the_examples_in_the_docstrings_hold() -> None:
+def test_doctests_pass() -> None:
     assert doctest.testmod(scorebook).failed == 0
 
 
-def test_batches_and_restarts_change_no_value_and_no_history(entries: list[OffsetEvent]) -> None:
+def test_batches_and_restarts_do_not_change_scores_or_history(entries: list[OffsetEvent]) -> None:
     whole = records_of(entries, 10_000)
     assert len(whole[0]) > 200
     assert records_of(entries, 17, restarts=True) == whole
@@ -67,14 +67,14 @@ def test_batches_and_restarts_change_no_value_and_no_history(entries: list[Offse
 def test_history_with_a_tiny_cache_gives_the_same_records(
     entries: list[OffsetEvent], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Rule: what is kept between batches is a bounded cache of the store, and never changes a result."""
+    """Rule: the data kept between batches is a bounded cache of the store, and never changes a result."""
     whole = records_of(entries, 10_000)
     monkeypatch.setattr(scorebook, "HISTORIES_KEPT", 2)
     assert records_of(entries, 17) == whole
 
 
-def test_a_value_remembers_the_ones_before_it(entries: list[OffsetEvent]) -> None:
-    """Rule: the history ends with this score, and holds the newest 32 that were published."""
+def test_score_contains_the_history_of_earlier_scores(entries: list[OffsetEvent]) -> None:
+    """Rule: the history ends with this score, and has the newest 32 published scores."""
     before: dict[bytes, list[float]] = {}
     for customer, value in records_of(entries, 100)[0]:
         assert value is not None
@@ -106,8 +106,8 @@ def test_score_is_published_when_it_is_decisive_changes_the_band_or_is_a_day_aft
         last[point.key] = (point.at_ms if by_time else when), band
 
 
-def test_who_was_deleted_has_a_tombstone_and_begins_with_a_new_history(entries: list[OffsetEvent]) -> None:
-    """Rule: readers get scores in order, within a batch too: the last score, nothing, the first score."""
+def test_deleted_customer_has_a_tombstone_and_then_a_new_history(entries: list[OffsetEvent]) -> None:
+    """Rule: consumers get the last score, the tombstone and the first new score in order, even within a batch."""
     chosen = entries[len(entries) // 2].event.customer
     asked = OffsetEvent(
         entries[-1].offset + 1, Event(chosen, "User Deletion Requested", entries[-1].event.time_ms, 1, {}, False, False)

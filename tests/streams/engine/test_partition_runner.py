@@ -24,7 +24,7 @@ from tests.waiting import until
 @pytest.fixture(autouse=True)
 def _no_pace(monkeypatch: pytest.MonkeyPatch) -> None:
     """Transactions are not delayed, except where a test enables it."""
-    monkeypatch.setattr(module, "PACE_S", 0.0)
+    monkeypatch.setattr(module, "MIN_INTERVAL_S", 0.0)
 
 
 @dataclass
@@ -187,7 +187,7 @@ def test_batches_that_continue_each_other_are_applied_in_order() -> None:
     assert len(world.finished) == 2
 
 
-def test_a_batch_ahead_of_the_position_is_sought_back_and_not_applied() -> None:
+def test_batch_ahead_of_the_position_causes_a_seek_and_is_not_applied() -> None:
     """Rule: apply nothing after a gap."""
     world = World()
     partition = partition_of(world)
@@ -218,7 +218,7 @@ def test_a_batch_behind_the_position_is_dropped_without_a_seek() -> None:
     assert world.sought == []
 
 
-def test_a_batch_that_overlaps_the_position_is_sought_back() -> None:
+def test_batch_that_overlaps_the_position_causes_a_seek() -> None:
     """Rule: a batch is applied as a whole or not at all."""
     world = World()
     partition = partition_of(world)
@@ -370,7 +370,7 @@ def test_waiting_batches_are_joined_into_one_transaction() -> None:
 
 def test_a_transaction_holds_a_limited_number_of_waiting_records(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rule: waiting batches are joined up to a number of records; a larger batch is one transaction."""
-    monkeypatch.setattr(module, "JOIN_RECORDS", 3)
+    monkeypatch.setattr(module, "JOIN_RECORDS_MAX", 3)
     world = World()
     partition = partition_of(world)
 
@@ -402,8 +402,8 @@ def test_batches_after_a_gap_are_not_joined() -> None:
 
 def test_a_small_transaction_waits_for_more_and_a_large_one_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rule: small transactions of a partition start at an interval, so that each holds more."""
-    monkeypatch.setattr(module, "PACE_S", 0.5)
-    monkeypatch.setattr(module, "WORTH_RECORDS", 5)
+    monkeypatch.setattr(module, "MIN_INTERVAL_S", 0.5)
+    monkeypatch.setattr(module, "NO_DELAY_RECORDS", 5)
     world = World()
     partition = partition_of(world)
     after: list[list[int]] = []
@@ -427,7 +427,7 @@ def test_a_small_transaction_waits_for_more_and_a_large_one_does_not(monkeypatch
 
 def test_a_backlog_is_computed_on_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rule: a large batch waits for its turn like every other, but is not computed in a thread."""
-    monkeypatch.setattr("streams.engine.partition_runner.INLINE_RECORDS", 10)
+    monkeypatch.setattr("streams.engine.partition_runner.INLINE_RECORDS_MIN", 10)
     world = World()
     partition = partition_of(world)
     sizes: list[int] = []

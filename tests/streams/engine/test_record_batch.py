@@ -1,4 +1,4 @@
-"""Batches of Kafka records that one process makes and another one sends."""
+"""Batches of Kafka records that one process encodes and another sends."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ RECORDS = st.lists(st.tuples(st.binary(min_size=1, max_size=40), st.none() | st.
 
 
 def records_of(data: bytes | bytearray) -> Iterator[Any]:
-    """As a consumer reads them; a header that was filled in has a valid checksum."""
+    """Decode records as a consumer does; a completed header has a valid checksum."""
     found = MemoryRecords(bytes(data))
     while (batch := found.next_batch()) is not None:
         assert batch.validate_crc()
@@ -38,8 +38,8 @@ def sent(count: int, data: bytes) -> bytearray:
 
 
 @given(RECORDS, CODECS)
-def test_what_is_encoded_is_read_again(records: list[KeyValue], compression: str | None) -> None:
-    """Rule: keys, values and order stay; offsets count from each batch; all have the time of sending."""
+def test_encoded_records_round_trip(records: list[KeyValue], compression: str | None) -> None:
+    """Rule: keys, values and order are unchanged; offsets start with each batch; all records have the send time."""
     batches = encode_batches(records, compression)
     found = [[*records_of(sent(count, data))] for count, data in batches]
     assert [(each.key, each.value) for batch in found for each in batch] == records
@@ -49,7 +49,7 @@ def test_what_is_encoded_is_read_again(records: list[KeyValue], compression: str
 
 
 def test_header_identifies_the_producer() -> None:
-    """Rule: a broker refuses what is not numbered, and knows a transaction's records by their attribute."""
+    """Rule: a broker rejects batches without sequence numbers, and identifies transactional records by an attribute."""
     [(count, data)] = encode_batches([(b"k", b"v")] * 3, "zstd")
     batch = MemoryRecords(bytes(sent(count, data))).next_batch()
     assert batch is not None
@@ -59,7 +59,7 @@ def test_header_identifies_the_producer() -> None:
 
 
 @pytest.mark.parametrize("compression", [None, "zstd"])
-def test_a_batch_is_one_that_a_broker_takes_however_it_packs(compression: str | None) -> None:
+def test_batch_size_is_accepted_by_a_broker_that_recompresses(compression: str | None) -> None:
     """Rule: uncompressed, as a recompressing broker measures it, a batch is small enough; batches are minimal."""
     for value in (b"v" * 5_000, os.urandom(5_000)):
         batches = encode_batches([(b"k", value)] * 1_200, compression)
@@ -68,8 +68,8 @@ def test_a_batch_is_one_that_a_broker_takes_however_it_packs(compression: str | 
             assert sum(len(each.value) for each in records_of(sent(count, data))) < BATCH_BYTES
 
 
-def test_a_record_that_is_too_large_travels_alone() -> None:
-    """Rule: the topic's configuration decides whether it is accepted."""
+def test_too_large_record_has_a_batch_of_its_own() -> None:
+    """Rule: the topic's configuration determines whether the record is accepted."""
     found = encode_batches([(b"a", b"1"), (b"b", os.urandom(BATCH_BYTES + 1)), (b"c", b"3")], "zstd")
     assert [count for count, _ in found] == [1, 1, 1]
 

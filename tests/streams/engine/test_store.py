@@ -159,8 +159,8 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 @pytest.mark.parametrize("death", ["before", "flushed", "after"])
 def test_a_crash_while_loading_leaves_all_or_nothing(tmp_path: Path, death: str) -> None:
-    """Rule: what is loaded is not in RocksDB's log; the mark that it is valid is written when it lies in files.
-    Whatever was there at the death, the next load is whole, and the options of ordinary running hold afterwards."""
+    """Rule: loading bypasses RocksDB's log, and the completion mark is written after all files. After a crash at any
+    point, the next load is complete, and the normal options apply afterwards."""
     done = subprocess.run([sys.executable, "-c", LOADED, str(tmp_path / "s"), death], capture_output=True, text=True)
     assert done.returncode == -signal.SIGKILL, done.stderr
     store = PartitionStore(tmp_path / "s")
@@ -242,7 +242,7 @@ assert store.meta.changelog_offset == 1
 
 
 def test_a_full_disk_is_reported_and_loses_nothing(tmp_path: Path) -> None:
-    """Rule: what does not fit is not half written, a store that cannot be opened for it is not deleted, and when there
-    is room again it stands for the offset that it stood for."""
+    """Rule: a failed write leaves no partial data, and a store that cannot be opened is not deleted. Once there is
+    space again, the store has its previous offset."""
     done = subprocess.run([sys.executable, "-c", FULL, str(tmp_path / "store")], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

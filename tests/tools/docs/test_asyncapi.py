@@ -59,28 +59,28 @@ def references(node: Any) -> Iterator[str]:
 # The file ------------------------------------------------------------------------------------------------------------
 
 
-def test_a_reader_of_yaml_finds_what_was_written() -> None:
-    """Rule: a value without quotes that begins like a number is one, under YAML 1.1 and 1.2 alike."""
+def test_yaml_round_trips() -> None:
+    """Rule: an unquoted value that begins like a number is a number in both YAML 1.1 and 1.2."""
     plain = re.findall(r": ([-+.]?[0-9][^ \n]*)$", (DOCS / "asyncapi.yaml").read_text(encoding="utf-8"), re.MULTILINE)
     assert len(plain) > 50
     assert [text for text in plain if not isinstance(yaml.safe_load(text), int | float)] == []
 
 
-def test_what_looks_like_a_number_to_others_is_quoted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_text_that_looks_like_a_number_is_quoted(monkeypatch: pytest.MonkeyPatch) -> None:
     """Half of a checksum may be digits with an e among them."""
     monkeypatch.setattr(asyncapi, "document", lambda: {"a": "12e4", "b": 12, "c": "0x1f"})
     assert asyncapi.text().splitlines()[1:] == ['a: "12e4"', "b: 12", 'c: "0x1f"']
 
 
-def test_without_a_yaml_writer_the_error_names_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_error_without_pyyaml_names_the_package_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     """PyYAML is for developers only."""
     monkeypatch.setitem(sys.modules, "yaml", None)
     with pytest.raises(ConfigurationError, match="pip install pyyaml"):
         asyncapi.text()
 
 
-def test_the_example_in_the_docstring_is_true() -> None:
-    """It is documentation too."""
+def test_doctests_pass() -> None:
+    """Doctests are part of the documentation."""
     ran = doctest.testmod(asyncapi)
     assert (ran.attempted > 0, ran.failed) == (True, 0)
 
@@ -114,16 +114,16 @@ def _group(document: Any) -> None:
 
 
 @pytest.mark.parametrize("spoil", [_no_action, _no_partition, _policy, _security, _group])
-def test_the_official_schema_refuses_what_is_wrong(
+def test_official_schema_rejects_invalid_documents(
     spoil: Callable[[Any], None], official: jsonschema.Draft7Validator
 ) -> None:
-    """It looks into bindings and security too, not only at the frame."""
+    """The schema covers bindings and security too."""
     document = copy.deepcopy(DOCUMENT)
     spoil(document)
     assert not official.is_valid(document)
 
 
-def test_every_reference_leads_somewhere() -> None:
+def test_every_reference_resolves() -> None:
     """Inside the file, or to a schema beside it."""
     found = set(references(DOCUMENT))
     assert len(found) > 20
@@ -159,10 +159,8 @@ def test_every_topic_is_a_channel_with_its_settings() -> None:
         assert channel["x-named-by"] == variable(group_or_topic)
 
 
-def test_other_settings_make_another_contract(
-    monkeypatch: pytest.MonkeyPatch, official: jsonschema.Draft7Validator
-) -> None:
-    """Names, groups, counts and copies follow the settings; nothing is written down twice."""
+def test_contract_follows_the_settings(monkeypatch: pytest.MonkeyPatch, official: jsonschema.Draft7Validator) -> None:
+    """Names, groups, partition counts and replication come from the settings."""
     monkeypatch.setattr(asyncapi, "samples", lambda name: [])
     names: dict[str, Any] = {"kafka_group_id": "mine", "topic_alerts": "bells", "kafka_bootstrap_servers": "k:1"}
     document = asyncapi.document(Settings(**names, partitions=7, kafka_replication_factor=3))
@@ -176,7 +174,7 @@ def test_other_settings_make_another_contract(
 
 
 def test_every_protocol_and_mechanism_of_the_settings_is_offered() -> None:
-    """A server each; SASL has all mechanisms, and nothing without TLS is called secure."""
+    """There is one server per protocol. SASL servers list all mechanisms. No server without TLS is called secure."""
     fields = Settings.__dataclass_fields__
     protocols = fields["kafka_security_protocol"].metadata["choices"]
     assert [server["title"] for server in DOCUMENT["servers"].values()] == list(protocols)
@@ -187,8 +185,8 @@ def test_every_protocol_and_mechanism_of_the_settings_is_offered() -> None:
         assert server["variables"]["brokers"]["default"] == Settings().kafka_bootstrap_servers
 
 
-def test_operations_are_those_of_the_page_on_topics() -> None:
-    """Whom docs/topics.md names as writer and reader of a topic, the contract names too."""
+def test_operations_match_the_topics_page() -> None:
+    """The contract has the producers and consumers of docs/topics.md."""
     assert len(DOCUMENT["operations"]) == len(OPERATIONS)
     assert {tag["name"] for operation in DOCUMENT["operations"].values() for tag in operation["tags"]} == set(ROLES)
     table = (DOCS / "topics.md").read_text(encoding="utf-8").split("## Producers and consumers")[1].split("\n\n")[1]
@@ -203,8 +201,8 @@ def test_operations_are_those_of_the_page_on_topics() -> None:
     assert {("score-consumer", "receive", SCORES.role), ("dashboard", "receive", METRICS.role)} <= outside
 
 
-def test_only_those_who_join_a_group_have_one() -> None:
-    """Workers' and trainers' own; others need another name, or they would take partitions away."""
+def test_only_group_members_have_a_group() -> None:
+    """Workers and trainers have their own groups; other consumers need different group ids."""
     groups = {
         name: operation["bindings"]["kafka"]["groupId"]
         for name, operation in DOCUMENT["operations"].items()
@@ -232,8 +230,8 @@ def test_only_those_who_join_a_group_have_one() -> None:
 # The examples --------------------------------------------------------------------------------------------------------
 
 
-def test_every_message_that_others_may_read_has_an_example() -> None:
-    """All but the model and the changelog, whose layout is private."""
+def test_every_public_message_has_an_example() -> None:
+    """All messages except those of the model and the changelog, whose formats are internal."""
     with_examples = tuple(name for name, message in DOCUMENT["components"]["messages"].items() if "examples" in message)
     assert with_examples == WITH_EXAMPLES
     assert {MESSAGES[topic.role].name for topic in TOPICS if topic not in (MODEL, CHANGELOG)} == set(WITH_EXAMPLES)
@@ -241,7 +239,7 @@ def test_every_message_that_others_may_read_has_an_example() -> None:
 
 @pytest.mark.parametrize("name", WITH_EXAMPLES)
 def test_examples_match_their_schemas(name: str) -> None:
-    """Under JSON Schema 2020-12, which the files are written in, and under draft 07, which AsyncAPI's readers know."""
+    """The examples are valid under JSON Schema 2020-12, as in the files, and draft 07, as in AsyncAPI."""
     message = DOCUMENT["components"]["messages"][name]
     for dialect in (jsonschema.Draft202012Validator, jsonschema.Draft7Validator):
         validator = dialect(payload_schema(name))
@@ -252,16 +250,16 @@ def test_examples_match_their_schemas(name: str) -> None:
         assert not validator.is_valid([])
 
 
-def test_headers_of_an_example_are_all_that_are_declared() -> None:
-    """Of what the program writes: none is missing, none is unheard of."""
+def test_example_headers_match_the_declared_headers() -> None:
+    """For messages that the program writes: no header is missing, and none is undeclared."""
     for name in ("dead_letter", "alert"):
         message = DOCUMENT["components"]["messages"][name]
         for example in message["examples"]:
             assert list(example["headers"]) == list(message["headers"]["properties"]) == message["headers"]["required"]
 
 
-def test_example_events_are_taken_and_the_example_of_a_dead_letter_is_not() -> None:
-    """By the decoder of the workers."""
+def test_example_events_are_accepted_and_the_example_dead_letter_is_not() -> None:
+    """The workers' decoder accepts the examples."""
     for example in DOCUMENT["components"]["messages"]["event"]["examples"]:
         assert isinstance(decode(json.dumps(example["payload"]).encode(), [], None), Event)
     (letter,) = DOCUMENT["components"]["messages"]["dead_letter"]["examples"]
@@ -270,8 +268,8 @@ def test_example_events_are_taken_and_the_example_of_a_dead_letter_is_not() -> N
     assert refused.reason == letter["headers"]["churn.reason"] == letter["name"]
 
 
-def test_the_contract_speaks_of_the_published_schemas() -> None:
-    """A file each, for all four that others validate with."""
+def test_contract_refers_to_the_published_schemas() -> None:
+    """Each of the four public schemas is a file."""
     for topic in (EVENTS, ALERTS, SCORES, LABELS):
         message = MESSAGES[topic.role]
         assert payload_schema(message.name) == schema(message.name)

@@ -23,8 +23,8 @@ def test_every_customer_fact_has_its_events_and_its_purpose() -> None:
     assert [row[0] for row in rows] == list(customers.USES)
 
 
-def test_every_feature_is_listed_under_its_reasons_with_the_events_that_move_it() -> None:
-    """Rule: each feature under every code that it can raise the risk by; a failed payment names that event."""
+def test_every_feature_is_listed_under_its_reasons_with_the_events_that_change_it() -> None:
+    """Rule: each feature is listed under every risk code that it can have, with the events that change it."""
     table = PAGE.split("<!-- generated: reasons -->")[1].split("<!-- end")[0]
     rows = {row[0]: row[1:] for row in re.findall(r"^\| `([A-Z_]+)` \| (.+?) \| (.+?) \|$", table, re.MULTILINE)}
     assert sorted(name for names, _ in rows.values() for name in re.findall(r"`(\w+)`", names)) == sorted(

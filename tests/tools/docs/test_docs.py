@@ -56,12 +56,12 @@ def page(name: str) -> str:
 
 
 def block(name: str, part: str) -> str:
-    """What is generated into a page."""
+    """The generated block of a page."""
     return page(name).split(f"<!-- generated: {part} -->")[1].split(f"<!-- end: {part} -->")[0]
 
 
 def section(text: str, heading: str) -> str:
-    """What stands under a heading of the second level."""
+    """The text under a heading of the second level."""
     return text.split(f"\n## {heading}\n")[1].split("\n## ")[0]
 
 
@@ -77,8 +77,8 @@ def snippets(text: str, language: str) -> list[str]:
 
 
 @pytest.mark.parametrize("module", [markdown, alerts], ids=lambda module: module.__name__)
-def test_examples_in_the_docstrings_are_true(module: object) -> None:
-    """They are part of the documentation too."""
+def test_doctests_pass(module: object) -> None:
+    """Doctests are part of the documentation."""
     ran = doctest.testmod(module)  # type: ignore[arg-type]
     assert ran.attempted > 0
     assert ran.failed == 0
@@ -99,13 +99,13 @@ def test_no_generated_file_is_stale(name: str) -> None:
     assert FILES[name]() == page(name), "stale: run make docs"
 
 
-def test_the_contract_as_a_file_is_the_contract_as_data() -> None:
-    """Nothing changes its type on the way through YAML."""
+def test_contract_file_equals_the_contract_data() -> None:
+    """No value changes its type in YAML."""
     assert yaml.safe_load(page("asyncapi.yaml")) == asyncapi.document()
 
 
 def test_a_stale_page_is_rewritten_between_its_markers_only(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The words around the table stay; a file that is generated as a whole is written where it is missing."""
+    """The text around a generated block stays. A missing file that is generated as a whole is created."""
     for name in PAGES:
         shutil.copy(DOCS / name, tmp_path / name)
     stale = tmp_path / "features.md"
@@ -120,7 +120,7 @@ def test_a_stale_page_is_rewritten_between_its_markers_only(tmp_path: Path, caps
 
 
 def test_a_page_without_its_markers_is_an_error() -> None:
-    """Nothing is guessed."""
+    """The generator does not guess the place of a block."""
     with pytest.raises(ValueError, match="exactly once"):
         rewritten("no markers", PAGES["features.md"])
 
@@ -129,7 +129,7 @@ def test_a_page_without_its_markers_is_an_error() -> None:
 
 
 def test_every_setting_is_documented_with_its_default() -> None:
-    """One row each, in the order of their declaration, in groups of which none is empty."""
+    """Each setting has one row, in the order of declaration; no group is empty."""
     text = block("settings.md", "settings")
     rows = [row for row in cells(text) if row[0] != "variable"]
     assert [row[0] for row in rows] == [f"`{name}`" for name in dict(Settings().masked())]
@@ -139,7 +139,7 @@ def test_every_setting_is_documented_with_its_default() -> None:
 
 
 def test_every_topic_is_documented_by_row_and_by_section() -> None:
-    """What it is, who writes, who reads, and words of its own."""
+    """Each topic has a row in both tables and its own section."""
     text = page("topics.md")
     names = [name_of(topic, Settings()) for topic in TOPICS]
     assert [row[0] for row in cells(block("topics.md", "topics"))[1:]] == [f"`{name}`" for name in names]
@@ -148,7 +148,7 @@ def test_every_topic_is_documented_by_row_and_by_section() -> None:
 
 
 def test_every_header_is_documented() -> None:
-    """Of dead letters, alerts, forwarded events and snapshots."""
+    """Headers of dead letters, alerts, forwarded events and snapshots."""
     letters = [value for name, value in vars(dead_letters).items() if name.isupper() and str(value).startswith("__st")]
     assert len(letters) == 5
     event = alerts.alert_events()[0].event
@@ -158,7 +158,7 @@ def test_every_header_is_documented() -> None:
 
 
 def test_every_kind_of_record_in_the_changelog_is_documented() -> None:
-    """The position's key, and the first byte of all others."""
+    """The key of the position, and the first byte of all other keys."""
     text = section(page("topics.md"), "`churn-signals-profiles-changelog`")
     assert f"`{position.POSITION_KEY.decode()!r}`".replace("'", "") in text
     kinds = {value for value in vars(store).values() if isinstance(value, bytes)}
@@ -166,7 +166,7 @@ def test_every_kind_of_record_in_the_changelog_is_documented() -> None:
 
 
 def leaves(command: click.Command = main, words: tuple[str, ...] = ()) -> Iterator[tuple[str, click.Command]]:
-    """Every command that the command line offers, found without the generator."""
+    """Every command of the command line, found without the generator."""
     if not isinstance(command, click.Group):
         yield " ".join(words), command
         return
@@ -178,7 +178,7 @@ def leaves(command: click.Command = main, words: tuple[str, ...] = ()) -> Iterat
 
 
 def test_every_command_argument_and_option_is_documented() -> None:
-    """A section each, and a row for each option that --help shows."""
+    """Each command has a section, and each option that --help shows has a row."""
     sections = dict(re.findall(r"^### `(.*?)`\n(.*?)(?=^### |\Z)", block("commands.md", "commands"), re.DOTALL | re.M))
     assert list(sections) == [name for name, _ in leaves()]
     for name, command in leaves():
@@ -192,7 +192,7 @@ def test_every_command_argument_and_option_is_documented() -> None:
 
 
 def test_every_exit_code_is_documented() -> None:
-    """Of the errors, of misuse and of lag."""
+    """Exit codes of errors, of usage errors and of lag."""
     errors: list[type[ChurnSignalsError]] = [ChurnSignalsError, *ChurnSignalsError.__subclasses__()]
     wanted = {0, click.UsageError.exit_code, *EXIT_CODES.values(), *(error.exit_code for error in errors)}
     rows = {int(row[0]): row[1] for row in cells(section(page("commands.md"), "Exit codes"))[1:]}
@@ -202,7 +202,7 @@ def test_every_exit_code_is_documented() -> None:
 
 
 def test_every_command_is_in_the_readme() -> None:
-    """The README's table names each command that there is."""
+    """The table in README.md lists every command."""
     table = section((ROOT / "README.md").read_text(encoding="utf-8"), "Commands")
     named = set(re.findall(r"[\w-]+", " ".join(row[0] for row in cells(table))))
     assert [name for name in main.list_commands(click.Context(main)) if name not in named] == []
@@ -210,7 +210,7 @@ def test_every_command_is_in_the_readme() -> None:
 
 
 def test_every_feature_is_documented() -> None:
-    """One row each, in the catalogue's order, with all that is documented of it."""
+    """Each feature has one complete row, in the order of the catalogue."""
     rows = re.findall(r"^\| `(\w+)` \| (.*?) \|", page("features.md"), re.MULTILINE)
     assert rows == [(f.name, f.sentence) for f in FEATURES]
 
@@ -221,15 +221,15 @@ def test_every_event_name_is_documented() -> None:
     assert sorted(re.findall(r"^\| \w+ \| `([^`]+)` \|", text, re.MULTILINE)) == sorted(MEANINGS)
 
 
-def test_every_reason_that_arises_after_decoding_is_documented() -> None:
-    """Those of decoding have a test beside the decoder's."""
+def test_every_rejection_reason_after_decoding_is_documented() -> None:
+    """Reasons from decoding are tested with the decoder."""
     for reason in (MISROUTED, PROCESSING_ERROR):
         assert f"`{reason}`" in section(page("events.md"), "Rejection reasons")
         assert f"`{reason}`" in section(page("topics.md"), "`customer-events.dlq`")
 
 
 def test_every_key_of_the_churn_definition_is_documented_and_no_other() -> None:
-    """All tables and keys that a churn.toml may have."""
+    """All tables and keys that a churn.toml can have."""
     both = '[churn.definitions.a]\nevent = "x"\n[churn.definitions.involuntary]\nevent = "y"\n[label.involuntary]\n'
     effective = ChurnDefinition.parse(both).to_toml()
     tables = [line.strip("[]") for line in effective.splitlines() if line.startswith("[") and "definitions" not in line]
@@ -243,7 +243,7 @@ def test_every_key_of_the_churn_definition_is_documented_and_no_other() -> None:
 
 
 def test_every_state_type_and_reason_of_alerts_is_documented() -> None:
-    """In the diagram, in the table of types and in that of playbooks."""
+    """The diagram and the tables of types and playbooks contain them."""
     text = page("alerts.md")
     (diagram,) = snippets(text, "mermaid")
     arrows = re.findall(r"(\S+) --> (\S+): (.*)", diagram)
@@ -254,10 +254,10 @@ def test_every_state_type_and_reason_of_alerts_is_documented() -> None:
     assert [row[0] for row in cells(block("alerts.md", "playbooks"))[1:]] == [f"`{c}`" for c in CODES]
 
 
-# What it shows is true -----------------------------------------------------------------------------------------------
+# Examples ------------------------------------------------------------------------------------------------------------
 
 
-def test_the_answers_to_alerts_are_events_that_the_policy_understands() -> None:
+def test_example_responses_to_alerts_are_valid_actions() -> None:
     """The examples decode, and match the page."""
     handled = []
     for text in snippets(section(page("alerts.md"), "Responding to alerts"), "json"):
@@ -272,7 +272,7 @@ def test_the_answers_to_alerts_are_events_that_the_policy_understands() -> None:
     assert handled[2] == AlertAction("dismiss")
 
 
-def test_the_partition_that_topics_md_computes_is_the_one_it_prints(capsys: pytest.CaptureFixture[str]) -> None:
+def test_partition_in_the_comment_is_the_computed_one(capsys: pytest.CaptureFixture[str]) -> None:
     """The snippet's comment is its output."""
     (code,) = snippets(page("topics.md"), "python")
     exec(code, {})
@@ -280,7 +280,7 @@ def test_the_partition_that_topics_md_computes_is_the_one_it_prints(capsys: pyte
 
 
 def test_examples_of_settings_are_accepted() -> None:
-    """Each block of assignments is an environment that the program starts with."""
+    """The program starts with each documented block of assignments as its environment."""
     examples = [text for text in snippets(page("settings.md"), "sh") if text.startswith(PREFIX)]
     assert len(examples) >= 2
     for text in examples:
@@ -291,7 +291,7 @@ def test_examples_of_settings_are_accepted() -> None:
 
 
 def test_the_security_settings_reach_every_client() -> None:
-    """As settings.md states: no client of Kafka is made but with what `Settings.connection` gives."""
+    """Every Kafka client is created with `Settings.connection`, as settings.md states."""
     client = re.compile(r"AIOKafka(Consumer|Producer|AdminClient)")
     made = [
         (path.name, node)
@@ -305,7 +305,7 @@ def test_the_security_settings_reach_every_client() -> None:
         assert any(text.endswith("settings.connection()") for text in spread), f"{name}: {ast.unparse(call)}"
 
 
-def test_refusals_that_settings_md_shows_are_the_program_s() -> None:
+def test_documented_error_messages_match_the_program() -> None:
     """Word for word."""
     messages = []
     for name, value in (("CHURN_KAFKA_BOOTSTRAP_SERVER", "x"), ("CHURN_KAFKA_MAX_POLL_RECORDS", "0")):
@@ -317,7 +317,7 @@ def test_refusals_that_settings_md_shows_are_the_program_s() -> None:
 
 @pytest.mark.parametrize("path", MARKDOWN, ids=lambda p: str(p.relative_to(ROOT)))
 def test_a_variable_that_a_page_names_exists(path: Path) -> None:
-    """A setting that was renamed is renamed everywhere."""
+    """A renamed setting must be renamed on all pages."""
     named = set(re.findall(r"\bCHURN_[A-Z_]*[A-Z]\b", path.read_text(encoding="utf-8")))
     named -= {"CHURN_FAILPOINT", "CHURN_KAFKA_BOOTSTRAP_SERVER"}  # for the crash tests; misspelt as an example
     assert named <= VARIABLES, named - VARIABLES
@@ -327,15 +327,15 @@ def test_a_variable_that_a_page_names_exists(path: Path) -> None:
 
 
 def anchors(path: Path) -> set[str]:
-    """The headings of a page as GitHub makes anchors of them."""
+    """The anchors that GitHub creates for the headings of a page."""
     text = re.sub(r"^```.*?^```", "", path.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
     titles = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", title.lower()).strip().replace(" ", "-") for title in titles}
 
 
 @pytest.mark.parametrize("path", MARKDOWN, ids=lambda p: str(p.relative_to(ROOT)))
-def test_no_relative_link_points_nowhere(path: Path) -> None:
-    """Files that are linked to exist, and so do headings."""
+def test_every_relative_link_resolves(path: Path) -> None:
+    """Linked files and headings exist."""
     text = re.sub(r"^ *```.*?^ *```", "", path.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
     for link in re.findall(r"\]\(([^)\s]+)\)", text):
         if re.match(r"[a-z]+:", link):
@@ -347,11 +347,11 @@ def test_no_relative_link_points_nowhere(path: Path) -> None:
 
 
 def test_the_pages_are_found() -> None:
-    """The two tests above look at all of them."""
+    """The two tests above cover all pages."""
     assert {ROOT / "README.md", *(DOCS / name for name in PAGES)} <= set(MARKDOWN)
 
 
 def test_help_of_a_command_reads_as_click_shows_it() -> None:
-    """Paragraphs run together, a block after a backspace stays as it is."""
+    """Lines of a paragraph are joined; a block after a backspace is unchanged."""
     assert commands.paragraphs("One\n    two.\n\n    \b\n    a  b\n    c\n\f hidden") == "One two.\n\n```\na  b\nc\n```"
     assert variable("partitions") in VARIABLES

@@ -1,4 +1,4 @@
-"""The JSON Schemas are what the code writes and accepts: right values are valid, and wrong ones are not."""
+"""The JSON Schemas match the code: valid records pass, and invalid ones fail."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ def objects(node: Any) -> Iterator[dict[str, Any]]:
 # What the schemas require --------------------------------------------------------------------------------------------
 
 
-def test_there_is_a_schema_of_each_topic_that_others_read_or_write() -> None:
-    """Named by the topic, and no file besides."""
+def test_every_public_topic_has_a_schema() -> None:
+    """There are no other schema files."""
     assert {path.name for path in SCHEMAS.iterdir()} == {f"{name}.schema.json" for name in SCHEMA_NAMES}
     for name, topic in zip(SCHEMA_NAMES, (EVENTS, ALERTS, SCORES, LABELS), strict=True):
         assert schema(name)["title"] == name_of(topic, Settings())
@@ -62,21 +62,21 @@ def test_there_is_a_schema_of_each_topic_that_others_read_or_write() -> None:
 
 @pytest.mark.parametrize("name", SCHEMA_NAMES)
 def test_every_field_is_described(name: str) -> None:
-    """In a sentence, at any depth."""
+    """Each field has a description, at any depth."""
     for part in objects(schema(name)):
         for field, node in part["properties"].items():
             assert len(node.get("description", "")) > 3, field
 
 
 @pytest.mark.parametrize("name", OUT)
-def test_what_leaves_has_every_field_always_and_no_other(name: str) -> None:
-    """Unknown is null, never left out."""
+def test_published_records_have_all_fields_and_no_others(name: str) -> None:
+    """Unknown fields are null, never omitted."""
     for part in objects(schema(name)):
         assert part["required"] == list(part["properties"])
         assert part["additionalProperties"] is False
 
 
-def test_fixed_values_are_the_code_s() -> None:
+def test_enums_match_the_code() -> None:
     """States, types, bands, reasons, barriers and triggers."""
     alert, score = schema("alert")["properties"], schema("score")["properties"]
     assert alert["type"]["enum"] == list(TYPES)
@@ -111,11 +111,13 @@ def life_tables(note: bytes) -> dict[str, AlertEvent]:
         return state
 
     state = stepped(None, NOW_MS, score(NOW_MS, 0.96))
-    stepped(state, NOW_MS + 1, score(NOW_MS + 1, 0.2, oldest_new_ms=NOW_MS - DAY_MS))  # what lowers it came late
+    stepped(
+        state, NOW_MS + 1, score(NOW_MS + 1, 0.2, oldest_new_ms=NOW_MS - DAY_MS)
+    )  # the event that lowers it arrived late
     stepped(state, NOW_MS + 1, churned=True)
     state = stepped(state, NOW_MS + 1, score(NOW_MS + 1, 0.999))
-    state = stepped(state, NOW_MS + 2, handling=AlertAction("acknowledge"))
-    state = stepped(state, NOW_MS + 3, handling=AlertAction("snooze", None, NOW_MS + DAY_MS))
+    state = stepped(state, NOW_MS + 2, action=AlertAction("acknowledge"))
+    state = stepped(state, NOW_MS + 3, action=AlertAction("snooze", None, NOW_MS + DAY_MS))
     state = stepped(state, due_ms(state, settings))
     stepped(state, NOW_MS + 2 * DAY_MS, score(NOW_MS + 2 * DAY_MS, 0.2))
     return found
@@ -123,7 +125,7 @@ def life_tables(note: bytes) -> dict[str, AlertEvent]:
 
 @pytest.mark.parametrize("kind", TYPES)
 def test_an_alert_of_every_type_is_valid(kind: str) -> None:
-    """With the particulars of a real score."""
+    """The alerts contain a real score."""
     head = set(schema("alert")["required"][:10])
     note = json.dumps({key: value for key, value in published().items() if key not in head}).encode()
     value = json.loads(alert_value(life_tables(note)[kind], note))
@@ -134,7 +136,7 @@ def test_an_alert_of_every_type_is_valid(kind: str) -> None:
 
 
 def test_every_alert_of_the_simulated_customers_is_valid() -> None:
-    """All that the page docs/alerts.md is made from, and the page's own example."""
+    """All alerts that docs/alerts.md is generated from, and the example on that page."""
     assert len(alerts.alert_events()) > 10
     for alert in alerts.alert_events():
         assert errors("alert", json.loads(alert.value)) == []
@@ -143,7 +145,7 @@ def test_every_alert_of_the_simulated_customers_is_valid() -> None:
 
 @pytest.fixture(scope="module")
 def written() -> dict[str, Any]:
-    """A value of each kind that leaves, of a few simulated customers."""
+    """One published value of each kind, of simulated customers."""
     made = samples.outputs()
     return {"score": made.score, "label": json.loads(made.labels[-1]), "alert": published()}
 
@@ -155,7 +157,7 @@ def published() -> dict[str, Any]:
 
 
 def mutations(node: dict[str, Any], root: dict[str, Any], value: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:
-    """(what, container, key or new key): every field once left out, and once of a kind that it cannot be."""
+    """(what, container, key or new key): every field is once omitted, and once has an invalid type."""
     if "$ref" in node:
         node = root["$defs"][node["$ref"].rpartition("/")[2]]
     for choice in node.get("oneOf", ()):
@@ -171,8 +173,8 @@ def mutations(node: dict[str, Any], root: dict[str, Any], value: Any, path: str 
 
 
 @pytest.mark.parametrize("name", OUT)
-def test_a_value_with_anything_wrong_is_not_valid(name: str, written: dict[str, Any]) -> None:
-    """Each field in turn is left out, and replaced by what it cannot be; and a field is added."""
+def test_changed_record_is_not_valid(name: str, written: dict[str, Any]) -> None:
+    """Each field is omitted and replaced by an invalid value; also, a field is added."""
     good = copy.deepcopy(written[name])
     assert errors(name, good) == []
     tried = 0
@@ -225,7 +227,7 @@ VALUES: dict[str, tuple[Any, ...]] = {
 
 
 def test_an_event_that_the_schema_accepts_is_accepted() -> None:
-    """Whatever its members are: half of each drawn from what is usual, half from anything."""
+    """Half of the values are typical, and half are arbitrary."""
     rng = random.Random(4)
     valid = accepted = 0
     for _ in range(1_500):

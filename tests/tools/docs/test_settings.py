@@ -51,8 +51,8 @@ def test_secrets_are_masked_wherever_settings_are_shown() -> None:
     assert dict(shown.masked())["CHURN_KAFKA_SASL_PASSWORD"] == settings.MASK
 
 
-def test_every_setting_has_a_sentence_and_stands_in_the_example_file() -> None:
-    """Rule: a setting is declared once, with what a reader needs; the example file is generated from that."""
+def test_every_setting_has_a_sentence_and_is_in_the_example_file() -> None:
+    """Rule: a setting is declared once, with its description; the example file is generated from the declarations."""
     text = env_example()
     for field in dataclasses.fields(Settings):
         assert field.metadata["sentence"].endswith("."), field.name
@@ -61,7 +61,7 @@ def test_every_setting_has_a_sentence_and_stands_in_the_example_file() -> None:
 
 
 def test_security_settings_reach_every_client() -> None:
-    """Rule: there is one place that makes a client's arguments, and it maps SASL and TLS."""
+    """Rule: the arguments of all clients are created in one place, which maps SASL and TLS."""
     arguments = Settings(
         kafka_bootstrap_servers="a:1,b:2",
         kafka_security_protocol="SASL_SSL",

@@ -1,4 +1,4 @@
-"""The documentation site has every page of docs/, under one of its three readers."""
+"""The documentation site has every page of docs/, under one of its three audiences."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ INDEX = (DOCS / "index.md").read_text(encoding="utf-8")
 
 
 def test_every_page_is_in_the_navigation_once() -> None:
-    """Rule: a page that no link leads to is not documentation."""
+    """Rule: every page is reachable by a link."""
     listed = re.findall(r"^- \[.+?\]\((.+?\.md)\)", INDEX, re.MULTILINE)
     pages = {path.name for path in DOCS.glob("*.md")} - {"index.md"} | {"decisions/README.md"}
     assert sorted(listed) == sorted(pages)
 
 
-def test_the_navigation_has_three_readers() -> None:
+def test_navigation_has_three_audiences() -> None:
     assert re.findall(r"^## (.+)$", INDEX, re.MULTILINE) == ["Integrate", "Operate", "Understand"]
 
 
-def test_every_decision_is_in_their_index() -> None:
+def test_every_decision_is_in_the_index() -> None:
     index = (DOCS / "decisions/README.md").read_text(encoding="utf-8")
     decisions = {path.name for path in DOCS.glob("decisions/*.md")} - {"README.md"}
     assert decisions

@@ -36,7 +36,7 @@ def as_declared(partitions: int = 4) -> dict[str, ExistingTopic]:
 
 
 def test_topics_as_declared_are_accepted_whatever_the_number_of_partitions() -> None:
-    """Rule: the events topic decides; the others follow it."""
+    """Rule: the events topic determines the number; other topics must match it."""
     verify(as_declared(4), SETTINGS)
     verify(as_declared(64), SETTINGS)
 
@@ -51,32 +51,32 @@ def test_each_missing_topic_is_named(topic: object) -> None:
         verify(found, SETTINGS)
 
 
-def test_a_changelog_that_deletes_is_refused() -> None:
-    """Rule: a retention on the changelog would delete the profiles of quiet customers."""
+def test_changelog_with_retention_is_rejected() -> None:
+    """Rule: retention on the changelog would delete the profiles of inactive customers."""
     found = as_declared()
     found[name_of(CHANGELOG, SETTINGS)].configs["cleanup.policy"] = "compact,delete"  # type: ignore[index]
     with pytest.raises(TopicMismatch, match="--entity-name churn-signals-profiles-changelog --add-config cleanup"):
         verify(found, SETTINGS)
 
 
-def test_a_changelog_that_forgets_removals_too_soon_is_refused() -> None:
-    """Rule: a store that is caught up after days must see every tombstone, or removed records come back."""
+def test_changelog_with_short_tombstone_retention_is_rejected() -> None:
+    """Rule: a store that is caught up after days must read every tombstone, or removed records reappear."""
     found = as_declared()
     found[name_of(CHANGELOG, SETTINGS)].configs["delete.retention.ms"] = "86400000"  # type: ignore[index]
     with pytest.raises(TopicMismatch, match=r"must have 604800000: kafka-configs.sh .* delete.retention.ms=604800000"):
         verify(found, SETTINGS)
 
 
-def test_the_input_keeps_its_own_cleanup_and_order_of_policies_means_nothing() -> None:
-    """Rule: what others own is not ours to demand; `delete,compact` is `compact,delete`."""
+def test_cleanup_policy_of_the_input_is_free_and_the_order_of_policies_is_ignored() -> None:
+    """Rule: the cleanup policy of the events topic is not checked; `delete,compact` equals `compact,delete`."""
     found = as_declared()
     found[name_of(EVENTS, SETTINGS)].configs["cleanup.policy"] = "compact"  # type: ignore[index]
     found[name_of(MODEL, SETTINGS)].configs["cleanup.policy"] = "delete,compact"  # type: ignore[index]
     verify(found, SETTINGS)
 
 
-def test_another_count_of_the_changelog_needs_a_new_group() -> None:
-    """Rule: profiles do not follow customers to another partition, so that no command can repair this in place."""
+def test_different_partition_count_of_the_changelog_requires_a_new_group() -> None:
+    """Rule: profiles do not follow customers to another partition, so no command can repair this in place."""
     found = as_declared(4)
     changelog = name_of(CHANGELOG, SETTINGS)
     found[changelog] = ExistingTopic(8, found[changelog].configs)

@@ -7,8 +7,7 @@ import doctest
 import numpy as np
 import pytest
 
-from models.value import repurchase_backtest as return_check
-from models.value import repurchase_calibration as return_calibration
+from models.value import repurchase_backtest, repurchase_calibration
 from models.value.repurchase_backtest import AHEAD_WEEKS, backtest_repurchases, report
 from models.value.repurchase_calibration import ReturnCalibration
 
@@ -28,7 +27,7 @@ def buyers(customers: int, end: int, seed: int) -> dict[str, list[int]]:
 
 def test_docstring_examples_hold() -> None:
     """Rule: the figures in docstrings match the code."""
-    for module in (return_calibration, return_check):
+    for module in (repurchase_calibration, repurchase_backtest):
         found = doctest.testmod(module)
         assert found.attempted
         assert not found.failed

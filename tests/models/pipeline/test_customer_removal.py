@@ -1,4 +1,4 @@
-"""Who is forgotten, and when: after long silence with nothing awaited, or at once when the customer asks for it."""
+"""Removal of customers: profiles expire after long inactivity, and a deletion request removes a customer at once."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def deletion(at_ms: int) -> Event:
     return event("User Deletion Requested", at_ms)
 
 
-def forgotten(world: World) -> list[bytes]:
+def removed(world: World) -> list[bytes]:
     return [key for key, at_ms in world.published if not at_ms]
 
 
@@ -52,8 +52,8 @@ def mine(world: World) -> set[bytes]:
     return {key[:1] for key in world.store.records if key[1:3] == b"c1"}
 
 
-def test_who_is_not_heard_of_for_long_is_forgotten_to_the_millisecond() -> None:
-    """Rule: `profile.after` from the newest event, of whatever kind; not a millisecond earlier."""
+def test_inactive_profile_expires_to_the_millisecond() -> None:
+    """Rule: a profile expires `profile.after` after its newest event of any kind, and not a millisecond earlier."""
     world = World(definition(QUIET))
     world.feed(event("page", day(0)), event("Email Sent", day(3)))
     world.feed(until_ms=day(3 + KEEP_DAYS) - 1)
@@ -61,11 +61,11 @@ def test_who_is_not_heard_of_for_long_is_forgotten_to_the_millisecond() -> None:
     assert read_due_ms(world.store.records[KEY]) == day(3 + KEEP_DAYS)
     world.feed(until_ms=day(3 + KEEP_DAYS))
     assert mine(world) == set()
-    assert forgotten(world) == [KEY]
+    assert removed(world) == [KEY]
 
 
-def test_a_visitor_is_forgotten_sooner_and_a_user_id_makes_a_customer() -> None:
-    """Rule: one event by a userId, whenever it comes, and it is no visitor."""
+def test_profile_of_a_visitor_expires_sooner_until_a_user_id_is_known() -> None:
+    """Rule: after one event with a userId, even a late one, the customer is not a visitor."""
     for events, kept in (
         ([visit(day(0))], VISITOR_DAYS),
         ([visit(day(0)), event("identify", day(1))], KEEP_DAYS + 1),
@@ -79,7 +79,7 @@ def test_a_visitor_is_forgotten_sooner_and_a_user_id_makes_a_customer() -> None:
         assert mine(world) == set()
 
 
-def test_any_event_puts_it_off() -> None:
+def test_any_event_postpones_the_expiry() -> None:
     world = World(definition(QUIET))
     world.feed(event("page", day(0)))
     world.feed(event("Email Sent", day(KEEP_DAYS - 1)))
@@ -89,8 +89,8 @@ def test_any_event_puts_it_off() -> None:
     assert mine(world) == set()
 
 
-def test_a_longer_span_puts_off_what_was_due_and_a_shorter_one_counts_from_the_next_event() -> None:
-    """Rule: `[profile]` may change without a new state."""
+def test_longer_retention_postpones_the_expiry_and_shorter_retention_applies_from_the_next_event() -> None:
+    """Rule: `[profile]` can change without a new group."""
     world = World(definition(QUIET))
     world.feed(event("page", day(0)), until_ms=day(50))
     world.definition = definition(QUIET.replace(f'"{KEEP_DAYS}d"', '"90d"'))
@@ -102,19 +102,19 @@ def test_a_longer_span_puts_off_what_was_due_and_a_shorter_one_counts_from_the_n
     assert mine(world) == set()
 
 
-def test_a_running_subscription_is_no_reason_to_be_kept_for_ever() -> None:
-    """Rule: after `profile.after` no snapshot is begun; the last label is released, and then nothing is left."""
+def test_profile_with_a_running_subscription_expires_too() -> None:
+    """Rule: after `profile.after` there are no new snapshots. When the last label is released, nothing remains."""
     world = World(definition(STAYS))
     world.feed(event("Subscription Started", day(0)), event("page", day(1)))
     world.feed(until_ms=day(200))
     taken = world.times(SNAPSHOT)
     assert day(KEEP_DAYS + 1 - 7) <= max(taken) < day(KEEP_DAYS + 1)
     assert [e.snapshot_ms for e in world.examples] == taken, "every label was learned from"
-    assert forgotten(world) == [KEY]
+    assert removed(world) == [KEY]
 
 
-def test_an_alert_is_over_before_its_customer_is_forgotten() -> None:
-    """Rule: expiry and cooldown are waited for, whatever the value of `profile.after`."""
+def test_alert_ends_before_the_profile_expires() -> None:
+    """Rule: a profile expires only after the alert's expiry and cooldown, whatever the value of `profile.after`."""
     text = QUIET.replace(f'"{KEEP_DAYS}d"', '"3d"') + ALARMED
     world = World(definition(text))
     world.feed(event("page", day(0)))
@@ -125,11 +125,11 @@ def test_an_alert_is_over_before_its_customer_is_forgotten() -> None:
         stood |= b"a" in mine(world)
     assert stood
     assert world.alerts[-1].event.state == "expired"
-    assert forgotten(world) == [KEY]
+    assert removed(world) == [KEY]
 
 
 def test_returning_customer_starts_from_nothing() -> None:
-    """Rule: in one batch or in two, with no previous score, no history and no tenure."""
+    """Rule: the new profile has no previous score, history or tenure, in one batch or in two."""
     for cut in (1, 2):
         world = World(definition(QUIET))
         events = [event("page", day(0), id_hash=7), event("page", day(KEEP_DAYS + 1), id_hash=7)]
@@ -141,22 +141,22 @@ def test_returning_customer_starts_from_nothing() -> None:
         assert world.duplicates == 0
 
 
-def test_who_asks_for_it_is_deleted_at_once() -> None:
-    """Rule: profile, pending snapshots and alert go in the same batch; the alert ends as `expired`, because of it."""
+def test_deletion_request_is_applied_at_once() -> None:
+    """Rule: profile, pending snapshots and alert are removed in the same batch; the alert ends as `expired`."""
     world = World(definition(STAYS + ALARMED))
     world.feed(event("Subscription Started", day(0)), event("page", day(10)), until_ms=day(11))
     assert mine(world) == {b"c", b"s", b"a", b"r"}
     world.feed(deletion(day(12)))
     assert mine(world) == set()
     assert (world.alerts[-1].event.type, world.alerts[-1].event.resolution) == ("expired", "deleted")
-    assert forgotten(world) == [KEY]
+    assert removed(world) == [KEY]
     world.feed(until_ms=day(60))
     assert world.examples == []
-    assert len(forgotten(world)) == 1
+    assert len(removed(world)) == 1
 
 
-def test_what_is_begun_and_deleted_in_one_batch_leaves_nothing() -> None:
-    """Rule: a snapshot that was frozen and an alert that opened in the very batch are gone with it."""
+def test_deletion_in_the_same_batch_leaves_nothing() -> None:
+    """Rule: a snapshot that was frozen and an alert that opened in the same batch are removed too."""
     world = World(definition(STAYS + ALARMED))
     world.feed(event("Subscription Started", day(0)), event("page", day(10)), deletion(day(12)))
     assert world.times(SNAPSHOT)
@@ -167,17 +167,17 @@ def test_what_is_begun_and_deleted_in_one_batch_leaves_nothing() -> None:
 
 @pytest.mark.parametrize("late_days", [0, 5])
 def test_deletion_creates_no_customer_and_applies_on_arrival(late_days: int) -> None:
-    """Rule: its place in the log counts, not its own time; a second or an unknown customer's request does nothing."""
+    """Rule: the log position of a request counts, not its event time. Repeated or unknown customers have no effect."""
     world = World(definition(STAYS))
     world.feed(deletion(day(0)))
     assert world.published == []
     world.feed(event("page", day(6)), deletion(day(6 - late_days)), deletion(day(6 - late_days)))
-    assert forgotten(world) == [KEY]
+    assert removed(world) == [KEY]
     assert mine(world) == set()
 
 
-def test_whether_it_is_a_visitor_stands_before_the_body() -> None:
-    """Rule: a record from before that was noted is a customer's."""
+def test_visitor_flag_is_in_the_head_of_a_record() -> None:
+    """Rule: a record written before the flag existed belongs to a customer, not to a visitor."""
     for anonymous, bit in ((visit(day(0)), 0b1000), (event("page", day(0)), 0)):
         world = World(definition(QUIET))
         world.feed(anonymous)

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.profile.mergeable import DAY_MS
-from models.value import purchase_counts as purchase_book
+from models.value import purchase_counts
 from models.value.bg_nbd import BgNbd, PurchaseCells, PurchaseHistory, fit
 from models.value.gamma_gamma import SpendHistory, SpendingCells
 from models.value.gamma_gamma import fit as fit_values
@@ -150,8 +150,8 @@ def test_older_partition_counts_only_new_customers() -> None:
 def test_learned_parameters_are_stored_exactly() -> None:
     """Rule: a new owner of the partition scores with the same bits."""
     model = BgNbd(0.1, 1 / 3, 2 / 3, 1e-7)
-    stored = purchase_book._to_state(FittedParameters(5, model, None))
-    assert purchase_book._from_state(stored) == FittedParameters(5, model, None)
+    stored = purchase_counts._to_state(FittedParameters(5, model, None))
+    assert purchase_counts._from_state(stored) == FittedParameters(5, model, None)
 
 
 @pytest.mark.parametrize(("day", "expected"), [(0, -1), (9, -1), (10, 10), (11, 10), (50, 20)])
