@@ -14,7 +14,7 @@ import pytest
 
 from streams.devbroker.embedded_broker import EmbeddedBroker
 from tests.crash.harness import Run
-from tests.crash.matrix import harm, readiness, table, verdict
+from tests.crash.matrix import evidence, harm, readiness, table, verdict
 from tests.crash.matrix.__main__ import BROKER
 from tests.crash.matrix.rows import ROWS, Row, published
 from tests.crash.matrix.runner import play
@@ -31,7 +31,7 @@ def matrix_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded
         yield running
 
 
-@pytest.mark.parametrize("name", ["1", "6", "7b"])
+@pytest.mark.parametrize("name", ["1", "6", "7b", "13"])
 def test_short_row_has_only_zeros(name: str, matrix_broker: EmbeddedBroker, tmp_path: Path) -> None:
     """Rule: nothing is lost, double or extra, and faults hit work in flight."""
     [row] = [row for row in ROWS if row.name == name]
@@ -60,7 +60,7 @@ def test_verdict_detects_loss_and_duplicates(sabotage: str, matrix_broker: Embed
 def test_wrong_value_is_lost_and_extra_and_a_repeated_one_is_double() -> None:
     """Rule: every difference is counted exactly once on each side."""
     assert verdict.Tally.of(Counter("abb"), Counter("aabx")) == verdict.Tally(3, lost=1, double=1, extra=1)
-    for module in (verdict, readiness):
+    for module in (verdict, readiness, evidence):
         assert doctest.testmod(module).attempted > 0
         assert doctest.testmod(module).failed == 0
 

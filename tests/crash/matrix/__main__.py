@@ -26,14 +26,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the rows that the arguments select."""
     known = sorted({row.number for row in ROWS})
     parser = argparse.ArgumentParser(prog="python -m tests.crash.matrix", description=__doc__)
-    parser.add_argument("--rows", default="", help=f"comma separated, of {', '.join(known)} (all)")
+    usual = sorted({row.number for row in ROWS if not row.long})
+    parser.add_argument("--rows", default="", help=f"comma separated, of {', '.join(known)} ({', '.join(usual)})")
     parser.add_argument("--seeds", type=int, default=1, help="so many seeds, from --seed on (1)")
     parser.add_argument("--seed", type=int, default=1, help="the first one (1)")
     parser.add_argument("--json", type=Path, metavar="OUT", help="write every figure here")
     parser.add_argument("--logs", type=Path, metavar="DIR", help="keep the logs of all processes here")
     options = parser.parse_args(arguments)
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # broker outages are part of the matrix
-    wanted = [name for name in options.rows.split(",") if name] or known
+    wanted = [name for name in options.rows.split(",") if name] or usual
     if unknown := [name for name in wanted if name not in {*known, *(row.name for row in ROWS)}]:
         parser.error(f"--rows: there is no row {unknown[0]}, only {', '.join(known)}")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # leaves no process behind

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+import orjson
 
 from models.definition.churn_definition import ChurnDefinition
 from models.events.event import Event, decode
@@ -108,7 +110,8 @@ async def gather(
     return Evidence(
         found,
         expected,
-        [f"the order of {kind} in partition {n}" for n in folds for kind in _out_of_order(scored, sent, folds, n)],
+        [f"the order of {kind} in partition {n}" for n in folds for kind in _out_of_order(scored, sent, folds, n)]
+        + [problem for n in folds for problem in out_of_sequence(value for _, value, _ in sent[n])],
         commits,
         {n: [(r.offset, r.timestamp) for r in events if r.partition == n] for n in folds},
         sum(not _forwarded_by_us(r) for r in events),
@@ -195,6 +198,25 @@ def _replay(
         else:
             kept[record.partition][record.key] = record.value
     return kept, commits
+
+
+def out_of_sequence(values: Iterable[bytes | None]) -> list[str]:
+    """Return the alerts whose `seq` does not rise by one in the order of a partition.
+
+    >>> out_of_sequence([b'{"alert_id":"a","seq":1}', b'{"alert_id":"a","seq":3}'])
+    ['alert a has seq 3 after 1']
+    """
+    newest: dict[str, int] = {}
+    problems = []
+    for value in values:
+        alert = orjson.loads(value or b"{}")
+        if "alert_id" not in alert:
+            continue
+        name, seq = alert["alert_id"], alert["seq"]
+        if name in newest and seq != newest[name] + 1:
+            problems.append(f"alert {name} has seq {seq} after {newest[name]}")
+        newest[name] = seq
+    return problems
 
 
 def _out_of_order(scored: Any, sent: Any, folds: Any, number: int) -> list[str]:

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from streams.topics import CHANGELOG, MODEL
-from tests.crash.matrix import formats, harm, live, log, stores
+from tests.crash.matrix import combinations, formats, harm, live, log, stores
 from tests.crash.matrix.disk import disk_full, may_mount
 from tests.crash.matrix.rights import may_certify, rights_missing
 from tests.crash.matrix.scene import Scene
@@ -26,6 +26,7 @@ _BROKER_DOWN_S, _BROKER_STOPPED_S = (5.0, 60.0), 20.0
 # A busy machine needs some time to apply the rest after everything is sent.
 REACHED_WITHIN_S = 120.0
 _KILLS = 6
+_MANY_KILLS = 200
 # The names in `streams.failpoints.NAMES` that belong to a batch.
 _BATCH_PLACES = ("after-decode", "after-apply", "inside-transaction", "before-store", "after-store")
 
@@ -45,6 +46,7 @@ class Row:
         secured: Use a separate broker with users, ACLs and TLS.
         possible: Whether the row can run on this machine.
         earlier: State of an earlier release in the topics, with its own number of partitions.
+        long: Takes a quarter of an hour, so it runs only if it is named.
     """
 
     name: str
@@ -61,6 +63,7 @@ class Row:
     secured: bool = False
     possible: Callable[[], bool] = lambda: True
     earlier: Fixture | None = None
+    long: bool = False
 
     @property
     def partitions(self) -> int:
@@ -99,6 +102,18 @@ async def kills(scene: Scene) -> None:
     scene.bereft_ms = scene.harms[-1].at_ms
     await scene.logged("w0", r"took over(?s:.*)took over")
     scene.feed.next_share()
+
+
+async def many_kills(scene: Scene) -> None:
+    """Kill a worker soon after each start; every tenth time its stores are deleted too."""
+    await scene.worker("w0")
+    for number in range(_MANY_KILLS):
+        await scene.a_while(0.1, 1.5)
+        scene.kill("w0")
+        if number % 10 == 9:
+            shutil.rmtree(scene.run.settings.store_dir)
+        await scene.worker("w0")
+        scene.feed.next_share()
 
 
 async def failpoints(scene: Scene) -> None:
@@ -313,6 +328,14 @@ ROWS = (
         outage_limit_s=DOWNTIME_S[1] + 2 * OUTAGE_LIMIT_S,  # one start is rejected, the next one continues
     ),
     Row("12", "password, certificate, rights; SASL_SSL", rights_missing, shares=4, secured=True, possible=may_certify),
+    Row(
+        "13",
+        "combinations: two or three faults at a time",
+        combinations.combined,
+        shares=combinations.ROUNDS + 1,
+        outage_limit_s=3 * OUTAGE_LIMIT_S,  # an outage of the broker, then a takeover that meets the next fault
+    ),
+    Row("14", "kill -9 of a worker, 200 times", many_kills, shares=_MANY_KILLS + 1, long=True),
     Row(
         "5a",
         "broker killed for 5 s and for 60 s",

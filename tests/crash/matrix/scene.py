@@ -36,6 +36,7 @@ _POLL_S = 0.05
 # A process needs longer than this to become ready.
 _START_MS = 2_000
 TRAINED = "trained"
+_UNREACHED = re.compile("is reachable; check|KafkaConnectionError")
 
 
 @dataclass
@@ -62,6 +63,7 @@ class Scene:
         cleanups: Called when every process has exited.
         archive: Records of the events topic that retention has deleted.
         lost: By partition, the offsets [first, last) that were deleted before they were applied.
+        starts_without_broker: Processes may start while no broker is reachable. They exit with 1 and are restarted.
         bereft_ms: When one of two workers was killed, if any.
         readiness: Readiness of the processes during the run.
     """
@@ -83,6 +85,7 @@ class Scene:
     archive: list[Any] = field(default_factory=list)
     lost: dict[int, tuple[int, int]] = field(default_factory=dict)
     bereft_ms: int | None = None
+    starts_without_broker: bool = False
 
     def __post_init__(self) -> None:
         self.readiness = Readiness(self.run)
@@ -180,13 +183,15 @@ class Scene:
         self.harms.append(Harm(what, _now_ms(), not self.feed.done))
 
     async def watch(self) -> None:
-        """Act as a supervisor until cancelled: restart processes that exit with 75. Any other exit is a problem."""
+        """Act as a supervisor until cancelled: restart processes that exit with 75. Any other exit is a problem, except
+        one that a fault may cause."""
         while True:
             for name, process in list(self.run.workers.items()):
                 code = process.poll()
                 if code is None or code in self._may_end.get(name, ()):
                     continue
-                if code == AGAIN:
+                unreached = self.starts_without_broker and _UNREACHED.search(self.last_line(name))
+                if code == AGAIN or (code == 1 and unreached):
                     self.restarts += 1
                     if (line := self._without_reason(name)) is not None:
                         self.problems.append(f"{name} ended with {code} and gave no reason on its last line: {line}")
