@@ -70,6 +70,20 @@ _COMMAND: Final = (sys.executable, "-P", "-m", "streams.scoring.explain_process"
 _GREETING: Final = f"{release('churn-signals')} {CATALOGUE}".encode()
 
 
+def child_environment() -> dict[str, str]:
+    """Return the environment of the process.
+
+    An empty entry of a search path means the working directory, a relative one is relative to it: entries are made
+    absolute, and empty ones left out.
+    """
+    environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
+    for name in ("PYTHONPATH", "LD_LIBRARY_PATH"):
+        if name in environment:
+            entries = [os.path.abspath(entry) for entry in environment[name].split(os.pathsep) if entry]
+            environment[name] = os.pathsep.join(entries)
+    return environment
+
+
 def renders_in_process(settings: Settings) -> bool:
     """Return whether a worker with these settings starts the process."""
     if settings.explain_process == "auto":
@@ -142,12 +156,15 @@ class Explainer:
         self._thread.shutdown(wait=False)
 
     def _start(self) -> None:
-        environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
         try:
             self._socket, child_socket = socket.socketpair()
             with child_socket:
                 self._process = subprocess.Popen(
-                    self._command, env=environment, stdin=child_socket.fileno(), stdout=subprocess.DEVNULL
+                    self._command,
+                    env=child_environment(),
+                    cwd="/",  # nothing in the working directory is ours
+                    stdin=child_socket.fileno(),
+                    stdout=subprocess.DEVNULL,
                 )
             self._bind()  # it inherits the CPU of the thread that starts it
             [greeting] = self._exchange([_GREETING], START_TIMEOUT_S)
