@@ -23,7 +23,7 @@ _MODE, _SECRET = variable("control_events"), variable("control_secret")
 
 
 class ControlSignatures:
-    """Signs and verifies control events as the settings say."""
+    """Signs and verifies control events according to the settings."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings

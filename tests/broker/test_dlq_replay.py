@@ -133,7 +133,7 @@ def test_dead_letter_that_returned_is_replayed_once(new_run: Callable[..., Run])
 
 
 def test_control_event_is_replayed_only_with_a_signature(new_run: Callable[..., Run]) -> None:
-    """Setup: a deletion that nobody signed. Rule: an operator signs it explicitly, whatever else is replayed."""
+    """Setup: an unsigned deletion. Rule: an operator signs it explicitly, whatever else is replayed."""
     run = new_run(partitions=1)
     call(run, "topics", "create")
     deletion = b'{"type":"track","event":"User Deletion Requested","userId":"anna"}'

@@ -85,7 +85,7 @@ def test_directory_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytes
 
 
 def test_lock_does_not_follow_a_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rule: a link that somebody placed at the path of a lock is neither opened nor emptied."""
+    """Rule: a link placed at the path of a lock is neither opened nor emptied."""
     target = tmp_path / "target"
     target.write_text("kept")
     (tmp_path / "lock").symlink_to(target)
