@@ -30,6 +30,7 @@ from models.features.catalogue import CATALOGUE
 from streams.errors import DeferredOutputsLost
 from streams.logs import get_logger
 from streams.runtime.cpus import allowed, several, use
+from streams.runtime.search_paths import without_working_directory
 from streams.scoring.explain_protocol import decode_request
 from streams.settings import Settings
 
@@ -71,17 +72,8 @@ _GREETING: Final = f"{release('churn-signals')} {CATALOGUE}".encode()
 
 
 def child_environment() -> dict[str, str]:
-    """Return the environment of the process.
-
-    An empty entry of a search path means the working directory, a relative one is relative to it: entries are made
-    absolute, and empty ones left out.
-    """
-    environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
-    for name in ("PYTHONPATH", "LD_LIBRARY_PATH"):
-        if name in environment:
-            entries = [os.path.abspath(entry) for entry in environment[name].split(os.pathsep) if entry]
-            environment[name] = os.pathsep.join(entries)
-    return environment
+    """Return the environment of the process."""
+    return without_working_directory({name: os.environ[name] for name in _ENVIRONMENT if name in os.environ})
 
 
 def renders_in_process(settings: Settings) -> bool:
