@@ -268,8 +268,7 @@ class Settings:
         Raises:
             SettingsError: a secret is too short. The message does not quote it.
         """
-        text = self.secret("control_secret")
-        secrets = [part.strip() for part in text.split(",")] if text else []
+        secrets = self._control_secrets()
         if any(len(secret) < CONTROL_SECRET_MIN for secret in secrets):
             raise SettingsError(
                 f"each secret in {variable('control_secret')} must have {CONTROL_SECRET_MIN} characters or more;"
@@ -279,8 +278,12 @@ class Settings:
 
     def secret_texts(self) -> list[str]:
         """Every text that must not be shown, the longest first."""
-        texts = {self.secret(name) for name in SECRETS} | {key.decode() for key in self.control_keys()}
+        texts = {*(self.secret(name) for name in SECRETS), *self._control_secrets()}
         return sorted(texts - {""}, key=len, reverse=True)
+
+    def _control_secrets(self) -> list[str]:
+        text = self.secret("control_secret")
+        return [part.strip() for part in text.split(",")] if text else []
 
     def masked(self) -> Iterator[tuple[str, str]]:
         """(variable, value) of every setting, with secrets masked. Settings are never printed in another way."""

@@ -8,11 +8,13 @@ Tested by tests/security/test_control_events.py.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 from collections.abc import Sequence
 from typing import Final
 
+from streams.errors import SettingsError
 from streams.settings import Settings, variable
 
 SIGNATURE: Final = "churn.signature"
@@ -23,10 +25,15 @@ _MODE, _SECRET = variable("control_events"), variable("control_secret")
 
 
 class ControlSignatures:
-    """Signs and verifies control events according to the settings."""
+    """Signs and verifies control events according to the settings.
+
+    Raises:
+        SettingsError: a secret is too short, or its file cannot be read. A file that becomes so later changes nothing.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._last_keys = settings.control_keys()
 
     def accepts(self, value: bytes | None, headers: Sequence[tuple[str, bytes]]) -> bool:
         """Whether a control event may be applied. Compares in constant time."""
@@ -35,19 +42,25 @@ class ControlSignatures:
         sent = [content for name, content in headers if name == SIGNATURE and content]
         if not sent:
             return False
-        expected = [signature_of(key, value or b"") for key in self._settings.control_keys()]
+        expected = [signature_of(key, value or b"") for key in self._keys()]
         return any(hmac.compare_digest(one, other) for one in expected for other in sent)
 
     def sign(self, value: bytes) -> list[tuple[str, bytes]]:
         """Return the headers of a signed control event; none if there is no secret."""
-        keys = self._settings.control_keys()
+        keys = self._keys()
         return [(SIGNATURE, signature_of(keys[0], value))] if keys else []
+
+    def _keys(self) -> tuple[bytes, ...]:
+        with contextlib.suppress(SettingsError):
+            self._last_keys = self._settings.control_keys()
+        return self._last_keys
 
     def refusal(self, name: str) -> str:
         """Return why a control event was refused, and what to change."""
-        missing = unsigned_notice(self._settings)
-        return f"{name} is a control event without a valid signature: " + (
-            missing or f"sign the record's value with {_SECRET} in the header {SIGNATURE} (docs/events.md)."
+        missing = "" if self._keys() else f", and this worker has no {_SECRET}"
+        return (
+            f"{name} is a control event without a valid signature{missing}: sign the record's value with {_SECRET}"
+            f" in the header {SIGNATURE} (docs/events.md)."
         )
 
 

@@ -179,3 +179,7 @@ def test_control_secret_is_read_again_from_its_file(tmp_path: Any) -> None:
     (tmp_path / "next").replace(file)
     assert signatures.sign(value) == ControlSignatures(dataclasses.replace(SIGNED)).sign(value)
     assert signatures.accepts(value, former)
+    for broken in ("short", "", "\n"):
+        file.write_text(broken)
+        assert signatures.accepts(value, former), "a file that is damaged later changes nothing"
+        assert settings.secret_texts(), "a log line is masked, whatever the file holds"
