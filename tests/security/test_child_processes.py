@@ -16,6 +16,7 @@ from streams.devbroker import embedded_broker
 from streams.runtime import search_paths
 from streams.runtime.search_paths import without_working_directory
 from streams.scoring.explain_process import Explainer, child_environment
+from tests.paths import ROOT
 
 
 def test_docstring_examples_hold() -> None:
@@ -59,6 +60,13 @@ def test_explain_process_starts_outside_of_the_working_directory(monkeypatch: py
     assert started["cwd"] == "/"
     assert started["env"] == child_environment()
     assert started["command"][1] == "-P"
+
+
+def test_python_in_the_image_does_not_import_from_the_data_volume() -> None:
+    """Rule: this holds for whatever is started there. The data volume is the working directory."""
+    text = (ROOT / "Dockerfile").read_text(encoding="utf-8").split("FROM python:")[-1]
+    assert "WORKDIR /data\n" in text
+    assert "PYTHONSAFEPATH=1" in text
 
 
 def test_embedded_broker_gets_no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
