@@ -19,6 +19,7 @@ COPY --from=build /opt/churn-signals /opt/churn-signals
 COPY churn.toml /etc/churn-signals/churn.toml
 ENV PATH=/opt/churn-signals/bin:$PATH \
     PYTHONUNBUFFERED=1 \
+    PYTHONSAFEPATH=1 \
     CHURN_CONFIG=/etc/churn-signals/churn.toml \
     CHURN_DATA_DIR=/data
 USER 10001

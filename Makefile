@@ -99,6 +99,10 @@ quality: $(STAMP)  ## evaluate model quality on simulated customers with known h
 	$(BIN)/python -m benchmarks.quality.simulated
 	$(BIN)/python -m benchmarks.quality.involuntary
 
+.PHONY: sbom
+sbom: $(STAMP)  ## write the software bill of materials of the image to .data/sbom.cdx.json (CycloneDX)
+	@$(BIN)/python -m tools.sbom .data/sbom.cdx.json
+
 audit: $(STAMP)  ## check pinned packages for known vulnerabilities (exit code 3: not audited)
 	@$(BIN)/python -m tests.security.audit
 

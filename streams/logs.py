@@ -13,7 +13,6 @@ Tested by tests/streams/test_logs.py and tests/security/test_customer_data.py.
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import logging
 import os
 import sys
@@ -223,10 +222,11 @@ class _Mask:
     """Replaces secrets of the settings, and others, in all texts of a line, in case other measures fail."""
 
     def __init__(self, settings: Settings, others: Iterable[str]) -> None:
-        secrets = [getattr(settings, f.name) for f in dataclasses.fields(settings) if f.metadata["secret"]]
-        self._secrets = [secret for secret in (*secrets, *others) if secret]
+        self._settings = settings
+        self._secrets = dict.fromkeys(secret for secret in others if secret)
 
     def __call__(self, _logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:
+        self._secrets.update(dict.fromkeys(self._settings.secret_texts()))  # also those before a rotation stay masked
         return {name: self._masked(value) if isinstance(value, str) else value for name, value in line.items()}
 
     def _masked(self, text: str) -> str:

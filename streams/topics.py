@@ -12,7 +12,13 @@ from enum import Enum
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import (
+    KafkaConnectionError,
+    KafkaError,
+    NodeNotReadyError,
+    TopicAlreadyExistsError,
+    for_code,
+)
 
 from streams.errors import BrokerUnreachable, ConfigurationError, TopicMismatch
 from streams.settings import Settings, variable
@@ -330,7 +336,9 @@ def _no_connection(settings: Settings) -> str:
     if protocol != "PLAINTEXT":
         checks += f", {variable('kafka_security_protocol')}={protocol}"
         problem = "is reachable or accepts our credentials"
-    if protocol.startswith("SASL"):
+    if protocol.startswith("SASL") and settings.kafka_sasl_token_provider:
+        checks += f", the tokens of {variable('kafka_sasl_token_provider')}={settings.kafka_sasl_token_provider}"
+    elif protocol.startswith("SASL"):
         checks += f", user name and password ({variable('kafka_sasl_username')}, {variable('kafka_sasl_password')})"
     if "SSL" in protocol:
         checks += f", the CA certificates ({variable('kafka_ssl_cafile')})"
@@ -359,11 +367,11 @@ async def _await_deleted(admin: AIOKafkaAdminClient, name: str) -> None:
 async def _existing(admin: AIOKafkaAdminClient, settings: Settings) -> dict[str, ExistingTopic]:
     # Describe all topics instead of ours by name: with auto.create.topics.enable, a broker creates requested topics.
     wanted = {name_of(topic, settings) for topic in TOPICS}
-    counts = {
-        described["topic"]: len(described["partitions"])
-        for described in await admin.describe_topics()
-        if described["topic"] in wanted
-    }
+    try:
+        topics = await admin.describe_topics()
+    except (KafkaConnectionError, NodeNotReadyError) as failure:  # as for a token that the broker refuses
+        raise BrokerUnreachable(_no_connection(settings)) from failure
+    counts = {topic["topic"]: len(topic["partitions"]) for topic in topics if topic["topic"] in wanted}
     if not counts:
         return {}
     responses = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name) for name in counts])

@@ -7,7 +7,9 @@ from collections.abc import Collection
 
 from models.definition.churn_definition import ChurnDefinition
 from streams.engine.worker import Worker
+from streams.kafka.control_signature import unsigned_notice
 from streams.kafka.model_reader import ModelReader
+from streams.logs import get_logger
 from streams.monitoring.monitor import monitored
 from streams.runtime.cpu_affinity import Affinity
 from streams.scoring.event_processor import processor_factory
@@ -15,6 +17,8 @@ from streams.scoring.explain_process import Explainer, renders_in_process
 from streams.scoring.processor_context import ProcessorContext
 from streams.settings import Settings
 from streams.topics import EVENTS, name_of, verify_topics
+
+log = get_logger(__name__)
 
 
 async def run_worker(settings: Settings, definition: ChurnDefinition, stop: asyncio.Event) -> None:
@@ -26,6 +30,8 @@ async def run_worker(settings: Settings, definition: ChurnDefinition, stop: asyn
     with monitored(settings, "worker", stop) as monitor:
         events = (await verify_topics(settings))[name_of(EVENTS, settings)]
         context = ProcessorContext(settings, definition, events.partitions, events.limit_bytes)
+        if notice := unsigned_notice(settings):
+            log.warning("%s", notice)
         explainer = Explainer() if renders_in_process(settings) else None
         affinity = _affinity(settings, explainer)
         affinity.begin()

@@ -12,9 +12,10 @@ from __future__ import annotations
 from models.events.coercion import as_number, minor_units, text, time_ms
 from models.events.event import Event, decode
 from models.events.rejection import REASONS, Rejected
-from models.events.taxonomy import COUNTERS, MEANINGS, Meaning, meaning
+from models.events.taxonomy import CONTROL_EVENTS, COUNTERS, MEANINGS, Meaning, meaning
 
 __all__ = [
+    "CONTROL_EVENTS",
     "COUNTERS",
     "MEANINGS",
     "REASONS",

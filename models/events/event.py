@@ -16,6 +16,7 @@ from xxhash import xxh3_64_intdigest
 from models.events.coercion import MAX_TIME_MS, MIN_TIME_MS, moment_ms
 from models.events.envelope import EPOCH, Call, open_envelope
 from models.events.rejection import MAX_PROPERTIES, REASONS, Rejected, reject
+from models.events.taxonomy import CONTROL_EVENTS
 
 MAX_ID_BYTES: Final = 256
 """Longest customer or account id in UTF-8. Ids are keys of topics and of the store. E-mail addresses have up to 254."""
@@ -49,6 +50,11 @@ class Event(msgspec.Struct, gc=False):
     """`groupId` of a group call: the account."""
     anonymous: bool = False
     """True if the customer id is an `anonymousId`: the visitor is not identified yet."""
+
+    @property
+    def is_control(self) -> bool:
+        """Whether the event acts on the customer or an alert, so that it needs a signature."""
+        return self.name in CONTROL_EVENTS
 
 
 def decode(

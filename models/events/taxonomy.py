@@ -150,6 +150,19 @@ MEANINGS: dict[str, Meaning] = {
 }
 UNKNOWN = Meaning("activity", True, False, -1, "")
 
+# Events that act on a customer or on an alert instead of reporting what a customer did. Anyone who may publish such an
+# event can delete a customer or silence an alert, so workers accept it only with a valid signature.
+CONTROL_EVENTS = frozenset(
+    {
+        "User Deletion Requested",
+        "Consent Updated",
+        "Alert Acknowledged",
+        "Alert Snoozed",
+        "Alert Dismissed",
+        "Intervention Sent",
+    }
+)
+
 # Effects that change no section of a profile (commerce, subscription, ...).
 LIGHT_EFFECTS = frozenset({"", "feature"})
 

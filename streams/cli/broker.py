@@ -10,6 +10,7 @@ import click
 
 from streams.devbroker.embedded_broker import DEFAULT_DATA_DIR, EmbeddedBroker
 from streams.devbroker.kafka_jars import BrokerUnavailable
+from streams.private_files import create_private_files
 
 
 @click.command()
@@ -28,6 +29,7 @@ def broker(data_dir: Path, port: int) -> None:
 
     The data directory keeps the port, so the next start serves the same data at the same address.
     """
+    create_private_files()
     embedded = EmbeddedBroker(data_dir, port=port)
 
     def stop(_signal: int, _frame: FrameType | None) -> None:

@@ -6,6 +6,7 @@ import click
 
 from streams.console.address import DEFAULT_PORT
 from streams.kafka.client_runner import run_client, stop_on_signal
+from streams.private_files import create_private_files
 from streams.settings import Settings
 
 
@@ -28,6 +29,7 @@ def console(host: str, port: int) -> None:
     from streams.console.server import serve_console
     from streams.logs import configure
 
+    create_private_files()
     settings = Settings.from_environment()
     configure(settings, "console")
 

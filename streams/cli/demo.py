@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from streams.cli.options import config_option, read_definition
+from streams.private_files import create_private_files
 
 
 @click.command()
@@ -53,5 +54,6 @@ def demo(file: Path | None, config: Path, customers: int, seed: int, days_per_se
 
     definition = read_definition(config)
     source = LogSource(file) if file is not None else SimulatedSource(customers, seed)
+    create_private_files()
     with Workspace(data_dir) as workspace:
         run_demo(workspace, DemoOptions(source, definition, config, days_per_second))

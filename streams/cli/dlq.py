@@ -83,9 +83,10 @@ def show(position: str, raw: bool) -> None:
 @click.argument("positions", metavar="[PARTITION@OFFSET]...", nargs=-1)
 @click.option("--reason", help="Replay all dead letters with this reason.")
 @click.option("--all", "every", is_flag=True, help="Replay all dead letters.")
+@click.option("--sign", is_flag=True, help="Sign control events with CHURN_CONTROL_SECRET, so that workers apply them.")
 @click.option("--dry-run", is_flag=True, help="Print what would be sent, and send nothing.")
 @click.option("--yes", is_flag=True, help="Send without asking for confirmation.")
-def replay(positions: tuple[str, ...], reason: str | None, every: bool, dry_run: bool, yes: bool) -> None:
+def replay(positions: tuple[str, ...], reason: str | None, every: bool, sign: bool, dry_run: bool, yes: bool) -> None:
     """Send dead letters to the events topic again, after the cause is fixed.
 
     Each event keeps its value, headers and timestamp. The headers with the rejection reason are removed, and
@@ -95,6 +96,9 @@ def replay(positions: tuple[str, ...], reason: str | None, every: bool, dry_run:
     Dead letters stay in their topic, and replays are not recorded, so replay each one once. If an event is replayed
     twice, the second copy has no effect if the event has an id (messageId, or a CloudEvent's source and id) and its
     customer is less than 24 hours of event time ahead of it. Otherwise it counts twice.
+
+    A control event without a valid signature (unauthorized_control) is sent only with --sign: check who published it
+    first, because workers then delete the customer or change the alert that it names.
     """
     if (bool(positions), reason is not None, every).count(True) != 1:
         raise click.UsageError(
@@ -108,7 +112,7 @@ def replay(positions: tuple[str, ...], reason: str | None, every: bool, dry_run:
     from streams.cli.replay import plan_replay
 
     settings = Settings.from_environment()
-    plan = run_client(plan_replay(settings, [_parse_position(text) for text in positions], reason))
+    plan = run_client(plan_replay(settings, [_parse_position(text) for text in positions], reason, sign=sign))
     _print_plan(plan)
     if plan.letters and not dry_run:
         if not yes:

@@ -12,6 +12,7 @@ import click
 
 from streams.errors import ChurnSignalsError
 from streams.kafka.client_runner import run_client, stop_on_signal
+from streams.private_files import create_private_files
 
 if TYPE_CHECKING:
     from streams.notify.routes import Route
@@ -51,6 +52,7 @@ def notify(routes_path: Path | None, check: bool, again: bool) -> None:
         for route in routes:
             click.echo(route.summary)
         return
+    create_private_files()
     configure(settings, None if again else "notify", [secret for route in routes for secret in route.secrets])
     if again:
         _redeliver(settings, routes)

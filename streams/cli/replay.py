@@ -14,14 +14,15 @@ from typing import NamedTuple
 
 from models.events.event import Event, decode
 from streams.engine.transactions import kept_timestamp
-from streams.errors import ChurnSignalsError
+from streams.errors import ChurnSignalsError, ConfigurationError
+from streams.kafka.control_signature import UNAUTHORIZED_CONTROL, ControlSignatures
 from streams.kafka.partitioner import partition_of
 from streams.kafka.publisher import Publisher
 from streams.kafka.topic_reader import read_record, read_topic
 from streams.scoring.dead_letters import DeadLetter
 from streams.scoring.event_router import FORWARDED, TIMESTAMP
 from streams.scoring.processor_context import MARK_BYTES
-from streams.settings import Settings
+from streams.settings import Settings, variable
 from streams.topics import DEAD_LETTERS, EVENTS, name_of, verify_topics
 
 # Header with the dead letter's position: topic/partition@offset.
@@ -52,23 +53,33 @@ class ReplayPlan:
 
     Attributes:
         named: Positions that the caller named; empty if the letters were selected by reason, or all of them.
+        sign: Whether control events are signed.
         letters: Positions of the letters to send, with the reason of their rejection.
         skipped: Number of letters that are not sent, by reason.
     """
 
     named: Sequence[LetterPosition]
+    sign: bool = False
     letters: dict[LetterPosition, str] = field(default_factory=dict)
     skipped: Counter[str] = field(default_factory=Counter)
 
 
-async def plan_replay(settings: Settings, named: Sequence[LetterPosition], reason: str | None) -> ReplayPlan:
+async def plan_replay(
+    settings: Settings, named: Sequence[LetterPosition], reason: str | None, *, sign: bool = False
+) -> ReplayPlan:
     """Plan the replay of the named letters, or of all letters, or of all with one reason.
 
+    Args:
+        sign: sign control events, so that workers apply them.
+
     Raises:
+        ConfigurationError: there is no secret to sign with.
         BrokerUnreachable, TopicMismatch: Kafka does not answer, or a topic differs from its declaration.
         ChurnSignalsError: there is no letter at a named position.
     """
-    target, plan = await _ReplayTarget.of(settings), ReplayPlan(list(dict.fromkeys(named)))
+    if sign and not settings.control_keys():
+        raise ConfigurationError(f"{variable('control_secret')} is not set, so control events cannot be signed")
+    target, plan = await _ReplayTarget.of(settings, sign=sign), ReplayPlan(list(dict.fromkeys(named)), sign)
     rejected_again: dict[bytes, LetterPosition] = {}  # by replayed letter: its newest rejection
     async for letter in _read_letters(settings, plan.named):
         position = letter.partition, letter.offset
@@ -96,7 +107,7 @@ async def send_again(
     Raises:
         ChurnSignalsError: the broker refused a record; earlier records are in the topic.
     """
-    target = await _ReplayTarget.of(settings)
+    target = await _ReplayTarget.of(settings, sign=plan.sign)
     async with Publisher(settings) as publisher:
         async for letter in _read_letters(settings, plan.named):
             if (letter.partition, letter.offset) not in plan.letters:
@@ -125,11 +136,14 @@ class _ReplayTarget(NamedTuple):
     dead_letter_topic: str
     partitions: int
     limit_bytes: int
+    control: ControlSignatures
+    sign: bool = False
 
     @classmethod
-    async def of(cls, settings: Settings) -> _ReplayTarget:
+    async def of(cls, settings: Settings, *, sign: bool) -> _ReplayTarget:
         events = (await verify_topics(settings))[name_of(EVENTS, settings)]
-        return cls(name_of(DEAD_LETTERS, settings), events.partitions, events.limit_bytes)
+        control = ControlSignatures(settings)
+        return cls(name_of(DEAD_LETTERS, settings), events.partitions, events.limit_bytes, control, sign)
 
     def to_record(self, letter: DeadLetter) -> ReplayRecord | str:
         """Return the event as it was before its rejection, keyed by customer; or why it would be rejected again.
@@ -147,6 +161,10 @@ class _ReplayTarget(NamedTuple):
         if not isinstance(event, Event):
             return f"it would be rejected again as {event.reason}"
         assert letter.value is not None
+        if event.is_control and not self.control.accepts(letter.value, headers):
+            if not self.sign:
+                return f"it would be rejected again as {UNAUTHORIZED_CONTROL}, without --sign"
+            headers += self.control.sign(letter.value)
         key = event.customer.encode()
         headers.append((REPLAYED, f"{self.dead_letter_topic}/{letter.partition}@{letter.offset}".encode()))
         header_bytes = sum(len(name.encode()) + len(value or b"") for name, value in headers)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from streams.private_files import create_private_files
+
 
 @click.command()
 def trainer() -> None:
@@ -16,6 +18,7 @@ def trainer() -> None:
     from streams.settings import Settings
     from streams.trainer import run_trainer
 
+    create_private_files()
     settings = Settings.from_environment()
     configure(settings, "trainer")
     exit_now(run_until_signal(lambda stop: run_trainer(settings, stop)))

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from streams.cli.options import read_definition
+from streams.private_files import create_private_files
 
 
 @click.command()
@@ -28,6 +29,7 @@ def worker(config: Path | None) -> None:
     from streams.settings import Settings
     from streams.worker import run_worker
 
+    create_private_files()
     settings = Settings.from_environment()
     definition = read_definition(config or Path(settings.config))
     configure(settings, "worker")

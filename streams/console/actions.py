@@ -11,6 +11,8 @@ import orjson
 from models.duration import DAY_MS, rfc3339
 from models.events.event import Event, decode
 from streams.engine.partition_runner import LIVE_WITHIN_MS
+from streams.errors import ConfigurationError
+from streams.kafka.control_signature import unsigned_refusal
 from streams.kafka.partitioner import partition_of
 from streams.kafka.publisher import Publisher
 from streams.kafka.topic_reader import consuming, newest_records, partitions_of, spans_of
@@ -43,7 +45,14 @@ def action_event(kind: str, customer: str, alert_id: str, at_ms: int, days: int 
 
 
 async def publish_action(settings: Settings, kind: str, alert: dict[str, Any], days: int = 0) -> None:
-    """Publish an action to the customer's partition, at the event time of that partition. Raises as `Publisher`."""
+    """Publish an action to the customer's partition, at the event time of that partition.
+
+    Raises:
+        ConfigurationError: workers would refuse the action, because there is no secret to sign it with.
+        BrokerUnreachable, TopicMismatch, ChurnSignalsError: as `Publisher`.
+    """
+    if refusal := unsigned_refusal(settings):
+        raise ConfigurationError(refusal)
     at_ms = max(await _log_time_ms(settings, alert["customer"]), alert["changed_ms"])
     async with Publisher(settings) as publisher:
         await publisher.send(action_event(kind, alert["customer"], alert["alert_id"], at_ms, days))

@@ -326,7 +326,7 @@ async def serve_console(
         SettingsError: the address needs a token.
         ChurnSignalsError: the address is in use.
     """
-    security = ConsoleSecurity(host, settings.console_token, settings.console_hosts)
+    security = ConsoleSecurity(host, settings.secret("console_token"), settings.console_hosts)
     with TemporaryDirectory(prefix="churn-console-") as directory:
         runner = web.AppRunner(
             Console(settings, security, Path(directory)).app(), access_log=None, shutdown_timeout=2.0

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from streams.errors import ChurnSignalsError
 from streams.rendering.terminal import printable
+from streams.runtime.search_paths import without_working_directory
 
 # A worker stops in 0.1-0.4 s, and exits by itself after 9 s at the latest.
 STOP_TIMEOUT_S = 12.0
@@ -36,7 +37,8 @@ class ChildProcess:
         self.name = name
         self.log_file = directory / f"{name}.log"
         self._arguments = arguments
-        self._environment = {n: v for n, v in os.environ.items() if not n.startswith("CHURN_")} | dict(settings)
+        inherited = {n: v for n, v in os.environ.items() if not n.startswith("CHURN_")}
+        self._environment = without_working_directory(inherited) | dict(settings)
         self._process: asyncio.subprocess.Process | None = None
 
     @property

@@ -17,6 +17,7 @@ from typing import IO
 from streams.devbroker.embedded_broker import EmbeddedBroker
 from streams.devbroker.kafka_jars import BrokerUnavailable
 from streams.errors import ChurnSignalsError, ConfigurationError
+from streams.private_files import open_lock, private_directory
 from streams.settings import Settings, variable
 
 DEFAULT_DIRECTORY = Path(".data/demo")
@@ -66,8 +67,8 @@ class Workspace:
 
     def __enter__(self) -> Workspace:
         try:
-            self.directory.mkdir(parents=True, exist_ok=True)
-            self._lock = (self.directory / "lock").open("a+")
+            private_directory(self.directory)
+            self._lock = open(open_lock(self.directory / "lock"), "a+")
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self._remove(*_DEMO_FILES)
             self._log_to(self.directory / "demo.log")
@@ -76,6 +77,9 @@ class Workspace:
             raise ConfigurationError(
                 f"another demo runs in {self.directory}: stop it first, or start this one with another --data-dir"
             ) from None
+        except ConfigurationError:
+            self._release()
+            raise
         except OSError as error:
             self._release()
             raise ConfigurationError(f"cannot write {self.directory}: {error.strerror or error}") from None
@@ -161,6 +165,8 @@ def _demo_settings(settings: Settings, directory: Path, names: dict[str, str]) -
         log_level="INFO",
         console_token="",
         console_hosts="",
+        control_events="any",  # the topics are the demo's own
+        control_secret="",
         log_format="text",  # people read the last lines when a process exits
     )
 

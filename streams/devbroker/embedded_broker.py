@@ -23,6 +23,7 @@ from pathlib import Path
 from types import TracebackType
 
 from streams.devbroker.kafka_jars import BrokerUnavailable, class_path, java
+from streams.private_files import private_directory
 
 DEFAULT_DATA_DIR = Path(".data/broker")
 
@@ -88,10 +89,11 @@ class EmbeddedBroker:
         """Start the broker and wait until it accepts connections.
 
         Raises:
+            ConfigurationError: the directory belongs to another user.
             BrokerUnavailable: there are no jars or no Java, or the node did not start. The message contains the last
                 line of its log.
         """
-        self.data_dir.mkdir(parents=True, exist_ok=True)
+        private_directory(self.data_dir)
         jars = class_path()
         self._choose_ports()
         configuration = self._write_configuration()
@@ -194,7 +196,12 @@ class EmbeddedBroker:
         cluster_id = "A" + base64.urlsafe_b64encode(uuid.uuid4().bytes).decode()[1:22]
         command = [str(java()), *_FORMAT_OPTIONS, "-cp", jars, "kafka.tools.StorageTool", "format", "--standalone"]
         done = subprocess.run(
-            [*command, "-t", cluster_id, "-c", str(configuration)], capture_output=True, text=True, check=False
+            [*command, "-t", cluster_id, "-c", str(configuration)],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=self.data_dir,
+            env=_environment(),
         )
         if done.returncode:
             raise BrokerUnavailable(
@@ -217,6 +224,7 @@ class EmbeddedBroker:
                         stdout=log,
                         stderr=log,
                         cwd=self.data_dir,
+                        env=_environment(),
                         start_new_session=True,  # Ctrl-C must not reach it: clients stop before their broker
                         preexec_fn=die_with_parent if sys.platform == "linux" else None,
                     )
@@ -244,6 +252,11 @@ class EmbeddedBroker:
 
     def _log_tail(self) -> str:
         return self.log_file.read_text(errors="replace")[-4000:]
+
+
+def _environment() -> dict[str, str]:
+    """The environment without our settings: Kafka needs none, and some are secrets."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("CHURN_")}
 
 
 def _last_line(text: str) -> str:

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
 import tomllib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from streams.errors import ConfigurationError
+from streams.private_files import open_lock, private_directory
 
 try:
     import fcntl
@@ -86,9 +88,17 @@ def _download_lock() -> Iterator[None]:
     if fcntl is None:
         yield
         return
-    with open(Path(tempfile.gettempdir()) / f"churn-signals-jars-{os.getuid()}.lock", "w") as lock:
+    try:
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "churn-signals"
+        private_directory(cache)
+        lock = open_lock(cache / "jars.lock")
+    except (OSError, RuntimeError, ConfigurationError) as failure:  # RuntimeError: there is no home directory
+        raise BrokerUnavailable(f"downloads cannot be locked ({failure})") from None
+    try:
         fcntl.flock(lock, fcntl.LOCK_EX)  # released when the file is closed or the process ends
         yield
+    finally:
+        os.close(lock)
 
 
 def java() -> Path:

@@ -18,8 +18,9 @@ from rocksdict import DBCompressionType, Options, Rdict, WriteBatch, WriteOption
 
 from streams.engine.contract import DUE_PREFIX_BYTES, NEVER_DUE_MS, PROFILE_KEYS, SNAPSHOT_KEYS, TIMED_KEYS, Changes
 from streams.engine.deadline_index import DeadlineIndex
-from streams.errors import ChurnSignalsError
+from streams.errors import ChurnSignalsError, ConfigurationError
 from streams.logs import get_logger
+from streams.private_files import private_directory
 
 log = get_logger(__name__)
 
@@ -83,6 +84,7 @@ class PartitionStore:
     Raises:
         StoreInUse: another process has the directory open.
         StoreFull: the disk is full; the existing files stay.
+        ConfigurationError: the directory belongs to another user.
         ChurnSignalsError: the directory cannot be created, for instance because of missing rights.
     """
 
@@ -235,8 +237,10 @@ class PartitionStore:
             return Rdict(str(self.directory), options, column_families={"default": options})
 
         try:
-            self.directory.parent.mkdir(parents=True, exist_ok=True)
+            private_directory(self.directory)
             self._db = opened()
+        except ConfigurationError:
+            raise
         except Exception as failure:
             if "lock" in str(failure).lower():
                 raise StoreInUse(f"the store {self.directory} is in use by another worker") from failure
@@ -246,6 +250,7 @@ class PartitionStore:
             log.warning("the store %s cannot be opened and is rebuilt: %s", self.directory, str(failure))
             shutil.rmtree(self.directory, ignore_errors=True)
             try:
+                private_directory(self.directory)
                 self._db = opened()
             except Exception as error:
                 if _is_disk_full(error):

@@ -9,13 +9,15 @@ import asyncio
 import contextlib
 import random
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 import aiokafka
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.conn import AIOKafkaConnection
 from aiokafka.consumer.fetcher import FetchResult
 
+from streams.credentials import SaslPassword
 from streams.errors import ConfigurationError
 
 WRITTEN_FOR = "0.14"
@@ -25,6 +27,8 @@ WRITTEN_FOR = "0.14"
 _RECONNECT_FIRST_S, _RECONNECT_MAX_S = 0.02, 0.5
 # Prevents a sender task that ignores its cancellation from blocking a takeover for longer.
 _SENDER_STOP_TIMEOUT_S = 1.0
+# aiokafka's own, once it was replaced.
+_handshake: Callable[[Any], Awaitable[None]] | None = None
 
 
 def check_aiokafka_version() -> None:
@@ -46,6 +50,21 @@ async def discard_producer(producer: AIOKafkaProducer) -> None:
         with contextlib.suppress(asyncio.TimeoutError, Exception):
             await asyncio.wait_for(asyncio.shield(asyncio.gather(task, return_exceptions=True)), _SENDER_STOP_TIMEOUT_S)
     await producer.client.close()
+
+
+def read_passwords_at_login() -> None:
+    """Let every client of this process log in with the password as of then, so that it survives a rotation."""
+    global _handshake
+    if _handshake is None:
+        _handshake = AIOKafkaConnection._do_sasl_handshake
+        AIOKafkaConnection._do_sasl_handshake = _log_in
+
+
+async def _log_in(connection: Any) -> None:
+    assert _handshake is not None
+    if isinstance(connection._sasl_plain_password, SaslPassword):
+        connection._sasl_plain_password = connection._sasl_plain_password.current()
+    await _handshake(connection)
 
 
 def create_batch(producer: AIOKafkaProducer, compression: str | None) -> Any:

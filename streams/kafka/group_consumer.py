@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer
 
+from streams.kafka.aiokafka_internals import read_passwords_at_login
 from streams.settings import Settings
 
 # Prevents a JoinGroup request from timing out: it is answered when the whole group has joined, so after the rebalance
@@ -22,6 +23,7 @@ def group_consumer(settings: Settings, role: str, group: str, **options: Any) ->
         group: its id.
         options: more arguments of `AIOKafkaConsumer`.
     """
+    read_passwords_at_login()
     return AIOKafkaConsumer(
         **settings.connection(),
         client_id=settings.client_id(role),

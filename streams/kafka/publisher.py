@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from streams.errors import ChurnSignalsError
+from streams.kafka.control_signature import UNAUTHORIZED_CONTROL, ControlSignatures
 from streams.settings import Settings
 
 if TYPE_CHECKING:
@@ -93,6 +94,7 @@ class Publisher:
         self.sent = 0
         self.rejected: Counter[str] = Counter()
         self._settings = settings
+        self._control = ControlSignatures(settings)
         self._producer: Any = None
         self._refusal: BaseException | None = None
 
@@ -115,12 +117,20 @@ class Publisher:
         return self
 
     async def send(self, value: bytes) -> Event | Rejected:
-        """Send one event and return it decoded. An event that workers will reject is sent without a key."""
+        """Send one event and return it decoded. An event that workers will reject is sent without a key.
+
+        A control event is signed, if there is a secret.
+        """
         from models.events.event import Event, decode
 
         event = decode(value, (), int(time.time() * 1000))  # close to the timestamp that its record will have
         if isinstance(event, Event):
-            await self.put(value, event.customer.encode())
+            headers: list[tuple[str, bytes]] = []
+            if event.is_control:
+                headers = self._control.sign(value)
+                if not self._control.accepts(value, headers):
+                    self.rejected[UNAUTHORIZED_CONTROL] += 1
+            await self.put(value, event.customer.encode(), headers=headers)
         else:
             await self.put(value, None)
             self.rejected[event.reason] += 1

@@ -14,6 +14,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from streams.errors import ChurnSignalsError
+from streams.kafka.aiokafka_internals import read_passwords_at_login
 from streams.settings import Settings
 from streams.topics import METRICS, name_of, verify_topics
 
@@ -215,6 +216,7 @@ async def consuming(settings: Settings) -> AsyncIterator[AIOKafkaConsumer]:
 
 def new_consumer(settings: Settings) -> AIOKafkaConsumer:
     """Create a consumer without a group that reads committed records."""
+    read_passwords_at_login()
     return AIOKafkaConsumer(
         **settings.connection(),
         isolation_level="read_committed",

@@ -21,6 +21,7 @@ from prometheus_client.exposition import choose_encoder
 from streams.errors import ConfigurationError
 from streams.health import Check, Health
 from streams.logs import get_logger
+from streams.private_files import SHARED_FILE, shared_directory
 from streams.settings import Settings, variable
 
 log = get_logger(__name__)
@@ -172,12 +173,13 @@ def _address_file(settings: Settings, role: str, address: str) -> Iterator[None]
     file = directory / f"{role}-{pid}.json"
     labels = {"role": role, "group": settings.kafka_group_id}
     try:
-        directory.mkdir(parents=True, exist_ok=True)
+        shared_directory(directory)  # Prometheus reads it, as another user
         for old in directory.glob("*-*.json"):
             if not _is_running(old.stem.rsplit("-", 1)[1]):
                 old.unlink(missing_ok=True)
         part = file.with_suffix(".part")
         part.write_bytes(orjson.dumps([{"targets": [address], "labels": labels}]))
+        part.chmod(SHARED_FILE)
         part.replace(file)
     except OSError as failure:  # not fatal: a trainer can run without a writable directory
         log.warning("cannot write %s, so that service discovery does not find this process: %s", file, failure)

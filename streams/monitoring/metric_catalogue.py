@@ -16,7 +16,7 @@ from models.events.rejection import REASONS
 from models.features.scoring_point import DECISIVE, EVENT, SILENCE, SNAPSHOT
 from streams.engine.batch_metrics import LOSSES, OUTCOMES, STAGES, Key
 from streams.notify.outcomes import ATTEMPT_OUTCOMES, EVENT_OUTCOMES
-from streams.scoring.dead_letters import MISROUTED, PROCESSING_ERROR
+from streams.scoring.dead_letters import ROUTING_REASONS
 from streams.scoring.fold_metrics import CENSORED, SUPPRESSED
 
 PREFIX: Final = "churn_signals_"
@@ -24,7 +24,7 @@ _SUFFIX: Final = {"counter": "_total", "info": "_info"}
 
 VALUES: Final[dict[str, tuple[str, ...]]] = {
     "outcome": OUTCOMES,
-    "reason of dead_letters": (*REASONS, MISROUTED, PROCESSING_ERROR),
+    "reason of dead_letters": (*REASONS, *ROUTING_REASONS),
     "reason of alerts_suppressed": SUPPRESSED,
     "reason of transactions_aborted": LOSSES,
     "trigger": (EVENT, DECISIVE, SNAPSHOT, SILENCE),

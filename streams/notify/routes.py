@@ -22,11 +22,12 @@ from models.explanations.codes import RISKS
 from streams.errors import ConfigurationError
 from streams.notify.filter import Filter
 from streams.notify.signature import key_of
+from streams.notify.target import is_public
 from streams.notify.template import ESCAPES, SAMPLE, BodyTemplate, TemplateError
 from streams.settings import MASK, PREFIX
 
 KEYS: Final = (
-    "url", "url_from", "allow_http", "secret_from", "unsigned", "headers", "headers_from",
+    "url", "url_from", "allow_http", "allow_private", "secret_from", "unsigned", "headers", "headers_from",
     "types", "band", "route", "reasons", "segments", "min_revenue_at_risk", "max_age",
     "start", "tries", "first_wait", "longest_wait", "timeout", "concurrency", "body", "escape",
 )  # fmt: skip
@@ -66,6 +67,7 @@ class Route:
     """One receiver. Its representation contains no secret.
 
     Attributes:
+        allow_private: connect to private, loopback and link-local addresses as well.
         keys: signing keys; requests are unsigned if there are none.
         start: where a new route starts, one of `STARTS`.
         body: body template; None posts the event as a CloudEvent.
@@ -74,6 +76,7 @@ class Route:
 
     name: str
     url: str = field(repr=False)
+    allow_private: bool = False
     keys: tuple[bytes, ...] = field(default=(), repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     filter: Filter = field(default_factory=Filter)
@@ -132,6 +135,7 @@ class _RouteParser:
         return Route(
             name=self._name,
             url=self._url(),
+            allow_private=self._flag("allow_private"),
             keys=self._keys(),
             headers=self._headers(),
             filter=self._filter(),
@@ -169,6 +173,11 @@ class _RouteParser:
             raise DefinitionError(
                 f"{at} is plain http to another machine, so that alerts can be read and changed in transit:"
                 " use https, or set allow_http = true."
+            )
+        if not self._flag("allow_private") and _is_private(host):
+            raise DefinitionError(
+                f"{at} is an address of this machine or of a private network: set allow_private = true if that is"
+                " intended."
             )
         return url
 
@@ -293,6 +302,18 @@ class _RouteParser:
             if value not in allowed:
                 raise wrong(self._table.at(key), value, f"it must be one of {', '.join(allowed)}")
         return values
+
+
+def _is_private(host: str) -> bool:
+    """Return whether a URL's host is a private address, written as such. Names are resolved when they are used.
+
+    >>> [_is_private(host) for host in ("10.0.0.8", "::1", "localhost", "desk.example.com")]
+    [True, True, True, False]
+    """
+    try:
+        return not is_public(host)
+    except ValueError:
+        return host == "localhost"
 
 
 def _loopback(host: str) -> bool:

@@ -14,10 +14,14 @@ from typing import Final, NamedTuple
 
 import aiohttp
 
+from streams.logs import get_logger
 from streams.notify.alert_event import AlertRecord
 from streams.notify.outcomes import DELIVERED, FAILED, REDIRECTED, REFUSED
 from streams.notify.routes import Route
 from streams.notify.signature import sign
+from streams.notify.target import PrivateTarget, public_socket
+
+log = get_logger(__name__)
 
 # The beginning of the response may explain a refusal and is stored in the dead letter. No more is read.
 RESPONSE_MAX_BYTES: Final = 1024
@@ -52,6 +56,7 @@ class Sender:
 
     def __init__(self, route: Route, session: aiohttp.ClientSession, clock: Callable[[], float] = time.time) -> None:
         self._route, self._session, self._clock = route, session, clock
+        self._warned = False
 
     async def send(self, event: AlertRecord, body: bytes | None) -> AttemptOutcome:
         """Post the event as a CloudEvent, or the route's own body without CloudEvents headers."""
@@ -73,9 +78,24 @@ class Sender:
                 return self._classify(response.status, response.headers.get("Retry-After", ""), text)
         except TimeoutError:
             return AttemptOutcome(FAILED, f"no response within {self._route.retry.timeout_s:g} s")
+        except aiohttp.ClientConnectorError as failure:
+            if isinstance(failure.os_error, PrivateTarget):
+                self._warn_private()
+                return AttemptOutcome(FAILED, "the receiver has a private address: set allow_private in the route")
+            return AttemptOutcome(FAILED, f"{type(failure).__name__}: no response")
         except (aiohttp.ClientError, OSError, ValueError) as failure:
             # Only the class: the text may contain the URL, which may be a secret.
             return AttemptOutcome(FAILED, f"{type(failure).__name__}: no response")
+
+    def _warn_private(self) -> None:
+        if not self._warned:
+            self._warned = True
+            log.warning(
+                "route %s: the receiver has a private, loopback or link-local address, so nothing is sent to it;"
+                " set allow_private = true in [routes.%s] if that is intended",
+                self._route.name,
+                self._route.name,
+            )
 
     def _classify(self, status: int, retry_after: str, text: str) -> AttemptOutcome:
         why = f"status {status}{f': {text}' if text else ''}"
@@ -91,7 +111,9 @@ class Sender:
 def new_session(route: Route) -> aiohttp.ClientSession:
     """Open a session for one route: limited connections, no cookies, no proxy, no decompression."""
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=route.retry.concurrency),
+        connector=aiohttp.TCPConnector(
+            limit=route.retry.concurrency, socket_factory=None if route.allow_private else public_socket
+        ),
         timeout=aiohttp.ClientTimeout(total=route.retry.timeout_s),
         cookie_jar=aiohttp.DummyCookieJar(),
         headers={"user-agent": f"churn-signals/{version('churn-signals')}"},

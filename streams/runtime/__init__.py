@@ -3,6 +3,7 @@
 cpu_affinity  the CPU that a worker's threads share
 cpus          the CPUs that this process may use
 gc_tuning     thresholds of the cycle collector
+search_paths  search paths of a child process
 """
 
 from streams.runtime.cpu_affinity import Affinity

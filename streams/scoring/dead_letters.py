@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from streams.engine.contract import Output, Record
+from streams.kafka.control_signature import UNAUTHORIZED_CONTROL
 
 # The headers of Kafka Streams' dead letters (KIP-1034), which tools recognise.
 EXCEPTION = "__streams.errors.exception"
@@ -20,6 +21,7 @@ ROUTE = "churn.route"
 # Reasons in addition to `models.events.rejection.REASONS`.
 MISROUTED = "misrouted"
 PROCESSING_ERROR = "processing_error"
+ROUTING_REASONS = (MISROUTED, PROCESSING_ERROR, UNAUTHORIZED_CONTROL)
 
 # Part of what makes a dead letter larger than its event (see `topics.DEAD_LETTER_HEADROOM_BYTES`).
 _MESSAGE_CHARS = 2_000

@@ -1,6 +1,7 @@
 """Decode the records of a partition and decide where each one goes.
 
 record ── decode ──┬─ rejected ──────────────► dead letters, byte for byte
+                   ├─ unauthorized control ──► dead letters, byte for byte
                    ├─ of another partition ──► the events topic again, once, with forwarding headers
                    └─ of this partition ─────► applied (`streams.scoring.event_processor`)
 """
@@ -13,9 +14,11 @@ from typing import Any, Final, NamedTuple
 
 from models.events.event import Event, decode
 from models.events.rejection import Rejected
+from models.events.taxonomy import CONTROL_EVENTS
 from models.pipeline.effects import OffsetEvent
 from streams.engine import batch_metrics as outcomes
 from streams.engine.contract import Output, Record
+from streams.kafka.control_signature import UNAUTHORIZED_CONTROL
 from streams.kafka.partitioner import partition_of
 from streams.logs import error_location, get_logger
 from streams.scoring.dead_letters import MISROUTED, PROCESSING_ERROR, dead_letter
@@ -83,7 +86,7 @@ class EventRouter:
         accepted = entries, rows = Accepted([], [])
         routed: list[Routed] = []
         received_ms = self._context.wall_ms()
-        partitions, own = self._partitions, self._partition
+        partitions, own, control = self._partitions, self._partition, self._context.control
         for row, record in enumerate(records):
             headers = record.headers
             mark = dict(headers).get(FORWARDED) if headers else None
@@ -92,6 +95,9 @@ class EventRouter:
             if isinstance(event, Rejected):
                 dead = self._dead_letter(record, event.reason, event.message, "Rejected")
                 routed.append(Routed(row, dead, outcomes.REJECTED, event.reason))
+            elif event.name in CONTROL_EVENTS and not control.accepts(record.value, headers):
+                dead = self._dead_letter(record, UNAUTHORIZED_CONTROL, control.refusal(event.name), "Unauthorized")
+                routed.append(Routed(row, dead, outcomes.REJECTED, UNAUTHORIZED_CONTROL))
             elif partitions.get(event.customer) == own or (partition := self._partition_of(event)) == own:
                 entries.append(OffsetEvent(record.offset, event))
                 rows.append(row)

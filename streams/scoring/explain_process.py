@@ -30,6 +30,7 @@ from models.features.catalogue import CATALOGUE
 from streams.errors import DeferredOutputsLost
 from streams.logs import get_logger
 from streams.runtime.cpus import allowed, several, use
+from streams.runtime.search_paths import without_working_directory
 from streams.scoring.explain_protocol import decode_request
 from streams.settings import Settings
 
@@ -68,6 +69,11 @@ _ENVIRONMENT: Final = (
 _COMMAND: Final = (sys.executable, "-P", "-m", "streams.scoring.explain_process")
 # A release that was installed after the worker started could render differently.
 _GREETING: Final = f"{release('churn-signals')} {CATALOGUE}".encode()
+
+
+def child_environment() -> dict[str, str]:
+    """Return the environment of the process."""
+    return without_working_directory({name: os.environ[name] for name in _ENVIRONMENT if name in os.environ})
 
 
 def renders_in_process(settings: Settings) -> bool:
@@ -142,12 +148,15 @@ class Explainer:
         self._thread.shutdown(wait=False)
 
     def _start(self) -> None:
-        environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
         try:
             self._socket, child_socket = socket.socketpair()
             with child_socket:
                 self._process = subprocess.Popen(
-                    self._command, env=environment, stdin=child_socket.fileno(), stdout=subprocess.DEVNULL
+                    self._command,
+                    env=child_environment(),
+                    cwd="/",  # nothing in the working directory is ours
+                    stdin=child_socket.fileno(),
+                    stdout=subprocess.DEVNULL,
                 )
             self._bind()  # it inherits the CPU of the thread that starts it
             [greeting] = self._exchange([_GREETING], START_TIMEOUT_S)

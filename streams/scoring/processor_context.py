@@ -11,6 +11,7 @@ from models.learning.feature_space import SPACE
 from models.learning.model import Model, ModelScorer
 from models.learning.model_snapshot import ModelSnapshotError
 from streams.errors import ConfigurationError
+from streams.kafka.control_signature import ControlSignatures
 from streams.kafka.model_reader import PublishedSnapshot
 from streams.logs import get_logger
 from streams.scoring.explain_protocol import ExplainClient
@@ -43,6 +44,7 @@ class ProcessorContext:
         wall_ms: the clock; it decides only when a record was received and when the accounting is flushed.
 
     Attributes:
+        control: verifies the signatures of control events.
         explainer: the process that renders scores; None to render them here.
         deferred_min: scores of a batch from which on the explainer renders them.
     """
@@ -67,6 +69,7 @@ class ProcessorContext:
         self.labels = name_of(LABELS, settings)
         self.metrics = name_of(METRICS, settings)
         self.model = settings.model_name
+        self.control = ControlSignatures(settings)
         self.explainer: ExplainClient | None = None
         self.deferred_min = DEFERRED_MIN
         self.scorer: ModelScorer = Model(SPACE).scorer()  # until there is a snapshot

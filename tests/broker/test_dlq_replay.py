@@ -13,9 +13,11 @@ import pytest
 from streams.cli import dlq, replay
 from streams.cli.replay import _ReplayTarget
 from streams.engine.transactions import FencedProducer
+from streams.kafka.control_signature import UNAUTHORIZED_CONTROL, ControlSignatures
 from streams.kafka.partitioner import partition_of
 from streams.kafka.topic_reader import read_topic
 from streams.scoring.dead_letters import DeadLetter, dead_letter
+from streams.settings import Settings
 from streams.topics import DEAD_LETTERS, EVENTS, name_of
 from tests.broker.commands import call
 from tests.crash.harness import Run
@@ -130,6 +132,18 @@ def test_dead_letter_that_returned_is_replayed_once(new_run: Callable[..., Run])
     assert names == [f"{topic}/0@{offset}".encode() for offset in (2, 3)]
 
 
+def test_control_event_is_replayed_only_with_a_signature(new_run: Callable[..., Run]) -> None:
+    """Setup: an unsigned deletion. Rule: an operator signs it explicitly, whatever else is replayed."""
+    run = new_run(partitions=1)
+    call(run, "topics", "create")
+    deletion = b'{"type":"track","event":"User Deletion Requested","userId":"anna"}'
+    asyncio.run(refuse(run, (b"k", deletion, [("churn.signature", b"wrong")], UNAUTHORIZED_CONTROL)))
+    dry = call(run, "dlq", "replay", "--all", "--dry-run")
+    assert "not sent: it would be rejected again as unauthorized_control, without --sign" in dry.output
+    [record] = the_replayed(run, "--all", "--sign")
+    assert ControlSignatures(run.settings).accepts(record.value, record.headers)
+
+
 def test_replay_requires_a_selection_and_a_confirmation(new_run: Callable[..., Run]) -> None:
     """Rule: without a terminal, nothing is sent without confirmation, and an ambiguous selection is an error."""
     run = new_run(partitions=1)
@@ -150,5 +164,6 @@ def test_replay_requires_a_selection_and_a_confirmation(new_run: Callable[..., R
 def test_event_too_large_for_the_replay_header_is_not_sent() -> None:
     """Setup: the topic's size limit was lowered after the event was published."""
     letter = DeadLetter(0, 1, OLD_MS, b"k", GOOD, (), "a", "", "", "")
-    assert isinstance(_ReplayTarget("dlq", 4, 2_000).to_record(letter), replay.ReplayRecord)
-    assert "exceeds the maximum record size" in str(_ReplayTarget("dlq", 4, 1_000).to_record(letter))
+    control = ControlSignatures(Settings())
+    assert isinstance(_ReplayTarget("dlq", 4, 2_000, control).to_record(letter), replay.ReplayRecord)
+    assert "exceeds the maximum record size" in str(_ReplayTarget("dlq", 4, 1_000, control).to_record(letter))

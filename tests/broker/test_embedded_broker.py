@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import json
 import socket
 import subprocess
 import sys
@@ -12,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.abc import AbstractTokenProvider
 from click.testing import CliRunner
 
 from streams.cli.broker import broker as broker_command
@@ -24,6 +27,23 @@ from streams.topics import TOPICS, create_topics, verify_topics
 from tests.crash.harness import Run
 from tests.processes import wait_ended
 from tests.waiting import WAIT_S
+
+
+class UnsecuredTokens(AbstractTokenProvider):
+    """Tokens without a signature (RFC 7515, appendix A.5)."""
+
+    valid_s = 3_600
+
+    async def token(self) -> str:
+        claims = {"sub": "u", "iat": int(time.time()) - 7_200, "exp": int(time.time()) + self.valid_s}
+        parts = [base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=") for part in ({"alg": "none"}, claims)]
+        return b".".join([*parts, b""]).decode()
+
+
+class ExpiredTokens(UnsecuredTokens):
+    """Tokens that the broker refuses."""
+
+    valid_s = -3_600
 
 
 def test_killed_broker_serves_the_same_data_at_the_same_address(tmp_path: Path) -> None:
@@ -84,13 +104,16 @@ time.sleep(300)
 
 
 def test_sasl_accepts_the_right_password_and_reports_a_wrong_one(tmp_path: Path) -> None:
-    """Rule: every client uses the security settings, and a wrong password is a one-line error, not a hang."""
+    """Rule: every client uses the security settings, and a wrong password is a one-line error, not a hang. The password
+    may come from a file, and a token from a provider; Kafka accepts unsecured tokens in tests."""
     login = 'org.apache.kafka.common.security.plain.PlainLoginModule required username="u" password="p" user_u="p";'
     properties = {
         "listener.security.protocol.map": "CLIENT:SASL_PLAINTEXT,CONTROLLER:PLAINTEXT",
-        "sasl.enabled.mechanisms": "PLAIN",
+        "sasl.enabled.mechanisms": "PLAIN,OAUTHBEARER",
         "sasl.mechanism.inter.broker.protocol": "PLAIN",
         "listener.name.client.plain.sasl.jaas.config": login,
+        "listener.name.client.oauthbearer.sasl.jaas.config": "org.apache.kafka.common.security.oauthbearer"
+        '.OAuthBearerLoginModule required unsecuredLoginStringClaim_sub="u";',
     }
     with EmbeddedBroker(tmp_path, properties=properties) as broker:
         right = Settings(
@@ -103,6 +126,16 @@ def test_sasl_accepts_the_right_password_and_reports_a_wrong_one(tmp_path: Path)
         wrong = Settings(**{**vars(right), "kafka_sasl_password": "q"})
         with pytest.raises(BrokerUnreachable, match="user name and password"):
             asyncio.run(verify_topics(wrong))
+        (tmp_path / "password").write_text("p\n")
+        from_file = Settings(
+            **{**vars(right), "kafka_sasl_password": "", "kafka_sasl_password_file": f"{tmp_path}/password"}
+        )
+        assert "customer-events" in asyncio.run(verify_topics(from_file))
+        tokens = {"kafka_sasl_mechanism": "OAUTHBEARER", "kafka_sasl_token_provider": f"{__name__}:UnsecuredTokens"}
+        assert "customer-events" in asyncio.run(verify_topics(Settings(**{**vars(right), **tokens})))
+        expired = {**tokens, "kafka_sasl_token_provider": f"{__name__}:ExpiredTokens"}
+        with pytest.raises(BrokerUnreachable, match="the tokens of CHURN_KAFKA_SASL_TOKEN_PROVIDER"):
+            asyncio.run(verify_topics(Settings(**{**vars(right), **expired})))
 
 
 def test_missing_jars_are_explained_in_one_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from tests.streams.notify.receiver import Receiver
 ROUTE = """\
 [routes.{name}]
 url = "{url}"
+allow_private = true
 secret_from = "DESK_KEY"
 start = "beginning"
 first_wait = "1s"

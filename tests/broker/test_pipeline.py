@@ -35,6 +35,7 @@ from models.profile.mergeable import DAY_MS
 from models.retention.aggregates import Sums, add, is_sums, read_block
 from models.retention.report import as_data, build
 from models.simulation import Simulation, SimulationSettings
+from streams.kafka.control_signature import ControlSignatures
 from streams.kafka.model_reader import LABELS_OFFSET_HEADER, ModelReader
 from streams.kafka.partitioner import partition_of
 from streams.scoring.dead_letters import DeadLetter
@@ -171,7 +172,8 @@ class Feed:
         home = partition_of(event.customer.encode(), PARTITIONS)
         if number % 100 == 17:
             home, self.astray = 1 - home, self.astray + 1
-        await producer.send(topic, line, key=event.customer.encode(), partition=home)
+        signature = ControlSignatures(self.run.settings).sign(line) if event.is_control else []
+        await producer.send(topic, line, key=event.customer.encode(), partition=home, headers=signature)
         if number % 100 == 3:
             value, key = BROKEN[len(self.broken) % len(BROKEN)], self._rng.choice((None, b"\xfe key", b"u"))
             key = key or (b"u" if value is None else key)  # aiokafka requires a key or a value

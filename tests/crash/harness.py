@@ -24,6 +24,7 @@ from tests.waiting import WAIT_S, until
 
 WORKER = Path(__file__).with_name("counting.py")
 CUSTOMERS = 500
+CONTROL_SECRET = "of-this-test-only-0123456789abcdef"
 
 
 @dataclasses.dataclass
@@ -57,6 +58,7 @@ class Run:
             partitions=partitions,
             data_dir=str(directory / "data"),
             log_format="text",
+            control_secret=CONTROL_SECRET,
             **topics,
             # Six seconds is the minimum that the broker accepts. Tests wait for the timeout of crashed members.
             **{"kafka_session_timeout_ms": 6_000, "kafka_heartbeat_interval_ms": 1_500, **changes},

@@ -17,6 +17,7 @@ from tools.docs import (
     catalogue,
     commands,
     customers,
+    dependencies,
     event_effects,
     experience,
     metrics,
@@ -41,6 +42,7 @@ PAGES: Final[dict[str, dict[str, Callable[[], str]]]] = {
         "cx-index": experience.cx_index,
         "goals": experience.goals,
     },
+    "dependencies.md": {"packages": dependencies.packages},
     "settings.md": {"settings": settings.settings},
     "topics.md": {
         "topics": topics.topics,

@@ -17,7 +17,12 @@ HEAD: Final = "# Generated: change streams/topics.py or tools/docs, then run `ma
 BINDING: Final = "0.5.0"  # the newest Kafka binding that AsyncAPI 3.0.0 supports
 WIDTH: Final = 120
 _NUMBER: Final = re.compile(r"-?[0-9]+")
-SECURITY: Final = {"PLAIN": "plain", "SCRAM-SHA-256": "scramSha256", "SCRAM-SHA-512": "scramSha512"}
+SECURITY: Final = {
+    "PLAIN": "plain",
+    "SCRAM-SHA-256": "scramSha256",
+    "SCRAM-SHA-512": "scramSha512",
+    "OAUTHBEARER": "bearer",
+}
 
 
 def text() -> str:
@@ -126,6 +131,12 @@ def _schemes() -> dict[str, Any]:
     found: dict[str, Any] = {
         SECURITY[name]: {"type": SECURITY[name], "description": f"SASL {name}: {user}, {password}."}
         for name in mechanisms
+        if name != "OAUTHBEARER"
+    }
+    found["bearer"] = {
+        "type": "http",
+        "scheme": "bearer",
+        "description": f"SASL OAUTHBEARER: tokens of {variable('kafka_sasl_token_provider')}.",
     }
     found["certificate"] = {
         "type": "X509",

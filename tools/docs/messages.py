@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
+from streams.kafka.control_signature import SIGNATURE
 from streams.kafka.model_reader import LABELS_OFFSET_HEADER
 from streams.scoring import dead_letters
 from streams.scoring.event_router import FORWARDED, TIMESTAMP
@@ -171,6 +172,7 @@ MESSAGES: Final[dict[str, Message]] = {  # by role of the topic
                 "ce_source": "Source of a CloudEvent in binary mode.",
                 "ce_id": "ID of a CloudEvent in binary mode; with ce_source it identifies the event.",
                 "ce_time": "Event time, if the payload has none.",
+                SIGNATURE: "HMAC-SHA256 of the value by CHURN_CONTROL_SECRET in hexadecimal, for control events.",
                 FORWARDED: "PARTITION@OFFSET of the original record; written by workers.",
                 TIMESTAMP: "Timestamp of the original record in epoch milliseconds; written by workers.",
             },
@@ -184,7 +186,7 @@ MESSAGES: Final[dict[str, Message]] = {  # by role of the topic
         _key(DEAD_LETTERS),
         _headers(
             {
-                dead_letters.EXCEPTION: "Rejected, Misrouted, or the name of the exception.",
+                dead_letters.EXCEPTION: "Rejected, Unauthorized, Misrouted, or the name of the exception.",
                 dead_letters.MESSAGE: "What is wrong and what to change.",
                 dead_letters.TOPIC: "Topic of the event.",
                 dead_letters.PARTITION: "Partition of the event.",

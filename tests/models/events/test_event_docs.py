@@ -8,7 +8,9 @@ import pytest
 
 from models.events.event import MAX_ID_BYTES, MAX_NAME_CHARS, Event, decode
 from models.events.rejection import MAX_DEPTH, MAX_EVENT_BYTES, MAX_PROPERTIES, REASONS
-from models.events.taxonomy import MEANINGS, meaning
+from models.events.taxonomy import CONTROL_EVENTS, MEANINGS, meaning
+from streams.kafka.control_signature import SIGNATURE, ControlSignatures
+from streams.settings import Settings
 from tests.paths import DOCS
 
 PAGE = (DOCS / "events.md").read_text(encoding="utf-8")
@@ -64,12 +66,28 @@ def test_there_is_an_example_of_every_type() -> None:
     assert any("specversion" in example for example in EXAMPLES)
 
 
-def test_python_example_runs() -> None:
-    """The snippet that checks an event prints an event."""
-    (snippet,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+def _printed(snippet: str) -> tuple[list[object], dict[str, object]]:
+    """Run a snippet; return what it prints, and its names."""
     printed: list[object] = []
-    exec(snippet, {"print": printed.append})
-    assert isinstance(printed[0], Event)
+    names: dict[str, object] = {"print": lambda *values: printed.extend(values)}
+    exec(snippet, names)
+    return printed, names
+
+
+def test_python_examples_run() -> None:
+    """The snippet that checks an event prints an event. The other one prints a signature that workers accept."""
+    check, sign = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    assert isinstance(_printed(check)[0][0], Event)
+    (label, signature), names = _printed(sign)
+    signatures = ControlSignatures(Settings(control_secret=str(names["secret"])))
+    assert str(label) == f"{SIGNATURE}:"
+    assert isinstance(names["value"], bytes)
+    assert signatures.accepts(names["value"], [(SIGNATURE, str(signature).encode())])
+
+
+def test_every_control_event_is_named() -> None:
+    names = re.sub(r"\s+", " ", PAGE.split("### Control events")[1].split(":")[1].split(".")[0])
+    assert set(re.findall(r"`(.+?)`", names)) == CONTROL_EVENTS
 
 
 def test_every_reason_is_documented() -> None:

@@ -87,6 +87,6 @@ async def delivering(
     async def write_dead_letter(letter: Output) -> None:
         dead_letters.append(letter)
 
-    to = Route("desk", url, **{"keys": (KEY,), "retry": retry, **route})
+    to = Route("desk", url, **{"keys": (KEY,), "retry": retry, "allow_private": True, **route})
     async with new_session(to) as session:
         yield Delivery(to, Sender(to, session), "undelivered", write_dead_letter), dead_letters

@@ -79,6 +79,8 @@ def test_valid_file_is_parsed() -> None:
         ('"2s"', '"2s"\nescape = "none"', r"routes.desk.escape applies to a body template"),
         ('"2s"', '"2s"\nmin_revenue_at_risk = "9"', r"min_revenue_at_risk = \"9\" is wrong: it must be a number"),
         ("https://desk.example.com", "http://desk.example.com", r"plain http to another machine.*allow_http = true"),
+        ("https://desk.example.com", "https://10.0.0.8", r"of a private network: set allow_private = true"),
+        ("https://desk.example.com", "http://localhost", r"address of this machine or of a private network"),
         ("https://desk.example.com", "ftp://desk.example.com", r"routes.desk.url must be a URL such as https"),
         ("https://desk.example.com", "https://desk.example.com:x", r"routes.desk.url must be a URL"),
         ("https://desk", "https://me:s3cr3t@desk", r"must not contain a user or password: set the header"),

@@ -56,8 +56,9 @@ def record(offset: int, customer: str = HERE, at_ms: int = START, name: str = "F
     return Record(offset, orjson.dumps(call), **more)
 
 
-def shared(text: str = CHURN) -> ProcessorContext:
-    return ProcessorContext(Settings(), ChurnDefinition.parse(text), 2, wall_ms=lambda: START + 500 * DAY_MS)
+def shared(text: str = CHURN, settings: Settings | None = None) -> ProcessorContext:
+    definition = ChurnDefinition.parse(text)
+    return ProcessorContext(settings or Settings(), definition, 2, wall_ms=lambda: START + 500 * DAY_MS)
 
 
 def step(processor: EventProcessor, store: Store, records: Sequence[Any], now_ms: int | None = None) -> BatchEffects:
