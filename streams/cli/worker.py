@@ -22,9 +22,9 @@ def worker(config: Path | None) -> None:
     Several workers share the partitions of the events topic. SIGTERM or Ctrl-C commits and exits with 0. Exit code 75
     means that another process took over a partition: start the worker again.
     """
-    from streams.engine.worker import run_until_signal
     from streams.logs import configure, exit_now
     from streams.runtime.gc_tuning import collect_rarely
+    from streams.runtime.process_end import run_until_signal
     from streams.settings import Settings
     from streams.worker import run_worker
 

@@ -24,6 +24,9 @@ from streams.settings import Settings, variable
 
 log = get_logger(__name__)
 
+# Prevents a broker that stops answering during a recovery from blocking the takeover: it is tried again. A chunk of the
+# changelog takes a few seconds at most.
+_NO_PROGRESS_S: Final = 30.0
 # Partitions whose connections are opened at the same time.
 _PARALLEL_OPENS: Final = 8
 
@@ -81,7 +84,7 @@ class Takeover:
             await self._fence(numbers, producers)
             # 2. Recover the changelogs into the local stores: nothing can be appended to them any more.
             await open_stores(self._settings.store_dir, self._names.input, numbers, stores)
-            positions = await recover(self._settings, self._names.changelog, stores, self._progress)
+            positions = await self._recover(stores)
             bounds = await self._inputs.bounds(numbers)
             # 3. Create the processors from the recovered states.
             for number in sorted(numbers):
@@ -103,12 +106,24 @@ class Takeover:
                 runner.progress.takeover_s = time.monotonic() - started_s
                 runners[number] = runner
         except BaseException:
-            for number in numbers - set(runners):
-                if number in stores:
-                    stores[number].close()
-                if number in producers:
-                    await producers[number].discard()
+            opened = numbers - set(runners)
+            for number in opened & set(stores):
+                stores[number].close()
+            await asyncio.gather(*[producers[number].discard() for number in opened & set(producers)])
             raise
+
+    async def _recover(self, stores: dict[int, PartitionStore]) -> dict[int, Position | None]:
+        """Recover, or raise `TimeoutError` after a time without progress."""
+        loop, left = asyncio.get_running_loop(), dict[int, int]()
+        async with asyncio.timeout(_NO_PROGRESS_S) as limit:
+
+            def progress(partition: int, to_go: int, total: int) -> None:
+                if left.get(partition) != to_go:
+                    left[partition] = to_go
+                    limit.reschedule(loop.time() + _NO_PROGRESS_S)
+                self._progress(partition, to_go, total)
+
+            return await recover(self._settings, self._names.changelog, stores, progress)
 
     async def _fence(self, numbers: Iterable[int], producers: dict[int, FencedProducer]) -> None:
         limit = asyncio.Semaphore(_PARALLEL_OPENS)

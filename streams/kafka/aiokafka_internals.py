@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import random
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Coroutine, Iterable
 from typing import Any
 
 import aiokafka
@@ -25,6 +25,11 @@ WRITTEN_FOR = "0.14"
 _RECONNECT_FIRST_S, _RECONNECT_MAX_S = 0.02, 0.5
 # Prevents a sender task that ignores its cancellation from blocking a takeover for longer.
 _SENDER_STOP_TIMEOUT_S = 1.0
+# Prevents a broker that does not answer from delaying a stop: leaving the group takes some ms if it does. Otherwise the
+# group removes the member after its session timeout.
+STOP_CLIENT_S = 1.5
+# Prevents a connection whose broker reads nothing more from blocking its close, which waits for unsent bytes.
+_CLOSE_CONNECTIONS_S = 0.5
 
 
 def check_aiokafka_version() -> None:
@@ -45,7 +50,43 @@ async def discard_producer(producer: AIOKafkaProducer) -> None:
         task.cancel()
         with contextlib.suppress(asyncio.TimeoutError, Exception):
             await asyncio.wait_for(asyncio.shield(asyncio.gather(task, return_exceptions=True)), _SENDER_STOP_TIMEOUT_S)
-    await producer.client.close()
+    await _within(_CLOSE_CONNECTIONS_S, producer.client.close())
+
+
+async def stop_producer(producer: AIOKafkaProducer, within_s: float = STOP_CLIENT_S) -> bool:
+    """Deliver what is queued and close, or discard it after `within_s`; returns whether all was delivered."""
+    if await _within(within_s, producer.stop()):
+        return True
+    await discard_producer(producer)
+    return False
+
+
+async def stop_consumer(consumer: AIOKafkaConsumer, within_s: float = STOP_CLIENT_S) -> bool:
+    """Leave the group and close, or abandon the consumer after `within_s`; returns whether it closed. Never raises.
+
+    aiokafka's own `stop` waits for the answers of a broker that is away. Its fetcher may swallow a cancellation and
+    never end, and a fetch that is under way may make `stop` raise `CancelledError`.
+    """
+    if await _within(within_s, consumer.stop()):
+        return True
+    coordinator, fetcher = consumer._coordinator, consumer._fetcher
+    tasks = [getattr(coordinator, name, None) for name in ("_coordination_task", "_heartbeat_task")]
+    tasks += [getattr(fetcher, "_fetch_task", None), *getattr(fetcher, "_pending_tasks", ())]
+    for task in tasks:
+        if task is not None:
+            task.cancel()
+    await _within(_CLOSE_CONNECTIONS_S, consumer._client.close())
+    return False
+
+
+async def _within(limit_s: float, closing: Coroutine[Any, Any, Any]) -> bool:
+    """Run until the limit, then cancel and do not wait any more; returns whether it completed."""
+    task = asyncio.ensure_future(closing)
+    try:
+        await asyncio.wait({task}, timeout=limit_s)
+    finally:
+        task.cancel()
+    return task.done() and not task.cancelled() and task.exception() is None
 
 
 def create_batch(producer: AIOKafkaProducer, compression: str | None) -> Any:
@@ -112,6 +153,11 @@ def position(consumer: AIOKafkaConsumer, partition: TopicPartition) -> int | Non
 def fetch_context(consumer: AIOKafkaConsumer) -> Any:
     """Return a context that counts as a poll; the group revokes the partitions of a member that does not poll."""
     return consumer._fetcher._subscriptions.fetch_context()
+
+
+def closed(consumer: AIOKafkaConsumer) -> bool:
+    """Return whether the consumer was stopped."""
+    return bool(consumer._closed)
 
 
 def rebalancing(consumer: AIOKafkaConsumer) -> bool:

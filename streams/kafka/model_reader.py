@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -11,6 +10,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from streams.health import Check
+from streams.kafka.aiokafka_internals import stop_consumer
 from streams.logs import get_logger
 from streams.settings import Settings
 from streams.topics import MODEL, SNAPSHOT_LIMIT_BYTES, name_of
@@ -94,8 +94,7 @@ class ModelReader:
     async def stop(self) -> None:
         """Close the connections."""
         if self._consumer is not None:
-            with contextlib.suppress(KafkaError):
-                await self._consumer.stop()
+            await stop_consumer(self._consumer)
 
     def checks(self) -> list[Check]:
         """Readiness: the topic was read to its end."""

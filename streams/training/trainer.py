@@ -24,6 +24,7 @@ from streams.kafka import aiokafka_internals as private
 from streams.kafka.group_consumer import group_consumer
 from streams.kafka.model_reader import LABELS_OFFSET_HEADER, ModelReader, PublishedSnapshot
 from streams.logs import get_logger
+from streams.runtime.process_end import unless_stopped
 from streams.settings import Settings
 from streams.topics import LABELS, MODEL, name_of, verify_topics
 
@@ -36,6 +37,10 @@ _POLL_MS = 200
 _RETRY_S = 1.0
 # Snapshots are deleted after 90 days. Publishing the newest one again prevents that it is deleted.
 _REPUBLISH_AFTER_S = 24 * 3600.0
+# Prevents a broker that does not answer from delaying the end of the process. What is not published is learned again.
+_LAST_PUBLISH_S = 4.0
+# Group offsets serve lag monitoring only.
+_COMMIT_TIMEOUT_S = 1.0
 # The interval of the workers: anyone who watches the lag for ten seconds sees it change.
 _GROUP_COMMIT_EVERY_S = 1.0
 
@@ -105,11 +110,12 @@ class TrainerLoop:
         Raises:
             TopicMismatch: topics differ from their declarations; nothing was started.
             InputLost: the labels after the newest snapshot were deleted.
+            StopRequested: `stop` was set while it waited for a broker.
         """
-        await verify_topics(self.settings)
+        await unless_stopped(stop, verify_topics(self.settings))
         consumer = group_consumer(self.settings, "trainer", self.settings.trainer_group)
         try:
-            await consumer.start()
+            await unless_stopped(stop, consumer.start())
             consumer.subscribe([self._tp.topic], listener=_LeadershipListener(self))
             while not stop.is_set():
                 if not self._assigned:
@@ -125,13 +131,12 @@ class TrainerLoop:
                         partition=0,
                         offset=self.learned_offset,
                     )
-                    await asyncio.sleep(_RETRY_S)
+                    await unless_stopped(stop, asyncio.sleep(_RETRY_S))
                     await self._stand_by(consumer)
-                    if self._assigned and not await self._is_leader(consumer):
+                    if self._assigned and not await unless_stopped(stop, self._is_leader(consumer)):
                         self._assigned = False  # a zombie must not fence its successor: wait for the next assignment
         finally:
-            with contextlib.suppress(KafkaError):
-                await consumer.stop()
+            await private.stop_consumer(consumer)
 
     @property
     def published_age_s(self) -> float | None:
@@ -149,11 +154,11 @@ class TrainerLoop:
 
     async def _lead(self, consumer: AIOKafkaConsumer, stop: asyncio.Event) -> None:
         identity = f"{self.settings.kafka_group_id}/trainer/{self._tp.topic}/0"
-        producer = await FencedProducer.open(self.settings, identity)
+        producer = await unless_stopped(stop, FencedProducer.open(self.settings, identity))
         clean = False
         try:
             assignment = self._assignment
-            await self._restore(consumer)
+            await unless_stopped(stop, self._restore(consumer))
             self.leading = True
             while not stop.is_set():
                 fetched = await consumer.getmany(self._tp, timeout_ms=_POLL_MS, max_records=_BATCH_LABELS)
@@ -167,7 +172,8 @@ class TrainerLoop:
                     await self._publish(producer, consumer)
                 await self._commit_group_offset(consumer)
             if self.learned_offset > self._published_offset:
-                await self._publish(producer, consumer)
+                async with asyncio.timeout(_LAST_PUBLISH_S):
+                    await self._publish(producer, consumer)
             clean = True
         finally:
             self.leading = False
@@ -231,10 +237,12 @@ class TrainerLoop:
         """Commit the group offset, for lag monitoring only: a restart continues from the newest snapshot."""
         if self._group_offset == self.learned_offset:
             return
-        if (at_once or time.monotonic() - self._group_commit_s >= _GROUP_COMMIT_EVERY_S) and await self._is_leader(
-            consumer
-        ):
-            self._group_offset, self._group_commit_s = self.learned_offset, time.monotonic()
+        if not at_once and time.monotonic() - self._group_commit_s < _GROUP_COMMIT_EVERY_S:
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_COMMIT_TIMEOUT_S):
+                if await self._is_leader(consumer):
+                    self._group_offset, self._group_commit_s = self.learned_offset, time.monotonic()
 
     async def _is_leader(self, consumer: AIOKafkaConsumer) -> bool:
         try:
