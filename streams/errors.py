@@ -11,6 +11,8 @@ ChurnSignalsError
 ├── GroupAlive              on `churn-signals reset`: the group still has members (`streams.admin.reset`)
 ├── StoreInUse, StoreDamaged, StoreFull   on takeover or write: another process has locked the local store, its
 │                           files are damaged, or its disk is full (`streams.engine.store`)
+├── StopRequested           on SIGTERM while a process starts: a clean end                               (exit code 0)
+├── StopCutShort            on SIGTERM: something did not end in time (`streams.runtime.process_end`)    (exit code 75)
 └── OwnershipLost           during a batch: the outcome of a transaction is unknown; restart the worker  (exit code 75)
     └── Fenced              during a batch: another owner took over, or the transaction timed out
 """

@@ -122,7 +122,7 @@ def formatter(settings: Settings, *, terminal: bool, secrets: Iterable[str] = ()
 
 
 def exit_now(code: int) -> None:
-    """Exit at once, even if threads are still waiting for a broker, or nobody reads the log."""
+    """Exit at once, even if threads are still waiting for a broker or for a full pipe."""
     flushing = threading.Thread(target=flush_output, name="last line", daemon=True)
     flushing.start()
     flushing.join(_FLUSH_S)
@@ -133,7 +133,7 @@ def flush_output() -> None:
     """Write what the log and the standard streams have buffered."""
     logging.shutdown()
     for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError):  # closed, or nobody reads it
+        with contextlib.suppress(OSError, ValueError):  # closed
             stream.flush()
 
 

@@ -35,7 +35,7 @@ log = get_logger(__name__)
 # revocation, then it is cancelled. Fits into the group's rebalance timeout (20 s), with room for the takeover.
 REVOKE_TIMEOUT_S: Final = 5.0
 # The same when the worker stops, which a supervisor allows 10 s for.
-STOP_BATCH_S: Final = 4.0
+STOP_BATCH_S: Final = 3.0
 # Prevents a batch that ignores its cancellation from holding up a rebalance or a stop.
 _CANCEL_S: Final = 1.0
 # Group offsets serve lag monitoring only.
@@ -72,7 +72,7 @@ class Ownership:
         wanted: partitions that the group assigns to this worker.
         recovering: partition -> (changelog records to go, in all).
         partitions: partitions of the input at the start; if that changes, customers move away from their profiles.
-        total: partitions that the current assignment gives to all members together; None if the leader did not say.
+        total: partitions that the current assignment gives to all members together; None if it is unknown.
         taking_since: partition -> start of its takeover, monotonic seconds, while it lasts.
         rebalances: assignments by the group.
         given_up: aborted batches, by reason.
@@ -196,7 +196,7 @@ class Ownership:
         late: set[asyncio.Task[None]] = set()
         if running:
             _done, late = await asyncio.wait(running.values(), timeout=max(0.0, deadline_s - time.monotonic()))
-            await _cancelled(late)
+            await _cancelled(late, _CANCEL_S)
         await asyncio.gather(*[self._stopped(number, task) for number, task in running.items()])
         return not late and await self._commit_last()
 
@@ -378,7 +378,7 @@ class Ownership:
             self.failed.set_exception(error)
 
 
-async def _cancelled(tasks: Collection[asyncio.Task[None]], within_s: float = _CANCEL_S) -> None:
+async def _cancelled(tasks: Collection[asyncio.Task[None]], within_s: float) -> None:
     """Cancel tasks and wait for their end, for a limited time."""
     for task in tasks:
         task.cancel()

@@ -18,7 +18,7 @@ from streams.topics import CHANGELOG, EVENTS, name_of, verify_topics
 
 log = get_logger(__name__)
 
-# Part of the time that a process has to end (`streams.runtime.process_end`). The current batches get 4 s of it
+# Part of the time that a process has to end (`streams.runtime.process_end`). The current batches get 3 s of it
 # (`streams.engine.ownership.STOP_BATCH_S`), closing connections the rest.
 STOP_TIMEOUT_S: Final = 7.0
 

@@ -95,8 +95,10 @@ def heal(broker: EmbeddedBroker, how: str) -> None:
         broker.start()
 
 
-def moment(run: Run, broker: EmbeddedBroker, rng: random.Random, how: str, *, starting: bool) -> list[End]:
-    """Start every process, harm the broker, send SIGTERM, and wait for the ends."""
+def moment(
+    run: Run, broker: EmbeddedBroker, rng: random.Random, how: str, roles: Sequence[str], *, starting: bool
+) -> list[End]:
+    """Start every process, harm the broker, send SIGTERM to those of the roles, and wait for their ends."""
     for role, arguments in ROLES.items():
         (run.directory / f"{role}.log").unlink(missing_ok=True)
         run.start(role, program=PRODUCT, PRODUCT_ROLE=" ".join(arguments), CHURN_CONFIG=str(ROOT / "churn.toml"))
@@ -107,29 +109,29 @@ def moment(run: Run, broker: EmbeddedBroker, rng: random.Random, how: str, *, st
     if lead_s >= 0:
         harm(broker, how)
         time.sleep(lead_s)
-    before = {role for role in ROLES if run.workers[role].poll() is not None}
+    before = {role for role in roles if run.workers[role].poll() is not None}
     began = time.monotonic()
-    for role in ROLES:
+    for role in roles:
         run.workers[role].send_signal(signal.SIGTERM)
     if lead_s < 0:
         time.sleep(-lead_s)
         harm(broker, how)
     seconds = dict.fromkeys(before, 0.0)
-    while len(seconds) < len(ROLES) and time.monotonic() - began < GONE_WITHIN_S + 1:
+    while len(seconds) < len(roles) and time.monotonic() - began < GONE_WITHIN_S + 1:
         time.sleep(_POLL_S)
-        for role in ROLES:
+        for role in roles:
             if role not in seconds and run.workers[role].poll() is not None:
                 seconds[role] = time.monotonic() - began
     run.end()
     heal(broker, how)
     late_s = time.monotonic() - began
-    return [
-        End(role, how, seconds.get(role, late_s), run.workers[role].returncode, run.log_of(role)) for role in ROLES
-    ]
+    return [End(role, how, seconds.get(role, late_s), run.workers[role].returncode, run.log_of(role)) for role in roles]
 
 
-def moments(count: int, seed: int, directory: Path) -> Iterator[End]:
-    """Yield the ends of all processes at so many random moments."""
+def moments(
+    count: int, seed: int, directory: Path, roles: Sequence[str] = tuple(ROLES), *, starts: float = 0.3
+) -> Iterator[End]:
+    """Yield the ends of processes at so many random moments, of which a share is during their start."""
     rng = random.Random(seed)
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "notify.toml").write_text(_ROUTES)
@@ -141,14 +143,12 @@ def moments(count: int, seed: int, directory: Path) -> Iterator[End]:
             partitions=2,
             clock="event",
             notify_routes=str(directory / "notify.toml"),
-            # The consoles and workers of all moments are the same member: nobody waits for the session of a former one.
-            kafka_group_instance_id="",
         )
         asyncio.run(create_topics(run.settings))
         try:
             for number in range(count):
                 how = HARMS[(number + 1) % len(HARMS)]
-                yield from moment(run, broker, rng, how, starting=rng.random() < 0.3)
+                yield from moment(run, broker, rng, how, roles, starting=rng.random() < starts)
         finally:
             broker.resume()
             run.end()
@@ -174,11 +174,15 @@ def command(directory: Path, *arguments: str) -> Iterator[subprocess.Popen[bytes
         process.wait()
 
 
-def end_with_own_broker(directory: Path, rng: random.Random, how: str, *arguments: str) -> End:
+def kafka_of(pid: int) -> list[int]:
+    return [child for child, line in children_of(pid).items() if "kafka.Kafka" in line]
+
+
+def end_with_own_broker(directory: Path, after_s: float, how: str, *arguments: str) -> End:
     """Start the demo or a broker, harm its Kafka, send SIGTERM, and wait for the end."""
     with command(directory, *arguments, "--data-dir", str(directory / "data")) as process:
-        kafka = wait_until("Kafka", lambda: [pid for pid, line in children_of(process.pid).items() if "kafka" in line])
-        time.sleep(rng.uniform(1, 12))
+        kafka = wait_until("Kafka", lambda: kafka_of(process.pid))
+        time.sleep(after_s)
         if how != "none":
             signals = {"stopped": signal.SIGSTOP, "killed": signal.SIGKILL, "dying": signal.SIGTERM}
             os.kill(kafka[0], signals[how])
@@ -225,7 +229,7 @@ def main() -> None:
         runs = options.moments // 5 if options.own_broker is None else options.own_broker
         for number in range(runs):
             how, role = HARMS[number % len(HARMS)], ("demo", "broker")[number // len(HARMS) % 2]
-            ends.append(end := end_with_own_broker(Path(name) / f"{role}-{number}", rng, how, role))
+            ends.append(end := end_with_own_broker(Path(name) / f"{role}-{number}", rng.uniform(1, 12), how, role))
             print(f"{end.role:9} {end.harm:8} {end.seconds:5.1f} s  {end.code}\n{end.problem}", flush=True)
     print(table(ends))
     sys.exit(any(end.problem for end in ends))
