@@ -15,12 +15,13 @@ Tested by tests/broker/test_worker.py; tests/streams/test_private_versions.py ke
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, TypeVar
 
 import faust
 from aiokafka import TopicPartition
-from aiokafka.errors import ConsumerStoppedError, OffsetOutOfRangeError
+from aiokafka.errors import ConsumerStoppedError, KafkaError, OffsetOutOfRangeError
 from faust.app.base import BootStrategy
 from faust.tables import TableManager
 from faust.transport.drivers import aiokafka as driver
@@ -33,6 +34,7 @@ from streams.engine.ownership import Ownership
 from streams.errors import ConfigurationError, InputLost
 from streams.kafka import aiokafka_internals as private
 from streams.kafka.group_consumer import JOIN_HEADROOM_MS
+from streams.kafka.topic_identity import TopicIdentity, read_identity
 from streams.logs import get_logger
 from streams.settings import Settings
 
@@ -110,6 +112,11 @@ class BatchConsumer(driver.Consumer):
             end = await self._thread.run_in_thread(consumer.end_offsets(tps))
         return {tp.partition: (first[tp], end[tp]) for tp in tps}
 
+    async def identity(self) -> TopicIdentity | None:
+        consumer = self._thread._ensure_consumer()
+        async with asyncio.timeout(_CALL_TIMEOUT_S):
+            return await self._thread.run_in_thread(read_identity(consumer, self.app.settings.topic_events))
+
     async def commit(self, positions: Any = None, start_new_transaction: bool = True) -> bool:
         """Commit group offsets, for lag monitoring. Faust's own calls (without positions) do nothing."""
         if not isinstance(positions, dict) or not positions:
@@ -141,6 +148,8 @@ class BatchConsumer(driver.Consumer):
             except ConsumerStoppedError:
                 return
             except OffsetOutOfRangeError as gone:
+                with contextlib.suppress(KafkaError, TimeoutError):
+                    await self.app.ownership.input.confirm()  # raises if it is another topic
                 raise InputLost(f"events were deleted by retention before they were applied: {gone}") from gone
             batches = [batch for batch in batches if TopicPartition(batch.topic, batch.partition) in self._open]
             if batches:

@@ -18,13 +18,14 @@ from aiokafka.errors import KafkaError
 
 from streams.engine import batch_metrics as reasons
 from streams.engine.contract import Batch, GroupInputs, ProcessorFactory
+from streams.engine.input_topic import RESET_OR_ACCEPT, InputTopic
 from streams.engine.partition_runner import PartitionRunner
 from streams.engine.progress import Progress
 from streams.engine.store import StoreDamaged
 from streams.engine.store_directories import UNUSED_MS, set_aside
 from streams.engine.takeover import PartitionNames, Takeover
 from streams.engine.transactions import is_lasting
-from streams.errors import ConfigurationError, Fenced, OwnershipLost, TopicMismatch
+from streams.errors import ConfigurationError, Fenced, OwnershipLost
 from streams.failpoints import FAILPOINT, failpoint
 from streams.logs import get_logger
 from streams.settings import Settings, variable
@@ -71,7 +72,7 @@ class Ownership:
         owned: partitions that were taken over, including those that are kept over a rebalance and do not run.
         wanted: partitions that the group assigns to this worker.
         recovering: partition -> (changelog records to go, in all).
-        partitions: partitions of the input at the start; if that changes, customers move away from their profiles.
+        input: the topic whose partitions are owned.
         total: partitions that the current assignment gives to all members together; None if it is unknown.
         taking_since: partition -> start of its takeover, monotonic seconds, while it lasts.
         rebalances: assignments by the group.
@@ -91,11 +92,11 @@ class Ownership:
         self.rebalances = 0
         self.given_up: Counter[str] = Counter()
         self.generation = -1
-        self.partitions = sys.maxsize
         self.total: int | None = None
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.input = InputTopic(names.input, inputs, RESET_OR_ACCEPT)
         self._inputs = inputs
-        self._takeover = Takeover(settings, names, factory, inputs, self._recovery_progress)
+        self._takeover = Takeover(settings, names, factory, inputs, self.input, self._recovery_progress)
         self._running: dict[int, asyncio.Task[None]] = {}
         self._losses: dict[int, int] = {}  # in a row, without a commit in between
         self._lost_at: dict[int, int] = {}  # position at the last loss
@@ -115,8 +116,11 @@ class Ownership:
         wanted, running = self.wanted, set(self._running)
         if self.generation < 0:
             return False, "the group has not assigned any partitions yet"
-        if self.total is not None and self.total < self.partitions < sys.maxsize:
-            return False, f"the group has assigned {self.total} of {self.partitions} partitions"
+        existing = self.input.partitions
+        if not self.input.exists:
+            return False, f"topic {self.names.input} does not exist"
+        if self.total is not None and self.total < existing < sys.maxsize:
+            return False, f"the group has assigned {self.total} of {existing} partitions"
         if wanted == running:
             return True, f"{len(wanted)} assigned, all taken over"
         to_go = ", ".join(
@@ -157,11 +161,7 @@ class Ownership:
 
     async def assigned(self, partitions: set[int], generation: int) -> None:
         """Start to take over exactly these partitions. Returns at once, so that heartbeats continue."""
-        if max(partitions, default=0) >= self.partitions:
-            raise TopicMismatch(
-                f"topic {self.names.input} has more than the {self.partitions} partitions it had at the start:"
-                " customers have moved, and their profiles have not; start a new group"
-            )
+        self.input.check_count(max(partitions, default=-1) + 1)
         self.wanted, self.generation = set(partitions), generation
         self.rebalances += 1
         log.info(

@@ -69,10 +69,11 @@ class Worker:
 
         Raises:
             ConfigurationError: topics differ from their declarations; nothing was started.
+            InputReplaced: the events topic was deleted and created again.
             OwnershipLost: fenced several times in a row; a restart continues from the last commit.
         """
         topics = await unless_stopped(stop, verify_topics(self.settings))
-        self.ownership.partitions = topics[name_of(EVENTS, self.settings)].partitions
+        self.ownership.input.partitions = topics[name_of(EVENTS, self.settings)].partitions
         ends: list[asyncio.Future[Any]] = [asyncio.ensure_future(stop.wait()), self.ownership.failed, self.crashed]
         try:
             if self.side_input is not None:
@@ -82,6 +83,7 @@ class Worker:
             await asyncio.wait([*ends, starting], return_when=asyncio.FIRST_COMPLETED)
             if starting.done():
                 starting.result()
+                ends.append(asyncio.ensure_future(self.ownership.input.watch()))
                 await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             starting.cancel()
         finally:

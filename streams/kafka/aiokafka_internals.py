@@ -15,6 +15,7 @@ from typing import Any
 import aiokafka
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.consumer.fetcher import FetchResult
+from aiokafka.errors import NodeNotReadyError
 
 from streams.errors import ConfigurationError
 
@@ -191,6 +192,18 @@ def _as_parsed(partition: TopicPartition, record: Any) -> Any:
 def data_waiter(consumer: AIOKafkaConsumer) -> asyncio.Future[None]:
     """Return a future that is done when the next fetch has returned data."""
     return consumer._fetcher._create_fetch_waiter()
+
+
+async def send_to_any(consumer: AIOKafkaConsumer, request: Any) -> Any:
+    """Send a request to any broker and return its response.
+
+    Raises:
+        KafkaError: no broker answers.
+    """
+    node = consumer._client.get_random_node()
+    if node is None:
+        raise NodeNotReadyError("no broker is known")
+    return await consumer._client.send(node, request)
 
 
 def generation(consumer: AIOKafkaConsumer) -> int:

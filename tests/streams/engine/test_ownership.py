@@ -87,7 +87,7 @@ def test_worker_is_not_ready_while_the_group_leaves_partitions_unassigned(tmp_pa
 
     async def whole() -> None:
         mine = ownership(tmp_path)
-        mine.partitions = 4
+        mine.input.partitions = 4
         for total, ready in ((0, False), (3, False), (4, True), (None, True)):
             mine.note_total(total)
             await mine.assigned(set(), 1)
