@@ -86,7 +86,7 @@ def test_brokers_without_ids_are_reported_once(caplog: pytest.LogCaptureFixture)
             assert await known.confirm() == b""
 
     asyncio.run(body())
-    assert caplog.text.count("report no topic ids") == 1
+    assert caplog.text.count("reports no topic ids") == 1
 
 
 def test_broker_of_an_older_version_does_not_end_a_worker_during_an_upgrade() -> None:
