@@ -21,6 +21,8 @@ log = get_logger(__name__)
 # Part of the time that a process has to end (`streams.runtime.process_end`). The current batches get 3 s of it
 # (`streams.engine.ownership.STOP_BATCH_S`), closing connections the rest.
 STOP_TIMEOUT_S: Final = 7.0
+# Prevents a process that is still starting from delaying the end of this one.
+_ON_STOP_S: Final = 1.0
 
 
 class Worker:
@@ -30,7 +32,7 @@ class Worker:
         settings: of the process.
         factory: makes the processor of a partition, after its recovery.
         side_input: read to its end before any partition is taken over, followed while the worker runs.
-        on_stop: awaited after the app has stopped, within `STOP_TIMEOUT_S`.
+        on_stop: awaited for a second after the app has stopped.
     """
 
     def __init__(
@@ -115,7 +117,8 @@ class Worker:
         closing = [self.app.stop()] if self.side_input is None else [self.side_input.stop(), self.app.stop()]
         failures = await asyncio.gather(*closing, return_exceptions=True)
         if self._on_stop is not None:
-            failures += await asyncio.gather(self._on_stop(), return_exceptions=True)
+            # Not awaited any longer: what it stops ends with this process.
+            await asyncio.wait({asyncio.ensure_future(self._on_stop())}, timeout=_ON_STOP_S)
         for failure in failures:
             if failure is not None:
                 log.warning("not everything was closed cleanly: %r", failure)

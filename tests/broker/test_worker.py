@@ -260,7 +260,9 @@ def test_recreated_input_stops_the_worker_until_confirmed(new_run: Callable[...,
         await admin.close()
         await create_topics(run.settings)
         await send(run, (b"b", b"0", 1_000))
-        with pytest.raises(InputLost, match="was deleted and created again, so the applied offsets are those of another"):
+        with pytest.raises(
+            InputLost, match="was deleted and created again, so the applied offsets are those of another"
+        ):
             await with_worker(Worker(run.settings, factory), lambda: asyncio.sleep(WAIT_S))
 
     scenario(new_run(partitions=1), body)

@@ -117,7 +117,7 @@ def checked(tmp_path: Path, written: bytes, current: bytes, **settings: Any) -> 
     takeover = Takeover(
         Settings(data_dir=str(tmp_path), **settings),
         names,
-        lambda *_: None,  # type: ignore[arg-type, return-value]
+        lambda *_: None,  # type: ignore[arg-type]
         Inputs(),  # type: ignore[arg-type]
         topic(),
         lambda *_: None,

@@ -15,12 +15,12 @@ from streams.kafka.topic_identity import TopicIdentity, read_identity
 
 ID = bytes(range(16))
 NEW, OLD = {3: (0, 13)}, {3: (0, 5)}
-PARTITION = (0, 0, 1, 7, [1], [1], [], {})
-OLD_PARTITION = (0, 0, 1, [1], [1], [])
+PARTITION: Any = (0, 0, 1, 7, [1], [1], [], {})
+OLD_PARTITION: Any = (0, 0, 1, [1], [1], [])
 
 
 def response(*topics: Any) -> bytes:
-    brokers = [(1, "127.0.0.1", 9092, None, {})]
+    brokers: Any = [(1, "127.0.0.1", 9092, None, {})]
     return bytes(topic_identity._MetadataResponse(0, brokers, "cluster", 1, list(topics), -1, {}).encode())
 
 
@@ -45,7 +45,7 @@ class Client:
 
 
 def identity(client: Client) -> TopicIdentity | None:
-    return asyncio.run(read_identity(SimpleNamespace(_client=client), "events"))  # type: ignore[arg-type]
+    return asyncio.run(read_identity(SimpleNamespace(_client=client), "events"))
 
 
 def test_id_and_partitions_are_read_from_the_newer_version() -> None:
