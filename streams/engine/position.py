@@ -36,9 +36,7 @@ _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Position)
 
 
-def encode_position(
-    next_offset: int, live: bool, changelog_id: bytes, state: bytes, topic_id: bytes = b""
-) -> bytes:
+def encode_position(next_offset: int, live: bool, changelog_id: bytes, state: bytes, topic_id: bytes = b"") -> bytes:
     """Encode a position record, without the topic's id if it is not known."""
     fields = (_VERSION, next_offset, live, changelog_id, state)
     return _encoder.encode((*fields, topic_id) if topic_id else fields)

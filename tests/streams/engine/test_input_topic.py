@@ -104,9 +104,9 @@ def test_broker_of_an_older_version_does_not_end_a_worker_during_an_upgrade() ->
 
 def test_position_has_the_id_of_its_topic_and_is_read_without_one() -> None:
     """Rule: state of earlier releases, and of brokers without ids, has the same bytes as before."""
-    old = encode_position(7, True, b"birth", b"state")
-    assert decode_position(old) == Position(1, 7, True, b"birth", b"state", b"")
-    new = encode_position(7, True, b"birth", b"state", FIRST)
+    old = encode_position(7, True, b"id", b"state")
+    assert decode_position(old) == Position(1, 7, True, b"id", b"state", b"")
+    new = encode_position(7, True, b"id", b"state", FIRST)
     assert decode_position(new).topic_id == FIRST
     assert len(new) - len(old) == 18
 
@@ -122,7 +122,7 @@ def checked(tmp_path: Path, written: bytes, current: bytes, **settings: Any) -> 
         topic(),
         lambda *_: None,
     )
-    position, lost = takeover._checked(0, Position(1, 5, True, b"birth", b"state", written), 2, 8, current)
+    position, lost = takeover._checked(0, Position(1, 5, True, b"id", b"state", written), 2, 8, current)
     assert position is not None
     return position.next_offset, lost
 
