@@ -24,5 +24,5 @@ def test_services_end_in_time_while_the_broker_is_stopped(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("command", ["demo", "broker"])
 def test_demo_and_broker_end_in_time_although_their_kafka_is_stopped(command: str, tmp_path: Path) -> None:
-    """Rule: a stopped Kafka, which answers nobody and handles no signal, delays neither."""
+    """Rule: a stopped Kafka, which answers no client and handles no signal, delays neither."""
     assert problems([end_with_own_broker(tmp_path, 4.0, "stopped", command)]) == []

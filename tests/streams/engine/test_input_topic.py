@@ -90,7 +90,7 @@ def test_brokers_without_ids_are_reported_once(caplog: pytest.LogCaptureFixture)
 
 
 def test_broker_of_an_older_version_does_not_end_a_worker_during_an_upgrade() -> None:
-    """Rule: requests go to any broker. Those without ids say nothing about the topic."""
+    """Rule: requests go to any broker. Those without ids prove nothing about the topic."""
     known = topic(TopicIdentity(b"", 4), TopicIdentity(FIRST, 4), TopicIdentity(b"", 4), TopicIdentity(SECOND, 4))
 
     async def body() -> None:
