@@ -9,11 +9,13 @@ from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from types import FrameType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from streams.errors import ChurnSignalsError
-from streams.runtime.process_end import Countdown
 from streams.settings import variable
+
+if TYPE_CHECKING:
+    from streams.runtime.process_end import Countdown
 
 T = TypeVar("T")
 
@@ -30,6 +32,8 @@ def run_client(work: Coroutine[Any, Any, T]) -> T:
         ChurnSignalsError: a Kafka operation failed; the message names the error and the settings to check.
     """
     from aiokafka.errors import KafkaError
+
+    from streams.runtime.process_end import Countdown
 
     if not logging.root.handlers:
         logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
