@@ -72,6 +72,8 @@ async def publish_events(
         unfinished = work.cancel()
     if unfinished:
         await asyncio.wait({work}, timeout=_ABANDON_AFTER_S)
+        if not publisher.sent:
+            raise ChurnSignalsError("stopped before an event was published: no broker answers.")
         raise ChurnSignalsError(
             f"stopped after about {publisher.sent:,} events, and the broker has not acknowledged all of them. Publish"
             " them again: events with the same messageId count once."

@@ -4,6 +4,9 @@
 2. The process stops by itself, within limits of its own, and exits (`streams.logs.exit_now`).
 3. A process that is still there after 9 s logs one line that names what has not ended, and exits with 75.
 
+Threads that may outlive the main one: `consumer` (abandoned after 2 s), `http` (joined for 2 s), `readiness`, and those
+of executors, for computing, explaining and host names. None is joined at the exit, which Python would do.
+
 Tested by tests/streams/runtime/test_process_end.py and tests/crash/test_ending.py.
 """
 
