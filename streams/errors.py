@@ -7,10 +7,13 @@ ChurnSignalsError
 │   └── FormatMismatch      on takeover: the changelog was written in the format of another release
 ├── BrokerUnreachable       at startup: no broker responded, or none accepts our credentials             (exit code 1)
 ├── InputLost               on takeover or fetch: the next records to apply were deleted                 (exit code 1)
+│   └── InputReplaced       on takeover or later: the topic was deleted and created again                (exit code 1)
 ├── DeferredOutputsLost     during a batch: the process that encodes outputs failed; the worker encodes them itself
 ├── GroupAlive              on `churn-signals reset`: the group still has members (`streams.admin.reset`)
 ├── StoreInUse, StoreDamaged, StoreFull   on takeover or write: another process has locked the local store, its
 │                           files are damaged, or its disk is full (`streams.engine.store`)
+├── StopRequested           on SIGTERM while a process starts: a clean end                               (exit code 0)
+├── StopCutShort            on SIGTERM: something did not end in time (`streams.runtime.process_end`)    (exit code 75)
 └── OwnershipLost           during a batch: the outcome of a transaction is unknown; restart the worker  (exit code 75)
     └── Fenced              during a batch: another owner took over, or the transaction timed out
 """
@@ -74,6 +77,10 @@ class InputLost(ChurnSignalsError):
 
     Retention deleted records before they were applied, or the topic was deleted and created again.
     """
+
+
+class InputReplaced(InputLost):
+    """You see this if the input topic was deleted and created again. The message says how to continue."""
 
 
 class DeferredOutputsLost(ChurnSignalsError):

@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
+# Starts, rebalances and recoveries take less, except the recovery of millions of customers.
+UNREADY_LOG_EVERY_S = 60.0
 # A batch blocks the loop for about 0.5 s; a batch that is searched for an invalid record, for about 5 s.
 # Nothing ordinary takes 30 s.
 BLOCKED_MAX_S = 30.0
@@ -104,3 +106,30 @@ class Health:
             return [Check("stopping", False, "shutting down: commits the current batch and leaves the group")]
         start = Check("started", self.started, "started" if self.started else "starting: verifying topics")
         return [start, *(check for checks in self.readiness for check in checks())]
+
+
+class UnreadyLog:
+    """Decides when a process that is not ready reports what it waits for: after a minute, and then once a minute.
+
+    Args:
+        clock: seconds, monotonic.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._since_s: float | None = None
+        self._report_s = 0.0
+
+    def observe(self, checks: Iterable[Check]) -> str | None:
+        """Return the sentence to log now, if any, given the current checks."""
+        failing = [f"{check.name}: {check.why}" for check in checks if not check.ok]
+        now_s = self._clock()
+        if not failing:
+            self._since_s = None
+            return None
+        if self._since_s is None:
+            self._since_s, self._report_s = now_s, now_s + UNREADY_LOG_EVERY_S
+        if now_s < self._report_s:
+            return None
+        self._report_s = now_s + UNREADY_LOG_EVERY_S
+        return f"not ready for {now_s - self._since_s:.0f} s, waiting for {'; '.join(failing)}"

@@ -13,6 +13,7 @@ Tested by tests/streams/test_logs.py and tests/security/test_customer_data.py.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import sys
@@ -43,6 +44,9 @@ REPEAT_AFTER_S: Final = 10.0
 OWN_REPEATS: Final = 20
 # Limits memory: a library that formats values into its messages creates a new kind with each line.
 _KINDS_MAX: Final = 1_000
+
+# Prevents a full pipe behind standard error from blocking the exit.
+_FLUSH_S: Final = 0.5
 
 # At DEBUG these libraries log raw requests, including the SASL password and event values.
 _NEVER_DEBUG: Final = ("aiokafka", "faust", "mode")
@@ -92,7 +96,8 @@ def configure(settings: Settings, role: str | None = None, secrets: Iterable[str
     for library in _NEVER_DEBUG:
         logging.getLogger(library).setLevel(logging.INFO if debugging else logging.WARNING)
     if not debugging:
-        logging.getLogger("streams.engine.faust_app").setLevel(logging.WARNING)  # Faust logs its service names here
+        for module in ("faust_app", "consumer_thread"):  # Faust logs its service names here
+            logging.getLogger(f"streams.engine.{module}").setLevel(logging.WARNING)
         # aiokafka logs ordinary events of a starting or rebalancing group as errors.
         logging.getLogger("aiokafka.consumer.group_coordinator").setLevel(logging.CRITICAL)
     logging.captureWarnings(True)
@@ -116,9 +121,19 @@ def formatter(settings: Settings, *, terminal: bool, secrets: Iterable[str] = ()
 
 
 def exit_now(code: int) -> None:
-    """Exit at once, even if a consumer thread is still waiting for a broker."""
-    logging.shutdown()
+    """Exit at once, even if threads are still waiting for a broker or for a full pipe."""
+    flushing = threading.Thread(target=flush_output, name="last line", daemon=True)
+    flushing.start()
+    flushing.join(_FLUSH_S)
     os._exit(code)
+
+
+def flush_output() -> None:
+    """Write what the log and the standard streams have buffered."""
+    logging.shutdown()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):  # closed
+            stream.flush()
 
 
 def handle_orphaned_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
@@ -170,7 +185,11 @@ class RedactingFilter(logging.Filter):
             for name, value in location.items():
                 if not hasattr(record, name):
                     setattr(record, name, value)
-        if arguments and errors:
+        if record.exc_info and record.name.startswith("aiokafka") and isinstance(record.exc_info[1], KafkaError):
+            # An outage, not a bug: the error says all, and its traceback would be one for each partition.
+            record.msg, record.args = f"{record.getMessage()}: {safe_error_text(record.exc_info[1])}", None
+            record.exc_info = None
+        elif arguments and errors:
             record.args = tuple(
                 _SafeError(argument) if isinstance(argument, BaseException) else argument for argument in arguments
             )

@@ -14,7 +14,7 @@ from typing import Any, TextIO
 from aiokafka import AIOKafkaProducer
 
 from benchmarks.latency.stages import Fetched, Transaction
-from streams.engine import faust_app as faust_private
+from streams.engine.consumer_thread import ConsumerThread
 from streams.engine.partition_runner import PartitionRunner
 from streams.engine.transactions import FencedProducer
 from streams.scoring.event_processor import EventProcessor
@@ -25,7 +25,7 @@ def install(out: TextIO) -> None:
     started: dict[int, float] = {}
     delivered: dict[AIOKafkaProducer, float] = {}
     committed: dict[FencedProducer, float] = {}
-    fetch, process, commit = faust_private._Thread._drain, EventProcessor.process, PartitionRunner._commit
+    fetch, process, commit = ConsumerThread._drain, EventProcessor.process, PartitionRunner._commit
     end, fenced_commit = AIOKafkaProducer.commit_transaction, FencedProducer.commit
 
     async def fetched(*args: Any) -> Any:
@@ -56,7 +56,7 @@ def install(out: TextIO) -> None:
         out.write(Transaction(self.number, first, self.position, *times).line())
 
     for owner, name, traced in (
-        (faust_private._Thread, "_drain", fetched),
+        (ConsumerThread, "_drain", fetched),
         (EventProcessor, "process", processed),
         (AIOKafkaProducer, "commit_transaction", ended),
         (FencedProducer, "commit", fenced_committed),

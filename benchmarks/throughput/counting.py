@@ -8,9 +8,10 @@ from collections.abc import Sequence
 import orjson
 
 from streams.engine.contract import BatchEffects, Processor, Record, StateStore
-from streams.engine.worker import Worker, run_until_signal
+from streams.engine.worker import Worker
 from streams.logs import configure, exit_now
 from streams.runtime.gc_tuning import collect_rarely
+from streams.runtime.process_end import run_until_signal
 from streams.settings import Settings
 
 # First byte of the store's keys, for which the store keeps no deadlines.

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from streams.cli.options import config_option, read_definition
+from streams.errors import ChurnSignalsError
 from streams.private_files import create_private_files
 
 
@@ -51,9 +52,15 @@ def demo(file: Path | None, config: Path, customers: int, seed: int, days_per_se
     from streams.demo.runner import DemoOptions, run_demo
     from streams.demo.source import LogSource, SimulatedSource
     from streams.demo.workspace import Workspace
+    from streams.logs import exit_now
 
     definition = read_definition(config)
     source = LogSource(file) if file is not None else SimulatedSource(customers, seed)
     create_private_files()
-    with Workspace(data_dir) as workspace:
-        run_demo(workspace, DemoOptions(source, definition, config, days_per_second))
+    try:
+        with Workspace(data_dir) as workspace:
+            run_demo(workspace, DemoOptions(source, definition, config, days_per_second))
+    except ChurnSignalsError as failure:
+        click.echo(f"Error: {failure}", err=True)
+        exit_now(failure.exit_code)  # Kafka clients may have left tasks and threads behind
+    exit_now(0)

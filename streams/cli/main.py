@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from streams.cli.early_signal import end_on_early_sigterm
 from streams.errors import ChurnSignalsError
 
 # Each name with its line in --help. The lines are here and not in the modules, so that --help loads no module and works
@@ -34,6 +35,9 @@ COMMANDS = {
     "config": "Validate churn.toml and print the effective definition.",
     "reset": "Clear the state of a stopped group.",
 }
+
+# They run until SIGTERM, and end with 0 if it arrives before they have started anything.
+SERVICES = {"demo", "worker", "trainer", "broker", "console", "notify"}
 
 EPILOG = """\b
 First steps, without Kafka:
@@ -84,6 +88,8 @@ class Commands(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args[0] in SERVICES:
+            end_on_early_sigterm()
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:

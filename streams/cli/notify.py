@@ -39,11 +39,11 @@ def notify(routes_path: Path | None, check: bool, again: bool) -> None:
     churn-signals notify --check   validate the routes file and its variables
     churn-signals notify --again   redeliver dead letters after the receiver is fixed
     """
-    from streams.engine.worker import run_until_signal
     from streams.logs import configure, exit_now
     from streams.monitoring.monitor import monitored
     from streams.notify.notifier import Notifier
     from streams.notify.routes import read_routes
+    from streams.runtime.process_end import run_until_signal
     from streams.settings import Settings
 
     settings = Settings.from_environment()

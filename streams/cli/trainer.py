@@ -13,8 +13,8 @@ def trainer() -> None:
 
     A second trainer runs as a standby. SIGTERM or Ctrl-C publishes a last snapshot and exits with 0.
     """
-    from streams.engine.worker import run_until_signal
     from streams.logs import configure, exit_now
+    from streams.runtime.process_end import run_until_signal
     from streams.settings import Settings
     from streams.trainer import run_trainer
 

@@ -20,12 +20,12 @@ from streams.private_files import create_private_files
 def worker(config: Path | None) -> None:
     """Apply events to customer profiles, score customers, publish alerts and release labels.
 
-    Several workers share the partitions of the events topic. SIGTERM or Ctrl-C commits and exits with 0. Exit code 75
-    means that another process took over a partition: start the worker again.
+    Several workers share the partitions of the events topic. SIGTERM or Ctrl-C commits and exits with 0, within
+    10 s. Exit code 75 means that another process took over a partition, or that a stop was cut short: restart it.
     """
-    from streams.engine.worker import run_until_signal
     from streams.logs import configure, exit_now
     from streams.runtime.gc_tuning import collect_rarely
+    from streams.runtime.process_end import run_until_signal
     from streams.settings import Settings
     from streams.worker import run_worker
 

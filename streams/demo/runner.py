@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import signal
 import socket
 import threading
-from collections.abc import Coroutine, Iterator
+import time
+from collections.abc import Coroutine
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import uvloop
@@ -30,6 +29,7 @@ from streams.demo.watch import Watch
 from streams.demo.workspace import Workspace
 from streams.errors import ChurnSignalsError
 from streams.kafka.publisher import Publisher
+from streams.runtime.process_end import SignalAction, on_signal
 from streams.topics import create_topics
 
 log = logging.getLogger(__name__)
@@ -39,8 +39,10 @@ _REFRESH_EVERY_S = 0.5
 # Other processes fail soon after the broker. This delay shows which one failed first.
 _FIRST_FAILURE_S = 0.3
 _LAG_HINT = " Check its lag with: CHURN_KAFKA_BOOTSTRAP_SERVERS={} churn-signals lag"
-# Clients disconnect from the broker. This is the longest wait for a broker that is gone.
-_DISCONNECT_TIMEOUT_S = 3.0
+# Prevents a supervisor's SIGKILL after 10 s: time for a stop. Of this, clients have so long to disconnect.
+_STOP_S, _DISCONNECT_S = 8.0, 1.0
+# The shortest time to delete the topics on a cluster.
+_DELETE_MIN_S = 1.0
 # After so many labels without churn, the definition may name an event that the file does not have.
 _SUSPICIOUS_LABELS = 2_000
 
@@ -56,7 +58,7 @@ class DemoOptions:
 
 
 def run_demo(workspace: Workspace, options: DemoOptions) -> None:
-    """Run until SIGINT or SIGTERM, which is a clean end.
+    """Run until SIGINT or SIGTERM, which is a clean end within 9 s.
 
     1. Start the broker. 2. Create the topics. 3. Start worker, trainer and console, and the feed with them. At the end,
     in reverse order: stop the feed; worker and trainer commit; stop the broker last.
@@ -64,22 +66,24 @@ def run_demo(workspace: Workspace, options: DemoOptions) -> None:
     Raises:
         ChurnSignalsError: a process did not start, or has exited; all others are stopped.
     """
-    with Screen() as screen, _sigterm_interrupts():
+    action = SignalAction()
+    with Screen() as screen, on_signal(action):
         try:
             if workspace.embedded is not None:
                 screen.status("starting Kafka ...")
                 workspace.start_broker()
-            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                runner.run(_DemoRun(workspace, options, screen).run())
+            # Not an `asyncio.Runner`: it would wait for a client that ignores its cancellation.
+            uvloop.new_event_loop().run_until_complete(_DemoRun(workspace, options, screen).run(action))
         except KeyboardInterrupt:
             pass
         except BaseException:
             workspace.keep_logs = True
             raise
         finally:
+            action.handle = None
             if workspace.embedded is not None:
                 screen.status("stopping Kafka ...")
-                workspace.embedded.stop()
+                workspace.embedded.kill()  # its data is removed
 
 
 class _DemoRun:
@@ -102,10 +106,10 @@ class _DemoRun:
         self._topics_created = False
         self._tasks: list[asyncio.Task[Any]] = []
 
-    async def run(self) -> None:
+    async def run(self, action: SignalAction) -> None:
         self._print_introduction()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            asyncio.get_running_loop().add_signal_handler(number, self._on_signal)
+        loop = asyncio.get_running_loop()
+        action.handle = lambda: loop.call_soon_threadsafe(self._on_signal)
         broker = self._broker_exit()
         stop, work = self._task(self.stop.wait()), self._task(self._work())
         try:
@@ -137,19 +141,20 @@ class _DemoRun:
         raise _first_failure(failure) from None
 
     async def _shut_down(self, *, kill: bool) -> None:
+        deadline_s = time.monotonic() + _STOP_S
         if self._topics_created:
             self.screen.status("stopping worker, trainer and console ...")
         for task in self._tasks:
             task.cancel()
         if self._tasks:
-            done, _ = await asyncio.wait(self._tasks, timeout=_DISCONNECT_TIMEOUT_S)
+            done, _ = await asyncio.wait(self._tasks, timeout=_DISCONNECT_S)
             for task in done:
                 if not task.cancelled():
                     task.exception()  # mark later failures as retrieved; only the first is reported
         await asyncio.gather(*(child.kill() if kill else child.stop() for child in self.children))
         if self._topics_created and not kill:
             try:
-                await self.workspace.delete_topics()
+                await self.workspace.delete_topics(max(_DELETE_MIN_S, deadline_s - time.monotonic()))
             except Exception as failure:  # topics that stay on a cluster are reported, and fail nothing
                 self.screen.print(f"The demo's topics could not be deleted: {failure!r}")
         self._print_summary()
@@ -252,17 +257,3 @@ def _first_failure(failure: BaseException) -> BaseException:
     while isinstance(failure, BaseExceptionGroup):
         failure = failure.exceptions[0]
     return ChurnSignalsError(f"Kafka: {failure!r}") if isinstance(failure, KafkaError) else failure
-
-
-@contextlib.contextmanager
-def _sigterm_interrupts() -> Iterator[None]:
-    """Treat SIGTERM like Ctrl-C while no event loop runs."""
-
-    def interrupt(_signal: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    previous = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, previous)

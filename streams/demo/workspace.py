@@ -34,7 +34,6 @@ _BROKER_PROPERTIES = {
     "log.retention.check.interval.ms": "10000",
     "log.segment.delete.delay.ms": "1000",
 }
-_DELETE_TIMEOUT_S = 10.0
 
 _DEMO_FILES = ("broker", "stores", "worker.log", "trainer.log", "console.log", "demo.log")
 
@@ -117,7 +116,7 @@ class Workspace:
         values = {field.name: getattr(self.settings, field.name) for field in dataclasses.fields(Settings)}
         return {variable(n): str(v).lower() if isinstance(v, bool) else str(v) for n, v in values.items()}
 
-    async def delete_topics(self) -> None:
+    async def delete_topics(self, within_s: float) -> None:
         """Delete the demo's topics from an existing cluster. An embedded broker is removed with the directory."""
         if self.embedded is None:
             from aiokafka.admin import AIOKafkaAdminClient
@@ -125,7 +124,7 @@ class Workspace:
             from streams.topics import TOPICS, name_of
 
             admin = AIOKafkaAdminClient(**self.settings.connection())
-            async with asyncio.timeout(_DELETE_TIMEOUT_S):
+            async with asyncio.timeout(within_s):
                 await admin.start()
                 try:
                     await admin.delete_topics([name_of(topic, self.settings) for topic in TOPICS])

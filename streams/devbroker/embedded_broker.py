@@ -39,8 +39,9 @@ _FORMAT_OPTIONS = ("-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 
 # A start takes 2.2 s on an idle machine and may take twenty times as long on a busy one.
 _START_TIMEOUT_S = 45.0
-# Kafka's shutdown takes 1-2 s. After this time it is killed, and the next start recovers the end of the log.
-_STOP_TIMEOUT_S = 10.0
+# Kafka's shutdown takes 1-2 s. After this time it is killed, and the next start recovers the end of the log. Its parent
+# has 9 s to end (`streams.runtime.process_end`).
+_STOP_TIMEOUT_S = 8.0
 _POLL_S = 0.05
 
 _PR_SET_PDEATHSIG = 1
@@ -104,7 +105,7 @@ class EmbeddedBroker:
         return self
 
     def stop(self) -> None:
-        """Shut down cleanly; kill after 10 s. Does nothing if the broker is not running."""
+        """Shut down cleanly; kill after 8 s. Does nothing if the broker is not running."""
         if self._process is None:
             return
         self._process.send_signal(signal.SIGCONT)  # a paused process would not handle SIGTERM

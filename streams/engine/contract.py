@@ -10,6 +10,7 @@ from typing import NamedTuple, Protocol
 from streams.engine.batch_metrics import BatchMetrics
 from streams.engine.record_batch import EncodedBatch
 from streams.health import Check
+from streams.kafka.topic_identity import TopicIdentity
 
 Headers = Sequence[tuple[str, bytes]]
 
@@ -226,6 +227,10 @@ class GroupInputs(Inputs, Protocol):
 
     async def bounds(self, partitions: set[int]) -> dict[int, tuple[int, int]]:
         """Return the first offset that the broker still has, and the offset after the last one."""
+        ...
+
+    async def identity(self) -> TopicIdentity | None:
+        """Return the input topic as the brokers know it now; None if it does not exist."""
         ...
 
     async def commit(self, positions: Mapping[int, int]) -> bool:

@@ -1,4 +1,4 @@
-"""The Faust app: group membership, consumer and agents. This is the only module that uses private parts of Faust.
+"""The Faust app: group membership, consumer and agents. It and `consumer_thread` alone use private parts of Faust.
 
 Stock Faust delivers one record at a time, acknowledges by offset, and recovers tables. Here the consumer delivers each
 fetch as one message, *a batch of each partition*, and `streams.engine.ownership` handles rebalances:
@@ -15,26 +15,27 @@ Tested by tests/broker/test_worker.py; tests/streams/test_private_versions.py ke
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+import contextlib
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, TypeVar
 
 import faust
-from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import ConsumerStoppedError, IllegalStateError, KafkaError, OffsetOutOfRangeError
-from aiokafka.structs import OffsetAndMetadata
+from aiokafka import TopicPartition
+from aiokafka.errors import ConsumerStoppedError, KafkaError, OffsetOutOfRangeError
 from faust.app.base import BootStrategy
 from faust.tables import TableManager
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
+from streams.engine.consumer_thread import ConsumerThread
 from streams.engine.contract import Batch
 from streams.engine.fetch_credits import FetchCredits
-from streams.engine.group_assignor import StateAwareAssignor
 from streams.engine.ownership import Ownership
 from streams.errors import ConfigurationError, InputLost
 from streams.kafka import aiokafka_internals as private
-from streams.kafka.group_consumer import JOIN_HEADROOM_MS, group_consumer
-from streams.logs import get_logger, handle_orphaned_error
+from streams.kafka.group_consumer import JOIN_HEADROOM_MS
+from streams.kafka.topic_identity import TopicIdentity, read_identity
+from streams.logs import get_logger
 from streams.settings import Settings
 
 log = get_logger(__name__)
@@ -42,12 +43,8 @@ _T = TypeVar("_T")
 
 WRITTEN_FOR: Final = "0.15.3"
 
-# Prevents a fetch from waiting forever for data: credits and a stop are noticed at most this much later.
-_FETCH_WAIT_S: Final = 1.0
 # A fetch costs worker and broker some 0.5 ms each, whatever it returns. This delays records by at most this much.
 _FETCH_PACE_S: Final = 0.01
-# Prevents a busy loop during a rebalance: fetching starts at most this much later.
-_REBALANCE_POLL_S: Final = 0.02
 # Prevents a broker that does not answer from blocking a takeover: it is tried again after this time.
 _CALL_TIMEOUT_S: Final = 15.0
 
@@ -79,107 +76,6 @@ class _RevocationListener(driver.ConsumerRebalanceListener):
         return super().on_partitions_revoked(revoked)
 
 
-class _Thread(driver.AIOKafkaConsumerThread):
-    """The consumer's own thread: heartbeats continue while the main thread computes."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        # The next offset of every partition that was sought in this assignment. Other partitions are not delivered.
-        self.expected: dict[TopicPartition, int] = {}
-        self._reported_end: dict[TopicPartition, int] = {}
-        self._wake: asyncio.Event | None = None
-
-    def _create_worker_consumer(self, transport: Any) -> AIOKafkaConsumer:
-        settings: Settings = self.app.settings
-        self.thread_loop.set_exception_handler(handle_orphaned_error)
-        return group_consumer(
-            settings,
-            "worker",
-            settings.kafka_group_id,
-            partition_assignment_strategy=[StateAwareAssignor(self.app.ownership.claims)],
-            fetch_max_wait_ms=settings.kafka_fetch_max_wait_ms,
-        )
-
-    async def run_in_thread(self, work: Coroutine[Any, Any, _T]) -> _T:
-        """Run on the thread's loop; awaited on the caller's loop."""
-        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self.thread_loop))
-
-    def wake(self) -> None:
-        """End a fetch that waits, because credits have changed."""
-        if self._wake is not None:
-            self.thread_loop.call_soon_threadsafe(self._wake.set)
-
-    async def fetch(self, active: frozenset[TopicPartition]) -> list[Batch]:
-        """Return a batch of each active partition that has data; wait up to `_FETCH_WAIT_S` for some."""
-        consumer = self._ensure_consumer()
-        if consumer._closed:
-            raise ConsumerStoppedError
-        if self._wake is None:
-            self._wake = asyncio.Event()
-        with private.fetch_context(consumer):
-            if private.rebalancing(consumer):
-                await asyncio.sleep(_REBALANCE_POLL_S)
-                return []
-            batches = await self._drain(consumer, active)
-            if not batches:
-                await self._wait_for_data(consumer)
-                if not private.rebalancing(consumer):
-                    batches = await self._drain(consumer, active)
-        return batches
-
-    async def _wait_for_data(self, consumer: AIOKafkaConsumer) -> None:
-        assert self._wake is not None
-        if not self._wake.is_set():
-            woken: asyncio.Future[Any] = asyncio.ensure_future(self._wake.wait())
-            data: asyncio.Future[Any] = private.data_waiter(consumer)
-            await asyncio.wait({woken, data}, timeout=_FETCH_WAIT_S, return_when=asyncio.FIRST_COMPLETED)
-            woken.cancel()
-            if not data.done():
-                data.cancel()
-            elif not data.cancelled():
-                data.result()  # raises a critical error of the group, such as a missing right
-        self._wake.clear()  # after the wait, not before it: the caller counts its credits after this
-
-    async def _drain(self, consumer: AIOKafkaConsumer, active: frozenset[TopicPartition]) -> list[Batch]:
-        batches = []
-        for tp in active:
-            if tp not in self.expected:
-                continue
-            records = await private.drain(consumer, tp, self.app.settings.kafka_max_poll_records)
-            # No other coroutine of this thread has run since: the position is that of these records, or of a newer
-            # seek, which has changed `expected` too.
-            start, position = self.expected.get(tp), private.position(consumer, tp)
-            if start is None or position is None:
-                continue
-            end = private.last_stable_offset(consumer, tp)
-            if position == start and (end is None or position < end or self._reported_end.get(tp) == position):
-                continue
-            batches.append(Batch(tp.topic, tp.partition, start, position, end or 0, records))
-            self.expected[tp] = position
-            if end is not None and position >= end:
-                self._reported_end[tp] = position
-        return batches
-
-    async def seek_now(self, tp: TopicPartition, offset: int) -> bool:
-        """Seek, and expect exactly that offset next; returns False if the partition is not assigned any more."""
-        try:
-            self._ensure_consumer().seek(tp, offset)
-        except IllegalStateError:
-            return False
-        self.expected[tp] = offset
-        self._reported_end.pop(tp, None)
-        return True
-
-    async def commit_now(self, offsets: Mapping[TopicPartition, int]) -> bool:
-        consumer = self._ensure_consumer()
-        try:
-            await consumer.commit({tp: OffsetAndMetadata(offset, "") for tp, offset in offsets.items()})
-        except (KafkaError, ValueError) as failure:  # not the owner, or between two generations
-            log.debug("group offsets were not committed: %r", failure)
-            return False
-        return True
-
-
 class BatchConsumer(driver.Consumer):
     """Delivers batches of the partitions that were taken over; the `GroupInputs` of `streams.engine.ownership`."""
 
@@ -190,8 +86,8 @@ class BatchConsumer(driver.Consumer):
         self._open: set[TopicPartition] = set()
         self._credits = FetchCredits()
 
-    def _new_consumer_thread(self) -> _Thread:
-        return _Thread(self, loop=self.loop, beacon=self.beacon)
+    def _new_consumer_thread(self) -> ConsumerThread:
+        return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
     def _tp(self, partition: int) -> TopicPartition:
         return TopicPartition(self.app.settings.topic_events, partition)
@@ -215,6 +111,11 @@ class BatchConsumer(driver.Consumer):
             first = await self._thread.run_in_thread(consumer.beginning_offsets(tps))
             end = await self._thread.run_in_thread(consumer.end_offsets(tps))
         return {tp.partition: (first[tp], end[tp]) for tp in tps}
+
+    async def identity(self) -> TopicIdentity | None:
+        consumer = self._thread._ensure_consumer()
+        async with asyncio.timeout(_CALL_TIMEOUT_S):
+            return await self._thread.run_in_thread(read_identity(consumer, self.app.settings.topic_events))
 
     async def commit(self, positions: Any = None, start_new_transaction: bool = True) -> bool:
         """Commit group offsets, for lag monitoring. Faust's own calls (without positions) do nothing."""
@@ -247,6 +148,8 @@ class BatchConsumer(driver.Consumer):
             except ConsumerStoppedError:
                 return
             except OffsetOutOfRangeError as gone:
+                with contextlib.suppress(KafkaError, TimeoutError):
+                    await self.app.ownership.input.confirm()  # raises if it is another topic
                 raise InputLost(f"events were deleted by retention before they were applied: {gone}") from gone
             batches = [batch for batch in batches if TopicPartition(batch.topic, batch.partition) in self._open]
             if batches:
@@ -377,6 +280,10 @@ class EngineApp(faust.App):
         if self._consumer is not None:
             self._consumer.close_all()
             await self.ownership.stop()
+
+    def ended(self, reason: BaseException) -> None:
+        """The consumer's thread has ended with an error. Runs on the main loop."""
+        self._crash(reason)
 
     def _crash(self, reason: BaseException) -> None:
         super()._crash(reason)

@@ -11,19 +11,21 @@ import shutil
 import sys
 import time
 from collections import Counter
+from collections.abc import Collection
 from typing import Final
 
 from aiokafka.errors import KafkaError
 
 from streams.engine import batch_metrics as reasons
 from streams.engine.contract import Batch, GroupInputs, ProcessorFactory
+from streams.engine.input_topic import RESET_OR_ACCEPT, InputTopic
 from streams.engine.partition_runner import PartitionRunner
 from streams.engine.progress import Progress
 from streams.engine.store import StoreDamaged
 from streams.engine.store_directories import UNUSED_MS, set_aside
 from streams.engine.takeover import PartitionNames, Takeover
 from streams.engine.transactions import is_lasting
-from streams.errors import ConfigurationError, Fenced, OwnershipLost, TopicMismatch
+from streams.errors import ConfigurationError, Fenced, OwnershipLost
 from streams.failpoints import FAILPOINT, failpoint
 from streams.logs import get_logger
 from streams.settings import Settings, variable
@@ -33,6 +35,10 @@ log = get_logger(__name__)
 # Prevents a slow batch from holding up the rebalance of the whole group: it may commit for this long after a
 # revocation, then it is cancelled. Fits into the group's rebalance timeout (20 s), with room for the takeover.
 REVOKE_TIMEOUT_S: Final = 5.0
+# The same when the worker stops, which a supervisor allows 10 s for.
+STOP_BATCH_S: Final = 3.0
+# Prevents a batch that ignores its cancellation from holding up a rebalance or a stop.
+_CANCEL_S: Final = 1.0
 # Group offsets serve lag monitoring only.
 _GROUP_COMMIT_EVERY_S: Final = 1.0
 # Prevents a broker that does not answer from delaying a revocation: the monitored lag is then a second old.
@@ -66,7 +72,8 @@ class Ownership:
         owned: partitions that were taken over, including those that are kept over a rebalance and do not run.
         wanted: partitions that the group assigns to this worker.
         recovering: partition -> (changelog records to go, in all).
-        partitions: partitions of the input at the start; if that changes, customers move away from their profiles.
+        input: the topic whose partitions are owned.
+        total: partitions that the current assignment gives to all members together; None if it is unknown.
         taking_since: partition -> start of its takeover, monotonic seconds, while it lasts.
         rebalances: assignments by the group.
         given_up: aborted batches, by reason.
@@ -85,10 +92,11 @@ class Ownership:
         self.rebalances = 0
         self.given_up: Counter[str] = Counter()
         self.generation = -1
-        self.partitions = sys.maxsize
+        self.total: int | None = None
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.input = InputTopic(names.input, inputs, RESET_OR_ACCEPT)
         self._inputs = inputs
-        self._takeover = Takeover(settings, names, factory, inputs, self._recovery_progress)
+        self._takeover = Takeover(settings, names, factory, inputs, self.input, self._recovery_progress)
         self._running: dict[int, asyncio.Task[None]] = {}
         self._losses: dict[int, int] = {}  # in a row, without a commit in between
         self._lost_at: dict[int, int] = {}  # position at the last loss
@@ -108,6 +116,11 @@ class Ownership:
         wanted, running = self.wanted, set(self._running)
         if self.generation < 0:
             return False, "the group has not assigned any partitions yet"
+        existing = self.input.partitions
+        if not self.input.exists:
+            return False, f"topic {self.names.input} does not exist"
+        if self.total is not None and self.total < existing < sys.maxsize:
+            return False, f"the group has assigned {self.total} of {existing} partitions"
         if wanted == running:
             return True, f"{len(wanted)} assigned, all taken over"
         to_go = ", ".join(
@@ -116,6 +129,10 @@ class Ownership:
         )
         recovering = f"; recovering {to_go}" if to_go else ""
         return False, f"{len(running)} of {len(wanted)} assigned partitions are taken over{recovering}"
+
+    def note_total(self, partitions: int | None) -> None:
+        """Note how many partitions an assignment gives to all members. Called from the consumer's thread."""
+        self.total = partitions
 
     def status(self) -> dict[int, Progress]:
         """Return the progress of every assigned partition, by number, for health, lag and metrics."""
@@ -144,11 +161,7 @@ class Ownership:
 
     async def assigned(self, partitions: set[int], generation: int) -> None:
         """Start to take over exactly these partitions. Returns at once, so that heartbeats continue."""
-        if max(partitions, default=0) >= self.partitions:
-            raise TopicMismatch(
-                f"topic {self.names.input} has more than the {self.partitions} partitions it had at the start:"
-                " customers have moved, and their profiles have not; start a new group"
-            )
+        self.input.check_count(max(partitions, default=-1) + 1)
         self.wanted, self.generation = set(partitions), generation
         self.rebalances += 1
         log.info(
@@ -166,32 +179,39 @@ class Ownership:
         for task in self._tasks:
             task.add_done_callback(self._task_done)
 
-    async def revoked(self) -> None:
-        """Stop all partitions within `REVOKE_TIMEOUT_S`; those that stop cleanly are kept for the next assignment."""
+    async def revoked(self, batch_timeout_s: float = REVOKE_TIMEOUT_S) -> bool:
+        """Stop all partitions within a time; those that stop cleanly are kept for the next assignment.
+
+        Returns:
+            Whether the broker has answered all requests: every batch has stopped, and the group offsets are committed.
+        """
         self.wanted, self.generation = set(), -1
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        deadline_s = time.monotonic() + batch_timeout_s
+        await _cancelled(self._tasks, batch_timeout_s)
         self._tasks = []
         for number in self._running:
             self.owned[number].stop()
         running = dict(self._running)
         self._running.clear()
+        late: set[asyncio.Task[None]] = set()
         if running:
-            _done, late = await asyncio.wait(running.values(), timeout=REVOKE_TIMEOUT_S)
-            for task in late:
-                task.cancel()
-            await asyncio.gather(*running.values(), return_exceptions=True)
-        for number, task in running.items():
-            await self._stopped(number, task)
+            _done, late = await asyncio.wait(running.values(), timeout=max(0.0, deadline_s - time.monotonic()))
+            await _cancelled(late, _CANCEL_S)
+        await asyncio.gather(*[self._stopped(number, task) for number, task in running.items()])
+        return not late and await self._commit_last()
+
+    async def _commit_last(self) -> bool:
         with contextlib.suppress(KafkaError, TimeoutError):
             async with asyncio.timeout(_LAST_COMMIT_TIMEOUT_S):
                 await self._commit_group_offsets()
+                return True
+        return False
 
     async def _stopped(self, number: int, task: asyncio.Task[None]) -> None:
         """Release a partition that did not stop cleanly at a revocation."""
-        error = None if task.cancelled() else task.exception()
-        if task.cancelled() or error is not None:
+        late = not task.done() or task.cancelled()
+        error = None if late else task.exception()
+        if late or error is not None:
             self.given_up[reasons.REVOKED] += 1
             log.warning(
                 "partition %d: aborted its batch at revocation (%s)",
@@ -206,9 +226,9 @@ class Ownership:
             self._fail(error)
 
     async def stop(self) -> None:
-        """Revoke and release everything."""
-        await self.revoked()
-        await asyncio.gather(*[self._release(number, clean=True) for number in list(self.owned)])
+        """Revoke and release everything. If the broker does not answer, do not wait for it again."""
+        answers = await self.revoked(STOP_BATCH_S)
+        await asyncio.gather(*[self._release(number, clean=answers) for number in list(self.owned)])
 
     # Takeover --------------------------------------------------------------------------------------------------------
 
@@ -356,6 +376,14 @@ class Ownership:
     def _fail(self, error: BaseException) -> None:
         if not self.failed.done():
             self.failed.set_exception(error)
+
+
+async def _cancelled(tasks: Collection[asyncio.Task[None]], within_s: float) -> None:
+    """Cancel tasks and wait for their end, for a limited time."""
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        await asyncio.wait(tasks, timeout=within_s)
 
 
 def _reason(error: BaseException) -> str:

@@ -79,6 +79,7 @@ class PartitionRunner:
         recovered: the last committed position; None for a new partition.
         first_offset: where a new partition starts.
         compute_slot: shared by the partitions of the worker.
+        topic_id: of the input topic; empty if the brokers do not report it.
     """
 
     def __init__(
@@ -94,6 +95,7 @@ class PartitionRunner:
         factory: ProcessorFactory,
         inputs: Inputs,
         compute_slot: ComputeSlot,
+        topic_id: bytes = b"",
     ) -> None:
         self.number = number
         self.producer = producer
@@ -101,6 +103,7 @@ class PartitionRunner:
         self.progress = Progress(position=recovered.next_offset if recovered is not None else first_offset)
         self.changelog_offset = store.meta.changelog_offset if store.meta is not None else 0
         self._changelog = (changelog, number)
+        self._topic_id = topic_id
         self._clock = clock
         self._inputs = inputs
         self._compute_slot = compute_slot
@@ -297,7 +300,9 @@ class PartitionRunner:
         progress, tally, deferred = self.progress, effects.tally, effects.deferred
         watch = Stopwatch(tally)
         changes = dict(effects.changes)
-        changes[POSITION_KEY] = encode_position(next_offset, self._live, self._changelog_id, effects.state)
+        changes[POSITION_KEY] = encode_position(
+            next_offset, self._live, self._changelog_id, effects.state, self._topic_id
+        )
         # 3. The transaction, with the position as its last changelog record.
         if deferred is None:
             changelog_offset = await self.producer.commit(effects.outputs, self._changelog, changes)

@@ -21,6 +21,7 @@ class Position(msgspec.Struct, array_like=True, frozen=True):
         changelog_id: random bytes, created with the changelog's first record. A local store with another id belongs to
             a changelog that was deleted, even if its offsets fit.
         state: of the processor (clock, population statistics, ranks).
+        topic_id: of the input topic that `next_offset` belongs to; empty if it is not known, as in earlier releases.
     """
 
     version: int
@@ -28,15 +29,17 @@ class Position(msgspec.Struct, array_like=True, frozen=True):
     live: bool
     changelog_id: bytes
     state: bytes
+    topic_id: bytes = b""
 
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Position)
 
 
-def encode_position(next_offset: int, live: bool, changelog_id: bytes, state: bytes) -> bytes:
-    """Encode a position record."""
-    return _encoder.encode(Position(_VERSION, next_offset, live, changelog_id, state))
+def encode_position(next_offset: int, live: bool, changelog_id: bytes, state: bytes, topic_id: bytes = b"") -> bytes:
+    """Encode a position record, without the topic's id if it is not known."""
+    fields = (_VERSION, next_offset, live, changelog_id, state)
+    return _encoder.encode((*fields, topic_id) if topic_id else fields)
 
 
 def decode_position(value: bytes) -> Position:

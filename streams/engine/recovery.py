@@ -17,6 +17,7 @@ from streams.engine.position import POSITION_KEY, Position
 from streams.engine.store import PartitionStore, StoreDamaged
 from streams.errors import ChurnSignalsError
 from streams.failpoints import FAILPOINT, failpoint
+from streams.kafka.aiokafka_internals import stop_consumer
 from streams.logs import get_logger
 from streams.settings import Settings
 from streams.topics import TOMBSTONE_RETENTION_MS
@@ -63,7 +64,7 @@ async def recover(
         run = _Recovery(consumer, topic, stores, progress)
         return await run.run()
     finally:
-        await consumer.stop()
+        await stop_consumer(consumer)
 
 
 class _Recovery:

@@ -12,6 +12,7 @@ import msgspec
 
 from streams.engine.contract import GroupInputs, ProcessorFactory
 from streams.engine.executor import ComputeSlot
+from streams.engine.input_topic import InputTopic, is_same
 from streams.engine.partition_runner import PartitionRunner
 from streams.engine.position import Position
 from streams.engine.recovery import recover
@@ -24,6 +25,9 @@ from streams.settings import Settings, variable
 
 log = get_logger(__name__)
 
+# Prevents a broker that stops answering during a recovery from blocking the takeover: it is tried again. A chunk of the
+# changelog takes a few seconds at most.
+_NO_PROGRESS_S: Final = 30.0
 # Partitions whose connections are opened at the same time.
 _PARALLEL_OPENS: Final = 8
 
@@ -49,6 +53,7 @@ class Takeover:
         names: of role and topics.
         factory: makes the processor of a partition, after its recovery.
         inputs: the group's consumer.
+        topic: the input topic.
         progress: called with (partition, changelog records to go, records in all) during recovery.
     """
 
@@ -58,12 +63,14 @@ class Takeover:
         names: PartitionNames,
         factory: ProcessorFactory,
         inputs: GroupInputs,
+        topic: InputTopic,
         progress: Callable[[int, int, int], None],
     ) -> None:
         self._settings = settings
         self._names = names
         self._factory = factory
         self._inputs = inputs
+        self._topic = topic
         self._progress = progress
         self._compute_slot = ComputeSlot()
 
@@ -81,12 +88,13 @@ class Takeover:
             await self._fence(numbers, producers)
             # 2. Recover the changelogs into the local stores: nothing can be appended to them any more.
             await open_stores(self._settings.store_dir, self._names.input, numbers, stores)
-            positions = await recover(self._settings, self._names.changelog, stores, self._progress)
+            positions = await self._recover(stores)
+            topic_id = await self._topic.confirm()
             bounds = await self._inputs.bounds(numbers)
             # 3. Create the processors from the recovered states.
             for number in sorted(numbers):
                 first, end = bounds[number]
-                recovered, lost = self._checked(number, positions[number], first, end)
+                recovered, lost = self._checked(number, positions[number], first, end, topic_id)
                 runner = PartitionRunner(
                     number,
                     changelog=self._names.changelog,
@@ -98,17 +106,30 @@ class Takeover:
                     factory=self._factory,
                     inputs=self._inputs,
                     compute_slot=self._compute_slot,
+                    topic_id=topic_id or (recovered.topic_id if recovered is not None else b""),
                 )
                 runner.progress.lost_input, runner.progress.counts = lost, stores[number].counts
                 runner.progress.takeover_s = time.monotonic() - started_s
                 runners[number] = runner
         except BaseException:
-            for number in numbers - set(runners):
-                if number in stores:
-                    stores[number].close()
-                if number in producers:
-                    await producers[number].discard()
+            opened = numbers - set(runners)
+            for number in opened & set(stores):
+                stores[number].close()
+            await asyncio.gather(*[producers[number].discard() for number in opened & set(producers)])
             raise
+
+    async def _recover(self, stores: dict[int, PartitionStore]) -> dict[int, Position | None]:
+        """Recover, or raise `TimeoutError` after a time without progress."""
+        loop, left = asyncio.get_running_loop(), dict[int, int]()
+        async with asyncio.timeout(_NO_PROGRESS_S) as limit:
+
+            def progress(partition: int, to_go: int, total: int) -> None:
+                if left.get(partition) != to_go:
+                    left[partition] = to_go
+                    limit.reschedule(loop.time() + _NO_PROGRESS_S)
+                self._progress(partition, to_go, total)
+
+            return await recover(self._settings, self._names.changelog, stores, progress)
 
     async def _fence(self, numbers: Iterable[int], producers: dict[int, FencedProducer]) -> None:
         limit = asyncio.Semaphore(_PARALLEL_OPENS)
@@ -122,16 +143,40 @@ class Takeover:
             if failure is not None:
                 raise failure
 
-    def _checked(self, number: int, recovered: Position | None, first: int, end: int) -> tuple[Position | None, int]:
+    def _checked(
+        self, number: int, recovered: Position | None, first: int, end: int, topic_id: bytes
+    ) -> tuple[Position | None, int]:
         """Check that the input still has the recovered position; returns the position and the offsets that are lost.
 
+        A position without an id, of an earlier release or from older brokers, is taken for one of the current topic.
+
         Raises:
-            InputLost: it has not, and the settings do not accept that.
+            InputReplaced: it is another topic, and the settings do not accept that.
+            InputLost: the position is gone, and the settings do not accept that.
         """
-        if recovered is None or first <= recovered.next_offset <= end:
+        if recovered is None:
+            return None, 0
+        if not is_same(recovered.topic_id, topic_id):
+            self._report_replaced(number, recovered.next_offset, first)
+            return msgspec.structs.replace(recovered, next_offset=first), 0
+        if first <= recovered.next_offset <= end:
             return recovered, 0
         self._report_lost(number, recovered.next_offset, first, end)
         return msgspec.structs.replace(recovered, next_offset=first), max(0, first - recovered.next_offset)
+
+    def _report_replaced(self, number: int, position: int, first: int) -> None:
+        topic, accept = self._names.input, variable("accept_lost_input")
+        fields: dict[str, str | int] = {"topic": topic, "partition": number, "offset": position}
+        if not self._settings.accept_lost_input:
+            raise self._topic.replaced(partition=number, offset=position)
+        log.error(
+            "%s/%d was deleted and created again; continuing from offset %d, because %s is set",
+            topic,
+            number,
+            first,
+            accept,
+            **fields,
+        )
 
     def _report_lost(self, number: int, position: int, first: int, end: int) -> None:
         if position < first:

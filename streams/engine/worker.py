@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
-
-import uvloop
-from aiokafka.errors import KafkaError
 
 from streams.engine.contract import Batch, ProcessorFactory, SideInput
 from streams.engine.faust_app import BatchSchema, EngineApp
 from streams.engine.ownership import Ownership
 from streams.engine.takeover import PartitionNames
-from streams.errors import ChurnSignalsError
 from streams.health import Check
-from streams.logs import get_logger, handle_orphaned_error
+from streams.logs import get_logger
+from streams.runtime.process_end import StopCutShort, unfinished_tasks, unless_stopped
 from streams.settings import Settings
 from streams.topics import CHANGELOG, EVENTS, name_of, verify_topics
 
 log = get_logger(__name__)
 
-# Prevents a supervisor's SIGKILL, which usually follows after 10 s. The current batches get 5 s of it
-# (`streams.engine.ownership.REVOKE_TIMEOUT_S`), closing connections the rest.
-STOP_TIMEOUT_S: Final = 9.0
+# Part of the time that a process has to end (`streams.runtime.process_end`). The current batches get 3 s of it
+# (`streams.engine.ownership.STOP_BATCH_S`), closing connections the rest.
+STOP_TIMEOUT_S: Final = 7.0
+# Prevents a process that is still starting from delaying the end of this one.
+_ON_STOP_S: Final = 1.0
 
 
 class Worker:
@@ -34,7 +32,7 @@ class Worker:
         settings: of the process.
         factory: makes the processor of a partition, after its recovery.
         side_input: read to its end before any partition is taken over, followed while the worker runs.
-        on_stop: awaited after the app has stopped, within `STOP_TIMEOUT_S`.
+        on_stop: awaited for a second after the app has stopped.
     """
 
     def __init__(
@@ -73,31 +71,42 @@ class Worker:
 
         Raises:
             ConfigurationError: topics differ from their declarations; nothing was started.
+            InputReplaced: the events topic was deleted and created again.
             OwnershipLost: fenced several times in a row; a restart continues from the last commit.
         """
-        topics = await verify_topics(self.settings)
-        self.ownership.partitions = topics[name_of(EVENTS, self.settings)].partitions
+        topics = await unless_stopped(stop, verify_topics(self.settings))
+        self.ownership.input.partitions = topics[name_of(EVENTS, self.settings)].partitions
         ends: list[asyncio.Future[Any]] = [asyncio.ensure_future(stop.wait()), self.ownership.failed, self.crashed]
         try:
             if self.side_input is not None:
-                await self.side_input.read_to_end()
+                await unless_stopped(stop, self.side_input.read_to_end())
                 ends.append(asyncio.ensure_future(self.side_input.follow()))
-            await self.app.start()
-            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            starting = asyncio.ensure_future(self.app.start())
+            await asyncio.wait([*ends, starting], return_when=asyncio.FIRST_COMPLETED)
+            if starting.done():
+                starting.result()
+                ends.append(asyncio.ensure_future(self.ownership.input.watch()))
+                await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            starting.cancel()
         finally:
             ended = [future for future in ends[1:] if future.done()]
             for future in ends:
                 future.cancel()
-            try:
-                await asyncio.wait_for(self._stop(), STOP_TIMEOUT_S)
-            except TimeoutError:
-                log.warning("shutdown took more than %.0f s and was cancelled", STOP_TIMEOUT_S)
-            except Exception as failure:
-                if not ended:
-                    raise
-                log.warning("shutdown failed, after the error that is reported next: %r", failure)
+            in_time = await self._stop_in_time()
         for future in ended:
             future.result()
+        if not in_time:
+            raise StopCutShort("the worker did not stop in time; the next start continues from the last commit")
+
+    async def _stop_in_time(self) -> bool:
+        """Stop, or abandon what does not stop within `STOP_TIMEOUT_S`. Faust may ignore a cancellation."""
+        stopping = asyncio.ensure_future(self._stop())
+        await asyncio.wait({stopping}, timeout=STOP_TIMEOUT_S)
+        if stopping.done():
+            return True
+        log.warning("not stopped within %.0f s: %s", STOP_TIMEOUT_S, unfinished_tasks())
+        stopping.cancel()
+        return False
 
     def checks(self) -> list[Check]:
         """Readiness: the side input is read, and every assigned partition is taken over."""
@@ -105,40 +114,11 @@ class Worker:
         return [*side_input, Check("partitions", *self.ownership.readiness())]
 
     async def _stop(self) -> None:
-        if self.side_input is not None:
-            await self.side_input.stop()
-        await self.app.stop()
+        closing = [self.app.stop()] if self.side_input is None else [self.side_input.stop(), self.app.stop()]
+        failures = await asyncio.gather(*closing, return_exceptions=True)
         if self._on_stop is not None:
-            await self._on_stop()
-
-
-def run_until_signal(main: Callable[[asyncio.Event], Awaitable[None]]) -> int:
-    """Run `main` on uvloop until SIGINT or SIGTERM; returns the exit code and logs an error in one line.
-
-    Tasks that are left in the loop are not awaited, because some tasks of Faust ignore their cancellation and would
-    keep the process alive. The caller ends the process (`streams.logs.exit_now`).
-    """
-
-    async def guarded() -> int:
-        stop = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        loop.set_exception_handler(handle_orphaned_error)
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, stop.set)
-        try:
-            await main(stop)
-        except ChurnSignalsError as error:
-            log.error("%s", error)
-            return error.exit_code
-        except KafkaError as error:
-            log.error("Kafka: %r (see CHURN_KAFKA_BOOTSTRAP_SERVERS and the security settings)", error)
-            return 1
-        except Exception as error:
-            log.exception("stopped by an error of this program: %r", error)
-            return 1
-        return 0
-
-    asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())  # the consumer's thread creates its loop from it too
-    loop = asyncio.new_event_loop()
-    asyncio.set_event_loop(loop)
-    return loop.run_until_complete(guarded())
+            # Not awaited any longer: what it stops ends with this process.
+            await asyncio.wait({asyncio.ensure_future(self._on_stop())}, timeout=_ON_STOP_S)
+        for failure in failures:
+            if failure is not None:
+                log.warning("not everything was closed cleanly: %r", failure)

@@ -2,6 +2,7 @@
 
 topic_reader         read a topic from start to end, backwards, or as it grows
 model_reader         follow the newest model snapshot
+topic_identity       the id of a topic, which it loses when it is deleted and created again
 group_consumer       create a member of a consumer group
 partitioner          Kafka's default partitioner
 aiokafka_internals   all use of aiokafka's private API

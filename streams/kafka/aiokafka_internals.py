@@ -9,13 +9,14 @@ import asyncio
 import contextlib
 import random
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import Any
 
 import aiokafka
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.conn import AIOKafkaConnection
 from aiokafka.consumer.fetcher import FetchResult
+from aiokafka.errors import NodeNotReadyError
 
 from streams.credentials import SaslPassword
 from streams.errors import ConfigurationError
@@ -29,6 +30,11 @@ _RECONNECT_FIRST_S, _RECONNECT_MAX_S = 0.02, 0.5
 _SENDER_STOP_TIMEOUT_S = 1.0
 # aiokafka's own, once it was replaced.
 _handshake: Callable[[Any], Awaitable[None]] | None = None
+# Prevents a broker that does not answer from delaying a stop: leaving the group takes some ms if it does. Otherwise the
+# group removes the member after its session timeout.
+STOP_CLIENT_S = 1.5
+# Prevents a connection whose broker reads nothing more from blocking its close, which waits for unsent bytes.
+_CLOSE_CONNECTIONS_S = 0.5
 
 
 def check_aiokafka_version() -> None:
@@ -49,7 +55,43 @@ async def discard_producer(producer: AIOKafkaProducer) -> None:
         task.cancel()
         with contextlib.suppress(asyncio.TimeoutError, Exception):
             await asyncio.wait_for(asyncio.shield(asyncio.gather(task, return_exceptions=True)), _SENDER_STOP_TIMEOUT_S)
-    await producer.client.close()
+    await _within(_CLOSE_CONNECTIONS_S, producer.client.close())
+
+
+async def stop_producer(producer: AIOKafkaProducer, within_s: float = STOP_CLIENT_S) -> bool:
+    """Deliver what is queued and close, or discard it after `within_s`; returns whether all was delivered."""
+    if await _within(within_s, producer.stop()):
+        return True
+    await discard_producer(producer)
+    return False
+
+
+async def stop_consumer(consumer: AIOKafkaConsumer, within_s: float = STOP_CLIENT_S) -> bool:
+    """Leave the group and close, or abandon the consumer after `within_s`; returns whether it closed. Never raises.
+
+    aiokafka's own `stop` waits for the answers of a broker that is away. Its fetcher may swallow a cancellation and
+    never end, and a fetch that is under way may make `stop` raise `CancelledError`.
+    """
+    if await _within(within_s, consumer.stop()):
+        return True
+    coordinator, fetcher = consumer._coordinator, consumer._fetcher
+    tasks = [getattr(coordinator, name, None) for name in ("_coordination_task", "_heartbeat_task")]
+    tasks += [getattr(fetcher, "_fetch_task", None), *getattr(fetcher, "_pending_tasks", ())]
+    for task in tasks:
+        if task is not None:
+            task.cancel()
+    await _within(_CLOSE_CONNECTIONS_S, consumer._client.close())
+    return False
+
+
+async def _within(limit_s: float, closing: Coroutine[Any, Any, Any]) -> bool:
+    """Run until the limit, then cancel and do not wait any more; returns whether it completed."""
+    task = asyncio.ensure_future(closing)
+    try:
+        await asyncio.wait({task}, timeout=limit_s)
+    finally:
+        task.cancel()
+    return task.done() and not task.cancelled() and task.exception() is None
 
 
 def read_passwords_at_login() -> None:
@@ -133,6 +175,11 @@ def fetch_context(consumer: AIOKafkaConsumer) -> Any:
     return consumer._fetcher._subscriptions.fetch_context()
 
 
+def closed(consumer: AIOKafkaConsumer) -> bool:
+    """Return whether the consumer was stopped."""
+    return bool(consumer._closed)
+
+
 def rebalancing(consumer: AIOKafkaConsumer) -> bool:
     """Return whether a rebalance is in progress."""
     return bool(consumer._fetcher._subscriptions.reassignment_in_progress)
@@ -164,6 +211,18 @@ def _as_parsed(partition: TopicPartition, record: Any) -> Any:
 def data_waiter(consumer: AIOKafkaConsumer) -> asyncio.Future[None]:
     """Return a future that is done when the next fetch has returned data."""
     return consumer._fetcher._create_fetch_waiter()
+
+
+async def send_to_any(consumer: AIOKafkaConsumer, request: Any) -> Any:
+    """Send a request to any broker and return its response.
+
+    Raises:
+        KafkaError: no broker answers.
+    """
+    node = consumer._client.get_random_node()
+    if node is None:
+        raise NodeNotReadyError("no broker is known")
+    return await consumer._client.send(node, request)
 
 
 def generation(consumer: AIOKafkaConsumer) -> int:

@@ -14,6 +14,11 @@ from streams.settings import Settings
 JOIN_HEADROOM_MS: Final = 5_000
 
 
+# Added partitions, and topics that were missing, are noticed within this time. aiokafka's default is 5 minutes. A
+# request costs process and broker less than a millisecond.
+_METADATA_MAX_AGE_MS: Final = 5_000
+
+
 def group_consumer(settings: Settings, role: str, group: str, **options: Any) -> AIOKafkaConsumer:
     """Create a consumer that reads committed records, never commits by itself, and starts only where it is sought.
 
@@ -31,6 +36,7 @@ def group_consumer(settings: Settings, role: str, group: str, **options: Any) ->
         group_instance_id=settings.kafka_group_instance_id or None,
         enable_auto_commit=False,
         auto_offset_reset="none",  # a position that the broker no longer has is an error, never a jump
+        metadata_max_age_ms=_METADATA_MAX_AGE_MS,
         isolation_level="read_committed",  # records are written in transactions
         max_partition_fetch_bytes=settings.kafka_max_partition_fetch_bytes,
         session_timeout_ms=settings.kafka_session_timeout_ms,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -11,6 +10,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from streams.health import Check
+from streams.kafka.aiokafka_internals import stop_consumer
 from streams.logs import get_logger
 from streams.settings import Settings
 from streams.topics import MODEL, SNAPSHOT_LIMIT_BYTES, name_of
@@ -19,6 +19,8 @@ log = get_logger(__name__)
 
 # Header of a snapshot: offset of the first label that it has not learned.
 LABELS_OFFSET_HEADER = "churn.labels.offset"
+# Header of a snapshot: id of the labels topic that the offset belongs to, in hexadecimal. Earlier releases wrote none.
+LABELS_TOPIC_HEADER = "churn.labels.topic"
 _POLL_MS = 500
 # Prevents a busy loop while the topic cannot be read.
 _RETRY_S = 1.0
@@ -32,11 +34,13 @@ class PublishedSnapshot:
         value: its bytes (data, never code).
         labels_offset: the next offset of the labels topic to learn from.
         written_ms: the record's timestamp.
+        labels_topic: id of the topic that `labels_offset` belongs to, in hexadecimal; empty if it is not known.
     """
 
     value: bytes
     labels_offset: int
     written_ms: int = 0
+    labels_topic: bytes = b""
 
 
 class ModelReader:
@@ -94,8 +98,7 @@ class ModelReader:
     async def stop(self) -> None:
         """Close the connections."""
         if self._consumer is not None:
-            with contextlib.suppress(KafkaError):
-                await self._consumer.stop()
+            await stop_consumer(self._consumer)
 
     def checks(self) -> list[Check]:
         """Readiness: the topic was read to its end."""
@@ -106,6 +109,11 @@ class ModelReader:
         newest = None
         for record in (await self._consumer.getmany(timeout_ms=_POLL_MS)).get(self._tp, ()):
             if record.key == self._key and record.value is not None:
-                offset = dict(record.headers).get(LABELS_OFFSET_HEADER, b"0")
-                newest = PublishedSnapshot(record.value, int(offset), record.timestamp)
+                headers = dict(record.headers)
+                newest = PublishedSnapshot(
+                    record.value,
+                    int(headers.get(LABELS_OFFSET_HEADER, b"0")),
+                    record.timestamp,
+                    headers.get(LABELS_TOPIC_HEADER, b""),
+                )
         return newest

@@ -25,6 +25,8 @@ DAY_MS = 86_400_000
 _MIN_PAUSE_S = 0.01
 # About 20 ms of work, after which acknowledgements, Ctrl-C and other tasks of the event loop run.
 _YIELD_EVERY_EVENTS = 500
+# Prevents a broker that is away from delaying the end after Ctrl-C or SIGTERM.
+_ACKNOWLEDGED_WITHIN_S, _ABANDON_AFTER_S = 5.0, 3.0
 # Five updates a second look continuous and cost nothing measurable.
 _SHOW_EVERY_S = 0.2
 
@@ -57,12 +59,41 @@ async def publish_events(
 
     Raises:
         BrokerUnreachable, TopicMismatch: nothing was published.
-        ChurnSignalsError: the broker refused a record.
+        ChurnSignalsError: the broker refused a record, or did not acknowledge all of them in time after a stop.
     """
-    async with Publisher(settings) as publisher:
-        pace, shown_s = _PublishPace(rate, days_per_second), time.monotonic()
+    stop = stop or asyncio.Event()
+    publisher = Publisher(settings)
+    work = asyncio.ensure_future(_publish(publisher, values, _PublishPace(rate, days_per_second), show, stop))
+    stopping = asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait({work, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({work}, timeout=_ACKNOWLEDGED_WITHIN_S)
+    finally:
+        stopping.cancel()
+        unfinished = work.cancel()
+    if unfinished:
+        await asyncio.wait({work}, timeout=_ABANDON_AFTER_S)
+        if not publisher.sent:
+            raise ChurnSignalsError("stopped before an event was published: no broker answers.")
+        raise ChurnSignalsError(
+            f"stopped after about {publisher.sent:,} events, and the broker has not acknowledged all of them. Publish"
+            " them again: events with the same messageId count once."
+        )
+    work.result()
+    return PublishResult(publisher.sent, publisher.rejected)
+
+
+async def _publish(
+    publisher: Publisher,
+    values: Iterable[bytes],
+    pace: _PublishPace,
+    show: Callable[[int], None] | None,
+    stop: asyncio.Event,
+) -> None:
+    async with publisher:
+        shown_s = time.monotonic()
         for value in values:
-            if stop is not None and stop.is_set():
+            if stop.is_set():
                 break
             event = await publisher.send(value)
             ahead_s = pace.ahead_s(publisher.sent, getattr(event, "time_ms", None))
@@ -73,7 +104,6 @@ async def publish_events(
             if show is not None and time.monotonic() - shown_s > _SHOW_EVERY_S:
                 shown_s = time.monotonic()
                 show(publisher.sent)
-    return PublishResult(publisher.sent, publisher.rejected)
 
 
 class Publisher:
@@ -156,11 +186,13 @@ class Publisher:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        from streams.kafka.aiokafka_internals import stop_producer
+
         try:
             if kind is None:
                 await self._producer.flush()
         finally:
-            await self._producer.stop()
+            await stop_producer(self._producer)
         if kind is None and self._refusal is not None:
             raise self._failure(self._refusal)
 
@@ -185,10 +217,7 @@ class _PublishPace:
         return due_s - (time.monotonic() - self._started_s)
 
 
-async def _sleep(seconds: float, stop: asyncio.Event | None) -> None:
-    if stop is None:
-        await asyncio.sleep(seconds)
-        return
+async def _sleep(seconds: float, stop: asyncio.Event) -> None:
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(stop.wait(), seconds)
 

@@ -14,11 +14,14 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from streams.health import Check
+from streams.kafka.aiokafka_internals import stop_consumer
 from streams.kafka.topic_reader import first_records
 from streams.settings import Settings
 
 _PROBE_EVERY_S = 2.0
 _RESPONSE_TIMEOUT_S = 4.0
+# Prevents a broker that does not answer from delaying the end of the process.
+_CLOSE_S = 0.3
 # A leader election takes some seconds and is no outage.
 _UNREACHABLE_AFTER_S = 10.0
 # One record per partition is needed. Whatever the limit, a fetch returns at least one batch.
@@ -82,7 +85,7 @@ class BrokerProbe:
             fetch_max_wait_ms=self._settings.kafka_fetch_max_wait_ms,
             max_partition_fetch_bytes=_FETCH_BYTES,
         )
-        stack.push_async_callback(consumer.stop)
+        stack.push_async_callback(stop_consumer, consumer, _CLOSE_S)
         async with asyncio.timeout(_RESPONSE_TIMEOUT_S):
             await consumer.start()
         return consumer

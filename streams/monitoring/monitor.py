@@ -6,6 +6,8 @@ Tested by tests/broker/test_health.py.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,15 +15,20 @@ from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
-from streams.health import Health, Pulse
+from streams.health import Health, Pulse, UnreadyLog
+from streams.logs import get_logger
 from streams.monitoring.broker_probe import BrokerProbe
 from streams.monitoring.collector import MetricsCollector, build_versions, process_samples
-from streams.monitoring.http_server import HttpServer
+from streams.monitoring.http_server import OFF, HttpServer
 from streams.monitoring.notify_metrics import notifier_samples
 from streams.monitoring.trainer_metrics import trainer_samples
 from streams.monitoring.worker_metrics import worker_samples
 from streams.settings import Settings
 from streams.topics import ALERTS, EVENTS, LABELS, name_of
+
+log = get_logger(__name__)
+
+_UNREADY_POLL_S = 5.0
 
 if TYPE_CHECKING:
     from streams.engine.worker import Worker
@@ -48,7 +55,8 @@ class Monitor:
         self.broker = BrokerProbe(settings, topic, self._positions)
         main_loop = asyncio.get_running_loop()
         self.health.pulses.append(Pulse("main loop", lambda: main_loop))
-        self.health.readiness.append(self.broker.checks)
+        if settings.http_port != OFF:  # otherwise nothing runs the probe
+            self.health.readiness.append(self.broker.checks)
         versions, data = build_versions(), Path(settings.data_dir)
         self._sources = [lambda: process_samples(self.health, versions, data)]
         self._worker: Worker | None = None
@@ -101,7 +109,19 @@ def monitored(settings: Settings, role: str, stop: asyncio.Event) -> Iterator[Mo
     monitor = Monitor(settings, role, stop)
     server = HttpServer(settings, monitor.health, monitor.registry, monitor.broker.run)
     server.start()
+    ended = threading.Event()
+    # A thread, because the main loop may be what does not get ready.
+    threading.Thread(target=_log_unready, args=(monitor.health, ended), name="readiness", daemon=True).start()
     try:
         yield monitor
     finally:
+        ended.set()
         server.stop()
+
+
+def _log_unready(health: Health, ended: threading.Event) -> None:
+    unready = UnreadyLog()
+    while not ended.wait(_UNREADY_POLL_S):
+        with contextlib.suppress(RuntimeError):  # the main thread has changed a collection meanwhile
+            if not health.stop.is_set() and (sentence := unready.observe(health.ready())) is not None:
+                log.warning("%s", sentence)

@@ -30,8 +30,8 @@ def worker_samples(worker: Worker, probe: BrokerProbe, model: ActiveModel) -> Sa
     ownership = worker.ownership
     status = ownership.status()
     yield "assigned_partitions", (), len(status)
-    if ownership.partitions != sys.maxsize:
-        yield "input_partitions", (), ownership.partitions
+    if ownership.input.partitions != sys.maxsize:
+        yield "input_partitions", (), ownership.input.partitions
     yield "rebalances", (), ownership.rebalances
     for reason in LOSSES:
         yield "transactions_aborted", (reason,), ownership.given_up[reason]

@@ -1,8 +1,9 @@
-"""Settings of the Python runtime: CPUs and garbage collection.
+"""The process itself: CPUs, garbage collection, and how it ends.
 
 cpu_affinity  the CPU that a worker's threads share
 cpus          the CPUs that this process may use
 gc_tuning     thresholds of the cycle collector
+process_end   exit within 9 s of SIGTERM, whatever threads and clients wait for
 search_paths  search paths of a child process
 """
 

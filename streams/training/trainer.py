@@ -16,14 +16,17 @@ from aiokafka.errors import KafkaError
 from aiokafka.structs import OffsetAndMetadata
 
 from streams.engine.contract import Output
+from streams.engine.input_topic import InputTopic, is_same
 from streams.engine.transactions import FencedProducer
 from streams.errors import InputLost, OwnershipLost
 from streams.failpoints import FAILPOINT, failpoint
 from streams.health import Check
 from streams.kafka import aiokafka_internals as private
 from streams.kafka.group_consumer import group_consumer
-from streams.kafka.model_reader import LABELS_OFFSET_HEADER, ModelReader, PublishedSnapshot
+from streams.kafka.model_reader import LABELS_OFFSET_HEADER, LABELS_TOPIC_HEADER, ModelReader, PublishedSnapshot
+from streams.kafka.topic_identity import TopicIdentity, read_identity
 from streams.logs import get_logger
+from streams.runtime.process_end import unless_stopped
 from streams.settings import Settings
 from streams.topics import LABELS, MODEL, name_of, verify_topics
 
@@ -36,6 +39,12 @@ _POLL_MS = 200
 _RETRY_S = 1.0
 # Snapshots are deleted after 90 days. Publishing the newest one again prevents that it is deleted.
 _REPUBLISH_AFTER_S = 24 * 3600.0
+# Prevents a broker that does not answer from delaying the end of the process. What is not published is learned again.
+_LAST_PUBLISH_S = 4.0
+# Group offsets serve lag monitoring only.
+_COMMIT_TIMEOUT_S = 1.0
+# Prevents a broker that does not answer from blocking a takeover: it is tried again.
+_IDENTITY_TIMEOUT_S = 15.0
 # The interval of the workers: anyone who watches the lag for ten seconds sees it change.
 _GROUP_COMMIT_EVERY_S = 1.0
 
@@ -91,6 +100,7 @@ class TrainerLoop:
         self.joined = False
         self._tp = TopicPartition(name_of(LABELS, settings), 0)
         self._model_topic = name_of(MODEL, settings)
+        self._topic_id = b""
         self._assigned = False
         self._assignment = 0  # number of revocations: a seek is valid for one assignment only
         self._pending: list[Output] = []
@@ -104,12 +114,13 @@ class TrainerLoop:
 
         Raises:
             TopicMismatch: topics differ from their declarations; nothing was started.
-            InputLost: the labels after the newest snapshot were deleted.
+            InputLost: the labels after the newest snapshot were deleted, or their topic was created again.
+            StopRequested: `stop` was set while it waited for a broker.
         """
-        await verify_topics(self.settings)
+        await unless_stopped(stop, verify_topics(self.settings))
         consumer = group_consumer(self.settings, "trainer", self.settings.trainer_group)
         try:
-            await consumer.start()
+            await unless_stopped(stop, consumer.start())
             consumer.subscribe([self._tp.topic], listener=_LeadershipListener(self))
             while not stop.is_set():
                 if not self._assigned:
@@ -125,13 +136,12 @@ class TrainerLoop:
                         partition=0,
                         offset=self.learned_offset,
                     )
-                    await asyncio.sleep(_RETRY_S)
+                    await unless_stopped(stop, asyncio.sleep(_RETRY_S))
                     await self._stand_by(consumer)
-                    if self._assigned and not await self._is_leader(consumer):
+                    if self._assigned and not await unless_stopped(stop, self._is_leader(consumer)):
                         self._assigned = False  # a zombie must not fence its successor: wait for the next assignment
         finally:
-            with contextlib.suppress(KafkaError):
-                await consumer.stop()
+            await private.stop_consumer(consumer)
 
     @property
     def published_age_s(self) -> float | None:
@@ -149,13 +159,18 @@ class TrainerLoop:
 
     async def _lead(self, consumer: AIOKafkaConsumer, stop: asyncio.Event) -> None:
         identity = f"{self.settings.kafka_group_id}/trainer/{self._tp.topic}/0"
-        producer = await FencedProducer.open(self.settings, identity)
-        clean = False
+        producer = await unless_stopped(stop, FencedProducer.open(self.settings, identity))
+        clean, watching = False, None
         try:
             assignment = self._assignment
-            await self._restore(consumer)
+            labels = _labels_topic(consumer, self._tp.topic)
+            self._topic_id = (await unless_stopped(stop, labels.confirm())).hex().encode()
+            await unless_stopped(stop, self._restore(consumer, labels))
             self.leading = True
+            watching = asyncio.ensure_future(labels.watch())
             while not stop.is_set():
+                if watching.done():
+                    watching.result()  # raises
                 fetched = await consumer.getmany(self._tp, timeout_ms=_POLL_MS, max_records=_BATCH_LABELS)
                 if assignment != self._assignment:
                     return  # in a new assignment, if any, nothing was sought yet
@@ -167,10 +182,13 @@ class TrainerLoop:
                     await self._publish(producer, consumer)
                 await self._commit_group_offset(consumer)
             if self.learned_offset > self._published_offset:
-                await self._publish(producer, consumer)
+                async with asyncio.timeout(_LAST_PUBLISH_S):
+                    await self._publish(producer, consumer)
             clean = True
         finally:
             self.leading = False
+            if watching is not None:
+                watching.cancel()
             await (producer.close() if clean else producer.discard())
 
     def _learn(self, labels: Sequence[Any]) -> None:
@@ -185,12 +203,14 @@ class TrainerLoop:
             self._pending = list(newest.values())
         self.learned_offset, self.learned_ms = labels[-1].offset + 1, labels[-1].timestamp
 
-    async def _restore(self, consumer: AIOKafkaConsumer) -> None:
+    async def _restore(self, consumer: AIOKafkaConsumer, labels: InputTopic) -> None:
         reader = ModelReader(self.settings, _ignore)
         try:
             newest = await reader.read_to_end()
         finally:
             await reader.stop()
+        if newest is not None and not is_same(newest.labels_topic, self._topic_id):
+            raise labels.replaced(partition=0, offset=newest.labels_offset)
         self.learner.restore(newest.value if newest is not None else None)
         self._pending.clear()
         first = (await consumer.beginning_offsets([self._tp]))[self._tp]
@@ -218,6 +238,8 @@ class TrainerLoop:
     async def _publish(self, producer: FencedProducer, consumer: AIOKafkaConsumer) -> None:
         name, snapshot = self.settings.model_name, self.learner.snapshot()
         headers = [(LABELS_OFFSET_HEADER, str(self.learned_offset).encode())]
+        if self._topic_id:
+            headers.append((LABELS_TOPIC_HEADER, self._topic_id))
         if FAILPOINT:
             failpoint("mid-snapshot")
         keys = (f"{name}/{self.learned_offset}", name)
@@ -231,10 +253,12 @@ class TrainerLoop:
         """Commit the group offset, for lag monitoring only: a restart continues from the newest snapshot."""
         if self._group_offset == self.learned_offset:
             return
-        if (at_once or time.monotonic() - self._group_commit_s >= _GROUP_COMMIT_EVERY_S) and await self._is_leader(
-            consumer
-        ):
-            self._group_offset, self._group_commit_s = self.learned_offset, time.monotonic()
+        if not at_once and time.monotonic() - self._group_commit_s < _GROUP_COMMIT_EVERY_S:
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_COMMIT_TIMEOUT_S):
+                if await self._is_leader(consumer):
+                    self._group_offset, self._group_commit_s = self.learned_offset, time.monotonic()
 
     async def _is_leader(self, consumer: AIOKafkaConsumer) -> bool:
         try:
@@ -251,6 +275,21 @@ class TrainerLoop:
             await consumer.getmany(timeout_ms=_POLL_MS)
         if self._assigned:
             consumer.resume(self._tp)
+
+
+class _LabelsInputs:
+    def __init__(self, consumer: AIOKafkaConsumer, topic: str) -> None:
+        self._consumer, self._topic = consumer, topic
+
+    async def identity(self) -> TopicIdentity | None:
+        async with asyncio.timeout(_IDENTITY_TIMEOUT_S):
+            return await read_identity(self._consumer, self._topic)
+
+
+def _labels_topic(consumer: AIOKafkaConsumer, topic: str) -> InputTopic:
+    return InputTopic(
+        topic, _LabelsInputs(consumer, topic), "delete the model topic to start from the labels of the new one"
+    )
 
 
 def _ignore(snapshot: PublishedSnapshot) -> None:

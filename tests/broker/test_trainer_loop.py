@@ -10,9 +10,11 @@ import pytest
 from aiokafka import AIOKafkaProducer
 
 from streams.engine.contract import Output
+from streams.errors import InputReplaced
 from streams.kafka.model_reader import ModelReader, PublishedSnapshot
 from streams.topics import LABELS, METRICS, name_of
 from streams.training.trainer import TrainerLoop
+from tests.broker.recreated import recreate
 from tests.crash.harness import Run, scenario
 from tests.waiting import until
 
@@ -114,5 +116,24 @@ def test_one_trainer_leads_and_a_standby_takes_over(new_run: Callable[..., Run])
         assert loops[1 - leader].learned_offset == 300
         metrics = [value for _, _, value in await run.read(name_of(METRICS, run.settings))]
         assert metrics[-1] == b"300"
+
+    scenario(new_run(snapshot_interval_ms=200), body)
+
+
+def test_labels_topic_that_was_created_again_is_refused(new_run: Callable[..., Run]) -> None:
+    """Rule: the snapshot's offset exists in the new topic too, and belongs to the former one."""
+
+    async def body(run: Run) -> None:
+        await teach(run, 0, 50)
+        stop = asyncio.Event()
+        loop = asyncio.create_task(TrainerLoop(run.settings, Order(run)).run(stop))
+        snapshot = await published(run, 50)
+        assert len(bytes.fromhex(snapshot.labels_topic.decode())) == 16
+        stop.set()
+        await loop
+        await recreate(run.settings, name_of(LABELS, run.settings), 1)
+        await teach(run, 0, 100)
+        with pytest.raises(InputReplaced, match="delete the model topic to start from the labels of the new one"):
+            await TrainerLoop(run.settings, Order(run)).run(asyncio.Event())
 
     scenario(new_run(snapshot_interval_ms=200), body)

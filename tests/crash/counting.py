@@ -8,8 +8,9 @@ from collections.abc import Sequence
 import orjson
 
 from streams.engine.contract import NEVER_DUE_MS, BatchEffects, Output, Processor, Record, StateStore
-from streams.engine.worker import Worker, run_until_signal
+from streams.engine.worker import Worker
 from streams.logs import configure, exit_now
+from streams.runtime.process_end import run_until_signal
 from streams.settings import Settings
 
 NEVER = NEVER_DUE_MS.to_bytes(8, "big")

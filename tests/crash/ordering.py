@@ -6,8 +6,8 @@ import asyncio
 
 import orjson
 
-from streams.engine.worker import run_until_signal
 from streams.logs import configure, exit_now
+from streams.runtime.process_end import run_until_signal
 from streams.settings import Settings
 from streams.training.trainer import TrainerLoop
 

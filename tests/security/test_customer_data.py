@@ -14,10 +14,10 @@ from prometheus_client.openmetrics.exposition import generate_latest as openmetr
 from models.pipeline.partition import PartitionFold
 from models.profile.mergeable import DAY_MS
 from streams.engine.contract import BatchEffects
-from streams.engine.worker import run_until_signal
 from streams.errors import ChurnSignalsError
 from streams.logs import RedactingFilter, formatter
 from streams.monitoring.worker_metrics import worker_samples
+from streams.runtime.process_end import run_until_signal
 from streams.scoring.dead_letters import DeadLetter
 from streams.scoring.event_processor import ERRORS_IN_A_ROW_MAX, EventProcessor
 from streams.settings import Settings

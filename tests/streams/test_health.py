@@ -14,7 +14,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from streams.errors import ConfigurationError
-from streams.health import BLOCKED_MAX_S, Check, Health, Pulse
+from streams.health import BLOCKED_MAX_S, UNREADY_LOG_EVERY_S, Check, Health, Pulse, UnreadyLog
 from streams.monitoring.broker_probe import BrokerProbe
 from streams.monitoring.http_server import HttpServer, address_directory
 from streams.settings import Settings
@@ -132,3 +132,23 @@ def test_disabled_server_does_not_listen(tmp_path: Path) -> None:
     server.stop()
     assert server.address is None
     assert not list(tmp_path.iterdir())
+
+
+def test_unready_process_reports_what_it_waits_for_once_a_minute() -> None:
+    """Rule: nothing in the first minute, then one sentence a minute, and nothing for what was ready meanwhile."""
+    now = [0.0]
+    log = UnreadyLog(lambda: now[0])
+    failing = [Check("broker", False, "no response"), Check("models", True, "read"), Check("group", False, "joining")]
+
+    def minute() -> list[str]:
+        sentences = []
+        for _ in range(12):
+            now[0] += UNREADY_LOG_EVERY_S / 12
+            sentences += [sentence for sentence in [log.observe(failing)] if sentence is not None]
+        return sentences
+
+    assert log.observe(failing) is None
+    assert minute() == ["not ready for 60 s, waiting for broker: no response; group: joining"]
+    assert minute() == ["not ready for 120 s, waiting for broker: no response; group: joining"]
+    assert log.observe([Check("broker", True, "responded")]) is None
+    assert minute() == []

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from aiokafka.errors import KafkaConnectionError
 
 from streams import logs
 from streams.errors import InputLost
@@ -51,7 +52,10 @@ class Written(io.StringIO):
 @pytest.fixture
 def root() -> Iterator[None]:
     """Restore the logging configuration of the process, which `configure` changes."""
-    loggers = [logging.getLogger(name) for name in ("", "aiokafka", "faust", "mode", "streams.engine.faust_app")]
+    loggers = [
+        logging.getLogger(name)
+        for name in ("", "aiokafka", "faust", "mode", "streams.engine.faust_app", "streams.engine.consumer_thread")
+    ]
     loggers.append(logging.getLogger("aiokafka.consumer.group_coordinator"))
     levels, handlers = [logger.level for logger in loggers], list(logging.getLogger().handlers)
     yield
@@ -207,3 +211,18 @@ def test_lines_about_records_and_partitions_have_location_fields() -> None:
 
 def test_redaction_never_drops_a_line() -> None:
     assert RedactingFilter().filter(record(0, "streams.x", ValueError("a"), 1))
+
+
+@pytest.mark.usefixtures("root")
+def test_kafka_error_of_the_client_is_one_line_without_a_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rule: an outage is no bug: aiokafka logs its tracebacks, one for each partition."""
+    written = configured(monkeypatch, log_format="json")
+    for name in ("aiokafka.producer.sender", "streams.engine.ownership"):
+        try:
+            raise KafkaConnectionError("closed")
+        except KafkaConnectionError:
+            logging.getLogger(name).exception("Unexpected error in %s routine", "sender")
+    [client, ours] = written.documents()
+    assert client["message"] == "Unexpected error in sender routine: KafkaConnectionError: KafkaConnectionError: closed"
+    assert "exception" not in client
+    assert "Traceback" in ours["exception"]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from streams.kafka.control_signature import SIGNATURE
-from streams.kafka.model_reader import LABELS_OFFSET_HEADER
+from streams.kafka.model_reader import LABELS_OFFSET_HEADER, LABELS_TOPIC_HEADER
 from streams.scoring import dead_letters
 from streams.scoring.event_router import FORWARDED, TIMESTAMP
 from streams.topics import ALERTS, CHANGELOG, DEAD_LETTERS, EVENTS, LABELS, METRICS, MODEL, SCORES, UNDELIVERED, Topic
@@ -38,12 +38,13 @@ def _schema(name: str) -> dict[str, str]:
     return {"$ref": f"schemas/{name}.schema.json"}
 
 
-def _headers(descriptions: dict[str, str], *, required: bool = True) -> dict[str, Any]:
+def _headers(descriptions: dict[str, str], *, required: bool | list[str] = True) -> dict[str, Any]:
     found: dict[str, Any] = {
         "type": "object",
         "properties": {name: {"type": "string", "description": text} for name, text in descriptions.items()},
     }
-    return found | ({"required": list(descriptions)} if required else {})
+    names = required if isinstance(required, list) else list(descriptions)
+    return found | ({"required": names} if required else {})
 
 
 def _key(topic: Topic, **more: Any) -> dict[str, Any]:
@@ -228,7 +229,13 @@ MESSAGES: Final[dict[str, Message]] = {  # by role of the topic
         "A model snapshot as JSON: data, never code",
         {"type": "object", "description": "Read by workers and trainers; the format can change with any version."},
         _key(MODEL),
-        _headers({LABELS_OFFSET_HEADER: "Offset of the first label that the snapshot has not learned."}),
+        _headers(
+            {
+                LABELS_OFFSET_HEADER: "Offset of the first label that the snapshot has not learned.",
+                LABELS_TOPIC_HEADER: "Id of the labels topic, in hexadecimal; missing before Kafka 2.8.",
+            },
+            required=[LABELS_OFFSET_HEADER],
+        ),
     ),
     METRICS.role: Message(
         "metric",

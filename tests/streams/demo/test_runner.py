@@ -451,7 +451,7 @@ def test_task_that_ignores_cancellation_does_not_delay_the_exit_of_a_failed_demo
     for owner, name, replacement in (
         (runner, "ChildProcess", ExitingChild),
         (runner, "create_topics", do_nothing),
-        (runner, "_DISCONNECT_TIMEOUT_S", 0.05),
+        (runner, "_DISCONNECT_S", 0.05),
         (Workspace, "delete_topics", do_nothing),
         (Watch, "run", ignore_cancellation),
         (runner._DemoRun, "_feed_events", ignore_cancellation),

@@ -7,7 +7,7 @@ import doctest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.engine import assignment
+from streams.engine import assignment, group_assignor
 from streams.engine.assignment import assign_partitions
 
 CLAIMS = st.dictionaries(
@@ -16,7 +16,7 @@ CLAIMS = st.dictionaries(
 
 
 def test_examples_in_the_documentation_are_true() -> None:
-    assert doctest.testmod(assignment).failed == 0
+    assert doctest.testmod(assignment).failed == doctest.testmod(group_assignor).failed == 0
 
 
 @given(st.integers(0, 13), CLAIMS)

@@ -71,7 +71,7 @@ def again(key: bytes, value: bytes) -> tuple[bytes, Any]:
         raw_state, raw_inner = msgspec.msgpack.decode(here.state), msgspec.msgpack.decode(state.partition)
         inner = partition._STATE_DECODER.decode(state.partition)
         kept = shorn(msgspec.to_builtins(inner, builtin_types=(bytes,)), raw_inner)
-        holds = [named(here, msgspec.structs.astuple(here)), named(state, raw_state), named(inner, raw_inner)]
+        holds = [named(here, msgspec.msgpack.decode(value)), named(state, raw_state), named(inner, raw_inner)]
         state.partition = msgspec.msgpack.encode(kept)
         again = position.encode_position(here.next_offset, here.live, here.changelog_id, msgspec.msgpack.encode(state))
         return again, holds

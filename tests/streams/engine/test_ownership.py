@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -77,5 +78,50 @@ def test_every_assignment_is_counted(tmp_path: Path) -> None:
             await mine.assigned(set(), generation)
             await mine.revoked()
         assert mine.rebalances == 2
+
+    asyncio.run(whole())
+
+
+def test_worker_is_not_ready_while_the_group_leaves_partitions_unassigned(tmp_path: Path) -> None:
+    """Rule: a leader with incomplete metadata assigns too little; a worker without partitions is not ready then."""
+
+    async def whole() -> None:
+        mine = ownership(tmp_path)
+        mine.input.partitions = 4
+        for total, ready in ((0, False), (3, False), (4, True), (None, True)):
+            mine.note_total(total)
+            await mine.assigned(set(), 1)
+            assert mine.readiness()[0] is ready, total
+            await mine.revoked()
+        mine.note_total(3)
+        await mine.assigned(set(), 2)
+        assert mine.readiness() == (False, "the group has assigned 3 of 4 partitions")
+        await mine.revoked()
+
+    asyncio.run(whole())
+
+
+def test_stop_abandons_a_batch_that_ignores_its_cancellation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rule: a stop has limits of its own, and does not wait for the broker again when it did not answer."""
+    monkeypatch.setattr("streams.engine.ownership.STOP_BATCH_S", 0.01)
+    monkeypatch.setattr("streams.engine.ownership._CANCEL_S", 0.01)
+
+    class Stubborn(Lost):
+        async def run(self) -> None:
+            while not self.released.is_set():
+                with contextlib.suppress(asyncio.CancelledError):
+                    await self.released.wait()
+
+        def stop(self) -> None:
+            """It waits for the broker."""
+
+    async def whole() -> None:
+        mine, stubborn = ownership(tmp_path), Stubborn(Fenced("unused"))
+        mine.owned[3] = stubborn
+        await mine._start(3)
+        await asyncio.sleep(0)
+        async with asyncio.timeout(1):
+            await mine.stop()
+        assert stubborn.released.is_set()
 
     asyncio.run(whole())

@@ -1,16 +1,25 @@
-"""Changes to aiokafka's behaviour: how often it tries to reach a broker that does not answer."""
+"""Changes to aiokafka's behaviour without a broker: how often it tries to reach one, and how long a stop takes."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.client import AIOKafkaClient
+from aiokafka.errors import KafkaConnectionError
 from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.structs import BrokerMetadata
 
-from streams.kafka.aiokafka_internals import back_off_reconnects, create_batch, discard_producer
+from streams.kafka.aiokafka_internals import (
+    back_off_reconnects,
+    create_batch,
+    discard_producer,
+    stop_consumer,
+    stop_producer,
+)
 from tests import virtual_clock
 
 BACKOFF_MS = 5
@@ -86,3 +95,60 @@ def test_a_batch_may_have_a_compression_of_its_own(usual: str | None, own: str |
         return found[0], found[1]
 
     assert asyncio.run(body()) == (codecs[own], codecs[usual])
+
+
+class Closable:
+    """A client whose `stop` behaves as aiokafka's does without a broker."""
+
+    def __init__(self, how: str) -> None:
+        self._how = how
+        self._coordinator = self._fetcher = None
+        self._client = self
+        self.closed = False
+
+    async def stop(self) -> None:
+        if self._how == "raises":
+            raise KafkaConnectionError("closed")
+        if self._how == "is cancelled":
+            raise asyncio.CancelledError
+        if self._how == "hangs":
+            with contextlib.suppress(asyncio.CancelledError):  # aiokafka's fetcher swallows it
+                await asyncio.sleep(60)
+            await asyncio.sleep(60)
+
+    async def close(self) -> None:
+        self.closed = True
+        await asyncio.sleep(60 if self._how == "hangs" else 0)
+
+
+@pytest.mark.parametrize(("how", "within_s"), [("closes", 0.1), ("raises", 0.1), ("is cancelled", 0.1), ("hangs", 2.1)])
+def test_consumer_is_closed_or_abandoned_within_its_time(how: str, within_s: float) -> None:
+    """Rule: a stop neither waits for a broker nor raises, whatever aiokafka does."""
+
+    async def body() -> None:
+        client: Any = Closable(how)
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        assert await stop_consumer(client) is (how == "closes")
+        assert clock() - began < within_s
+        assert client.closed is (how != "closes")
+
+    virtual_clock.run(body())
+
+
+def test_producer_delivers_or_is_discarded_within_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rule: queued records are delivered if the broker answers, and not waited for otherwise."""
+    discarded: list[Any] = []
+
+    async def discard(producer: Any) -> None:
+        discarded.append(producer)
+
+    monkeypatch.setattr("streams.kafka.aiokafka_internals.discard_producer", discard)
+
+    async def body() -> None:
+        for how in ("closes", "hangs"):
+            client: Any = Closable(how)
+            assert await stop_producer(client) is (how == "closes")
+            assert discarded == ([] if how == "closes" else [client])
+
+    virtual_clock.run(body())

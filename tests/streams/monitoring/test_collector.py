@@ -77,7 +77,7 @@ def worker(*numbers: int) -> Any:
         taking_since={7: 0.0},
         rebalances=1,
         given_up=Counter(),
-        partitions=8,
+        input=SimpleNamespace(partitions=8),
         names=SimpleNamespace(input="events"),
         owned=owned,
         status=lambda: status,

@@ -32,7 +32,7 @@ from streams.cli.lag import EXIT_CODES
 from streams.cli.main import COMMANDS, main
 from streams.engine import position
 from streams.errors import ChurnSignalsError
-from streams.kafka.model_reader import LABELS_OFFSET_HEADER
+from streams.kafka.model_reader import LABELS_OFFSET_HEADER, LABELS_TOPIC_HEADER
 from streams.scoring import dead_letters
 from streams.scoring.dead_letters import MISROUTED, PROCESSING_ERROR
 from streams.scoring.event_router import FORWARDED, TIMESTAMP
@@ -152,7 +152,7 @@ def test_every_header_is_documented() -> None:
     letters = [value for name, value in vars(dead_letters).items() if name.isupper() and str(value).startswith("__st")]
     assert len(letters) == 5
     event = alerts.alert_events()[0].event
-    ours = [*letters, dead_letters.REASON, FORWARDED, TIMESTAMP, LABELS_OFFSET_HEADER]
+    ours = [*letters, dead_letters.REASON, FORWARDED, TIMESTAMP, LABELS_OFFSET_HEADER, LABELS_TOPIC_HEADER]
     for header in [*ours, *(name for name, _ in alert_headers(event, "c"))]:
         assert f"`{header}`" in page("topics.md"), header
 
