@@ -41,7 +41,7 @@ HARMS: Final = ("none", "stopped", "killed", "dying")
 _START_S, _WORK_S = (1.0, 6.0), (0.0, 3.0)
 _HARM_LEAD_S: Final = (-0.5, 4.0)
 _EVENTS: Final = ("simulate", "--customers", "300", "--days", "700", "--to-topic", "--rate", "400")
-_ROUTES: Final = '[routes.desk]\nurl = "http://127.0.0.1:9/"\nunsigned = true\n'
+_ROUTES: Final = '[routes.desk]\nurl = "http://127.0.0.1:9/"\nunsigned = true\nallow_private = true\n'
 _POLL_S: Final = 0.02
 ROLES: Final = {
     "worker": ("worker",),
