@@ -16,23 +16,28 @@ from streams.kafka.aiokafka_records import TolerantRecords
 NAME = "foreign-name"
 
 
-def batch_of(first: int, headers: list[list[tuple[str, bytes | None]]], codec: int = 0) -> bytes:
-    """A batch of the log with one record for each list of headers."""
+def batch_of(
+    first: int, headers: list[list[tuple[str, bytes | None]]], codec: int = 0, value: bytes = b"\xff%d"
+) -> bytes:
+    """A batch of the log with one record for each list of headers; `value` may contain its number."""
     builder = DefaultRecordBatchBuilder(
         2, codec, is_transactional=0, producer_id=-1, producer_epoch=-1, base_sequence=-1, batch_size=1_000_000
     )
     for number, each in enumerate(headers):
-        assert builder.append(number, 1_000 + number, b"k%d" % number, b"\xff%d" % number, each) is not None
+        assert (
+            builder.append(number, 1_000 + number, b"k%d" % number, value.replace(b"%d", b"%d" % number), each)
+            is not None
+        )
     data = bytearray(builder.build())
     data[:8] = first.to_bytes(8, "big")  # as the broker assigns it, outside the checksum
     return bytes(data)
 
 
-def foreign(batch: bytes) -> bytes:
-    """The batch with bytes in the names that are not UTF-8, and a valid checksum."""
-    changed = PreencodedBatch(EncodedBatch("t", 0, 1, batch.replace(NAME.encode(), b"\xff" * len(NAME))), 1_000)
+def foreign(batch: bytes, timestamp_ms: int = 1_000) -> Any:
+    """The batch with bytes in the names that are not UTF-8, and a valid checksum, as a producer sends it."""
+    changed = PreencodedBatch(EncodedBatch("t", 0, 1, batch.replace(NAME.encode(), b"\xff" * len(NAME))), timestamp_ms)
     changed._set_producer_state(-1, -1, -1)
-    return bytes(changed._build())
+    return changed
 
 
 def decoded(records: Any) -> list[tuple[int, bytes, bytes, list[tuple[str, bytes | None]]]]:
@@ -53,7 +58,7 @@ def test_ordinary_batches_are_decoded_as_by_aiokafka(codec: int) -> None:
 
 def test_batch_with_a_foreign_header_name_is_decoded_in_full() -> None:
     """Rule: keys, values and offsets are those of the log; the name has replacement characters."""
-    strange = foreign(batch_of(8, [[("a", b"1")], [(NAME, b"\xfe"), ("b", None)], []]))
+    strange = bytes(foreign(batch_of(8, [[("a", b"1")], [(NAME, b"\xfe"), ("b", None)], []]))._build())
     data = batch_of(5, [[], [], []]) + strange + batch_of(11, [[("c", b"3")]])
     with pytest.raises(UnicodeDecodeError):
         decoded(MemoryRecords(data))
