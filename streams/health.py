@@ -80,8 +80,9 @@ class Health:
     """State behind `/healthz` and `/readyz`.
 
     Attributes:
-        role: worker, trainer or notify.
+        role: worker, trainer, notify or console.
         pulses: of the event loops that must run.
+        liveness: further conditions of `/healthz`, such as background tasks that must not have failed.
         readiness: conditions for serving. Parts add their conditions when they start.
         started: all parts have added their conditions.
         stop: set when the process shuts down. From then on it is not ready, and loops may end.
@@ -92,13 +93,14 @@ class Health:
         self.stop = stop
         self.started = False
         self.pulses: list[Pulse] = []
+        self.liveness: list[Checks] = []
         self.readiness: list[Checks] = []
 
     def alive(self) -> list[Check]:
         """Checks of `/healthz`. If one fails, the process must be killed and restarted."""
         if self.stop.is_set():
             return [Check("stopping", True, "shutting down")]
-        return [pulse.check() for pulse in self.pulses]
+        return [*(pulse.check() for pulse in self.pulses), *(check for checks in self.liveness for check in checks())]
 
     def ready(self) -> list[Check]:
         """Checks of `/readyz`. Lag is not one of them: replacing a worker does not reduce it."""

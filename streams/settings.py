@@ -171,6 +171,11 @@ class Settings:
         "Host names that the console accepts, in addition to IP addresses and localhost.",
         unit="comma separated",
     )
+    console_trusted_proxies: str = setting(
+        "",
+        "Reverse proxies whose X-Forwarded-For and X-Forwarded-Proto the console trusts; empty: none.",
+        unit="addresses or networks, comma separated",
+    )
     explain_process: str = setting(
         "auto",
         "Whether a worker renders explanations in a separate process on another core; auto: for larger batches, if"

@@ -10,6 +10,7 @@ Bounds: 32 plans, with the rest counted together; the newest 24 months of labels
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
@@ -20,7 +21,7 @@ from models.experience.indices import nps_group
 from models.profile.apply_feedback import BARRIERS
 from models.profile.keys import EXPERIENCE
 from models.profile.mergeable import DAY_MS
-from models.retention.aggregates import NAMES_MAX, OTHER, month_of
+from models.retention.aggregates import LAST_MONTH, NAMES_MAX, OTHER, PARTITION_MAX, is_sum, month_of
 
 MONTHS_KEPT: Final = 24
 STAGES: Final = (30, 90, 180, 365)  # days of tenure at which a stage ends; the last stage has no end
@@ -256,6 +257,8 @@ _decode_block = msgspec.msgpack.Decoder(tuple[int, dict[str, Pair]]).decode
 _encode_value = msgspec.json.Encoder().encode
 _decode_value = msgspec.json.Decoder(ExperienceSums).decode
 _MONTH_AT: Final = len(EXPERIENCE) + 1
+_LABEL_SERIES: Final = re.compile(r"[0-4]/(?:(?:csat|nps|barrier)/[^/]+|goal/.+/[^/]+|all|csat_sum|ces_sum)", re.DOTALL)
+_GOAL_SERIES: Final = re.compile(r".+/[0-9]{1,2}", re.DOTALL)
 _KIND_OF: Final = {code: kind for kind, code in _KINDS.items()}
 
 
@@ -282,10 +285,26 @@ def metric_value(partition: int, key: bytes, record: bytes) -> bytes:
     return _encode_value(ExperienceSums(partition, block.kind, block.plan, month, sums))
 
 
-def read_metric(value: bytes) -> tuple[ExperienceBlock, dict[str, Pair]]:
-    """Decode a published block."""
+def read_metric(value: bytes, key: bytes | None = None) -> tuple[ExperienceBlock, dict[str, Pair]]:
+    """Decode a published block.
+
+    Args:
+        value: As `metric_value` encodes it.
+        key: If given, the record's key, which must be that of the block.
+
+    Raises:
+        msgspec.MsgspecError: No partition publishes such a record. The message does not quote it.
+    """
     published = _decode_value(value)
-    return ExperienceBlock(published.kind, published.month or 0, published.plan), published.sums
+    block = ExperienceBlock(published.kind, published.month or 0, published.plan)
+    if block.kind not in _KINDS or not 0 <= block.month <= LAST_MONTH or not 0 <= published.partition <= PARTITION_MAX:
+        raise msgspec.ValidationError("kind, month or partition is none of ours")
+    if key is not None and key != metric_key(published.partition, block.key):
+        raise msgspec.ValidationError("the key is not that of the block")
+    series = _GOAL_SERIES if block.kind == GOALS else _LABEL_SERIES
+    if not all(series.fullmatch(name) and is_sum(a) and is_sum(b) for name, (a, b) in published.sums.items()):
+        raise msgspec.ValidationError("a series or its sums are none of ours")
+    return block, published.sums
 
 
 def _read(key: bytes, record: bytes) -> tuple[ExperienceBlock, dict[str, Pair]]:

@@ -239,10 +239,43 @@ def metric_value(partition: int, key: bytes, record: bytes) -> bytes:
     )
 
 
-def read_metric(value: bytes) -> dict[tuple[str, int, int], int]:
-    """Decode the sums of a published block. Unknown series are skipped."""
+LAST_DAY: Final = 47_482
+"""2100-01-01 in days since 1970. No event is later (`models.events.coercion.MAX_TIME_MS`), and no customer older."""
+
+LAST_MONTH: Final = 12 * 130
+PARTITION_MAX: Final = 2**31 - 1
+_SUM_MAX: Final = 2**63 - 1
+_SCALE_CODES: Final = {name: (code, LAST_MONTH if code == MONTH else LAST_DAY) for code, name in _SCALE_NAMES.items()}
+
+
+def is_sum(number: int) -> bool:
+    """Check whether a published number is within the bounds of a sum."""
+    return -_SUM_MAX <= number <= _SUM_MAX
+
+
+def read_metric(value: bytes, key: bytes | None = None) -> dict[tuple[str, int, int], int]:
+    """Decode the sums of a published block. Unknown series are skipped.
+
+    Args:
+        value: As `metric_value` encodes it.
+        key: If given, the record's key, which must be that of the block.
+
+    Raises:
+        msgspec.MsgspecError: No partition publishes such a record. The message does not quote it.
+    """
     block = _decode_value(value)
+    code, last = _SCALE_CODES.get(block.scale, ("", -1))
+    if not (0 <= block.first <= last and block.first % BLOCK == 0 and 0 <= block.partition <= PARTITION_MAX):
+        raise msgspec.ValidationError("scale, first index or partition is none of ours")
+    if not 0 <= (block.cohort or 0) <= LAST_MONTH:
+        raise msgspec.ValidationError("the cohort is none of ours")
     group = cohort(block.cohort) if block.cohort is not None else Segment(block.plan or "", block.source or "").group
+    if key is not None and key != metric_key(block.partition, RetentionBlock(code, block.first // BLOCK, group).key):
+        raise msgspec.ValidationError("the key is not that of the block")
+    for name, amounts in block.sums.items():
+        scale = SCALES[NUMBER[name]] if name in NUMBER else code
+        if len(amounts) > BLOCK or scale != code or not all(map(is_sum, amounts)):
+            raise msgspec.ValidationError("a series or its sums are none of ours")
     return {
         (group, NUMBER[name], block.first + offset): amount
         for name, amounts in block.sums.items()

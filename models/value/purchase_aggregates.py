@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from models.value.bg_nbd import PurchaseCells, fit
+from models.value.bg_nbd import REPEAT_CLASSES, PurchaseCells, fit
 from models.value.gamma_gamma import SpendingCells
 from models.value.gamma_gamma import fit as fit_values
 from models.value.mle import NoEstimate
@@ -89,6 +89,42 @@ class PurchaseSummary(msgspec.Struct, frozen=True):
     order_value: dict[str, float] | None
     """Gamma-Gamma's p, q, gamma and population mean; None if too few purchases have a value."""
     classes: list[ExpectedPurchases]
+
+
+_ROW_NUMBERS: Final = {"first": 6, "value": 4}
+_BLOCK_MAX: Final = 4_096  # fortnights until 2100, with a margin
+_HEAD_MAX: Final = {"first": len(REPEAT_CLASSES), "value": _BLOCK_MAX}
+_NUMBER_MAX: Final = 2**53
+
+
+def check_cells(value: bytes, key: bytes) -> bytes:
+    """Return a published value that `summarize` can use.
+
+    Args:
+        value: As in a record of `CellSnapshot.records`.
+        key: The record's key, which must be that of the value.
+
+    Raises:
+        msgspec.MsgspecError: No partition publishes such a record. The message does not quote it.
+    """
+    cells = msgspec.json.decode(value, type=CellsValue)
+    if (cells.fortnight is None) == (cells.kind is None):
+        raise msgspec.ValidationError("the block is none of ours")
+    block, number = ("first", cells.fortnight) if cells.fortnight is not None else ("value", cells.kind)
+    if not (
+        0 <= (number or 0) <= (_BLOCK_MAX if block == "first" else len(REPEAT_CLASSES))
+        and 0 <= cells.day < 14 * _BLOCK_MAX
+    ):
+        raise msgspec.ValidationError("block or day is none of ours")
+    if key != f"purchases/{cells.partition}/{block}/{number}".encode():
+        raise msgspec.ValidationError("the key is not that of the block")
+    for row in cells.cells:
+        head, sums = (row[:2], row[2:]) if block == "first" else (row[:1], row[1:])
+        if len(row) != _ROW_NUMBERS[block] or not 0 <= head[0] <= _BLOCK_MAX or not 0 <= head[-1] <= _HEAD_MAX[block]:
+            raise msgspec.ValidationError("a cell is none of ours")
+        if sums[0] < 1 or not all(0 <= each <= _NUMBER_MAX for each in sums):
+            raise msgspec.ValidationError("a cell's sums are none of ours")
+    return value
 
 
 def summarize(values: Iterable[bytes]) -> PurchaseSummary | None:

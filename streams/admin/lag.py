@@ -250,8 +250,11 @@ def _owners(members: list[dict[str, Any]]) -> dict[Any, Owner]:
     for member in members:
         if member["member_assignment"]:
             owner = Owner(member["member_id"], member["client_id"], member["client_host"].removeprefix("/"))
-            assigned = ConsumerProtocolMemberAssignment.decode(member["member_assignment"])
-            owners.update(dict.fromkeys(assigned.partitions(), owner))
+            try:
+                assigned = ConsumerProtocolMemberAssignment.decode(member["member_assignment"]).partitions()
+            except Exception:  # a client that joined this group and is no worker; aiokafka raises many types
+                continue
+            owners.update(dict.fromkeys(assigned, owner))
     return owners
 
 

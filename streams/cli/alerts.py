@@ -11,8 +11,10 @@ from typing import Any, NamedTuple
 import click
 
 from streams.cli.options import TIME
+from streams.cli.skipped import reporting_skipped
 from streams.kafka.client_runner import run_client, stop_on_signal
-from streams.rendering.terminal import printable, stdout_console
+from streams.kafka.unusable_records import UnusableRecords
+from streams.rendering.terminal import stdout_console
 from streams.settings import Settings
 
 # Copies of models.alerts.policy and competing_risks, so that --help does not load the models; a test compares them.
@@ -99,8 +101,11 @@ def alerts(
         raise click.UsageError("--headers needs --format json.")
     if last is None and since is None:
         last = 0 if follow else DEFAULT_LAST
-    printer = _AlertPrinter(AlertFilter(band, states, route), as_json=output_format == "json", headers=headers)
-    run_client(_print_changes(Settings.from_environment(), printer, since, last, follow))
+    with reporting_skipped() as unusable:
+        printer = _AlertPrinter(
+            AlertFilter(band, states, route), unusable, as_json=output_format == "json", headers=headers
+        )
+        run_client(_print_changes(Settings.from_environment(), printer, since, last, follow))
     if not printer.printed and not follow and output_format == "text":
         click.echo("no alerts" + (" match these options" if band or states or route or since is not None else ""))
 
@@ -165,35 +170,31 @@ async def _iterate(records: list[Any]) -> AsyncIterator[Any]:
 
 
 class _AlertPrinter:
-    """Prints alert changes. Reports each unreadable record on standard error and skips it."""
+    """Prints alert changes. Skips and reports records that are none."""
 
-    def __init__(self, selection: AlertFilter, *, as_json: bool, headers: bool) -> None:
+    def __init__(self, selection: AlertFilter, unusable: UnusableRecords, *, as_json: bool, headers: bool) -> None:
         self.printed = 0
-        self._filter, self._as_json, self._headers = selection, as_json, headers
+        self._filter, self._unusable, self._as_json, self._headers = selection, unusable, as_json, headers
         self._console = stdout_console()
 
     def selects(self, record: Any) -> bool:
-        """Whether to print a record; unreadable ones are selected so that they are reported."""
-        value = _decode(record)
-        return value is None or self._filter.matches(value)
+        """Whether to print a record; a record that is no alert is reported."""
+        from streams.rendering.alerts import published_alert
+
+        value = self._unusable.use(record, published_alert)
+        return value is not None and self._filter.matches(value)
 
     def print_record(self, record: Any) -> None:
-        """Print one change, or report that the record is not an alert."""
-        import msgspec
+        """Print one selected change."""
         import orjson
 
-        value = _decode(record)
-        try:
-            if value is None:
-                raise msgspec.ValidationError("not a JSON object")
-            if self._as_json:
-                click.echo(orjson.dumps({**(_cloudevents_headers(record) if self._headers else {}), **value}))
-            else:
-                self._print_text(value)
-        except msgspec.ValidationError as error:
-            position = f"{record.topic}/{record.partition}@{record.offset}"
-            click.echo(f"skipped {position}, which this version cannot read: {printable(str(error))}", err=True)
-            return
+        from streams.rendering.alerts import published_alert
+
+        value = published_alert(record)
+        if self._as_json:
+            click.echo(orjson.dumps({**(_cloudevents_headers(record) if self._headers else {}), **value}))
+        else:
+            self._print_text(value)
         self.printed += 1
 
     def _print_text(self, value: dict[str, Any]) -> None:
@@ -209,13 +210,3 @@ class _AlertPrinter:
 
 def _cloudevents_headers(record: Any) -> dict[str, str]:
     return {name: (text or b"").decode("utf-8", "replace") for name, text in record.headers if name.startswith("ce_")}
-
-
-def _decode(record: Any) -> dict[str, Any] | None:
-    import orjson
-
-    try:
-        value = orjson.loads(record.value or b"")
-    except orjson.JSONDecodeError:
-        return None
-    return value if isinstance(value, dict) else None

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
+from streams.cli.early_signal import end_on_early_sigterm
 from streams.console.address import DEFAULT_PORT
-from streams.kafka.client_runner import run_client, stop_on_signal
 from streams.private_files import create_private_files
 from streams.settings import Settings
 
@@ -24,17 +24,18 @@ def console(host: str, port: int) -> None:
     """Serve the console: live alerts, customers, model quality and pipeline lag.
 
     The console reads the output topics, so workers can run on other machines. Acknowledging, snoozing or dismissing an
-    alert publishes an event; the console publishes nothing else. Ctrl-C stops it.
+    alert publishes an event; the console publishes nothing else. SIGTERM or Ctrl-C exits with 0.
     """
+    end_on_early_sigterm()
     from streams.console.server import serve_console
-    from streams.logs import configure
+    from streams.logs import configure, exit_now
+    from streams.runtime.process_end import run_until_signal
 
     create_private_files()
     settings = Settings.from_environment()
     configure(settings, "console")
-
-    async def serve() -> None:
-        with stop_on_signal() as stop:
-            await serve_console(settings, host, port, lambda url: click.echo(f"The console is at {url}"), stop)
-
-    run_client(serve())
+    exit_now(
+        run_until_signal(
+            lambda stop: serve_console(settings, host, port, lambda url: click.echo(f"The console is at {url}"), stop)
+        )
+    )

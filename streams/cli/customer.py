@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import click
 import msgspec
 
+from streams.cli.skipped import reporting_skipped
 from streams.errors import ChurnSignalsError
 from streams.kafka.client_runner import run_client
+from streams.kafka.unusable_records import UnusableRecord, UnusableRecords
 from streams.rendering.customer_experience import Times
 from streams.rendering.customer_page import print_customer
+from streams.rendering.field_types import Id, Sequence, ShortText, Time
 from streams.rendering.terminal import stdout_console
 from streams.settings import Settings
+
+T = TypeVar("T")
 
 
 @click.command()
@@ -26,20 +32,24 @@ def customer(customer_id: str, as_json: bool) -> None:
     """
     import orjson
 
+    from streams.rendering.score_view import shown_score
+
     settings = Settings.from_environment()
-    score, change = run_client(_newest_score_and_change(settings, customer_id))
+    with reporting_skipped() as unusable:
+        score, change = run_client(_newest_score_and_change(settings, customer_id, unusable))
     if score is None:
         raise ChurnSignalsError(
             f"customer {customer_id} has no score: it was never scored, or it was deleted. Compare the id with the"
             " userId (or anonymousId) that your application sends, and check for lag with: churn-signals lag"
         )
-    document = orjson.loads(score)
-    alert = newer_alert(document, None if change is None else AlertStatus.of(change))
     if as_json:
+        document = orjson.loads(score)
+        alert = newer_alert(document, change)
         click.echo(score if alert == document["alert"] else orjson.dumps({**document, "alert": alert}))
         return
-    times = run_client(_times_to_value(settings)) if document.get("goals") else {}
-    print_customer(stdout_console(), {**document, "alert": alert}, times)
+    shown = shown_score(customer_id.encode(), score, with_features=True)
+    times = run_client(_times_to_value(settings)) if shown["goals"] else {}
+    print_customer(stdout_console(), {**shown, "alert": newer_alert(shown, change)}, times)
 
 
 async def _times_to_value(settings: Settings) -> Times:
@@ -50,7 +60,9 @@ async def _times_to_value(settings: Settings) -> Times:
     return times_to_value(await experience_from_topic(settings))
 
 
-async def _newest_score_and_change(settings: Settings, customer_id: str) -> tuple[bytes | None, bytes | None]:
+async def _newest_score_and_change(
+    settings: Settings, customer_id: str, unusable: UnusableRecords
+) -> tuple[bytes | None, AlertStatus | None]:
     """Read the customer's newest score and newest alert change; None where there is none.
 
     Raises:
@@ -61,31 +73,46 @@ async def _newest_score_and_change(settings: Settings, customer_id: str) -> tupl
     from streams.kafka.topic_reader import newest_with_key
     from streams.topics import ALERTS, SCORES, name_of, verify_topics
 
-    topics, key, values = await verify_topics(settings), customer_id.encode(), []
-    for topic in (name_of(SCORES, settings), name_of(ALERTS, settings)):
-        record = await newest_with_key(settings, topic, partition_of(key, topics[topic].partitions), key)
-        values.append(None if record is None else record.value)
-    return values[0], values[1]
+    topics, key = await verify_topics(settings), customer_id.encode()
+
+    async def newest(topic: str, decode: Callable[[Any], T | None]) -> T | None:
+        partition = partition_of(key, topics[topic].partitions)
+        return await newest_with_key(settings, topic, partition, key, decode, unusable)
+
+    score = await newest(name_of(SCORES, settings), checked_score)
+    return score, await newest(name_of(ALERTS, settings), AlertStatus.of)
+
+
+def checked_score(record: Any) -> bytes | None:
+    """Return the value of a record of churn-scores; None for a tombstone. Raises if the score cannot be shown."""
+    from streams.rendering.score_view import shown_score
+
+    if record.value is not None:
+        shown_score(record.key, record.value, with_features=True)
+    value: bytes | None = record.value
+    return value
 
 
 class AlertStatus(msgspec.Struct):
     """The fields of a `churn-alerts` value that describe the current state of an alert."""
 
-    alert_id: str
-    seq: int
-    state: str
-    severity: str
-    time: str
-    opened_at: str
-    resolution: str | None
+    alert_id: Id
+    seq: Sequence
+    state: ShortText
+    severity: ShortText
+    time: Time
+    opened_at: Time
+    resolution: ShortText | None
 
     @classmethod
-    def of(cls, value: bytes) -> AlertStatus | None:
-        """Decode a value; None if this version cannot read it as an alert."""
-        try:
-            return msgspec.json.decode(value, type=cls)
-        except msgspec.DecodeError:
-            return None
+    def of(cls, record: Any) -> AlertStatus:
+        """Decode a record of churn-alerts; raises if this version cannot read it as an alert."""
+        from models.events.coercion import time_ms
+
+        status = msgspec.json.decode(record.value or b"", type=cls)
+        if time_ms(status.time) is None:
+            raise UnusableRecord("a time does not exist")
+        return status
 
 
 def newer_alert(score: dict[str, Any], change: AlertStatus | None) -> dict[str, Any] | None:

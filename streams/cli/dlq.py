@@ -236,4 +236,7 @@ def _readable(value: bytes | None) -> str:
 def _sent_time(letter: DeadLetter) -> str:
     from models.duration import rfc3339
 
-    return rfc3339(letter.timestamp_ms)
+    try:
+        return rfc3339(letter.timestamp_ms)
+    except (OverflowError, ValueError):  # the timestamp of a foreign record
+        return f"{letter.timestamp_ms} ms"

@@ -29,6 +29,7 @@ def experience(file: str | None, by: str | None, as_json: bool, config: Path) ->
     labels that --config defines.
     """
     from models.experience.report import as_data, build
+    from streams.cli.skipped import consistent
     from streams.kafka.client_runner import run_client
     from streams.rendering import experience as rendering
     from streams.rendering.terminal import stdout_console
@@ -37,7 +38,7 @@ def experience(file: str | None, by: str | None, as_json: bool, config: Path) ->
         sums = experience_from_file(file, config)
     else:
         sums = run_client(experience_from_topic(Settings.from_environment()))
-    report = build(sums, by)
+    report = build(sums, by) if file is not None else consistent("the metrics topic", lambda: build(sums, by))
     if report is None:
         raise ChurnSignalsError(
             f"{file or 'the metrics topic'} has no matured label and no reached goal yet. A label matures when"
@@ -63,11 +64,13 @@ async def experience_from_topic(settings: Settings) -> Sums:
         TopicMismatch: the topic does not exist, or differs from its declaration.
     """
     from models.experience.aggregates import METRIC_PREFIX, add, read_metric
+    from streams.cli.skipped import reporting_skipped
     from streams.kafka.topic_reader import newest_metrics
 
     sums: Sums = {}
-    for value in await newest_metrics(settings, METRIC_PREFIX):
-        add(sums, *read_metric(value))
+    with reporting_skipped() as unusable:
+        for block, series in await newest_metrics(settings, METRIC_PREFIX, read_metric, unusable):
+            add(sums, block, series)
     return sums
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from streams.cli.early_signal import end_on_early_sigterm
 from streams.errors import ChurnSignalsError
 from streams.kafka.client_runner import run_client, stop_on_signal
 from streams.private_files import create_private_files
@@ -39,6 +40,7 @@ def notify(routes_path: Path | None, check: bool, again: bool) -> None:
     churn-signals notify --check   validate the routes file and its variables
     churn-signals notify --again   redeliver dead letters after the receiver is fixed
     """
+    end_on_early_sigterm()
     from streams.logs import configure, exit_now
     from streams.monitoring.monitor import monitored
     from streams.notify.notifier import Notifier
@@ -68,14 +70,16 @@ def notify(routes_path: Path | None, check: bool, again: bool) -> None:
 
 
 def _redeliver(settings: Settings, routes: Sequence[Route]) -> None:
+    from streams.cli.skipped import reporting_skipped
     from streams.notify.outcomes import DEAD_LETTER
     from streams.notify.redelivery import redeliver
 
     async def redeliver_all() -> dict[str, dict[str, int]]:
         with stop_on_signal() as stop:
-            return await redeliver(settings, routes, stop)
+            return await redeliver(settings, routes, stop, unusable)
 
-    outcomes = run_client(redeliver_all())
+    with reporting_skipped() as unusable:
+        outcomes = run_client(redeliver_all())
     for name, counts in outcomes.items():
         click.echo(f"{name}: " + ", ".join(f"{count:,} {end.replace('_', ' ')}" for end, count in counts.items()))
     if failed := sum(counts[DEAD_LETTER] for counts in outcomes.values()):

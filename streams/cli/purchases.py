@@ -89,10 +89,12 @@ def _print_published(as_json: bool) -> None:
 
     from models.value.mle import NoEstimate
     from models.value.purchase_aggregates import summarize
+    from streams.cli.skipped import consistent
     from streams.kafka.client_runner import run_client
 
     try:
-        forecast = summarize(run_client(read_cells(Settings.from_environment())))
+        cells = run_client(read_cells(Settings.from_environment()))
+        forecast = consistent("the metrics topic", lambda: summarize(cells), NoEstimate)
     except NoEstimate as reason:
         raise ChurnSignalsError(f"the metrics topic: {reason}.") from None
     if forecast is None:
@@ -113,15 +115,12 @@ async def read_cells(settings: Settings) -> list[bytes]:
         BrokerUnreachable: no broker answered.
         TopicMismatch: the topic does not exist, or differs from its declaration.
     """
-    from models.value.purchase_aggregates import METRIC_PREFIX
-    from streams.kafka.topic_reader import read_topic
-    from streams.topics import METRICS, name_of
+    from models.value.purchase_aggregates import METRIC_PREFIX, check_cells
+    from streams.cli.skipped import reporting_skipped
+    from streams.kafka.topic_reader import newest_metrics
 
-    newest: dict[bytes, bytes | None] = {}
-    async for record in read_topic(settings, name_of(METRICS, settings)):
-        if record.key is not None and record.key.startswith(METRIC_PREFIX):
-            newest[record.key] = record.value
-    return [value for value in newest.values() if value is not None]
+    with reporting_skipped() as unusable:
+        return await newest_metrics(settings, METRIC_PREFIX, check_cells, unusable)
 
 
 def read_purchases(file: str, until_day: int) -> PurchaseLog:

@@ -33,6 +33,7 @@ def retention(file: str | None, by: str | None, cohort: str | None, as_json: boo
     FILE (one JSON object per line, plain or gzipped; - reads standard input), counts its events.
     """
     from models.retention.report import as_data, build
+    from streams.cli.skipped import consistent
     from streams.kafka.client_runner import run_client
     from streams.rendering import retention as rendering
     from streams.rendering.terminal import stdout_console
@@ -45,7 +46,7 @@ def retention(file: str | None, by: str | None, cohort: str | None, as_json: boo
         sums = retention_from_file(file)
     else:
         sums = run_client(retention_from_topic(Settings.from_environment()))
-    report = build(sums, by)
+    report = build(sums, by) if file is not None else consistent("the metrics topic", lambda: build(sums, by))
     if report is None:
         raise ChurnSignalsError(
             f"{file or 'the metrics topic'} has no retention figures yet. Workers account from a group's first event"
@@ -78,11 +79,13 @@ async def retention_from_topic(settings: Settings) -> Sums:
         TopicMismatch: the topic does not exist, or differs from its declaration.
     """
     from models.retention.aggregates import METRIC_PREFIX, Sums, add, read_metric
+    from streams.cli.skipped import reporting_skipped
     from streams.kafka.topic_reader import newest_metrics
 
     sums = Sums(int)
-    for value in await newest_metrics(settings, METRIC_PREFIX):
-        add(sums, read_metric(value))
+    with reporting_skipped() as unusable:
+        for block in await newest_metrics(settings, METRIC_PREFIX, read_metric, unusable):
+            add(sums, block)
     return sums
 
 

@@ -8,15 +8,22 @@
 
 It reads only output topics, so it works with any number of workers, and several consoles can run at once.
 
-    server               routes, pages and the live stream
+    server               routes, pages, health and metrics
+    live_streams         open pages that listen for changes
+    forms                posted forms, and the page to return to
     filters              template filters: percentages, numbers, times
     database             the data of all pages: newest scores, alerts and their changes, in a temporary SQLite file
-    topic_follower       follows the topics, samples the lag, and reports a missing broker
+    topic_follower       follows the topics, samples the lag, and reports why no new data arrives
+    published_records    decodes the records of the topics, and refuses those that no worker wrote
     dead_letter_samples  dead letters by reason, without their contents
     actions              the event that a person's action on an alert publishes
     model_insights       counterfactual probabilities and influential features
     charts               SVG paths
     security             access control: host, token, cross-site requests, content security policy
+    login_attempts       limits failed logins
+    token_strength       estimates how hard a token is to guess
+    trusted_proxies      address and protocol of a client behind a reverse proxy
+    console_metrics      samples for `/metrics`
     address              default port and URL
 
 Tested by tests/streams/console, tests/security/test_console.py and tests/browser.

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import cramjam
-import msgspec
-import orjson
 
 from models.alerts.settings import BANDS
-from models.definition.competing_risks import SUCCESS
 from models.events.coercion import time_ms
+from streams.console.published_records import AlertChange, AlertReason, ScoreChange
+from streams.errors import ChurnSignalsError
 from streams.rendering.risk_points import reason_points
+from streams.rendering.score_view import shown_score
 
 # A score has 5.4 KB: 100,000 customers take 400 MB on disk and none in memory (`make bench-console`).
 _ZSTD_LEVEL = 1
@@ -40,64 +42,6 @@ CREATE INDEX changes_customer ON changes (customer);
 """
 
 
-class _Customer(msgspec.Struct):
-    id: str
-    account: str | None = None
-    segment: str | None = None
-    stage: str = ""
-
-
-class _Value(msgspec.Struct):
-    mrr: float | None = None
-    revenue_at_risk: float | None = None
-
-
-class _Reason(msgspec.Struct):
-    code: str
-    sentence: str
-    contribution: float = 0.0
-    points: float | None = None
-
-
-class _ScoreRecord(msgspec.Struct):
-    customer: _Customer
-    probability: float
-    band: str
-    value: _Value
-    scored_at: str = ""
-
-
-class _AlertScore(msgspec.Struct):
-    probability: float
-    log_odds: float | None = None
-
-
-class _Playbook(msgspec.Struct):
-    playbook: str
-
-
-class _AlertRecord(msgspec.Struct):
-    alert_id: str
-    seq: int
-    type: str
-    state: str
-    severity: str
-    time: str
-    opened_at: str
-    customer: _Customer
-    score: _AlertScore
-    reasons: list[_Reason]
-    value: _Value
-    action: _Playbook
-    resolution: str | None = None
-    snoozed_until: str | None = None
-    route: str = SUCCESS
-
-
-_SCORES = msgspec.json.Decoder(_ScoreRecord)
-_ALERTS = msgspec.json.Decoder(_AlertRecord)
-
-
 class AlertQuery(NamedTuple):
     """Which alerts to list, and in which order. An empty value selects all."""
 
@@ -119,23 +63,31 @@ _ORDERS = {
 }
 
 
+class ConsoleDatabaseFailed(ChurnSignalsError):
+    """You see this if the console cannot write its temporary database, for example because the disk is full."""
+
+
 class ConsoleDatabase:
     """One SQLite file under `directory`; used by one thread.
 
     Attributes:
         version: Increases with every alert change.
-        unreadable: Number of records that this version cannot read.
+
+    Raises:
+        ConsoleDatabaseFailed: The file cannot be created.
     """
 
     def __init__(self, directory: Path) -> None:
         self.version = 0
-        self.unreadable = 0
         self._since_trim = 0
-        self._db = sqlite3.connect(directory / "console.sqlite", isolation_level=None)
-        # The file is deleted with the process, so it needs no crash safety.
-        for pragma in ("journal_mode=OFF", "synchronous=OFF", f"cache_size=-{_CACHE_KIB}", "temp_store=MEMORY"):
-            self._db.execute(f"PRAGMA {pragma}")
-        self._db.executescript(_SCHEMA)
+        self._directory = directory
+        with self._reporting():
+            self._db = sqlite3.connect(directory / "console.sqlite", isolation_level=None)
+            # The file is deleted with the process, so it needs no crash safety. A transaction that fails on a full disk
+            # is rolled back from memory.
+            for pragma in ("journal_mode=MEMORY", "synchronous=OFF", f"cache_size=-{_CACHE_KIB}", "temp_store=MEMORY"):
+                self._db.execute(f"PRAGMA {pragma}")
+            self._db.executescript(_SCHEMA)
         self._db.row_factory = sqlite3.Row
 
     def close(self) -> None:
@@ -144,58 +96,79 @@ class ConsoleDatabase:
 
     # Writing ----------------------------------------------------------------------------------------------------------
 
-    def add_scores(self, records: list[tuple[bytes | None, bytes | None]]) -> None:
-        """Add records (key, value) of churn-scores, in order. A tombstone deletes the customer and past alerts."""
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """Write everything or nothing.
+
+        Raises:
+            ConsoleDatabaseFailed: SQLite failed. The same records can be added again.
+        """
+        with self._reporting():
+            self._db.execute("BEGIN")
+            try:
+                yield
+                self._db.execute("COMMIT")
+            except BaseException:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                raise
+
+    @contextmanager
+    def _reporting(self) -> Iterator[None]:
+        """Turn errors of SQLite into a sentence. Their own texts may quote values."""
+        try:
+            yield
+        except sqlite3.Error as failure:
+            name = getattr(failure, "sqlite_errorname", type(failure).__name__)
+            raise ConsoleDatabaseFailed(
+                f"the temporary database in {self._directory} cannot be written ({name}); check the free space and the"
+                " permissions of this directory"
+            ) from failure
+
+    def add_scores(self, changes: Iterable[ScoreChange]) -> None:
+        """Add records of churn-scores, in order. A tombstone deletes the customer and past alerts."""
         rows: dict[str, tuple[Any, ...] | None] = {}
-        for key, value in records:
-            if value is None:
-                rows[(key or b"").decode("utf-8", "replace")] = None
+        for name, score, value in changes:
+            if score is None:
+                rows[name] = None
                 continue
-            try:
-                score = _SCORES.decode(value)
-                band = BANDS.index(score.band)
-            except (msgspec.DecodeError, ValueError):
-                self.unreadable += 1
-                continue
-            compressed = bytes(cramjam.zstd.compress(value, level=_ZSTD_LEVEL))
-            customer, at_risk = score.customer, score.value.revenue_at_risk
-            rows[customer.id] = (
-                customer.id, score.probability, at_risk, band, customer.segment, customer.stage == "churned",
-                time_ms(score.scored_at) or 0, compressed,
+            customer = score.customer
+            rows[name] = (
+                name, score.probability, score.value.revenue_at_risk, BANDS.index(score.band), customer.segment,
+                customer.stage == "churned", score.scored_ms, bytes(cramjam.zstd.compress(value, level=_ZSTD_LEVEL)),
             )  # fmt: skip
-        self._db.execute("BEGIN")
-        for name in [name for name, row in rows.items() if row is None]:
-            self._db.execute("DELETE FROM scores WHERE id = ?", (name,))
-            self._delete_alerts(name)
-        scored = [row for row in rows.values() if row is not None]
-        self._db.executemany("INSERT OR REPLACE INTO scores VALUES (?, ?, ?, ?, ?, ?, ?, ?)", scored)
-        self._db.executemany(
-            "UPDATE alerts SET probability = ?, at_risk = ?, band = ? WHERE customer = ? AND live AND changed_ms <= ?",
-            [(probability, at_risk, band, name, at_ms) for name, probability, at_risk, band, _, _, at_ms, _ in scored],
-        )
-        self._db.execute("COMMIT")
+        with self._transaction():
+            for name in [name for name, row in rows.items() if row is None]:
+                self._db.execute("DELETE FROM scores WHERE id = ?", (name,))
+                self._delete_alerts(name)
+            scored = [row for row in rows.values() if row is not None]
+            self._db.executemany("INSERT OR REPLACE INTO scores VALUES (?, ?, ?, ?, ?, ?, ?, ?)", scored)
+            self._db.executemany(
+                "UPDATE alerts SET probability = ?, at_risk = ?, band = ?"
+                " WHERE customer = ? AND live AND changed_ms <= ?",
+                [(risk, at_risk, band, name, at_ms) for name, risk, at_risk, band, _, _, at_ms, _ in scored],
+            )
 
-    def add_alerts(self, values: list[bytes | None]) -> None:
-        """Add values of churn-alerts, in order. A seq that is not above the known one is a duplicate and ignored."""
-        self._db.execute("BEGIN")
-        for value in values:
-            try:
-                self._add_alert(_ALERTS.decode(value or b""))
-            except (msgspec.DecodeError, ValueError):
-                self.unreadable += 1
-        self._since_trim += len(values)
-        if self._since_trim >= _TRIM_EVERY:
-            self._trim()
-        self._db.execute("COMMIT")
+    def add_alerts(self, alerts: Sequence[AlertChange]) -> None:
+        """Add records of churn-alerts, in order. A seq that is not above the known one is a duplicate and ignored."""
+        before = self.version
+        try:
+            with self._transaction():
+                for alert in alerts:
+                    self._add_alert(alert)
+                if self._since_trim + len(alerts) >= _TRIM_EVERY:
+                    self._trim()
+        except BaseException:
+            self.version = before
+            raise
+        self._since_trim = (self._since_trim + len(alerts)) % _TRIM_EVERY
 
-    def _add_alert(self, alert: _AlertRecord) -> None:
+    def _add_alert(self, alert: AlertChange) -> None:
         known = self._db.execute("SELECT seq FROM alerts WHERE alert_id = ?", (alert.alert_id,)).fetchone()
         if known is not None and known["seq"] >= alert.seq:
             return
         changed, opened = time_ms(alert.time), time_ms(alert.opened_at)
-        if changed is None or opened is None:
-            raise ValueError("times cannot be read")
-        band, reason = BANDS.index(alert.severity), alert.reasons[0] if alert.reasons else _Reason("", "")
+        band, reason = BANDS.index(alert.severity), alert.reasons[0] if alert.reasons else AlertReason("", "")
         customer, value, probability = alert.customer, alert.value, alert.score.probability
         current = (probability, value.revenue_at_risk, band)
         if alert.state in LIVE:  # the list shows the current risk; the history keeps the risk at the change
@@ -229,7 +202,6 @@ class ConsoleDatabase:
         self._db.execute("DELETE FROM alerts WHERE customer = ? AND NOT live", (customer,))
 
     def _trim(self) -> None:
-        self._since_trim = 0
         self._db.execute(
             "DELETE FROM alerts WHERE NOT live AND alert_id NOT IN"
             " (SELECT alert_id FROM alerts WHERE NOT live ORDER BY changed_ms DESC LIMIT ?)",
@@ -309,10 +281,9 @@ class ConsoleDatabase:
         return int(self._db.execute("SELECT count(*) FROM scores").fetchone()[0])
 
     def score(self, customer: str) -> dict[str, Any] | None:
-        """Return the newest score of a customer, as published."""
+        """Return the newest score of a customer: the fields that pages show."""
         row = self._db.execute("SELECT value FROM scores WHERE id = ?", (customer,)).fetchone()
-        score: dict[str, Any] | None = None if row is None else orjson.loads(bytes(cramjam.zstd.decompress(row[0])))
-        return score
+        return None if row is None else shown_score(customer.encode(), bytes(cramjam.zstd.decompress(row[0])))
 
     def history(self, customer: str) -> list[dict[str, Any]]:
         """Return the alert changes of a customer, newest first."""
@@ -322,7 +293,7 @@ class ConsoleDatabase:
         return [dict(row) for row in rows]
 
 
-def _points(reason: _Reason, log_odds: float | None) -> float | None:
+def _points(reason: AlertReason, log_odds: float | None) -> float | None:
     """Percentage points of the first reason; None if the record has neither points nor log-odds."""
     if reason.points is None and log_odds is None:
         return None

@@ -10,7 +10,6 @@ import orjson
 from models.features.catalogue import FEATURES
 from models.learning.feature_space import SPACE
 from models.learning.model import Model
-from models.learning.model_snapshot import ModelSnapshotError
 from streams.rendering.risk_points import probability_of
 
 
@@ -52,12 +51,10 @@ class FeatureInfluence(NamedTuple):
 def most_influential(snapshot: bytes, count: int = 12) -> list[FeatureInfluence]:
     """Features by their weight in the active model; weights of raw and relative values of one feature are added up.
 
-    The list is empty if this release cannot read the snapshot.
+    Raises:
+        ModelSnapshotError: this release cannot read the snapshot.
     """
-    try:
-        model = Model.restore(snapshot, SPACE)
-    except ModelSnapshotError:
-        return []
+    model = Model.restore(snapshot, SPACE)
     member = model.champion if model.selector.active == "champion" else model.challenger
     linear = member.linear()
     weights = np.where(linear.inverse != 0.0, linear.weight + linear.hinge / 2, 0.0)
@@ -73,3 +70,16 @@ def most_influential(snapshot: bytes, count: int = 12) -> list[FeatureInfluence]
 def snapshot_version(snapshot: bytes) -> str:
     """The model version in a snapshot."""
     return str(orjson.loads(snapshot).get("version", "unknown"))
+
+
+class ModelFigures(NamedTuple):
+    """What the page shows of a snapshot. `published_ms` is the record's timestamp."""
+
+    published_ms: int
+    version: str
+    influences: list[FeatureInfluence]
+
+
+def model_figures(record: Any) -> ModelFigures:
+    """Derive the figures of a record of the model topic. Raises as `most_influential`."""
+    return ModelFigures(record.timestamp, snapshot_version(record.value), most_influential(record.value))

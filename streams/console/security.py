@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import ipaddress
+import math
 import secrets
 import time
 from collections import OrderedDict
@@ -15,12 +16,18 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from streams.console.address import is_loopback
+from streams.console.forms import read_form
+from streams.console.login_attempts import LoginAttempts
+from streams.console.token_strength import MIN_BITS, token_bits
+from streams.console.trusted_proxies import TrustedProxies
 from streams.errors import SettingsError
+from streams.logs import get_logger
+
+log = get_logger(__name__)
 
 COOKIE = "churn_console"
 SESSION_S = 12 * 3600
 SESSIONS_KEPT = 1_000
-# At two attempts per second, a token of 16 characters cannot be guessed.
 MIN_TOKEN_CHARACTERS = 16
 _WRONG_TOKEN_DELAY_S = 0.5
 
@@ -36,7 +43,9 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
-_OPEN_PATHS = ("/login", "/static/")
+# Orchestrators have no token; without a session, the answer contains nothing but whether all is well.
+HEALTH_PATHS = ("/healthz", "/readyz")
+_OPEN_PATHS = ("/login", "/static/", *HEALTH_PATHS)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -52,12 +61,16 @@ class ConsoleSecurity:
         bind: The address that the server binds to.
         token: The token to log in with; empty for no login.
         names: Allowed host names, comma separated.
+        proxies: Trusted reverse proxies, comma separated.
 
     Raises:
-        SettingsError: the address is not loopback and there is no token, or the token is too short.
+        SettingsError: the address is not loopback and there is no token, or the token is too short or easy to guess.
+
+    Attributes:
+        attempts: Logins, which are limited.
     """
 
-    def __init__(self, bind: str, token: str, names: str = "") -> None:
+    def __init__(self, bind: str, token: str, names: str = "", proxies: str = "") -> None:
         if not token and not is_loopback(bind):
             raise SettingsError(
                 f"the console on {bind} is reachable from other machines and needs a token: set CHURN_CONSOLE_TOKEN, or"
@@ -65,7 +78,13 @@ class ConsoleSecurity:
             )
         if token and len(token) < MIN_TOKEN_CHARACTERS:
             raise SettingsError(f"CHURN_CONSOLE_TOKEN must have at least {MIN_TOKEN_CHARACTERS} characters")
+        if token and token_bits(token) < MIN_BITS:
+            raise SettingsError(
+                "CHURN_CONSOLE_TOKEN is too easy to guess: use a random one, such as that of: openssl rand -hex 16"
+            )
         self.locked = bool(token)
+        self.attempts = LoginAttempts()
+        self._proxies = TrustedProxies(proxies)
         self._token = token.encode()
         self._names = {"localhost", bind.lower()} | {name.strip().lower() for name in names.split(",") if name.strip()}
         self._secret = secrets.token_bytes(32)
@@ -82,6 +101,9 @@ class ConsoleSecurity:
             except web.HTTPException as error:
                 error.headers.update(_headers(request))
                 raise
+            except Exception as failure:
+                log.error("%s %s failed: %r", request.method, request.path, failure, exc_info=failure)
+                response = web.Response(status=500, text="The console failed to answer. The reason is in its log.\n")
             if not response.prepared:
                 response.headers.update(_headers(request))
             return response
@@ -115,44 +137,78 @@ class ConsoleSecurity:
 
     async def _check_origin(self, request: web.Request) -> None:
         site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin")
-        if site not in (None, "same-origin") or (origin is not None and urlsplit(origin).netloc != request.host):
+        if site not in (None, "same-origin") or (origin is not None and not _names_host(origin, request.host)):
             raise web.HTTPForbidden(text="This request was sent from another site.\n")
         if request.path == "/login":
             return
-        sent = str((await request.post()).get("csrf", ""))
+        sent = (await read_form(request)).get("csrf", "")
         if not hmac.compare_digest(sent.encode(), self.csrf(request).encode()):
             raise web.HTTPForbidden(text="The page is outdated. Reload it and try again.\n")
 
     def csrf(self, request: web.Request) -> str:
         """The CSRF token of the forms in this session; only the console's own pages contain it."""
-        return hmac.new(self._secret, request.cookies.get(COOKIE, "").encode(), "sha256").hexdigest()
+        return hmac.new(self._secret, request.cookies.get(COOKIE, "").encode("utf-8", "replace"), "sha256").hexdigest()
 
     def has_session(self, request: web.Request) -> bool:
         """Whether the request has a valid session."""
-        expires_s = self._sessions.get(request.cookies.get(COOKIE, ""), 0.0)
-        return expires_s > time.monotonic()
+        return self._is_valid(self.session(request))
+
+    def session(self, request: web.Request) -> str:
+        """The session that the request names, valid or not; empty if the console needs no login."""
+        return request.cookies.get(COOKIE, "") if self.locked else ""
+
+    def serves(self, session: str) -> bool:
+        """Whether pages of a session are still served."""
+        return not self.locked or self._is_valid(session)
+
+    @property
+    def sessions(self) -> int:
+        """Number of valid sessions."""
+        return sum(self._is_valid(session) for session in list(self._sessions))
+
+    def _is_valid(self, session: str) -> bool:
+        return self._sessions.get(session, 0.0) > time.monotonic()
 
     async def log_in(self, request: web.Request, token: str) -> web.Response | None:
-        """Return a response with a session cookie, or None for a wrong token, after half a second."""
+        """Return a response with a session cookie, or None for a wrong token, after half a second.
+
+        Raises:
+            web.HTTPTooManyRequests: the address, or all together, failed too often.
+        """
+        address = self._proxies.client(request.remote, request.headers)
+        if wait_s := self.attempts.begin(address):
+            error = web.HTTPTooManyRequests(text="Too many failed logins. Try again in a few minutes.\n")
+            error.headers["Retry-After"] = str(math.ceil(wait_s))
+            raise error
         if not self.locked or not hmac.compare_digest(token.encode(), self._token):
+            self.attempts.failed(address)
             await asyncio.sleep(_WRONG_TOKEN_DELAY_S)
             return None
+        self.attempts.succeeded(address)
         session = secrets.token_urlsafe(32)
         self._sessions[session] = time.monotonic() + SESSION_S
         while len(self._sessions) > SESSIONS_KEPT:
             self._sessions.popitem(last=False)
         response = web.Response(status=303, headers={"Location": "/"})
+        secure = request.secure or self._proxies.secure(request.remote, request.headers)
         response.set_cookie(
-            COOKIE, session, httponly=True, samesite="Strict", secure=request.secure, path="/", max_age=SESSION_S
+            COOKIE, session, httponly=True, samesite="Strict", secure=secure, path="/", max_age=SESSION_S
         )
         return response
 
     def log_out(self, request: web.Request) -> web.Response:
         """Delete the session."""
-        self._sessions.pop(request.cookies.get(COOKIE, ""), None)
+        self._sessions.pop(self.session(request), None)
         response = web.Response(status=303, headers={"Location": "/login"})
         response.del_cookie(COOKIE, path="/")
         return response
+
+
+def _names_host(origin: str, host: str) -> bool:
+    try:
+        return urlsplit(origin).netloc == host
+    except ValueError:  # such as http://[
+        return False
 
 
 def _headers(request: web.Request) -> dict[str, str]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 from aiohttp import web
 from aiokafka.errors import KafkaError
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from prometheus_client import CollectorRegistry
 
 from models.alerts.settings import BANDS
 from models.duration import DAY_MS
@@ -21,20 +22,26 @@ from models.experience.indices import WEIGHTS
 from streams.console import charts, filters, model_insights
 from streams.console.actions import EVENT_NAMES, SNOOZE_DAYS, publish_action
 from streams.console.address import page_url
+from streams.console.console_metrics import console_samples
 from streams.console.database import PAGE_ROWS, AlertQuery, ConsoleDatabase
+from streams.console.forms import local_path, read_form, whole_number
+from streams.console.live_streams import LiveStreams
 from streams.console.security import ConsoleSecurity
 from streams.console.topic_follower import TopicFollower
 from streams.errors import ChurnSignalsError
+from streams.health import Check, Health
 from streams.kafka.topic_reader import read_record
+from streams.monitoring.http_limits import HttpLimits, LimitedRunner
+from streams.monitoring.http_server import metrics_response, verdict_response
+from streams.monitoring.monitor import monitored
 from streams.rendering.risk_points import points_text, reason_points
 from streams.settings import Settings
 from streams.topics import DEAD_LETTERS, name_of
 
 HERE = Path(__file__).parent
-# A browser reloads at most this often. Faster updates are not visible, and a page costs about 10 ms.
-_NOTIFY_EVERY_S = 0.7
-_HEARTBEAT_S = 15.0
-MAX_LISTENERS = 200
+# Leaves descriptors for Kafka and files: the usual limit of a process is 1,024.
+LIMITS = HttpLimits(connections=512)
+_SHUTDOWN_TIMEOUT_S = 2.0
 # A worker applies an action within about a second. After this time the page says that it did not.
 _PENDING_S = 60.0
 _MAX_PENDING = 10_000
@@ -45,15 +52,25 @@ _MAX_NUMBER = 1e12
 class Console:
     """One console: its data, its access control and its pages."""
 
-    def __init__(self, settings: Settings, security: ConsoleSecurity, directory: Path) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        security: ConsoleSecurity,
+        directory: Path,
+        stop: asyncio.Event | None = None,
+        registry: CollectorRegistry | None = None,
+    ) -> None:
         self.database = ConsoleDatabase(directory)
         self.follower = TopicFollower(settings, self.database, self._notify)
+        self.security = security
         self._settings = settings
-        self._security = security
-        self._listeners: dict[asyncio.Event, set[str]] = {}
+        self.streams = LiveStreams(self._event_data)
+        self.health = Health("console", stop or asyncio.Event())
+        self.health.started = True
+        self.health.liveness.append(self.follower.tasks.liveness)
+        self.health.readiness.append(self.readiness)
+        self._registry = registry or CollectorRegistry()
         self._pending: dict[str, tuple[str, int, float]] = {}  # by alert: action, seq at the time, deadline
-        self._influence: tuple[int, list[model_insights.FeatureInfluence], str] = (0, [], "")
-        self._stopping = asyncio.Event()
         self._templates = Environment(
             loader=FileSystemLoader(HERE / "templates"),
             autoescape=True,
@@ -76,7 +93,7 @@ class Console:
 
     def app(self) -> web.Application:
         """Build the application. It follows the topics while it runs."""
-        app = web.Application(middlewares=[self._security.middleware], client_max_size=16 * 1024)
+        app = web.Application(middlewares=[self.security.middleware], client_max_size=16 * 1024)
         app.add_routes(
             [
                 web.get("/", self.alerts),
@@ -85,6 +102,9 @@ class Console:
                 web.get("/model", self.model),
                 web.get("/pipeline", self.pipeline),
                 web.get("/live", self.live),
+                web.get("/healthz", self.healthz),
+                web.get("/readyz", self.readyz),
+                web.get("/metrics", self.metrics),
                 web.get("/login", self.login),
                 web.post("/login", self.log_in),
                 web.post("/logout", self.log_out),
@@ -98,17 +118,13 @@ class Console:
         return app
 
     async def _follow(self, _app: web.Application) -> AsyncIterator[None]:
-        task = asyncio.create_task(self.follower.run())
+        self.follower.start()
         yield
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+        await self.follower.stop()
         self.database.close()
 
     async def _stop_streams(self, _app: web.Application) -> None:
-        self._stopping.set()
-        for wake in self._listeners:
-            wake.set()
+        self.streams.end()
 
     # Pages ------------------------------------------------------------------------------------------------------------
 
@@ -180,15 +196,12 @@ class Console:
 
     async def model(self, request: web.Request) -> web.Response:
         """The page about model quality."""
-        snapshot, quality = self.follower.snapshot, self.follower.quality
-        if snapshot is not None and self._influence[0] != snapshot[1]:
-            influences = await asyncio.to_thread(model_insights.most_influential, snapshot[0])
-            self._influence = (snapshot[1], influences, model_insights.snapshot_version(snapshot[0]))
-        age_s = None if snapshot is None else time.time() - snapshot[1] / 1000
+        model, quality = self.follower.model, self.follower.quality
+        age_s = None if model is None else time.time() - model.published_ms / 1000
         days = quality.get("days", []) if quality else []
         return self._page(
-            request, "model.html", quality=quality, days=days[-180:], features=self._influence[1],
-            version=self._influence[2], age_s=age_s, day_ms=DAY_MS,
+            request, "model.html", quality=quality, days=days[-180:], features=model.influences if model else [],
+            version=model.version if model else "", age_s=age_s, day_ms=DAY_MS,
         )  # fmt: skip
 
     async def pipeline(self, request: web.Request) -> web.Response:
@@ -197,14 +210,13 @@ class Console:
 
     async def payload(self, request: web.Request) -> web.Response:
         """The content of one dead letter, which is read only on request."""
-        form = await request.post()
-        try:
-            partition, offset = int(str(form.get("partition"))), int(str(form.get("offset")))
-        except ValueError:
-            raise web.HTTPBadRequest(text="Partition and offset must be whole numbers.\n") from None
+        form = await read_form(request)
+        partition, offset = whole_number(form.get("partition", "")), whole_number(form.get("offset", ""))
+        if partition is None or offset is None:
+            raise web.HTTPBadRequest(text="Partition and offset must be whole numbers.\n")
         try:
             record = await read_record(self._settings, name_of(DEAD_LETTERS, self._settings), partition, offset)
-        except (ChurnSignalsError, KafkaError) as failure:
+        except (ChurnSignalsError, KafkaError, OSError) as failure:
             raise web.HTTPServiceUnavailable(text=f"{failure}\n") from failure
         text = (
             "The topic no longer holds this record."
@@ -229,23 +241,22 @@ class Console:
 
     async def handle(self, request: web.Request) -> web.Response:
         """Publish a person's action on an alert. The alert changes when the worker's record arrives."""
-        form = await request.post()
-        kind, alert = str(form.get("kind", "")), self.database.alert(str(form.get("alert_id", "")))
+        form = await read_form(request)
+        kind, alert = form.get("kind", ""), self.database.alert(form.get("alert_id", ""))
         if kind not in EVENT_NAMES or alert is None or not alert["live"]:
             raise web.HTTPConflict(text="This alert has ended. Reload the page.\n")
-        days = int(str(form["days"])) if str(form.get("days", "")).isdecimal() else 0
+        days = whole_number(form.get("days", "")) or 0
         if kind == "snooze" and days not in SNOOZE_DAYS:
             raise web.HTTPBadRequest(text="Choose one of the listed numbers of days.\n")
         try:
             await publish_action(self._settings, kind, alert, days)
-        except (ChurnSignalsError, KafkaError) as failure:
+        except (ChurnSignalsError, KafkaError, OSError) as failure:
             raise web.HTTPServiceUnavailable(text=f"The action was not published: {failure}\n") from failure
         while len(self._pending) >= _MAX_PENDING:
             del self._pending[next(iter(self._pending))]
         self._pending[alert["alert_id"]] = (kind, alert["seq"], time.monotonic() + _PENDING_S)
         self._notify("alerts")
-        back = str(form.get("back", "/"))
-        raise web.HTTPSeeOther(back if back.startswith("/") and not back.startswith(("//", "/\\")) else "/")
+        raise web.HTTPSeeOther(local_path(form.get("back", "/")))
 
     def _pending_action(self, alert: dict[str, Any]) -> str:
         """The published action that no worker has applied yet; "late" after a minute; empty if there is none."""
@@ -261,44 +272,49 @@ class Console:
 
     async def log_in(self, request: web.Request) -> web.Response:
         """Check the token and start a session."""
-        token = str((await request.post()).get("token", ""))
-        response = await self._security.log_in(request, token)
+        token = (await read_form(request)).get("token", "")
+        response = await self.security.log_in(request, token)
         return response or self._page(request, "login.html", status=403, wrong=True)
 
     async def log_out(self, request: web.Request) -> web.Response:
-        """End the session."""
-        return self._security.log_out(request)
+        """End the session and its streams."""
+        response = self.security.log_out(request)
+        if session := self.security.session(request):
+            self.streams.end(session)
+        return response
 
-    # Live -------------------------------------------------------------------------------------------------------------
+    # Live and health --------------------------------------------------------------------------------------------------
 
     def _notify(self, topic: str) -> None:
-        for wake, topics in self._listeners.items():
-            topics.add(topic)
-            wake.set()
+        self.streams.notify(topic)
 
     async def live(self, request: web.Request) -> web.StreamResponse:
         """Server-sent events that name what has changed; the browser then reloads the page."""
-        if len(self._listeners) >= MAX_LISTENERS:
-            raise web.HTTPServiceUnavailable(text="Too many pages are open. Close some and reload.\n")
-        response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
-        await response.prepare(request)
-        wake, topics = asyncio.Event(), {"status"}
-        self._listeners[wake] = topics
-        wake.set()
-        try:
-            while not self._stopping.is_set():
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(wake.wait(), _HEARTBEAT_S)
-                wake.clear()
-                events = "".join(f"event: {topic}\ndata: {self._event_data(topic)}\n\n" for topic in sorted(topics))
-                topics.clear()
-                await response.write((events or ": heartbeat\n\n").encode())
-                await asyncio.sleep(_NOTIFY_EVERY_S)
-        except ConnectionError:
-            pass  # the page was closed
-        finally:
-            del self._listeners[wake]
-        return response
+        session = self.security.session(request)
+        return await self.streams.serve(request, session, lambda: self.security.serves(session))
+
+    async def healthz(self, request: web.Request) -> web.Response:
+        """200 as long as no task has failed."""
+        return self._health_response(request, "alive", self.health.alive())
+
+    async def readyz(self, request: web.Request) -> web.Response:
+        """200 while new data arrives."""
+        return self._health_response(request, "ready", self.health.ready())
+
+    async def metrics(self, request: web.Request) -> web.Response:
+        """The metrics of this process."""
+        return metrics_response(request, self._registry)
+
+    def _health_response(self, request: web.Request, verdict: str, checks: list[Check]) -> web.Response:
+        """The reasons name brokers and directories, so that they are shown after login only."""
+        shown = checks if not self.security.locked or self.security.has_session(request) else []
+        return verdict_response(self.health.role, verdict, checks, shown)
+
+    def readiness(self) -> Iterator[Check]:
+        """Fails while no new data arrives, or the scores are still being read."""
+        yield from self.follower.tasks.readiness()
+        done, total = self.follower.progress
+        yield Check("scores", done >= total, f"{done:,} of {total:,} records read at the start")
 
     def _event_data(self, topic: str) -> str:
         return " ".join(self.follower.problem.split()) if topic == "status" else "changed"
@@ -308,8 +324,8 @@ class Console:
         text = self._templates.get_template(template).render(
             path=request.path,
             here=request.path_qs if request.method == "GET" else request.path,
-            csrf=self._security.csrf(request),
-            locked=self._security.locked,
+            csrf=self.security.csrf(request),
+            locked=self.security.locked,
             problem=self.follower.problem,
             progress=None if done >= total else done / total,
             **values,
@@ -323,19 +339,22 @@ async def serve_console(
     """Serve pages until `stop` is set; call `ready` with the URL once pages are served.
 
     Raises:
-        SettingsError: the address needs a token.
-        ChurnSignalsError: the address is in use.
+        SettingsError: the address needs a token, or the token is easy to guess.
+        ChurnSignalsError: an address is in use, or there is no place for the temporary data.
     """
-    security = ConsoleSecurity(host, settings.secret("console_token"), settings.console_hosts)
-    with TemporaryDirectory(prefix="churn-console-") as directory:
-        runner = web.AppRunner(
-            Console(settings, security, Path(directory)).app(), access_log=None, shutdown_timeout=2.0
-        )
+    token, proxies = settings.secret("console_token"), settings.console_trusted_proxies
+    security = ConsoleSecurity(host, token, settings.console_hosts, proxies)
+    with _temporary_directory() as directory, monitored(settings, "console", stop) as monitor:
+        console = Console(settings, security, Path(directory), stop, monitor.registry)
+        runner = LimitedRunner(console.app(), LIMITS, _SHUTDOWN_TIMEOUT_S)
+        monitor.watch(console.readiness, console.follower.tasks.liveness, lambda: console_samples(console))
+        monitor.watch_server(lambda: runner, "console")
+        monitor.unusable.append(console.follower.unusable)
+        monitor.tasks.append(console.follower.tasks)
         await runner.setup()
         try:
-            site = web.TCPSite(runner, host, port)
             try:
-                await site.start()
+                await web.TCPSite(runner, host, port).start()
             except OSError as failure:
                 raise ChurnSignalsError(
                     f"cannot listen on {host}:{port} ({failure.strerror}): choose another --port"
@@ -344,6 +363,18 @@ async def serve_console(
             await stop.wait()
         finally:
             await runner.cleanup()
+
+
+@contextmanager
+def _temporary_directory() -> Iterator[str]:
+    try:
+        directory = TemporaryDirectory(prefix="churn-console-", ignore_cleanup_errors=True)
+    except OSError as failure:
+        raise ChurnSignalsError(
+            f"cannot create a temporary directory for the console's data: {failure.strerror}; set TMPDIR to another one"
+        ) from failure
+    with directory as path:
+        yield path
 
 
 def _link_builder(request: web.Request) -> Callable[..., str]:

@@ -9,15 +9,17 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-import orjson
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from streams.kafka.topic_reader import new_consumer, partitions_of
+from streams.kafka.unusable_records import UnusableRecords
+from streams.rendering.alerts import published_alert
 from streams.settings import Settings
 from streams.topics import ALERTS, EVENTS, METRICS, name_of
 from streams.training.learner import QUALITY_KEY
+from streams.training.published_quality import read_quality
 
 _POLL_MS = 200
 # The worker commits its position once a second, so sampling more often shows nothing new.
@@ -54,6 +56,7 @@ class Watch:
         lag: Events in the topic that the group has not applied.
         rate: Applied events per second.
         quality: The trainer's newest quality record; None before the first label.
+        unusable: Skipped records.
     """
 
     def __init__(self, settings: Settings, on_alert: Callable[[Any], None]) -> None:
@@ -61,6 +64,7 @@ class Watch:
         self.lag = 0
         self.rate = 0.0
         self.quality: dict[str, Any] | None = None
+        self.unusable = UnusableRecords(named=(name_of(METRICS, settings),))
         self._settings = settings
         self._on_alert = on_alert
         self._rate = EventRate()
@@ -93,9 +97,10 @@ class Watch:
             for tp, records in (await consumer.getmany(timeout_ms=_POLL_MS)).items():
                 for record in records:
                     if tp.topic == alerts:
-                        self._on_alert(orjson.loads(record.value))
+                        if (alert := self.unusable.use(record, published_alert)) is not None:
+                            self._on_alert(alert)
                     elif record.key == QUALITY_KEY and record.value is not None:
-                        self.quality = orjson.loads(record.value)
+                        self.quality = self.unusable.use(record, _quality) or self.quality
 
     async def _sample(self, consumer: Any, admin: Any, events: list[TopicPartition]) -> None:
         while True:
@@ -106,3 +111,7 @@ class Watch:
                 self.lag = max(0, sum(ends.values()) - self.applied)
                 self.rate = self._rate.add(time.monotonic(), self.applied)
             await asyncio.sleep(SAMPLE_EVERY_S)
+
+
+def _quality(record: Any) -> dict[str, Any]:
+    return read_quality(record.value)

@@ -9,12 +9,13 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from streams.errors import ChurnSignalsError
-from streams.kafka.aiokafka_internals import read_passwords_at_login
+from streams.kafka.aiokafka_internals import read_passwords_at_login, stop_consumer
+from streams.kafka.unusable_records import UnusableRecords
 from streams.settings import Settings
 from streams.topics import METRICS, name_of, verify_topics
 
@@ -25,6 +26,7 @@ _SPAN_FIRST, _SPAN_GROWTH, _SPAN_MAX = 500, 4, 20_000
 # Ctrl-C is noticed within this time.
 _FOLLOW_MS = 200
 
+T = TypeVar("T")
 Span = tuple[int, int]
 """Offsets [start, end)."""
 
@@ -57,27 +59,59 @@ async def read_record(settings: Settings, topic: str, partition: int, offset: in
         return record if record is not None and record.offset == offset else None
 
 
-async def newest_with_key(settings: Settings, topic: str, partition: int, key: bytes) -> Any | None:
-    """Return the newest record of a key in a partition, None if there is none. Raises as `read_topic`."""
+async def newest_with_key(
+    settings: Settings,
+    topic: str,
+    partition: int,
+    key: bytes,
+    decode: Callable[[Any], T | None],
+    unusable: UnusableRecords,
+) -> T | None:
+    """Return the newest record of a key in a partition that can be used, decoded; None if there is none.
+
+    Raises as `read_topic`.
+
+    Args:
+        settings: Connection and topic names.
+        topic: To read backwards.
+        partition: That the key belongs to.
+        key: Of the record.
+        decode: Returns None for a tombstone, and raises if the record cannot be used.
+        unusable: Counts and reports these records.
+    """
     [tp] = await partitions_of(settings, topic, [partition])
     async with consuming(settings) as consumer:
         async for records in _backwards(consumer, tp, *(await spans_of(consumer, [tp]))[tp]):
             for record in reversed(records):
                 if record.key == key:
-                    return record
+                    found = unusable.use(record, lambda record: (decode(record),))
+                    if found is not None:
+                        return found[0]
     return None
 
 
-async def newest_metrics(settings: Settings, prefix: bytes) -> list[bytes]:
-    """Return the newest value of each key of the metrics topic with this prefix, without removed keys.
+async def newest_metrics(
+    settings: Settings, prefix: bytes, decode: Callable[[bytes, bytes], T], unusable: UnusableRecords
+) -> list[T]:
+    """Return the newest usable value of each key of the metrics topic with this prefix, without removed keys.
 
     Keys contain a partition, so callers add the values up. Raises as `read_topic`.
+
+    Args:
+        settings: Connection and topic names.
+        prefix: Of the keys.
+        decode: Decodes value and key; raises if the record cannot be used.
+        unusable: Counts and reports these records.
     """
-    newest: dict[bytes, bytes | None] = {}
+    newest: dict[bytes, T] = {}
     async for record in read_topic(settings, name_of(METRICS, settings)):
-        if record.key is not None and record.key.startswith(prefix):
-            newest[record.key] = record.value
-    return [value for value in newest.values() if value is not None]
+        if record.key is None or not record.key.startswith(prefix):
+            continue
+        if record.value is None:
+            newest.pop(record.key, None)
+        elif (value := unusable.use(record, lambda record: decode(record.value, record.key))) is not None:
+            newest[record.key] = value
+    return list(newest.values())
 
 
 async def first_records(consumer: AIOKafkaConsumer, spans: Mapping[TopicPartition, Span]) -> dict[TopicPartition, Any]:
@@ -207,11 +241,11 @@ async def spans_of(consumer: AIOKafkaConsumer, tps: Iterable[TopicPartition]) ->
 async def consuming(settings: Settings) -> AsyncIterator[AIOKafkaConsumer]:
     """Start a consumer (`new_consumer`), and stop it at the end of the `async with`."""
     consumer = new_consumer(settings)
-    await consumer.start()
     try:
+        await consumer.start()
         yield consumer
     finally:
-        await consumer.stop()
+        await stop_consumer(consumer)
 
 
 def new_consumer(settings: Settings) -> AIOKafkaConsumer:

@@ -2,12 +2,14 @@
 
 monitor             wires the parts below for one process
 http_server         `/healthz`, `/readyz` and `/metrics`, on a separate thread
+http_limits         limits of an HTTP server: connections, and times for headers, bodies and idle connections
 broker_probe        broker reachability, end offsets, and the age of the oldest waiting record
 metric_catalogue    declaration of every metric
 collector           collects declared metrics when they are scraped
 worker_metrics      samples of a worker
 trainer_metrics     samples of a trainer
 notify_metrics      samples of a notifier
+reader_metrics      samples of all roles: skipped records, failed tasks, HTTP connections
 """
 
 from streams.monitoring.broker_probe import BrokerProbe

@@ -16,6 +16,7 @@ from aiokafka.errors import KafkaError
 from streams.health import Check
 from streams.kafka.aiokafka_internals import stop_consumer
 from streams.kafka.topic_reader import first_records
+from streams.runtime.background_tasks import BackgroundTask
 from streams.settings import Settings
 
 _PROBE_EVERY_S = 2.0
@@ -62,7 +63,7 @@ class BrokerProbe:
         self._responded_at: float | None = None
         self._failure = "no response yet"
 
-    async def run(self) -> None:
+    async def run(self, task: BackgroundTask) -> None:
         """Probe until cancelled; reconnect after a failure."""
         while True:
             try:
@@ -71,6 +72,7 @@ class BrokerProbe:
                     newest = await self._connected(stack, "read_uncommitted")
                     while True:
                         await self._probe(stable, newest)
+                        task.succeeded()
                         await asyncio.sleep(_PROBE_EVERY_S)
             except (KafkaError, TimeoutError, OSError) as failure:
                 self._failure = repr(failure)

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import os
 import threading
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import orjson
@@ -21,7 +21,9 @@ from prometheus_client.exposition import choose_encoder
 from streams.errors import ConfigurationError
 from streams.health import Check, Health
 from streams.logs import get_logger
+from streams.monitoring.http_limits import HttpLimits, LimitedRunner
 from streams.private_files import SHARED_FILE, shared_directory
+from streams.runtime.background_tasks import BackgroundTask, BackgroundTasks, Work
 from streams.settings import Settings, variable
 
 log = get_logger(__name__)
@@ -30,8 +32,8 @@ OFF = -1
 _PULSE_EVERY_S = 0.5
 _CLOSE_TIMEOUT_S = 1.0
 _START_TIMEOUT_S = 10.0
-
-BackgroundTask = Callable[[], Awaitable[None]]
+# Orchestrators and Prometheus need a handful.
+LIMITS = HttpLimits(connections=64)
 
 
 class HttpServer:
@@ -45,6 +47,8 @@ class HttpServer:
 
     Attributes:
         address: `host:port` once it listens.
+        runner: counts connections, once it listens.
+        tasks: the probes, once it listens.
     """
 
     def __init__(
@@ -52,9 +56,11 @@ class HttpServer:
         settings: Settings,
         health: Health,
         registry: CollectorRegistry,
-        background: BackgroundTask | None = None,
+        background: Work | None = None,
     ) -> None:
         self.address: str | None = None
+        self.runner: LimitedRunner | None = None
+        self.tasks: BackgroundTasks | None = None
         self._settings = settings
         self._health = health
         self._registry = registry
@@ -101,9 +107,8 @@ class HttpServer:
                 web.get("/metrics", self._metrics),
             ]
         )
-        runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=_CLOSE_TIMEOUT_S)
+        runner = self.runner = LimitedRunner(app, LIMITS, _CLOSE_TIMEOUT_S)
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
-        tasks: list[asyncio.Task[None]] = []
         try:
             await runner.setup()
             try:
@@ -115,22 +120,28 @@ class HttpServer:
             self.address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
             log.info("health and metrics on http://%s", self.address)
             with _address_file(self._settings, self._health.role, self.address):
+                tasks = self.tasks = self._tasks()
+                self._health.liveness.append(tasks.liveness)
+                tasks.start()
                 self._started.set()
-                tasks.append(asyncio.create_task(self._probe_loops()))
-                if self._background is not None:
-                    tasks.append(asyncio.ensure_future(self._background()))
                 await self._stop.wait()
-                for task in tasks:
-                    task.cancel()
-                await asyncio.wait(tasks, timeout=_CLOSE_TIMEOUT_S)
+                await tasks.stop(_CLOSE_TIMEOUT_S)
         finally:
             self._started.set()
             await runner.cleanup()
 
-    async def _probe_loops(self) -> None:
+    def _tasks(self) -> BackgroundTasks:
+        """Without the probes, `/healthz` and `/readyz` would repeat their last results forever."""
+        tasks = [BackgroundTask("probe of the event loops", self._probe_loops)]
+        if self._background is not None:
+            tasks.append(BackgroundTask("probe of the brokers", self._background))
+        return BackgroundTasks(*tasks)
+
+    async def _probe_loops(self, task: BackgroundTask) -> None:
         while True:
             for pulse in self._health.pulses:
                 pulse.probe()
+            task.succeeded()
             await asyncio.sleep(_PULSE_EVERY_S)
 
     async def _index(self, request: web.Request) -> web.Response:
@@ -143,17 +154,23 @@ class HttpServer:
         return self._response("ready", self._health.ready())
 
     async def _metrics(self, request: web.Request) -> web.Response:
-        encode, content_type = choose_encoder(request.headers.get("Accept", ""))
-        return web.Response(body=encode(self._registry), headers={"Content-Type": content_type})
+        return metrics_response(request, self._registry)
 
     def _response(self, verdict: str, checks: list[Check]) -> web.Response:
-        ok = all(check.ok for check in checks)
-        body = {
-            verdict: ok,
-            "role": self._health.role,
-            "checks": {check.name: {"ok": check.ok, "why": check.why} for check in checks},
-        }
-        return _json(body, 200 if ok else 503)
+        return verdict_response(self._health.role, verdict, checks, checks)
+
+
+def metrics_response(request: web.Request, registry: CollectorRegistry) -> web.Response:
+    """Build a response to `/metrics`."""
+    encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+    return web.Response(body=encode(registry), headers={"Content-Type": content_type})
+
+
+def verdict_response(role: str, verdict: str, checks: list[Check], shown: list[Check]) -> web.Response:
+    """Build a response to `/healthz` or `/readyz`: 200 if all checks are ok, otherwise 503; lists those in `shown`."""
+    ok = all(check.ok for check in checks)
+    body = {verdict: ok, "role": role, "checks": {check.name: {"ok": check.ok, "why": check.why} for check in shown}}
+    return _json(body, 200 if ok else 503)
 
 
 def _json(body: object, status: int) -> web.Response:

@@ -15,10 +15,12 @@ from models.alerts.settings import BANDS
 from models.events.rejection import REASONS
 from models.features.scoring_point import DECISIVE, EVENT, SILENCE, SNAPSHOT
 from streams.engine.batch_metrics import LOSSES, OUTCOMES, STAGES, Key
+from streams.monitoring.http_limits import CLOSED
 from streams.notify.outcomes import ATTEMPT_OUTCOMES, EVENT_OUTCOMES
 from streams.scoring.dead_letters import ROUTING_REASONS
 from streams.scoring.fold_metrics import CENSORED, SUPPRESSED
 
+LOGIN_OUTCOMES: Final = ("accepted", "wrong", "limited")
 PREFIX: Final = "churn_signals_"
 _SUFFIX: Final = {"counter": "_total", "info": "_info"}
 
@@ -33,7 +35,10 @@ VALUES: Final[dict[str, tuple[str, ...]]] = {
     "label": ("0", "1", CENSORED),
     "stage": STAGES,
     "member": ("answer", "champion", "challenger", "prior"),
-    "role": ("worker", "trainer", "notify"),
+    "role": ("worker", "trainer", "notify", "console"),
+    "server": ("health", "console"),
+    "reason of http_connections_closed": CLOSED,
+    "outcome of console_logins": LOGIN_OUTCOMES,
     "outcome of notify_events": EVENT_OUTCOMES,
     "outcome of notify_attempts": ATTEMPT_OUTCOMES,
 }
@@ -46,7 +51,7 @@ class Metric(NamedTuple):
     Attributes:
         short: its name without prefix and suffix.
         kind: gauge, counter, histogram or info.
-        role: the process that exports it: worker, trainer, notify or all.
+        role: the process that exports it: worker, trainer, notify, console or all.
         labels: in addition to those that Prometheus adds.
         sentence: description for `/metrics` and docs/operating.md.
     """
@@ -96,6 +101,16 @@ PROCESS: Final = (
     Metric("check", "gauge", "all", ("role", "check"), "1 if this condition of /readyz holds, else 0."),
     Metric("data_free_bytes", "gauge", "all", (), "Free space on the disk of CHURN_DATA_DIR."),
     Metric("data_size_bytes", "gauge", "all", (), "Size of the disk of CHURN_DATA_DIR."),
+    Metric("records_skipped", "counter", "all", ("topic",), "Records that a reader skipped because they are unusable."),
+    Metric("task_failures", "counter", "all", ("task",), "Unexpected failures of background tasks, which are retried."),
+    Metric("http_connections", "gauge", "all", ("server",), "Open connections of an HTTP server."),
+    Metric(
+        "http_connections_closed",
+        "counter",
+        "all",
+        ("server", "reason"),
+        "Connections that an HTTP server closed because too many were open, or because the client was too slow.",
+    ),
 )
 
 TOPIC: Final = (
@@ -275,7 +290,15 @@ NOTIFIER: Final = (
     ),
 )
 
-METRICS: Final = (*PROCESS, *TOPIC, *COUNTED, *PARTITION, *WORKER, *TRAINER, *NOTIFIER)
+CONSOLE: Final = (
+    Metric("console_scores_read", "gauge", "console", (), "Score records read at the start, so far."),
+    Metric("console_scores_at_start", "gauge", "console", (), "Score records to read at the start."),
+    Metric("console_logins", "counter", "console", ("outcome",), "Logins since the start, by outcome."),
+    Metric("console_sessions", "gauge", "console", (), "Sessions that are logged in."),
+    Metric("console_streams", "gauge", "console", (), "Open pages that listen for changes."),
+)
+
+METRICS: Final = (*PROCESS, *TOPIC, *COUNTED, *PARTITION, *WORKER, *TRAINER, *NOTIFIER, *CONSOLE)
 
 
 def counter_series() -> Iterator[Key]:

@@ -8,21 +8,25 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
-from streams.health import Health, Pulse, UnreadyLog
+from streams.health import Checks, Health, Pulse, UnreadyLog
+from streams.kafka.unusable_records import UnusableRecords
 from streams.logs import get_logger
 from streams.monitoring.broker_probe import BrokerProbe
-from streams.monitoring.collector import MetricsCollector, build_versions, process_samples
+from streams.monitoring.collector import MetricsCollector, Samples, build_versions, process_samples
+from streams.monitoring.http_limits import LimitedRunner
 from streams.monitoring.http_server import OFF, HttpServer
 from streams.monitoring.notify_metrics import notifier_samples
+from streams.monitoring.reader_metrics import reader_samples, server_samples
 from streams.monitoring.trainer_metrics import trainer_samples
 from streams.monitoring.worker_metrics import worker_samples
+from streams.runtime.background_tasks import BackgroundTasks
 from streams.settings import Settings
 from streams.topics import ALERTS, EVENTS, LABELS, name_of
 
@@ -45,20 +49,23 @@ class Monitor:
 
     Args:
         settings: of the process.
-        role: worker, trainer or notify.
+        role: worker, trainer, notify or console.
         stop: set when the process shuts down.
     """
 
     def __init__(self, settings: Settings, role: str, stop: asyncio.Event) -> None:
         self.health = Health(role, stop)
-        topic = name_of({"worker": EVENTS, "notify": ALERTS}.get(role, LABELS), settings)
+        topic = name_of({"worker": EVENTS, "notify": ALERTS, "console": ALERTS}.get(role, LABELS), settings)
         self.broker = BrokerProbe(settings, topic, self._positions)
         main_loop = asyncio.get_running_loop()
         self.health.pulses.append(Pulse("main loop", lambda: main_loop))
         if settings.http_port != OFF:  # otherwise nothing runs the probe
             self.health.readiness.append(self.broker.checks)
         versions, data = build_versions(), Path(settings.data_dir)
+        self.unusable: list[UnusableRecords] = []
+        self.tasks: list[BackgroundTasks] = []
         self._sources = [lambda: process_samples(self.health, versions, data)]
+        self._sources.append(lambda: reader_samples(self.unusable, self.tasks))
         self._worker: Worker | None = None
         self._trainer: TrainerLoop | None = None
         self.registry = CollectorRegistry()
@@ -98,6 +105,17 @@ class Monitor:
         self._sources.append(lambda: notifier_samples(notifier))
         self.health.started = True
 
+    def watch_server(self, runner: Callable[[], LimitedRunner | None], name: str) -> None:
+        """Add the metrics of an HTTP server."""
+        self._sources.append(lambda: server_samples(runner(), name))
+
+    def watch(self, readiness: Checks, liveness: Checks, samples: Callable[[], Samples]) -> None:
+        """Add the checks and metrics of a part of another layer that is about to run, such as the console."""
+        self.health.readiness.append(readiness)
+        self.health.liveness.append(liveness)
+        self._sources.append(samples)
+        self.health.started = True
+
 
 @contextmanager
 def monitored(settings: Settings, role: str, stop: asyncio.Event) -> Iterator[Monitor]:
@@ -108,7 +126,10 @@ def monitored(settings: Settings, role: str, stop: asyncio.Event) -> Iterator[Mo
     """
     monitor = Monitor(settings, role, stop)
     server = HttpServer(settings, monitor.health, monitor.registry, monitor.broker.run)
+    monitor.watch_server(lambda: server.runner, "health")
     server.start()
+    if server.tasks is not None:
+        monitor.tasks.append(server.tasks)
     ended = threading.Event()
     # A thread, because the main loop may be what does not get ready.
     threading.Thread(target=_log_unready, args=(monitor.health, ended), name="readiness", daemon=True).start()

@@ -6,9 +6,12 @@ import re
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote
 
+import msgspec
 import orjson
 
 from streams.engine.contract import Record
+from streams.rendering.alerts import read_alert
+from streams.rendering.field_types import check_key
 
 # Standard Webhooks: a full stop separates the id in the signed content, so that the id must not contain one.
 _ID: Final = re.compile(r"[A-Za-z0-9_-]{1,128}")
@@ -52,6 +55,10 @@ class AlertRecord(NamedTuple):
             raise UnreadableAlert("the value is not valid JSON") from None
         if not isinstance(value, dict):
             raise UnreadableAlert("the value is not a JSON object")
+        try:
+            check_key(record.key, read_alert(value).customer.id)
+        except msgspec.ValidationError as error:  # its text names the field and does not quote its value
+            raise UnreadableAlert(str(error)) from None
         attributes = {
             name.replace("_", "-", 1): encode_attribute(text)
             for name, text in headers.items()

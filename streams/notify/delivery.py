@@ -77,15 +77,19 @@ class Delivery:
         """
         try:
             event = AlertRecord.of(record)
+            if not self.route.filter.matches(event.value, int(time.time() * 1000)):
+                self.outcomes[SKIPPED] += 1
+                return True
         except UnreadableAlert as error:
             return await self._give_up(record, UNREADABLE, f"not an alert event: {error}")
-        if not self.route.filter.matches(event.value, int(time.time() * 1000)):
-            self.outcomes[SKIPPED] += 1
-            return True
+        except Exception as failure:  # these steps depend on the record only: an exception must not stop the route
+            return await self._give_up(record, UNREADABLE, f"not an alert event: {type(failure).__name__}")
         try:
             body = self.route.body.render(event.value) if self.route.body is not None else None
         except TemplateError as error:
             return await self._give_up(record, BAD_BODY, str(error))
+        except Exception as failure:
+            return await self._give_up(record, BAD_BODY, f"the body cannot be built: {type(failure).__name__}")
         return await self._send_until_done(record, event, body)
 
     async def _send_until_done(self, record: Any, event: AlertRecord, body: bytes | None) -> bool:

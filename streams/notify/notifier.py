@@ -7,27 +7,30 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
-from typing import Final
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from typing import Any, Final
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from streams.engine.contract import Output
 from streams.engine.transactions import is_lasting
-from streams.errors import ConfigurationError
+from streams.errors import ChurnSignalsError, ConfigurationError
 from streams.health import Check
+from streams.kafka.aiokafka_internals import stop_producer
 from streams.logs import get_logger
 from streams.notify.delivery import Delivery
 from streams.notify.route_consumer import RouteConsumer
 from streams.notify.routes import Route
 from streams.notify.sender import Sender, new_session
+from streams.runtime.process_end import unless_stopped
 from streams.settings import Settings
 from streams.topics import UNDELIVERED, name_of, verify_topics
 
 log = get_logger(__name__)
 
 _RETRY_S: Final = 1.0
+_CLOSE_TIMEOUT_S: Final = 1.0
 
 
 class Notifier:
@@ -50,28 +53,45 @@ class Notifier:
             ConfigurationError: the broker rejects dead letters permanently.
             KafkaError: the broker rejects a request of a route permanently.
         """
-        found = await verify_topics(self._settings)
+        found = await unless_stopped(stop, verify_topics(self._settings))
         limit = found[name_of(UNDELIVERED, self._settings)].limit_bytes
         async with contextlib.AsyncExitStack() as stack:
-            dead_letters = await stack.enter_async_context(dead_letter_producer(self._settings, limit))
+            producing = stack.enter_async_context(dead_letter_producer(self._settings, limit))
+            dead_letters = await unless_stopped(stop, producing)
             for route in self._routes:
                 session = await stack.enter_async_context(new_session(route))
                 topic = name_of(UNDELIVERED, self._settings)
                 delivery = Delivery(route, Sender(route, session), topic, dead_letters.write)
                 self.consumers.append(RouteConsumer(self._settings, delivery))
-            tasks = [asyncio.create_task(consumer.run(stop)) for consumer in self.consumers]
-            try:
-                done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
-            finally:
-                for task in tasks:
-                    task.cancel()
-                await asyncio.gather(*tasks, return_exceptions=True)
-            for task in done:
-                task.result()
+            await run_routes({consumer.route.name: consumer.run(stop) for consumer in self.consumers}, stop)
 
     def checks(self) -> list[Check]:
         """Checks of all routes: whether each has received its partitions."""
         return [check for consumer in self.consumers for check in consumer.checks()]
+
+
+async def run_routes(routes: Mapping[str, Coroutine[Any, Any, None]], stop: asyncio.Event) -> None:
+    """Run all routes until `stop` is set. If one ends before that, for whatever reason, all end.
+
+    Raises:
+        ChurnSignalsError: a route ended without an error, for example because a library cancelled it.
+        Exception: that of the first route that failed.
+    """
+    tasks = {asyncio.create_task(work): name for name, work in routes.items()}
+    try:
+        done, pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        if stop.is_set() and pending:  # all of them end now
+            finished, _ = await asyncio.wait(pending)
+            done |= finished
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    for task in done:
+        if not task.cancelled():
+            task.result()
+        if not stop.is_set():
+            raise ChurnSignalsError(f"route {tasks[task]} ended unexpectedly; restart the notifier")
 
 
 class DeadLetterProducer:
@@ -126,8 +146,8 @@ async def dead_letter_producer(settings: Settings, limit_bytes: int) -> AsyncIte
         max_request_size=limit_bytes,
         request_timeout_ms=settings.kafka_request_timeout_ms,
     )
-    await producer.start()
     try:
+        await producer.start()
         yield DeadLetterProducer(producer)
     finally:
-        await producer.stop()
+        await stop_producer(producer, _CLOSE_TIMEOUT_S)

@@ -6,6 +6,7 @@ Tested by tests/broker/test_notify.py.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
@@ -13,8 +14,10 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.structs import OffsetAndMetadata
 
 from streams.engine.contract import Headers
+from streams.kafka.aiokafka_internals import stop_consumer
 from streams.kafka.group_consumer import group_consumer
 from streams.kafka.topic_reader import spans_of, topic_partitions
+from streams.kafka.unusable_records import UnusableRecord, UnusableRecords
 from streams.notify.delivery import Delivery
 from streams.notify.notifier import dead_letter_producer
 from streams.notify.outcomes import EVENT_OUTCOMES
@@ -24,6 +27,7 @@ from streams.scoring.dead_letters import OFFSET, PARTITION, ROUTE, TOPIC, DeadLe
 from streams.settings import Settings
 from streams.topics import UNDELIVERED, name_of, verify_topics
 
+_NUMBER: Final = re.compile("[0-9]{1,18}")
 _POLL_MS: Final = 500
 _BATCH_RECORDS: Final = 100
 
@@ -41,9 +45,15 @@ class OriginalRecord(NamedTuple):
 
     @classmethod
     def of(cls, record: Any) -> OriginalRecord:
-        """Restore it from its dead letter. Raises ValueError if the headers lack topic, partition or offset."""
+        """Restore it from its dead letter.
+
+        Raises:
+            UnusableRecord: the headers lack topic, partition or offset.
+        """
         headers = {name: (value or b"").decode("utf-8", "replace") for name, value in record.headers}
         letter = DeadLetter.of(record)
+        if not all(_NUMBER.fullmatch(headers.get(name, "")) for name in (PARTITION, OFFSET)):
+            raise UnusableRecord("its headers name no partition and offset of an alert event")
         return cls(
             topic=headers.get(TOPIC, ""),
             partition=int(headers.get(PARTITION, "")),
@@ -55,11 +65,13 @@ class OriginalRecord(NamedTuple):
         )
 
 
-async def redeliver(settings: Settings, routes: Sequence[Route], stop: asyncio.Event) -> dict[str, dict[str, int]]:
+async def redeliver(
+    settings: Settings, routes: Sequence[Route], stop: asyncio.Event, unusable: UnusableRecords
+) -> dict[str, dict[str, int]]:
     """Deliver the dead letters of these routes, in order and once each.
 
     Events that fail again are appended to the topic as new dead letters. The position of each route is committed, so
-    that the next call resumes there.
+    that the next call resumes there. Records that no notifier wrote are counted in `unusable` and skipped.
 
     Returns:
         Number of events by outcome, by route.
@@ -71,55 +83,67 @@ async def redeliver(settings: Settings, routes: Sequence[Route], stop: asyncio.E
         for route in routes:
             async with new_session(route) as session:
                 delivery = Delivery(route, Sender(route, session), topic, dead_letters.write)
-                await _redeliver_route(settings, delivery, tps, stop)
+                await _redeliver_route(settings, delivery, tps, stop, unusable)
             outcomes[route.name] = {outcome: delivery.outcomes[outcome] for outcome in EVENT_OUTCOMES}
     return outcomes
 
 
 async def _redeliver_route(
-    settings: Settings, delivery: Delivery, tps: list[TopicPartition], stop: asyncio.Event
+    settings: Settings,
+    delivery: Delivery,
+    tps: list[TopicPartition],
+    stop: asyncio.Event,
+    unusable: UnusableRecords,
 ) -> None:
     # Route names cannot contain a full stop, so that this group name never collides with that of a route.
     consumer = group_consumer(settings, "notify", settings.notify_group(f"{delivery.route.name}.again"))
-    await consumer.start()
     try:
+        await consumer.start()
         spans = await spans_of(consumer, tps)
         for tp, (first, end) in spans.items():
             start = max(await consumer.committed(tp) or 0, first)
             if start < end and not stop.is_set():
-                await _redeliver_partition(consumer, delivery, tp, start=start, end=end, stop=stop)
+                work = Redelivery(delivery, stop, unusable)
+                await _redeliver_partition(consumer, work, tp, start=start, end=end)
     finally:
-        await consumer.stop()
+        await stop_consumer(consumer)
+
+
+class Redelivery(NamedTuple):
+    """What the partitions of a route have in common."""
+
+    delivery: Delivery
+    stop: asyncio.Event
+    unusable: UnusableRecords
 
 
 async def _redeliver_partition(
-    consumer: AIOKafkaConsumer, delivery: Delivery, tp: TopicPartition, *, start: int, end: int, stop: asyncio.Event
+    consumer: AIOKafkaConsumer, work: Redelivery, tp: TopicPartition, *, start: int, end: int
 ) -> None:
-    route = delivery.route.name.encode()
+    route, stop = work.delivery.route.name.encode(), work.stop
     consumer.assign([tp])
     consumer.seek(tp, start)
     while start < end and not stop.is_set():
         for record in (await consumer.getmany(tp, timeout_ms=_POLL_MS, max_records=_BATCH_RECORDS)).get(tp, ()):
             if record.offset >= end or stop.is_set():
                 return
-            if dict(record.headers).get(ROUTE) == route and not await _redeliver_record(delivery, record, stop):
+            if dict(record.headers).get(ROUTE) == route and not await _redeliver_record(work, record):
                 return
             start = record.offset + 1
             await consumer.commit({tp: OffsetAndMetadata(start, "")})
         start = max(start, await consumer.position(tp))
 
 
-async def _redeliver_record(delivery: Delivery, record: Any, stop: asyncio.Event) -> bool:
+async def _redeliver_record(work: Redelivery, record: Any) -> bool:
     """Deliver one record. Returns False if `stop` was set first."""
-    try:
-        event = OriginalRecord.of(record)
-    except ValueError:
+    event = work.unusable.use(record, OriginalRecord.of)
+    if event is None:
         return True  # not written by a notifier: leave it in the topic
-    work = asyncio.ensure_future(delivery.deliver(event))
-    stopped = asyncio.ensure_future(stop.wait())
-    await asyncio.wait((work, stopped), return_when=asyncio.FIRST_COMPLETED)
+    delivering = asyncio.ensure_future(work.delivery.deliver(event))
+    stopped = asyncio.ensure_future(work.stop.wait())
+    await asyncio.wait((delivering, stopped), return_when=asyncio.FIRST_COMPLETED)
     stopped.cancel()
-    if not work.done():
-        work.cancel()
+    if not delivering.done():
+        delivering.cancel()
         return False
-    return work.result()
+    return delivering.result()

@@ -22,6 +22,7 @@ from streams.kafka.group_consumer import group_consumer
 from streams.logs import get_logger
 from streams.notify.delivery import Delivery
 from streams.notify.in_flight import InFlightRecords
+from streams.runtime.process_end import unless_stopped
 from streams.settings import Settings
 from streams.topics import ALERTS, name_of
 
@@ -33,9 +34,10 @@ _MAX_RECORDS: Final = 100
 _COMMIT_EVERY_S: Final = 0.5
 _RETRY_S: Final = 1.0
 # On shutdown or revocation, a request that takes longer is sent again by the next owner.
-_DRAIN_TIMEOUT_S: Final = 5.0
-# With the drain timeout, shutdown stays below 10 s, as for the other roles.
-_LAST_COMMIT_TIMEOUT_S: Final = 3.0
+_DRAIN_TIMEOUT_S: Final = 4.0
+# Prevents a broker that is away from delaying a shutdown: with the drain and the producer of dead letters, 7 s.
+_LAST_COMMIT_TIMEOUT_S: Final = 1.0
+_LEAVE_TIMEOUT_S: Final = 1.0
 
 
 class InFlightStatus(NamedTuple):
@@ -79,7 +81,7 @@ class RouteConsumer:
         """Run until `stop` is set. Transient Kafka errors are retried, permanent ones raised."""
         self._consumer = group_consumer(self._settings, "notify", self._settings.notify_group(self.route.name))
         try:
-            await self._consumer.start()
+            await unless_stopped(stop, self._consumer.start())
             self._consumer.subscribe([self._topic], listener=_Listener(self))
             while not stop.is_set():
                 try:
@@ -99,8 +101,7 @@ class RouteConsumer:
                     await asyncio.sleep(_RETRY_S)
         finally:
             await self.release()
-            with contextlib.suppress(KafkaError):
-                await self._consumer.stop()
+            await private.stop_consumer(self._consumer, _LEAVE_TIMEOUT_S)
 
     async def release(self) -> None:
         """Drain pending requests, commit finished events, and leave the others to the next owner."""

@@ -2,7 +2,9 @@
 
     terminal              safe text, and a console for standard output
     formats               percentages, amounts, dates and times as text
-    alerts                one alert change
+    field_types           bounds of published fields
+    score_view            the fields of a score that are shown, checked
+    alerts                one alert change, checked
     customer_page         the page of one customer, with parts from customer_payments and customer_experience
     risk_points           contributions of reasons in percentage points
     backtest              tables of a backtest; backtest_plot draws them

@@ -6,10 +6,12 @@ Tested by tests/streams/rendering/test_alerts.py.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
+import orjson
 
+from streams.rendering.field_types import Amount, Days, Id, Sequence, Share, ShortText, Time, check_key
 from streams.rendering.formats import (
     amount_text,
     count_text,
@@ -23,6 +25,7 @@ from streams.rendering.terminal import printable
 if TYPE_CHECKING:
     from rich.text import Text
 
+_ROWS_MAX: Final = 100
 REASONS_SHOWN = 3
 LABEL_WIDTH = 7
 # Changes that ask a person to act are shown in full, all others in two lines.
@@ -42,30 +45,30 @@ _VALUE_BASES = {"subscription": "subscription", "orders": "from orders"}
 class _ViewCustomer(msgspec.Struct):
     """The customer of an alert."""
 
-    id: str
-    account: str | None
-    segment: str | None
-    plan: str | None
-    stage: str
-    tenure_days: float
+    id: Id
+    account: ShortText | None
+    segment: ShortText | None
+    plan: ShortText | None
+    stage: ShortText
+    tenure_days: Days
 
 
 class _ViewScore(msgspec.Struct):
     """The score behind an alert."""
 
-    probability: float
-    ci90: tuple[float, float] | None
-    percentile: float
-    band: str
-    previous: float | None
-    horizon_days: float
+    probability: Share
+    ci90: tuple[Share, Share] | None
+    percentile: Share
+    band: ShortText
+    previous: Share | None
+    horizon_days: Days
 
 
 class _CauseRisk(msgspec.Struct):
     """The probability of one cause of churn."""
 
-    probability: float
-    horizon_days: float
+    probability: Share
+    horizon_days: Days
 
 
 class _CauseRisks(msgspec.Struct):
@@ -78,43 +81,43 @@ class _CauseRisks(msgspec.Struct):
 class _ViewReason(msgspec.Struct):
     """One reason, as a sentence."""
 
-    sentence: str
+    sentence: ShortText
 
 
 class _ViewValue(msgspec.Struct):
     """What the customer is worth."""
 
-    mrr: float | None
-    clv: float | None
-    revenue_at_risk: float | None
-    basis: str | None
-    clv_at_risk: float | None = None  # missing in alerts of earlier releases
+    mrr: Amount | None
+    clv: Amount | None
+    revenue_at_risk: Amount | None
+    basis: ShortText | None
+    clv_at_risk: Amount | None = None  # missing in alerts of earlier releases
 
 
 class _ViewAction(msgspec.Struct):
     """The recommended action."""
 
-    playbook: str
+    playbook: ShortText
 
 
 class AlertView(msgspec.Struct):
     """The fields of a `churn-alerts` value that are shown; docs/schemas/alert.schema.json lists all."""
 
-    alert_id: str
-    seq: int
-    type: str
-    state: str
-    severity: str
-    time: str
-    resolution: str | None
-    snoozed_until: str | None
+    alert_id: Id
+    seq: Sequence
+    type: ShortText
+    state: ShortText
+    severity: ShortText
+    time: Time
+    resolution: ShortText | None
+    snoozed_until: Time | None
     customer: _ViewCustomer
     score: _ViewScore
-    reasons: list[_ViewReason]
-    barriers: list[str]
+    reasons: Annotated[list[_ViewReason], msgspec.Meta(max_length=_ROWS_MAX)]
+    barriers: Annotated[list[ShortText], msgspec.Meta(max_length=_ROWS_MAX)]
     value: _ViewValue
     action: _ViewAction
-    route: str = "success"  # missing in alerts of earlier releases
+    route: ShortText = "success"  # missing in alerts of earlier releases
     risks: _CauseRisks | None = None
 
 
@@ -125,6 +128,21 @@ def read_alert(value: Mapping[str, Any]) -> AlertView:
         msgspec.ValidationError: the value is not an alert; the message names the missing or wrong field.
     """
     return msgspec.convert(value, AlertView)
+
+
+def published_alert(record: Any) -> dict[str, Any]:
+    """Return the value of a record of the alerts topic.
+
+    Raises:
+        msgspec.MsgspecError: it is no alert that can be shown; the message does not quote it.
+    """
+    try:
+        value = orjson.loads(record.value or b"")
+    except orjson.JSONDecodeError:
+        raise msgspec.ValidationError("the value is not JSON") from None
+    check_key(record.key, read_alert(value).customer.id)
+    alert: dict[str, Any] = value
+    return alert
 
 
 def render_alert(value: Mapping[str, Any]) -> Text:

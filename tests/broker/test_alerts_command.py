@@ -47,16 +47,17 @@ def test_alerts_are_listed_in_order_over_all_partitions_and_filtered(new_run: Ca
 
     filtered = call(run, "alerts", "--format", "json", "--state", "open", "--state", "resolved", "--band", "elevated")
     assert filtered.exit_code == 0
-    assert lines("\n".join(filtered.stdout.splitlines()[:-1])) == [
+    assert lines(filtered.stdout) == [
         (customer, kind) for customer, kind in everything if kind in ("opened", "resolved")
     ]
     assert "/0@" in filtered.stderr
-    assert "not a JSON object" in filtered.stderr
-    text = call(run, "alerts", "--last", "7")
+    assert "not JSON" in filtered.stderr
+    text = call(run, "alerts", "--last", "5")
     assert [line.split()[3] for line in text.stdout.splitlines() if line.startswith("2024-")] == ["snoozed"] + types[
         -1:
     ] * 4
     assert text.stderr.count("which this version cannot read") == 2
+    assert text.stderr.splitlines()[-1] == "2 records skipped"
     assert call(run, "alerts", "--band", "critical", "--format", "json").stdout == ""
     assert call(run, "alerts", "--since", "2030-01-01").output == "no alerts match these options\n"
     assert lines(call(run, "alerts", "--since", "2020-01-01", "--last", "5", "--band", "elevated", "--state", "snoozed",

@@ -7,6 +7,7 @@ import statistics
 import time
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
@@ -24,6 +25,7 @@ from streams.kafka.topic_reader import (
     read_record,
     spans_of,
 )
+from streams.kafka.unusable_records import UnusableRecords
 from streams.topics import ALERTS, name_of
 from tests.crash.harness import Run, scenario
 from tests.waiting import WAIT_S, until
@@ -43,6 +45,20 @@ async def write(run: Run, count: int, *, per_transaction: int = 3) -> None:
     await producer.close()
 
 
+def value_of(record: Any) -> bytes:
+    value: bytes = record.value
+    return value
+
+
+def only(numbers: list[int]) -> Callable[[Any], bytes]:
+    """Decode these numbers only; all others are unusable."""
+
+    def decode(record: Any) -> bytes:
+        return b"%d" % numbers[numbers.index(int(record.value))]
+
+    return decode
+
+
 def test_records_can_be_read_from_either_end(new_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch) -> None:
     """Rule: reading backwards in small chunks of any size gives the same as reading everything."""
     monkeypatch.setattr(topic_reader, "_SPAN_FIRST", 4)
@@ -51,12 +67,15 @@ def test_records_can_be_read_from_either_end(new_run: Callable[..., Run], monkey
     async def body(run: Run) -> None:
         await write(run, 60)
         topic = name_of(ALERTS, run.settings)
+        skipped = UnusableRecords(lambda *_: None)
         for key in (0, 3, 6):
             numbers = [n for n in range(60) if n % 7 == key and n % 2 == 1]
-            found = await newest_with_key(run.settings, topic, 1, b"k%d" % key)
-            assert found is not None
-            assert found.value == b"%d" % numbers[-1]
-        assert await newest_with_key(run.settings, topic, 0, b"unknown") is None
+            newest = await newest_with_key(run.settings, topic, 1, b"k%d" % key, value_of, skipped)
+            assert newest == b"%d" % numbers[-1]
+            older = await newest_with_key(run.settings, topic, 1, b"k%d" % key, only(numbers[:-3]), skipped)
+            assert older == b"%d" % numbers[-4]
+        assert await newest_with_key(run.settings, topic, 0, b"unknown", value_of, skipped) is None
+        assert skipped.total == 9
         first = await read_record(run.settings, topic, 0, 0)
         assert first is not None
         assert first.value == b"0"

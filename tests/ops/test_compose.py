@@ -42,7 +42,8 @@ IMAGES = {
 
 def environment(service: dict[str, Any]) -> dict[str, str]:
     """Return the environment of a service, with valid secrets."""
-    return {name: re.sub(r"\$\{\w+:\?.*\}", "t" * 32, text) for name, text in service.get("environment", {}).items()}
+    secret, variables = "0f9c2e5b7d1a83460f9c2e5b7d1a8346", service.get("environment", {})
+    return {name: re.sub(r"\$\{\w+:\?.*\}", secret, text) for name, text in variables.items()}
 
 
 def listens(name: str) -> set[int]:
@@ -52,11 +53,12 @@ def listens(name: str) -> set[int]:
         variables = service.get("environment", {})
         kafka = {int(port) for port in re.findall(r"://:(\d+)", variables.get("KAFKA_LISTENERS", ""))}
         return kafka | set(IMAGES[service["image"].partition(":")[0]][1])
+    settings = Settings.from_environment(environment(service))
+    health = {settings.http_port} if settings.http_host == "0.0.0.0" else set()
     if service["command"][0] in ("worker", "trainer"):
-        settings = Settings.from_environment(environment(service))
-        return {settings.http_port} if settings.http_host == "0.0.0.0" else set()
+        return health
     options = _parse(service["command"])
-    return {options["port"]} if options.get("host") == "0.0.0.0" else set()
+    return health | ({options["port"]} if options.get("host") == "0.0.0.0" else set())
 
 
 def _parse(arguments: list[str]) -> dict[str, Any]:
@@ -78,7 +80,7 @@ def _paths_of(command: str) -> set[str]:
 
         async def routes() -> set[str]:
             with tempfile.TemporaryDirectory() as directory:
-                console = Console(Settings(), ConsoleSecurity("0.0.0.0", "t" * 16), Path(directory))
+                console = Console(Settings(), ConsoleSecurity("0.0.0.0", "0f9c2e5b7d1a8346"), Path(directory))
                 paths = {resource.canonical for resource in console.app().router.resources()}
                 console.database.close()
                 return {path for path in paths if path.startswith(_OPEN_PATHS)}
@@ -172,7 +174,7 @@ def test_published_ports_are_on_loopback_and_in_use() -> None:
             assert int(inside) in listens(name), (name, port)
 
 
-def test_prometheus_scrapes_every_worker_and_trainer() -> None:
+def test_prometheus_scrapes_every_worker_trainer_and_console() -> None:
     """Rule: each target is a service with its port, and no process is missing."""
     scraped = yaml.safe_load((ROOT / "ops/prometheus/containers.yml").read_text())["scrape_configs"]
     targets = {}
@@ -180,10 +182,10 @@ def test_prometheus_scrapes_every_worker_and_trainer() -> None:
         for target in group["targets"]:
             name, _, port = target.partition(":")
             assert int(port) in listens(name)
-            assert SERVICES[name]["command"] == [group["labels"]["role"]]
+            assert SERVICES[name]["command"][0] == group["labels"]["role"]
             assert group["labels"]["group"] == Settings.from_environment(environment(SERVICES[name])).kafka_group_id
             targets[name] = port
-    assert set(targets) == {name for name in OURS if OURS[name]["command"][0] in ("worker", "trainer")}
+    assert set(targets) == {name for name in OURS if OURS[name]["command"][0] in ("worker", "trainer", "console")}
 
 
 def test_mounts_exist_at_the_configured_paths() -> None:

@@ -40,7 +40,12 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Starter]:
 
     def started(*options: str, **environment: str) -> Started:
         log = folder / f"{len(running)}.log"
-        given = {**os.environ, "CHURN_KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1", **environment}
+        given = {
+            **os.environ,
+            "CHURN_KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1",
+            "CHURN_DATA_DIR": str(folder),
+            **environment,
+        }
         command = [
             sys.executable,
             "-c",
@@ -84,10 +89,11 @@ def log_in(console: Started, token: str = TOKEN) -> Answer:
 
 
 def test_console_listens_on_loopback_by_default(running: Started) -> None:
-    """Rule: the kernel reports one socket, on loopback, and it serves the pages."""
-    [(host, port)] = listening_on(running.process.pid)
-    assert is_loopback(host)
-    assert running.address.endswith(f":{port}")
+    """Rule: the kernel reports two sockets on loopback, one for pages, one for health and metrics."""
+    sockets = listening_on(running.process.pid)
+    assert len(sockets) == 2
+    assert all(is_loopback(host) for host, _ in sockets)
+    assert running.address.rpartition(":")[2] in {str(port) for _, port in sockets}
     assert Answer(running.address).status == 200
 
 
@@ -99,8 +105,8 @@ def test_console_beyond_loopback_requires_a_token(start: Starter) -> None:
 
 def test_nothing_is_served_before_login(locked: Started) -> None:
     """Rule: neither pages nor the live stream. Scripts and other sites cannot use the session cookie."""
-    [(host, _)] = listening_on(locked.process.pid)
-    assert not is_loopback(host)
+    outside = [host for host, _ in listening_on(locked.process.pid) if not is_loopback(host)]
+    assert len(outside) == 1
     for page in PAGES:
         answer = Answer(locked.address + page)
         assert (answer.status, answer.headers["Location"]) == (303, "/login")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import socket
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -16,9 +17,11 @@ from prometheus_client import CollectorRegistry
 from streams.errors import ConfigurationError
 from streams.health import BLOCKED_MAX_S, UNREADY_LOG_EVERY_S, Check, Health, Pulse, UnreadyLog
 from streams.monitoring.broker_probe import BrokerProbe
-from streams.monitoring.http_server import HttpServer, address_directory
+from streams.monitoring.http_server import LIMITS, HttpServer, address_directory
+from streams.runtime import background_tasks
+from streams.runtime.background_tasks import BackgroundTask
 from streams.settings import Settings
-from tests.waiting import WAIT_S
+from tests.waiting import WAIT_S, wait_until
 
 
 class Loop:
@@ -107,6 +110,53 @@ def test_server_reports_reasons_and_publishes_its_address_while_it_runs(tmp_path
         assert not list(address_directory(settings).iterdir())
 
     asyncio.run(body())
+
+
+def test_half_open_connections_use_up_neither_descriptors_nor_the_server(tmp_path: Path) -> None:
+    """Rule: however many clients connect and send nothing, the process keeps 64 connections and answers others."""
+    health = Health("worker", asyncio.Event())
+    server = HttpServer(Settings(data_dir=str(tmp_path)), health, CollectorRegistry())
+    server.start()
+    clients: list[socket.socket] = []
+    try:
+        assert server.address is not None
+        assert server.runner is not None
+        host, _, port = server.address.rpartition(":")
+        for _ in range(300):
+            clients.append(socket.create_connection((host, int(port))))
+            clients[-1].sendall(b"GET /")
+        assert get(server.address, "/healthz")[0] == 200
+        assert server.runner.open <= LIMITS.connections
+        assert server.runner.closed["limit"] >= 300 - LIMITS.connections
+    finally:
+        for client in clients:
+            client.close()
+        server.stop()
+
+
+def test_failed_probe_makes_the_process_unhealthy_until_it_works_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rule: without its probes, the server would report the last results forever."""
+    monkeypatch.setattr(background_tasks, "RETRY_S", 0.05)
+    broken = [True]
+
+    async def probe(task: BackgroundTask) -> None:
+        if broken[0]:
+            raise KeyError
+        task.succeeded()
+        await asyncio.sleep(3600)
+
+    server = HttpServer(Settings(data_dir=str(tmp_path)), Health("worker", asyncio.Event()), CollectorRegistry(), probe)
+    server.start()
+    try:
+        wait_until("the failure", lambda: get(server.address, "/healthz")[0] == 503)
+        check = get(server.address, "/healthz")[1]["checks"]["probe of the brokers"]
+        assert "probe of the brokers failed and is retried: KeyError" in check["why"]
+        broken[0] = False
+        wait_until("the recovery", lambda: get(server.address, "/healthz")[0] == 200)
+    finally:
+        server.stop()
 
 
 def test_address_in_use_stops_the_process_with_a_repair(tmp_path: Path) -> None:

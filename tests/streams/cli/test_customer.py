@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import msgspec
 import pytest
 
 from streams.cli.customer import AlertStatus, newer_alert
 from tests.streams.alert_values import life
+from tests.streams.console.published import record
 
 OPENED, ACKNOWLEDGED, SNOOZED, RESOLVED = (json.loads(value) for _, value in life("c1"))
 
@@ -24,7 +26,11 @@ def as_scored(change: dict[str, Any]) -> dict[str, Any]:
 
 
 def shown(score: dict[str, Any], change: dict[str, Any] | None) -> dict[str, Any] | None:
-    return newer_alert(score, None if change is None else AlertStatus.of(json.dumps(change).encode()))
+    return newer_alert(score, None if change is None else AlertStatus.of(alert_record(json.dumps(change).encode())))
+
+
+def alert_record(value: bytes) -> Any:
+    return record("churn-alerts", b"c1", value)
 
 
 @pytest.mark.parametrize("change", [ACKNOWLEDGED, SNOOZED])
@@ -59,5 +65,6 @@ def test_alert_that_ended_before_the_score_is_not_displayed() -> None:
 
 
 @pytest.mark.parametrize("value", [b"not json", b"[]", b'{"alert_id":"a"}'])
-def test_unreadable_alert_is_skipped(value: bytes) -> None:
-    assert AlertStatus.of(value) is None
+def test_unreadable_alert_is_refused(value: bytes) -> None:
+    with pytest.raises(msgspec.MsgspecError):
+        AlertStatus.of(alert_record(value))

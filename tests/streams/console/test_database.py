@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from streams.console import actions, address, charts, database, dead_letter_samples, filters, model_insights
-from streams.console.database import AlertQuery, ConsoleDatabase
+from streams.console.database import AlertQuery, ConsoleDatabase, ConsoleDatabaseFailed
 from tests.streams.alert_values import life
+from tests.streams.console.published import alerts, score_of, scores, tombstone
 
 
 @pytest.fixture
@@ -32,7 +33,7 @@ def test_docstring_examples_hold(module: Any) -> None:
 
 def test_alert_has_its_newest_state_and_duplicates_change_nothing(console_db: ConsoleDatabase) -> None:
     """Rule: a seq that is not above the known one is a duplicate."""
-    values: list[bytes | None] = [value for _, value in life("c1")]
+    values = alerts(*(value for _, value in life("c1")))
     console_db.add_alerts(values[:2])
     assert [(row["state"], row["seq"]) for row in console_db.alerts(AlertQuery())[0]] == [("acknowledged", 2)]
     version = console_db.version
@@ -46,10 +47,12 @@ def test_alert_has_its_newest_state_and_duplicates_change_nothing(console_db: Co
 
 def test_alerts_are_filtered_by_route(console_db: ConsoleDatabase) -> None:
     """Rule: an alert of an earlier release, without a route, belongs to success."""
-    console_db.add_alerts([life(name, route=route)[0][1] for name, route in (("c1", "billing"), ("c2", "success"))])
+    console_db.add_alerts(
+        alerts(*(life(name, route=route)[0][1] for name, route in (("c1", "billing"), ("c2", "success"))))
+    )
     older = json.loads(life("c3")[0][1])
     del older["route"]
-    console_db.add_alerts([json.dumps(older).encode()])
+    console_db.add_alerts(alerts(json.dumps(older).encode()))
     assert [row["customer"] for row in console_db.alerts(AlertQuery(route="billing"))[0]] == ["c1"]
     assert {row["customer"] for row in console_db.alerts(AlertQuery(route="success"))[0]} == {"c2", "c3"}
     assert console_db.filter_options()["route"] == ["success", "billing"]
@@ -58,9 +61,10 @@ def test_alerts_are_filtered_by_route(console_db: ConsoleDatabase) -> None:
 def test_churned_customers_come_last(console_db: ConsoleDatabase) -> None:
     """Rule: in both orders, churned customers come last, whatever their last score."""
     for name, probability, stage in (("low", 0.2, "active"), ("gone", 0.9, "churned"), ("medium", 0.5, "active")):
-        value = {"revenue_at_risk": 100 * probability}
-        score = {"customer": {"id": name, "stage": stage}, "probability": probability, "band": "high", "value": value}
-        console_db.add_scores([(name.encode(), json.dumps(score).encode())])
+        score = score_of(name, probability=probability)
+        score["customer"]["stage"] = stage
+        score["value"]["revenue_at_risk"] = 100 * probability
+        console_db.add_scores(scores(score))
     for sort in ("risk", "value"):
         assert [row["id"] for row in console_db.customers("", sort, 1)] == ["medium", "low", "gone"]
 
@@ -70,12 +74,11 @@ def test_churned_customers_come_last(console_db: ConsoleDatabase) -> None:
 def test_live_alert_shows_the_current_risk(console_db: ConsoleDatabase, score_first: bool, year: int) -> None:
     """Rule: the newer of alert and score counts, whichever is read first; the history keeps the risk at the change."""
     alert = life("c1")[0][1]
-    score = {"customer": {"id": "c1"}, "probability": 0.02, "band": "low", "value": {"revenue_at_risk": 1.0}}
+    score = score_of("c1", probability=0.02, band="low", scored_at=f"{year}-01-01T00:00:00Z")
+    score["value"]["revenue_at_risk"] = 1.0
     steps: list[Callable[[], object]] = [
-        lambda: console_db.add_alerts([alert]),
-        lambda: console_db.add_scores(
-            [(b"c1", json.dumps({**score, "scored_at": f"{year}-01-01T00:00:00Z"}).encode())]
-        ),
+        lambda: console_db.add_alerts(alerts(alert)),
+        lambda: console_db.add_scores(scores(score)),
     ]
     for step in steps[::-1] if score_first else steps:
         step()
@@ -89,13 +92,13 @@ def test_deleted_customer_disappears_whichever_topic_is_read_first(
     console_db: ConsoleDatabase, score_first: bool
 ) -> None:
     """Rule: the tombstone and the end of the alert also delete past alerts, of this customer only."""
-    console_db.add_alerts([value for name in ("c1", "c2") for _, value in life(name)])
+    console_db.add_alerts(alerts(*(value for name in ("c1", "c2") for _, value in life(name))))
     alert = {**json.loads(life("c1")[0][1]), "alert_id": "second"}
     end = {**alert, "seq": 2, "type": "expired", "state": "expired", "resolution": "deleted"}
-    console_db.add_alerts([json.dumps(alert).encode()])
+    console_db.add_alerts(alerts(json.dumps(alert).encode()))
     steps: list[Callable[[], object]] = [
-        lambda: console_db.add_scores([(b"c1", None)]),
-        lambda: console_db.add_alerts([json.dumps(end).encode()]),
+        lambda: console_db.add_scores([tombstone("c1")]),
+        lambda: console_db.add_alerts(alerts(json.dumps(end).encode())),
     ]
     for step in steps if score_first else steps[::-1]:
         step()
@@ -112,7 +115,7 @@ def test_filters_combine_and_the_highest_revenue_at_risk_comes_first(console_db:
     """Rule: alerts are sorted by revenue at risk; unknown values come last."""
     for name, at_risk in (("a", 5.0), ("b", 50.0), ("c", None)):
         value = {"mrr": 1.0, "clv": 1.0, "revenue_at_risk": at_risk, "basis": "orders"}
-        console_db.add_alerts([life(name, value=value)[0][1]])
+        console_db.add_alerts(alerts(life(name, value=value)[0][1]))
 
     def names(query: AlertQuery) -> list[str]:
         return [row["customer"] for row in console_db.alerts(query)[0]]
@@ -130,25 +133,43 @@ def test_filters_combine_and_the_highest_revenue_at_risk_comes_first(console_db:
     assert (console_db.summary()["live"], console_db.summary()["at_risk"]) == (3, 55.0)
 
 
-def test_unreadable_records_are_counted_and_skipped(console_db: ConsoleDatabase) -> None:
-    """Rule: one bad record does not affect others."""
-    console_db.add_alerts([b"", None, b"{}", life("c1")[0][1]])
-    console_db.add_scores([(b"x", b"not json")])
-    assert (console_db.unreadable, console_db.alerts(AlertQuery())[1]) == (4, 1)
-
-
-def test_score_is_stored_unchanged_and_a_tombstone_deletes_it(console_db: ConsoleDatabase) -> None:
-    """Rule: the newest value of a key is returned unchanged."""
-    first, second = (
-        {"customer": {"id": "käthe"}, "probability": p, "band": "high", "value": {"revenue_at_risk": 2.0}, "x": p}
-        for p in (0.1, 0.2)
-    )
-    console_db.add_scores([(b"k", json.dumps(score).encode()) for score in (first, second)])
-    assert (console_db.score("käthe"), console_db.count()) == (second, 1)
+def test_newest_score_of_a_customer_wins_and_a_tombstone_deletes_it(console_db: ConsoleDatabase) -> None:
+    """Rule: the fields that pages show are returned as published."""
+    first, second = (score_of("käthe", probability=p) for p in (0.1, 0.2))
+    console_db.add_scores(scores(first, second))
+    stored = console_db.score("käthe")
+    assert stored is not None
+    assert (stored["probability"], stored["payments"], console_db.count()) == (0.2, second["payments"], 1)
     assert [row["id"] for row in console_db.customers("kä", "risk", 1)] == ["käthe"]
     assert console_db.customers("x", "risk", 1) == []
-    console_db.add_scores([("käthe".encode(), None)])
+    console_db.add_scores([tombstone("käthe")])
     assert console_db.score("käthe") is None
+
+
+def test_full_disk_changes_nothing_and_the_records_can_be_added_again(console_db: ConsoleDatabase) -> None:
+    """Rule: a transaction is written as a whole or not at all. Once there is space, the same records are accepted."""
+    console_db.add_scores(scores(score_of("c1")))
+    console_db.add_alerts(alerts(life("c1")[0][1]))
+    version, known = console_db.version, console_db.alerts(AlertQuery())
+    [pages] = console_db._db.execute("PRAGMA page_count").fetchone()
+    console_db._db.execute(f"PRAGMA max_page_count={pages}")
+    many_scores = scores(*(score_of(f"c{i}") for i in range(200)))
+    many_alerts = alerts(*(life(f"c{i}")[0][1] for i in range(200)))
+    for _ in range(2):
+        with pytest.raises(ConsoleDatabaseFailed, match="SQLITE_FULL"):
+            console_db.add_scores(many_scores)
+        with pytest.raises(ConsoleDatabaseFailed, match="check the free space"):
+            console_db.add_alerts(many_alerts)
+        assert (console_db.count(), console_db.version, console_db.alerts(AlertQuery())) == (1, version, known)
+    console_db._db.execute("PRAGMA max_page_count=1000000")
+    console_db.add_scores(many_scores)
+    console_db.add_alerts(many_alerts)
+    assert (console_db.count(), console_db.alerts(AlertQuery())[1]) == (200, 200)
+
+
+def test_file_that_cannot_be_created_is_reported_in_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(ConsoleDatabaseFailed, match="SQLITE_CANTOPEN"):
+        ConsoleDatabase(tmp_path / "missing")
 
 
 def test_ended_alerts_and_changes_are_bounded(console_db: ConsoleDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -156,7 +177,7 @@ def test_ended_alerts_and_changes_are_bounded(console_db: ConsoleDatabase, monke
     for name, value in (("ENDED_KEPT", 3), ("CHANGES_KEPT", 8), ("_TRIM_EVERY", 4)):
         monkeypatch.setattr(database, name, value)
     for i in range(10):
-        console_db.add_alerts([value for _, value in life(f"c{i}")])
+        console_db.add_alerts(alerts(*(value for _, value in life(f"c{i}"))))
     assert console_db.alerts(AlertQuery(state="ended"))[1] == 3
     assert len(console_db.history("c9")) == 4
     assert console_db.history("c0") == []
@@ -175,6 +196,6 @@ def test_main_reason_has_points(
     earlier = {name: value for name, value in alert["reasons"][0].items() if name != "points"}  # an earlier release's
     alert["reasons"] = [{**earlier, **reason}]
     alert["score"] |= score
-    console_db.add_alerts([json.dumps(alert).encode()])
+    console_db.add_alerts(alerts(json.dumps(alert).encode()))
     [[row], _] = console_db.alerts(AlertQuery())
     assert row["points"] == (None if points is None else pytest.approx(points, abs=0.001))

@@ -6,42 +6,30 @@ import asyncio
 import json
 import re
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import msgspec
 import pytest
-from aiohttp.test_utils import TestClient, TestServer
 
 from models.experience.aggregates import GOALS, ExperienceBlock, metric_key, metric_value
 from streams.admin.lag import PartitionLag
 from streams.console import server
 from streams.console.actions import action_event, log_time_ms
 from streams.console.database import AlertQuery
+from streams.console.model_insights import model_figures
 from streams.console.security import ConsoleSecurity
-from streams.console.server import Console
 from streams.errors import SettingsError
-from streams.notify.template import SAMPLE
 from streams.settings import Settings
 from streams.training.learner import ModelLearner
 from tests.streams.alert_values import life
+from tests.streams.console.consoles import TOKEN, opened
+from tests.streams.console.published import alerts, record, score_of, scores
 from tests.streams.training.test_learner import labels
 from tests.waiting import WAIT_S, until
 
-TOKEN = "a-token-that-is-long-enough"
 PAGES = ("/", "/customers", "/model", "/pipeline")
-
-
-@asynccontextmanager
-async def opened(directory: Path, token: str = "") -> AsyncIterator[tuple[TestClient[Any, Any], Console]]:
-    """A console without a broker."""
-    settings = Settings(kafka_bootstrap_servers="127.0.0.1:1")
-    console = Console(settings, ConsoleSecurity("127.0.0.1", token), directory)
-    async with TestClient(TestServer(console.app())) as client:
-        yield client, console
 
 
 def test_every_page_has_a_strict_policy_and_reports_a_missing_broker(tmp_path: Path) -> None:
@@ -75,7 +63,7 @@ def test_text_from_events_is_escaped(tmp_path: Path) -> None:
         async with opened(tmp_path) as (client, console):
             value = json.loads(life(evil)[0][1])
             value["customer"] |= {"segment": evil, "account": evil}
-            console.database.add_alerts([json.dumps(value).encode()])
+            console.database.add_alerts(alerts(json.dumps(value).encode()))
             async with client.get("/", params={"customer": evil}) as answer:
                 text = await answer.text()
             assert "&lt;script&gt;alert(1)" in text
@@ -116,7 +104,7 @@ def test_actions_need_the_csrf_token_of_the_page(tmp_path: Path, monkeypatch: py
 
     async def visit() -> None:
         async with opened(tmp_path) as (client, console):
-            console.database.add_alerts([life("c1")[0][1]])
+            console.database.add_alerts(alerts(life("c1")[0][1]))
             alert = console.database.alerts(AlertQuery())[0][0]["alert_id"]
             text = await (await client.get("/")).text()
             csrf = re.findall(r'name="csrf" value="(\w+)"', text)[0]
@@ -148,7 +136,6 @@ def test_with_a_token_every_page_needs_a_login(tmp_path: Path, monkeypatch: pyte
 
     async def visit() -> None:
         async with opened(tmp_path, TOKEN) as (client, _):
-            client.session.cookie_jar._unsafe = True  # type: ignore[attr-defined]  # 127.0.0.1
             for path in PAGES:
                 answer = await client.get(path, allow_redirects=False)
                 assert (answer.status, answer.headers["Location"]) == (303, "/login")
@@ -187,31 +174,6 @@ def test_action_has_the_event_time_of_the_log() -> None:
     assert at(1_000_000_000_000) == 1_000_000_000_000
 
 
-def score_of(customer: str) -> dict[str, Any]:
-    """A value of churn-scores, as docs/schemas/score.schema.json has it, from the note of an alert."""
-    alert = json.loads(life(customer)[0][1])
-    return {
-        **alert["score"],
-        **{
-            name: alert[name]
-            for name in ("customer", "reasons", "protective", "barriers", "experience", "value", "lineage")
-        },
-        "scored_at": alert["time"],
-        "trigger": "silence",
-        "contributions": {},
-        "features": {},
-        "history": [[1_709_000_000 + 86_400 * i, 20_000 * i] for i in range(32)],
-        "activity": {"until": "2024-03-05", "counts": [i % 7 for i in range(90)]},
-        "alert": None,
-        "route": "billing",
-        "risks": SAMPLE["risks"],
-        "payments": {
-            "dunning_since": "2024-02-28", "dunning_days": 6, "failed": 3, "recovered": 1, "recovered_rate": 0.3333,
-            "card_expires_in_days": -2.4,
-        },
-    }  # fmt: skip
-
-
 def test_pages_show_the_data_of_the_topics(tmp_path: Path) -> None:
     """Rule: scores, labels, lag and dead letters are shown, but no content of a dead letter."""
     learner = ModelLearner(Settings())
@@ -223,8 +185,8 @@ def test_pages_show_the_data_of_the_topics(tmp_path: Path) -> None:
 
     async def visit() -> None:
         async with opened(tmp_path) as (client, console):
-            console.database.add_scores([(b"c 1", json.dumps(score_of("c 1")).encode())])
-            console.database.add_alerts([life("c 1")[0][1]])
+            console.database.add_scores(scores(score_of("c 1")))
+            console.database.add_alerts(alerts(life("c 1")[0][1]))
             follower = console.follower
             follower.quality = json.loads(quality.value or b"") | {
                 "involuntary": {
@@ -232,11 +194,14 @@ def test_pages_show_the_data_of_the_topics(tmp_path: Path) -> None:
                     "rate": 0.0175, "mean_probability": 0.0162,
                 }
             }  # fmt: skip
-            follower.snapshot = (learner.snapshot(), int(time.time() * 1000) - 125_000)
+            published_ms = int(time.time() * 1000) - 125_000
+            follower.model = model_figures(record("churn-model", b"churn", learner.snapshot(), timestamp=published_ms))
             follower.letters.add(letter)
             block = ExperienceBlock(GOALS, 0, "pro").key
-            record = msgspec.msgpack.encode((0, {"report@66bd21a3/20": (3, 1)}))
-            follower.goal_sums[metric_key(1, block)] = metric_value(1, block, record)
+            key = metric_key(1, block)
+            value = metric_value(1, block, msgspec.msgpack.encode((0, {"report@66bd21a3/20": (3, 1)})))
+            follower._add_metrics([record("churn-metrics", key, value)])
+            assert follower.times_to_value()["report@66bd21a3"][0] == 3
             follower.lag = [PartitionLag("g", "customer-events", 0, 5, 0, 9, 0, 1_000, 3_500)]
             expected = {
                 "/": ("72%", "silent for 11 days", "+9.0 points", "High", "spark", "Unassigned", "49.00/month"),
@@ -297,6 +262,6 @@ def test_stream_reports_changed_alerts_within_a_second(tmp_path: Path) -> None:
                 started = time.monotonic()
                 while await answer.content.readline() != b"event: alerts\n":
                     assert time.monotonic() - started < WAIT_S
-            console._stopping.set()
+            console.streams.end()
 
     asyncio.run(visit())

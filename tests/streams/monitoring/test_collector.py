@@ -18,6 +18,8 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from models.learning.feature_space import SPACE
 from models.learning.model import Model
+from streams.console.console_metrics import console_samples
+from streams.console.login_attempts import LoginAttempts
 from streams.engine import batch_metrics, latency
 from streams.engine.batch_metrics import BatchMetrics
 from streams.engine.progress import Progress
@@ -29,6 +31,7 @@ from streams.monitoring.broker_probe import BrokerProbe
 from streams.monitoring.collector import MetricsCollector, build_versions, process_samples
 from streams.monitoring.metric_catalogue import METRICS, VALUES
 from streams.monitoring.notify_metrics import notifier_samples
+from streams.monitoring.reader_metrics import reader_samples, server_samples
 from streams.monitoring.trainer_metrics import trainer_samples
 from streams.monitoring.worker_metrics import worker_samples
 from streams.notify.route_consumer import InFlightStatus
@@ -106,6 +109,19 @@ def notifier() -> Any:
     return SimpleNamespace(consumers=[consumer])
 
 
+def console() -> Any:
+    return SimpleNamespace(
+        follower=SimpleNamespace(progress=(1, 2)),
+        security=SimpleNamespace(attempts=LoginAttempts(), sessions=1),
+        streams=[],
+    )
+
+
+def readers() -> tuple[Any, Any]:
+    task = SimpleNamespace(name="probe of the brokers", failures=1)
+    return [SimpleNamespace(counts={"churn-scores": 2})], [SimpleNamespace(tasks=[task])]
+
+
 def all_sources(tmp_path: Path) -> tuple[Any, ...]:
     health = Health("worker", asyncio.Event())
     return (
@@ -113,6 +129,9 @@ def all_sources(tmp_path: Path) -> tuple[Any, ...]:
         worker_with(0, 1),
         lambda: trainer_samples(*trainer(), probe()),
         lambda: notifier_samples(notifier()),
+        lambda: console_samples(console()),
+        lambda: reader_samples(*readers()),
+        lambda: server_samples(SimpleNamespace(open=1, closed=Counter()), "health"),  # type: ignore[arg-type]
     )
 
 
@@ -134,7 +153,19 @@ def test_series_of_a_revoked_partition_disappear() -> None:
 
 def test_no_label_can_contain_a_customer(tmp_path: Path) -> None:
     """Rule: a label has a declared set of values, or is a partition number, a version or a name from configuration."""
-    unbounded = {"partition", "topic", "check", "route", "version", "python", "faust", "aiokafka", "river", "rocksdict"}
+    unbounded = {
+        "partition",
+        "topic",
+        "check",
+        "task",
+        "route",
+        "version",
+        "python",
+        "faust",
+        "aiokafka",
+        "river",
+        "rocksdict",
+    }
     for metric in METRICS:
         for label in metric.labels:
             assert (metric.values_of(label) is not None) is (label not in unbounded), (metric, label)
