@@ -195,7 +195,7 @@ async def _end(scene: Scene, name: str) -> None:
         scene.may_end(name, code)
     process, started = scene.run.workers[name], time.monotonic()
     process.terminate()
-    code = None
+    code: int | None = None
     with contextlib.suppress(subprocess.TimeoutExpired):
         code = await asyncio.to_thread(process.wait, 2 * STOP_LIMIT_S)
     took_s = time.monotonic() - started
