@@ -191,8 +191,8 @@ def _faults(targets: _Targets, disk: SmallDisk | None) -> dict[str, Fault]:
 async def _end(scene: Scene, name: str) -> None:
     """SIGTERM, with the broker in any state: the process is gone within the limit, with a documented code."""
     scene.harmed(f"SIGTERM {name}")
-    for code in _END_CODES:
-        scene.may_end(name, code)
+    for documented in _END_CODES:
+        scene.may_end(name, documented)
     process, started = scene.run.workers[name], time.monotonic()
     process.terminate()
     code: int | None = None
