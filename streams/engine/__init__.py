@@ -2,7 +2,9 @@
 
     worker             run the Faust app until a signal
     contract           the interface between engine and product
-    faust_app          the Faust app and its consumer; all use of Faust's private API
+    faust_app          the Faust app and its consumer; with consumer_thread, all use of Faust's private API
+    consumer_thread    the thread of the group's consumer
+    input_topic        whether the input topic is the one that the positions belong to
     group_assignor     the assignor in the group protocol
     assignment         which member gets which partition
     fetch_credits      how much is fetched ahead of processing
