@@ -8,6 +8,8 @@ ChurnSignalsError
 ├── BrokerUnreachable       at startup: no broker responded, or none accepts our credentials             (exit code 1)
 ├── InputLost               on takeover or fetch: the next records to apply were deleted                 (exit code 1)
 │   └── InputReplaced       on takeover or later: the topic was deleted and created again                (exit code 1)
+├── RecordDamaged           on takeover or during a batch: a changelog record cannot be used             (exit code 1)
+├── SnapshotRefused         when a model is read: a snapshot cannot be used; its reader skips it
 ├── DeferredOutputsLost     during a batch: the process that encodes outputs failed; the worker encodes them itself
 ├── GroupAlive              on `churn-signals reset`: the group still has members (`streams.admin.reset`)
 ├── StoreInUse, StoreDamaged, StoreFull   on takeover or write: another process has locked the local store, its
@@ -81,6 +83,22 @@ class InputLost(ChurnSignalsError):
 
 class InputReplaced(InputLost):
     """You see this if the input topic was deleted and created again. The message says how to continue."""
+
+
+class RecordDamaged(ChurnSignalsError):
+    """You see this if a record of the changelog cannot be used. No event was given up; the message names the command.
+
+    Another program wrote to the changelog, or a record was damaged.
+
+    Attributes:
+        record: topic, partition and key of the record, and what is wrong with it.
+    """
+
+    record: tuple[str, int, bytes, str] | None = None
+
+
+class SnapshotRefused(ChurnSignalsError):
+    """You see this in the log if a model snapshot cannot be used: the reader keeps the last one that it could use."""
 
 
 class DeferredOutputsLost(ChurnSignalsError):

@@ -40,13 +40,14 @@ async def run_worker(settings: Settings, definition: ChurnDefinition, stop: asyn
             if settings.explain_process == "on":
                 context.deferred_min = 1
             explainer.available()  # starts the process while the worker joins the group
+        models = ModelReader(settings, context.on_snapshot)
         worker = Worker(
             settings,
             processor_factory(context),
-            side_input=ModelReader(settings, context.on_snapshot),
+            side_input=models,
             on_stop=explainer.stop if explainer is not None else None,
         )
-        monitor.watch_worker(worker, context)
+        monitor.watch_worker(worker, context, models)
         keeping = asyncio.create_task(affinity.keep())
         try:
             await worker.run(stop)

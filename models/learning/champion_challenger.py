@@ -122,6 +122,8 @@ class ChampionSelector:
 
     def _overtaken(self) -> bool:
         labels, lead, lead2, lead_labels, labels2 = self._totals
+        if labels <= 0.0:
+            return False
         mean = lead / labels
         if self.active != "champion":
             return mean <= 0.0

@@ -240,6 +240,7 @@ WORKER: Final = (
     Metric(
         "model_labels_offset", "gauge", "worker", (), "Offset of the first label that the active model has not learned."
     ),
+    Metric("model_snapshots_skipped", "counter", "worker", (), "Model snapshots that could not be used."),
 )
 
 TRAINER: Final = (
@@ -249,6 +250,7 @@ TRAINER: Final = (
     Metric("labels_lag_records", "gauge", "trainer", (), "Labels that are not learned yet."),
     Metric("labels_lag_seconds", "gauge", "trainer", (), "Age of the oldest of these labels; 0 if there is none."),
     Metric("labels_skipped", "gauge", "trainer", (), "Records of the labels topic that are not valid labels."),
+    Metric("start_snapshots_skipped", "counter", "trainer", (), "Model snapshots that it could not start from."),
     Metric(
         "log_loss",
         "gauge",

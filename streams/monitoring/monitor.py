@@ -36,6 +36,7 @@ _UNREADY_POLL_S = 5.0
 
 if TYPE_CHECKING:
     from streams.engine.worker import Worker
+    from streams.kafka.model_reader import ModelReader
     from streams.notify.notifier import Notifier
     from streams.scoring.processor_context import ProcessorContext
     from streams.training.learner import ModelLearner
@@ -82,13 +83,15 @@ class Monitor:
         wanted = sorted(self._worker.ownership.wanted)
         return {number: owned[number].position if number in owned else None for number in wanted}
 
-    def watch_worker(self, worker: Worker, shared: ProcessorContext) -> None:
+    def watch_worker(self, worker: Worker, shared: ProcessorContext, models: ModelReader) -> None:
         """Add the checks and metrics of a worker that is about to run."""
         self._worker = worker
         self.health.pulses.append(Pulse("consumer thread", lambda: worker.app.consumer.thread_loop))
         self.health.readiness.append(worker.checks)
         self._sources.append(
-            lambda: worker_samples(worker, self.broker, lambda: (shared.scorer.version, shared.snapshot))
+            lambda: worker_samples(
+                worker, self.broker, lambda: (shared.scorer.version, shared.snapshot, models.skipped)
+            )
         )
         self.health.started = True
 

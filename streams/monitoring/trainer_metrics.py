@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 def trainer_samples(loop: TrainerLoop, learner: ModelLearner, probe: BrokerProbe) -> Samples:
     """Yield the samples of a trainer."""
     yield "leading", (), float(loop.leading)
+    yield "start_snapshots_skipped", (), loop.snapshots_skipped
     if not loop.leading:
         return
     yield "learned_offset", (), loop.learned_offset

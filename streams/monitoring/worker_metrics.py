@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 
 _ZEROS: Final = dict.fromkeys(counter_series(), 0.0)
 
-ActiveModel = Callable[[], tuple[str, "PublishedSnapshot | None"]]
-"""Returns the version of the active model and its snapshot, or None while the prior is active."""
+ActiveModel = Callable[[], tuple[str, "PublishedSnapshot | None", int]]
+"""Returns the version of the active model, its snapshot (None while the prior is active), and how many snapshots were
+skipped."""
 
 
 def worker_samples(worker: Worker, probe: BrokerProbe, model: ActiveModel) -> Samples:
@@ -44,10 +45,11 @@ def worker_samples(worker: Worker, probe: BrokerProbe, model: ActiveModel) -> Sa
             yield from _owned(number, ownership.owned[number], probe)
 
 
-def _model(version: str, snapshot: PublishedSnapshot | None) -> Samples:
+def _model(version: str, snapshot: PublishedSnapshot | None, skipped: int) -> Samples:
     yield "model", (version,), 1.0
     yield "model_snapshot_timestamp_seconds", (), 0 if snapshot is None else snapshot.written_ms / 1000
     yield "model_labels_offset", (), 0 if snapshot is None else snapshot.labels_offset
+    yield "model_snapshots_skipped", (), skipped
 
 
 def _takeovers(ownership: Ownership) -> Samples:

@@ -10,13 +10,13 @@ from models.definition.churn_definition import ChurnDefinition
 from models.learning.feature_space import SPACE
 from models.learning.model import Model, ModelScorer
 from models.learning.model_snapshot import ModelSnapshotError
-from streams.errors import ConfigurationError
+from streams.errors import SnapshotRefused
 from streams.kafka.control_signature import ControlSignatures
 from streams.kafka.model_reader import PublishedSnapshot
 from streams.logs import get_logger
 from streams.scoring.explain_protocol import ExplainClient
 from streams.settings import Settings
-from streams.topics import ALERTS, DEAD_LETTERS, EVENTS, LABELS, METRICS, SCORES, name_of
+from streams.topics import ALERTS, CHANGELOG, DEAD_LETTERS, EVENTS, LABELS, METRICS, SCORES, name_of
 
 log = get_logger(__name__)
 
@@ -62,6 +62,7 @@ class ProcessorContext:
         self.forward_bytes = limit_bytes - MARK_BYTES
         self.wall_ms = wall_ms
         self.events = name_of(EVENTS, settings)
+        self.changelog = name_of(CHANGELOG, settings)
         self.dead_letters = name_of(DEAD_LETTERS, settings)
         self.alerts = name_of(ALERTS, settings)
         self.scores = name_of(SCORES, settings)
@@ -79,11 +80,11 @@ class ProcessorContext:
         """Score with this model from the next batch on.
 
         Raises:
-            ConfigurationError: this release cannot score with it.
+            SnapshotRefused: this release cannot score with it; the model stays as it is.
         """
         try:
             self.scorer = Model.restore_scorer(snapshot.value, SPACE)
         except ModelSnapshotError as error:
-            raise ConfigurationError(f"model {self.model}: {error}") from error
+            raise SnapshotRefused(str(error)) from error
         self.snapshot = snapshot
         log.info("scoring with model %s, labels before %d", self.scorer.version, snapshot.labels_offset)

@@ -17,7 +17,7 @@ from models.learning.model import Model
 from models.learning.model_snapshot import ModelSnapshotError
 from models.profile.mergeable import DAY_MS
 from streams.engine.contract import Output
-from streams.errors import ConfigurationError
+from streams.errors import SnapshotRefused
 from streams.logs import get_logger
 from streams.settings import Settings
 from streams.topics import LABELS, METRICS, name_of
@@ -44,7 +44,6 @@ class ModelLearner:
     def __init__(self, settings: Settings) -> None:
         self.model = Model(SPACE)
         self.skipped = 0
-        self._name = settings.model_name
         self._metrics = name_of(METRICS, settings)
         self._labels = name_of(LABELS, settings)
 
@@ -52,13 +51,13 @@ class ModelLearner:
         """Start from a published snapshot, or from an untrained model.
 
         Raises:
-            ConfigurationError: it is not a snapshot, or one of another feature catalogue.
+            SnapshotRefused: it is not a snapshot, or one of another feature catalogue; the model stays as it is.
         """
-        self.skipped = 0
         try:
             self.model = Model(SPACE) if snapshot is None else Model.restore(snapshot, SPACE)
         except ModelSnapshotError as error:
-            raise ConfigurationError(f"model {self._name}: {error}") from error
+            raise SnapshotRefused(str(error)) from error
+        self.skipped = 0
         log.info("the model has learned %d labels", self.model.labels)
 
     def learn(self, labels: list[bytes]) -> Sequence[Output]:
@@ -129,7 +128,10 @@ class ModelLearner:
         head = self.model.involuntary
         if head is None:
             return None
-        overall, *_, newest = head.quality_log.quality, *head.quality_log.days()
+        overall, days = head.quality_log.quality, head.quality_log.days()
+        if not days:
+            return None
+        newest = days[-1]
         return {
             "labels": head.labels,
             "positives": head.positives,

@@ -18,7 +18,7 @@ from aiokafka.structs import OffsetAndMetadata
 from streams.engine.contract import Output
 from streams.engine.input_topic import InputTopic, is_same
 from streams.engine.transactions import FencedProducer
-from streams.errors import InputLost, OwnershipLost
+from streams.errors import InputLost, OwnershipLost, SnapshotRefused
 from streams.failpoints import FAILPOINT, failpoint
 from streams.health import Check
 from streams.kafka import aiokafka_internals as private
@@ -53,7 +53,11 @@ class Learner(Protocol):
     """What is learned, and how. Knows nothing of Kafka."""
 
     def restore(self, snapshot: bytes | None) -> None:
-        """Start from a published snapshot, or untrained. Discards what was learned before."""
+        """Start from a published snapshot, or untrained. Discards what was learned before.
+
+        Raises:
+            SnapshotRefused: it cannot be used; an earlier one is tried.
+        """
 
     def learn(self, labels: list[bytes]) -> Sequence[Output] | None:
         """Learn in order; the result does not depend on how the labels are split into lists.
@@ -74,7 +78,8 @@ class TrainerLoop:
     A takeover, in the order that makes it safe:
 
     1. Fence the former leader.
-    2. Read the newest snapshot and restore the learner from it.
+    2. Read the newest snapshot that can be used and restore the learner from it. Without one, start untrained, from
+       the first label that the topic still has.
     3. Seek the labels to the offset that the snapshot carries.
 
     A snapshot and its offset are one record, so a restart continues exactly there. What was learned and not published
@@ -89,6 +94,7 @@ class TrainerLoop:
         learned_ms: timestamp of the last label that this process learned.
         leading: it has taken over.
         joined: the group has assigned the leader.
+        snapshots_skipped: snapshots that it could not start from.
     """
 
     def __init__(self, settings: Settings, learner: Learner) -> None:
@@ -98,6 +104,7 @@ class TrainerLoop:
         self.learned_ms: int | None = None
         self.leading = False
         self.joined = False
+        self.snapshots_skipped = 0
         self._tp = TopicPartition(name_of(LABELS, settings), 0)
         self._model_topic = name_of(MODEL, settings)
         self._topic_id = b""
@@ -204,16 +211,33 @@ class TrainerLoop:
         self.learned_offset, self.learned_ms = labels[-1].offset + 1, labels[-1].timestamp
 
     async def _restore(self, consumer: AIOKafkaConsumer, labels: InputTopic) -> None:
-        reader = ModelReader(self.settings, _ignore)
+        first = (await consumer.beginning_offsets([self._tp]))[self._tp]
+        end = (await consumer.end_offsets([self._tp]))[self._tp]
+        of_another: PublishedSnapshot | None = None  # topic of labels
+
+        def use(snapshot: PublishedSnapshot) -> None:
+            nonlocal of_another
+            self.learner.restore(snapshot.value)
+            # Once a snapshot names another topic, one that names none may be as old.
+            if not is_same(snapshot.labels_topic, self._topic_id) or (of_another and not snapshot.labels_topic):
+                of_another = of_another or snapshot
+                raise SnapshotRefused(f"it has learned the labels of another topic than {self._tp.topic}")
+            if snapshot.labels_offset > end:
+                raise SnapshotRefused(
+                    f"it has learned the labels before {snapshot.labels_offset}, but {self._tp.topic}/0 ends at {end}"
+                )
+
+        reader = ModelReader(self.settings, use)
         try:
             newest = await reader.read_to_end()
         finally:
             await reader.stop()
-        if newest is not None and not is_same(newest.labels_topic, self._topic_id):
-            raise labels.replaced(partition=0, offset=newest.labels_offset)
-        self.learner.restore(newest.value if newest is not None else None)
+        self.snapshots_skipped += reader.skipped
+        if newest is None and of_another is not None:
+            raise labels.replaced(partition=0, offset=of_another.labels_offset)
+        if newest is None:
+            self.learner.restore(None)
         self._pending.clear()
-        first = (await consumer.beginning_offsets([self._tp]))[self._tp]
         offset = newest.labels_offset if newest is not None else first
         if offset < first:
             raise InputLost(
@@ -225,7 +249,8 @@ class TrainerLoop:
             )
         consumer.seek(self._tp, offset)
         self.learned_offset, self._group_offset = offset, -1
-        self._published_offset = offset if newest is not None else -1
+        # A snapshot that was skipped is replaced as soon as all labels are learned.
+        self._published_offset = offset if newest is not None and not reader.skipped else -1
         self._published_s = time.monotonic()
         log.info("the trainer leads from label %d", offset, topic=self._tp.topic, partition=0, offset=offset)
 
@@ -290,10 +315,6 @@ def _labels_topic(consumer: AIOKafkaConsumer, topic: str) -> InputTopic:
     return InputTopic(
         topic, _LabelsInputs(consumer, topic), "delete the model topic to start from the labels of the new one"
     )
-
-
-def _ignore(snapshot: PublishedSnapshot) -> None:
-    """The reader returns the newest snapshot."""
 
 
 class _LeadershipListener(ConsumerRebalanceListener):

@@ -10,9 +10,9 @@ import pytest
 from aiokafka import AIOKafkaProducer
 
 from streams.engine.contract import Output
-from streams.errors import InputReplaced
-from streams.kafka.model_reader import ModelReader, PublishedSnapshot
-from streams.topics import LABELS, METRICS, name_of
+from streams.errors import InputReplaced, SnapshotRefused
+from streams.kafka.model_reader import LABELS_OFFSET_HEADER, ModelReader, PublishedSnapshot
+from streams.topics import LABELS, METRICS, MODEL, name_of
 from streams.training.trainer import TrainerLoop
 from tests.broker.recreated import recreate
 from tests.crash.harness import Run, scenario
@@ -28,6 +28,8 @@ class Order:
         self.restored: list[int] = []
 
     def restore(self, snapshot: bytes | None) -> None:
+        if snapshot == b"bad":
+            raise SnapshotRefused("it is bad")
         self.learned = orjson.loads(snapshot) if snapshot is not None else []
         self.restored.append(len(self.learned))
 
@@ -88,6 +90,32 @@ def test_restarted_trainer_continues_at_its_snapshot(new_run: Callable[..., Run]
         assert second.restored[0] in (500, 600)
 
     scenario(new_run(snapshot_interval_ms=2_000), body)
+
+
+def test_a_trainer_starts_from_the_newest_snapshot_that_it_can_use(new_run: Callable[..., Run]) -> None:
+    """Rule: snapshots of another program are skipped, and the next one of the trainer replaces them at once."""
+
+    async def body(run: Run) -> None:
+        await teach(run, 0, 50)
+        first, second, stop = Order(run), Order(run), asyncio.Event()
+        loop = asyncio.create_task(TrainerLoop(run.settings, first).run(stop))
+        await published(run, 50)
+        stop.set()
+        await loop
+        topic, key = name_of(MODEL, run.settings), run.settings.model_name.encode()
+        async with AIOKafkaProducer(**run.settings.connection()) as producer:
+            for value, offset in ((b"bad", b"50"), (b"[]", b"9" * 15), (b"[]", b"x")):
+                headers = [(LABELS_OFFSET_HEADER, offset)]
+                await producer.send_and_wait(topic, value, key=key, partition=0, headers=headers)
+        trainer, stop = TrainerLoop(run.settings, second), asyncio.Event()
+        loop = asyncio.create_task(trainer.run(stop))
+        snapshot = await published(run, 50)
+        stop.set()
+        await loop
+        assert (snapshot.labels_offset, orjson.loads(snapshot.value)) == (50, list(range(50)))
+        assert (second.restored[-1], trainer.snapshots_skipped) == (50, 3)
+
+    scenario(new_run(snapshot_interval_ms=60_000), body)
 
 
 def test_one_trainer_leads_and_a_standby_takes_over(new_run: Callable[..., Run]) -> None:

@@ -14,7 +14,7 @@ from streams.engine.contract import NEVER_DUE_MS, BatchEffects, Output, Processo
 from streams.engine.transactions import FencedProducer
 from streams.engine.worker import Worker
 from streams.errors import InputLost
-from streams.kafka.model_reader import ModelReader, PublishedSnapshot
+from streams.kafka.model_reader import LABELS_OFFSET_HEADER, ModelReader, PublishedSnapshot
 from streams.topics import ALERTS, EVENTS, MODEL, create_topics, name_of
 from tests.broker.in_process import send, with_worker
 from tests.crash.harness import Run, scenario
@@ -276,7 +276,9 @@ def test_newest_model_is_read_before_the_first_event_and_updated(new_run: Callab
         producer = await FencedProducer.open(run.settings, "trainer")
 
         async def publish(value: bytes) -> None:
-            await producer.commit([Output(topic, 0, name + b"/1", b"not this"), Output(topic, 0, name, value)])
+            headers = [(LABELS_OFFSET_HEADER, b"1")]
+            keys = ((name + b"/1", b"not this"), (name, value))
+            await producer.commit([Output(topic, 0, key, data, headers) for key, data in keys])
 
         await publish(b"old")
         await publish(b"newer")

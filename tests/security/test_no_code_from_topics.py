@@ -20,7 +20,7 @@ from models.learning.model_snapshot import ModelSnapshotError
 from models.profile.codec import ProfileError
 from streams.engine import position
 from streams.engine.group_assignor import decode_claims
-from streams.errors import ChurnSignalsError, ConfigurationError
+from streams.errors import ChurnSignalsError
 from streams.kafka.model_reader import LABELS_OFFSET_HEADER, ModelReader, PublishedSnapshot
 from streams.scoring.event_processor import EventProcessor
 from streams.scoring.processor_context import ProcessorContext
@@ -114,20 +114,23 @@ def test_pickle_as_a_label_is_skipped_by_the_trainer(bomb: bytes, target: Path) 
     assert (learner.skipped, learner.model.labels, target.exists()) == (1, 0, False)
 
 
-def test_pickle_on_the_model_topic_stops_the_worker(bomb: bytes, target: Path) -> None:
+def test_pickle_on_the_model_topic_is_skipped_by_the_worker(bomb: bytes, target: Path) -> None:
     """Setup: the model reader of a worker with a stub consumer."""
+    left = [record(0)._replace(key=b"churn", value=bomb, headers=((LABELS_OFFSET_HEADER, b"0"),))]
 
     class Consumer:
         async def getmany(self, **_: Any) -> Any:
-            message = record(0)._replace(key=b"churn", value=bomb, headers=((LABELS_OFFSET_HEADER, b"0"),))
-            return {reader._tp: [message]}
+            if not left:
+                raise asyncio.CancelledError
+            return {reader._tp: [left.pop()]}
 
     worker = shared()
+    scorer = worker.scorer
     reader = ModelReader(Settings(), worker.on_snapshot)
     reader._consumer = Consumer()
-    with pytest.raises(ConfigurationError, match="not a model snapshot"):
+    with pytest.raises(asyncio.CancelledError):
         asyncio.run(reader.follow())
-    assert not target.exists()
+    assert (reader.skipped, worker.scorer is scorer, target.exists()) == (1, True, False)
 
 
 @pytest.mark.parametrize(

@@ -38,17 +38,24 @@ def test_untrained_model_round_trips() -> None:
     assert other.version == fresh.version
 
 
-def test_scorer_needs_the_scoring_part_only(model: Model) -> None:
-    """Without the training part, the scorer gives the same bits under the same version."""
-    snapshot = orjson.loads(model.snapshot())
-    snapshot["training"] = {}
-    scorer = Model.restore_scorer(orjson.dumps(snapshot), model.space)
+def test_scorer_of_a_snapshot_has_the_same_bits(model: Model) -> None:
+    """Rule: a worker scores like the trainer, under the same version."""
+    scorer = Model.restore_scorer(model.snapshot(), model.space)
     test = world(40, seed=4)
     expected, restored = model.score(test.x, test.m), scorer.score(test.x, test.m)
     assert restored.model == expected.model == model.version
     assert restored.log_odds.tobytes() == expected.log_odds.tobytes()
     assert restored.ci90().tobytes() == expected.ci90().tobytes()
     assert restored.members().tobytes() == expected.members().tobytes()
+
+
+def test_worker_and_trainer_refuse_the_same_snapshots(model: Model) -> None:
+    """Rule: a worker never scores with a snapshot that the trainer would not continue from."""
+    snapshot = orjson.loads(model.snapshot())
+    snapshot["training"] = {}
+    for restore in (Model.restore, Model.restore_scorer):
+        with pytest.raises(ModelSnapshotError, match=r"not a model snapshot: .*training"):
+            restore(orjson.dumps(snapshot), model.space)
 
 
 def test_version_has_the_number_of_labels_and_a_digest(model: Model) -> None:

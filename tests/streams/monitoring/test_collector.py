@@ -38,7 +38,7 @@ from streams.notify.route_consumer import InFlightStatus
 from streams.settings import Settings
 from tools.docs import DOCS
 
-MODEL = ("3000-c0ffee", PublishedSnapshot(b"", 7, 1_000))
+MODEL = ("3000-c0ffee", PublishedSnapshot(b"", 7, 1_000), 0)
 
 
 def registry(*sources: Any) -> CollectorRegistry:
@@ -94,7 +94,7 @@ def worker_with(*numbers: int) -> Any:
 
 
 def trainer() -> tuple[Any, Any]:
-    loop = SimpleNamespace(leading=True, learned_offset=3, learned_ms=1_000, published_age_s=1.0)
+    loop = SimpleNamespace(leading=True, learned_offset=3, learned_ms=1_000, published_age_s=1.0, snapshots_skipped=0)
     model = Model(SPACE)
     model.labels = 1
     quality = SimpleNamespace(auc=0.8, ece=0.01, rate=0.1, mean_probability=0.1)

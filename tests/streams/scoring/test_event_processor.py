@@ -19,7 +19,7 @@ from models.pipeline.partition import PartitionFold
 from models.profile.keys import SUMS, VALUE_FORECAST
 from models.profile.mergeable import DAY_MS
 from streams.engine.contract import BatchEffects
-from streams.errors import ChurnSignalsError, ConfigurationError
+from streams.errors import ChurnSignalsError, ConfigurationError, SnapshotRefused
 from streams.kafka.model_reader import PublishedSnapshot
 from streams.kafka.partitioner import partition_of
 from streams.scoring import event_processor as module
@@ -61,7 +61,9 @@ def shared(text: str = CHURN, settings: Settings | None = None) -> ProcessorCont
     return ProcessorContext(settings or Settings(), definition, 2, wall_ms=lambda: START + 500 * DAY_MS)
 
 
-def step(processor: EventProcessor, store: Store, records: Sequence[Any], now_ms: int | None = None) -> BatchEffects:
+def step(
+    processor: EventProcessor, store: MemoryStore, records: Sequence[Any], now_ms: int | None = None
+) -> BatchEffects:
     """Run one transaction, like the engine."""
     effects = processor.process(records, now_ms)
     store.apply(effects.changes)
@@ -69,7 +71,7 @@ def step(processor: EventProcessor, store: Store, records: Sequence[Any], now_ms
     return effects
 
 
-def run(processor: EventProcessor, store: Store, records: Sequence[Any]) -> list[BatchEffects]:
+def run(processor: EventProcessor, store: MemoryStore, records: Sequence[Any]) -> list[BatchEffects]:
     """Run transactions until every record is consumed and the accounting is flushed."""
     found = []
     while records:
@@ -218,7 +220,7 @@ def test_a_failing_deadline_rejects_no_event(monkeypatch: pytest.MonkeyPatch) ->
     processor = EventProcessor(shared(), 0, store, None)
     step(processor, store, [record(1)])
     monkeypatch.setattr(PartitionFold, "process", broken)
-    with pytest.raises(ZeroDivisionError):
+    with pytest.raises(ChurnSignalsError, match=r"events/0: a deadline cannot be handled: ZeroDivisionError in .*; no"):
         run(processor, store, [record(2, at_ms=START + 9 * DAY_MS)])
 
 
@@ -293,8 +295,9 @@ def test_the_newest_snapshot_scores_from_the_next_batch_on() -> None:
     both.on_snapshot(PublishedSnapshot(model.snapshot(), 1))
     effects = step(processor, store, [record(2, at_ms=START + DAY_MS)])
     assert orjson.loads(of(effects, "churn-scores")[0].value)["model"] == model.version
-    with pytest.raises(ConfigurationError, match="model churn: not a model snapshot"):
+    with pytest.raises(SnapshotRefused, match="not a model snapshot"):
         both.on_snapshot(PublishedSnapshot(b"{}", 2))
+    assert both.scorer.version == model.version
 
 
 def test_state_of_another_churn_definition_is_rejected() -> None:

@@ -12,7 +12,7 @@ from models.labels.training_example import TrainingExample
 from models.learning.feature_space import SPACE
 from models.learning.model import Model
 from models.profile.mergeable import DAY_MS
-from streams.errors import ConfigurationError
+from streams.errors import SnapshotRefused
 from streams.settings import Settings
 from streams.training.learner import QUALITY_KEY, ModelLearner
 
@@ -96,9 +96,13 @@ def test_the_quality_so_far_is_a_metric() -> None:
     ]
 
 
-def test_an_incompatible_snapshot_stops_the_trainer_with_a_message() -> None:
-    with pytest.raises(ConfigurationError, match="model churn: not a model snapshot"):
-        ModelLearner(Settings()).restore(b"{}")
+def test_an_unusable_snapshot_is_refused_and_changes_nothing() -> None:
+    learner = ModelLearner(Settings())
+    learner.learn([b"", *labels(20)])
+    before = learner.snapshot()
+    with pytest.raises(SnapshotRefused, match="not a model snapshot"):
+        learner.restore(b"{}")
     other = Model(SPACE).snapshot().replace(SPACE.catalogue.encode(), b"another")
-    with pytest.raises(ConfigurationError, match="replay the labels"):
-        ModelLearner(Settings()).restore(other)
+    with pytest.raises(SnapshotRefused, match="replay the labels"):
+        learner.restore(other)
+    assert (learner.snapshot(), learner.skipped) == (before, 1)
