@@ -7,6 +7,7 @@ unusual types and names the field that is wrong.
 
 from __future__ import annotations
 
+import re
 from base64 import b64decode
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -18,7 +19,7 @@ import numpy as np
 from msgspec import Raw
 
 from models.events.coercion import moment_ms
-from models.events.rejection import MAX_DEPTH, MAX_EVENT_BYTES, Rejected, reject
+from models.events.rejection import MAX_DEPTH, MAX_EVENT_BYTES, MAX_EXTREME_NUMBERS, Rejected, reject
 
 
 class CallContext(msgspec.Struct, gc=False):
@@ -66,6 +67,8 @@ _CONTEXT: Final[msgspec.json.Decoder[Any]] = msgspec.json.Decoder(CallContext)
 _BRACKET_STEPS: Final = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")  # 1 and -1 as signed bytes
 _NOT_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
 _LIST: Final = ord("[")  # an int is searched by memchr, five times as fast as b"["
+_EXTREME: Final = re.compile(rb"[0-9][eE][+-]?[0-9]{3}")
+_EXPONENTS_MIN_BYTES: Final = 5 * MAX_EXTREME_NUMBERS  # 1e300 is the shortest such number
 _NOTHING: Final = Raw()
 
 
@@ -85,6 +88,8 @@ def open_envelope(value: bytes | None, headers: Sequence[tuple[str, bytes]]) -> 
         return reject("too_large", f"The event has {len(value):,} bytes.")
     if (_LIST in value or len(value) > 5 * MAX_DEPTH) and is_deep(value):  # {"":} is the shortest level
         return reject("too_deep")
+    if len(value) > _EXPONENTS_MIN_BYTES and (extreme := extreme_numbers(value)) > MAX_EXTREME_NUMBERS:
+        return reject("too_many_extreme_numbers", f"The event has {extreme:,}.")
     try:
         call = _CALL.decode(value)
     except Exception as error:
@@ -110,9 +115,26 @@ def is_deep(value: bytes) -> bool:
     """
     if value.count(b"{") + value.count(b"[") <= MAX_DEPTH:
         return False
-    unquoted = b"".join(value.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"')[::2])
-    steps = np.frombuffer(unquoted.translate(_BRACKET_STEPS, _NOT_BRACKETS), dtype=np.int8)
+    steps = np.frombuffer(_unquoted(value).translate(_BRACKET_STEPS, _NOT_BRACKETS), dtype=np.int8)
     return steps.size > MAX_DEPTH and int(steps.cumsum(dtype=np.int32).max()) > MAX_DEPTH
+
+
+def extreme_numbers(value: bytes) -> int:
+    """Count numbers with an exponent of three digits or more in a JSON text; at most 2 ms for the largest event.
+
+    A double at the end of its range takes 20 us to decode, 200 times as long as any other number of its length.
+
+    >>> extreme_numbers(b'[1e-320, 2.5E+100, "1e-320", 1e22]' * 400)
+    800
+    """
+    if value.count(b"e") + value.count(b"E") <= MAX_EXTREME_NUMBERS:
+        return 0
+    return len(_EXTREME.findall(_unquoted(value)))
+
+
+def _unquoted(value: bytes) -> bytes:
+    """Return a JSON text without its strings. Up to the first syntax error this equals what a parser sees."""
+    return b"".join(value.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"')[::2])
 
 
 def _retry_carefully(value: bytes, error: Exception) -> Call | Rejected:
@@ -134,6 +156,8 @@ def _structured(envelope: Call) -> Call | Rejected:
             return reject("bad_envelope", "data_base64 is not valid base64.")
         if is_deep(data):
             return reject("too_deep")
+        if (extreme := extreme_numbers(data)) > MAX_EXTREME_NUMBERS:
+            return reject("too_many_extreme_numbers", f"The event has {extreme:,}.")
     if not data or data == b"null":
         return reject("bad_envelope", "data is missing.")
     try:

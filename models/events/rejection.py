@@ -15,6 +15,9 @@ MAX_DEPTH: Final = 64
 """Nesting of objects and lists. An order with products in a CloudEvent has five levels. Without this limit a decoder
 fails where Python's stack of 1,000 frames ends: at a depth that depends on the caller."""
 
+MAX_EXTREME_NUMBERS: Final = 512
+"""Numbers with an exponent of three digits, such as 1e-320. Each takes up to 20 us to decode, so these take 10 ms."""
+
 MAX_PROPERTIES: Final = 1024
 """Keys in `properties` or `traits`: the limit of the most generous analytics API (Amplitude)."""
 
@@ -23,6 +26,7 @@ REASONS: Final[Mapping[str, str]] = MappingProxyType(
         "empty": "The record has no value. Do not send tombstones to this topic: events are never deleted by key.",
         "too_large": f"Keep an event within {MAX_EVENT_BYTES:,} bytes: send references instead of documents.",
         "too_deep": f"Nest objects and lists at most {MAX_DEPTH} levels deep.",
+        "too_many_extreme_numbers": f"Send at most {MAX_EXTREME_NUMBERS} numbers with an exponent of three digits.",
         "not_json": "Send JSON in UTF-8. A schema-registry frame before it is accepted; Avro and Protobuf are not.",
         "not_an_object": "Send one JSON object per record. Split a batch into records.",
         "bad_envelope": "A CloudEvent needs specversion 1.0, source, id and a Segment call as its data.",

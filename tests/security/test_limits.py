@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from models.events.event import MAX_ID_BYTES, MAX_NAME_CHARS, Event, Rejected, decode
-from models.events.rejection import MAX_DEPTH, MAX_EVENT_BYTES, MAX_PROPERTIES
+from models.events.rejection import MAX_DEPTH, MAX_EVENT_BYTES, MAX_EXTREME_NUMBERS, MAX_PROPERTIES
 from streams.scoring.dead_letters import dead_letter
 from streams.topics import DEAD_LETTER_HEADROOM_BYTES
 from tests.streams.scoring.test_event_processor import EventProcessor, Record, Store, record, shared, step
@@ -31,9 +31,15 @@ def sized(size: int) -> bytes:
     return call(properties={"a": "x" * (size - len(call(properties={"a": ""})))})
 
 
+def numbers(number: bytes, count: int) -> bytes:
+    """Return a call with a list of one number and a text that looks like more of them."""
+    return call(properties={"note": "1e-320" * 600, "a": 1})[: -len(b"1}}")] + b"[%s]}}" % b",".join([number] * count)
+
+
 LIMITS = {
     "too_large": (sized(MAX_EVENT_BYTES), sized(MAX_EVENT_BYTES + 1)),
     "too_deep": (nested(MAX_DEPTH), nested(MAX_DEPTH + 1)),
+    "too_many_extreme_numbers": tuple(numbers(b"4.94e-324", MAX_EXTREME_NUMBERS + k) for k in (0, 1)),
     "too_many_properties": tuple(call(properties={f"p{n}": n for n in range(MAX_PROPERTIES + k)}) for k in (0, 1)),
     "bad_customer": tuple(call(userId="u" * (MAX_ID_BYTES + k)) for k in (0, 1)),
 }
@@ -70,6 +76,20 @@ def test_hostile_event_is_cheap_and_raises_nothing(hostile: bytes) -> None:
     before = time.process_time()
     assert isinstance(decode(hostile, [], None), Event | Rejected)
     assert time.process_time() - before < 0.25
+
+
+@pytest.mark.parametrize(
+    "number", [b"4.9406564584124654e-324", b"1.7976931348623157E+308", b"9007199254740993.0", b"0.1"]
+)
+def test_no_list_of_numbers_takes_long(number: bytes) -> None:
+    """Rule: the largest event of any kind of number is rejected or decoded within 0.05 s of CPU time."""
+    largest = numbers(number, (MAX_EVENT_BYTES - 5_000) // (len(number) + 1))
+    seconds = []
+    for _ in range(3):
+        before = time.process_time()
+        decode(largest, [], None)
+        seconds.append(time.process_time() - before)
+    assert min(seconds) < 0.05
 
 
 def test_profile_size_is_bounded() -> None:
