@@ -6,6 +6,7 @@ import gzip
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -17,7 +18,7 @@ from streams.cli.main import COMMANDS, main
 from streams.cli.options import TIME
 from streams.cli.progress import ProgressBar
 from streams.errors import ChurnSignalsError, ConfigurationError, OwnershipLost
-from streams.input_file import InputFile
+from streams.input_file import LINE_MAX_BYTES, InputFile
 
 CLI = Path(cli.__file__).parent
 
@@ -140,6 +141,18 @@ def test_missing_file_is_wrong_usage_and_damaged_file_is_a_failure(tmp_path: Pat
     cut.write_bytes(gzip.compress(b"line\n" * 100_000)[:-200])
     with InputFile(cut) as lines, pytest.raises(ChurnSignalsError, match=r"damaged after line \d+"):
         list(lines)
+
+
+@pytest.mark.parametrize("write", [bytes, gzip.compress])
+def test_a_line_without_end_is_a_failure_that_names_it(tmp_path: Path, write: Callable[[bytes], bytes]) -> None:
+    """Rule: no file is read into memory because it has no line ends, however well it is compressed."""
+    long = tmp_path / "long"
+    long.write_bytes(write(b"one\n" + b"x" * LINE_MAX_BYTES + b"\n" + bytes(LINE_MAX_BYTES + 2)))
+    with InputFile(long) as lines:
+        found = iter(lines)
+        assert [len(next(found)), len(next(found))] == [3, LINE_MAX_BYTES]
+        with pytest.raises(ChurnSignalsError, match=r"line 3 has more than 16,777,216 bytes. Write one event per line"):
+            next(found)
 
 
 def test_dash_reads_standard_input() -> None:
