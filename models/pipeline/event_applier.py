@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from models.alerts.policy import action_of
 from models.definition.churn_definition import ChurnDefinition
 from models.definition.goals import Goals
@@ -16,11 +18,14 @@ from models.pipeline.effects import OffsetEvent
 from models.profile.apply import apply, is_new_event
 from models.profile.codec import VISITOR
 from models.profile.keys import snapshot_key
-from models.profile.schema import NEVER_MS
+from models.profile.mergeable import HOUR_MS
+from models.profile.schema import NEVER_MS, ProcessingState
 from models.retention.accounts import EFFECTS, RetentionAccounts
 from models.value.bg_nbd import PurchaseHistory
 from models.value.gamma_gamma import SpendHistory
 from models.value.purchase_counts import ORDER, PurchaseDelta
+
+DECISIVE_MAX: Final = 20  # per customer and hour; 20,000 answers of one customer would cost 118 MB of scores
 
 
 class EventApplier:
@@ -118,8 +123,10 @@ class EventApplier:
         if customer.flags & VISITOR and not event.anonymous:
             customer.flags &= ~VISITOR
         moved = self._move_deadlines(customer, engaged and at == profile.engaged_ms, clock_ms)
-        if meaning.decisive or came_back or at - processing.scored_ms >= self._score_every_ms:
-            at_ms, trigger = max(at, profile.newest_ms), DECISIVE if meaning.decisive else EVENT
+        at_ms = max(at, profile.newest_ms)
+        decisive = meaning.decisive and _may_be_scored_at_once(processing, at_ms)
+        if decisive or came_back or at - processing.scored_ms >= self._score_every_ms:
+            trigger = DECISIVE if decisive else EVENT
             point = batch.capture(customer, at_ms, trigger, event_position(index), clock_ms)
             point.offset, point.id_hash, point.event_ms = entry.offset, event.id_hash, at
             point.eligible = labeller.can_churn(profile, max(at_ms, clock_ms))
@@ -161,4 +168,18 @@ class EventApplier:
         batch.delete(customer, event_position(index), clock_ms, "deleted")
 
 
-__all__ = ["EventApplier"]
+def _may_be_scored_at_once(processing: ProcessingState, at_ms: int) -> bool:
+    """Count a decisive event; whether it is one of the first of its hour. Any other is scored as an ordinary event.
+
+    The hour is that of the customer's newest event, which never moves back, so the answer is a function of the log.
+    """
+    hour = at_ms // HOUR_MS
+    if hour != processing.decisive_hour:
+        processing.decisive_hour, processing.decisive = hour, 0
+    if processing.decisive == DECISIVE_MAX:
+        return False
+    processing.decisive += 1
+    return True
+
+
+__all__ = ["DECISIVE_MAX", "EventApplier"]

@@ -150,6 +150,8 @@ class ProcessingState(msgspec.Struct, array_like=True, gc=False):
     pending: list[PendingSnapshot] = []
     oldest_new_ms: int = NEVER_MS  # earliest event since the newest score
     forgotten: int = 0  # ids that the duplicate guard dropped within its window
+    decisive_hour: int = 0  # hour (since 1970) of the newest decisive event
+    decisive: int = 0  # decisive events in that hour
 
 
 class Profile(msgspec.Struct, array_like=True, dict=True):

@@ -14,6 +14,7 @@ from models.features.scoring_point import DECISIVE, EVENT, SILENCE, SNAPSHOT
 from models.labels.training_example import TrainingExample
 from models.learning.feature_space import FeatureSpace
 from models.learning.model import Model
+from models.pipeline.event_applier import DECISIVE_MAX
 from models.profile import codec as profiles
 from models.profile.codec import decode
 from models.profile.keys import order_hash
@@ -256,6 +257,21 @@ def test_a_decisive_event_is_scored_at_once() -> None:
     world.feed(event("page", START_MS), event("Payment Failed", START_MS + 60_000), event("page", START_MS + 120_000))
     assert world.times(DECISIVE) == [START_MS + 60_000]
     assert world.times(EVENT) == [START_MS]
+
+
+@pytest.mark.parametrize("size", [1, 7, 500])
+def test_decisive_events_of_an_hour_are_bounded(size: int) -> None:
+    """Rule: the first of each hour of the customer are scored at once, late ones included, wherever batches end."""
+    world = World()
+    times = [START_MS + n * 60_000 - (n % 7 == 0) * HOUR_MS for n in range(150)]
+    events = [event("Payment Failed", at, id_hash=n + 1) for n, at in enumerate(times)]
+    for start in range(0, len(events), size):
+        world.feed(*events[start : start + size])
+    scored = world.times(DECISIVE)
+    assert [sum(START_MS + h * HOUR_MS <= at < START_MS + (h + 1) * HOUR_MS for at in scored) for h in range(3)] == [
+        DECISIVE_MAX, DECISIVE_MAX, DECISIVE_MAX,
+    ]  # fmt: skip
+    assert scored == sorted(scored)
 
 
 def test_a_duplicate_changes_nothing() -> None:
