@@ -146,8 +146,19 @@ def build_examples(
             raise ProfileError(
                 f"a frozen snapshot, taken at {label.pending.snapshot_ms} (epoch ms), is missing: rebuild the store"
             )
-        examples.append(_example(label, _DECODER.decode(data), wait_ms, definition))
+        examples.append(_example(label, read_frozen(data), wait_ms, definition))
     return examples
+
+
+def read_frozen(data: bytes) -> _FrozenSnapshot:
+    """Decode a frozen snapshot. Raises ProfileError for anything else."""
+    try:
+        frozen = _DECODER.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ProfileError(f"a frozen snapshot is damaged ({error})") from None
+    if len(frozen.features) % 8 or len(frozen.features) != len(frozen.population):
+        raise ProfileError("a frozen snapshot is damaged: it has no features")
+    return frozen
 
 
 def _example(label: MaturedLabel, frozen: _FrozenSnapshot, wait_ms: int, definition: str) -> TrainingExample:

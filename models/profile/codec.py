@@ -86,14 +86,14 @@ def decode(data: bytes) -> Profile:
     Raises ProfileError for an unknown format version and for bytes that are no profile.
     """
     if len(data) <= VERSION_AT + 1:
-        raise ProfileError(f"a profile of {len(data)} bytes is truncated: restore the store from the changelog")
+        raise ProfileError(f"a profile of {len(data)} bytes is truncated")
     if data[VERSION_AT] != FORMAT_VERSION:
         raise ProfileError(
             f"a profile has format version {data[VERSION_AT]}, this program reads version {FORMAT_VERSION}: "
             "run the release that wrote it, or rebuild the group's state from the input"
         )
     if len(data) < PREFIX_BYTES:
-        raise ProfileError(f"a profile is damaged (it has {len(data)} bytes): restore the store from the changelog")
+        raise ProfileError(f"a profile is damaged (it has {len(data)} bytes)")
     return decode_body(memoryview(data)[PREFIX_BYTES:])
 
 
@@ -102,7 +102,7 @@ def decode_body(data: bytes | memoryview) -> Profile:
     try:
         return _DECODER.decode(data)
     except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError) as error:
-        raise ProfileError(f"a profile is damaged ({error}): restore the store from the changelog") from None
+        raise ProfileError(f"a profile is damaged ({error})") from None
 
 
 def read_due_ms(data: bytes) -> int:

@@ -276,9 +276,7 @@ def decode(record: bytes | None) -> SubscriptionRecord:
             )
         return _DECODER.decode(record)
     except (msgspec.MsgspecError, TypeError, LookupError) as error:
-        raise ProfileError(
-            f"a subscription record is damaged ({error}): restore the store from the changelog"
-        ) from None
+        raise ProfileError(f"a subscription record is damaged ({error})") from None
 
 
 def apply_changes(

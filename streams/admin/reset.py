@@ -60,7 +60,7 @@ async def plan_reset(settings: Settings) -> ResetPlan:
     if events not in existing:
         raise ChurnSignalsError(f"topic {events} does not exist, so there is nothing to reset; check the settings.")
     partitions = existing[events].partitions
-    await _check_stopped(settings, partitions)
+    await check_stopped(settings, partitions)
     records = 0
     if changelog in existing:
         async with consuming(settings) as consumer:
@@ -91,7 +91,7 @@ async def clear(settings: Settings, plan: ResetPlan) -> None:
         GroupAlive: a member has joined since the plan was made.
         ConfigurationError: the broker refuses to delete or create the changelog.
     """
-    await _check_stopped(settings, plan.partitions)
+    await check_stopped(settings, plan.partitions)
     events = name_of(EVENTS, settings)
     for number in range(max(plan.partitions, plan.changelog_partitions or 0)):
         producer = await FencedProducer.open(settings, f"{plan.group}/worker/{events}/{number}")
@@ -102,7 +102,8 @@ async def clear(settings: Settings, plan: ResetPlan) -> None:
         shutil.rmtree(directory, ignore_errors=True)
 
 
-async def _check_stopped(settings: Settings, partitions: int) -> None:
+async def check_stopped(settings: Settings, partitions: int) -> None:
+    """Check that the group has no members. Raises GroupAlive if it has."""
     admin, group = AIOKafkaAdminClient(**settings.connection()), settings.kafka_group_id
     await admin.start()
     try:

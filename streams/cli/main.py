@@ -33,6 +33,7 @@ COMMANDS = {
     "experience": "Show satisfaction, barriers and goals with their churn.",
     "purchases": "Forecast purchases (BG/NBD) and compare with actual ones.",
     "config": "Validate churn.toml and print the effective definition.",
+    "changelog": "Show or drop a record of the state that no worker can use.",
     "reset": "Clear the state of a stopped group.",
 }
 

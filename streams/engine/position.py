@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from streams.errors import FormatMismatch
+from streams.errors import FormatMismatch, RecordDamaged
 
 # Store keys never start with a zero byte, so this one sorts first and cannot be a customer's.
 POSITION_KEY = b"\x00position"
@@ -42,21 +42,27 @@ def encode_position(next_offset: int, live: bool, changelog_id: bytes, state: by
     return _encoder.encode((*fields, topic_id) if topic_id else fields)
 
 
-def decode_position(value: bytes) -> Position:
+def decode_position(value: bytes, what: str = "the changelog's position record") -> Position:
     """Decode a position record.
 
+    Args:
+        value: of the record.
+        what: names it in errors.
+
     Raises:
-        FormatMismatch: written by another release, or not a position.
+        FormatMismatch: written by another release.
+        RecordDamaged: not a position.
 
     >>> decode_position(encode_position(7, True, b"b", b"s")).next_offset
     7
     """
-    what = "the changelog's position record"
     try:
         version = msgspec.msgpack.decode(value)[0]
-        if version != _VERSION:
+        if type(version) is int and version != _VERSION:
             raise FormatMismatch(what, version, _VERSION)
         position = _decoder.decode(value)
-    except (msgspec.MsgspecError, TypeError, LookupError) as error:
-        raise FormatMismatch(f"{what}, which cannot be decoded ({error}),", "unknown", _VERSION) from error
+    except (msgspec.MsgspecError, RecursionError, TypeError, LookupError, UnicodeDecodeError) as error:
+        raise RecordDamaged(f"{what} cannot be decoded ({error})") from error
+    if position.version != _VERSION or position.next_offset < 0:
+        raise RecordDamaged(f"{what} has the offset {position.next_offset}")
     return position

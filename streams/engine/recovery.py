@@ -13,9 +13,10 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from streams.engine import position as position_record
 from streams.engine.changelog_reader import changelog_consumer, forward, newest_by_key
 from streams.engine.contract import Changes
+from streams.engine.damaged_record import damaged, located
 from streams.engine.position import POSITION_KEY, Position
-from streams.engine.store import PartitionStore, StoreDamaged
-from streams.errors import ChurnSignalsError
+from streams.engine.store import MalformedRecord, PartitionStore, StoreDamaged
+from streams.errors import ChurnSignalsError, FormatMismatch, RecordDamaged
 from streams.failpoints import FAILPOINT, failpoint
 from streams.kafka.aiokafka_internals import stop_consumer
 from streams.logs import get_logger
@@ -56,6 +57,7 @@ async def recover(
         progress: called with (partition, records to go, records in all).
 
     Raises:
+        RecordDamaged: a record cannot be used.
         ChurnSignalsError: a store cannot be written, or a position was written by a later release.
     """
     consumer = changelog_consumer(settings)
@@ -63,6 +65,8 @@ async def recover(
         await consumer.start()
         run = _Recovery(consumer, topic, stores, progress)
         return await run.run()
+    except RecordDamaged as damage:
+        raise await located(settings, damage) from damage
     finally:
         await stop_consumer(consumer)
 
@@ -92,7 +96,7 @@ class _Recovery:
         for number in sorted(rebuilt | broken):
             self.stores[number].clear()
         await self._rebuild({number: first[self.tps[number]] for number in rebuilt | broken})
-        return {number: _position(store) for number, store in self.stores.items()}
+        return {number: self._recovered(number) for number in self.stores}
 
     async def _catch_up(self, numbers: set[int]) -> set[int]:
         """Step 2; returns the partitions whose store does not belong to the changelog or is damaged."""
@@ -109,14 +113,15 @@ class _Recovery:
         def apply(number: int, changes: Changes, next_offset: int) -> None:
             if number in foreign:
                 return
-            if (value := changes.get(POSITION_KEY)) is not None:
-                if position_record.decode_position(value).changelog_id != changelog_ids[number]:
-                    foreign.add(number)
-                    return
-                continued.add(number)
             try:
+                if POSITION_KEY in changes:
+                    if self._decoded(number, changes[POSITION_KEY]).changelog_id != changelog_ids[number]:
+                        foreign.add(number)
+                        return
+                    continued.add(number)
                 self.stores[number].write(changes, next_offset)
-            except StoreDamaged as damage:
+            except (StoreDamaged, RecordDamaged, MalformedRecord) as damage:
+                # A newer record may replace a damaged one of the changelog: only the newest ones are loaded.
                 _log_damaged(self.stores[number], damage, self.topic, number)
                 foreign.add(number)
 
@@ -135,18 +140,38 @@ class _Recovery:
         for number, first in starts.items():
             tp, store, end = self.tps[number], self.stores[number], None
             async for chunk in newest_by_key(self.consumer, tp, first, self.end[tp]):
-                store.load(chunk.changes)
+                try:
+                    store.load(chunk.changes)
+                except MalformedRecord as record:
+                    raise damaged(self.topic, number, record.key, str(record)) from record
                 end = chunk.next_offset if end is None else end  # of the newest chunk, which is read first
                 self._report(number, chunk.to_go)
             if end is None:
                 continue  # a new partition: the changelog is empty
-            if _position(store) is None:
+            if self._recovered(number) is None:
                 raise ChurnSignalsError(
                     f"changelog {self.topic}/{number} has records and no position: another program wrote to it",
                     topic=self.topic,
                     partition=number,
                 )
             store.finish_load(end)
+
+    def _recovered(self, number: int) -> Position | None:
+        value = self.stores[number].get(POSITION_KEY)
+        return self._decoded(number, value) if value is not None else None
+
+    def _decoded(self, number: int, value: bytes | None) -> Position:
+        """Decode a position record.
+
+        Raises:
+            RecordDamaged: it is none.
+        """
+        if value is None:
+            raise damaged(self.topic, number, POSITION_KEY, "another program deleted it")
+        try:
+            return position_record.decode_position(value, f"the position record of {self.topic}/{number}")
+        except RecordDamaged as damage:
+            raise damaged(self.topic, number, POSITION_KEY, str(damage)) from damage
 
     def _begin(self, starts: Mapping[int, int]) -> None:
         for number, start in starts.items():
@@ -173,8 +198,8 @@ def _can_resume(store: PartitionStore, first: int, end: int, tp: TopicPartition)
             and _position(store) is not None
             and meta.written_ms > time.time() * 1000 - STALE_AFTER_MS
         )
-    except ChurnSignalsError:
-        raise  # a position of a later release
+    except FormatMismatch:
+        raise
     except Exception as damage:
         _log_damaged(store, damage, tp.topic, tp.partition)
         return False
@@ -183,7 +208,7 @@ def _can_resume(store: PartitionStore, first: int, end: int, tp: TopicPartition)
 def _log_damaged(store: PartitionStore, damage: Exception, topic: str, partition: int) -> None:
     """RocksDB checks what it reads; its binding raises a bare Exception when a byte on disk has changed."""
     log.warning(
-        "the store %s is damaged and is rebuilt from the changelog: %s",
+        "the store %s cannot be used and is rebuilt from the changelog: %s",
         store.directory,
         str(damage),
         topic=topic,

@@ -76,6 +76,18 @@ class StoreDamaged(ChurnSignalsError):
     """The store cannot be read as it was written; the owner empties it and takes the partition over again."""
 
 
+class MalformedRecord(ValueError):
+    """A record that should start with its due time, and is shorter.
+
+    Args:
+        key: of the record.
+    """
+
+    def __init__(self, key: bytes) -> None:
+        super().__init__("it is too short for its due time")
+        self.key = key
+
+
 class PartitionStore:
     """Committed state of one partition, in a directory of its own.
 
@@ -137,6 +149,8 @@ class PartitionStore:
                     if old is not None and old != _NEVER:
                         removed.append(_entry(old, key))
                     if due is not None and due != _NEVER:
+                        if len(due) < DUE_PREFIX_BYTES:
+                            raise MalformedRecord(key)
                         added.append(_entry(due, key))
                     dues[key] = due
             if value is None:
@@ -186,6 +200,8 @@ class PartitionStore:
             batch.put(_DATA + key, value)
             first = key[:1]
             if first in TIMED_KEYS and (due := value[:DUE_PREFIX_BYTES]) != _NEVER:
+                if len(due) < DUE_PREFIX_BYTES:
+                    raise MalformedRecord(key)
                 batch.put(_INDEX + _entry(due, key), b"")
             counts.profiles += first == PROFILE_KEYS
             counts.pending += first == SNAPSHOT_KEYS

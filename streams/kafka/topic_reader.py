@@ -259,3 +259,14 @@ def new_consumer(settings: Settings) -> AIOKafkaConsumer:
         fetch_max_wait_ms=settings.kafka_fetch_max_wait_ms,  # the next partition waits behind an empty fetch
         max_partition_fetch_bytes=settings.kafka_max_partition_fetch_bytes,
     )
+
+
+async def newest_where(settings: Settings, topic: str, partition: int, wanted: Callable[[Any], bool]) -> Any | None:
+    """Return the newest record in a partition that is wanted, None if there is none. Raises as `read_topic`."""
+    [tp] = await partitions_of(settings, topic, [partition])
+    async with consuming(settings) as consumer:
+        async for records in _backwards(consumer, tp, *(await spans_of(consumer, [tp]))[tp]):
+            for record in reversed(records):
+                if wanted(record):
+                    return record
+    return None

@@ -2,6 +2,7 @@
 
     event_processor    process the events of one partition; bounds and fault isolation
     event_router       decode records; reject, forward or accept each one
+    fault              decide what is at fault when an event cannot be applied
     fold               apply events to the pure fold and turn its effects into outputs
     partition_state    the state in a partition's position record: version and churn definition
     processor_context  what the partitions of a worker share

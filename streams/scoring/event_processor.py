@@ -3,7 +3,8 @@
 The customers are folded by pure code (`models.pipeline.partition`), which this module surrounds with
 
 - a bound on the deadlines of one transaction,
-- a search for the record at fault when that code fails: it becomes a dead letter, and all others are applied.
+- a search for the event at fault when that code fails: it becomes a dead letter, and all others are applied. If no
+  event is at fault by itself, the partition stops (`streams.scoring.fault`).
 """
 
 from __future__ import annotations
@@ -12,13 +13,13 @@ from collections.abc import Sequence
 from typing import Final
 
 from models.pipeline.effects import OffsetEvent
-from models.profile.codec import ProfileError
 from streams.engine.batch_metrics import BatchMetrics, Stopwatch, timestamps
 from streams.engine.contract import BatchEffects, Processor, ProcessorFactory, Record, StateStore
 from streams.errors import ChurnSignalsError
 from streams.logs import error_location
 from streams.scoring.event_router import DecodedBatch, EventRouter, Routed
 from streams.scoring.explain_protocol import ExplainClient
+from streams.scoring.fault import NOT_THE_EVENT, FaultFinder
 from streams.scoring.fold import Fold
 from streams.scoring.processor_context import ProcessorContext
 
@@ -91,10 +92,10 @@ class EventProcessor(Processor):
         flush = self._flush_is_due(records)
         try:
             effects = self._fold.apply(entries[:count], until_ms, tally, watch, flush=flush, explainer=explainer)
-        except (ChurnSignalsError, ProfileError):
-            raise  # the stored state cannot be read: no event is at fault
+        except NOT_THE_EVENT:
+            raise
         except Exception as error:
-            count, effects, fault = self._isolate(entries[:count], error, tally)
+            count, effects, fault = self._isolate(entries[:count], until_ms, error, tally)
             routed.append(self._router.failed(rows[count], records[rows[count]], fault))
             consumed = rows[count] + 1
         else:
@@ -159,32 +160,42 @@ class EventProcessor(Processor):
         return Fold(self._context, self._partition, self._store, self._committed_state)
 
     def _isolate(
-        self, entries: Sequence[OffsetEvent], error: Exception, tally: BatchMetrics
+        self, entries: Sequence[OffsetEvent], until_ms: int, error: Exception, tally: BatchMetrics
     ) -> tuple[int, BatchEffects, Exception]:
         """Find the first event that cannot be applied; returns its index, the effects of all before it, and its error.
 
         Raises:
-            Exception: no event is at fault, or too many in a row are.
+            ChurnSignalsError: no event is at fault by itself, or too many in a row are.
         """
-        if not entries:
-            raise error
+        finder, state = FaultFinder(self._context, self._partition, self._store), self._committed_state
         # Invariant: the first `good` events can be applied, the first `bad` cannot (beyond the last: the deadlines).
         good, bad = 0, len(entries) + 1
         while bad - good > 1:
             middle = (good + bad) // 2
-            try:
-                self._committed_fold().apply(entries[:middle], 0)
-            except Exception as failure:
-                bad, error = middle, failure
-            else:
+            if (failure := self._failure_of(entries[:middle], 0)) is None:
                 good = middle
-        if good == len(entries):
-            raise error  # every event can be applied: a deadline after them fails
+            else:
+                bad, error = middle, failure
+        if good == len(entries):  # every event can be applied: a deadline after them fails
+            raise finder.report(state, entries, until_ms, error) from error
         fault = entries[good]
-        self._committed_fold().apply(entries[:good], fault.event.time_ms)  # raises if a deadline before the event fails
+        if (failure := self._failure_of(entries[:good], fault.event.time_ms)) is not None:  # a deadline before it
+            raise finder.report(state, entries[:good], fault.event.time_ms, failure) from failure
+        if not finder.is_own_fault(fault):
+            raise finder.report(state, entries[: good + 1], 0, error) from error
         self._count_fault(fault.offset, error, first=good > 0)
         self._fold = self._committed_fold()
         return good, self._fold.apply(entries[:good], 0, tally), error
+
+    def _failure_of(self, entries: Sequence[OffsetEvent], until_ms: int) -> Exception | None:
+        """Apply events, and the deadlines up to a time, from the last commit; returns why that fails."""
+        try:
+            self._committed_fold().apply(entries, until_ms)
+        except NOT_THE_EVENT:
+            raise
+        except Exception as error:
+            return error
+        return None
 
     def _count_fault(self, offset: int, error: Exception, *, first: bool) -> None:
         self._errors_in_a_row = 1 if first else self._errors_in_a_row + 1

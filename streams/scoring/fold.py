@@ -4,15 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
+
 from models.features.scoring_point import SNAPSHOT
 from models.labels.codec import label_value
 from models.outputs.alert_record import alert_headers
 from models.pipeline.effects import FoldEffects, OffsetEvent
 from models.pipeline.metric_records import metric_records
 from models.pipeline.partition import PartitionFold
+from models.pipeline.ranking import RiskScorer
 from models.pipeline.score_history import ScoreHistory
+from models.profile.codec import ProfileError
 from streams.engine.batch_metrics import BatchMetrics, Stopwatch
 from streams.engine.contract import BatchEffects, Output, StateStore
+from streams.engine.damaged_record import damaged
+from streams.engine.position import POSITION_KEY
+from streams.errors import ConfigurationError
 from streams.scoring.explain_protocol import ExplainClient, ExplainJob
 from streams.scoring.fold_metrics import count_fold
 from streams.scoring.partition_state import decode_state, encode_state
@@ -27,20 +34,38 @@ class Fold:
         partition: its number.
         store: the partition's committed state.
         state: the last committed `BatchEffects.state`, None for a new partition.
+        scorer: scores with this model; None for the newest one.
+
+    Raises:
+        ConfigurationError: the state was written by another release or built under another churn definition.
+        RecordDamaged: the state cannot be used.
     """
 
-    def __init__(self, context: ProcessorContext, partition: int, store: StateStore, state: bytes | None) -> None:
+    def __init__(
+        self,
+        context: ProcessorContext,
+        partition: int,
+        store: StateStore,
+        state: bytes | None,
+        scorer: RiskScorer | None = None,
+    ) -> None:
         committed = None if state is None else decode_state(state, context.definition, partition)
         self.newest_event_ms = None if committed is None else committed.newest_event_ms
-        self._context, self._partition = context, partition
-        self._fold = PartitionFold(
-            context.definition,
-            store,
-            context.scorer,
-            None if committed is None else committed.partition,
-            topic=context.events,
-            number=partition,
-        )
+        self._context, self._partition, self._scorer = context, partition, scorer
+        try:
+            self._fold = PartitionFold(
+                context.definition,
+                store,
+                context.scorer,
+                None if committed is None else committed.partition,
+                topic=context.events,
+                number=partition,
+            )
+        except ProfileError as error:
+            raise ConfigurationError(f"partition {partition}: {error}") from error
+        except (msgspec.MsgspecError, ValueError, TypeError, LookupError) as error:
+            why = f"its state cannot be decoded ({error})"
+            raise damaged(context.changelog, partition, POSITION_KEY, why) from error
         self._history = ScoreHistory(self._fold.context, store)
 
     @property
@@ -74,7 +99,7 @@ class Fold:
             explainer: renders the scores, if there are enough of them; None to render them here.
         """
         context = self._context
-        self._fold.scorer = context.scorer
+        self._fold.scorer = self._scorer or context.scorer
         if watch is not None:
             self._fold.stage_ended = watch
         effects = self._fold.process(entries, until_ms, flush=flush)

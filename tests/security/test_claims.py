@@ -24,8 +24,9 @@ def test_claims_and_test_files_correspond() -> None:
 
 def test_documented_limits_match_the_code() -> None:
     from models.events.event import MAX_ID_BYTES, MAX_NAME_CHARS
-    from models.events.rejection import MAX_DEPTH, MAX_EVENT_BYTES, MAX_PROPERTIES
+    from models.events.rejection import MAX_DEPTH, MAX_EVENT_BYTES, MAX_EXTREME_NUMBERS, MAX_PROPERTIES
 
     section = PAGE.split("\n## 6. ")[1].split("\n## ")[0]
     stated = [int(text.replace(",", "")) for text in re.findall(r"\| ([\d,]+) ", section)]
-    assert stated == [MAX_EVENT_BYTES, MAX_DEPTH, MAX_PROPERTIES, MAX_ID_BYTES, MAX_NAME_CHARS]
+    limits = [MAX_EVENT_BYTES, MAX_DEPTH, MAX_PROPERTIES, MAX_EXTREME_NUMBERS, MAX_ID_BYTES, MAX_NAME_CHARS]
+    assert stated == limits

@@ -83,11 +83,11 @@ def processed() -> list[BatchEffects]:
 
 
 def fail(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make every event raise an error that quotes it. Ticks without events still work."""
+    """Make every event of the marked customer raise an error that quotes it. Everything else works."""
     fold = PartitionFold.process
 
     def broken(self: PartitionFold, entries: Any, until_ms: int = 0, **how: Any) -> Any:
-        if entries:
+        if any(event.customer == HERE for _, event in entries):
             raise ValueError(f"could not convert {MARKER}")
         return fold(self, entries, until_ms)
 

@@ -100,7 +100,7 @@ def test_any_changed_member_is_refused_or_harmless(known: Any) -> None:
         ("training positives", 10**12),
         ("scoring champion names", [f"name{i}" for i in range(30_000)]),
         ("scoring champion covariance 0", -3.0),
-        ("scoring answering", "nobody"),
+        ("scoring answering", "prior"),
         ("version", "1-a\x1b[2J"),
         ("version", ["1-a"]),
         ("schema", {"": 1}),

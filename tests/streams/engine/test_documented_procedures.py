@@ -28,6 +28,7 @@ def test_there_is_a_section_for_each_procedure() -> None:
     wanted = [
         "Upgrading",
         "Resetting a group",
+        "Dropping a damaged record",
         "Replaying from the beginning",
         "Changing the churn definition",
         "Rescaling",

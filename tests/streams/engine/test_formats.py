@@ -16,7 +16,7 @@ from models.pipeline import partition
 from models.profile import codec as profile
 from models.profile.mergeable import DAY_MS
 from streams.engine import position
-from streams.errors import FormatMismatch
+from streams.errors import FormatMismatch, RecordDamaged
 from streams.kafka.model_reader import PublishedSnapshot
 from streams.scoring import partition_state
 from streams.scoring.event_processor import EventProcessor
@@ -138,7 +138,7 @@ def test_error_for_state_of_an_earlier_release_names_both_options() -> None:
         profile.decode(old or b"")
 
 
-@pytest.mark.parametrize("layout", [[3, "of another", "shape"], [3], "text", []])
+@pytest.mark.parametrize("layout", [[3, "of another", "shape"], [3]])
 def test_state_of_a_later_release_is_rejected_whatever_its_layout(layout: object) -> None:
     """Rule: the version is decoded first."""
     state = msgspec.msgpack.encode(layout)
@@ -146,3 +146,11 @@ def test_state_of_a_later_release_is_rejected_whatever_its_layout(layout: object
         EventProcessor(shared(read(TODAY)), 0, FixtureStore(), state)
     with pytest.raises(FormatMismatch, match="nothing was changed: run the release that wrote it"):
         position.decode_position(state)
+
+
+@pytest.mark.parametrize("layout", ["text", [], [1], [1, -5, True, b"", b""], ["1", 5, True, b"", b""], None, {}])
+def test_a_position_that_no_release_wrote_is_damage(layout: object) -> None:
+    with pytest.raises(RecordDamaged, match="the changelog's position record"):
+        position.decode_position(msgspec.msgpack.encode(layout))
+    with pytest.raises(RecordDamaged, match="cannot be decoded"):
+        position.decode_position(b"\x91" * 5_000)

@@ -206,7 +206,7 @@ from streams.engine.store import PartitionStore, StoreFull
 
 directory = Path(sys.argv[1])
 store = PartitionStore(directory)
-store.write({b"a": b"1"}, 1)
+store.write({b"x": b"1"}, 1)
 resource.setrlimit(resource.RLIMIT_FSIZE, (2_000, resource.RLIM_INFINITY))  # what a quota does
 try:
     store.write({b"b": bytes(10_000)}, 2)
@@ -236,7 +236,7 @@ assert loaded.meta is None
 loaded.close()
 resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 store = PartitionStore(directory)
-assert store.get_many([b"a", b"b"]) == [b"1", None]
+assert store.get_many([b"x", b"b"]) == [b"1", None]
 assert store.meta.changelog_offset == 1
 """
 

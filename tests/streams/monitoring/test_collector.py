@@ -220,7 +220,10 @@ def test_standby_trainer_exports_no_model_quality() -> None:
     """Rule: it has learned nothing, which differs from a loss of 0."""
     loop, learner = trainer()
     loop.leading = False
-    assert exposed(lambda: trainer_samples(loop, learner, probe())) == {"churn_signals_leading"}
+    assert exposed(lambda: trainer_samples(loop, learner, probe())) == {
+        "churn_signals_leading",
+        "churn_signals_start_snapshots_skipped_total",
+    }
 
 
 def test_counting_costs_less_than_a_microsecond_per_event() -> None:
