@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 
 from models.duration import rfc3339
-from models.events.coercion import moment_ms
+from models.events.coercion import time_ms
 from models.features.catalogue import CATALOGUE, NAMES
 from models.labels.training_example import InvoluntaryLabel, TrainingExample
 
@@ -84,7 +84,7 @@ def read_label(value: bytes) -> TrainingExample:
         raise LabelError(
             f"a training example cannot be read ({error}): does another application write to the topic?"
         ) from None
-    if record.label not in (0, 1) or not 0.0 <= record.probability <= 1.0:
+    if record.label not in (0, 1) or not all(0.0 <= p <= 1.0 for p in (record.probability, *record.members)):
         raise LabelError(f"a training example has label {record.label} and probability {record.probability}")
     return TrainingExample(
         customer=record.customer,
@@ -124,7 +124,7 @@ def _array(values: dict[str, float | None]) -> bytes:
 
 
 def _time_ms(field: str, value: str) -> int:
-    time_ms = moment_ms(value)
-    if time_ms is None:
+    at_ms = time_ms(value)
+    if at_ms is None:
         raise LabelError(f"a training example has a {field} that is no valid time")
-    return time_ms
+    return at_ms

@@ -9,10 +9,11 @@ from typing import Final
 from models.profile.keys import StateStore
 
 CACHE_RECORDS: Final = 50_000  # about 1 KB each
+CACHE_BYTES: Final = 128 * 1024 * 1024  # a profile that was made as large as possible has some 20 KB
 
 
 class RecordCache:
-    """Keeps the newest `CACHE_RECORDS` records between batches.
+    """Keeps the newest records between batches, at most `CACHE_RECORDS` of them and `CACHE_BYTES`.
 
     The caller commits the effects of a batch before the next one, or discards the fold together with its cache, so the
     cache is never ahead of the store.
@@ -21,6 +22,7 @@ class RecordCache:
     def __init__(self, store: StateStore) -> None:
         self._store = store
         self._records: dict[bytes, bytes] = {}
+        self._bytes = 0
 
     def load(self, keys: Iterable[bytes]) -> list[bytes | None]:
         """The records under these keys in order, None where there is none."""
@@ -34,13 +36,15 @@ class RecordCache:
     def update(self, records: Mapping[bytes, bytes], deleted: Iterable[bytes]) -> None:
         """Add the records that a batch wrote, drop those that it deleted, and evict the oldest beyond the limit."""
         cache = self._records
-        for key in itertools.chain(records, deleted):
-            cache.pop(key, None)
+        removed = [cache.pop(key, b"") for key in itertools.chain(records, deleted)]
         cache.update(records)
+        self._bytes += sum(map(len, records.values())) - sum(map(len, removed))
         excess = len(cache) - CACHE_RECORDS
         if excess > 0:
             for key in list(itertools.islice(cache, excess)):
-                del cache[key]
+                self._bytes -= len(cache.pop(key))
+        while self._bytes > CACHE_BYTES:
+            self._bytes -= len(cache.pop(next(iter(cache))))
 
 
-__all__ = ["CACHE_RECORDS", "RecordCache"]
+__all__ = ["CACHE_BYTES", "CACHE_RECORDS", "RecordCache"]

@@ -35,6 +35,8 @@ def read_stored(key: bytes, record: bytes) -> Any:
     if kind not in _READERS:
         raise ProfileError(f"no record of this program has a key that starts with {kind!r}")
     try:
+        if kind in _OF_CUSTOMERS:
+            key[1:].decode()
         return named(_READERS[kind](key, record))
     except ProfileError:
         raise
@@ -115,6 +117,7 @@ def _packed(key: bytes, record: bytes) -> Any:
     return msgspec.msgpack.decode(record)
 
 
+_OF_CUSTOMERS: Final = (PROFILE, ALERT, HISTORY, CONTRACT)
 _READERS: Final[dict[bytes, Callable[[bytes, bytes], Any]]] = {
     PROFILE: _profile,
     ALERT: _alert,

@@ -75,42 +75,71 @@ async def find_record(settings: Settings, partition: int, name: str) -> Changelo
 
 
 async def drop_record(settings: Settings, record: ChangelogRecord) -> int:
-    """Delete the record of a key from the state of a stopped group; returns the offset of the deletion.
+    """Delete the record of a key from the state of a stopped group; returns the offset of what is written.
 
     1. Check that the group has no members.
     2. Fence the partition: an owner that was paused, for example by SIGSTOP, can no longer commit.
     3. Write the deletion and the position, which stays where it is, in one transaction: every transaction of a
        changelog ends with the position.
 
+    A position that cannot be used is replaced by the one before it, if no other record follows that one: then another
+    program wrote what follows, because a worker's transaction ends with a position.
+
     Local stores apply the deletion at the next takeover.
 
     Raises:
         GroupAlive: the group has members; nothing was changed.
-        ChurnSignalsError: the record is the position, the position cannot be used, or the key has a newer record.
+        ChurnSignalsError: the key has a newer record, or there is no position to continue from.
     """
-    topic, partition = record.topic, record.partition
-    if record.key == POSITION_KEY:
-        raise ChurnSignalsError(
-            f"the position of {topic}/{partition} cannot be dropped: it marks which events the profiles contain."
-            " Start a new group, or clear this one with: churn-signals reset"
-        )
-    events = name_of(EVENTS, settings)
+    topic, partition, events = record.topic, record.partition, name_of(EVENTS, settings)
     await check_stopped(settings, (await find_topics(settings))[events].partitions)
     producer = await FencedProducer.open(settings, f"{settings.kafka_group_id}/worker/{events}/{partition}")
     try:
         newest = await newest_where(settings, topic, partition, lambda found: found.key == record.key)
         if newest is None or newest.offset != record.offset:
             raise ChurnSignalsError(f"the key has a newer record in {topic}/{partition}; look at it first")
-        position = await newest_where(settings, topic, partition, lambda found: found.key == POSITION_KEY)
-        if position is None or position.value is None:
-            raise ChurnSignalsError(f"{topic}/{partition} has no position, so no worker has written to it")
-        decode_position(position.value, f"the position record {topic}/{partition}@{position.offset}")
-        owner = await newest_where(settings, topic, partition, lambda found: found.key == owner_of(record.key))
-        changes = dropped_with(record.key, None if owner is None else owner.value)
-        end = await producer.commit([], (topic, partition), {**changes, POSITION_KEY: position.value})
+        if record.key == POSITION_KEY:
+            changes = await _position_before(settings, record)
+        else:
+            changes = await _without(settings, record)
+        end = await producer.commit([], (topic, partition), changes)
     finally:
         await producer.close()
-    return end - 1 - len(changes)
+    return end - len(changes)
+
+
+async def _without(settings: Settings, record: ChangelogRecord) -> dict[bytes, bytes | None]:
+    """The changes that delete a record and keep the position."""
+    topic, partition, owner_key = record.topic, record.partition, owner_of(record.key)
+    position = await newest_where(settings, topic, partition, lambda found: found.key == POSITION_KEY)
+    if position is None or not _is_position(position.value):
+        raise ChurnSignalsError(f"{topic}/{partition} has no position that can be used; look at the key position first")
+    owner = await newest_where(settings, topic, partition, lambda found: found.key == owner_key)
+    return {**dropped_with(record.key, None if owner is None else owner.value), POSITION_KEY: position.value}
+
+
+async def _position_before(settings: Settings, record: ChangelogRecord) -> dict[bytes, bytes | None]:
+    """The changes that restore the position of the last transaction of a worker."""
+    topic, partition = record.topic, record.partition
+    where = f"the position {topic}/{partition}@{record.offset}"
+    if _is_position(record.value):
+        raise ChurnSignalsError(f"{where} can be used. To start again from the first event, run churn-signals reset")
+    found = await newest_where(
+        settings, topic, partition, lambda found: found.key != POSITION_KEY or _is_position(found.value)
+    )
+    if found is None or found.key != POSITION_KEY:
+        raise ChurnSignalsError(
+            f"{where} cannot be replaced: no position before it is left that no other record follows. Start a new"
+            " group, or clear this one with: churn-signals reset"
+        )
+    return {POSITION_KEY: found.value}
+
+
+def _is_position(value: bytes | None) -> bool:
+    try:
+        return value is not None and bool(decode_position(value))
+    except (FormatMismatch, RecordDamaged):
+        return False
 
 
 def _content(key: bytes, value: bytes) -> Any:

@@ -67,7 +67,8 @@ def confirm_drop(partition: int, key: str, yes: bool) -> None:
     """Delete the record of a key from the state of a stopped group.
 
     The customer's history in this record is lost. The events stay in their topic, and the other records of the
-    customer stay too. The command fails while the group has members.
+    customer stay too. A position that cannot be used is replaced by the one before it. The command fails while the
+    group has members.
     """
     from streams.admin.changelog_record import drop_record, find_record
 
@@ -80,4 +81,4 @@ def confirm_drop(partition: int, key: str, yes: bool) -> None:
     if not yes:
         click.confirm(f"Drop the record {where}, {state}?", abort=True)
     offset = run_client(drop_record(settings, record))
-    click.echo(f"dropped the record {where}: deleted at offset {offset}")
+    click.echo(f"dropped the record {where} at offset {offset}")

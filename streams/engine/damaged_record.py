@@ -7,6 +7,7 @@ accepts as well.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 from typing import Final
 
 import xxhash
@@ -54,6 +55,14 @@ def damaged(topic: str, partition: int, key: bytes, why: str, offset: int | None
     )
     error.record = (topic, partition, key, why)
     return error
+
+
+async def with_offset(settings: Settings, work: Awaitable[None]) -> None:
+    """Await `work`; if it fails at a record, raise the error with the record's offset (`located`)."""
+    try:
+        await work
+    except RecordDamaged as damage:
+        raise await located(settings, damage) from damage
 
 
 async def located(settings: Settings, error: RecordDamaged) -> RecordDamaged:

@@ -18,7 +18,7 @@ from aiokafka.errors import KafkaError
 
 from streams.engine import batch_metrics as reasons
 from streams.engine.contract import Batch, GroupInputs, ProcessorFactory
-from streams.engine.damaged_record import located
+from streams.engine.damaged_record import with_offset
 from streams.engine.input_topic import RESET_OR_ACCEPT, InputTopic
 from streams.engine.partition_runner import PartitionRunner
 from streams.engine.progress import Progress
@@ -26,7 +26,7 @@ from streams.engine.store import StoreDamaged
 from streams.engine.store_directories import UNUSED_MS, set_aside
 from streams.engine.takeover import PartitionNames, Takeover
 from streams.engine.transactions import is_lasting
-from streams.errors import ConfigurationError, Fenced, OwnershipLost, RecordDamaged
+from streams.errors import ConfigurationError, Fenced, OwnershipLost
 from streams.failpoints import FAILPOINT, failpoint
 from streams.logs import get_logger
 from streams.settings import Settings, variable
@@ -278,9 +278,7 @@ class Ownership:
         started_s = time.monotonic()
         self.taking_since = dict.fromkeys(numbers, started_s)
         try:
-            await self._takeover.run(numbers, self.owned)  # steps 1 to 3
-        except RecordDamaged as damage:
-            raise await located(self.settings, damage) from damage
+            await with_offset(self.settings, self._takeover.run(numbers, self.owned))  # steps 1 to 3
         finally:
             self.recovering.clear()
             self.taking_since.clear()
@@ -297,15 +295,11 @@ class Ownership:
     async def _start(self, number: int) -> None:
         """Step 4; batches of the partition are delivered only after the seek."""
         runner = self.owned[number]
-        self._running[number] = asyncio.create_task(self._run(runner), name=f"partition {number}")
+        self._running[number] = asyncio.create_task(
+            with_offset(self.settings, runner.run()), name=f"partition {number}"
+        )
         self._running[number].add_done_callback(lambda task: self._run_done(number, task))
         await self._inputs.seek(number, runner.position)
-
-    async def _run(self, runner: PartitionRunner) -> None:
-        try:
-            await runner.run()
-        except RecordDamaged as damage:
-            raise await located(self.settings, damage) from damage
 
     def _recovery_progress(self, partition: int, to_go: int, total: int) -> None:
         self.recovering[partition] = (to_go, total)

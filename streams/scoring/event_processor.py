@@ -177,12 +177,13 @@ class EventProcessor(Processor):
             else:
                 bad, error = middle, failure
         if good == len(entries):  # every event can be applied: a deadline after them fails
-            raise finder.report(state, entries, until_ms, error) from error
+            raise finder.report(state, entries, until_ms, error, at_event=False) from error
         fault = entries[good]
         if (failure := self._failure_of(entries[:good], fault.event.time_ms)) is not None:  # a deadline before it
-            raise finder.report(state, entries[:good], fault.event.time_ms, failure) from failure
+            until_ms = fault.event.time_ms
+            raise finder.report(state, entries[:good], until_ms, failure, at_event=False) from failure
         if not finder.is_own_fault(fault):
-            raise finder.report(state, entries[: good + 1], 0, error) from error
+            raise finder.report(state, entries[: good + 1], 0, error, at_event=True) from error
         self._count_fault(fault.offset, error, first=good > 0)
         self._fold = self._committed_fold()
         return good, self._fold.apply(entries[:good], 0, tally), error

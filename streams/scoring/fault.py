@@ -28,6 +28,9 @@ from streams.scoring.processor_context import ProcessorContext
 NOT_THE_EVENT: Final = (ChurnSignalsError, MemoryError, OSError)
 """Errors that no event can cause."""
 
+# Each takes a millisecond, and the heartbeats of this worker wait meanwhile.
+_DEADLINES_TRIED: Final = 2_000
+
 _ORDINARY: Final = OffsetEvent(0, Event("an ordinary customer", "page", 1_700_000_000_000, 1, {}, False, False))
 
 
@@ -62,6 +65,17 @@ class _NotedReads(StateStore):
         return self._store.next_due_ms()
 
 
+class _OneDue(_NotedReads):
+    """A store in which the deadline of one key is due, and no other."""
+
+    def __init__(self, store: StateStore, key: bytes, due_ms: int) -> None:
+        super().__init__(store)
+        self._due = [(due_ms, key)]
+
+    def due(self, until_ms: int, limit: int) -> list[tuple[int, bytes]]:
+        return self._due
+
+
 class FaultFinder:
     """Finds what is at fault in one partition.
 
@@ -80,15 +94,16 @@ class FaultFinder:
         return self._failure_of(_ORDINARY, prior) is None and self._failure_of(entry, prior) is not None
 
     def report(
-        self, state: bytes | None, entries: Sequence[OffsetEvent], until_ms: int, error: Exception
+        self, state: bytes | None, entries: Sequence[OffsetEvent], until_ms: int, error: Exception, *, at_event: bool
     ) -> ChurnSignalsError:
         """Return the error that stops the partition: the last of the events, or a deadline, fails for our fault.
 
         Args:
             state: the last committed `BatchEffects.state`.
-            entries: events that cannot be applied; all but the last one can.
+            entries: events that cannot be applied.
             until_ms: deadlines up to here are handled.
             error: why they cannot.
+            at_event: the last event fails; otherwise a deadline does.
         """
         topic, partition, kind = self._context.events, self._partition, type(error).__name__
         if record := self._damaged_record(state, entries, until_ms):
@@ -99,13 +114,16 @@ class FaultFinder:
             what = "no event can be applied"
         elif self._failure_of(_ORDINARY, model) is not None:
             what = f"model {model.version} cannot score any event"
-        elif entries:
+        elif at_event:
             offset, event = entries[-1]
             why = (
                 f"{kind} in {error_location(error)} at {topic}/{partition}@{offset}, an event that can be applied to a"
                 " customer without records and was not rejected"
             )
             return damaged(self._context.changelog, partition, profile_key(event.customer), why)
+        elif due := self._failing_deadline(state, until_ms):
+            why = f"{kind} in {error_location(error)} when its deadline is handled; no event was rejected"
+            return damaged(self._context.changelog, partition, due, why)
         else:
             what = "a deadline cannot be handled"
         where = f"{kind} in {error_location(error)}; no event was rejected"
@@ -119,6 +137,18 @@ class FaultFinder:
             raise
         except Exception as error:
             return error
+        return None
+
+    def _failing_deadline(self, state: bytes | None, until_ms: int) -> bytes | None:
+        """Return the first key whose deadline cannot be handled by itself."""
+        for due_ms, key in self._store.due(until_ms, _DEADLINES_TRIED):
+            try:
+                store = _OneDue(self._store, key, due_ms)
+                Fold(self._context, self._partition, store, state).apply((), until_ms)
+            except NOT_THE_EVENT:
+                raise
+            except Exception:
+                return key
         return None
 
     def _damaged_record(

@@ -3,23 +3,34 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 
+import orjson
 import pytest
 from aiokafka import AIOKafkaProducer
 
+from models.definition.churn_definition import ChurnDefinition
 from models.profile import codec as profiles
+from models.profile.codec import PREFIX_BYTES
 from models.profile.schema import ProcessingState, Profile
 from streams.engine.contract import Output
 from streams.engine.position import POSITION_KEY, Position
 from streams.engine.store import PartitionStore
 from streams.engine.transactions import FencedProducer
+from streams.engine.worker import Worker
 from streams.errors import OwnershipLost, RecordDamaged
-from streams.topics import CHANGELOG, EVENTS, name_of
+from streams.kafka.model_reader import ModelReader
+from streams.scoring.event_processor import processor_factory
+from streams.scoring.processor_context import ProcessorContext
+from streams.topics import CHANGELOG, DEAD_LETTERS, EVENTS, MODEL, name_of
 from tests.broker.changelog import Log
 from tests.broker.commands import call
+from tests.broker.in_process import send, with_worker
 from tests.broker.test_reset import member
-from tests.crash.harness import Run
+from tests.crash.harness import Run, scenario
+from tests.streams.scoring.test_event_processor import CHURN
+from tests.waiting import WAIT_S, until
 
 GOOD = profiles.encode(Profile(processing=ProcessingState()), due_ms=50)
 
@@ -69,7 +80,9 @@ def test_a_damaged_record_is_shown_and_dropped(new_run: Callable[..., Run]) -> N
         FencedProducer.open(run.settings, f"{run.settings.kafka_group_id}/worker/{events}/0")
     )
     dropped = call(run, *drop, name, "--yes")
-    assert (dropped.exit_code, f"{changelog}/0@{offset}: deleted" in dropped.output) == (0, True), dropped.output
+    assert (dropped.exit_code, f"dropped the record {changelog}/0@{offset} at offset" in dropped.output) == (0, True), (
+        dropped.output
+    )
     with pytest.raises(OwnershipLost):
         loop.run_until_complete(zombie.commit([Output(events, 0, b"k", b"{}")]))
     loop.run_until_complete(zombie.discard())
@@ -80,12 +93,61 @@ def test_a_damaged_record_is_shown_and_dropped(new_run: Callable[..., Run]) -> N
         assert (position.next_offset, position.state, records) == (2, b"state 2", [None, GOOD])
     assert "deleted" in call(run, "changelog", "show", "--partition", "0", "--key", name).output
 
-    async def overwrite() -> None:
+    async def overwrite(key: bytes) -> None:
         async with AIOKafkaProducer(**run.settings.connection()) as producer:
-            await producer.send_and_wait(changelog, b"\xc1", key=POSITION_KEY, partition=0)
+            await producer.send_and_wait(changelog, b"\xc1", key=key, partition=0)
 
-    asyncio.run(overwrite())
+    asyncio.run(overwrite(POSITION_KEY))
     with pytest.raises(RecordDamaged, match=r"@.*: the record position cannot be used: .* cannot be decoded"):
         recovered("new")
+    restored = call(run, *drop, "position", "--yes")
+    assert restored.exit_code == 0, restored.output
+    for store in ("older", "new"):
+        position, records = recovered(store)
+        assert position is not None
+        assert (position.next_offset, position.state, records) == (2, b"state 2", [None, GOOD])
+    assert "can be used" in call(run, *drop, "position", "--yes").output
+    for key in (b"ccarol", POSITION_KEY):
+        asyncio.run(overwrite(key))
     refused = call(run, *drop, "position", "--yes")
-    assert (refused.exit_code, "churn-signals reset" in refused.output) == (1, True), refused.output
+    assert (refused.exit_code, "clear this one with: churn-signals reset" in refused.output) == (1, True)
+
+
+def test_a_worker_stops_at_a_damaged_record_and_rejects_no_event(new_run: Callable[..., Run]) -> None:
+    """Setup: a worker applies an event of a customer, while another program publishes model snapshots. Later that
+    program overwrites the customer's profile. More than ten events wait, of this customer and of others."""
+
+    def page(n: int) -> tuple[bytes, bytes, int]:
+        customer, at_ms = "alice" if n % 3 == 0 else f"c{n}", int(time.time() * 1000) - 60_000 + n
+        call = {"type": "page", "userId": customer, "messageId": f"m{n}", "timestamp": at_ms / 1000}
+        return customer.encode(), orjson.dumps(call), at_ms
+
+    async def body(run: Run) -> None:
+        context = ProcessorContext(run.settings, ChurnDefinition.parse(CHURN), 1)
+        models = ModelReader(run.settings, context.on_snapshot)
+        worker = Worker(run.settings, processor_factory(context), models)
+        changelog, model = name_of(CHANGELOG, run.settings), name_of(MODEL, run.settings)
+
+        async def foreign(topic: str, key: bytes, value: bytes) -> None:
+            async with AIOKafkaProducer(**run.settings.connection()) as producer:
+                await producer.send_and_wait(topic, value, key=key, partition=0)
+
+        async def meanwhile() -> None:
+            await send(run, page(0))
+            name = run.settings.model_name.encode()
+            for value in (b"nan", b'{"schema":1}'):
+                await foreign(model, name, value)
+            await until(
+                "an applied event", lambda: 0 in worker.ownership.owned and worker.ownership.owned[0].position == 1
+            )
+            await until("two skipped snapshots", lambda: models.skipped == 2)
+
+        await with_worker(worker, meanwhile)
+        await foreign(changelog, b"calice", GOOD[:PREFIX_BYTES] + b"\xc1")
+        await send(run, *map(page, range(1, 40)))
+        again = Worker(run.settings, processor_factory(context))
+        with pytest.raises(RecordDamaged, match=f"{changelog}/0@.*: the record c:.* --partition 0 --key c:"):
+            await with_worker(again, lambda: asyncio.sleep(WAIT_S))
+        assert await run.read(name_of(DEAD_LETTERS, run.settings)) == []
+
+    scenario(new_run(partitions=1), body)

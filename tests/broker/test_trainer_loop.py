@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import Callable
 
 import orjson
@@ -93,7 +94,8 @@ def test_restarted_trainer_continues_at_its_snapshot(new_run: Callable[..., Run]
 
 
 def test_a_trainer_starts_from_the_newest_snapshot_that_it_can_use(new_run: Callable[..., Run]) -> None:
-    """Rule: snapshots of another program are skipped, and the next one of the trainer replaces them at once."""
+    """Rule: snapshots of another program are skipped, and the trainer replaces them at once. Without any that
+    it can use, it learns from the first label."""
 
     async def body(run: Run) -> None:
         await teach(run, 0, 50)
@@ -107,6 +109,7 @@ def test_a_trainer_starts_from_the_newest_snapshot_that_it_can_use(new_run: Call
             for value, offset in ((b"bad", b"50"), (b"[]", b"9" * 15), (b"[]", b"x")):
                 headers = [(LABELS_OFFSET_HEADER, offset)]
                 await producer.send_and_wait(topic, value, key=key, partition=0, headers=headers)
+            await producer.send_and_wait(topic, b"bad", key=b"another", partition=0, headers=headers)
         trainer, stop = TrainerLoop(run.settings, second), asyncio.Event()
         loop = asyncio.create_task(trainer.run(stop))
         snapshot = await published(run, 50)
@@ -114,6 +117,13 @@ def test_a_trainer_starts_from_the_newest_snapshot_that_it_can_use(new_run: Call
         await loop
         assert (snapshot.labels_offset, orjson.loads(snapshot.value)) == (50, list(range(50)))
         assert (second.restored[-1], trainer.snapshots_skipped) == (50, 3)
+        third, stop = Order(run), asyncio.Event()
+        another = dataclasses.replace(run.settings, model_name="another")
+        loop = asyncio.create_task(TrainerLoop(another, third).run(stop))
+        await until("50 labels", lambda: len(third.learned) == 50)
+        stop.set()
+        await loop
+        assert third.restored == [0]
 
     scenario(new_run(snapshot_interval_ms=60_000), body)
 

@@ -44,7 +44,7 @@ def test_every_file_of_a_process_is_private(tmp_path: Path) -> None:
     settings = Settings(data_dir=str(tmp_path / "data"))
     with _address_file(settings, "worker", "127.0.0.1:1"):
         store = PartitionStore(settings.store_dir / "customer-events-0")
-        store.write({b"cx": b"value"}, 1)
+        store.write({b"x": b"value"}, 1)
         ConsoleDatabase(tmp_path).close()
         (tmp_path / "a.log").touch()
         modes = {str(path.relative_to(tmp_path)): mode(path) for path in tmp_path.rglob("*")}

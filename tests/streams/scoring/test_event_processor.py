@@ -220,7 +220,7 @@ def test_a_failing_deadline_rejects_no_event(monkeypatch: pytest.MonkeyPatch) ->
     processor = EventProcessor(shared(), 0, store, None)
     step(processor, store, [record(1)])
     monkeypatch.setattr(PartitionFold, "process", broken)
-    with pytest.raises(ChurnSignalsError, match=r"events/0: a deadline cannot be handled: ZeroDivisionError in .*; no"):
+    with pytest.raises(ChurnSignalsError, match=r"record c:.* cannot be used: ZeroDivisionError in .* when its dead"):
         run(processor, store, [record(2, at_ms=START + 9 * DAY_MS)])
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from models.definition.churn_definition import ChurnDefinition
 from models.pipeline import stored_record
+from models.pipeline.deadlines import Deadlines
 from models.pipeline.effects import OffsetEvent
 from models.pipeline.partition import PartitionFold
 from models.pipeline.stored_record import dropped_with, owner_of, read_stored
@@ -123,6 +124,26 @@ def test_a_record_that_decodes_and_still_fails_is_named(monkeypatch: pytest.Monk
     name = key_name(b"c" + HERE.encode())
     assert f"churn-signals changelog show --partition 0 --key {name}" in str(found.value)
     assert HERE not in str(found.value)
+
+
+@pytest.mark.parametrize("key", [b"c\xff\xfe", b"c" + HERE.encode()])
+def test_a_record_whose_deadline_fails_is_named(monkeypatch: pytest.MonkeyPatch, key: bytes) -> None:
+    """Rule: among many deadlines, the one that fails; a key that is no customer id, or a record that decodes."""
+    handle, store = Deadlines.handle_due, Store()
+    processor = EventProcessor(shared(), 0, store, None)
+    others = [name for n in range(40) if partition_of((name := f"c{n}").encode(), 2) == 0]
+    step(processor, store, [record(n, name) for n, name in enumerate([HERE, *others])])
+    store.apply({key: store.records[b"c" + HERE.encode()]})
+
+    def broken(self: Deadlines, batch: Any, customer: Any, until_ms: int) -> None:
+        if customer.key == key:
+            raise IndexError
+        handle(self, batch, customer, until_ms)
+
+    monkeypatch.setattr(Deadlines, "handle_due", broken)
+    with pytest.raises(RecordDamaged, match="no event was rejected") as found:
+        run(processor, store, [record(99, others[0], at_ms=START + 5 * DAY_MS)])
+    assert found.value.location["key"] == key_name(key)
 
 
 def test_a_model_that_cannot_score_stops_the_partition() -> None:

@@ -69,6 +69,25 @@ def test_records_that_are_not_labels_are_skipped_and_counted() -> None:
     assert learner.snapshot() == clean.snapshot()
 
 
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("release_time", "9999-12-31T00:00:00Z"),  # would end the day of every later label
+        ("snapshot_time", "0001-01-01T00:00:00Z"),
+        ("members", [0.1, 7.0, 0.1]),
+        ("members", [0.1, "nan", 0.1]),
+        ("probability", "nan"),
+        ("features", {NAMES[0]: "1e308"}),
+        ("label", 2),
+    ],
+)
+def test_a_label_out_of_its_range_is_skipped(field: str, value: object) -> None:
+    values, learner, clean = labels(20), ModelLearner(Settings()), ModelLearner(Settings())
+    learner.learn([*values[:10], orjson.dumps(orjson.loads(values[3]) | {field: value}), *values[10:]])
+    clean.learn(values)
+    assert (learner.skipped, learner.snapshot()) == (1, clean.snapshot())
+
+
 def test_involuntary_churn_has_quality_figures_of_its_own() -> None:
     """Rule: the figures exist only with a label of their own, and count each label once, by its own score."""
     learner = ModelLearner(Settings())
