@@ -297,13 +297,24 @@ def test_any_number_round_trips_in_a_label() -> None:
     wild = np.where(np.isfinite(wild), wild, np.nan)
     wild[:4] = -0.0, 5e-324, 1.7976931348623157e308, 0.1 + 0.2
     example = TrainingExample(
-        "ü", START, START + 1, wild.tobytes(), wild.tobytes(), 0.1 + 0.2, (0.1, 1 / 3, 1.0), 1, {"a": 1}, "m", "d", 7
+        "ü",
+        START,
+        START + 1,
+        wild.tobytes(),
+        wild.tobytes(),
+        0.1 + 0.2,
+        (0.1, 1 / 3, 1.0),
+        1,
+        {"a": 1},
+        "m",
+        "d",
+        START + 7,
     )
     again = read_label(label_value(example))
     assert (again.probability, again.members, again.churned_ms, again.customer) == (
         0.1 + 0.2,
         (0.1, 1 / 3, 1.0),
-        7,
+        START + 7,
         "ü",
     )
     known = ~np.isnan(wild)
