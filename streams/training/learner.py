@@ -20,7 +20,8 @@ from streams.engine.contract import Output
 from streams.errors import SnapshotRefused
 from streams.logs import get_logger
 from streams.settings import Settings
-from streams.topics import LABELS, METRICS, name_of
+from streams.topics import METRICS, name_of
+from streams.training.trainer import SkipLabel, ignore
 
 log = get_logger(__name__)
 
@@ -45,7 +46,6 @@ class ModelLearner:
         self.model = Model(SPACE)
         self.skipped = 0
         self._metrics = name_of(METRICS, settings)
-        self._labels = name_of(LABELS, settings)
 
     def restore(self, snapshot: bytes | None) -> None:
         """Start from a published snapshot, or from an untrained model.
@@ -60,14 +60,14 @@ class ModelLearner:
         self.skipped = 0
         log.info("the model has learned %d labels", self.model.labels)
 
-    def learn(self, labels: list[bytes]) -> Sequence[Output]:
+    def learn(self, labels: list[bytes], skip: SkipLabel = ignore) -> Sequence[Output]:
         """Learn in order; returns the model's quality, measured on each label before it is learned."""
-        for value in labels:
+        for place, value in enumerate(labels):
             try:
                 example = read_label(value)
             except LabelError as error:
                 self.skipped += 1
-                log.warning("label skipped: %s", error, topic=self._labels, partition=0)
+                skip(place, str(error))
                 continue
             self.model.learn(
                 np.frombuffer(example.features),

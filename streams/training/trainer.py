@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
@@ -25,6 +25,7 @@ from streams.kafka import aiokafka_internals as private
 from streams.kafka.group_consumer import group_consumer
 from streams.kafka.model_reader import LABELS_OFFSET_HEADER, LABELS_TOPIC_HEADER, ModelReader, PublishedSnapshot
 from streams.kafka.topic_identity import TopicIdentity, read_identity
+from streams.kafka.unusable_records import UnusableRecords
 from streams.logs import get_logger
 from streams.runtime.process_end import unless_stopped
 from streams.settings import Settings
@@ -49,6 +50,14 @@ _IDENTITY_TIMEOUT_S = 15.0
 _GROUP_COMMIT_EVERY_S = 1.0
 
 
+SkipLabel = Callable[[int, str], None]
+"""Called with the place of a value in the list, and the reason why it is no label."""
+
+
+def ignore(place: int, reason: str) -> None:
+    """Report nothing."""
+
+
 class Learner(Protocol):
     """What is learned, and how. Knows nothing of Kafka."""
 
@@ -59,8 +68,11 @@ class Learner(Protocol):
             SnapshotRefused: it cannot be used; an earlier one is tried.
         """
 
-    def learn(self, labels: list[bytes]) -> Sequence[Output] | None:
+    def learn(self, labels: list[bytes], skip: SkipLabel = ignore) -> Sequence[Output] | None:
         """Learn in order; the result does not depend on how the labels are split into lists.
+
+        Args:
+            skip: called for each value that is no label.
 
         Returns:
             Records (metrics) to publish together with the next snapshot.
@@ -95,6 +107,7 @@ class TrainerLoop:
         leading: it has taken over.
         joined: the group has assigned the leader.
         snapshots_skipped: snapshots that it could not start from.
+        unusable: records of the labels topic that are no labels.
     """
 
     def __init__(self, settings: Settings, learner: Learner) -> None:
@@ -105,6 +118,7 @@ class TrainerLoop:
         self.leading = False
         self.joined = False
         self.snapshots_skipped = 0
+        self.unusable = UnusableRecords()
         self._tp = TopicPartition(name_of(LABELS, settings), 0)
         self._model_topic = name_of(MODEL, settings)
         self._topic_id = b""
@@ -203,9 +217,9 @@ class TrainerLoop:
             return
         if labels[0].offset < self.learned_offset:
             raise OwnershipLost(f"label {labels[0].offset} was learned already, {self.learned_offset} is next")
-        values = [record.value for record in labels if record.value is not None]
-        if values:
-            metrics = [*self._pending, *(self.learner.learn(values) or ())]
+        if values := [record.value or b"" for record in labels]:
+            skip: SkipLabel = lambda place, reason: self.unusable.skip(labels[place], reason)  # noqa: E731
+            metrics = [*self._pending, *(self.learner.learn(values, skip) or ())]
             newest = {(metric.topic, metric.partition, metric.key): metric for metric in metrics}
             self._pending = list(newest.values())
         self.learned_offset, self.learned_ms = labels[-1].offset + 1, labels[-1].timestamp

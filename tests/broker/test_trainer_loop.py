@@ -14,7 +14,7 @@ from streams.engine.contract import Output
 from streams.errors import InputReplaced, SnapshotRefused
 from streams.kafka.model_reader import LABELS_OFFSET_HEADER, ModelReader, PublishedSnapshot
 from streams.topics import LABELS, METRICS, MODEL, name_of
-from streams.training.trainer import TrainerLoop
+from streams.training.trainer import SkipLabel, TrainerLoop, ignore
 from tests.broker.recreated import recreate
 from tests.crash.harness import Run, scenario
 from tests.waiting import until
@@ -34,7 +34,7 @@ class Order:
         self.learned = orjson.loads(snapshot) if snapshot is not None else []
         self.restored.append(len(self.learned))
 
-    def learn(self, labels: list[bytes]) -> list[Output]:
+    def learn(self, labels: list[bytes], skip: SkipLabel = ignore) -> list[Output]:
         self.learned += [int(label) for label in labels]
         return [Output(name_of(METRICS, self.run.settings), 0, b"learned", b"%d" % len(self.learned))]
 

@@ -9,7 +9,7 @@ import orjson
 from streams.logs import configure, exit_now
 from streams.runtime.process_end import run_until_signal
 from streams.settings import Settings
-from streams.training.trainer import TrainerLoop
+from streams.training.trainer import SkipLabel, TrainerLoop, ignore
 
 
 class Order:
@@ -19,7 +19,7 @@ class Order:
     def restore(self, snapshot: bytes | None) -> None:
         self.learned = orjson.loads(snapshot) if snapshot is not None else []
 
-    def learn(self, labels: list[bytes]) -> None:
+    def learn(self, labels: list[bytes], skip: SkipLabel = ignore) -> None:
         self.learned += [int(label) for label in labels]
 
     def snapshot(self) -> bytes:
