@@ -20,7 +20,8 @@ from tests.foreign_records import ForeignRecord, Headers, foreign_records
 from tests.waiting import until
 
 PRODUCT = Path(__file__).with_name("product.py")
-ROLES = ("worker", "trainer")
+# What each logs once it is at work.
+ROLES = {"worker": "took over", "trainer": "leads from"}
 EVENT_COUNT = 2_400  # of 80 customers over two weeks: labels mature after nine days
 # Kinds whose value is good: the reader of labels does not read keys, and the reader of models skips other keys.
 GOOD_VALUES = {"no key", "empty key", "key not UTF-8", "key of another customer", "huge key", "key with controls"}
@@ -65,7 +66,7 @@ def test_foreign_records_stop_neither_worker_nor_trainer(new_run: Callable[..., 
         await create_topics(run.settings)
         for role in ROLES:
             run.start(role, program=PRODUCT, PRODUCT_ROLE=role)
-            await until(f"the {role}", lambda r=role: "took over" in run.log_of(r) or "leads from" in run.log_of(r))
+        await until("both", lambda: all(words in run.log_of(role) for role, words in ROLES.items()))
         await publish(run, names[EVENTS.role], events[: EVENT_COUNT * 3 // 4])
         await until("labels", lambda: labelled(50), context=lambda: run.log_of("trainer"))
         model = next(
