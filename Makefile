@@ -10,7 +10,7 @@ LOG ?= $(DATA)/oulad-2013j.jsonl.gz
 # Cached bytecode halves the start of pytest and of every process that the tests start.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help debian-tools install test lint lint-style lint-format lint-types lint-layers unit laws broker-test crash-test browser-test crash demo bench bench-full bench-check bench-latency bench-recovery bench-growth bench-console bench-model quality screenshots audit docs site lock clean
+.PHONY: help debian-tools install test lint lint-style lint-format lint-types lint-layers unit laws broker-test crash-test browser-test crash demo bench bench-full bench-check bench-latency bench-recovery bench-growth bench-console bench-model soak quality screenshots audit docs site lock clean
 
 help:  ## list all targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -94,6 +94,10 @@ bench-console: $(STAMP)  ## measure the console at 100,000 customers and 10,000 
 
 bench-model: $(STAMP)  ## measure microseconds per event by stage, on a real log if available (DATA=DIR), otherwise simulated
 	$(BIN)/python -m benchmarks.model $(DATA)/oulad-2013j.jsonl.gz
+
+soak: $(STAMP)  ## run all processes for HOURS (0.75), fail on drift of memory, descriptors, disk, latency (RATE=200 CUSTOMERS=3000 JSON=OUT)
+	@$(BIN)/python -m benchmarks.soak $(if $(HOURS),--hours $(HOURS)) $(if $(RATE),--rate $(RATE)) \
+	  $(if $(CUSTOMERS),--customers $(CUSTOMERS)) $(if $(JSON),--json $(JSON))
 
 quality: $(STAMP)  ## evaluate model quality on simulated customers with known hazards
 	$(BIN)/python -m benchmarks.quality.simulated

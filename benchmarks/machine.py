@@ -18,7 +18,7 @@ def machine() -> dict[str, Any]:
     info = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
     model = re.search(r"^model name\s*:\s*(.+)$", info, re.MULTILINE)
     pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    jars = (Path(__file__).parents[1] / "streams" / "jgo.toml").read_text()
+    jars = (Path(__file__).parents[1] / "streams" / "devbroker" / "jgo.toml").read_text()
     kafka_version = re.search(r"kafka_2\.13:([\d.]+)", jars)
     return {
         "processor": model[1] if model else platform.processor(),
