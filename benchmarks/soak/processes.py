@@ -44,9 +44,7 @@ class Processes:
         self._ended: set[str] = set()
         self._data = {name: directory / f"{name}-data" for name in ARGUMENTS} | {BROKER: broker.data_dir}
         self._children = {
-            name: ChildProcess(
-                name, arguments, kafka.environment(replace(settings, data_dir=str(self._data[name]))), directory
-            )
+            name: ChildProcess(name, arguments, self._environment(settings, name), directory)
             for name, arguments in ARGUMENTS.items()
         }
         self._waits: dict[str, asyncio.Task[int]] = {}
@@ -101,6 +99,12 @@ class Processes:
                 await self._children[name].kill()
             elif code := wait.result():
                 self._note(name, f"{exit_description(code)} after SIGTERM: {self._last_line(name)}")
+
+    def _environment(self, settings: Settings, name: str) -> dict[str, str]:
+        """Give the process a data directory of its own, with its temporary files: the console's database is one."""
+        directory = self._data[name]
+        directory.mkdir(parents=True)
+        return kafka.environment(replace(settings, data_dir=str(directory))) | {"TMPDIR": str(directory)}
 
     async def _logged(self, name: str, words: str) -> re.Match[str] | None:
         async with asyncio.timeout(_READY_WITHIN_S):
