@@ -95,7 +95,7 @@ bench-console: $(STAMP)  ## measure the console at 100,000 customers and 10,000 
 bench-model: $(STAMP)  ## measure microseconds per event by stage, on a real log if available (DATA=DIR), otherwise simulated
 	$(BIN)/python -m benchmarks.model $(DATA)/oulad-2013j.jsonl.gz
 
-soak: $(STAMP)  ## run all processes for HOURS (0.75), fail on drift of memory, descriptors, disk, latency (RATE=200 CUSTOMERS=3000 JSON=OUT)
+soak: $(STAMP)  ## run all processes, fail on drift of memory, disk or latency (HOURS=0.75 RATE=200 CUSTOMERS=3000 JSON=OUT)
 	@$(BIN)/python -m benchmarks.soak $(if $(HOURS),--hours $(HOURS)) $(if $(RATE),--rate $(RATE)) \
 	  $(if $(CUSTOMERS),--customers $(CUSTOMERS)) $(if $(JSON),--json $(JSON))
 

@@ -45,7 +45,7 @@ def problems_of(found: Soak, drifts: Sequence[Drift]) -> list[str]:
         if not count
     ]
     drifting = [f"{drift.process}: {drift.figure} drifts" for drift in drifts if drift.drifts]
-    return [*found.problems, *(idle if found.samples else ()), *drifting]
+    return [*found.problems, *(idle if drifts else ()), *drifting]  # a short run has had no time for alerts
 
 
 def exit_code(problems: Sequence[str], drifts: Sequence[Drift]) -> int:

@@ -24,8 +24,13 @@ def usage_of(pid: int) -> Usage | None:
     own = _usage(pid)
     if own is None:
         return None
-    below = [found for child in _children(pid) if (found := usage_of(child)) is not None]
-    return Usage(*(type(value)(sum(column)) for value, column in zip(own, zip(own, *below, strict=True), strict=True)))
+    tree = [own, *(found for child in _children(pid) if (found := usage_of(child)) is not None)]
+    return Usage(
+        rss=sum(one.rss for one in tree),
+        descriptors=sum(one.descriptors for one in tree),
+        threads=sum(one.threads for one in tree),
+        cpu_s=sum(one.cpu_s for one in tree),
+    )
 
 
 def disk_use(directory: Path) -> int:
