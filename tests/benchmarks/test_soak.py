@@ -73,7 +73,7 @@ def test_growth_during_the_warm_up_is_not_drift() -> None:
         ("lag labels", [0, 300, 10, 200], [0, 800, 1_600, 2_400]),
     ],
 )
-def test_every_figure_has_a_limit_that_tells_noise_from_drift(
+def test_every_figure_has_a_limit_between_noise_and_drift(
     figure: str, steady: list[float], leaking: list[float]
 ) -> None:
     def series(values: list[float]) -> Series:
