@@ -20,7 +20,7 @@ from models.features.catalogue import FEATURES, NAMES, Feature
 Floats = NDArray[np.float64]
 DIGITS: Final = 4  # of a natural value: a quarter of an hour is .0104 of a day
 LEVEL_DIGITS: Final = 2  # of a transformed level: 1% of a count; levels move with every snapshot, sentences do not
-REMEMBERED: Final = 65_536  # sentences, some 300 bytes each; four of five recur within minutes
+REMEMBERED: Final = 65_536  # sentences, some 500 bytes each with their key: 31 MiB; four of five recur within minutes
 
 _FACTS: Final = {name: i for i, name in enumerate((*NAMES, UNPAID_DAYS))}
 _LOG: Final = np.flatnonzero([f.transform == "log" for f in FEATURES])
