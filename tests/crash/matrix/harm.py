@@ -71,6 +71,7 @@ BROKEN: tuple[bytes | None, ...] = (
     + orjson.dumps({str(number): number for number in range(MAX_PROPERTIES + 1)})
     + b"}",
     b'{"type":"page","userId":"u",' + _TIME + b',"properties":{"a":"' + b"x" * MAX_EVENT_BYTES + b'"}}',
+    b'{"type":"page","userId":"u",' + _TIME + b',"properties":{"a":[' + b"1e-300," * 1_000 + b"0]}}",
 )
 
 
