@@ -32,7 +32,10 @@ blocks = st.builds(
     ExperienceBlock, st.just(LABELS), st.integers(640, 655), st.sampled_from(["", "pro", "a b"])
 ) | st.builds(ExperienceBlock, st.just(GOALS), st.just(0), st.sampled_from(["", "pro"]))
 amounts = st.tuples(st.integers(-2, 2), st.integers(-2, 2))
-series = st.sampled_from(["0/all", "1/csat/3", "report@00000001/7"])
+series = {
+    LABELS: st.sampled_from(["0/all", "1/csat/3", "4/goal/report@00000001/done"]),
+    GOALS: st.sampled_from(["report@00000001/7", "report@00000001/12"]),
+}
 
 
 @st.composite
@@ -41,7 +44,8 @@ def logs(draw: st.DrawFn) -> list[SumIncrement]:
     clock, found = START_MS, []
     for _ in range(draw(st.integers(0, 25))):
         clock += draw(st.sampled_from([0, HOUR_MS, 7 * HOUR_MS, DAY_MS, 40 * DAY_MS]))
-        found.append(SumIncrement(clock, draw(blocks), draw(series), draw(amounts)))
+        block = draw(blocks)
+        found.append(SumIncrement(clock, block, draw(series[block.kind]), draw(amounts)))
     return found
 
 
