@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import orjson
@@ -15,6 +16,7 @@ from models.pipeline.partition import PartitionFold
 from models.profile.mergeable import DAY_MS
 from streams.engine.contract import BatchEffects
 from streams.errors import ChurnSignalsError
+from streams.kafka.unusable_records import UnusableRecords
 from streams.logs import RedactingFilter, formatter
 from streams.monitoring.worker_metrics import worker_samples
 from streams.runtime.process_end import run_until_signal
@@ -144,9 +146,15 @@ def test_error_that_stops_a_worker_quotes_no_event(monkeypatch: pytest.MonkeyPat
 def test_invalid_label_is_not_quoted(lines: list[str]) -> None:
     learner = ModelLearner(Settings())
     values = [MARKER.encode(), orjson.dumps({"customer": MARKER}), orjson.dumps({"label": MARKER})]
-    learner.learn(values)
-    assert learner.skipped == len(values)
-    assert sum("skipped: " in line for line in lines) == 2 * len(values)
+    unusable = UnusableRecords()
+
+    def skip(place: int, reason: str) -> None:
+        record = SimpleNamespace(topic="churn-labels", partition=0, offset=place, key=MARKER.encode())
+        unusable.skip(record, reason)
+
+    learner.learn(values, skip)
+    assert learner.skipped == unusable.total == len(values)
+    assert sum("record skipped" in line for line in lines) == 2 * len(values)
     assert MARKER not in "\n".join(lines)
 
 
