@@ -25,6 +25,8 @@ _TIMEOUT_S = 300.0
 WORKER = [sys.executable, "-c", "from streams.cli.main import main; main()", "worker"]
 # Start of the worker's log message from which on it reads events.
 _TOOK_OVER = "took over ["
+# Part of its message about a model snapshot that it cannot use.
+_REFUSED = "the snapshot of model"
 # The first of several workers learns of a rebalance from its next heartbeat.
 _SHARED: Mapping[str, Any] = {"kafka_heartbeat_interval_ms": 500}
 
@@ -104,7 +106,10 @@ class Bench:
             asyncio.run(kafka.await_drained(settings, self.ends, check, _TIMEOUT_S))
             for child in children:
                 child.stop()
-        start_s = max(took_over_s((self.directory / f"{name}.log").read_text(errors="replace")) for name in names)
+        logs = [(self.directory / f"{name}.log").read_text(errors="replace") for name in names]
+        if any(_REFUSED in log for log in logs):
+            raise Failed("the worker refused the model and scored with the prior")
+        start_s = max(took_over_s(log) for log in logs)
         found = asyncio.run(kafka.commits(settings, before))
         end_s, applied = max(commit.at_s for commit in found), kafka.applied(found)
         if applied != self.events:

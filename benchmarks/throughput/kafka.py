@@ -16,6 +16,7 @@ from aiokafka.errors import GroupCoordinatorNotAvailableError
 
 from benchmarks.throughput.world import CONFIG
 from streams.engine.position import POSITION_KEY, decode_position
+from streams.kafka.model_reader import LABELS_OFFSET_HEADER
 from streams.kafka.partitioner import partition_of
 from streams.kafka.topic_reader import consuming, topic_partitions
 from streams.settings import Settings, variable
@@ -77,7 +78,8 @@ async def publish_model(settings: Settings, snapshot: bytes) -> None:
     producer = AIOKafkaProducer(**settings.connection(), max_request_size=2 * len(snapshot) + 1_000_000)
     await producer.start()
     try:
-        await producer.send_and_wait(name_of(MODEL, settings), snapshot, key=settings.model_name.encode())
+        key, headers = settings.model_name.encode(), [(LABELS_OFFSET_HEADER, b"0")]
+        await producer.send_and_wait(name_of(MODEL, settings), snapshot, key=key, headers=headers)
     finally:
         await producer.stop()
 
