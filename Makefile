@@ -7,7 +7,7 @@ DATA ?= ../shared/data
 FIGURES ?= .data/figures
 LOG ?= $(DATA)/oulad-2013j.jsonl.gz
 
-# Cached bytecode halves the start of pytest and of every process that the tests start.
+# Without cached bytecode, pytest compiles every test at each start.
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help debian-tools install test lint lint-style lint-format lint-types lint-layers unit laws broker-test crash-test browser-test crash demo bench bench-full bench-check bench-latency bench-recovery bench-growth bench-console bench-model soak quality screenshots audit docs site lock clean

@@ -39,7 +39,7 @@ DISCOURAGED: Final = {
 }
 
 _ANY: Final = "|".join(f"(?P<w{i}>{words})" for i, words in enumerate(DISCOURAGED))
-# the first letter is looked at before any alternative is tried: five times as fast
+# Cheap: the first letter rules out most places before any alternative is tried.
 _FIRST: Final = "".join(sorted({part[0] for words in DISCOURAGED for part in words.split("|")} - {"\\"}))
 PATTERN: Final = re.compile(rf"(?<![\w-])(?=[{_FIRST}\d])(?:{_ANY})(?![\w-])", re.IGNORECASE)
 INSTEAD: Final = list(DISCOURAGED.values())

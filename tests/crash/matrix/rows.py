@@ -46,7 +46,7 @@ class Row:
         secured: Use a separate broker with users, ACLs and TLS.
         possible: Whether the row can run on this machine.
         earlier: State of an earlier release in the topics, with its own number of partitions.
-        long: Takes a quarter of an hour, so it runs only if it is named.
+        long: Has many restarts, so it runs only if it is named.
     """
 
     name: str
