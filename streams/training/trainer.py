@@ -217,11 +217,13 @@ class TrainerLoop:
             return
         if labels[0].offset < self.learned_offset:
             raise OwnershipLost(f"label {labels[0].offset} was learned already, {self.learned_offset} is next")
-        if values := [record.value or b"" for record in labels]:
-            skip: SkipLabel = lambda place, reason: self.unusable.skip(labels[place], reason)  # noqa: E731
-            metrics = [*self._pending, *(self.learner.learn(values, skip) or ())]
-            newest = {(metric.topic, metric.partition, metric.key): metric for metric in metrics}
-            self._pending = list(newest.values())
+
+        def skip(place: int, reason: str) -> None:
+            self.unusable.skip(labels[place], reason)
+
+        learned = self.learner.learn([record.value or b"" for record in labels], skip)
+        newest = {(metric.topic, metric.partition, metric.key): metric for metric in (*self._pending, *(learned or ()))}
+        self._pending = list(newest.values())
         self.learned_offset, self.learned_ms = labels[-1].offset + 1, labels[-1].timestamp
 
     async def _restore(self, consumer: AIOKafkaConsumer, labels: InputTopic) -> None:
