@@ -1,16 +1,29 @@
-"""Which tests `make unit` and `make laws` run, and which tests have to run in one process."""
+"""Which tests `make unit` and `make laws` run, which have to run in one process, and which cases laws draw."""
 
 from __future__ import annotations
 
+import gc
+import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 LAWS = tuple(Path(__file__).parent / folder for folder in ("laws", "packaging"))
 
 
+settings.register_profile("same", derandomize=True)
+settings.register_profile("new")
+settings.load_profile(os.environ.get("CHURN_TEST_CASES", "same"))  # a check of a change fails because of that change
+
+
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "law: a property over many cases or a whole log; `make laws` runs it, not unit")
+
+
+def pytest_collection() -> None:
+    """Modules stay until the end: looking for garbage among them takes a third of their collection."""
+    gc.disable()
 
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
@@ -24,6 +37,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Stop if groups have no effect: expensive fixtures would silently be made once per process."""
+    gc.freeze()
+    gc.enable()
     if session.config.getoption("loadgroup", default=False):
         grouped = [item.nodeid for item in session.items if item.get_closest_marker("xdist_group")]
         if any("@" not in nodeid for nodeid in grouped):

@@ -25,6 +25,9 @@ COVARIANCE_MAX: Final = 1e4
 """Largest variance: the bias starts at 10 and gains at most 10 per day, until all variances are capped every 200
 labels."""
 
+ROUNDING: Final = 1e-9
+"""How far an AUC or ECE may exceed 1 in a snapshot of an earlier release, which did not bound them."""
+
 COUNT_MAX: Final = 10**15
 TOTAL_MAX: Final = 1e18
 
@@ -38,7 +41,7 @@ SquaredSum = Annotated[float, Meta(ge=0.0, le=16 * VALUE_LIMIT**2 * COUNT_MAX)]
 Decayed = Annotated[float, Meta(ge=0.0, le=TOTAL_MAX)]
 Total = Annotated[float, Meta(ge=-TOTAL_MAX, le=TOTAL_MAX)]
 Share = Annotated[float, Meta(ge=0.0, le=1.0)]
-MaybeShare = Annotated[float, Meta(ge=UNDEFINED, le=1.0)]
+MaybeShare = Annotated[float, Meta(ge=UNDEFINED, le=1.0 + ROUNDING)]
 Covariance = Annotated[float, Meta(ge=-COVARIANCE_MAX, le=COVARIANCE_MAX)]
 Names = Annotated[list[Name], Meta(max_length=NAMES_MAX)]
 Triangle = Annotated[list[Covariance], Meta(max_length=(NAMES_MAX + 2) * (NAMES_MAX + 3) // 2)]

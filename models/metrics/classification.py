@@ -73,7 +73,7 @@ def weighted_auc(negatives: npt.NDArray[Any], positives: npt.NDArray[Any]) -> fl
     if pairs <= 0:
         return None
     below = np.cumsum(negatives) - negatives
-    return float((positives * (below + negatives / 2)).sum() / pairs)
+    return min(float((positives * (below + negatives / 2)).sum() / pairs), 1.0)  # decayed weights: rounding exceeds 1
 
 
 def auc_within_week(label: npt.ArrayLike, probability: npt.ArrayLike, snapshot_ms: npt.ArrayLike) -> float | None:
@@ -151,7 +151,7 @@ def weighted_ece(
     """ECE from ascending cells: weight, weight of churners and sum of probabilities of each."""
     bin_of = equal_mass_bins(weight, bins)
     gap = np.bincount(bin_of, positives, bins) - np.bincount(bin_of, probability_sum, bins)
-    return float(np.abs(gap).sum() / weight.sum())
+    return min(float(np.abs(gap).sum() / weight.sum()), 1.0)  # decayed weights: rounding exceeds 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -114,6 +114,12 @@ def test_a_member_out_of_its_range_is_refused(known: Any, path: str, value: Any)
     assert not survives(changed(known, keys, value))
 
 
+@pytest.mark.parametrize(("ece", "accepted"), [(1.0 + 2**-52, True), (1.1, False)])
+def test_rounding_above_one_is_read_from_snapshots_of_earlier_releases(known: Any, ece: float, accepted: bool) -> None:
+    day = [0, 1, 1, 0.5, 0.5, 0.5, ece]
+    assert survives(changed(known, ("training", "journal", "days"), [day])) is accepted
+
+
 @pytest.mark.parametrize(
     "part", [lambda s: s["training"].pop("involuntary"), lambda s: s["scoring"].pop("involuntary")]
 )

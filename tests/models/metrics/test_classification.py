@@ -212,6 +212,18 @@ def test_weight_halves_after_the_half_life() -> None:
     assert running.weight < 100 / math.log(2) + 1
 
 
+@pytest.mark.parametrize("correct", [True, False])
+def test_rounding_of_decayed_weights_leaves_metrics_within_their_range(correct: bool) -> None:
+    """Rule: whether all pairs are ranked correctly or all wrongly, AUC and ECE are between 0 and 1 after each label."""
+    running = Prequential()
+    rng = np.random.default_rng(0)
+    for label in rng.integers(0, 2, 300).tolist():
+        running.update((float(rng.random()) + (label == correct)) / 2, label)
+        assert running.auc is None or 0.0 <= running.auc <= 1.0
+        assert running.ece is not None
+        assert 0.0 <= running.ece <= 1.0
+
+
 def test_state_round_trips_through_json() -> None:
     """Rule: a restored accumulator has the same bits and continues with the same bits."""
     label, probability = rows(500, digits=6)
