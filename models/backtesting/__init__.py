@@ -6,6 +6,7 @@ alert_quality     precision, recall and lead time of alerts
 cause_quality     prediction quality by cause of churn
 retention_log     the retention accounting of a file
 experience_log    the experience sums of a file
+final_scores      `FinalScores`: what is known of every customer at the end of a file
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from models.backtesting.alert_quality import AlertQuality, RouteQuality, evaluat
 from models.backtesting.backtest import Backtest, MemoryStore, OnlineLearner
 from models.backtesting.cause_quality import evaluate_causes
 from models.backtesting.experience_log import ExperienceLog
+from models.backtesting.final_scores import FinalScores
 from models.backtesting.report import BacktestReport, CauseQuality, ExampleColumns, PredictionQuality, evaluate
 from models.backtesting.retention_log import RetentionLog
 
@@ -24,6 +26,7 @@ __all__ = [
     "CauseQuality",
     "ExampleColumns",
     "ExperienceLog",
+    "FinalScores",
     "MemoryStore",
     "OnlineLearner",
     "PredictionQuality",

@@ -23,6 +23,20 @@ def append_history(history: bytes, at_ms: int, probability: float) -> bytes:
     return history[-_ENTRY.size * (HISTORY - 1) :] + _ENTRY.pack(at_ms // 1000, round(probability * 1e6))
 
 
+def without_newest(history: bytes, at_ms: int) -> tuple[bytes | None, float | None]:
+    """The history without its newest score, if that is of `at_ms`, and the probability before it; otherwise None, None.
+
+    >>> history = append_history(append_history(b"", 5_000, 0.25), 7_999, 0.5)
+    >>> rest, before = without_newest(history, 7_000)
+    >>> unpack_history(rest or b""), before, without_newest(history, 9_000)
+    ([(5, 250000)], 0.25, (None, None))
+    """
+    scores = unpack_history(history)
+    if not scores or scores[-1][0] != at_ms // 1000:
+        return None, None
+    return history[: -_ENTRY.size], scores[-2][1] / 1e6 if len(scores) > 1 else None
+
+
 def unpack_history(history: bytes) -> list[tuple[int, int]]:
     """(seconds since the epoch, probability in millionths), oldest first."""
     return list(_ENTRY.iter_unpack(history))

@@ -29,13 +29,14 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from models.alerts.alert_state import unpack
 from models.definition.churn_definition import ChurnDefinition
 from models.definition.competing_risks import Horizons
 from models.definition.goals import Goals
 from models.experience.aggregates import ExperienceAggregates, SumIncrement, label_additions, label_block
 from models.features.catalogue import FEATURES
 from models.features.peer_means import PeerMeans
-from models.features.scoring_point import LogPosition
+from models.features.scoring_point import EVENT, SILENCE, LogPosition, event_position
 from models.labels.feed_outages import FeedOutages
 from models.labels.labeller import Labeller
 from models.labels.training_example import TrainingExample, build_examples, freeze
@@ -43,7 +44,7 @@ from models.learning.percentile_rank import PercentileRanks
 from models.outputs.score_record import OutputContext
 from models.pipeline.alert_tracker import AlertChanges, AlertTracker, RankedBatch
 from models.pipeline.batch import FoldBatch, WorkingCustomer
-from models.pipeline.batch_clock import ClockedBatch, run_clock
+from models.pipeline.batch_clock import BatchClock, ClockedBatch, run_clock
 from models.pipeline.deadlines import Deadlines
 from models.pipeline.effects import FoldEffects, OffsetEvent
 from models.pipeline.event_applier import EventApplier
@@ -51,7 +52,7 @@ from models.pipeline.ranking import Floats, RiskScorer, ScoredPoints, compare, l
 from models.pipeline.record_cache import RecordCache
 from models.profile import codec as profiles
 from models.profile.codec import ALERTED, BAND_MASK, UNSCORED, VISITOR
-from models.profile.keys import ALERT, StateStore
+from models.profile.keys import ALERT, StateStore, alert_key
 from models.profile.mergeable import DAY_MS
 from models.profile.schema import NEVER_MS
 from models.retention.accounts import RetentionAccounts
@@ -170,6 +171,29 @@ class PartitionFold:
         for records in (alerts.changes, accounting, experience):
             changes.update(records)
         return self._effects(batch, scored, ranks, forecasts, alerts, matured, changes)
+
+    def score_now(self, keys: Sequence[bytes]) -> FoldEffects:
+        """Score customers once more, as of their newest event or deadline, without effects to commit.
+
+        For tools that show what is known of a customer; workers publish scores at points that the log defines.
+
+        Args:
+            keys: Profile keys of customers with a record.
+        """
+        batch = FoldBatch(self.accounts, BatchClock([self.clock_ms], [0]), len(self.definition.definitions))
+        for index, (key, record) in enumerate(zip(keys, self._cache.load(keys), strict=True)):
+            customer = self._customer(batch, key, record)
+            newest_ms, scored_ms = customer.profile.newest_ms, customer.processing.scored_ms
+            trigger = EVENT if newest_ms >= scored_ms else SILENCE
+            point = batch.capture(customer, max(newest_ms, scored_ms), trigger, event_position(index), self.clock_ms)
+            point.due_to_publish = True
+        scored = score_points(batch, self.peers, self.scorer, self.context.horizons)
+        ranks = self._rank(batch, scored)
+        forecasts, _ = self._forecast(batch, False)
+        states = map(unpack, self.store.get_many([alert_key(key) for key in keys]))
+        after = {row: state for row, state in enumerate(states) if state is not None}
+        alerts = AlertChanges([], {}, {}, after, set())
+        return self._effects(batch, scored, ranks, forecasts, alerts, _Matured([], [], 0), {})
 
     # 1 and 2: read and apply -------------------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -141,8 +141,19 @@ def _write_files(
         write_backtest_plot(report, plot_path)
 
 
-def run_backtest(file: str, definition: Any, partitions: int) -> tuple[Backtest, Model, Counter[str]]:
+def run_backtest(
+    file: str,
+    definition: Any,
+    partitions: int = PARTITIONS,
+    prepare: Callable[[Backtest], object] = lambda run: None,
+) -> tuple[Backtest, Model, Counter[str]]:
     """Run a file through the fold and the learner.
+
+    Args:
+        file: A path, or "-" for standard input.
+        definition: The churn definition.
+        partitions: Number of partitions to spread customers over.
+        prepare: Called with the backtest before it begins.
 
     Returns:
         The finished backtest, its model, and the number of rejected lines by reason.
@@ -155,6 +166,7 @@ def run_backtest(file: str, definition: Any, partitions: int) -> tuple[Backtest,
 
     model = Model(FeatureSpace(NAMES, RELATIVE, CATALOGUE))
     run = Backtest(definition, model, partitions, partition_of)
+    prepare(run)
     rejected: Counter[str] = Counter()
     with InputFile(file) as lines, ProgressBar("replaying", lines.size) as bar:
         for _ in run.run(_events(lines, rejected)):

@@ -1,13 +1,18 @@
-"""`churn-signals customer ID`: show a customer's newest score and current alert, as a page or as JSON."""
+"""`churn-signals customer`: show a customer's newest score and current alert, as a page or as JSON.
+
+With `--file`, the customers of a file of events, without a broker.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 import msgspec
 
+from streams.cli.options import config_option, read_definition
 from streams.cli.skipped import reporting_skipped
 from streams.errors import ChurnSignalsError
 from streams.kafka.client_runner import run_client
@@ -15,6 +20,7 @@ from streams.kafka.unusable_records import UnusableRecord, UnusableRecords
 from streams.rendering.customer_experience import Times
 from streams.rendering.customer_page import print_customer
 from streams.rendering.field_types import Id, Sequence, ShortText, Time
+from streams.rendering.formats import count_text
 from streams.rendering.terminal import stdout_console
 from streams.settings import Settings
 
@@ -22,14 +28,35 @@ T = TypeVar("T")
 
 
 @click.command()
-@click.argument("customer_id", metavar="ID")
+@click.argument("customer_id", metavar="[ID]", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print the churn-scores value, with the current alert.")
-def customer(customer_id: str, as_json: bool) -> None:
+@click.option(
+    "--file",
+    type=click.Path(dir_okay=False, allow_dash=True),
+    help="Replay a file of events, and show what is known of its customers at the end. No broker is needed.",
+)
+@config_option
+@click.pass_context
+def customer(ctx: click.Context, customer_id: str | None, as_json: bool, file: str | None, config: Path) -> None:
     """Show customer ID: churn risk, reasons, value, score history, activity and alert.
 
     Reads the customer's newest score from the scores topic; no worker has to run. The alert is the newest change in the
     alerts topic, so an acknowledgement shows before the next score.
+
+    With --file, shows what is known of a customer at the end of a file of events: one JSON object per line, plain or
+    gzipped; - reads standard input. Without ID, --json prints all customers of the file, one JSON object per line.
     """
+    if file is not None:
+        _show_file(file, config, customer_id, as_json)
+        return
+    if ctx.get_parameter_source("config") is not click.core.ParameterSource.DEFAULT:
+        raise click.UsageError("--config needs --file: scores in the topic were made with the workers' definition.")
+    if customer_id is None:
+        raise click.UsageError("ID is missing: name the customer to show.")
+    _show_published(customer_id, as_json)
+
+
+def _show_published(customer_id: str, as_json: bool) -> None:
     import orjson
 
     from streams.rendering.score_view import shown_score
@@ -50,6 +77,38 @@ def customer(customer_id: str, as_json: bool) -> None:
     shown = shown_score(customer_id.encode(), score, with_features=True)
     times = run_client(_times_to_value(settings)) if shown["goals"] else {}
     print_customer(stdout_console(), {**shown, "alert": newer_alert(shown, change)}, times)
+
+
+def _show_file(file: str, config: Path, customer_id: str | None, as_json: bool) -> None:
+    """Show one customer of a file, or all as JSON.
+
+    Raises:
+        ChurnSignalsError: the file has no such customer, or no customer.
+    """
+    if customer_id is None and not as_json:
+        raise click.UsageError("ID is missing: name the customer to show, or print all customers with --json.")
+    from models.backtesting.final_scores import FinalScores
+    from streams.cli.backtest import run_backtest
+
+    followed: list[FinalScores] = []
+    definition = read_definition(config)
+    _, _, rejected = run_backtest(file, definition, prepare=lambda run: followed.append(FinalScores(run)))
+    shown = False
+    for value in followed[0].values(None if customer_id is None else [customer_id]):
+        shown = True
+        if as_json:
+            click.echo(value)
+        else:
+            from streams.rendering.score_view import shown_score
+
+            assert customer_id is not None
+            print_customer(stdout_console(), shown_score(customer_id.encode(), value, with_features=True))
+    if rejected:
+        reasons = ", ".join(f"{reason} {count:,}" for reason, count in rejected.most_common())
+        click.echo(f"rejected {count_text(rejected.total(), 'line')}: {reasons}", err=True)
+    if not shown:
+        missing = f"customer {customer_id} has no event" if customer_id is not None else "there is no valid event"
+        raise ChurnSignalsError(f"{missing} in {file}. An event names its customer as userId (or anonymousId).")
 
 
 async def _times_to_value(settings: Settings) -> Times:

@@ -47,10 +47,12 @@ def print_customer(page: Console, score: dict[str, Any], times: customer_experie
     page.print(f"activity  {_bars(activity, max(activity))}  {len(activity)} days to {score['activity']['until']}")
     _print_features(page, score)
     lineage = score["lineage"]
-    page.print(
-        f"\nmodel {score['model']} (evidence {score['evidence']}), definition {score['definition']},"
-        f" {lineage['topic']}/{lineage['partition']}@{'deadline' if lineage['offset'] is None else lineage['offset']}"
-    )
+    made = f"\nmodel {score['model']} (evidence {score['evidence']}), definition {score['definition']}"
+    if lineage["topic"] is None:  # from a file
+        page.print(made)
+        return
+    offset = "deadline" if lineage["offset"] is None else lineage["offset"]
+    page.print(f"{made}, {lineage['topic']}/{lineage['partition']}@{offset}")
 
 
 def _summary_lines(score: dict[str, Any]) -> list[str]:

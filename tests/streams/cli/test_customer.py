@@ -1,14 +1,17 @@
-"""`churn-signals customer` shows the newer alert of the score and the alerts topic."""
+"""`churn-signals customer`: the newer alert of the score and the alerts topic, and the customers of a file."""
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from click.testing import CliRunner, Result
 
 from streams.cli.customer import AlertStatus, newer_alert
+from streams.cli.main import main
 from tests.streams.alert_values import life
 from tests.streams.console.published import record
 
@@ -68,3 +71,46 @@ def test_alert_that_ended_before_the_score_is_not_displayed() -> None:
 def test_unreadable_alert_is_refused(value: bytes) -> None:
     with pytest.raises(msgspec.MsgspecError):
         AlertStatus.of(alert_record(value))
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    """A file with two customers, and one line that is no event."""
+    path = tmp_path / "events.jsonl"
+    path.write_text(
+        "".join(
+            json.dumps({"type": "page", "userId": who, "messageId": f"{who}{day}", "timestamp": f"2025-03-{day}"})
+            + "\n"
+            for day in ("10", "11", "12")
+            for who in ("c1", "c2")
+        )
+        + "no event\n"
+    )
+    return path
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(main, ["customer", *arguments])
+
+
+def test_customers_of_a_file_are_printed_one_per_line(log: Path) -> None:
+    """Rule: the newest event counts, although no worker would have scored it yet; rejected lines are reported."""
+    result = run("--file", str(log), "--json")
+    assert result.exit_code == 0
+    values = [json.loads(line) for line in result.stdout.splitlines()]
+    assert {value["customer"]["id"]: value["features"]["active_days_7"] for value in values} == {"c1": 3, "c2": 3}
+    assert "rejected 1 line: not_json 1" in result.stderr
+
+
+def test_a_customer_of_a_file_is_shown_as_a_page(log: Path) -> None:
+    result = run("--file", str(log), "c2")
+    assert result.exit_code == 0
+    assert result.stdout.startswith("c2: ")
+    assert "None" not in result.stdout
+
+
+def test_a_missing_customer_and_missing_arguments_are_explained(log: Path) -> None:
+    assert "customer c9 has no event in" in run("--file", str(log), "c9").output
+    assert "print all customers with --json" in run("--file", str(log)).output
+    assert "name the customer to show" in run().output
+    assert "--config needs --file" in run("c1", "--config", "churn.toml").output
