@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,7 @@ LAWS = tuple(Path(__file__).parent / folder for folder in ("laws", "packaging"))
 
 settings.register_profile("same", derandomize=True)
 settings.register_profile("new")
-settings.load_profile(os.environ.get("CHURN_TEST_CASES", "same"))  # a check of a change fails because of that change
+settings.load_profile("same")  # a check of a change fails because of that change; `--hypothesis-profile=new` overrides
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -43,7 +43,7 @@ def replay() -> tuple[FinalScores, Values]:
 
 
 def test_a_score_of_the_same_time_is_the_published_one(replay: tuple[FinalScores, Values]) -> None:
-    """Rule: facts, features, activity and live alert are those that `churn-scores` holds; the model may be a newer one."""
+    """Rule: facts, what `churn-scores` holds, except for what a newer model changes."""
     final, published = replay
     values = decoded(final.values())
     same = [name for name in values if values[name]["scored_at"] == published[name]["scored_at"]]
