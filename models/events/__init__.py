@@ -2,6 +2,7 @@
 
 event        the `Event` that the rest of the program sees, and `decode`, the only way to get one
 envelope     schema-registry frame, CloudEvents and Segment call; limits of size and depth
+log_order    whether a log is in order of event time
 coercion     tolerant readers for numbers, money, texts and times
 rejection    the rejection reasons, and what the sender must change
 taxonomy     what each event name means: family, engagement, counter, effect
