@@ -7,6 +7,7 @@ cause_quality     prediction quality by cause of churn
 retention_log     the retention accounting of a file
 experience_log    the experience sums of a file
 log_census        `LogCensus`: counts of what a log contains
+log_findings      what these counts mean for results
 definition_proposal  a churn.toml proposed from these counts
 final_scores      `FinalScores`: what is known of every customer at the end of a file
 """

@@ -19,6 +19,7 @@ COMMANDS = {
     "worker": "Score customers and publish alerts from the events topic.",
     "trainer": "Learn from matured labels and publish model snapshots.",
     "broker": "Run a real Kafka on this machine, for development.",
+    "check": "Report what a file of events contains, and what is wrong with it.",
     "init": "Propose a churn definition from a file of events.",
     "topics": "Create the topics, or check them.",
     "publish": "Publish a file of events (JSON lines) to the events topic.",

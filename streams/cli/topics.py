@@ -28,8 +28,8 @@ def create() -> None:
         click.echo("all topics exist and match their declarations")
 
 
-@topics.command()
-def check() -> None:
+@topics.command("check")
+def check_topics() -> None:
     """Compare partitions, cleanup policy and limits with the declarations.
 
     A difference is an error whose message names the command that fixes it.
