@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import ast
-import functools
 
 from tests.paths import ROOT
+from tests.syntax_trees import syntax_tree
 
 # Deserialisers and calls that can execute their input.
 UNSAFE_MODULES = {"pickle", "_pickle", "marshal", "shelve", "dill", "cloudpickle", "joblib", "jsonpickle"}
@@ -20,11 +20,21 @@ LISTENING = {
 }  # fmt: skip
 
 
-@functools.cache
 def trees(*folders: str) -> list[tuple[str, ast.Module]]:
     """Return (path, tree) of every module in these folders."""
     paths = [path for folder in folders for path in sorted((ROOT / folder).rglob("*.py"))]
-    return [(str(path.relative_to(ROOT)), ast.parse(path.read_text(encoding="utf-8"))) for path in paths]
+    return [(str(path.relative_to(ROOT)), syntax_tree(path)) for path in paths]
+
+
+def called(call: ast.Call) -> str:
+    """Return the dotted name of the function, or its source text. Unparsing every call of the program takes a second."""
+    names, node = [], call.func
+    while isinstance(node, ast.Attribute):
+        names.append(node.attr)
+        node = node.value
+    if isinstance(node, ast.Name):
+        return ".".join([node.id, *reversed(names)])
+    return ast.unparse(call.func)
 
 
 def unsafe(tree: ast.Module) -> list[str]:
@@ -36,7 +46,7 @@ def unsafe(tree: ast.Module) -> list[str]:
         elif isinstance(node, ast.ImportFrom):
             names = [str(node.module)] if str(node.module).partition(".")[0] in UNSAFE_MODULES else []
         elif isinstance(node, ast.Call):
-            name = ast.unparse(node.func)
+            name = called(node)
             shell = [k for k in node.keywords if k.arg in ("shell", "allow_pickle") and ast.unparse(k.value) != "False"]
             names = [name] if name in UNSAFE_CALLS or shell else []
         else:
@@ -50,5 +60,5 @@ def listening(tree: ast.Module) -> list[str]:
     return [
         ast.unparse(node)
         for node in ast.walk(tree)
-        if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] in LISTENING
+        if isinstance(node, ast.Call) and called(node).rpartition(".")[2] in LISTENING
     ]

@@ -12,6 +12,7 @@ from streams.engine import faust_app
 from streams.errors import ConfigurationError
 from streams.kafka import aiokafka_internals
 from tests.paths import ROOT
+from tests.syntax_trees import syntax_tree
 
 STREAMS = ROOT / "streams"
 
@@ -33,7 +34,7 @@ def test_private_apis_are_used_in_four_modules_only() -> None:
     allowed = {"faust_app.py", "consumer_thread.py", "aiokafka_internals.py", "aiokafka_records.py"}
     accesses = []
     for path in sorted(STREAMS.rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(syntax_tree(path)):
             if not isinstance(node, ast.Attribute) or not node.attr.startswith("_") or node.attr.startswith("__"):
                 continue
             if node.attr in ("_replace", "_asdict", "_fields"):  # the public methods of a named tuple

@@ -12,6 +12,7 @@ from typing import Final
 import pytest
 
 from tests.paths import ROOT
+from tests.syntax_trees import syntax_tree
 
 TREES: Final = ("models", "streams")
 LINES_MAX: Final = 400
@@ -42,7 +43,7 @@ def modules() -> Iterator[Path]:
 
 def defined(path: Path) -> Iterator[str]:
     """Names of the classes, and of the public functions, that a module defines."""
-    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+    for node in syntax_tree(path).body:
         if isinstance(node, ast.ClassDef) or (
             isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and not node.name.startswith("_")
         ):
@@ -80,7 +81,7 @@ def test_every_package_lists_its_contents() -> None:
     for path in modules():
         if path.name != "__init__.py":
             continue
-        tree = ast.parse(path.read_text(encoding="utf-8"))
+        tree = syntax_tree(path)
         assert ast.get_docstring(tree), path
         for node in tree.body:
             if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":

@@ -135,11 +135,11 @@ def test_examples_are_released_up_to_the_end_of_the_log(run: Backtest, log: list
 
 def test_events_and_duplicates_are_counted(log: list[Event]) -> None:
     """Rule: a log in which each event is repeated gives the same examples."""
-    once = backtest(log[:3000], RecordingLearner())
-    twice = backtest([e for e in log[:3000] for _ in range(2)], RecordingLearner())
-    assert (once.events, once.duplicates) == (3000, 0)
-    assert (twice.events, twice.duplicates) == (6000, 3000)
-    assert once.examples == twice.examples
+    once = backtest(log[:1500], RecordingLearner())
+    twice = backtest([e for e in log[:1500] for _ in range(2)], RecordingLearner())
+    assert (once.events, once.duplicates) == (1500, 0)
+    assert (twice.events, twice.duplicates) == (3000, 1500)
+    assert once.examples == twice.examples != []
 
 
 def test_empty_log_and_log_of_one_event() -> None:
@@ -150,9 +150,9 @@ def test_empty_log_and_log_of_one_event() -> None:
 
 def test_events_out_of_order_are_applied_in_order_of_arrival(log: list[Event]) -> None:
     """Rule: a late event counts for the day of its arrival; days never go back."""
-    late = sorted(log[:4000], key=lambda e: e.time_ms + (e.id_hash % 7) * HOUR_MS)
+    late = sorted(log[:2000], key=lambda e: e.time_ms + (e.id_hash % 7) * HOUR_MS)
     run = backtest(late, RecordingLearner())
-    assert run.events == 4000
+    assert run.events == 2000
 
 
 @pytest.mark.law

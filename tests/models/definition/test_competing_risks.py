@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from typing import Any
 
@@ -31,6 +32,7 @@ from models.labels.training_example import InvoluntaryLabel, TrainingExample
 from models.learning.combined_scores import HIGHEST, CombinedScores, score_both
 from models.learning.feature_space import FeatureSpace
 from models.learning.model import Model
+from models.learning.scorer import Scorer
 from models.outputs.alert_record import alert_value
 from models.outputs.score_record import OutputContext
 from models.pipeline.alert_tracker import AlertOutput
@@ -241,12 +243,18 @@ def test_second_head_uses_only_payment_features() -> None:
     assert parts[NAMES.index("recency_days")] == 0.0
 
 
+@functools.cache
+def trained_scorer(labels: int = 400) -> Scorer:
+    """Both heads after some labels; a scorer never changes, so tests share it."""
+    return trained(labels).scorer()
+
+
 # Both together -------------------------------------------------------------------------------------------------------
 
 
 def both_of(n: int = 60) -> CombinedScores:
     x, m = np.array([example_of(i)[0] for i in range(n)]), np.zeros((n, SPACE.size))
-    return score_both(trained(800).scorer(), x, m, Horizons(30 * DAY_MS, 14 * DAY_MS))
+    return score_both(trained_scorer(), x, m, Horizons(30 * DAY_MS, 14 * DAY_MS))
 
 
 def test_probabilities_and_contributions_add_up() -> None:
@@ -264,7 +272,7 @@ def test_probabilities_and_contributions_add_up() -> None:
 @pytest.mark.law
 def test_row_has_the_same_bits_in_any_batch() -> None:
     """Rule: outputs depend on the log, not on its division into batches."""
-    both, horizons, scorer = both_of(), Horizons(30 * DAY_MS, 14 * DAY_MS), trained(800).scorer()
+    both, horizons, scorer = both_of(), Horizons(30 * DAY_MS, 14 * DAY_MS), trained_scorer()
     for i in (0, 7, 59):
         alone = score_both(scorer, example_of(i)[0][None, :], np.zeros((1, SPACE.size)), horizons)
         for name in ("probability", "log_odds", "billing"):
@@ -302,7 +310,7 @@ def test_route_follows_the_greater_daily_hazard() -> None:
 
 
 def published(churn: ChurnDefinition) -> tuple[list[dict[str, Any]], World]:
-    world = World(churn, trained(600).scorer())
+    world = World(churn, trained_scorer())
     values: list[dict[str, Any]] = []
     for day in range(3):
         world.feed(
@@ -371,7 +379,7 @@ def test_route_of_an_alert_is_fixed_when_it_opens() -> None:
 def test_alert_for_a_failed_payment_routes_to_billing() -> None:
     """Rule: a failed payment in the fold opens an alert for billing with the payment playbook."""
     text = CHURN + '[alerts]\nenter = 0.4\nexit = 0.35\ndwell = "0d"\n'
-    world = World(ChurnDefinition.parse(text), trained(600).scorer())
+    world = World(ChurnDefinition.parse(text), trained_scorer(600))
     for days in range(3):
         world.feed(event("page" if days else "Subscription Started", START_MS + days * DAY_MS, mrr=20))
     world.feed(event("Payment Failed", START_MS + 3 * DAY_MS))

@@ -38,6 +38,7 @@ from streams.scoring.dead_letters import MISROUTED, PROCESSING_ERROR
 from streams.scoring.event_router import FORWARDED, TIMESTAMP
 from streams.settings import PREFIX, Settings, variable
 from streams.topics import TOPICS, name_of
+from tests.syntax_trees import syntax_tree
 from tools.docs import DOCS, FILES, PAGES, alerts, asyncapi, commands, markdown, rewritten
 from tools.docs import main as rewrite
 from tools.docs.settings import GROUPS
@@ -296,7 +297,7 @@ def test_the_security_settings_reach_every_client() -> None:
     made = [
         (path.name, node)
         for path in (ROOT / "streams").rglob("*.py")
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for node in ast.walk(syntax_tree(path))
         if isinstance(node, ast.Call) and client.fullmatch(ast.unparse(node.func))
     ]
     assert len(made) >= 7
