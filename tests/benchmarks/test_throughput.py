@@ -7,7 +7,6 @@ import gzip
 import json
 import logging
 import multiprocessing
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -36,7 +35,6 @@ from benchmarks.throughput.table import render, verdict
 from models.events.event import Event, decode
 from models.profile.mergeable import DAY_MS
 from streams import logs
-from tests.paths import ROOT
 
 
 class Ticks:

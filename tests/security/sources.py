@@ -27,7 +27,7 @@ def trees(*folders: str) -> list[tuple[str, ast.Module]]:
 
 
 def called(call: ast.Call) -> str:
-    """Return the dotted name of the function, or its source text. Unparsing every call of the program takes a second."""
+    """Return the dotted name of the function, or its source text; unparsing every call takes a second."""
     names, node = [], call.func
     while isinstance(node, ast.Attribute):
         names.append(node.attr)

@@ -31,8 +31,7 @@ from models.labels.codec import label_value, read_label
 from models.labels.training_example import InvoluntaryLabel, TrainingExample
 from models.learning.combined_scores import HIGHEST, CombinedScores, score_both
 from models.learning.feature_space import FeatureSpace
-from models.learning.model import Model
-from models.learning.scorer import Scorer
+from models.learning.model import Model, ModelScorer
 from models.outputs.alert_record import alert_value
 from models.outputs.score_record import OutputContext
 from models.pipeline.alert_tracker import AlertOutput
@@ -244,7 +243,7 @@ def test_second_head_uses_only_payment_features() -> None:
 
 
 @functools.cache
-def trained_scorer(labels: int = 400) -> Scorer:
+def trained_scorer(labels: int = 400) -> ModelScorer:
     """Both heads after some labels; a scorer never changes, so tests share it."""
     return trained(labels).scorer()
 
