@@ -92,7 +92,7 @@ def lines_of(log: str) -> tuple[bytes, ...]:
     """Return the first events of a log. Every fifth customer is anonymous, and some request deletion."""
     if log == "oulad":
         with gzip.open(REAL_LOG, "rb") as file:
-            lines = [line.rstrip(b"\n") for line in itertools.islice(file, 60_000)]
+            lines = [line.rstrip(b"\n") for line in itertools.islice(file, 50_000)]
     else:
         simulation = Simulation(SimulationSettings(customers=80, days=60, seed=7))
         lines = [event.value for event in itertools.islice(simulation.events(), 8_000)]
@@ -301,7 +301,7 @@ def test_every_score_equals_that_of_the_model_version_it_names(
         assert newest.value == model.snapshot()
         assert [run.stop(name) for name in ("w0", "w1")] == [0, 0]
 
-    scenario(pipeline(new_run, tmp_path, CHURN_OF[log], snapshot_interval_ms=300), body)
+    scenario(pipeline(new_run, tmp_path, CHURN_OF[log], explain_process="on", snapshot_interval_ms=300), body)
 
 
 def test_inactive_customer_gets_one_alert_at_the_deadline(new_run: Callable[..., Run], tmp_path: Path) -> None:
