@@ -44,6 +44,7 @@ from streams.topics import ALERTS, DEAD_LETTERS, EVENTS, LABELS, MODEL, SCORES, 
 from streams.training.learner import ModelLearner
 from streams.training.trainer import TrainerLoop
 from tests.broker.commands import call
+from tests.broker.in_process import stopped
 from tests.broker.oracle import CHURN, Fold, drained, equal, equal_by_named_model, read
 from tests.crash.harness import Run, scenario
 from tests.paths import SHARED_DATA
@@ -270,13 +271,15 @@ def test_every_score_equals_that_of_the_model_version_it_names(
         feed = Feed(run, log, shares=2)
         publishing = asyncio.create_task(feed.publish())
         await _learned(run, 50)
-        stop.set()
-        await training
+        await stopped(stop, training)
         feed.next_share()
         stop = asyncio.Event()
         training = asyncio.create_task(TrainerLoop(run.settings, ModelLearner(run.settings)).run(stop))
         await publishing
         await drained(run)
+        labels = await read(run, name_of(LABELS, run.settings))
+        await _learned(run, len(labels))
+        await stopped(stop, training)  # the comparison blocks the event loop, so a trainer would lose its session
         untaught = Model(SPACE).snapshot()
         published = [r.value for r in await read(run, name_of(MODEL, run.settings)) if b"/" in r.key]
         named = await equal_by_named_model(
@@ -286,10 +289,6 @@ def test_every_score_equals_that_of_the_model_version_it_names(
             {Model.restore_scorer(s, SPACE).version: s for s in [untaught, *published]},
         )
         assert len(named) > 1, "the workers swapped no model: the test proved nothing"
-        labels = await read(run, name_of(LABELS, run.settings))
-        await _learned(run, len(labels))
-        stop.set()
-        await training
         model = Model(SPACE)
         for record in labels:
             example = read_label(record.value)
