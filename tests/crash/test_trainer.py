@@ -117,7 +117,7 @@ def test_suspended_trainer_does_not_overwrite_its_successor(new_run: Callable[..
         alone = len(leads_of(run, "t0"))
         run.start("t1", program=TRAINER)
         await until("a group of two trainers", lambda: two_members(run), every_s=0.2)
-        # The group has assigned the leader anew, which may be either of them.
+        # The group has assigned the leader again, which may be either of them.
         await until("the leader of two", lambda: sum(len(leads_of(run, name)) for name in run.workers) > alone)
         leads = {name: leads_of(run, name) for name in run.workers}
         leader = max(leads, key=lambda name: leads[name][-1:])  # by time
