@@ -51,7 +51,7 @@ laws: $(STAMP)  ## run property tests over many cases and whole logs, and tests 
 	$(BIN)/python -m pytest -n auto --dist loadgroup -m law tests/laws tests/packaging tests/models tests/streams/cli
 
 broker-test: $(STAMP)  ## run tests against a real Apache Kafka, which they start and stop
-	$(BIN)/python -m pytest -n 2 --dist loadgroup --timeout 900 tests/broker
+	$(BIN)/python -m pytest -n 3 --dist loadgroup --timeout 900 tests/broker
 
 crash-test: $(STAMP)  ## run engine fault tests and a short fault matrix, checked by an oracle
 	$(BIN)/python -m pytest -n 2 --dist loadgroup --timeout 900 tests/crash

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 
 from aiokafka import AIOKafkaProducer
 
 from streams.engine.worker import Worker
+from streams.runtime.process_end import StopRequested
 from streams.topics import EVENTS, name_of
 from tests.crash.harness import Run
 
@@ -24,6 +26,13 @@ async def with_worker(worker: Worker, body: Callable[[], Awaitable[object]]) -> 
         await running
     await running
     await doing
+
+
+async def stopped(stop: asyncio.Event, training: asyncio.Task[None]) -> None:
+    """Stop a trainer in this process. If the machine was so busy that it lost its session, it may be starting again."""
+    stop.set()
+    with contextlib.suppress(StopRequested):
+        await training
 
 
 async def send(run: Run, *events: tuple[bytes, bytes, int]) -> None:

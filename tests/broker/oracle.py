@@ -174,7 +174,7 @@ async def drained(run: Run) -> None:
     def logs() -> str:
         return "\n".join(run.log_of(name)[-1500:] for name in run.workers)
 
-    await until("all events to be applied", done, every_s=0.5, context=logs)
+    await until("all events to be applied", done, every_s=0.25, context=logs)
 
 
 class Outputs(NamedTuple):

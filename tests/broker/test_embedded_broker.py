@@ -46,8 +46,9 @@ class ExpiredTokens(UnsecuredTokens):
     valid_s = -3_600
 
 
-def test_killed_broker_serves_the_same_data_at_the_same_address(tmp_path: Path) -> None:
-    """Rule: the directory keeps data and port, so that clients find both after a kill -9."""
+def test_broker_outlives_the_thread_that_started_it_and_keeps_data_and_address(tmp_path: Path) -> None:
+    """Rule: the broker ends with the process that started it, not with the thread that called `start`. The directory
+    keeps data and port, so that clients find both after a kill -9."""
 
     async def write(address: str) -> None:
         await create_topics(Settings(kafka_bootstrap_servers=address))
@@ -59,8 +60,13 @@ def test_killed_broker_serves_the_same_data_at_the_same_address(tmp_path: Path) 
             consumer.assign([TopicPartition("customer-events", 0)])
             return (await asyncio.wait_for(consumer.getone(), WAIT_S)).value
 
-    broker = EmbeddedBroker(tmp_path).start()
+    broker = EmbeddedBroker(tmp_path)
+    starter = threading.Thread(target=broker.start)
+    starter.start()
+    starter.join()
     try:
+        time.sleep(0.5)
+        socket.create_connection(("127.0.0.1", broker.port), timeout=WAIT_S).close()
         address = broker.address
         asyncio.run(write(address))
         broker.kill()
@@ -69,19 +75,6 @@ def test_killed_broker_serves_the_same_data_at_the_same_address(tmp_path: Path) 
         broker.start()
         assert broker.address == address
         assert asyncio.run(read(address)) == b"kept"
-    finally:
-        broker.stop()
-
-
-def test_broker_started_from_a_thread_outlives_the_thread(tmp_path: Path) -> None:
-    """Rule: the broker ends with the process that started it, not with the thread that called `start`."""
-    broker = EmbeddedBroker(tmp_path)
-    starter = threading.Thread(target=broker.start)
-    starter.start()
-    starter.join()
-    try:
-        time.sleep(0.5)
-        socket.create_connection(("127.0.0.1", broker.port), timeout=WAIT_S).close()
     finally:
         broker.stop()
 

@@ -65,7 +65,8 @@ async def opened(run: Run) -> list[dict[str, Any]]:
 @pytest.fixture
 def new_exposed(new_run: Callable[..., Run], tmp_path: Path) -> Callable[[], Run]:
     (tmp_path / "churn.toml").write_text(ALARMED)
-    return lambda: new_run(partitions=2, config=str(tmp_path / "churn.toml"), clock="event", log_level="DEBUG")
+    changes = {"clock": "event", "log_level": "DEBUG", "explain_process": "on"}
+    return lambda: new_run(partitions=2, config=str(tmp_path / "churn.toml"), **changes)
 
 
 def test_processes_listen_on_loopback_and_expose_no_customer_data(

@@ -34,8 +34,8 @@ def test_topic_that_was_created_again_is_recognised_by_its_id(new_run: Callable[
         run.start("running")
         await run.drained()
         before = await run.profiles()
-        began = time.monotonic()
         await recreate(run.settings, name_of(EVENTS, run.settings), 1)
+        began = time.monotonic()
         await run.publish(1_200, per_second=20_000, seed=2)
         assert await gone(run, "running") == 1
         assert SENTENCE in run.log_of("running")

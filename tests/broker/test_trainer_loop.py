@@ -15,6 +15,7 @@ from streams.errors import InputReplaced, SnapshotRefused
 from streams.kafka.model_reader import LABELS_OFFSET_HEADER, ModelReader, PublishedSnapshot
 from streams.topics import LABELS, METRICS, MODEL, name_of
 from streams.training.trainer import SkipLabel, TrainerLoop, ignore
+from tests.broker.in_process import stopped
 from tests.broker.recreated import recreate
 from tests.crash.harness import Run, scenario
 from tests.waiting import until
@@ -84,8 +85,7 @@ def test_restarted_trainer_continues_at_its_snapshot(new_run: Callable[..., Run]
         loop = asyncio.create_task(TrainerLoop(run.settings, second).run(stop))
         await teach(run, 600, 50)
         snapshot = await published(run, 650)
-        stop.set()
-        await loop
+        await stopped(stop, loop)
         assert orjson.loads(snapshot.value) == list(range(650))
         assert snapshot.labels_offset == 650
         assert second.restored[0] in (500, 600)
@@ -102,8 +102,7 @@ def test_a_trainer_starts_from_the_newest_snapshot_that_it_can_use(new_run: Call
         first, second, stop = Order(run), Order(run), asyncio.Event()
         loop = asyncio.create_task(TrainerLoop(run.settings, first).run(stop))
         await published(run, 50)
-        stop.set()
-        await loop
+        await stopped(stop, loop)
         topic, key = name_of(MODEL, run.settings), run.settings.model_name.encode()
         async with AIOKafkaProducer(**run.settings.connection()) as producer:
             for value, offset in ((b"bad", b"50"), (b"[]", b"9" * 15), (b"[]", b"x")):
@@ -113,16 +112,14 @@ def test_a_trainer_starts_from_the_newest_snapshot_that_it_can_use(new_run: Call
         trainer, stop = TrainerLoop(run.settings, second), asyncio.Event()
         loop = asyncio.create_task(trainer.run(stop))
         snapshot = await published(run, 50)
-        stop.set()
-        await loop
+        await stopped(stop, loop)
         assert (snapshot.labels_offset, orjson.loads(snapshot.value)) == (50, list(range(50)))
         assert (second.restored[-1], trainer.snapshots_skipped) == (50, 3)
         third, stop = Order(run), asyncio.Event()
         another = dataclasses.replace(run.settings, model_name="another")
         loop = asyncio.create_task(TrainerLoop(another, third).run(stop))
         await until("50 labels", lambda: len(third.learned) == 50)
-        stop.set()
-        await loop
+        await stopped(stop, loop)
         assert third.restored == [0]
 
     scenario(new_run(snapshot_interval_ms=60_000), body)
@@ -167,8 +164,7 @@ def test_labels_topic_that_was_created_again_is_refused(new_run: Callable[..., R
         loop = asyncio.create_task(TrainerLoop(run.settings, Order(run)).run(stop))
         snapshot = await published(run, 50)
         assert len(bytes.fromhex(snapshot.labels_topic.decode())) == 16
-        stop.set()
-        await loop
+        await stopped(stop, loop)
         await recreate(run.settings, name_of(LABELS, run.settings), 1)
         await teach(run, 0, 100)
         with pytest.raises(InputReplaced, match="delete the model topic to start from the labels of the new one"):

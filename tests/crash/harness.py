@@ -115,6 +115,18 @@ class Run:
             f"a takeover by {name}", lambda: "took over" in self.log_of(name), context=lambda: self.log_of(name)
         )
 
+    def takeovers(self, name: str) -> int:
+        """How often a worker has taken over partitions so far."""
+        return self.log_of(name).count("took over")
+
+    async def takes_over_again(self, name: str, earlier: int) -> None:
+        """Wait until a worker with so many earlier takeovers takes over more partitions, or ends."""
+        await until(
+            f"another takeover by {name}",
+            lambda: self.takeovers(name) > earlier or self.workers[name].poll() is not None,
+            context=lambda: self.log_of(name),
+        )
+
     async def publish(self, events: int, *, per_second: float, seed: int = 1) -> None:
         """Publish numbered events of random customers, in order and at a rate, until `enough` is called."""
         rng = random.Random(seed)

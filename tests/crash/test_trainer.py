@@ -62,6 +62,11 @@ async def two_members(run: Run) -> bool:
     return group["state"] == "Stable" and len(group["members"]) == 2
 
 
+def leads_of(run: Run, name: str) -> list[str]:
+    """The lines in which a trainer reports that it has become the leader."""
+    return [line for line in run.log_of(name).splitlines() if "leads from" in line]
+
+
 async def every_snapshot_is_a_prefix(run: Run) -> int:
     """Check that each published snapshot equals the labels before its offset. Return the number of snapshots."""
     versions = [
@@ -109,15 +114,17 @@ def test_suspended_trainer_does_not_overwrite_its_successor(new_run: Callable[..
         teaching = asyncio.create_task(teach(run, enough, per_second=190))
         run.start("t0", program=TRAINER)
         await learned(run, 100)
+        alone = len(leads_of(run, "t0"))
         run.start("t1", program=TRAINER)
         await until("a group of two trainers", lambda: two_members(run), every_s=0.2)
-        await asyncio.sleep(1.5)  # the second one may be the leader now
-        leads = {name: [line for line in run.log_of(name).splitlines() if "leads from" in line] for name in run.workers}
+        # The group has assigned the leader again, which may be either of them.
+        await until("the leader of two", lambda: sum(len(leads_of(run, name)) for name in run.workers) > alone)
+        leads = {name: leads_of(run, name) for name in run.workers}
         leader = max(leads, key=lambda name: leads[name][-1:])  # by time
         [standby] = leads.keys() - {leader}
-        before = run.log_of(standby).count("leads from")
+        before = len(leads_of(run, standby))
         run.workers[leader].send_signal(signal.SIGSTOP)
-        await until("a successor", lambda: run.log_of(standby).count("leads from") > before)
+        await until("a successor", lambda: len(leads_of(run, standby)) > before)
         await asyncio.sleep(1)
         run.workers[leader].send_signal(signal.SIGCONT)
         await asyncio.sleep(1)
