@@ -146,7 +146,9 @@ def _labels(census: LogCensus, labels: LabelCounts, definition: ChurnDefinition)
         which = "churn" if labels.positive else "no churn"
         found.append(LogFinding(ERROR, "labels", f"All labels are {which}: there is nothing to learn."))
     if labels.censored:
-        text = f"{labels.censored:,} labels are dropped because no customer was active for long: the feed had an outage."
+        text = (
+            f"{labels.censored:,} labels are dropped: no customer was active for so long that the feed had an outage."
+        )
         found.append(LogFinding(WARNING, "labels", text))
     return found
 

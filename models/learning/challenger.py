@@ -1,19 +1,24 @@
-"""The challenger: River's StandardScaler | LogisticRegression, trained on the same values from the first label on."""
+"""The challenger: River's StandardScaler | LogisticRegression, trained on the same values from the first label on.
+
+River's linear models import SciPy's statistics, which takes half of a worker's start. Workers predict and never learn,
+so River is imported with the first label or the first use of the pipeline.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from river import compose, linear_model, optim, preprocessing
-from river.utils import VectorDict
 
 from models.learning.bayesian_logistic import logit
 from models.learning.feature_space import FeatureSpace
 from models.learning.linear_predictor import LinearPredictor
 from models.learning.scaler import CLIP
+
+if TYPE_CHECKING:
+    from river import compose
 
 LEARNING_RATE = 0.002
 """Learning rate of stochastic gradient descent: the best of .001 to .01 on two real logs with these inputs."""
@@ -33,11 +38,22 @@ def clip(x: Mapping[Hashable, float]) -> dict[Hashable, float]:
 
 def pipeline() -> compose.Pipeline:
     """Return an untrained `StandardScaler | clip | LogisticRegression`."""
+    from river import compose, linear_model, optim, preprocessing
+
     return compose.Pipeline(
         ("scale", preprocessing.StandardScaler()),
         ("clip", compose.FuncTransformer(clip)),
         ("classify", linear_model.LogisticRegression(optim.SGD(LEARNING_RATE))),
     )
+
+
+_UNTRAINED: Final[Mapping[str, Any]] = {
+    "scaler": [],
+    "weights": [],
+    "intercept": 0.0,
+    "iterations": 0,
+    "constant": [],
+}
 
 
 class Challenger:
@@ -67,12 +83,20 @@ class Challenger:
 
     def __init__(self, space: FeatureSpace) -> None:
         self.space = space
-        self.pipeline = pipeline()
+        self._pipeline: compose.Pipeline | None = None
+        self._stored = _UNTRAINED
         size = len(space.value_names)
         self._constant = np.full(size, np.nan)  # the only number so far of a value that never varied
         self._seen = np.zeros(size, dtype=np.int64)
         self._varied = np.zeros(size, dtype=bool)
         self._inputs: tuple[NDArray[np.intp], tuple[str, ...]] = (np.zeros(0, dtype=np.intp), ())
+
+    @property
+    def pipeline(self) -> compose.Pipeline:
+        """River's pipeline."""
+        if self._pipeline is None:
+            self._pipeline = _filled(self._stored)
+        return self._pipeline
 
     def learn(self, values: NDArray[np.float64], y: bool) -> float:
         """Learn one label. Return the log-odds predicted before."""
@@ -118,21 +142,24 @@ class Challenger:
 
     def linear(self) -> LinearPredictor:
         """Return the pipeline as weights on scaled values."""
-        names = self.space.value_names
-        scaler, classifier = self.pipeline["scale"], self.pipeline["classify"]
-        weights = classifier.weights
-        variance = np.array([scaler.vars.get(name, 0.0) for name in names])
+        names, state = self.space.value_names, self.state()
+        means = {name: mean for name, _, mean, _ in state["scaler"]}
+        variances = {name: variance for name, _, _, variance in state["scaler"]}
+        weights = dict(state["weights"])
+        variance = np.array([variances.get(name, 0.0) for name in names])
         variance[variance <= 0.0] = np.inf
         return LinearPredictor(
-            centre=np.array([scaler.means.get(name, 0.0) for name in names]),
+            centre=np.array([means.get(name, 0.0) for name in names]),
             inverse=1.0 / np.sqrt(variance),
             weight=np.array([float(weights.get(name, 0.0)) for name in names]),
             hinge=np.zeros(len(names)),
-            bias=float(classifier.intercept),
+            bias=float(state["intercept"]),
         )
 
     def state(self) -> dict[str, Any]:
         """Return the state for `restore`, exact to the bit, each mapping in its own order."""
+        if self._pipeline is None:
+            return dict(self._stored)
         scaler, classifier = self.pipeline["scale"], self.pipeline["classify"]
         return {
             "scaler": [[name, n, scaler.means[name], scaler.vars[name]] for name, n in scaler.counts.items()],
@@ -146,14 +173,23 @@ class Challenger:
     def restore(cls, space: FeatureSpace, state: Mapping[str, Any]) -> Challenger:
         """Return the challenger that `state` was taken from."""
         challenger = cls(space)
-        scaler, classifier = challenger.pipeline["scale"], challenger.pipeline["classify"]
-        for name, count, mean, variance in state["scaler"]:
-            scaler.counts[name], scaler.means[name], scaler.vars[name] = count, mean, variance
-            challenger._varied[space.value_names.index(name)] = True
+        challenger._stored = state
+        challenger._varied[[space.value_names.index(name) for name, *_ in state["scaler"]]] = True
         challenger._list_inputs()
         for column, seen, constant in state["constant"]:
             challenger._seen[column], challenger._constant[column] = seen, constant
-        classifier._weights = VectorDict(dict(state["weights"]))
-        classifier.intercept = state["intercept"]
-        classifier.optimizer.n_iterations = state["iterations"]
         return challenger
+
+
+def _filled(state: Mapping[str, Any]) -> compose.Pipeline:
+    """Return the pipeline with a state that `Challenger.state` returned."""
+    from river.utils import VectorDict
+
+    filled = pipeline()
+    scaler, classifier = filled["scale"], filled["classify"]
+    for name, count, mean, variance in state["scaler"]:
+        scaler.counts[name], scaler.means[name], scaler.vars[name] = count, mean, variance
+    classifier._weights = VectorDict(dict(state["weights"]))
+    classifier.intercept = state["intercept"]
+    classifier.optimizer.n_iterations = state["iterations"]
+    return filled

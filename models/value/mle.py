@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 import numpy as np
-from scipy.optimize import minimize
 
 LOG_BOUND: Final = 7.0  # a parameter above e^7 means "all customers are alike", whatever its size
 
@@ -36,6 +35,8 @@ def maximize(
     >>> [round(x, 2) for x in maximize(lambda p: 30 * log(p[0]) - 10 * p[0], 10, [(1.0,)], "Poisson")]
     [3.0]
     """
+    from scipy.optimize import minimize  # a tenth of a worker's start, for a fit every four weeks of event time
+
     scale, message = 1.0 / customers, ""
 
     def loss(logs: Sequence[float]) -> float:
