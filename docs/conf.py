@@ -33,7 +33,7 @@ def add_navigation(_app: Sphinx, name: str, source: list[str]) -> None:
         heading, *sections = re.split(r"^## ", source[0], flags=re.MULTILINE)
         tables = [toctree(listed(section, "- "), section.partition("\n")[0]) for section in sections]
         source[0] = "## ".join([heading, *(f"{s}\n{t}\n\n" for s, t in zip(sections, tables, strict=True))])
-    elif name == "decisions/README":
+    elif name in ("decisions/README", "migrate/index"):
         source[0] += "\n" + toctree(listed(source[0], "| "))
 
 

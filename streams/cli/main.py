@@ -24,6 +24,7 @@ COMMANDS = {
     "topics": "Create the topics, or check them.",
     "publish": "Publish a file of events (JSON lines) to the events topic.",
     "simulate": "Simulate customers with known hazards, to a file or a topic.",
+    "import": "Turn an export of another product, or a CSV file, into events.",
     "backtest": "Replay a file of events and evaluate the predictions.",
     "alerts": "Show alerts, newest last; follow new ones with --follow.",
     "customer": "Show one customer: churn risk, reasons, value, alert.",
@@ -38,6 +39,9 @@ COMMANDS = {
     "changelog": "Show or drop a record of the state that no worker can use.",
     "reset": "Clear the state of a stopped group.",
 }
+
+# The modules of commands whose name is a keyword of Python.
+_MODULES = {"import": "import_file"}
 
 # They run until SIGTERM, and end with 0 if it arrives before they have started anything.
 SERVICES = {"demo", "worker", "trainer", "broker", "console", "notify"}
@@ -62,17 +66,23 @@ class _Failure(click.ClickException):
         self.exit_code = exit_code
 
 
+def module_of(name: str) -> str:
+    """Return the module of a command, which has a function of the same name."""
+    return _MODULES.get(name, name)
+
+
 class Commands(click.Group):
     """Finds the command NAME in the module `streams.cli.NAME`."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return [name for name in COMMANDS if find_spec(f"streams.cli.{name}") is not None]
+        return [name for name in COMMANDS if find_spec(f"streams.cli.{module_of(name)}") is not None]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in self.list_commands(ctx):
             return None
         try:
-            command = getattr(import_module(f"streams.cli.{cmd_name}"), cmd_name)
+            module = module_of(cmd_name)
+            command = getattr(import_module(f"streams.cli.{module}"), module)
         except ModuleNotFoundError as missing:
             if missing.name and missing.name.partition(".")[0] in ("streams", "models"):
                 raise  # a bug, not a missing dependency

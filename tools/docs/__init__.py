@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from models.imports import SOURCES
 from tools.docs import (
     alerts,
     asyncapi,
@@ -20,6 +21,7 @@ from tools.docs import (
     dependencies,
     event_effects,
     experience,
+    import_sources,
     metrics,
     schemas,
     settings,
@@ -60,6 +62,8 @@ PAGES: Final[dict[str, dict[str, Callable[[], str]]]] = {
         "playbooks": alerts.playbooks,
     },
     "operating.md": {"metrics": metrics.metrics},
+    "migrate/index.md": {"reasons": import_sources.reasons},
+    **{f"migrate/{name}.md": import_sources.blocks(source) for name, source in SOURCES.items()},
 }
 FILES: Final[dict[str, Callable[[], str]]] = {"asyncapi.yaml": asyncapi.text}  # no hand-written part
 

@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from streams.cli import main as cli
-from streams.cli.main import COMMANDS, main
+from streams.cli.main import COMMANDS, main, module_of
 from streams.cli.options import TIME
 from streams.cli.progress import ProgressBar
 from streams.errors import ChurnSignalsError, ConfigurationError, OwnershipLost
@@ -28,7 +28,7 @@ def test_help_shows_one_line_for_each_existing_command() -> None:
     assert result.exit_code == 0
     for name, line in COMMANDS.items():
         shown = re.search(rf"^  {name} +{re.escape(line)}$", result.output, re.MULTILINE) is not None
-        assert shown == (CLI / f"{name}.py").exists(), name
+        assert shown == (CLI / f"{module_of(name)}.py").exists(), name
     assert "75 restart" in result.output
 
 
@@ -43,7 +43,7 @@ def test_help_loads_no_command_and_no_heavy_package() -> None:
     assert ran.stderr.strip() == "[]"
 
 
-@pytest.mark.parametrize("name", [name for name in COMMANDS if (CLI / f"{name}.py").exists()])
+@pytest.mark.parametrize("name", [name for name in COMMANDS if (CLI / f"{module_of(name)}.py").exists()])
 def test_every_listed_command_has_help(name: str) -> None:
     result = CliRunner().invoke(main, [name, "--help"])
     assert result.exit_code == 0, result.output

@@ -108,6 +108,7 @@ def test_contract_file_equals_the_contract_data() -> None:
 def test_a_stale_page_is_rewritten_between_its_markers_only(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The text around a generated block stays. A missing file that is generated as a whole is created."""
     for name in PAGES:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
         shutil.copy(DOCS / name, tmp_path / name)
     stale = tmp_path / "features.md"
     good = stale.read_text(encoding="utf-8")

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
+
+import pytest
 
 from tests.paths import DOCS
 
@@ -12,7 +15,7 @@ INDEX = (DOCS / "index.md").read_text(encoding="utf-8")
 def test_every_page_is_in_the_navigation_once() -> None:
     """Rule: every page is reachable by a link."""
     listed = re.findall(r"^- \[.+?\]\((.+?\.md)\)", INDEX, re.MULTILINE)
-    pages = {path.name for path in DOCS.glob("*.md")} - {"index.md"} | {"decisions/README.md"}
+    pages = {path.name for path in DOCS.glob("*.md")} - {"index.md"} | {"decisions/README.md", "migrate/index.md"}
     assert sorted(listed) == sorted(pages)
 
 
@@ -20,8 +23,9 @@ def test_navigation_has_three_audiences() -> None:
     assert re.findall(r"^## (.+)$", INDEX, re.MULTILINE) == ["Integrate", "Operate", "Understand"]
 
 
-def test_every_decision_is_in_the_index() -> None:
-    index = (DOCS / "decisions/README.md").read_text(encoding="utf-8")
-    decisions = {path.name for path in DOCS.glob("decisions/*.md")} - {"README.md"}
-    assert decisions
-    assert set(re.findall(r"\]\(([a-z0-9-]+\.md)\)", index)) == decisions
+@pytest.mark.parametrize("name", ["decisions/README.md", "migrate/index.md"])
+def test_every_page_of_a_folder_is_in_its_index(name: str) -> None:
+    index = (DOCS / name).read_text(encoding="utf-8")
+    pages = {path.name for path in (DOCS / name).parent.glob("*.md")} - {Path(name).name}
+    assert pages
+    assert set(re.findall(r"^\| \[.+?\]\(([a-z0-9-]+\.md)\)", index, re.MULTILINE)) == pages
