@@ -24,6 +24,7 @@ from models.events.event import Event
 from models.profile import sections
 from models.profile.mergeable import DAY_MS, HOUR_MS, reach
 from models.profile.schema import NEVER_MS, REACHED_KEPT, Journey, Profile, Reached
+from models.profile.subscription import plan_of
 
 GOAL_KEYS: Final = ("event", "where", "within")
 GOALS_MAX: Final = 8  # bounds a profile and the sums of a partition
@@ -124,8 +125,7 @@ class Goals:
         journey = profile.journey
         if journey is None or not journey.reached:
             return ()
-        identity = profile.identity
-        plan = identity.plan[2] if identity is not None and identity.plan is not None else ""
+        plan = plan_of(profile.identity, profile.subscription)
         contributions = []
         for _, key, label in self._keyed:
             if (entry := _entry(journey, key)) is not None:

@@ -11,6 +11,7 @@ from models.experience.barriers import BARRIER_DAYS
 from models.features.scoring_point import ScoringPoint
 from models.profile.mergeable import DAY_MS
 from models.profile.schema import StampedNumber
+from models.profile.subscription import plan_of
 
 UNKNOWN: Final = -1
 
@@ -32,8 +33,8 @@ class ExperienceContext(msgspec.Struct, array_like=True, gc=False, frozen=True):
 def experience_context(point: ScoringPoint, goals: Goals) -> ExperienceContext:
     """Build the context of a customer at a scoring point."""
     profile_view, at_ms = point.profile_view, point.at_ms
-    identity, feedback = profile_view.identity, profile_view.feedback
-    plan = identity.plan[2] if identity is not None and identity.plan is not None else ""
+    feedback = profile_view.feedback
+    plan = plan_of(profile_view.identity, profile_view.subscription)
     tenure = max(at_ms - profile_view.first_ms, 0) // DAY_MS
     statuses = goals.statuses(profile_view.journey, profile_view.first_ms) if goals else []
     if feedback is None:

@@ -9,7 +9,7 @@ from models.features import section_values
 from models.features.columns import ProfileColumns
 from models.features.engagement import ratio
 from models.profile.mergeable import DAY_MS
-from models.profile.subscription import DOWNGRADED
+from models.profile.subscription import contractions, earlier_price
 
 Floats = NDArray[np.float64]
 
@@ -66,10 +66,10 @@ def mrr(c: ProfileColumns) -> Floats:
 def downgrades(c: ProfileColumns) -> Floats:
     out = np.zeros(c.n)
     for i, section in c.sections("subscription"):
-        if len(section.log) < 2:
+        if len(section.log) < 2 and not section.objects:
             continue  # a single change is the start
         floor = c.now_list[i] - 180 * DAY_MS
-        out[i] = sum(kind == DOWNGRADED and at > floor for at, _, kind, _, _ in section.log)
+        out[i] = sum([at > floor for at in contractions(section)])
     return out
 
 
@@ -77,6 +77,9 @@ def mrr_delta(c: ProfileColumns) -> Floats:
     """Log ratio of the current price to the price 90 days ago, or to the earliest known price."""
     then = c.section_value("subscription", section_values.MRR_KNOWN).copy()
     for i, section in c.sections("subscription"):
+        if section.objects:
+            then[i] = earlier_price(section, c.now_list[i] - 90 * DAY_MS) or 0
+            continue
         if section.mrr is None or len(section.log) < 2 or sum([mrr >= 0 for _, _, _, mrr, _ in section.log]) < 2:
             continue  # at most one price in the log: the earliest known price holds
         floor = c.now_list[i] - 90 * DAY_MS

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from models.features.section_values import READERS
 from models.profile.schema import NEVER_MS, Profile
-from models.profile.subscription import STARTED
+from models.profile.subscription_change import STARTED
 
 PLAIN: Final = 9  # numbers per row in `RowBuffer.plain`
 _PLAIN: Final = Struct(f"={PLAIN}q")
@@ -95,6 +95,8 @@ class RowBuffer:
             if (
                 len(log) == 1
                 and log[0][2] == STARTED
+                and not subscription.objects
+                and subscription.renewed_ms >= log[0][0]
                 and subscription.mrr
                 is subscription.period_end
                 is subscription.trial_end

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from models.profile.apply_feedback import SHRINK, USUAL
 from models.profile.schema import Commerce, Feedback, Identity, Journey, Payments, Subscription
-from models.profile.subscription import SubscriptionState
+from models.profile.subscription import SubscriptionState, holdings_of, prices_of
 
 # Indexes of the values, in the order of the functions below
 FIRST_GOAL_MS, LAST_GOAL_MS, GOAL_LAST, GOAL_MEAN, ONBOARDED_SHARE, SESSION_MINUTES, CLICKED_MS = range(7)
@@ -50,6 +50,8 @@ def of_commerce(o: Commerce) -> tuple[float, ...]:
 
 def of_subscription(s: Subscription) -> tuple[float, ...]:
     state, renewal = SubscriptionState(s), s.renewal_due or s.period_end
+    if s.objects:
+        return _of_objects(s, state)
     return (
         float(state.active),
         float(state.paused),
@@ -59,6 +61,22 @@ def of_subscription(s: Subscription) -> tuple[float, ...]:
         renewal[2] if renewal else nan,
         s.trial_end[2] if s.trial_end else nan,
         _first_price(s) if s.mrr else nan,
+    )
+
+
+def _of_objects(s: Subscription, state: SubscriptionState) -> tuple[float, ...]:
+    """The values for a customer whose subscriptions have ids."""
+    price, _ = prices_of(s)
+    renewal_ms = s.renewal_due[2] if s.renewal_due else holdings_of(s).period_end_ms or nan
+    return (
+        float(state.active),
+        float(state.paused),
+        float(state.cancel_scheduled),
+        state.since_ms if state.active else 0.0,
+        nan if price is None else price,
+        renewal_ms,
+        s.trial_end[2] if s.trial_end else nan,
+        nan if price is None else price,
     )
 
 

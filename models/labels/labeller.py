@@ -18,9 +18,15 @@ from models.definition.named_definition import EventDefinition, InactivityDefini
 from models.events.event import Event
 from models.profile.mergeable import DAY_MS
 from models.profile.schema import NEVER_MS, PendingSnapshot, ProcessingState, Profile
-from models.profile.subscription import SubscriptionState
+from models.profile.subscription import SubscriptionState, is_switch, lost_at, ran_at
+from models.profile.subscription_change import CANCEL_SCHEDULED, CANCELLED, CHANGES, STARTED
 
 UNSUBSCRIBED_WINDOW_MS: Final = 90 * DAY_MS  # a customer without a subscription is eligible this long after an event
+
+
+_END: Final = "Subscription Cancelled"
+_LOSS_KINDS: Final = frozenset({CANCELLED, CANCEL_SCHEDULED})
+"""Changes that are a loss only if the customer keeps no other subscription."""
 
 
 class MaturedLabel(NamedTuple):
@@ -52,7 +58,10 @@ class Labeller:
             else:
                 self._named_activity.append((i, d))
         self.watched = {name for _, d in self._named_activity for name in d.not_performed} | set(self._by_event)
-        """Names of events that match a definition."""
+        """Names of events that match a definition, or that withdraw a match."""
+        self._ends = [i for i, _ in self._by_event.get(_END, ())]
+        if self._ends:
+            self.watched |= set(CHANGES)
         self.watches_activity = bool(self._any_activity)
         """Whether any activity of the customer matches a definition."""
         self.primary_mask = sum(1 << i for i, d in enumerate(self._definitions) if d.name in definition.primary)
@@ -70,27 +79,42 @@ class Labeller:
     def match(self, profile: Profile, processing: ProcessingState, event: Event, engaged: bool) -> bool:
         """Record an event for each definition that it matches: the newest match, and the first after each snapshot.
 
-        Return whether the event is churn by a definition of either label.
+        The end of a subscription counts only if the customer has no other one; see
+        `models.profile.subscription.lost_at`. Return whether the event is churn by a definition of either label.
         """
-        at, matched = event.time_ms, profile.matched
+        at = event.time_ms
         hits: list[int] = []
         if engaged:
             hits += self._any_activity
         for i, inactivity in self._named_activity:
             if event.name in inactivity.not_performed:
                 hits.append(i)
+        for i in hits:
+            _record(profile, processing, i, at)
         churned = False
+        change = CHANGES.get(event.name)
         for i, definition in self._by_event.get(event.name, ()):
             if matches(definition, event.name, event.properties):
-                hits.append(i)
-                churned |= bool(self._churn_mask >> i & 1)
-        for i in hits:
-            if at > matched[i]:
-                matched[i] = at
-            for pending in processing.pending:
-                if pending.snapshot_ms <= at < pending.first_match_ms[i]:  # earlier events are part of the snapshot
-                    pending.first_match_ms[i] = at
+                lost_ms = at if change not in _LOSS_KINDS else lost_at(profile.subscription, at, change)
+                if lost_ms:
+                    _record(profile, processing, i, lost_ms)
+                    churned |= bool(self._churn_mask >> i & 1)
+        if change is not None and change != CANCELLED and self._ends:
+            self._withdraw(profile, processing, at, change)
         return churned
+
+    def _withdraw(self, profile: Profile, processing: ProcessingState, at: int, change: int) -> None:
+        """Withdraw matches of an end at which, as the event just applied shows, the customer had a subscription."""
+        section = profile.subscription
+        if section is None or (not section.objects and not (change == STARTED and is_switch(section, at))):
+            return
+        for i in self._ends:
+            if profile.matched[i] and ran_at(section, profile.matched[i]):
+                profile.matched[i] = 0
+            for pending in processing.pending:
+                match_ms = pending.first_match_ms[i]
+                if match_ms < NEVER_MS and ran_at(section, match_ms):
+                    pending.first_match_ms[i] = NEVER_MS
 
     def eligible(self, profile: Profile, at_ms: int) -> int:
         """Return the bit mask of the definitions under which the customer can still churn.
@@ -166,3 +190,12 @@ class Labeller:
             involuntary=int(involuntary_ms > 0),
             lost_ms=involuntary_ms,
         )
+
+
+def _record(profile: Profile, processing: ProcessingState, i: int, at: int) -> None:
+    """Record a match of a definition."""
+    if at > profile.matched[i]:
+        profile.matched[i] = at
+    for pending in processing.pending:
+        if pending.snapshot_ms <= at < pending.first_match_ms[i]:  # earlier events are part of the snapshot
+            pending.first_match_ms[i] = at

@@ -10,7 +10,7 @@ import msgspec
 from models.duration import DAY_MS, rfc3339
 from models.profile.mergeable import DAY_BINS
 from models.profile.schema import NEVER_MS
-from models.profile.subscription import SubscriptionState
+from models.profile.subscription import SubscriptionState, plan_of
 from models.profile.view import ProfileView
 
 STRIP_DAYS: Final = 90
@@ -63,14 +63,13 @@ def stage(profile_view: ProfileView, at_ms: int) -> str:
 def customer_facts(customer: str, profile_view: ProfileView, at_ms: int) -> CustomerFacts:
     """The customer as of a time."""
     identity = profile_view.identity
-    account = segment = plan = None
+    account = segment = None
+    plan = plan_of(identity, profile_view.subscription) or None
     if identity is not None:
         if identity.account is not None:
             account = identity.account[2]
         if identity.segment is not None:
             segment = identity.segment[2]
-        if identity.plan is not None:
-            plan = identity.plan[2]
     tenure = max(at_ms - profile_view.first_ms, 0) / DAY_MS
     return CustomerFacts(customer, account, segment, plan, stage(profile_view, at_ms), round(tenure, 2))
 

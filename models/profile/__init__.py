@@ -7,7 +7,11 @@ apply_billing     effects of orders, subscription changes and payments
 apply_feedback    effects of tickets, surveys, reviews and mentions
 apply_journey     effects of product use, traits and consent
 sections          sections, created on first access
-subscription      state of a subscription after its changes
+subscription_change      one change of a subscription
+subscription_object      subscriptions with an id, and the bounded set of them
+subscription_holdings    what a customer's subscriptions add up to
+subscription_section     adds changes to the section of a profile
+subscription      state of a customer's subscriptions
 dunning           payment state: open dunning, failed and recovered payments
 view              the part of a profile that is published with a score
 codec             encode and decode profiles

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from models.events.coercion import minor_units, text, time_ms
+from models.events.coercion import minor_units, time_ms
 from models.events.event import Event
 from models.profile import sections
 from models.profile.apply_feedback import tags
 from models.profile.mergeable import DAY_MS, days_add, keep_last, newest
-from models.profile.schema import ORDERS_KEPT, SUBSCRIPTION_LOG, SUM_LIMIT, Profile
-from models.profile.subscription import CANCEL_SCHEDULED, CANCELLED, CHANGES, RENEWED
+from models.profile.schema import ORDERS_KEPT, SUM_LIMIT, Profile
+from models.profile.subscription_change import CANCEL_SCHEDULED, CANCELLED, change_of
+from models.profile.subscription_section import record_change
 
 
 def _money(properties: dict[str, Any], *names: str) -> int | None:
@@ -42,30 +43,14 @@ def order_refunded(profile: Profile, event: Event) -> None:
         section.refunded = min(section.refunded + abs(amount), SUM_LIMIT)
 
 
-def price_of(event: Event) -> int | None:
-    """Return the monthly price that a subscription event carries, None for a missing or negative price."""
-    price = _money(event.properties, "mrr")
-    return None if price is not None and price < 0 else price
-
-
 def subscription_changed(profile: Profile, event: Event) -> None:
-    section = sections.subscription(profile)
-    properties, at, key = event.properties, event.time_ms, event.id_hash
-    kind = CHANGES[event.name]
-    price = price_of(event)
-    plan = text(properties.get("plan"), 64)
-    if kind != RENEWED:
-        keep_last(section.log, (at, key, kind, -1 if price is None else price, plan or ""), SUBSCRIPTION_LOG)
-    if price is not None:
-        section.mrr = newest(section.mrr, (at, key, price))
-    if plan:
+    change = change_of(event)
+    record_change(sections.subscription(profile), change)
+    if change.plan and not change.key:
         identity = sections.identity(profile)
-        identity.plan = newest(identity.plan, (at, key, plan))
-    end = time_ms(properties.get("period_end"))
-    if end is not None:
-        section.period_end = newest(section.period_end, (at, key, end))
-    if kind in (CANCEL_SCHEDULED, CANCELLED):
-        tags(profile, event, (properties.get("feedback"),))
+        identity.plan = newest(identity.plan, (change.at_ms, change.price_rank, change.plan))
+    if change.kind in (CANCEL_SCHEDULED, CANCELLED):
+        tags(profile, event, (event.properties.get("feedback"),))
 
 
 def card(profile: Profile, event: Event) -> None:
@@ -73,7 +58,7 @@ def card(profile: Profile, event: Event) -> None:
     expires = time_ms(properties.get("card_expires") or properties.get("card_expires_at"))
     if expires is not None:
         section = sections.payments(profile)
-        section.card_expires = newest(section.card_expires, (event.time_ms, event.id_hash, expires))
+        section.card_expires = newest(section.card_expires, (event.time_ms, 0, expires))
 
 
 def payment_settled(profile: Profile, event: Event) -> None:
@@ -92,4 +77,4 @@ def renewal_due(profile: Profile, event: Event) -> None:
     due = time_ms(event.properties.get("due") or event.properties.get("renewal_date"))
     if due is not None:
         section = sections.subscription(profile)
-        section.renewal_due = newest(section.renewal_due, (event.time_ms, event.id_hash, due))
+        section.renewal_due = newest(section.renewal_due, (event.time_ms, 0, due))

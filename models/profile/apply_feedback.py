@@ -118,7 +118,7 @@ def _record_sentiment(profile: Profile, event: Event, negative_counter: int) -> 
         return
     sentiment = min(1.0, max(-1.0, sentiment))
     section = sections.feedback(profile)
-    section.sentiment = newest(section.sentiment, (event.time_ms, event.id_hash, round(1000 * sentiment)))
+    section.sentiment = newest(section.sentiment, (event.time_ms, 0, round(1000 * sentiment)))
     if sentiment < -0.1:
         at = event.time_ms
         bins_add(profile.bins, negative_counter, at // DAY_MS, at // HOUR_MS, profile.newest_ms // HOUR_MS)

@@ -59,7 +59,7 @@ def trial_started(profile: Profile, event: Event) -> None:
     ends = time_ms(event.properties.get("trial_end") or event.properties.get("ends_at"))
     if ends is not None:
         section = sections.subscription(profile)
-        section.trial_end = newest(section.trial_end, (event.time_ms, event.id_hash, ends))
+        section.trial_end = newest(section.trial_end, (event.time_ms, 0, ends))
 
 
 def onboarding_step(profile: Profile, event: Event) -> None:
@@ -87,7 +87,7 @@ def clicked(profile: Profile, event: Event) -> None:
 
 def _set_subscribed(profile: Profile, event: Event, value: int) -> None:
     section = sections.identity(profile)
-    section.subscribed = newest(section.subscribed, (event.time_ms, event.id_hash, value))
+    section.subscribed = newest(section.subscribed, (event.time_ms, 0, value))
 
 
 def email_unsubscribed(profile: Profile, event: Event) -> None:
@@ -99,7 +99,7 @@ def resubscribed(profile: Profile, event: Event) -> None:
 
 
 def traits(profile: Profile, event: Event) -> None:
-    properties, stamp = event.properties, (event.time_ms, event.id_hash)
+    properties, stamp = event.properties, (event.time_ms, 0)
     for name in ("plan", "segment", "account", "source"):
         value = text(properties.get(name), 64)
         if name == "account" and event.group:
@@ -116,4 +116,4 @@ def consent(profile: Profile, event: Event) -> None:
     granted = event.properties.get("granted")
     if granted.__class__ is bool:
         section = sections.identity(profile)
-        section.consent = newest(section.consent, (event.time_ms, event.id_hash, int(granted)))
+        section.consent = newest(section.consent, (event.time_ms, 0, int(granted)))

@@ -25,6 +25,7 @@ from models.profile.mergeable import (
 from models.profile.schema import (
     FEATURES_TRACKED,
     GUARD_IDS,
+    OBJECT_CHANGES,
     RATED_KEPT,
     REACHED_KEPT,
     STEPS_TRACKED,
@@ -38,6 +39,8 @@ from models.profile.schema import (
     Subscription,
     advance,
 )
+from models.profile.subscription_object import combined, merge_rest
+from models.profile.subscription_section import bound_log, bound_objects, log_order, object_order
 
 MERGE_RULES: Final[dict[type, dict[str, str]]] = {
     Profile: {
@@ -51,7 +54,9 @@ MERGE_RULES: Final[dict[type, dict[str, str]]] = {
         "revenue": "sum", "refunds": "sum", "refunded": "sum", "recent": "last:8",
     },
     Subscription: {
-        "log": "last:12", "mrr": "newest", "period_end": "newest", "trial_end": "newest", "renewal_due": "newest",
+        "log": "log", "mrr": "newest", "period_end": "newest", "trial_end": "newest", "renewal_due": "newest",
+        "currency": "newest", "earlier": "object", "renewed_ms": "min", "objects": "objects", "changes": "changes",
+        "rest": "rest",
     },
     Payments: {"settled_ms": "max", "failed_ms": "max", "card_expires": "newest"},
     Feedback: {
@@ -75,10 +80,11 @@ MERGE_RULES: Final[dict[type, dict[str, str]]] = {
 
 
 def merge(a: Profile, b: Profile) -> Profile:
-    """Merge the profiles of two histories into the profile of all their events, in any order.
+    """Merge the profiles of two parts of a log into the profile of the whole.
 
-    The halves must not share events. `processing` is not merged: the caller starts it again. The result is exact unless
-    the later half has moved bins of the earlier half out of reach, which takes 512 days for day bitmaps.
+    Of two events of one time about the same value, the one in `b` is the later one. Otherwise the order of the parts
+    does not matter. The parts must not share events. `processing` is not merged: the caller starts it again. The result
+    is exact unless the later part has moved bins of the earlier one out of reach, which takes 512 days for day bitmaps.
     """
     a, b = copy(a), copy(b)
     newest_ms = max(a.newest_ms, b.newest_ms)
@@ -103,6 +109,9 @@ def _merge_struct(a: Any, b: Any) -> Any:
     merged = type(a)()
     for name, rule in MERGE_RULES[type(a)].items():
         setattr(merged, name, _merge_field(rule, getattr(a, name), getattr(b, name)))
+    if isinstance(merged, Subscription):
+        bound_log(merged)
+        bound_objects(merged, b)
     return merged
 
 
@@ -135,6 +144,16 @@ def _merge_field(rule: str, a: Any, b: Any) -> Any:
             return merge_reached(a, b, REACHED_KEPT)
         case "smallest":
             return keep_smallest([*a, *b], min([*a, *b]), STEPS_TRACKED) if a or b else []
+        case "log":  # bounded afterwards, like the objects
+            return sorted(a + b, key=log_order)
+        case "changes":
+            return sorted(a + b, key=object_order)[-OBJECT_CHANGES:]
+        case "object":
+            return combined(a, b) if a is not None and b is not None else a or b
+        case "objects":
+            return a
+        case "rest":
+            return merge_rest(a, b)
         case "section":
             return (b or a) if a is None or b is None else _merge_struct(a, b)
         case "bins" | "dropped":  # bins are merged before, with both presents

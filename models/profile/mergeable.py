@@ -1,8 +1,9 @@
 """Order-independent primitives: time bins, day bitmaps, newest values and bounded sets.
 
 Each is a plain value (bytearray, int, list, dict), so a profile of them encodes without conversion. The result after a
-set of events does not depend on their order, as long as no event is older than the bins reach back. `merge_*` combines
-two halves of a history into exactly what the whole would have given.
+set of events does not depend on their order, as long as no event is older than the bins reach back. Values that start
+with (time, rank) are ordered by both, and by their position in the log if both are equal. `merge_*` combines two halves
+of a history into exactly what the whole would have given; the second half is the later one in the log.
 
 Bins are addressed by absolute time modulo their number, so advancing time only clears the bins between two times.
 """
@@ -12,6 +13,7 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections.abc import Iterable
 from functools import lru_cache
+from operator import itemgetter
 from typing import Any, Final, TypeVar
 
 HOUR_MS: Final = 3_600_000
@@ -29,6 +31,7 @@ _WITH_NEWEST: Final = [bytes((byte | 1,)) for byte in range(256)]
 
 Bins = dict[int, bytearray]
 T = TypeVar("T")
+_TIME: Final = itemgetter(0)
 
 
 # Counters in bins: 96 days and 32 hours, 16 bits each, saturating ------------------------------------------------
@@ -177,23 +180,43 @@ def days_merge(a: bytes, b: bytes) -> bytes:
 # Newest values and bounded sets ------------------------------------------------------------------------------------
 
 
+RANKS: Final = 64  # places in a life cycle; a larger number is the id hash that releases before this order stored
+
+
 def newest(a: T | None, b: T | None) -> T | None:
-    """Return the later of two entries that start with (time, id)."""
+    """Return the later of two entries that start with (time, rank). `b` is the later one in the log.
+
+    At equal times the place in the object's life cycle decides, then the position in the log.
+
+    >>> newest((5, 1, "pro"), (5, 0, "basic")), newest((5, 0, "basic"), (5, 0, "pro"))
+    ((5, 1, 'pro'), (5, 0, 'pro'))
+    """
     if a is None or b is None:
         return b if a is None else a
-    return max(a, b)  # type: ignore[call-overload]
+    x: Any = a
+    y: Any = b
+    if x[0] != y[0]:
+        return a if x[0] > y[0] else b
+    rank_a, rank_b = x[1], y[1]
+    return a if (rank_a if rank_a < RANKS else 0) > (rank_b if rank_b < RANKS else 0) else b
 
 
 def keep_last(entries: list[Any], entry: Any, limit: int) -> None:
-    """Insert an entry (time, id, ...) into a sorted list and drop the oldest entry above the limit."""
-    insort(entries, entry)
+    """Insert an entry (time, ...) into a list sorted by time and drop the oldest entry above the limit.
+
+    Entries of one time stay in the order of the log.
+    """
+    if entries and entries[-1][0] > entry[0]:
+        insort(entries, entry, key=_TIME)
+    else:
+        entries.append(entry)
     if len(entries) > limit:
         del entries[0]
 
 
 def merge_last(a: list[Any], b: list[Any], limit: int) -> list[Any]:
     """Return the newest entries of both lists."""
-    return sorted(a + b)[-limit:]
+    return sorted(a + b, key=_TIME)[-limit:]
 
 
 def keep_newest_keys(seen: dict[int, int], key: int, time: int, limit: int) -> None:
@@ -225,6 +248,8 @@ def keep_smallest(keys: Iterable[int], key: int, limit: int) -> list[int]:
 
 def rate(rated: list[Any], name: str, at: int, score: int, limit: int) -> None:
     """Add a score to the entry of a name: (name, count, sum, time of the newest, score of the newest), sorted by name.
+
+    Times are whole seconds. Of two scores within one second, the higher one counts as the newest, in any order.
 
     Only the first `limit` names are kept. A dropped name never returns, because more names only push it further out. So
     every kept sum is complete, and the result does not depend on order.

@@ -25,7 +25,9 @@ NEVER_MS: Final = (1 << 63) - 1
 GUARD_IDS: Final = 256  # event ids that the duplicate guard holds
 GUARD_HOURS: Final = 24  # of event time
 FEATURES_TRACKED: Final = 48  # distinct product features with a day of last use
-SUBSCRIPTION_LOG: Final = 12  # subscription changes; two years of quarterly changes
+SUBSCRIPTION_LOG: Final = 12  # subscription changes without an id; two years of quarterly changes
+SUBSCRIPTIONS_KEPT: Final = 8  # subscriptions with an id: a plan and its add-ons; more are summed in `SubscriptionRest`
+OBJECT_CHANGES: Final = 16  # changes of the price of subscriptions with ids, for comparisons with an earlier price
 RESPONSES_KEPT: Final = 8  # newest survey responses per kind; the mean over all responses has its own sums
 TAGS_KEPT: Final = 16
 RATED_KEPT: Final = 8  # touchpoints, and surveys, with their own sums: the first by name
@@ -36,12 +38,15 @@ GOALS_KEPT: Final = 8
 STEPS_TRACKED: Final = 16
 SUM_LIMIT: Final = 1 << 62  # sums are clipped here to stay encodable; clipped sums of non-negative numbers commute
 
-# (time ms, id hash, value): compared in this order
+# (time ms, place in the life cycle of the object, value): compared by the first two, then by the position in the log.
+# Lists are ordered by time alone, and their second number may be an id hash, which names the event.
 Stamp = tuple[int, int]
 StampedText = tuple[int, int, str]
 StampedNumber = tuple[int, int, int]
-# (time ms, id hash, kind, MRR in minor units or -1, plan)
-SubscriptionChange = tuple[int, int, int, int, str]
+# (time ms, place in the life cycle, kind, MRR in minor units or -1, plan)
+LoggedChange = tuple[int, int, int, int, str]
+# (time ms, key of the subscription, kind, MRR in minor units or -1)
+ObjectChange = tuple[int, int, int, int]
 # (kind and name, responses, sum of their scores, epoch seconds of the newest, its score)
 Rated = tuple[str, int, int, int, int]
 # (key of a declared goal, first and last time ms, count)
@@ -63,14 +68,45 @@ class Commerce(msgspec.Struct, array_like=True, gc=False):
     recent: list[StampedNumber] = []  # revenue of the newest orders
 
 
-class Subscription(msgspec.Struct, array_like=True, gc=False):
-    """The newest changes of the subscription, its price and its upcoming dates."""
+class SubscriptionObject(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """One subscription: the newest value of each of its properties; see `models.profile.subscription_object`."""
 
-    log: list[SubscriptionChange] = []
-    mrr: StampedNumber | None = None
+    key: int = 0  # hash of its id; 0 without an id
+    first_ms: int = NEVER_MS  # earliest event that shows that it runs
+    last_ms: int = 0
+    start: Stamp | None = None
+    end: StampedNumber | None = None  # with the cause, see `models.profile.subscription_change.CAUSES`
+    pause: StampedNumber | None = None  # 1: paused, 0: started or resumed
+    cancel: StampedNumber | None = None  # 1: cancellation scheduled, 0: started or withdrawn
+    price: StampedNumber | None = None  # minor units a month
+    currency: StampedText | None = None
+    plan: StampedText | None = None
     period_end: StampedNumber | None = None
-    trial_end: StampedNumber | None = None
+
+
+class SubscriptionRest(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """The sum of the subscriptions that left the bounded set of a customer."""
+
+    running: int = 0
+    price: int = 0  # minor units a month, of those in `currency`
+    currency: str = ""
+    ended: int = 0
+
+
+class Subscription(msgspec.Struct, array_like=True, gc=False):
+    """The subscriptions of a customer: those with an id as objects, and the one that events without an id are about."""
+
+    log: list[LoggedChange] = []  # of events without an id, except renewals, which would push the others out
+    mrr: StampedNumber | None = None  # of events without an id
+    period_end: StampedNumber | None = None  # of events without an id
+    trial_end: StampedNumber | None = None  # of any event
     renewal_due: StampedNumber | None = None
+    currency: StampedText | None = None  # of `mrr`
+    earlier: SubscriptionObject | None = None  # changes that left the log
+    renewed_ms: int = NEVER_MS  # earliest renewal without an id
+    objects: list[SubscriptionObject] = []  # ordered by key
+    changes: list[ObjectChange] = []  # of `objects`
+    rest: SubscriptionRest | None = None
 
 
 class Payments(msgspec.Struct, array_like=True, gc=False):

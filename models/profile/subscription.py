@@ -1,55 +1,235 @@
-"""Kinds of subscription changes, and the state of a subscription after them."""
+"""The state of a customer's subscriptions after their changes.
+
+There are two rules:
+
+without ids   A customer has one subscription, and its changes are applied in order of time. A start while it is active
+              changes nothing. After an end, only a start reopens it.
+with ids      Each subscription is an object (`models.profile.subscription_object`). The customer is subscribed while
+              one of them runs; see `models.profile.subscription_holdings`.
+
+A customer with events of both kinds has the subscriptions with ids. If there is exactly one, events without an id are
+about it; if there are several, it is unknown which one they are about, and they change none.
+"""
 
 from __future__ import annotations
 
-from typing import Final
+from msgspec.structs import replace
 
-from models.profile.schema import Subscription, SubscriptionChange
-
-# Kinds of subscription change
-STARTED, UPGRADED, DOWNGRADED, PAUSED, RESUMED, CANCEL_SCHEDULED, CANCEL_WITHDRAWN, CANCELLED = range(8)
-RENEWED = 8  # updates price and period only; monthly renewals would push the other changes out of the log
-CHANGES: Final = {
-    "Subscription Started": STARTED,
-    "Subscription Renewed": RENEWED,
-    "Subscription Upgraded": UPGRADED,
-    "Subscription Downgraded": DOWNGRADED,
-    "Subscription Paused": PAUSED,
-    "Subscription Resumed": RESUMED,
-    "Subscription Cancel Scheduled": CANCEL_SCHEDULED,
-    "Subscription Cancel Withdrawn": CANCEL_WITHDRAWN,
-    "Subscription Cancelled": CANCELLED,
-}
-
-_NO_LOG: Final[list[SubscriptionChange]] = []
+from models.profile.schema import NEVER_MS, Identity, LoggedChange, Subscription, SubscriptionObject
+from models.profile.subscription_change import (
+    CANCEL_SCHEDULED,
+    CANCEL_WITHDRAWN,
+    CANCELLED,
+    DOWNGRADED,
+    PAUSED,
+    RANK,
+    RESUMED,
+    STARTED,
+    UNSTATED,
+    SubscriptionChange,
+)
+from models.profile.subscription_holdings import Holdings, price_at
+from models.profile.subscription_object import (
+    combined,
+    is_paused,
+    is_running,
+    is_scheduled_to_end,
+    since_ms,
+    with_change,
+)
 
 
 class SubscriptionState:
-    """The state of a subscription, computed from its newest changes.
+    """The state of a customer's subscriptions.
 
-    A start while the subscription is active changes nothing. After an end, only a start reopens it; activity does not.
+    Attributes:
+        started: Whether any event showed a subscription.
+        active: Whether at least one runs.
+        paused: Whether all that run are paused.
+        cancel_scheduled: Whether the cancellation of all that run is scheduled.
+        since_ms: Since when at least one has been running without a gap.
+        ended_ms: Time of the newest end.
     """
 
     __slots__ = ("active", "cancel_scheduled", "ended_ms", "paused", "since_ms", "started")
 
     def __init__(self, section: Subscription | None) -> None:
-        log = _NO_LOG if section is None else section.log
-        if len(log) == 1 and log[0][2] == STARTED:  # fast path for most subscriptions
-            self.started = self.active = True
-            self.paused = self.cancel_scheduled = False
-            self.since_ms, self.ended_ms = log[0][0], 0
-            return
         self.started = self.active = self.paused = self.cancel_scheduled = False
         self.since_ms = self.ended_ms = 0
-        for at, _, kind, _, _ in log:
-            if kind == CANCELLED:
-                self.active, self.started, self.ended_ms = False, True, at
-                self.paused = self.cancel_scheduled = False
-            elif kind == STARTED or not self.started:
-                if not self.active:
-                    self.since_ms = at
-                self.active = self.started = True
-            if kind in (PAUSED, RESUMED):
-                self.paused = kind == PAUSED and self.active
-            elif kind in (CANCEL_SCHEDULED, CANCEL_WITHDRAWN):
-                self.cancel_scheduled = kind == CANCEL_SCHEDULED and self.active
+        if section is None:
+            return
+        log = section.log
+        if section.objects:
+            self._of_holdings(holdings_of(section))
+        elif len(log) == 1 and log[0][2] == STARTED and section.renewed_ms >= log[0][0]:  # most subscriptions
+            self.started = self.active = True
+            self.since_ms = log[0][0]
+        else:
+            self._of_log(section)
+
+    def _of_holdings(self, held: Holdings) -> None:
+        self.started, self.active = True, held.active
+        self.paused, self.cancel_scheduled = held.paused, held.cancel_scheduled
+        self.since_ms, self.ended_ms = held.since_ms, held.ended_ms
+
+    def _of_log(self, section: Subscription) -> None:
+        log = section.log
+        self._begin(section.earlier, section.renewed_ms if not log or section.renewed_ms < log[0][0] else NEVER_MS)
+        end = len(log)
+        start = 0
+        while start < end:
+            at, stop = log[start][0], start + 1
+            while stop < end and log[stop][0] == at:
+                stop += 1
+            group = log[start:stop]
+            if stop - start > 1:
+                group = [entry for _, entry in sorted(enumerate(group), key=lambda pair: self._place(pair[1]))]
+            for _, _, kind, _, _ in group:
+                self._change(at, kind)
+            start = stop
+
+    def _place(self, entry: LoggedChange) -> int:
+        """Order of the changes of one time; see `models.profile.subscription_change.by_life_cycle`."""
+        return 0 if entry[2] == CANCELLED and self.active else RANK[entry[2]]
+
+    def _begin(self, earlier: SubscriptionObject | None, renewed_ms: int) -> None:
+        """Start from the changes that left the log, and from a renewal before it. After an end, no renewal counts."""
+        if earlier is not None:
+            self.started, self.active = True, is_running(earlier)
+            self.since_ms = since_ms(earlier) if self.active else 0
+            self.ended_ms = 0 if earlier.end is None else earlier.end[0]
+            self.paused, self.cancel_scheduled = is_paused(earlier), is_scheduled_to_end(earlier)
+        if renewed_ms < NEVER_MS and not self.ended_ms:
+            self.started = self.active = True
+            self.since_ms = min(self.since_ms or renewed_ms, renewed_ms)
+
+    def _change(self, at: int, kind: int) -> None:
+        if kind == CANCELLED:
+            self.active, self.started, self.ended_ms = False, True, at
+            self.paused = self.cancel_scheduled = False
+        elif kind == STARTED or not self.started:
+            if not self.active:
+                self.since_ms = at
+            self.active = self.started = True
+        if kind in (PAUSED, RESUMED):
+            self.paused = kind == PAUSED and self.active
+        elif kind in (CANCEL_SCHEDULED, CANCEL_WITHDRAWN):
+            self.cancel_scheduled = kind == CANCEL_SCHEDULED and self.active
+
+
+def holdings_of(section: Subscription) -> Holdings:
+    """The subscriptions with ids of a customer who has at least one."""
+    objects = section.objects
+    if len(objects) == 1 and section.rest is None and (section.log or section.renewed_ms < NEVER_MS):
+        objects = [combined(_without_id(section), objects[0])]
+    return Holdings(objects, section.rest)
+
+
+def _without_id(section: Subscription) -> SubscriptionObject:
+    """The subscription that events without an id are about, as an object."""
+    held = section.earlier or SubscriptionObject()
+    for at, _, kind, _, plan in section.log:
+        held = with_change(held, SubscriptionChange(at, 0, kind, -1, plan, UNSTATED))
+    held = replace(held, first_ms=min(held.first_ms, section.renewed_ms))
+    state = SubscriptionState(Subscription(log=section.log, earlier=section.earlier, renewed_ms=section.renewed_ms))
+    if state.active and not is_running(held) and held.end is not None:
+        held = replace(held, start=(held.end[0], held.end[1] + 1))  # a switch: the start follows the end
+    return replace(held, price=section.mrr, currency=section.currency, period_end=section.period_end)
+
+
+def plan_of(identity: Identity | None, section: Subscription | None) -> str:
+    """The customer's plan, empty if unknown: of the subscription with the highest price, or a newer one of the traits.
+
+    >>> plan_of(Identity(plan=(5, 0, "pro")), None)
+    'pro'
+    """
+    stated = None if identity is None else identity.plan
+    if section is None or not section.objects:
+        return "" if stated is None else stated[2]
+    main = holdings_of(section).main
+    own = None if main is None else main.plan
+    if own is None or (stated is not None and stated[:2] > own[:2]):
+        return "" if stated is None else stated[2]
+    return own[2]
+
+
+def prices_of(section: Subscription | None) -> tuple[int | None, int | None]:
+    """The price and the MRR of a customer's subscriptions in minor units a month; None if unknown.
+
+    The price includes paused subscriptions, and is the newest known one after the end. The MRR is what the retention
+    accounting counts: the sum of those that run and are not paused.
+    """
+    if section is not None and section.objects:
+        held = holdings_of(section)
+        return held.price, held.mrr
+    if section is None or section.mrr is None:
+        return None, None
+    state = SubscriptionState(section)
+    return section.mrr[2], section.mrr[2] if state.active and not state.paused else 0
+
+
+def currency_code(section: Subscription) -> str:
+    """The currency of `prices_of`, empty if unknown."""
+    if section.objects:
+        return holdings_of(section).currency
+    return "" if section.currency is None else section.currency[2]
+
+
+def contractions(section: Subscription) -> list[int]:
+    """Times of the known downgrades, and of the ends of subscriptions while another one ran."""
+    times = [at for at, _, kind, _, _ in section.log if kind == DOWNGRADED]
+    if not section.objects:
+        return times
+    held = holdings_of(section)
+    times += [at for at, _, kind, _ in section.changes if kind == DOWNGRADED]
+    times += [at for at, _, kind, _ in section.changes if kind == CANCELLED and held.runs_at(at)]
+    return times
+
+
+def earlier_price(section: Subscription, at_ms: int) -> int | None:
+    """The price of a customer's subscriptions with ids at a time, or when they began if that was later."""
+    held = holdings_of(section)
+    if not held.active:
+        return held.price
+    return price_at(held, section.changes, max(at_ms, held.since_ms))
+
+
+def lost_at(section: Subscription | None, at_ms: int, kind: int) -> int:
+    """When the customer was lost, for an event that has just been applied: an end, or a scheduled end; 0 if not lost.
+
+    A customer is lost when the last of their subscriptions ends. An event without an id that ends the only one is a
+    loss, unless another one starts at the same time.
+    """
+    if section is None or not section.objects:
+        return 0 if section is not None and kind == CANCELLED and is_switch(section, at_ms) else at_ms
+    held = holdings_of(section)
+    if kind != CANCELLED:
+        return at_ms if held.cancel_scheduled or not held.active else 0
+    return held.gap_after(at_ms)
+
+
+def is_switch(section: Subscription, at_ms: int) -> bool:
+    """Whether events without an id ended a subscription and started another one at the same time."""
+    if not any(entry[0] == at_ms and entry[2] == CANCELLED for entry in section.log):
+        return False
+    state = SubscriptionState(section)
+    return state.active and state.since_ms == at_ms
+
+
+def ran_at(section: Subscription, at_ms: int) -> bool:
+    """Whether the customer had a subscription at a time and after it, as far as it is known now."""
+    return holdings_of(section).runs_at(at_ms) if section.objects else is_switch(section, at_ms)
+
+
+__all__ = [
+    "SubscriptionState",
+    "contractions",
+    "currency_code",
+    "earlier_price",
+    "holdings_of",
+    "is_switch",
+    "lost_at",
+    "plan_of",
+    "prices_of",
+    "ran_at",
+]

@@ -3,6 +3,7 @@
 accounts              a partition's accounting of a batch, as changes of its store
 activity_flows        active days: new, returning, resurrected and dormant customers per period
 subscription_flows    subscriptions: new, reactivated and churned customers and MRR per period
+subscription_book     a customer's subscriptions while their changes are applied
 aggregates            the sums by segment, series and time, their blocks, and the published metrics
 rates                 logo churn, MRR churn, GRR, NRR, retention by age and cohorts, from the sums
 kaplan_meier          survival of subscriptions, with confidence intervals and cumulative incidence by cause

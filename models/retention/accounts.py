@@ -21,10 +21,11 @@ from models.events.coercion import text
 from models.events.event import Event
 from models.profile.keys import SUMS, contract_key
 from models.profile.schema import Profile
+from models.profile.subscription_change import SubscriptionChange, change_of
 from models.retention.activity_flows import ActivityView, move
 from models.retention.aggregates import Parts, SegmentRegistry, Sums, changed_blocks, put, read_parts, write_parts
 from models.retention.life_table import LifetimeMove
-from models.retention.subscription_flows import Change, SubscriptionSpell, apply_changes, change_of, deletion_at
+from models.retention.subscription_flows import SubscriptionSpell, apply_changes, deletion_at
 
 SUBSCRIPTION: Final = "subscription"
 EFFECTS: Final = frozenset({SUBSCRIPTION, "traits", "signed_up"})
@@ -58,7 +59,7 @@ class RetentionAccounts:
         self._sums = Sums(int)
         self._names: list[tuple[int, str, str]] = []
         self._moves: list[tuple[ActivityView, ActivityView]] = []
-        self._changes: dict[bytes, list[Change]] = {}
+        self._changes: dict[bytes, list[SubscriptionChange]] = {}
         self._clocks: dict[bytes, list[int]] = {}  # the partition's clock at each change
         self.life_tables: list[LifetimeMove] = []
         """Changes of first subscriptions that `finish` applied, in no particular order."""

@@ -18,6 +18,7 @@ from typing import Final, NamedTuple
 
 from models.profile.mergeable import BITMAP_BYTES, BITMAP_DAYS, DAY_MS
 from models.profile.schema import NEVER_MS, Profile
+from models.profile.subscription import plan_of
 from models.retention.aggregates import NUMBER, SegmentRegistry, Sums, cohort, first_day, month_of
 
 WINDOW_DAYS: Final = 30
@@ -54,13 +55,15 @@ class ActivityView(NamedTuple):
     @classmethod
     def of(cls, profile: Profile) -> ActivityView:
         """Copy the fields of a profile; later changes of the profile have no effect."""
-        identity = profile.identity
+        identity, subscription = profile.identity, profile.subscription
         plan = source = ""
         if identity is not None:
             if identity.plan is not None:
                 plan = identity.plan[2]
             if identity.source is not None:
                 source = identity.source[2]
+        if subscription is not None and subscription.objects:
+            plan = plan_of(identity, subscription)
         now = profile.days, profile.newest_ms, profile.first_engaged_ms, profile.engaged_ms, plan, source
         return _new(cls, now)  # called twice per customer and batch: skips the constructor's argument handling
 

@@ -23,7 +23,7 @@ class SurvivalAge(msgspec.Struct, frozen=True):
     at_risk: int
     """Subscriptions that lasted at least this long."""
     ended: list[int]
-    """Ends by cause, in the order of `models.retention.subscription_flows.CAUSES`."""
+    """Ends by cause, in the order of `models.profile.subscription_change.CAUSES`."""
     survival: float
     low: float
     high: float

@@ -10,10 +10,10 @@ from typing import Final
 
 import msgspec
 
+from models.profile.subscription_change import CAUSES
 from models.retention.activity_flows import AGE_MAX_DAYS, WINDOW_DAYS
 from models.retention.aggregates import FLOWS, NUMBER, first_day, month_of, segment_of
 from models.retention.kaplan_meier import SurvivalAge, kaplan_meier
-from models.retention.subscription_flows import CAUSES
 
 WINDOWS: Final = ("day", "rolling", "month")
 

@@ -9,6 +9,7 @@ import msgspec
 
 from models.duration import rfc3339
 from models.profile.mergeable import DAY_MS
+from models.profile.subscription_change import CAUSES
 from models.retention.aggregates import first_day, month_of
 from models.retention.kaplan_meier import SurvivalAge, median_days
 from models.retention.rates import (
@@ -23,7 +24,6 @@ from models.retention.rates import (
     of_segment,
     segments,
 )
-from models.retention.subscription_flows import CAUSES
 
 DAYS_SHOWN: Final = 90  # newest days, and 30-day windows that end on them
 _SHARES: Final = {

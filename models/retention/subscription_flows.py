@@ -18,26 +18,18 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from models.events.coercion import text
-from models.events.event import Event
-from models.profile.apply_billing import price_of
 from models.profile.codec import ProfileError
 from models.profile.mergeable import DAY_MS
-from models.profile.subscription import CANCELLED, CHANGES, PAUSED, RESUMED, STARTED
+from models.profile.schema import SubscriptionObject, SubscriptionRest
+from models.profile.subscription_change import ALL, CANCELLED, UNSTATED, SubscriptionChange
 from models.retention.activity_flows import WINDOW_DAYS
 from models.retention.aggregates import FLOW_SERIES, FLOWS, NUMBER, SegmentRegistry, Sums, cohort, month_of
+from models.retention.subscription_book import SubscriptionBook, SubscriptionTerms
 
 FORMAT_VERSION: Final = 1
 CHANGES_KEPT: Final = 16  # more than a year of monthly renewals
 KEPT_DAYS: Final = 92  # a quarter is always kept, because a month compares the ends of two months
 CHANGES_MAX: Final = 64  # bounds a subscription that changes every other day for longer, at the cost of exactness
-VOLUNTARY, INVOLUNTARY, UNSTATED = range(3)
-CAUSES: Final = ("voluntary", "involuntary", "unstated")
-_CAUSE_OF: Final = {  # Stripe's vocabulary of a cancellation's reason
-    "cancellation_requested": VOLUNTARY,
-    "payment_failed": INVOLUNTARY,
-    "payment_disputed": INVOLUNTARY,
-}
 
 _START, _NEW, _BACK, _LOST, _UP, _DOWN = (
     FLOWS.index(name) for name in ("start", "new", "back", "lost_voluntary", "up", "down")
@@ -47,47 +39,7 @@ _CUSTOMERS, _MRR = NUMBER["cohort_customers+"], NUMBER["cohort_mrr+"]
 _CHANGES, _TOO_LATE = NUMBER["changes"], NUMBER["too_late"]
 
 _NOTHING: Final = (0, 0)
-_DELETED: Final = -1  # not a kind of `models.profile.subscription`
-
-Change = tuple[int, int, int, int, str, int]
-"""(time ms, id hash, kind, mrr in minor units or -1, plan or "", cause of an end)"""
-
-
-class SubscriptionTerms(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """The terms of a subscription at one time."""
-
-    started: bool = False
-    """Whether any subscription event was ever applied."""
-    running: bool = False
-    paused: bool = False
-    price: int = 0
-    plan: str = ""
-    cause: int = UNSTATED
-    """Cause of the newest end."""
-
-    @property
-    def mrr(self) -> int:
-        """Monthly recurring revenue in minor units; 0 while the subscription is paused."""
-        return self.price if self.running and not self.paused else 0
-
-    def after(self, change: Change) -> SubscriptionTerms:
-        """Apply a change: the rules of `models.profile.subscription.SubscriptionState`, plus price and plan."""
-        _, _, kind, price, plan, cause = change
-        running, paused = self.running, self.paused
-        if kind == CANCELLED:
-            running = paused = False
-        elif kind == STARTED or not self.started:
-            running = True
-        if kind in (PAUSED, RESUMED):
-            paused = kind == PAUSED and running
-        return SubscriptionTerms(
-            True,
-            running,
-            paused,
-            self.price if price < 0 else price,
-            plan or self.plan,
-            cause if kind == CANCELLED else self.cause,
-        )
+_DELETED: Final = -1  # not a kind of `models.profile.subscription_change`
 
 
 class SubscriptionSpell(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -108,52 +60,80 @@ class SubscriptionSpell(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
 
 class SubscriptionRecord(msgspec.Struct, array_like=True, gc=False):
-    """A customer's subscription in the store."""
+    """The subscriptions of a customer in the store."""
 
     version: int = FORMAT_VERSION
     source: str = ""
-    settled: tuple[int, int] = _NOTHING  # time and id hash of the newest settled change
-    base: SubscriptionTerms = SubscriptionTerms()
+    settled: tuple[int, int] = _NOTHING  # time of the newest settled change; older records also hold an id hash
+    base: SubscriptionTerms = SubscriptionTerms()  # of settled changes without an id
     spell: SubscriptionSpell = SubscriptionSpell()
-    changes: list[Change] = []
+    changes: list[SubscriptionChange] = []
+    nameless: SubscriptionObject | None = None  # of settled changes without an id
+    objects: list[SubscriptionObject] = []  # of settled changes with an id
+    rest: SubscriptionRest | None = None
 
-    def add(self, change: Change) -> bool:
+    def add(self, change: SubscriptionChange) -> bool:
         """Insert a change in order; False if it is too late, that is, older than the newest settled change."""
-        if change[:2] < self.settled:
+        if change.at_ms < self.settled[0]:
             return False
-        insort(self.changes, change)
+        insort(self.changes, change, key=_order)
         return True
 
     def settle(self) -> bool:
         """Merge the oldest changes into the base terms; False if there was none to settle."""
         changes, settled = self.changes, False
         while len(changes) > CHANGES_KEPT and (
-            len(changes) > CHANGES_MAX or changes[0][0] < changes[-1][0] - KEPT_DAYS * DAY_MS
+            len(changes) > CHANGES_MAX or changes[0].at_ms < changes[-1].at_ms - KEPT_DAYS * DAY_MS
         ):
-            change = changes.pop(0)
-            self.settled, self.base, settled = change[:2], self.base.after(change), True
-            self.spell = self.spell.after(change[0] // DAY_MS, self.base)
+            book = self._book()
+            terms = book.apply(first := next(_by_time(changes)))
+            del changes[: len(first)]
+            self.settled, settled = (first[0].at_ms, 0), True
+            self.base, self.nameless, self.objects, self.rest = book.terms, book.nameless, book.objects, book.rest
+            self.spell = self.spell.after(first[0].at_ms // DAY_MS, terms)
         return settled
 
     def timeline(self) -> SubscriptionTimeline:
         """Build the timeline from the base terms and the kept changes."""
+        book, spell = self._book(), self.spell
+        base = before = book.summary()
         days: dict[int, SubscriptionTerms] = {}
-        terms, spell = self.base, self.spell
-        for change in self.changes:
-            day = change[0] // DAY_MS
-            days[day] = terms = terms.after(change)
+        for group in _by_time(self.changes):
+            day = group[0].at_ms // DAY_MS
+            days[day] = terms = book.apply(group)
             spell = spell.after(day, terms)
-        before, steps = self.base, []
+        steps = []
         for day, terms in days.items():
             if terms != before:
                 steps.append((day, terms))
             before = terms
-        return SubscriptionTimeline(self.base, tuple(steps), spell)
+        return SubscriptionTimeline(base, tuple(steps), spell)
+
+    def _book(self) -> SubscriptionBook:
+        return SubscriptionBook(self.base, self.nameless, self.objects[:], self.rest)
 
 
-def deletion_at(at_ms: int) -> Change:
+def _order(change: SubscriptionChange) -> tuple[int, int]:
+    return change.at_ms, change.rank
+
+
+def _by_time(changes: list[SubscriptionChange]) -> Iterator[list[SubscriptionChange]]:
+    """Yield the changes of each time, which are ordered together."""
+    start = 0
+    for end in range(1, len(changes) + 1):
+        if end == len(changes) or changes[end].at_ms != changes[start].at_ms:
+            yield changes[start:end]
+            start = end
+
+
+def deletion_at(at_ms: int) -> SubscriptionChange:
     """Build the change for the deletion of a customer."""
-    return at_ms, 0, _DELETED, -1, "", UNSTATED
+    return SubscriptionChange(at_ms, 0, _DELETED, -1, "", UNSTATED)
+
+
+def _end_of_all(at_ms: int) -> SubscriptionChange:
+    """The end of all subscriptions of a deleted customer."""
+    return SubscriptionChange(at_ms, 0, CANCELLED, -1, "", UNSTATED, ALL)
 
 
 class SubscriptionTimeline(NamedTuple):
@@ -162,18 +142,6 @@ class SubscriptionTimeline(NamedTuple):
     base: SubscriptionTerms
     steps: tuple[tuple[int, SubscriptionTerms], ...]
     spell: SubscriptionSpell
-
-
-def change_of(event: Event) -> Change:
-    """Convert a subscription event to a change."""
-    kind = CHANGES[event.name]
-    price = price_of(event)
-    cause = UNSTATED
-    if kind == CANCELLED:
-        reason = event.properties.get("reason")
-        cause = _CAUSE_OF.get(reason, UNSTATED) if isinstance(reason, str) else UNSTATED
-    plan = text(event.properties.get("plan"), 64) or ""
-    return event.time_ms, event.id_hash, kind, -1 if price is None else price, plan, cause
 
 
 Flow = dict[tuple[int, str], int]
@@ -283,7 +251,7 @@ def apply_changes(
     sums: Sums,
     groups: SegmentRegistry,
     record: bytes | None,
-    changes: Iterable[Change],
+    changes: Iterable[SubscriptionChange],
     sources: Sequence[str],
     spells: list[tuple[int, SubscriptionSpell, SubscriptionSpell]],
 ) -> bytes | None:
@@ -307,13 +275,13 @@ def apply_changes(
         contribute(sums, groups, timeline, subscription.source, 1)
     for number, change in enumerate(changes):  # one at a time, so that settling does not depend on the batch
         before = timeline.spell
-        if change[2] != _DELETED:
+        if change.kind != _DELETED:
             timeline = _apply(sums, groups, subscription, timeline, change)
         elif (timeline.steps[-1][1] if timeline.steps else timeline.base).running:
-            timeline = _apply(sums, groups, subscription, timeline, (change[0], 0, CANCELLED, -1, "", UNSTATED))
+            timeline = _apply(sums, groups, subscription, timeline, _end_of_all(change.at_ms))
         if timeline.spell != before:
             spells.append((number, before, timeline.spell))
-        if change[2] == _DELETED:
+        if change.kind == _DELETED:
             subscription = SubscriptionRecord(source=next(life_sources))
             timeline = subscription.timeline()
     return encode(subscription) if subscription.changes else None
@@ -324,10 +292,10 @@ def _apply(
     groups: SegmentRegistry,
     subscription: SubscriptionRecord,
     timeline: SubscriptionTimeline,
-    change: Change,
+    change: SubscriptionChange,
 ) -> SubscriptionTimeline:
     accepted = subscription.add(change)
-    sums[groups.of("", ""), _CHANGES if accepted else _TOO_LATE, change[0] // DAY_MS] += 1
+    sums[groups.of("", ""), _CHANGES if accepted else _TOO_LATE, change.at_ms // DAY_MS] += 1
     if not accepted:
         return timeline
     new = subscription.timeline()
@@ -337,4 +305,4 @@ def _apply(
     return subscription.timeline() if subscription.settle() else new
 
 
-__all__ = ["CAUSES", "CHANGES_KEPT", "SubscriptionRecord", "apply_changes", "change_of", "deletion_at"]
+__all__ = ["CHANGES_KEPT", "SubscriptionRecord", "apply_changes", "deletion_at"]

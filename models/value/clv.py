@@ -9,7 +9,7 @@ import msgspec
 
 from models.profile.mergeable import DAY_MS
 from models.profile.schema import Commerce
-from models.profile.subscription import SubscriptionState
+from models.profile.subscription import SubscriptionState, plan_of, prices_of
 from models.profile.view import ProfileView
 from models.retention.life_table import PERIOD_DAYS
 from models.value.forecast_state import ValueForecast
@@ -52,20 +52,22 @@ def customer_value(
     revenue_at_risk = probability x mrr x horizon / 30 d. clv = monthly margin x sum over months k of S(k) d^k (Gupta
     and Lehmann 2003; Fader and Hardie 2007). Up to the horizon S(k) is (1 - p)^(k / horizon), from the customer's
     score. After it, S falls like that of the plan's subscriptions of the same age. clv_at_risk is the increase of clv
-    if the customer certainly stayed over the horizon. An ended subscription has a clv of 0. Without a subscription,
-    value comes from orders, see `_of_orders`.
+    if the customer certainly stayed over the horizon. mrr is the sum of the subscriptions that run and are not paused.
+    An ended subscription has a clv of 0, and its price as mrr. Without a subscription, value comes from orders, see
+    `_of_orders`.
     """
     subscription, commerce = profile_view.subscription, profile_view.commerce
     horizon = horizon_ms / MONTH_MS
-    if subscription is None or subscription.mrr is None:
+    price, recurring = prices_of(subscription)
+    if price is None or recurring is None:
         return NOTHING if commerce is None else _of_orders(commerce, probability * horizon, at_ms, value_forecast)
     state = SubscriptionState(subscription)
-    mrr = subscription.mrr[2] / 100.0
     if state.started and not state.active:
-        return CustomerValue(round(mrr, 2), 0.0, 0.0, 0.0, "subscription")
+        return CustomerValue(round(price / 100.0, 2), 0.0, 0.0, 0.0, "subscription")
+    mrr = recurring / 100.0
     age = max(at_ms - (state.since_ms or profile_view.first_ms), 0) // MONTH_MS
     near, certain = _within(probability, horizon, value_forecast), _within(0.0, horizon, value_forecast)
-    later = value_forecast.survival.discounted_months(_plan(profile_view), age, horizon)
+    later = value_forecast.survival.discounted_months(plan_of(profile_view.identity, subscription), age, horizon)
     margin = mrr * value_forecast.settings.margin
     clv = margin * (near + (1.0 - probability) * later)
     return CustomerValue(
@@ -106,8 +108,3 @@ def _within(probability: float, horizon: float, value_forecast: ValueForecast) -
         return 1.0
     kept = settings.monthly * (1.0 - probability) ** (1.0 / horizon)
     return math.fsum(kept**k for k in range(months))
-
-
-def _plan(profile_view: ProfileView) -> str:
-    identity = profile_view.identity
-    return identity.plan[2] if identity is not None and identity.plan is not None else ""

@@ -17,6 +17,7 @@ from models.events.event import Event, decode
 from models.profile.codec import ProfileError
 from models.profile.keys import CONTRACT, SUMS, contract_key
 from models.profile.mergeable import DAY_MS, HOUR_MS
+from models.profile.subscription_change import CAUSES
 from models.retention import accounts as retention
 from models.retention import aggregates as retention_sums
 from models.retention import kaplan_meier as retention_survival
@@ -34,7 +35,7 @@ from models.retention.aggregates import (
     read_parts,
 )
 from models.retention.rates import WINDOWS, SumSeries, ages, cohorts, of_segment, segments
-from models.retention.subscription_flows import CAUSES, CHANGES_MAX
+from models.retention.subscription_flows import CHANGES_MAX
 from models.retention.subscription_flows import decode as decode_contract
 from tests.models.histories import START_MS, World, event, shaken, simulated
 from tests.models.retention_batch import active_days, lifetimes, month_of, revenue, terms, use

@@ -13,7 +13,7 @@ from models.explanations.codes import RISKS
 from models.explanations.feature_wordings import codes_of
 from models.features.catalogue import FEATURES
 from models.profile.schema import Identity, Profile, Subscription
-from models.profile.subscription import STARTED
+from models.profile.subscription_change import STARTED
 from models.profile.view import ProfileView
 from models.value.clv import customer_value
 from models.value.forecast_state import ValueForecast

@@ -1,0 +1,121 @@
+"""One change of a subscription, as an event reports it."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+
+from models.events.coercion import minor_units, text, time_ms
+from models.events.event import Event
+from models.events.object_ids import subscription_key
+
+# Kinds of subscription change
+STARTED, UPGRADED, DOWNGRADED, PAUSED, RESUMED, CANCEL_SCHEDULED, CANCEL_WITHDRAWN, CANCELLED = range(8)
+RENEWED = 8
+CHANGES: Final = {
+    "Subscription Started": STARTED,
+    "Subscription Renewed": RENEWED,
+    "Subscription Upgraded": UPGRADED,
+    "Subscription Downgraded": DOWNGRADED,
+    "Subscription Paused": PAUSED,
+    "Subscription Resumed": RESUMED,
+    "Subscription Cancel Scheduled": CANCEL_SCHEDULED,
+    "Subscription Cancel Withdrawn": CANCEL_WITHDRAWN,
+    "Subscription Cancelled": CANCELLED,
+}
+
+RANK: Final = (1, 3, 3, 4, 4, 5, 5, 6, 2)
+"""By kind: the place in the life cycle of one subscription, which orders its changes of one time."""
+
+VOLUNTARY, INVOLUNTARY, UNSTATED = range(3)
+CAUSES: Final = ("voluntary", "involuntary", "unstated")
+_CAUSE_OF: Final = {  # Stripe's vocabulary of a cancellation's reason
+    "cancellation_requested": VOLUNTARY,
+    "payment_failed": INVOLUNTARY,
+    "payment_disputed": INVOLUNTARY,
+}
+
+ALL: Final = -1
+"""The key of a change that ends all subscriptions of a customer: they are deleted."""
+
+
+class SubscriptionChange(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """A change of a subscription. The fields after `cause` have defaults, because older records end there."""
+
+    at_ms: int
+    unused: int  # older records: id hash
+    kind: int
+    price: int  # minor units a month, -1 for none
+    plan: str
+    cause: int
+    """Cause of an end."""
+    key: int = 0
+    """Of the subscription (`models.events.object_ids`), 0 for an event without an id."""
+    currency: str = ""
+    period_end_ms: int = 0
+
+    @property
+    def rank(self) -> int:
+        """Place in the life cycle of the subscription."""
+        return RANK[self.kind]
+
+    @property
+    def price_rank(self) -> int:
+        """Place among prices and plans of one time: what an end carries describes what has ended."""
+        return 0 if self.kind == CANCELLED else RANK[self.kind]
+
+
+def currency_of(properties: dict[str, Any]) -> str:
+    """Read the currency's code in upper case, empty if it is missing or no code of three letters.
+
+    >>> currency_of({"currency": "eur"}), currency_of({"currency": 3})
+    ('EUR', '')
+    """
+    code = properties.get("currency")
+    if not isinstance(code, str) or len(code) > 8:
+        return ""
+    code = code.strip().upper()
+    return code if len(code) == 3 and code.isascii() and code.isalpha() else ""
+
+
+def price_of(event: Event) -> int | None:
+    """Return the monthly price that a subscription event carries, None for a missing or negative price."""
+    amount = event.properties.get("mrr")
+    price = None if amount is None else minor_units(amount, event.properties.get("currency"))
+    return None if price is not None and price < 0 else price
+
+
+def change_of(event: Event) -> SubscriptionChange:
+    """Convert a subscription event to a change."""
+    kind, properties = CHANGES[event.name], event.properties
+    price, cause = price_of(event), UNSTATED
+    if kind == CANCELLED:
+        reason = properties.get("reason")
+        cause = _CAUSE_OF.get(reason, UNSTATED) if isinstance(reason, str) else UNSTATED
+    return SubscriptionChange(
+        event.time_ms,
+        0,
+        kind,
+        -1 if price is None else price,
+        text(properties.get("plan"), 64) or "",
+        cause,
+        subscription_key(properties),
+        currency_of(properties) if price is not None else "",
+        time_ms(properties.get("period_end")) or 0,
+    )
+
+
+def by_life_cycle(changes: list[SubscriptionChange], running: bool) -> list[SubscriptionChange]:
+    """Order the changes of one time that carry no id, which may be about two subscriptions.
+
+    While a subscription runs, an end and a start of one time are a switch: the end is that of the running one.
+    Otherwise the changes follow the life cycle of one subscription, then the log.
+
+    Args:
+        changes: In the order of the log.
+        running: Whether the subscription runs before this time.
+    """
+    if len(changes) < 2:
+        return changes
+    return sorted(changes, key=lambda change: 0 if running and change.kind == CANCELLED else change.rank)
