@@ -30,6 +30,7 @@ from models.profile.subscription_change import (
 )
 from models.profile.subscription_holdings import Holdings, price_at
 from models.profile.subscription_object import (
+    after_switch,
     combined,
     is_paused,
     is_running,
@@ -132,8 +133,7 @@ def _without_id(section: Subscription) -> SubscriptionObject:
         held = with_change(held, SubscriptionChange(at, 0, kind, -1, plan, UNSTATED))
     held = replace(held, first_ms=min(held.first_ms, section.renewed_ms))
     state = SubscriptionState(Subscription(log=section.log, earlier=section.earlier, renewed_ms=section.renewed_ms))
-    if state.active and not is_running(held) and held.end is not None:
-        held = replace(held, start=(held.end[0], held.end[1] + 1))  # a switch: the start follows the end
+    held = after_switch(held) if state.active else held
     return replace(held, price=section.mrr, currency=section.currency, period_end=section.period_end)
 
 

@@ -73,8 +73,20 @@ def combined(a: SubscriptionObject, b: SubscriptionObject) -> SubscriptionObject
 
 
 def is_running(held: SubscriptionObject) -> bool:
-    """Whether it runs: it has never ended, or has started again after its end. Other changes do not reopen it."""
-    return held.end is None or (held.start is not None and held.start > held.end[:2])
+    """Whether it runs: it has never ended, or has started again after its end. Other changes do not reopen it.
+
+    Without an id, an end and a start of one time are two subscriptions: the second one runs.
+    """
+    if held.end is None or held.start is None:
+        return held.end is None
+    return held.start > held.end[:2] or (not held.key and held.start[0] == held.end[0])
+
+
+def after_switch(held: SubscriptionObject) -> SubscriptionObject:
+    """Order the start of a subscription without an id after the end of the same time, as it has been found to run."""
+    if held.start is None or held.end is None or held.start[0] != held.end[0]:
+        return held
+    return replace(held, start=(held.end[0], held.end[1] + 1))
 
 
 def since_ms(held: SubscriptionObject) -> int:
@@ -181,6 +193,7 @@ def text_of(stamped: StampedText | None) -> str:
 
 
 __all__ = [
+    "after_switch",
     "apply_object_change",
     "combined",
     "is_paused",

@@ -41,7 +41,8 @@ def record_change(section: Subscription, change: SubscriptionChange) -> None:
         section.renewed_ms = min(section.renewed_ms, at)
     else:
         insort(section.log, (at, change.rank, kind, change.price, change.plan), key=log_order)
-        bound_log(section)
+        if len(section.log) > SUBSCRIPTION_LOG or section.earlier is not None:
+            bound_log(section)
     if change.price >= 0:
         section.mrr = newest(section.mrr, (at, change.price_rank, change.price))
     if change.currency:
@@ -51,12 +52,18 @@ def record_change(section: Subscription, change: SubscriptionChange) -> None:
 
 
 def bound_log(section: Subscription) -> None:
-    """Move the oldest changes of a log that is too long to `earlier`."""
-    log = section.log
-    while len(log) > SUBSCRIPTION_LOG:
+    """Move the oldest changes of a log that is too long to `earlier`: whole times, because ties are ordered together.
+
+    A change is kept if no more than the limit are as new, so the result does not depend on the order of arrival.
+    """
+    log, earlier = section.log, section.earlier
+    floor = 0 if earlier is None else earlier.last_ms
+    if len(log) > SUBSCRIPTION_LOG:
+        floor = max(floor, log[-SUBSCRIPTION_LOG - 1][0])
+    while log and log[0][0] <= floor:
         at, _, kind, _, plan = log.pop(0)
-        change = SubscriptionChange(at, 0, kind, -1, plan, UNSTATED)
-        section.earlier = with_change(section.earlier or SubscriptionObject(), change)
+        earlier = with_change(earlier or SubscriptionObject(), SubscriptionChange(at, 0, kind, -1, plan, UNSTATED))
+    section.earlier = earlier
 
 
 def bound_objects(section: Subscription, later: Subscription) -> None:

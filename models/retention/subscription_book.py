@@ -17,7 +17,7 @@ from models.profile.subscription_change import (
     by_life_cycle,
 )
 from models.profile.subscription_holdings import Holdings
-from models.profile.subscription_object import apply_object_change, combined, is_running, text_of, with_change
+from models.profile.subscription_object import after_switch, apply_object_change, combined, text_of, with_change
 
 
 class SubscriptionTerms(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -93,9 +93,7 @@ class SubscriptionBook:
             for change in sorted(changes, key=lambda change: change.price_rank):
                 price, plan = change.price if change.price >= 0 else price, change.plan or plan
             terms = replace(terms, price=price, plan=plan)
-        if terms.running and not is_running(held) and held.end is not None:
-            held = replace(held, start=(held.end[0], held.end[1] + 1))  # a switch: the start follows the end
-        self.terms, self.nameless = terms, held
+        self.terms, self.nameless = terms, after_switch(held) if terms.running else held
 
     def summary(self) -> SubscriptionTerms:
         """The terms of all subscriptions: they run while one does, and the price is the sum of those not paused."""

@@ -49,7 +49,10 @@ def content(profile: Profile) -> bytes:
 @settings(max_examples=400, deadline=None)
 @given(histories, seeds, st.sampled_from([HOUR_MS, DAY_MS, 40 * DAY_MS, 500 * DAY_MS]))
 def test_event_order_does_not_change_the_profile(events: list[Event], seed: int, lateness_ms: int) -> None:
-    """Rule: profiles are equal bit for bit for any lateness, up to the 500 days of the bitmaps."""
+    """Rule: profiles are equal bit for bit for any lateness, up to the 500 days of the bitmaps.
+
+    Events of one time keep their order here; tests/laws/test_subscription_laws.py has what may change among them.
+    """
     assert content(profile_of(shaken(events, lateness_ms, seed))) == content(profile_of(events))
 
 
@@ -64,11 +67,12 @@ def test_event_order_does_not_matter_for_busy_customers(seed: int, length: int) 
 @settings(max_examples=300, deadline=None)
 @given(histories, st.integers(1, 4), seeds)
 def test_merged_parts_equal_the_whole_in_any_order(events: list[Event], count: int, seed: int) -> None:
-    """Rule: merging is commutative, associative, and equal to applying all events."""
+    """Rule: merging is commutative, associative, and equal to applying all events, if no two parts share a time."""
     rng = random.Random(seed)
     parts: list[list[Event]] = [[] for _ in range(count)]
+    chosen = {at: rng.choice(parts) for at in sorted({event.time_ms for event in events})}
     for event in events:
-        rng.choice(parts).append(event)
+        chosen[event.time_ms].append(event)
     halves = [profile_of(part) for part in parts]
     left = halves[0]
     for half in halves[1:]:
@@ -78,6 +82,16 @@ def test_merged_parts_equal_the_whole_in_any_order(events: list[Event], count: i
         right = merge(right, half)
     expected = profile_of(events)
     assert content(left) == content(right) == content(expected)
+
+
+@settings(max_examples=200, deadline=None)
+@given(histories, st.integers(0, 120), seeds)
+def test_later_part_of_the_log_is_the_second_to_merge(events: list[Event], at: int, seed: int) -> None:
+    """Rule: a log cut anywhere, also between events of one time, merges to the whole."""
+    rng = random.Random(seed)
+    for event in events:
+        event.time_ms = START_MS + rng.randrange(6) * DAY_MS
+    assert content(merge(profile_of(events[:at]), profile_of(events[at:]))) == content(profile_of(events))
 
 
 IDEMPOTENT = {"min", "max", "newest", "days", "guard", "used", "maxima", "smallest"}
@@ -106,6 +120,7 @@ def test_merging_with_itself_changes_only_counts(events: list[Event]) -> None:
 def test_every_field_has_a_tested_merge_rule() -> None:
     """Rule: a new field needs a merge rule that a law covers."""
     covered = IDEMPOTENT | {"sum", "sums", "tallies", "rated", "reached", "bins", "section", "dropped"}
+    covered |= {"log", "changes", "object", "objects", "rest"}
     for kind, rules in MERGE_RULES.items():
         assert tuple(rules) == tuple(field.name for field in msgspec.structs.fields(kind))
         for field, rule in rules.items():
@@ -129,7 +144,8 @@ def test_histories_change_every_field() -> None:
                 "matched",
                 "processing",
                 "older_days",
-            ):  # set by the fold, or only for histories longer than the bitmap
+                "rest",
+            ):  # set by the fold, or only for histories longer than the bitmap or with more subscriptions
                 continue
             assert some_history_touches(kind, field), (kind.__name__, field)
 

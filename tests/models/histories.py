@@ -178,9 +178,10 @@ def simulated(customers: int = 40, days: int = 60, seed: int = 1, **settings: An
 
 
 def shaken(events: Sequence[Event], lateness_ms: int, seed: int = 1) -> list[Event]:
-    """The same events in an order in which each is up to `lateness_ms` late."""
+    """The same events in an order in which each is up to `lateness_ms` late; those of one time keep their order."""
     rng = random.Random(seed)
-    return sorted(events, key=lambda e: (e.time_ms + rng.randrange(lateness_ms + 1), rng.random()))
+    late = {at: (at + rng.randrange(lateness_ms + 1), rng.random()) for at in sorted({e.time_ms for e in events})}
+    return sorted(events, key=lambda e: late[e.time_ms])
 
 
 VALUES: tuple[Any, ...] = (
@@ -198,6 +199,9 @@ PROPERTIES = (
 )  # fmt: skip
 """All properties that an effect reads."""
 
+SUBSCRIPTION_IDS: tuple[Any, ...] = ("sub_A", "sub_B", "sub_C", 4, 5, "sub_F", {"id": "sub_G"}, "", None, [])
+"""Ids of fewer subscriptions than a profile keeps, and values that are none."""
+
 KINDS: tuple[Any, ...] = ("csat", "nps", "ces", "other", [], {}, 3)
 
 
@@ -207,6 +211,8 @@ def odd_event(rng: random.Random, at_ms: int, customer: str = "c1") -> Event:
     properties = {name: rng.choice(VALUES) for name in names}
     if rng.random() < 0.5:
         properties |= {"kind": rng.choice(KINDS), "score": rng.randrange(8), "granted": rng.random() < 0.5}
+    if rng.random() < 0.3:
+        properties[rng.choice(("subscription_id", "subscription"))] = rng.choice(SUBSCRIPTION_IDS)
     id_hash = 0 if rng.random() < 0.2 else rng.getrandbits(64) or 1
     return Event(customer, rng.choice(NAMES), at_ms, id_hash, properties, rng.random() < 0.1, False)
 

@@ -133,7 +133,7 @@ def test_day_beyond_the_bitmap_is_not_marked() -> None:
     assert days_merge(days_add(bytes(BITMAP_BYTES), 0), days_add(bytes(BITMAP_BYTES), 511))[-1] == 128
 
 
-def test_newest_value_is_the_last_by_time_and_id() -> None:
+def test_newest_value_is_the_last_by_time_life_cycle_and_position() -> None:
     """The order of arrival does not matter; at equal times the larger id counts."""
     assert newest((5, 1, "a"), (4, 9, "b")) == (5, 1, "a")
     assert newest((5, 1, "b"), (5, 2, "a")) == (5, 2, "a")
@@ -153,12 +153,13 @@ def test_bounded_collections_equal_sorting_all_entries(seed: int) -> None:
         keep_last(entries, (time, key), 5)
         keep_newest_keys(seen, key, time, 5)
         smallest = keep_smallest(smallest, key + time, 5)
-    assert entries == sorted(added)[-5:]
+    assert entries == sorted(added, key=lambda entry: entry[0])[-5:]
     last = {key: max(t for t, k in added if k == key) for _, key in added}
     assert seen == {key: t for t, key in sorted((t, key) for key, t in last.items())[-5:]}
     assert smallest == sorted({key + time for time, key in added})[:5]
     half = len(added) // 2
-    assert merge_last(sorted(added[:half])[-5:], sorted(added[half:])[-5:], 5) == entries
+    first, second = (sorted(part, key=lambda entry: entry[0])[-5:] for part in (added[:half], added[half:]))
+    assert merge_last(first, second, 5) == entries
     halves: list[dict[int, int]] = []
     for entries_of_half in (added[:half], added[half:]):
         halves.append({})
