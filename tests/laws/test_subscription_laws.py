@@ -128,7 +128,9 @@ def test_accounting_profile_stage_features_and_labels_agree(events: list[Event],
     assert state.active == terms.running
     if terms.running:
         assert (mrr or 0) == terms.mrr
-        if len({"subscription_id" in event.properties for event in events}) == 1:  # else traits, and events of no object
+        if (
+            len({"subscription_id" in event.properties for event in events}) == 1
+        ):  # else traits, and events of no object
             assert plan_of(profile.identity, profile.subscription) == terms.plan
     row = series.revenue("day", max(event.time_ms for event in events) // DAY_MS)
     assert row.end == state.active
