@@ -1,6 +1,6 @@
 """Read the identity of the object that an event is about, from the places where senders put it.
 
-An identity is reduced to a 64-bit hash, because state needs only to tell objects apart. 0 means that there is none.
+An identity is reduced to a 64-bit hash, which is enough to distinguish objects. 0 means that there is none.
 """
 
 from __future__ import annotations

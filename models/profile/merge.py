@@ -40,7 +40,7 @@ from models.profile.schema import (
     advance,
 )
 from models.profile.subscription_object import combined, merge_rest
-from models.profile.subscription_section import bound_log, bound_objects, log_order, object_order
+from models.profile.subscription_section import bound_log, bound_objects, change_order, object_order
 
 MERGE_RULES: Final[dict[type, dict[str, str]]] = {
     Profile: {
@@ -145,7 +145,7 @@ def _merge_field(rule: str, a: Any, b: Any) -> Any:
         case "smallest":
             return keep_smallest([*a, *b], min([*a, *b]), STEPS_TRACKED) if a or b else []
         case "log":  # bounded afterwards, like the objects
-            return sorted(a + b, key=log_order)
+            return sorted(a + b, key=change_order)
         case "changes":
             return sorted(a + b, key=object_order)[-OBJECT_CHANGES:]
         case "object":

@@ -40,7 +40,7 @@ def record_change(section: Subscription, change: SubscriptionChange) -> None:
     if kind == RENEWED:
         section.renewed_ms = min(section.renewed_ms, at)
     else:
-        insort(section.log, (at, change.rank, kind, change.price, change.plan), key=log_order)
+        insort(section.log, (at, change.rank, kind, change.price, change.plan), key=change_order)
         if len(section.log) > SUBSCRIPTION_LOG or section.earlier is not None:
             bound_log(section)
     if change.price >= 0:
@@ -71,7 +71,7 @@ def bound_objects(section: Subscription, later: Subscription) -> None:
     section.objects, section.rest = merge_objects(section.objects, later.objects, section.rest)
 
 
-def log_order(entry: LoggedChange) -> tuple[int, int]:
+def change_order(entry: LoggedChange) -> tuple[int, int]:
     """Order of the log: time, place in the life cycle, then the position in the log of events."""
     return entry[0], RANK[entry[2]]
 

@@ -211,8 +211,8 @@ def odd_event(rng: random.Random, at_ms: int, customer: str = "c1") -> Event:
     properties = {name: rng.choice(VALUES) for name in names}
     if rng.random() < 0.5:
         properties |= {"kind": rng.choice(KINDS), "score": rng.randrange(8), "granted": rng.random() < 0.5}
-    if rng.random() < 0.3:
-        properties[rng.choice(("subscription_id", "subscription"))] = rng.choice(SUBSCRIPTION_IDS)
+    if divmod(at_ms, len(SUBSCRIPTION_IDS))[0] & 1:
+        properties["subscription_id"] = SUBSCRIPTION_IDS[at_ms % len(SUBSCRIPTION_IDS)]
     id_hash = 0 if rng.random() < 0.2 else rng.getrandbits(64) or 1
     return Event(customer, rng.choice(NAMES), at_ms, id_hash, properties, rng.random() < 0.1, False)
 
