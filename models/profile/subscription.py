@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from models.profile.schema import NEVER_MS, Identity, LoggedChange, Subscription, SubscriptionObject
+from models.profile.schema import NEVER_MS, Identity, Subscription, SubscriptionObject
 from models.profile.subscription_change import (
     CANCEL_SCHEDULED,
     CANCEL_WITHDRAWN,
@@ -76,22 +76,20 @@ class SubscriptionState:
     def _of_log(self, section: Subscription) -> None:
         log = section.log
         self._begin(section.earlier, section.renewed_ms if not log or section.renewed_ms < log[0][0] else NEVER_MS)
-        end = len(log)
-        start = 0
+        start, end = 0, len(log)
         while start < end:
             at, stop = log[start][0], start + 1
+            if stop == end or log[stop][0] != at:
+                self._change(at, log[start][2])
+                start = stop
+                continue
             while stop < end and log[stop][0] == at:
                 stop += 1
-            group = log[start:stop]
-            if stop - start > 1:
-                group = [entry for _, entry in sorted(enumerate(group), key=lambda pair: self._place(pair[1]))]
-            for _, _, kind, _, _ in group:
+            running = self.active
+            kinds = [entry[2] for entry in log[start:stop]]
+            for kind in sorted(kinds, key=lambda kind: 0 if running and kind == CANCELLED else RANK[kind]):
                 self._change(at, kind)
             start = stop
-
-    def _place(self, entry: LoggedChange) -> int:
-        """Order of the changes of one time; see `models.profile.subscription_change.by_life_cycle`."""
-        return 0 if entry[2] == CANCELLED and self.active else RANK[entry[2]]
 
     def _begin(self, earlier: SubscriptionObject | None, renewed_ms: int) -> None:
         """Start from the changes that left the log, and from a renewal before it. After an end, no renewal counts."""
