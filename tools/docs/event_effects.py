@@ -40,6 +40,8 @@ _NO_EFFECT: Final = "Alert Acknowledged"  # changes no profile and no counter
 Example = tuple[int, str, dict[str, Any]]
 """Day relative to the end of the 60-day history, event name, properties or traits."""
 
+_SUBSCRIPTION: Final[dict[str, Any]] = {"subscription_id": "sub-1"}
+
 # Family, why to send it, and one customer's events in it. Each event is applied to the profile that the events before
 # it in the same family have made.
 FAMILIES: Final[tuple[tuple[str, str, tuple[Example, ...]], ...]] = (
@@ -61,25 +63,27 @@ FAMILIES: Final[tuple[tuple[str, str, tuple[Example, ...]], ...]] = (
     (
         "subscription",
         "For subscription products. These events report churn ([as `churn.toml` defines it](definition.md)), revenue"
-        " and cancellation intent. `mrr` is the price per month. `reason` and `feedback` use the values of Stripe's"
+        " and cancellation intent. `mrr` is the price per month, and `subscription_id` names the"
+        " [subscription](#subscription-ids). `reason` and `feedback` use the values of Stripe's"
         " `cancellation_details`.",
         (
             (
                 0, "Subscription Started",
-                {"plan": "pro", "mrr": 49.0, "currency": "EUR", "period_end": "2025-03-01T00:00:00Z"},
+                _SUBSCRIPTION | {"plan": "pro", "mrr": 49.0, "currency": "EUR", "period_end": "2025-03-01T00:00:00Z"},
             ),
-            (3, "Subscription Upgraded", {"plan": "team", "mrr": 99.0, "currency": "EUR"}),
-            (5, "Subscription Downgraded", {"plan": "pro", "mrr": 49.0, "currency": "EUR"}),
-            (6, "Subscription Paused", {}),
-            (7, "Subscription Resumed", {}),
+            (3, "Subscription Upgraded", _SUBSCRIPTION | {"plan": "team", "mrr": 99.0, "currency": "EUR"}),
+            (5, "Subscription Downgraded", _SUBSCRIPTION | {"plan": "pro", "mrr": 49.0, "currency": "EUR"}),
+            (6, "Subscription Paused", _SUBSCRIPTION),
+            (7, "Subscription Resumed", _SUBSCRIPTION),
             (
                 8, "Subscription Cancel Scheduled",
-                {"reason": "cancellation_requested", "feedback": "too_expensive", "period_end": "2025-03-01T00:00:00Z"},
+                _SUBSCRIPTION | {"reason": "cancellation_requested", "feedback": "too_expensive",
+                                 "period_end": "2025-03-01T00:00:00Z"},
             ),
-            (9, "Subscription Cancel Withdrawn", {}),
+            (9, "Subscription Cancel Withdrawn", _SUBSCRIPTION),
             (
                 30, "Subscription Cancelled",
-                {"reason": "cancellation_requested", "feedback": "missing_features"},
+                _SUBSCRIPTION | {"reason": "cancellation_requested", "feedback": "missing_features"},
             ),
         ),
     ),
