@@ -39,7 +39,7 @@ def subscription_properties(subscription: Row) -> Row:
     currency = code_of(subscription.get("currency") or _price(items[0]).get("currency")) if items else None
     return {
         "subscription_id": subscription.get("id"),
-        "plan": plan_of(items),
+        "plan": plan_on_items(items),
         "mrr": monthly_price(items, currency),
         "currency": currency,
         "period_end": _period(subscription, "end"),
@@ -79,7 +79,7 @@ def _packages(quantity: Decimal | None, transform: Row) -> Decimal | None:
     return (quantity / size).to_integral_value(rounding)
 
 
-def plan_of(items: list[Row]) -> str | None:
+def plan_on_items(items: list[Row]) -> str | None:
     """Return the name of the first item's price: its nickname, its lookup key or its ID."""
     price = _price(items[0]) if items else {}
     return next((price[key] for key in ("nickname", "lookup_key", "id") if isinstance(price.get(key), str)), None)
@@ -142,7 +142,7 @@ def _price_change(subscription: Row, previous: Row) -> str | None:
     now, before = monthly_price(items, "EUR"), monthly_price(former, "EUR")
     if now is not None and before is not None and now != before:
         return "Subscription Upgraded" if now > before else "Subscription Downgraded"
-    return "Subscription Updated" if plan_of(items) != plan_of(former) else None
+    return "Subscription Updated" if plan_on_items(items) != plan_on_items(former) else None
 
 
 def _before(subscription: Row, previous: Row) -> Row:
@@ -179,7 +179,7 @@ __all__ = [
     "changes_of",
     "expanded_id",
     "monthly_price",
-    "plan_of",
+    "plan_on_items",
     "stripe_amount",
     "subscription_properties",
 ]
