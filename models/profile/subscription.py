@@ -61,12 +61,22 @@ class SubscriptionState:
             return
         log = section.log
         if section.objects:
-            self._of_holdings(holdings_of(section))
+            held = _only(section)
+            if held is not None:
+                self._of_object(held)
+            else:
+                self._of_holdings(holdings_of(section))
         elif len(log) == 1 and log[0][2] == STARTED and section.renewed_ms >= log[0][0]:  # most subscriptions
             self.started = self.active = True
             self.since_ms = log[0][0]
         else:
             self._of_log(section)
+
+    def _of_object(self, held: SubscriptionObject) -> None:
+        self.started, self.active = True, is_running(held)
+        self.paused, self.cancel_scheduled = is_paused(held), is_scheduled_to_end(held)
+        self.since_ms = since_ms(held) if self.active else 0
+        self.ended_ms = 0 if held.end is None else held.end[0]
 
     def _of_holdings(self, held: Holdings) -> None:
         self.started, self.active = True, held.active
@@ -118,10 +128,18 @@ class SubscriptionState:
 
 def holdings_of(section: Subscription) -> Holdings:
     """The subscriptions with ids of a customer who has at least one."""
-    objects = section.objects
-    if len(objects) == 1 and section.rest is None and (section.log or section.renewed_ms < NEVER_MS):
-        objects = [combined(_without_id(section), objects[0])]
-    return Holdings(objects, section.rest)
+    held = _only(section)
+    return Holdings(section.objects if held is None else [held], section.rest)
+
+
+def _only(section: Subscription) -> SubscriptionObject | None:
+    """The subscription of a customer with exactly one id, with the events that carry no id; None for several ids."""
+    if len(section.objects) != 1 or section.rest is not None:
+        return None
+    held = section.objects[0]
+    if section.log or section.renewed_ms < NEVER_MS:
+        return combined(_without_id(section), held)
+    return held
 
 
 def _without_id(section: Subscription) -> SubscriptionObject:
@@ -144,7 +162,7 @@ def plan_of(identity: Identity | None, section: Subscription | None) -> str:
     stated = None if identity is None else identity.plan
     if section is None or not section.objects:
         return "" if stated is None else stated[2]
-    main = holdings_of(section).main
+    main = _only(section) or holdings_of(section).main
     own = None if main is None else main.plan
     if own is None or (stated is not None and stated[:2] > own[:2]):
         return "" if stated is None else stated[2]
@@ -158,6 +176,10 @@ def prices_of(section: Subscription | None) -> tuple[int | None, int | None]:
     accounting counts: the sum of those that run and are not paused.
     """
     if section is not None and section.objects:
+        only = _only(section)
+        if only is not None:
+            price = None if only.price is None else only.price[2]
+            return price, price if price is None or (is_running(only) and not is_paused(only)) else 0
         held = holdings_of(section)
         return held.price, held.mrr
     if section is None or section.mrr is None:
