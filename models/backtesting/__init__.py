@@ -8,6 +8,7 @@ retention_log     the retention accounting of a file
 experience_log    the experience sums of a file
 log_census        `LogCensus`: counts of what a log contains
 log_findings      what these counts mean for results
+definition_gaps   findings on the churn definitions: events that never occur, or do not count
 definition_proposal  a churn.toml proposed from these counts
 final_scores      `FinalScores`: what is known of every customer at the end of a file
 """

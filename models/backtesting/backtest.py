@@ -13,6 +13,7 @@ from typing import Any, Final, Protocol
 import numpy as np
 
 from models.definition.churn_definition import ChurnDefinition
+from models.definition.churn_evidence import ChurnEvidence
 from models.events.event import Event
 from models.labels.training_example import TrainingExample
 from models.pipeline.alert_tracker import AlertOutput
@@ -96,6 +97,9 @@ class Backtest:
         learner: The model that scores and learns.
         partitions: Number of partitions.
         partition_of: The partitioner: key and number of partitions to partition. Use Kafka's to equal the workers.
+
+    Attributes:
+        evidence: Whether the log can meet the definitions, by the events so far.
     """
 
     def __init__(
@@ -106,6 +110,7 @@ class Backtest:
         partition_of: Callable[[bytes, int], int],
     ) -> None:
         self.learner = learner
+        self.evidence = ChurnEvidence(definition)
         self.stores = [MemoryStore() for _ in range(partitions)]
         scorer = learner.scorer()
         self.partitions = [PartitionFold(definition, store, scorer) for store in self.stores]
@@ -127,6 +132,7 @@ class Backtest:
                     self._end_day(queues)
                     yield offset
                 day = today
+            self.evidence.add(event)
             queue = queues[self._partition(event.customer)]
             queue.append(OffsetEvent(offset, event))
             offset += 1

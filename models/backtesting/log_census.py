@@ -7,9 +7,9 @@ from typing import Final, NamedTuple
 
 from models.duration import DAY_MS
 from models.events.coercion import text
-from models.events.event import Event
+from models.events.event import Event, meaning_of
 from models.events.rejection import Rejected
-from models.events.taxonomy import MEANINGS, meaning
+from models.events.taxonomy import MEANINGS
 from models.profile.schema import NEVER_MS
 
 NAMES_MAX: Final = 1_000
@@ -112,7 +112,7 @@ class LogCensus:
         self.events += 1
         name, at = found.name, found.time_ms
         self.first_ms, self.last_ms = min(self.first_ms, at), max(self.last_ms, at)
-        engaged = meaning(name).engaged
+        engaged = meaning_of(found).engaged
         if name in MEANINGS:
             self.known.add(name, line)
         else:

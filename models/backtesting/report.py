@@ -210,6 +210,7 @@ class BacktestReport:
     counts: InputCounts
     alerts: AlertQuality | None = None
     causes: tuple[CauseQuality, ...] = ()  # if involuntary churn has a label of its own
+    findings: tuple[str, ...] = ()  # what makes labels wrong, in sentences
 
     def to_json(self) -> dict[str, Any]:
         """Convert to JSON values with stable keys in a fixed order; times in RFC 3339, undefined figures null."""
@@ -234,6 +235,7 @@ def evaluate(
     model_version: str = "",
     alerts: AlertQuality | None = None,
     causes: Sequence[CauseQuality] = (),
+    findings: Sequence[str] = (),
 ) -> BacktestReport:
     """Evaluate the examples with start_ms <= snapshot_ms < to_ms; without bounds, all of them.
 
@@ -274,6 +276,7 @@ def evaluate(
         counts=counts if counts is not None else InputCounts(examples=len(examples)),
         alerts=alerts,
         causes=tuple(causes),
+        findings=tuple(findings),
     )
 
 

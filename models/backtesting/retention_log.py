@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from models.events.event import Event
-from models.events.taxonomy import MEANINGS, UNKNOWN
+from models.events.event import Event, meaning_of
 from models.profile.apply import apply
 from models.profile.keys import profile_key
 from models.profile.schema import Profile
@@ -28,7 +27,7 @@ class RetentionLog:
 
     def add(self, event: Event) -> None:
         """Add an event."""
-        row = MEANINGS.get(event.name, UNKNOWN)
+        row = meaning_of(event)
         if row.effect == "alert":
             return  # the handling of an alert is not an action of the customer
         profile = self._profiles.get(event.customer)

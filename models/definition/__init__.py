@@ -4,6 +4,7 @@ churn_definition    `ChurnDefinition`: the whole file, parsed, checked, hashed a
 named_definition    one `[churn.definitions.NAME]`: an event, or the absence of events
 predicate           `where`: allowed property values of an event
 competing_risks     voluntary and involuntary churn: two labels, two probabilities, two routes
+event_mapping       `[events]`: what the names of the user's own events mean
 goals               `[goals.NAME]`: which events reach a goal, and the time to value
 alert_keys          `[alerts]`: the keys and what each accepts (defaults: `models.alerts.settings`)
 threshold           a probability, or a share of customers such as "top 5%"

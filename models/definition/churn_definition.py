@@ -10,14 +10,16 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Final
 
 from models.definition.alert_keys import ALERT_KEYS, read_alerts
 from models.definition.competing_risks import INVOLUNTARY, INVOLUNTARY_HORIZON_MS, Involuntary
+from models.definition.event_mapping import EventMapping, events_toml, names_of, read_events
 from models.definition.goals import Goal, goal_toml, read_goals
 from models.definition.named_definition import (
+    ANY_ACTIVITY,
     Definition,
     EventDefinition,
     InactivityDefinition,
@@ -29,6 +31,7 @@ from models.definition.toml_table import DefinitionError, Table, read_toml, show
 from models.definition.value_settings import DEFAULTS, ValueSettings, read_value_settings
 from models.definition.value_settings import KEYS as VALUE_KEYS
 from models.duration import DAY_MS, HOUR_MS, SECOND_MS
+from models.events.event_names import EventNames
 
 HORIZON_MS: Final = 30 * DAY_MS  # the window in which most retention teams can act
 GRACE_MS: Final = 2 * DAY_MS  # mobile clients deliver up to two days late
@@ -39,7 +42,7 @@ ANONYMOUS_AFTER_MS: Final = 90 * DAY_MS  # visitors' cookies are rarely older
 POPULATION_HALF_LIFE_MS: Final = 3 * DAY_MS  # a holiday must reach the baseline within days, or it looks like churn
 PENDING_MAX: Final = 64  # snapshots per customer that wait for their label: bounds the profile
 HASH_DIGITS: Final = 12  # 48 bits: among a thousand definitions, two share a hash once in 500 million
-TABLES: Final = ("churn", "label", "snapshot", "score", "population", "profile", "value", "goals", "alerts")
+TABLES: Final = ("churn", "label", "snapshot", "score", "population", "profile", "value", "goals", "events", "alerts")
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,7 @@ class ChurnDefinition:
     alerts: tuple[tuple[str, Scalar], ...] = ()  # checked and normalised; the alert policy reads them
     involuntary: Involuntary | None = None  # the label of involuntary churn; None: one label, one probability
     goals: tuple[Goal, ...] = ()  # sorted by name
+    events: tuple[EventMapping, ...] = ()  # the user's own event names, sorted
 
     @classmethod
     def parse(cls, text: str) -> ChurnDefinition:
@@ -69,6 +73,11 @@ class ChurnDefinition:
     def named(self, name: str) -> Definition:
         """Return the definition of this name. Raises KeyError."""
         return self._by_name[name]
+
+    @cached_property
+    def names(self) -> EventNames:
+        """The event names of this file, for `decode`: listed ones, those of `[events]`, of definitions and of goals."""
+        return _names(self.definitions, self.goals, self.events)
 
     @cached_property
     def primary_definitions(self) -> tuple[Definition, ...]:
@@ -111,15 +120,17 @@ class ChurnDefinition:
 
     @cached_property
     def label_hash(self) -> str:
-        """Short hex digest of the label's meaning: primary definitions, horizon, grace and version.
+        """Short hex digest of the label's meaning: primary definitions, `[events]`, horizon, grace and version.
 
-        Alert and scoring settings are not part of it: they may change, and earlier labels stay comparable.
+        `[events]` is part of it because it decides which events are churn, and which are activity. Alert and scoring
+        settings are not part of it: they may change, and earlier labels stay comparable.
         """
         meaning: list[Any] = [self.version, self.horizon_ms, self.grace_ms]
         meaning += map(definition_toml, self.primary_definitions)
         if self.involuntary is not None:
             definitions = [definition_toml(self._by_name[name]) for name in self.involuntary.definitions]
             meaning += [INVOLUNTARY, self.involuntary.horizon_ms, definitions]
+        meaning += events_toml(self.events)
         return _digest(json.dumps(meaning))
 
     @cached_property
@@ -153,6 +164,8 @@ class ChurnDefinition:
             lines += ["", *self.value.to_toml()]
         for goal in self.goals:
             lines += ["", *goal_toml(goal)]
+        if self.events:
+            lines += ["", *events_toml(self.events)]
         if self.alerts:
             lines += ["", "[alerts]", *(f"{key} = {write_value(value)}" for key, value in self.alerts)]
         return "\n".join(lines) + "\n"
@@ -171,7 +184,10 @@ def _read(document: dict[str, Any]) -> ChurnDefinition:
     churn = root.table("churn", ("version", "definitions"))
     label = root.table("label", ("primary", "horizon", "grace", "involuntary"))
     profile = root.table("profile", ("after", "anonymous_after"))
-    definitions = read_definitions(churn)
+    definitions, goals = read_definitions(churn), read_goals(root)
+    events = read_events(root, _used(definitions, goals))
+    names = _names(definitions, goals, events)
+    definitions = tuple(_canonical(definition, names) for definition in definitions)
     involuntary = _read_involuntary(label, definitions)
     effective = ChurnDefinition(
         definitions=definitions,
@@ -187,10 +203,35 @@ def _read(document: dict[str, Any]) -> ChurnDefinition:
         value=read_value_settings(root.table("value", VALUE_KEYS)),
         alerts=read_alerts(root.table("alerts", ALERT_KEYS)),
         involuntary=involuntary,
-        goals=read_goals(root),
+        goals=tuple(replace(goal, event=names.resolve(goal.event).name) for goal in goals),
+        events=events,
     )
     _check_spans(effective)
     return effective
+
+
+def _used(definitions: tuple[Definition, ...], goals: tuple[Goal, ...]) -> set[str]:
+    """The event names of definitions and goals."""
+    used = {goal.event for goal in goals}
+    for definition in definitions:
+        used |= {definition.event} if isinstance(definition, EventDefinition) else set(definition.not_performed)
+    return used - {ANY_ACTIVITY}
+
+
+def _names(
+    definitions: tuple[Definition, ...], goals: tuple[Goal, ...], events: tuple[EventMapping, ...]
+) -> EventNames:
+    decisive = {definition.event for definition in definitions if isinstance(definition, EventDefinition)}
+    return names_of(events, _used(definitions, goals), decisive)
+
+
+def _canonical(definition: Definition, names: EventNames) -> Definition:
+    """Write the event names of a definition as `decode` gives them."""
+    if isinstance(definition, EventDefinition):
+        return replace(definition, event=names.resolve(definition.event).name)
+    if definition.any_activity:
+        return definition
+    return replace(definition, not_performed=tuple(sorted({names.resolve(n).name for n in definition.not_performed})))
 
 
 def _check_spans(definition: ChurnDefinition) -> None:

@@ -34,7 +34,7 @@ def read_where(table: Table) -> Where:
     pairs = []
     for key in sorted(where):
         values = where[key] if isinstance(where[key], list) else [where[key]]
-        if not key or not values or not all(_is_scalar(value) for value in values):
+        if not key or not values or not all(is_scalar(value) for value in values):
             raise wrong(
                 f"{table.at('where')}.{write_key(key)}",
                 where[key],
@@ -50,7 +50,7 @@ def where_toml(where: Where) -> list[str]:
     return [f"where = {{ {pairs} }}"] if where else []
 
 
-def _is_scalar(value: Any) -> bool:
+def is_scalar(value: Any) -> bool:
     """Text, true/false, a finite number, or a 64-bit integer (the range that TOML guarantees)."""
     if isinstance(value, int):
         return -(2**63) <= value < 2**63

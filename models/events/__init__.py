@@ -5,13 +5,15 @@ envelope     schema-registry frame, CloudEvents and Segment call; limits of size
 log_order    whether a log is in order of event time
 coercion     tolerant readers for numbers, money, texts and times
 rejection    the rejection reasons, and what the sender must change
-taxonomy     what each event name means: family, engagement, counter, effect
+taxonomy     what each event means: family, engagement, counter, effect
+event_names  which event a name means, in any spelling; aliases of other products; near misses
 """
 
 from __future__ import annotations
 
 from models.events.coercion import as_number, minor_units, text, time_ms
-from models.events.event import Event, decode
+from models.events.event import Event, decode, meaning_of
+from models.events.event_names import EventNames, near
 from models.events.rejection import REASONS, Rejected
 from models.events.taxonomy import CONTROL_EVENTS, COUNTERS, MEANINGS, Meaning, meaning
 
@@ -21,12 +23,15 @@ __all__ = [
     "MEANINGS",
     "REASONS",
     "Event",
+    "EventNames",
     "Meaning",
     "Rejected",
     "as_number",
     "decode",
     "meaning",
+    "meaning_of",
     "minor_units",
+    "near",
     "text",
     "time_ms",
 ]

@@ -15,15 +15,17 @@ from xxhash import xxh3_64_intdigest
 
 from models.events.coercion import MAX_TIME_MS, MIN_TIME_MS, moment_ms
 from models.events.envelope import EPOCH, Call, open_envelope
+from models.events.event_names import LISTED, EventNames
+from models.events.property_source import fill
 from models.events.rejection import MAX_PROPERTIES, REASONS, Rejected, reject
-from models.events.taxonomy import CONTROL_EVENTS
+from models.events.taxonomy import CONTROL_EVENTS, Meaning, meaning
 
 MAX_ID_BYTES: Final = 256
 """Longest customer or account id in UTF-8. Ids are keys of topics and of the store. E-mail addresses have up to 254."""
 
 MAX_NAME_CHARS: Final = 128
-"""Longer event names are cut to this many characters. Names in the taxonomy are far shorter, and a longer name still
-counts as activity of its customer."""
+"""Longer event names are cut to this many characters. Names in the taxonomy are far shorter, and a longer name is still
+a valid event of its customer."""
 
 MAX_AHEAD_MS: Final = 5 * 60_000
 """How far an event's time may lie after its record's. NTP keeps clocks within seconds, phones within minutes."""
@@ -35,7 +37,8 @@ class Event(msgspec.Struct, gc=False):
     customer: str
     """Canonical customer id, 1 to 256 bytes in UTF-8, exactly as sent."""
     name: str
-    """The key of the taxonomy: a track call's `event`, or the call type of any other call ("page", "identify" ...)."""
+    """The canonical name: a track call's `event` in the spelling of the taxonomy or of churn.toml, as it was sent if
+    it is in neither; or the call type of any other call ("page", "identify" ...)."""
     time_ms: int
     """Applied event time, after clock correction and future clamp."""
     id_hash: int
@@ -50,6 +53,8 @@ class Event(msgspec.Struct, gc=False):
     """`groupId` of a group call: the account."""
     anonymous: bool = False
     """True if the customer id is an `anonymousId`: the visitor is not identified yet."""
+    meaning: Meaning | None = None
+    """What `decode` found for the name; None for an event that was not decoded. Read it with `meaning_of`."""
 
     @property
     def is_control(self) -> bool:
@@ -57,11 +62,21 @@ class Event(msgspec.Struct, gc=False):
         return self.name in CONTROL_EVENTS
 
 
+def meaning_of(event: Event) -> Meaning:
+    """Return the row of the taxonomy for an event, which `[events]` of churn.toml may have changed.
+
+    >>> meaning_of(Event("c-1", "Ticket Created", 0, 0, {}, False, False)).family
+    'support'
+    """
+    return event.meaning or meaning(event.name)
+
+
 def decode(
     value: bytes | None,
     headers: Sequence[tuple[str, bytes]],
     timestamp_ms: int | None,
     received_ms: int | None = None,
+    names: EventNames = LISTED,
 ) -> Event | Rejected:
     """Decode one record, or return the reason for rejecting it.
 
@@ -71,6 +86,8 @@ def decode(
         timestamp_ms: The record's timestamp, which caps the event's time. Kafka uses -1 for "no timestamp". None means
             that the event comes from a file: its own time applies, and nothing is clamped.
         received_ms: The time of receipt, which caps the record's timestamp.
+        names: The event names of a churn.toml. They change neither whether an event is valid, nor its customer, its
+            time, or whether it is a control event.
 
     >>> call = b'{"type":"page","userId":7,"messageId":"m1","timestamp":"2025-03-10T09:30:00Z"}'
     >>> event = decode(call, [], None)
@@ -95,6 +112,8 @@ def decode(
             return reject("missing_event_name")
         if len(name) > MAX_NAME_CHARS:
             name = name[:MAX_NAME_CHARS]
+        rule = names.cached.get(name) or names.resolve(name)
+        name = rule.name
     elif kind == "identify":
         properties = call.traits
     elif kind == "group":
@@ -114,6 +133,10 @@ def decode(
         properties = {}
     elif len(properties) > MAX_PROPERTIES:
         return reject("too_many_properties", f"The call has {len(properties):,}.")
+    if kind != "track":
+        rule = names.cached[name]
+    elif rule.sources:
+        fill(properties, rule.sources)
     if call.context is not None and call.context.active is False:
         automated = True
 
@@ -143,7 +166,9 @@ def decode(
     id_hash = _id_hash(call)
     if id_hash is None:
         return reject("bad_id", "messageId is too long.")
-    return Event(customer, name, time_ms, id_hash, properties, automated, clamped, group, call.userId is None)
+    return Event(
+        customer, name, time_ms, id_hash, properties, automated, clamped, group, call.userId is None, rule.meaning
+    )
 
 
 def _id(value: str | int | None) -> str | None:
@@ -206,4 +231,4 @@ def _moment(value: Any) -> int | None:
     return moment_ms(value)
 
 
-__all__ = ["REASONS", "Event", "Rejected", "decode"]
+__all__ = ["REASONS", "Event", "Rejected", "decode", "meaning_of"]

@@ -6,8 +6,7 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from models.events.event import Event
-from models.events.taxonomy import MEANINGS, UNKNOWN
+from models.events.event import Event, meaning_of
 from models.features.scoring_point import LogPosition, deadline_position
 from models.labels.feed_outages import NOTED_MS, FeedOutages
 
@@ -55,7 +54,7 @@ def run_clock(events: Sequence[tuple[int, Event]], clock_ms: int, until_ms: int,
     raised_by: list[int] = []
     for index, (_, event) in enumerate(events):
         at, customer = event.time_ms, event.customer
-        if at > newest and MEANINGS.get(event.name, UNKNOWN).engaged and not event.automated:
+        if at > newest and meaning_of(event).engaged and not event.automated:
             if at - newest >= NOTED_MS:
                 feed.record_activity(newest, index - counted)
                 feed.record_gap(at)

@@ -7,8 +7,8 @@ from typing import Final
 from models.alerts.policy import action_of
 from models.definition.churn_definition import ChurnDefinition
 from models.definition.goals import Goals
-from models.events.event import Event
-from models.events.taxonomy import LIGHT_EFFECTS, MEANINGS, UNKNOWN, Meaning
+from models.events.event import Event, meaning_of
+from models.events.taxonomy import LIGHT_EFFECTS, Meaning
 from models.experience.aggregates import goal_additions
 from models.features.scoring_point import DECISIVE, EVENT, event_position
 from models.labels.labeller import Labeller
@@ -53,7 +53,7 @@ class EventApplier:
             clock_ms: The partition's clock, this event included.
         """
         event = entry.event
-        meaning = MEANINGS.get(event.name, UNKNOWN)
+        meaning = meaning_of(event)
         effect = meaning.effect
         if effect == "alert":
             self._handle_alert(batch, customer, event, index, clock_ms)

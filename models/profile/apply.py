@@ -11,8 +11,8 @@ from bisect import insort
 from collections.abc import Callable
 from typing import Final
 
-from models.events.event import Event
-from models.events.taxonomy import MEANINGS, UNKNOWN, Meaning
+from models.events.event import Event, meaning_of
+from models.events.taxonomy import Meaning
 from models.profile import apply_billing as billing
 from models.profile import apply_feedback as feedback
 from models.profile import apply_journey as journey
@@ -49,7 +49,7 @@ def apply(profile: Profile, event: Event, row: Meaning | None = None) -> bool:
     if at < profile.first_ms:
         profile.first_ms = at
     if row is None:
-        row = MEANINGS.get(event.name, UNKNOWN)
+        row = meaning_of(event)
     newest_hour = profile.newest_ms // HOUR_MS
     hour = at // HOUR_MS
     day = hour // 24
@@ -122,6 +122,7 @@ _EFFECTS: Final[dict[str, Callable[[Profile, Event], None]]] = {
     "payment_settled": billing.payment_settled,
     "payment_failed": billing.payment_failed,
     "card": billing.card,
+    "card_expired": billing.card_expired,
     "renewal_due": billing.renewal_due,
     "tagged": feedback.tagged,
     "ticket_solved": feedback.ticket_solved,

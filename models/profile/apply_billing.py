@@ -61,6 +61,13 @@ def card(profile: Profile, event: Event) -> None:
         section.card_expires = newest(section.card_expires, (event.time_ms, 0, expires))
 
 
+def card_expired(profile: Profile, event: Event) -> None:
+    """A card that has expired has expired by now, even if the event does not state when."""
+    section, at = sections.payments(profile), event.time_ms
+    section.card_expires = newest(section.card_expires, (at, event.id_hash, at))
+    card(profile, event)
+
+
 def payment_settled(profile: Profile, event: Event) -> None:
     section = sections.payments(profile)
     section.settled_ms = max(section.settled_ms, event.time_ms)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from models.backtesting.backtest import Backtest
     from models.backtesting.report import BacktestReport, FeatureWeight
     from models.events.event import Event
+    from models.events.event_names import EventNames
     from models.labels.training_example import TrainingExample
     from models.learning.model import Model
 
@@ -104,6 +105,7 @@ def backtest(
         model_version=model.version,
         alerts=evaluate_alerts(run.alerts, run.examples, definition, start_ms, to_ms),
         causes=evaluate_causes(run.examples, definition, start_ms, to_ms),
+        findings=run.evidence.findings(),
     )
     _write_files(
         run,
@@ -169,18 +171,18 @@ def run_backtest(
     prepare(run)
     rejected: Counter[str] = Counter()
     with InputFile(file) as lines, ProgressBar("replaying", lines.size) as bar:
-        for _ in run.run(_events(lines, rejected)):
+        for _ in run.run(_events(lines, rejected, definition.names)):
             bar.advance_to(lines.position, f"{run.events:,} events, {len(run.examples):,} labels")
     return run, model, rejected
 
 
-def _events(lines: InputFile, rejected: Counter[str]) -> Iterator[Event]:
+def _events(lines: InputFile, rejected: Counter[str], names: EventNames) -> Iterator[Event]:
     from models.events.event import Event, decode
 
     for line in lines:
         if not line:
             continue
-        event = decode(line, (), None)
+        event = decode(line, (), None, None, names)
         if event.__class__ is Event:
             yield event
         else:

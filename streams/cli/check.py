@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from models.backtesting.log_findings import LabelCounts, LogFinding
     from models.definition.churn_definition import ChurnDefinition
     from models.events.event import Event
+    from models.events.event_names import EventNames
     from models.events.log_order import LogOrder
 
 
@@ -53,6 +54,7 @@ def find(file: str, definition: ChurnDefinition) -> list[LogFinding]:
         ChurnSignalsError: the file cannot be read.
     """
     from models.backtesting.backtest import Backtest
+    from models.backtesting.definition_gaps import find_gaps
     from models.backtesting.log_census import LogCensus
     from models.backtesting.log_findings import find_problems
     from models.events.log_order import LogOrder
@@ -61,18 +63,18 @@ def find(file: str, definition: ChurnDefinition) -> list[LogFinding]:
     census, order = LogCensus(), LogOrder()
     run = Backtest(definition, _untrained(), 1, partition_of)
     with InputFile(file) as lines, ProgressBar("checking", lines.size) as bar:
-        for _ in run.run(_events(lines, census, order)):
+        for _ in run.run(_events(lines, census, order, definition.names)):
             bar.advance_to(lines.position, f"{census.events:,} events")
-    return find_problems(census, order, _label_counts(run), definition)
+    return [*find_problems(census, order, _label_counts(run), definition), *find_gaps(run.evidence, census, definition)]
 
 
-def _events(lines: InputFile, census: LogCensus, order: LogOrder) -> Iterator[Event]:
+def _events(lines: InputFile, census: LogCensus, order: LogOrder, names: EventNames) -> Iterator[Event]:
     from models.events.event import Event, decode
 
     for number, line in enumerate(lines, 1):
         if not line:
             continue
-        found = decode(line, (), None)
+        found = decode(line, (), None, None, names)
         census.add(number, found)
         if isinstance(found, Event):
             order.add(number, found.time_ms)

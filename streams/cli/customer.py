@@ -92,7 +92,7 @@ def _show_file(file: str, config: Path, customer_id: str | None, as_json: bool) 
 
     followed: list[FinalScores] = []
     definition = read_definition(config)
-    _, _, rejected = run_backtest(file, definition, prepare=lambda run: followed.append(FinalScores(run)))
+    run, _, rejected = run_backtest(file, definition, prepare=lambda run: followed.append(FinalScores(run)))
     shown = False
     for value in followed[0].values(None if customer_id is None else [customer_id]):
         shown = True
@@ -106,6 +106,8 @@ def _show_file(file: str, config: Path, customer_id: str | None, as_json: bool) 
     if rejected:
         reasons = ", ".join(f"{reason} {count:,}" for reason, count in rejected.most_common())
         click.echo(f"rejected {count_text(rejected.total(), 'line')}: {reasons}", err=True)
+    for finding in run.evidence.findings():
+        click.echo(finding, err=True)
     if not shown:
         missing = f"customer {customer_id} has no event" if customer_id is not None else "there is no valid event"
         raise ChurnSignalsError(f"{missing} in {file}. An event names its customer as userId (or anonymousId).")

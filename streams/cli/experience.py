@@ -80,7 +80,8 @@ def experience_from_file(file: str, config: Path) -> Sums:
     from models.learning.feature_space import SPACE
     from models.learning.model import Model
 
-    log = ExperienceLog(read_definition(config), Model(SPACE).scorer())
-    for _ in log.read(events_of(file, "counting")):
+    definition = read_definition(config)
+    log = ExperienceLog(definition, Model(SPACE).scorer())
+    for _ in log.read(events_of(file, "counting", definition.names)):
         pass
     return log.sums()

@@ -11,6 +11,7 @@ from streams.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from models.definition.churn_definition import ChurnDefinition
+    from models.events.event_names import EventNames
 
 DEFAULT_CONFIG = Path("churn.toml")
 
@@ -21,6 +22,27 @@ config_option = click.option(
     show_default=True,
     help="Churn definition file (TOML).",
 )
+
+names_option = click.option(
+    "--config",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=None,
+    show_default="churn.toml, if it exists",
+    help="With FILE: churn definition file (TOML), whose event names apply.",
+)
+
+
+def read_names(path: Path | None) -> EventNames:
+    """Read the event names of a churn definition; those that need none if the default file does not exist.
+
+    Raises:
+        ConfigurationError: the file cannot be read or is wrong; the message names the file.
+    """
+    from models.events.event_names import LISTED
+
+    if path is None and not DEFAULT_CONFIG.exists():
+        return LISTED
+    return read_definition(path or DEFAULT_CONFIG).names
 
 
 def read_definition(path: Path) -> ChurnDefinition:

@@ -11,6 +11,7 @@ from streams.input_file import InputFile
 
 if TYPE_CHECKING:
     from models.events.event import Event
+    from models.events.event_names import EventNames
 
 _ADVANCE_EVERY_LINES = 5_000
 
@@ -57,19 +58,21 @@ class ProgressBar:
             self._progress.stop()
 
 
-def events_of(file: str, task: str) -> Iterator[Event]:
+def events_of(file: str, task: str, names: EventNames | None = None) -> Iterator[Event]:
     """Read the valid events of a file with one event per line; skip all other lines. Raises as `InputFile` does.
 
     Args:
         file: A path, or "-" for standard input.
         task: The text of the progress bar.
+        names: The event names of a churn.toml; only listed names by default.
     """
     from models.events.event import Event, decode
+    from models.events.event_names import LISTED
 
     with InputFile(file) as lines, ProgressBar(task, lines.size) as bar:
         for number, line in enumerate(lines):
             if number % _ADVANCE_EVERY_LINES == 0:
                 bar.advance_to(lines.position)
-            event = decode(line, (), None) if line else None
+            event = decode(line, (), None, None, names or LISTED) if line else None
             if isinstance(event, Event):
                 yield event

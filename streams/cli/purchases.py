@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from streams.cli.options import TIME
+from streams.cli.options import TIME, names_option, read_names
 from streams.cli.progress import ProgressBar, events_of
 from streams.errors import ChurnSignalsError
 from streams.rendering import purchases as rendering
@@ -16,12 +16,14 @@ from streams.rendering.terminal import stdout_console
 from streams.settings import Settings
 
 if TYPE_CHECKING:
+    from models.events.event_names import EventNames
     from models.value.holdout import PurchaseLog, WeekAhead
     from models.value.repurchase_backtest import ReturnReport
 
 
 @click.command()
 @click.argument("file", type=click.Path(dir_okay=False, allow_dash=True), required=False)
+@names_option
 @click.option(
     "--until", "until_ms", type=TIME, metavar="TIME", help="With FILE: fit to the days before this time. Required then."
 )
@@ -35,7 +37,9 @@ if TYPE_CHECKING:
     type=click.Path(dir_okay=False, path_type=Path),
     help="Plot predicted and actual purchases per week to a .png file.",
 )
-def purchases(file: str | None, until_ms: int | None, refit: bool, as_json: bool, plot_path: Path | None) -> None:
+def purchases(
+    file: str | None, config: Path | None, until_ms: int | None, refit: bool, as_json: bool, plot_path: Path | None
+) -> None:
     """Fit BG/NBD and Gamma-Gamma to purchases, and compare the forecast with the purchases after it.
 
     FILE has one JSON object per line, plain or gzipped; - reads standard input. All orders of a customer on one day
@@ -46,8 +50,8 @@ def purchases(file: str | None, until_ms: int | None, refit: bool, as_json: bool
     and forecasts the purchases of all customers from then on. No worker has to run.
     """
     if file is None:
-        if until_ms is not None or refit or plot_path is not None:
-            raise click.UsageError("--until, --refit and --plot need FILE.")
+        if until_ms is not None or refit or plot_path is not None or config is not None:
+            raise click.UsageError("--config, --until, --refit and --plot need FILE.")
         _print_published(as_json)
         return
     if until_ms is None:
@@ -61,7 +65,7 @@ def purchases(file: str | None, until_ms: int | None, refit: bool, as_json: bool
         from streams.rendering.plotting import check_plot_path
 
         check_plot_path(plot_path, (".png",))
-    log = read_purchases(file, until_ms // DAY_MS - 1)
+    log = read_purchases(file, until_ms // DAY_MS - 1, read_names(config))
     try:
         forecast = log.forecast()
         ahead = _weeks_ahead(log, len(forecast.weeks)) if refit else []
@@ -123,12 +127,12 @@ async def read_cells(settings: Settings) -> list[bytes]:
         return await newest_metrics(settings, METRIC_PREFIX, check_cells, unusable)
 
 
-def read_purchases(file: str, until_day: int) -> PurchaseLog:
+def read_purchases(file: str, until_day: int, names: EventNames | None = None) -> PurchaseLog:
     """Read the purchases of a file. Raises as `InputFile` does."""
     from models.value.holdout import PurchaseLog
 
     log = PurchaseLog(until_day)
-    for event in events_of(file, "reading"):
+    for event in events_of(file, "reading", names):
         log.add(event)
     return log
 

@@ -7,16 +7,19 @@ from typing import TYPE_CHECKING
 
 import click
 
+from streams.cli.options import names_option, read_names
 from streams.cli.progress import events_of
 from streams.errors import ChurnSignalsError
 from streams.settings import Settings
 
 if TYPE_CHECKING:
+    from models.events.event_names import EventNames
     from models.retention.aggregates import Sums
 
 
 @click.command()
 @click.argument("file", type=click.Path(dir_okay=False, allow_dash=True), required=False)
+@names_option
 @click.option("--by", type=click.Choice(["plan", "source"]), help="Show one row per plan or per source.")
 @click.option("--cohort", type=click.Choice(["month"]), help="Show one row per month of the customers' first activity.")
 @click.option("--json", "as_json", is_flag=True, help="Print every figure as one JSON object, money in minor units.")
@@ -26,7 +29,9 @@ if TYPE_CHECKING:
     type=click.Path(dir_okay=False, path_type=Path),
     help="Plot subscription survival and cohorts to a .png file.",
 )
-def retention(file: str | None, by: str | None, cohort: str | None, as_json: bool, plot_path: Path | None) -> None:
+def retention(
+    file: str | None, config: Path | None, by: str | None, cohort: str | None, as_json: bool, plot_path: Path | None
+) -> None:
     """Show churn, retention and growth of customers and revenue: per day, over 30 days and per month.
 
     Without FILE, reads the sums that workers publish to the metrics topic every two seconds; no worker has to run. With
@@ -38,12 +43,14 @@ def retention(file: str | None, by: str | None, cohort: str | None, as_json: boo
     from streams.rendering import retention as rendering
     from streams.rendering.terminal import stdout_console
 
+    if file is None and config is not None:
+        raise click.UsageError("--config needs FILE: workers account with their own definition.")
     if plot_path is not None:
         from streams.rendering.plotting import check_plot_path
 
         check_plot_path(plot_path, (".png",))
     if file is not None:
-        sums = retention_from_file(file)
+        sums = retention_from_file(file, read_names(config))
     else:
         sums = run_client(retention_from_topic(Settings.from_environment()))
     report = build(sums, by) if file is not None else consistent("the metrics topic", lambda: build(sums, by))
@@ -89,11 +96,11 @@ async def retention_from_topic(settings: Settings) -> Sums:
     return sums
 
 
-def retention_from_file(file: str) -> Sums:
+def retention_from_file(file: str, names: EventNames | None = None) -> Sums:
     """Count the events of a file. Raises as `InputFile` does."""
     from models.backtesting.retention_log import RetentionLog
 
     log = RetentionLog()
-    for event in events_of(file, "counting"):
+    for event in events_of(file, "counting", names):
         log.add(event)
     return log.sums()

@@ -79,6 +79,8 @@ def print_backtest(report: BacktestReport, console: Console) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    for finding in report.findings:
+        console.print(Text(finding, style="bold red"))
     console.print(Text(headline(report), style="bold"))
     for text in tables(report):
         table = Table(title=text.title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)

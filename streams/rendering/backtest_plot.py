@@ -71,12 +71,13 @@ def backtest_page(report: BacktestReport) -> str:
     figures = "".join(_svg(report, *picture) for picture in pictures) if report.model.n else ""
     body = "".join(_table(table) for table in tables(report))
     notes = "".join(f"<p>{html.escape(note)}</p>" for note in footnotes(report))
+    findings = "".join(f"<p><strong>{html.escape(finding)}</strong></p>" for finding in report.findings)
     light, dark = ("".join(f"--{name}:{pair[which]};" for name, pair in COLOURS.items()) for which in (0, 1))
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n<title>churn-signals backtest</title>\n'
         f"<style>:root{{color-scheme:light dark;{light}}}\n@media (prefers-color-scheme:dark){{:root{{{dark}}}}}\n"
-        f"{_STYLESHEET}</style>\n</head>\n<body>\n<main>\n<h1>Backtest</h1>\n<p>{html.escape(headline(report))}</p>\n"
+        f"{_STYLESHEET}</style>\n</head>\n<body>\n<main>\n<h1>Backtest</h1>\n{findings}<p>{html.escape(headline(report))}</p>\n"
         f'<div class="pictures">\n{figures}</div>\n{body}{notes}</main>\n</body>\n</html>\n'
     )
 

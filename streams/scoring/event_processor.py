@@ -105,6 +105,7 @@ class EventProcessor(Processor):
         _add_routed(effects, [record for record in routed if record.row < consumed], tally)
         effects.consumed = consumed
         tally.counts["events_clamped",] += sum([event.clamped for _, event in entries[:count]])
+        self._context.evidence.observe(entries[:count], tally)
         tally.arrived_ms = timestamps(records, tally.causes)
         effects.tally = tally
         watch("encode")

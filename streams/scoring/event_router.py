@@ -87,11 +87,12 @@ class EventRouter:
         routed: list[Routed] = []
         received_ms = self._context.wall_ms()
         partitions, own, control = self._partitions, self._partition, self._context.control
+        names = self._context.definition.names
         for row, record in enumerate(records):
             headers = record.headers
             mark = dict(headers).get(FORWARDED) if headers else None
             timestamp_ms = record.timestamp if mark is None else _first_timestamp(record)
-            event = decode(record.value, headers, timestamp_ms, received_ms)
+            event = decode(record.value, headers, timestamp_ms, received_ms, names)
             if isinstance(event, Rejected):
                 dead = self._dead_letter(record, event.reason, event.message, "Rejected")
                 routed.append(Routed(row, dead, outcomes.REJECTED, event.reason))

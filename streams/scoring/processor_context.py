@@ -14,6 +14,7 @@ from streams.errors import SnapshotRefused
 from streams.kafka.control_signature import ControlSignatures
 from streams.kafka.model_reader import PublishedSnapshot
 from streams.logs import get_logger
+from streams.scoring.evidence_log import EvidenceLog
 from streams.scoring.explain_protocol import ExplainClient
 from streams.settings import Settings
 from streams.topics import ALERTS, CHANGELOG, DEAD_LETTERS, EVENTS, LABELS, METRICS, SCORES, name_of
@@ -47,6 +48,7 @@ class ProcessorContext:
         control: verifies the signatures of control events.
         explainer: the process that renders scores; None to render them here.
         deferred_min: scores of a batch from which on the explainer renders them.
+        evidence: reports in the log what keeps events from meeting the definition.
     """
 
     def __init__(
@@ -71,6 +73,7 @@ class ProcessorContext:
         self.metrics = name_of(METRICS, settings)
         self.model = settings.model_name
         self.control = ControlSignatures(settings)
+        self.evidence = EvidenceLog(definition)
         self.explainer: ExplainClient | None = None
         self.deferred_min = DEFERRED_MIN
         self.scorer: ModelScorer = Model(SPACE).scorer()  # until there is a snapshot

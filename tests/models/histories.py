@@ -24,8 +24,11 @@ from models.simulation import Simulation, SimulationSettings
 MINUTE_MS = 60_000
 START_MS = 20_000 * DAY_MS  # midnight, in 2024
 
-NAMES = (*MEANINGS, "Level Finished")
-"""Every event name of the taxonomy, and one unknown name."""
+BY_NAME = ("subscription", "alert")  # effects that depend on the name itself
+_FIRST = {row[1:]: name for name, row in reversed(MEANINGS.items())}
+NAMES = (*(n for n, row in MEANINGS.items() if row.effect in BY_NAME or _FIRST[row[1:]] == n), "Level Finished")
+"""One event name of every kind in the taxonomy, and an unlisted name. Names of one kind are applied alike: more of them
+would only thin out the histories."""
 
 CHURN = """
 [churn.definitions.voluntary]

@@ -14,7 +14,7 @@ import polars as pl
 
 from models.events.coercion import minor_units
 from models.events.event import Event
-from models.events.taxonomy import MEANINGS, UNKNOWN
+from models.events.taxonomy import meaning
 
 DAY_MS = 86_400_000
 CAUSE_OF = {
@@ -32,9 +32,7 @@ def month_of(day: int) -> int:
 
 def active_days(events: Sequence[Event]) -> pl.DataFrame:
     """Return customer, day and first day: a row for each active day of a customer."""
-    rows = {
-        (e.customer, e.time_ms // DAY_MS) for e in events if MEANINGS.get(e.name, UNKNOWN).engaged and not e.automated
-    }
+    rows = {(e.customer, e.time_ms // DAY_MS) for e in events if meaning(e.name).engaged and not e.automated}
     days = pl.DataFrame(sorted(rows), schema={"customer": pl.String, "day": pl.Int64}, orient="row")
     return days.with_columns(first=pl.col("day").min().over("customer"))
 

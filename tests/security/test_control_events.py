@@ -14,6 +14,8 @@ import orjson
 import pytest
 
 from models.alerts.policy import action_of
+from models.definition.churn_definition import ChurnDefinition
+from models.definition.toml_table import DefinitionError
 from models.events.event import Event
 from models.events.taxonomy import CONTROL_EVENTS, MEANINGS
 from streams.console.actions import EVENT_NAMES, action_event, publish_action
@@ -81,6 +83,29 @@ def test_unsigned_control_events_are_refused_by_default() -> None:
 def test_signed_control_events_are_applied(secret: str) -> None:
     """Rule: each of several secrets verifies, so that a log with older signatures can be replayed."""
     assert refusals(SIGNED, signed(control(), secret)) == []
+
+
+@pytest.mark.parametrize(
+    "name", ["user_deletion_requested", "userDeletionRequested", " USER  DELETION REQUESTED", "user-deletion.requested"]
+)
+def test_control_events_need_a_signature_in_every_spelling(name: str) -> None:
+    """Rule: whatever spelling acts like a control event needs its signature, and with one it acts."""
+    assert refusals(SIGNED, control(name=name)) == [UNAUTHORIZED_CONTROL]
+    assert refusals(SIGNED, signed(control(name=name))) == []
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        '"user_deletion_requested" = { engaged = true }',
+        '"Alert Snoozed" = { as = "Feature Used" }',
+        '"Account Closed" = { as = "User Deletion Requested" }',
+    ],
+)
+def test_no_event_can_be_mapped_to_or_from_a_control_event(entry: str) -> None:
+    """Rule: a churn.toml cannot make a publisher and a worker disagree on what needs a signature."""
+    with pytest.raises(DefinitionError, match="control event"):
+        ChurnDefinition.parse(f'[churn.definitions.a]\nevent = "x"\n[events]\n{entry}\n')
 
 
 def test_signature_fits_its_event_only() -> None:

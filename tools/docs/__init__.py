@@ -34,6 +34,7 @@ DOCS: Final = Path(__file__).parents[2] / "docs"
 PAGES: Final[dict[str, dict[str, Callable[[], str]]]] = {
     "features.md": {"features": catalogue.features},
     "events.md": {"families": catalogue.families, "effects": event_effects.families},
+    "event-names.md": {"aliases": catalogue.aliases, "ignored": catalogue.ignored},
     "customers.md": {
         "page": customers.page,
         "facts": customers.facts,

@@ -1,10 +1,11 @@
-"""Tables of the feature catalogue and of the event names."""
+"""Tables of the feature catalogue, of the event names, and of their aliases."""
 
 from __future__ import annotations
 
 from typing import Final
 
-from models.events.taxonomy import COUNTERS, MEANINGS
+from models.events.aliases import ALIAS_SOURCES
+from models.events.taxonomy import COUNTERS, IGNORED, MEANINGS
 from models.explanations.feature_wordings import codes_of
 from models.features.catalogue import FEATURES
 from tools.docs.markdown import table
@@ -42,3 +43,19 @@ def families() -> str:
         for name, row in sorted(MEANINGS.items(), key=lambda item: item[1].family)
     ]
     return table(("family", "event", "engagement", "scored at once", "counted as"), rows)
+
+
+def aliases() -> str:
+    """Table of the names of each source, by listed event."""
+    parts = []
+    for source, names in ALIAS_SOURCES:
+        rows = [
+            (f"`{name}`", ", ".join(f"`{alias}`" for alias in listed.split(", "))) for name, listed in names.items()
+        ]
+        parts.append(f"### {source}\n\n" + table(("event", "also sent as"), sorted(rows)))
+    return "\n\n".join(parts)
+
+
+def ignored() -> str:
+    """Table of listed events that change nothing."""
+    return table(("event", "why it changes nothing"), [(f"`{name}`", why) for name, why in sorted(IGNORED.items())])

@@ -12,8 +12,7 @@ import numpy as np
 
 from models.definition.value_settings import DEFAULTS
 from models.duration import DAY_MS, HOUR_MS, rfc3339
-from models.events.event import Event, decode
-from models.events.taxonomy import MEANINGS
+from models.events.event import Event, decode, meaning_of
 from models.experience.barriers import recent_barriers
 from models.experience.indices import Experience, experience_indices
 from models.explanations.codes import RISKS
@@ -104,6 +103,7 @@ FAMILIES: Final[tuple[tuple[str, str, tuple[Example, ...]], ...]] = (
             (0, "Payment Method Updated", {"card_expires": "2025-02-28"}),
             (1, "Payment Failed", {"amount": 49.0, "currency": "EUR", "reason": "card_declined"}),
             (3, "Payment Recovered", {"amount": 49.0, "currency": "EUR"}),
+            (9, "Card Expired", {}),
         ),
     ),
     (
@@ -230,8 +230,7 @@ def effects(family: str) -> list[tuple[str, str, str, str]]:
         apply(after, event)
         at_ms = max(after.newest_ms, event.time_ms) + SCORE_DELAY_MS
         changed = _changed_features(before, after, at_ms)
-        meaning = MEANINGS.get(event.name)
-        if (meaning is None or meaning.engaged) and not event.automated:
+        if meaning_of(event).engaged and not event.automated:
             apply(baseline, Event(CUSTOMER, "screen", event.time_ms, 0, {}, False, False))
             usual = _changed_features(before, baseline, at_ms)
             changed = ["activity", *(feature for feature in changed if feature not in usual)]

@@ -144,7 +144,7 @@ def test_json_form_has_stable_keys() -> None:
     assert list(form) == [
         "definition", "model_version", "from", "to", "released_before", "released_before_rate", "model", "prior",
         "constant", "constant_in_hindsight_log_loss", "top", "early_warning", "reliability", "histogram", "periods",
-        "features", "counts", "alerts", "causes", "period_days",
+        "features", "counts", "alerts", "causes", "findings", "period_days",
     ]  # fmt: skip
     assert list(form["model"]) == [
         "n", "positives", "mean_probability", "auc", "auc_within_week", "log_loss", "brier", "average_precision",

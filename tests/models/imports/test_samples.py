@@ -9,6 +9,7 @@ import orjson
 import pytest
 
 from models.events.event import Event, decode
+from models.events.event_names import LISTED
 from models.imports import SOURCES
 from models.imports.conversion import converted, with_plan_changes
 from models.imports.import_report import ImportReport
@@ -29,7 +30,7 @@ CHARGEBEE_SUB = {"subscription_id": "169luiTsub", "currency": "USD"}
 
 EXPECTED: Final[dict[str, Expected]] = {
     "stripe": [
-        ("cus_Ra1", "customer.created", {"customer_id": "cus_Ra1"}),
+        ("cus_Ra1", "Customer Created", {"customer_id": "cus_Ra1"}),
         ("cus_Ra1", "Subscription Started", PRO),
         ("cus_Ra1", "Payment Succeeded", IN_A),
         ("cus_Ra1", "Payment Succeeded", IN_A),
@@ -55,7 +56,7 @@ EXPECTED: Final[dict[str, Expected]] = {
         ("cus_Ra1", "Payment Disputed", {"charge_id": "ch_8", "amount": 49.0, "reason": "fraudulent"}),
         ("cus_Ug", "Order Completed", {"order_id": "pi_7", "revenue": 500, "currency": "UGX"}),
         ("cus_Jp", "Payment Method Updated", {"card_expires": "2028-01-01"}),
-        ("cus_Ra1", "charge.succeeded", {"charge_id": "ch_8", "status": "succeeded"}),
+        ("cus_Ra1", "Payment Attempted", {"charge_id": "ch_8", "status": "succeeded"}),
     ],
     "chargebee": [
         ("169luiTcus", "Subscription Started", {**CHARGEBEE_SUB, "plan": "basic-USD-Monthly", "mrr": 49.0}),
@@ -74,7 +75,7 @@ EXPECTED: Final[dict[str, Expected]] = {
         ("169luiTcus", "Subscription Cancel Withdrawn", CHARGEBEE_SUB),
         ("169luiTcus", "Subscription Cancelled", {**CHARGEBEE_SUB, "reason": "payment_failed"}),
         ("169luiTcus", "Payment Method Updated", {"card_expires": "2030-04-01"}),
-        ("169luiTcus", "customer_changed", {}),
+        ("169luiTcus", "Customer Updated", {}),
         ("169luiTcus", "Payment Refunded", {"amount": 9.0, "currency": "USD"}),
     ],
     "ga4": [
@@ -195,12 +196,12 @@ def test_every_event_has_a_time_and_an_id_that_a_second_import_repeats(source: s
 
 @pytest.mark.parametrize("source", SOURCES)
 def test_the_table_of_names_lists_every_name_that_the_sample_renames(source: str) -> None:
-    """Rule: the documentation, which is generated of this table, is true for the sample."""
+    """Rule: the documentation, which is generated of this table, is true for the sample. Aliases need no row."""
     _, report = imported(source)
     listed = {(row.source_name, row.event) for row in SOURCES[source].names}
     listed |= {(f"[Amplitude] {name}", event) for name, event in listed if source == "amplitude"}
     renamed = {names for names, count in report.names.items() if count and names[0] != names[1]}
-    assert renamed <= listed
+    assert {(name, event) for name, event in renamed if LISTED.resolve(name).name != event} <= listed
 
 
 @pytest.mark.parametrize("source", SOURCES)
@@ -213,7 +214,7 @@ def test_a_row_of_another_kind_is_rejected(source: str, row: dict[str, Any]) -> 
 
 def test_unlisted_events_of_a_billing_system_are_not_the_customers_activity() -> None:
     for source in ("stripe", "chargebee"):
-        unlisted = [event for event in events_of(imported(source)[0]) if event.name.startswith("customer")]
+        unlisted = [event for event in events_of(imported(source)[0]) if event.name.startswith("Customer ")]
         assert unlisted
         assert all(event.automated for event in unlisted)
 

@@ -365,3 +365,19 @@ def test_state_of_other_definitions_is_rejected_even_with_the_same_labels() -> N
     more = CHURN + '\n[churn.definitions.zz]\nevent = "Payment Failed"\n'
     with pytest.raises(ConfigurationError, match="start a new group"):
         EventProcessor(shared(more), 0, store, state)
+
+
+def test_own_event_names_of_the_definition_apply() -> None:
+    """Rule: workers apply `[events]`: the customer's own cancellation event is a cancellation."""
+    text = CHURN + '\n[events]\n"plan_left" = { as = "Subscription Cancelled", reason = "$.why" }\n'
+    stages = []
+    for name, churn in (
+        ("plan_left", text),
+        ("Plan Left", text),
+        ("Subscription Cancelled", text),
+        ("plan_left", CHURN),
+    ):
+        store = Store()
+        effects = step(EventProcessor(shared(churn), 0, store, None), store, [record(0, name=name)])
+        stages.append(orjson.loads(of(effects, "churn-scores")[0].value)["customer"]["stage"])
+    assert stages[0] == stages[1] == stages[2] != stages[3]

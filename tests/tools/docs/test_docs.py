@@ -19,6 +19,7 @@ from models.alerts.alert_state import STATES
 from models.alerts.policy import TYPES, AlertAction, action_of
 from models.definition.alert_keys import ALERT_KEYS
 from models.definition.churn_definition import ChurnDefinition
+from models.definition.event_mapping import MAPPING_KEYS
 from models.definition.goals import GOAL_KEYS
 from models.definition.named_definition import DEFINITION_KEYS
 from models.definition.value_settings import KEYS as VALUE_KEYS
@@ -237,6 +238,7 @@ def test_every_key_of_the_churn_definition_is_documented_and_no_other() -> None:
     tables = [line.strip("[]") for line in effective.splitlines() if line.startswith("[") and "definitions" not in line]
     wanted = {f"churn.definitions.NAME.{key}" for key in DEFINITION_KEYS} | {f"alerts.{key}" for key in ALERT_KEYS}
     wanted |= {f"goals.NAME.{key}" for key in GOAL_KEYS}
+    wanted |= {f"events.NAME.{key}" for key in (*MAPPING_KEYS, "PROPERTY")}
     wanted |= {f"value.{key}" for key in VALUE_KEYS}  # unset parameters are not printed
     for table in tables:
         body = effective.split(f"[{table}]\n")[1].split("\n\n")[0]
