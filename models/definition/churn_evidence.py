@@ -133,13 +133,13 @@ class ChurnEvidence:
         for each in self._definition.definitions:
             if isinstance(each, EventDefinition):
                 wanted: tuple[str, ...] = (each.event,)
-                result = "it is never met"
+                result = f"churn definition {each.name} is never met"
             else:
                 wanted = () if each.any_activity else each.not_performed
-                result = "every customer meets it"
+                result = f"every customer meets churn definition {each.name}"
             if wanted and not any(self._seen[name].times for name in wanted):
                 names = " or ".join(map(quoted, wanted))
-                found[each.name] = f"No {names} event occurs, so churn definition {each.name}: {result}."
+                found[each.name] = f"No {names} event occurs, so {result}."
         return found
 
     def unmet(self, *, with_values: bool) -> list[str]:

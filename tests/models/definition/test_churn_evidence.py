@@ -48,7 +48,7 @@ def test_a_churn_event_that_never_occurs_is_found_with_its_near_misses() -> None
     """Rule: one finding per definition, and the names that are probably meant."""
     found = evidence(("Subscripton Cancelled", {}), ("Cancelled Subscription", {}), ("Subscripton Cancelled", {}))
     assert found.near == {"Subscripton Cancelled": 2, "Cancelled Subscription": 1}
-    absent = 'No "Subscription Cancelled" event occurs, so churn definition {}: it is never met.'
+    absent = 'No "Subscription Cancelled" event occurs, so churn definition {} is never met.'
     assert found.findings() == [
         absent.format("involuntary"),
         absent.format("voluntary"),
@@ -92,7 +92,7 @@ def test_the_property_that_is_not_listed_is_named() -> None:
 def test_activity_whose_absence_is_churn_must_occur() -> None:
     churn = '[churn.definitions.gone]\nnot_performed = ["Order Completed", "Cart Viewed"]\nfor = "30d"\n'
     assert evidence(("Level Finished", {}), churn=churn).findings() == [
-        'No "Cart Viewed" or "Order Completed" event occurs, so churn definition gone: every customer meets it.'
+        'No "Cart Viewed" or "Order Completed" event occurs, so every customer meets churn definition gone.'
     ]
     assert evidence(("cartViewed", {}), churn=churn).findings() == []
     assert evidence(churn=churn.replace('["Order Completed", "Cart Viewed"]', '["*"]')).findings() == []

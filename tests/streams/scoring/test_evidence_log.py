@@ -61,5 +61,5 @@ def test_a_churn_event_that_never_occurs_is_logged(
         assert logged(caplog) == []
         step(processor, store, [record(2)])
     assert logged(caplog) == [
-        'after 3 events: No "Subscription Cancelled" event occurs, so churn definition a: it is never met.'
+        'after 3 events: No "Subscription Cancelled" event occurs, so churn definition a is never met.'
     ]
