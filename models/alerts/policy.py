@@ -15,6 +15,10 @@
 
 Every change of an alert's state is one event, and every event is a change. People's actions on an alert are not an
 input of any score. Timers are a function of the state: stepping at a due time, or later, gives the same events.
+
+At one instant, scores and actions come first: a timer that publishes fires once the clock has passed its instant, as of
+that instant. So a score that escalates or ends an alert replaces the reminder that was due with it, and an alert opens
+with the severity of the score at the end of its dwell. The end of a cooldown publishes nothing and comes first.
 """
 
 from __future__ import annotations
@@ -28,6 +32,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from models.alerts.alert_action import AlertAction
 from models.alerts.alert_state import (
     ACKNOWLEDGED,
     EXPIRED,
@@ -42,8 +47,6 @@ from models.alerts.alert_state import (
 from models.alerts.settings import BANDS, AlertSettings
 from models.definition.competing_risks import SUCCESS, route_of
 from models.duration import DAY_MS, HOUR_MS
-from models.events.coercion import time_ms
-from models.events.event import Event
 from models.profile.schema import NEVER_MS
 
 Floats = NDArray[np.float64]
@@ -81,14 +84,6 @@ class AlertScore(msgspec.Struct, gc=False, frozen=True):
     """That response triggered this score."""
     billing: bool = False
     """Payment failure is the greater hazard; see `models.definition.competing_risks`."""
-
-
-class AlertAction(msgspec.Struct, gc=False, frozen=True):
-    """A person's action on an alert; without an id (None), on the customer's current one."""
-
-    kind: str
-    alert_id: str | None = None
-    until_ms: int | None = None
 
 
 class AlertEvent(msgspec.Struct, gc=False, frozen=True):
@@ -162,15 +157,20 @@ def step(
 
 
 def due_ms(state: AlertState | None, settings: AlertSettings) -> int:
-    """When the state changes without input; NEVER_MS for never."""
+    """When to step again without input: the millisecond after a timer, the end of a cooldown; NEVER_MS for never."""
     if state is None:
         return NEVER_MS
+    return state.due_ms if state.phase >= RESOLVED else _timer_ms(state, settings) + 1
+
+
+def _timer_ms(state: AlertState, settings: AlertSettings) -> int:
+    """The instant as of which the state changes without input."""
     if state.phase >= RESOLVED:
         return state.due_ms
-    due = min(state.due_ms, state.scored_ms + settings.expire_ms)
+    timer_ms = min(state.due_ms, state.scored_ms + settings.expire_ms)
     if state.phase == OPEN and settings.reminder_ms and state.reminders < REMINDERS_MAX:
-        due = min(due, state.notified_ms + settings.reminder_ms)
-    return due
+        timer_ms = min(timer_ms, state.notified_ms + settings.reminder_ms)
+    return timer_ms
 
 
 class _AlertStateMachine:
@@ -195,17 +195,17 @@ class _AlertStateMachine:
     # Time --------------------------------------------------------------------------------------------------------
 
     def fire_timers(self) -> None:
-        """Fire every timer that is due by now, each at its due time."""
+        """Fire every timer that is due by now, each as of its instant."""
         until_ms = self.now_ms
-        while self.state is not None and (due := due_ms(self.state, self.settings)) <= until_ms:
-            self.now_ms = due
-            self._fire(self.state, due)
+        while self.state is not None and due_ms(self.state, self.settings) <= until_ms:
+            self.now_ms = _timer_ms(self.state, self.settings)
+            self._fire(self.state, self.now_ms)
         self.now_ms = until_ms
 
-    def _fire(self, state: AlertState, due: int) -> None:
+    def _fire(self, state: AlertState, at_ms: int) -> None:
         if state.phase >= RESOLVED:
             self.state = None
-        elif due >= state.scored_ms + self.settings.expire_ms:
+        elif at_ms >= state.scored_ms + self.settings.expire_ms:
             self._end(state, EXPIRED, "not_scored")
         elif state.phase == PENDING:
             self._end_dwell(state)
@@ -356,7 +356,7 @@ class _AlertStateMachine:
         return f"{self.customer}/{self.settings.definition}"
 
 
-# Identity, inputs ---------------------------------------------------------------------------------------------------
+# Identity ---------------------------------------------------------------------------------------------------------
 
 
 def alert_id(dedup_key: str, cause: str, cause_ms: int) -> str:
@@ -376,21 +376,3 @@ def cause_of(trigger: str, at_ms: int, id_hash: int = 0) -> str:
     ('silence@1000', 'decisive#00000000000000ff@1000')
     """
     return f"{trigger}#{id_hash:016x}@{at_ms}" if id_hash else f"{trigger}@{at_ms}"
-
-
-_ACTIONS: Final[dict[str, str]] = {
-    "Alert Acknowledged": "acknowledge",
-    "Alert Snoozed": "snooze",
-    "Alert Dismissed": "dismiss",
-}
-
-
-def action_of(event: Event) -> AlertAction | None:
-    """The action that an event reports: `alert_id`, and for a snooze `until`; None for other events."""
-    kind = _ACTIONS.get(event.name)
-    if kind is None:
-        return None
-    alert_id = event.properties.get("alert_id")
-    if alert_id is not None and not isinstance(alert_id, str):
-        alert_id = ""  # the id of no alert
-    return AlertAction(kind, alert_id, time_ms(event.properties.get("until")))

@@ -14,9 +14,10 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from models.alerts.alert_action import AlertAction
 from models.alerts.alert_state import AlertState, pack, unpack
 from models.alerts.detractor_rule import DetractorResponse, detractor_response, kinds_of
-from models.alerts.policy import AlertAction, AlertEvent, AlertScore, cause_of, due_ms, step
+from models.alerts.policy import AlertEvent, AlertScore, cause_of, due_ms, step
 from models.alerts.settings import AlertSettings
 from models.definition.churn_definition import ChurnDefinition
 from models.explanations.silence import silent
@@ -247,7 +248,7 @@ class _TrackedCustomer:
         self.unrendered: list[_UnrenderedAlert] = []
         self._tracker, self._ranked, self._silent, self._clock = tracker, ranked, silent, clock
         self._name = key[1:]
-        self._order = order_hash(alert_key(key))
+        self._order = order_hash(key)  # that of the customer's deadlines: at one instant, the order of the steps holds
         self._customer = self._name.decode()
         self._due_ms = due_ms(state, tracker.settings)
         self._newest_row: int | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from models.alerts.policy import AlertAction
+from models.alerts.alert_action import AlertAction
 from models.experience.aggregates import SumIncrement
 from models.features.row_buffer import RowBuffer
 from models.features.scoring_point import DECISIVE, LogPosition, ScoringPoint

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from models.alerts.policy import action_of
+from models.alerts.alert_action import action_of
 from models.definition.churn_definition import ChurnDefinition
 from models.definition.goals import Goals
 from models.events.event import Event, meaning_of

@@ -9,8 +9,9 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from models.alerts.alert_action import AlertAction
 from models.alerts.alert_state import STATES, AlertState, pack, unpack
-from models.alerts.policy import REMINDERS_MAX, TYPES, AlertAction, AlertEvent, AlertScore, due_ms, step
+from models.alerts.policy import REMINDERS_MAX, TYPES, AlertEvent, AlertScore, due_ms, step
 from models.alerts.settings import BANDS, AlertSettings
 from models.definition.threshold import Threshold
 from models.duration import DAY_MS, HOUR_MS

@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 import pytest
 
-from models.alerts.policy import action_of
+from models.alerts.alert_action import action_of
 from models.definition.churn_definition import ChurnDefinition
 from models.definition.toml_table import DefinitionError
 from models.events.event import Event

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from models.alerts.policy import AlertAction, AlertEvent, AlertScore, step
+from models.alerts.alert_action import AlertAction
+from models.alerts.policy import AlertEvent, AlertScore, step
 from models.alerts.settings import AlertSettings
 from models.definition.churn_definition import ChurnDefinition
 from models.duration import DAY_MS, rfc3339

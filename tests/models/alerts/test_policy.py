@@ -11,8 +11,9 @@ import msgspec
 import pytest
 
 from models.alerts import policy as alerts
+from models.alerts.alert_action import AlertAction, action_of
 from models.alerts.alert_state import STATES, AlertState, pack, unpack
-from models.alerts.policy import AlertAction, AlertEvent, AlertScore, action_of, cause_of, due_ms, never_silent, step
+from models.alerts.policy import AlertEvent, AlertScore, cause_of, due_ms, never_silent, step
 from models.alerts.settings import AlertSettings
 from models.definition import threshold
 from models.definition.churn_definition import ChurnDefinition
@@ -37,7 +38,9 @@ FIXED = AlertSettings(
 
 
 class Customer:
-    """One customer's alert under a policy; times are in hours after the start. Timers fire when they are due."""
+    """One customer's alert under a policy; times are in hours after the start. Timers fire when they are due.
+
+    A step without a score and without an action lets the clock pass its hour."""
 
     def __init__(self, settings: AlertSettings = FIXED) -> None:
         self.settings = settings
@@ -45,7 +48,7 @@ class Customer:
         self.events: list[AlertEvent] = []
 
     def step(self, hour: float, score: AlertScore | None = None, **more: object) -> list[str]:
-        now = START + round(hour * HOUR_MS)
+        now = START + round(hour * HOUR_MS) + (score is None and "action" not in more)
         before = len(self.events)
         while (due := due_ms(self.state, self.settings)) <= now:
             self._step(None, due, silent_feed=more.get("silent_feed", never_silent))
@@ -86,7 +89,7 @@ def test_an_alert_opens_when_the_dwell_has_passed_without_any_new_event() -> Non
     customer = Customer()
     customer.scored(0, 0.6)
     assert customer.phase == "pending"
-    assert due_ms(customer.state, FIXED) == START + 6 * HOUR_MS
+    assert due_ms(customer.state, FIXED) == START + 6 * HOUR_MS + 1
     assert customer.step(5.99) == []
     assert customer.step(6) == ["opened"]
     opened = customer.events[0]

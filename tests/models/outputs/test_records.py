@@ -11,8 +11,9 @@ import msgspec
 import numpy as np
 import pytest
 
+from models.alerts.alert_action import AlertAction
 from models.alerts.alert_state import AlertState
-from models.alerts.policy import AlertAction, AlertScore, cause_of, due_ms, step
+from models.alerts.policy import AlertScore, cause_of, due_ms, step
 from models.alerts.settings import AlertSettings
 from models.backtesting.backtest import Backtest
 from models.definition.churn_definition import ChurnDefinition

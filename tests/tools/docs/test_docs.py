@@ -15,8 +15,9 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
+from models.alerts.alert_action import AlertAction, action_of
 from models.alerts.alert_state import STATES
-from models.alerts.policy import TYPES, AlertAction, action_of
+from models.alerts.policy import TYPES
 from models.definition.alert_keys import ALERT_KEYS
 from models.definition.churn_definition import ChurnDefinition
 from models.definition.event_mapping import MAPPING_KEYS

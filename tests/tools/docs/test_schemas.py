@@ -11,8 +11,9 @@ from typing import Any
 import jsonschema
 import pytest
 
+from models.alerts.alert_action import AlertAction
 from models.alerts.alert_state import STATES
-from models.alerts.policy import TYPES, AlertAction, AlertEvent, AlertScore, due_ms, step
+from models.alerts.policy import TYPES, AlertEvent, AlertScore, due_ms, step
 from models.alerts.settings import BANDS, AlertSettings
 from models.duration import DAY_MS
 from models.events.event import Event, decode
