@@ -49,7 +49,7 @@ def kaplan_meier(ended: Sequence[Mapping[int, int]], running: Mapping[int, int])
     ages = sorted({age for cause in ended for age, count in cause.items() if count})
     censored = sorted((age, count) for age, count in running.items() if count)
     at_risk = sum(count for _, count in censored) + sum(sum(cause.values()) for cause in ended)
-    survival, greenwood, index = 1.0, 0.0, 0
+    survival, log_survival, greenwood, index = 1.0, 0.0, 0.0, 0
     lost = [0.0] * len(ended)
     rows = []
     for age in ages:
@@ -59,18 +59,20 @@ def kaplan_meier(ended: Sequence[Mapping[int, int]], running: Mapping[int, int])
         ends = [cause.get(age, 0) for cause in ended]
         deaths = sum(ends)
         lost = [share + survival * count / at_risk for share, count in zip(lost, ends, strict=True)]
-        survival *= 1 - deaths / at_risk
-        greenwood += deaths / (at_risk * (at_risk - deaths)) if deaths < at_risk else math.inf
-        rows.append(SurvivalAge(age, at_risk, ends, survival, *_interval(survival, greenwood), lost[:]))
+        survival *= (at_risk - deaths) / at_risk
+        if deaths < at_risk:
+            log_survival += math.log1p(-deaths / at_risk)
+            greenwood += deaths / (at_risk * (at_risk - deaths))
+        rows.append(SurvivalAge(age, at_risk, ends, survival, *_interval(survival, log_survival, greenwood), lost[:]))
         at_risk -= deaths
     return rows
 
 
-def _interval(survival: float, greenwood: float) -> tuple[float, float]:
+def _interval(survival: float, log_survival: float, greenwood: float) -> tuple[float, float]:
     if not 0 < survival < 1:
         return survival, survival
-    spread = math.exp(Z_95 * math.sqrt(greenwood) / abs(math.log(survival)))
-    return survival**spread, survival ** (1 / spread)
+    spread = math.exp(Z_95 * math.sqrt(greenwood) / -log_survival)
+    return math.exp(log_survival * spread), math.exp(log_survival / spread)
 
 
 def median_days(rows: Sequence[SurvivalAge]) -> int | None:

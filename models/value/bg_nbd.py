@@ -19,11 +19,12 @@ from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import betaln, gammaln, hyp2f1
+from scipy.special import betaln, gammaln
 
 from models.profile.mergeable import DAY_MS
 from models.profile.schema import Commerce
 from models.value.mle import NoEstimate, maximize
+from models.value.purchase_expectation import expected_purchases
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -31,7 +32,6 @@ Ints = NDArray[np.int64]
 PERIOD_DAYS: Final = 14  # width of a cell; on a log of 39 weeks, alpha is 5% off with 28 days and 2% off with 14 days
 REPEAT_CLASSES: Final = (1, 2, 3, 4, 5, 7, 10, 15, 25)  # first x of each class after class 0
 WEEK_DAYS: Final = 7.0
-NEAR_ONE: Final = 1e-6  # distance of `a` from 1 at which half of the digits remain
 
 Cell = tuple[int, int, int]
 """Fortnight of the first purchase, fortnight of the last purchase, class of x."""
@@ -166,37 +166,37 @@ class BgNbd(NamedTuple):
         """P(alive) per row: 1 / (1 + [x>0] a / (b+x-1) ((alpha+T) / (alpha+t_x))^(r+x))."""
         r, alpha, a, b = self
         odds = np.log(a) - np.log(b + np.maximum(c.x, 1.0) - 1)
-        odds = odds + (r + c.x) * (np.log(alpha + c.age) - np.log(alpha + c.t_x))
-        return np.where(c.x > 0, 1 / (1 + np.exp(np.minimum(odds, 700.0))), 1.0)
+        odds = odds + (r + c.x) * np.log1p((c.age - c.t_x) / (alpha + c.t_x))
+        return np.where(c.x > 0, np.exp(-np.logaddexp(0.0, odds)), 1.0)
 
     def expected(self, weeks: Floats | float) -> Floats:
         """Expected repeat purchases of a new customer within some weeks of the first purchase (eq. 9)."""
-        r, alpha, a, b = self._off_one
-        z = np.asarray(weeks) / (alpha + np.asarray(weeks))
-        shrink = (alpha / (alpha + np.asarray(weeks))) ** r
-        return np.asarray((a + b - 1) / (a - 1) * (1 - shrink * hyp2f1(r, b, a + b - 1, z)))
-
-    @property
-    def _off_one(self) -> BgNbd:
-        """The parameters with `a` moved away from 1, where eq. 9 and 10 are 0 / 0."""
-        return self._replace(a=1.0 + NEAR_ONE) if abs(self.a - 1.0) < NEAR_ONE else self
+        r, alpha, a, b = self
+        ahead, one = np.asarray(weeks, np.float64), np.ones((1, 1))
+        found = expected_purchases(r * one, alpha * one, a, b * one, ahead.reshape(1, -1))
+        return np.asarray(found.reshape(ahead.shape))
 
     def returns(self, c: Cohort, weeks: float) -> Floats:
         """P(at least one purchase within the next `weeks`) per row.
 
         It is P(alive), times the probability of a purchase at a rate distributed as Gamma(r+x, alpha+T).
         """
-        return np.asarray(self.alive(c) * (1 - ((self.alpha + c.age) / (self.alpha + c.age + weeks)) ** (self.r + c.x)))
+        longer = np.log1p(weeks / (self.alpha + c.age))
+        return np.asarray(self.alive(c) * -np.expm1(-(self.r + c.x) * longer))
 
     def forecast(self, c: Cohort, weeks: Floats | float) -> Floats:
         """Expected purchases per row within the next `weeks`, given the history (eq. 10).
 
         `weeks` may be an array if the cohort has one row.
         """
-        r, alpha, a, b = self._off_one
-        z = weeks / (alpha + c.age + weeks)
-        rest = ((alpha + c.age) / (alpha + c.age + weeks)) ** (r + c.x) * hyp2f1(r + c.x, b + c.x, a + b + c.x - 1, z)
-        return np.asarray((a + b + c.x - 1) / (a - 1) * (1 - rest) * self.alive(c))
+        return np.asarray(self.alive(c) * self.forecast_alive(c, weeks))
+
+    def forecast_alive(self, c: Cohort, weeks: Floats | float) -> Floats:
+        """The same expectation given that the customer is alive."""
+        r, alpha, a, b = self
+        ahead = np.asarray(weeks, np.float64).reshape(1, -1)
+        scale, rate = (alpha + c.age)[:, None], (r + c.x)[:, None]
+        return expected_purchases(rate, scale, a, (b + c.x)[:, None], ahead).ravel()
 
 
 _NEUTRAL_START: Final = BgNbd(1.0, 1.0, 1.0, 1.0)

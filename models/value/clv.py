@@ -15,7 +15,6 @@ from models.retention.life_table import PERIOD_DAYS
 from models.value.forecast_state import ValueForecast
 
 MONTH_MS: Final = PERIOD_DAYS * DAY_MS
-ALIVE_MIN: Final = 1e-6  # floor of P(alive): a customer who has almost certainly left has nothing at risk
 
 
 class PurchaseValue(msgspec.Struct, gc=False, frozen=True):
@@ -89,11 +88,12 @@ def _of_orders(commerce: Commerce, months_at_risk: float, at_ms: int, value_fore
     if forecast is None:
         return NOTHING
     mrr = commerce.revenue / 100.0 / max((at_ms - commerce.first_ms) / MONTH_MS, 1.0)
-    clv = value_forecast.settings.margin * forecast.order_value * forecast.purchases
+    margin = value_forecast.settings.margin * forecast.order_value
+    clv = margin * forecast.purchases
     return CustomerValue(
         round(mrr, 2),
         round(clv, 2),
-        round(clv * (1.0 / max(forecast.alive, ALIVE_MIN) - 1.0), 2),
+        round(margin * forecast.purchases_if_alive * (1.0 - forecast.alive), 2),
         round(mrr * months_at_risk, 2),
         "orders",
         PurchaseValue(round(forecast.alive, 4), round(forecast.purchases, 3), round(forecast.order_value, 2)),

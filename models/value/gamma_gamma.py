@@ -18,7 +18,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import gammaln
+from scipy.special import betaln
 
 from models.profile.schema import Commerce
 from models.value.bg_nbd import REPEAT_CLASSES
@@ -133,9 +133,12 @@ class GammaGamma(NamedTuple):
         """Log likelihood of all customers (eq. 1a)."""
         p, q, gamma = self
         px = p * s.x
-        shape = gammaln(px + q) - gammaln(px) - gammaln(q) + q * np.log(gamma)
-        rest = (px - 1) * np.log(s.mean) + px * np.log(s.x) - (px + q) * np.log(gamma + s.x * s.mean)
-        return float(np.sum(s.n * (shape + rest)))  # not BLAS, whose result depends on the machine
+        spent = s.x * s.mean
+        # logs of spent / (gamma + spent) and gamma / (gamma + spent), neither of them a difference of large terms
+        shares = -px * np.log1p(gamma / spent) - q * np.log1p(spent / gamma)
+        return float(
+            np.sum(s.n * (shares - betaln(px, q) - np.log(s.mean)))
+        )  # not BLAS, whose result depends on the machine
 
     @property
     def population_mean(self) -> float:
@@ -145,7 +148,7 @@ class GammaGamma(NamedTuple):
     def expected(self, x: Floats | float, mean: Floats | float) -> Floats:
         """Expected value of a purchase of a customer with x purchases and mean (eq. 5), shrunk to the overall mean."""
         own = self.p * np.asarray(x)
-        return np.asarray(((self.q - 1) * self.population_mean + own * np.asarray(mean)) / (own + self.q - 1))
+        return np.asarray((self.p * self.gamma + own * np.asarray(mean)) / (own + self.q - 1))
 
 
 def fit(spenders: Spenders) -> GammaGamma:

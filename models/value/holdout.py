@@ -125,7 +125,6 @@ class PurchaseLog:
         self.last_day = 0
         self._profiles: dict[str, Profile] = {}
         self._holdout_profiles: dict[str, Profile] = {}  # for duplicates and revenue of the holdout period
-        self._predicted: dict[PurchaseHistory, float] = {}
         self._days: dict[str, set[int]] = defaultdict(set)
         self._holdout_days: dict[str, set[int]] = defaultdict(set)
 
@@ -225,12 +224,13 @@ class PurchaseLog:
             return classes, None
         predicted: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])  # purchases, revenue
         actual: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
+        expected = self._predict(model, weeks)
         for customer, profile in self._profiles.items():
             history, spent = PurchaseHistory.of(profile.commerce), SpendHistory.of(profile.commerce)
             assert history is not None  # a profile is created by a purchase
             name = class_name(bisect_right(REPEAT_CLASSES, history.repeats))
             if spent is not None:
-                purchases = self._predict(model, history, weeks)
+                purchases = expected[history]
                 value = float(values.expected(spent.purchases, spent.revenue / spent.purchases / CENTS))
                 predicted[name][0] += purchases
                 predicted[name][1] += purchases * value
@@ -256,13 +256,14 @@ class PurchaseLog:
             actual=sum(revenue for _, revenue in actual.values()),
         )
 
-    def _predict(self, model: BgNbd, history: PurchaseHistory, weeks: int) -> float:
-        """Predict a customer's purchases in all weeks, cached because many histories are equal."""
-        if history not in self._predicted:
-            repeats, first, last = history
-            row = Cohort(*(np.array([x]) for x in (1.0, repeats, (last - first) / 7, (self.until_day - first) / 7)))
-            self._predicted[history] = float(model.forecast(row, weeks)[0]) if weeks else 0.0
-        return self._predicted[history]
+    def _predict(self, model: BgNbd, weeks: int) -> dict[PurchaseHistory, float]:
+        """Predict the purchases in all weeks, once for each history that customers have."""
+        found = {PurchaseHistory.of(profile.commerce) for profile in self._profiles.values()}
+        histories = sorted(history for history in found if history is not None)
+        repeats, first, last = np.array(histories, np.float64).T
+        row = Cohort(np.ones(len(histories)), repeats, (last - first) / 7, (self.until_day - first) / 7)
+        expected = model.forecast(row, weeks).tolist() if weeks else [0.0] * len(histories)
+        return dict(zip(histories, expected, strict=True))
 
     def _classes(self, model: BgNbd, bought: dict[str, int], weeks: int) -> list[RepeatClass]:
         by_class: dict[int, list[str]] = defaultdict(list)

@@ -32,6 +32,8 @@ class PurchaseForecast(NamedTuple):
     """Expected purchases over the configured months, each discounted from its quarter."""
     order_value: float
     """Expected value of a purchase, in units of the currency."""
+    purchases_if_alive: float
+    """Expected purchases of a customer who is certainly still active."""
 
 
 class PurchaseValueModel:
@@ -65,20 +67,20 @@ class PurchaseValueModel:
         if history is None or spent is None:
             return None
         first, last = history.first_day, history.last_day
-        alive, purchases = self._expected(history.repeats, last - first, max(at_ms // DAY_MS, last) - first)
+        alive, if_alive = self._expected(history.repeats, last - first, max(at_ms // DAY_MS, last) - first)
         mean = spent.revenue / spent.purchases / CENTS
         value = mean if self.order_value is None else float(self.order_value.expected(spent.purchases, mean))
-        return PurchaseForecast(alive, purchases, value)
+        return PurchaseForecast(alive, alive * if_alive, value, if_alive)
 
     def _expected(self, repeats: int, span_days: int, age_days: int) -> tuple[float, float]:
-        """P(alive) and discounted purchases, cached because a customer is scored several times a day."""
+        """P(alive) and discounted purchases if alive, cached because a customer is scored several times a day."""
         key = repeats, span_days, age_days
         result = self._cache.get(key)
         if result is None:
             weeks = np.array([float(repeats)]), np.array([span_days / WEEK_DAYS]), np.array([age_days / WEEK_DAYS])
             row = Cohort(np.ones(1), *weeks)
             ends, discounts = self._quarters
-            purchases = np.diff(self.purchases.forecast(row, ends)) * discounts
+            purchases = np.diff(self.purchases.forecast_alive(row, ends)) * discounts
             # Summed in order in Python, so every processor gives the same bits.
             result = float(self.purchases.alive(row)[0]), sum(purchases.tolist())
             if len(self._cache) >= CACHE_MAX:

@@ -25,7 +25,9 @@ PRIOR_MONTHS: Final = 100.0  # weight of the configured churn, in observed subsc
 AGE_MONTHS: Final = 100.0  # weight of the overall hazard against the hazard of an age
 PLAN_MONTHS: Final = 50.0  # weight of the hazard of an age against the plan's hazard at that age
 PLAN_ENDS: Final = 10.0  # weight of "the plan is like all others", in ends
-HAZARD_MAX: Final = 0.95
+HAZARD_MAX: Final = (
+    1.0 - 1e-9
+)  # the log of survival stays finite; half of a running month counts, so ends can exceed it
 
 Table = tuple[list[float], list[float]]
 """By age: subscriptions that ended, and subscriptions at risk."""

@@ -41,9 +41,9 @@ def test_clv_of_orders_is_purchases_times_value() -> None:
     assert value is not None
     expected_value = float(value.expected(3, 30.0))
     assert found.purchases is not None
-    assert found.purchases.expected == pytest.approx(row[1], abs=1e-3)
+    assert found.purchases.expected == pytest.approx(row[0] * row[1], abs=1e-3)
     assert found.purchases.order_value == pytest.approx(expected_value, abs=0.01)
-    assert found.clv == pytest.approx(0.5 * row[1] * expected_value, abs=0.01)
+    assert found.clv == pytest.approx(0.5 * row[0] * row[1] * expected_value, abs=0.01)
     assert found.clv is not None
     assert found.clv_at_risk == pytest.approx(found.clv * (1 / row[0] - 1), abs=0.01)
     assert (found.mrr, found.revenue_at_risk, found.basis) == (45.0, 18.0, "orders")
