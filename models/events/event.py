@@ -207,21 +207,33 @@ def _clamp(stated_ms: int | None, timestamp_ms: int, received_ms: int | None) ->
 
 
 def _stated_time(call: Call) -> int | Rejected | None:
-    """Return the time that the event states: corrected by three timestamps, or the call's, or the CloudEvent's."""
-    if call.receivedAt is not None and call.sentAt is not None and call.originalTimestamp is not None:
-        received, sent, original = _moment(call.receivedAt), _moment(call.sentAt), _moment(call.originalTimestamp)
-        if received is None or sent is None or original is None:
-            return reject("bad_time", "receivedAt, sentAt or originalTimestamp is out of range.")
-        return received - (sent - original)
+    """Return the time that the event states.
+
+    An explicit `timestamp` is final: senders document it as corrected already, and a backfill sets it. Without it the
+    time is corrected by three timestamps, and capped at the receipt: no event happens after it. A CloudEvent's time and
+    an uncorrected `originalTimestamp` come last.
+    """
     stated: Any = call.timestamp
+    original: Any = call.originalTimestamp
     if stated is None:
-        if call.specversion is None:
-            return None
-        stated = call.time
+        if original is not None and call.receivedAt is not None and call.sentAt is not None:
+            return _corrected(original, call.sentAt, call.receivedAt)
+        if call.specversion is not None:
+            stated = call.time
         if stated is None:
-            return None
+            stated = original
+            if stated is None:
+                return None
     moment = _moment(stated)
     return moment if moment is not None else reject("bad_time", "timestamp is not a time, or out of range.")
+
+
+def _corrected(original_at: Any, sent_at: Any, received_at: Any) -> int | Rejected:
+    """Cancel out the error of the sender's clock, and cap the time at the receipt."""
+    original, sent, received = _moment(original_at), _moment(sent_at), _moment(received_at)
+    if received is None or sent is None or original is None:
+        return reject("bad_time", "receivedAt, sentAt or originalTimestamp is out of range.")
+    return received - max(sent - original, 0)
 
 
 def _moment(value: Any) -> int | None:

@@ -208,21 +208,41 @@ def test_automated_activity_is_marked() -> None:
 
 
 def test_clock_of_the_sender_is_corrected() -> None:
-    """With all three timestamps the time is receivedAt - (sentAt - originalTimestamp), whatever `timestamp` is."""
+    """With all three timestamps and no `timestamp`, the time is receivedAt - (sentAt - originalTimestamp)."""
     times = {
         "originalTimestamp": "2031-01-01T00:00:00Z",
         "sentAt": "2031-01-01T00:00:10Z",
         "receivedAt": "2025-03-10T12:00:00Z",
     }
-    assert event(call(**times)).time_ms == NOON_MS - 10_000
     assert event(call(**times, timestamp=None)).time_ms == NOON_MS - 10_000
 
 
-@pytest.mark.parametrize("missing", ["originalTimestamp", "sentAt", "receivedAt"])
-def test_clock_correction_needs_all_three(missing: str) -> None:
-    """If one of the three is missing, `timestamp` applies."""
-    times = dict.fromkeys(("originalTimestamp", "sentAt", "receivedAt"), "2024-01-01T00:00:00Z")
-    assert event(call(**(times | {missing: None}))).time_ms == NOON_MS + 250
+@pytest.mark.parametrize(
+    "received", ["2025-06-01T08:00:01Z", "1969-01-01T00:00:00Z", None], ids=["late", "1969", "none"]
+)
+def test_an_explicit_timestamp_is_the_event_time(received: str | None) -> None:
+    """`timestamp` is final, whatever the sender's and the receiver's clocks are: a backfill sets it years later."""
+    clocks = {"originalTimestamp": "2025-06-01T08:00:00.1Z", "sentAt": "2025-06-01T08:00:01Z", "receivedAt": received}
+    assert event(call(**clocks)).time_ms == NOON_MS + 250
+
+
+def test_a_corrected_time_is_never_after_the_receipt() -> None:
+    """A device that sends in 1970 what it saw in 2025 does not put the event into the year 2080."""
+    times = {
+        "originalTimestamp": "2025-03-10T11:00:00Z",
+        "sentAt": "1970-01-01T00:00:10Z",
+        "receivedAt": "2025-03-10T12:00:00Z",
+    }
+    assert event(call(**times, timestamp=None)).time_ms == NOON_MS
+
+
+def test_clock_correction_needs_all_three() -> None:
+    """Without the time of sending or of receipt, `originalTimestamp` is better than no time."""
+    for present in ({}, {"sentAt": "2025-03-10T12:00:10Z"}, {"receivedAt": "2025-03-10T12:00:10Z"}):
+        times = {"originalTimestamp": "2025-03-10T12:00:00Z", **present}
+        assert event(call(**times, timestamp=None), (), NOON_MS + 60_000).time_ms == NOON_MS
+    alone = {"sentAt": "2025-03-10T12:00:00Z", "receivedAt": "2025-03-10T12:00:00Z"}
+    assert reason(call(**alone, timestamp=None)) == "no_time"
 
 
 def test_record_time_replaces_a_missing_event_time() -> None:
@@ -343,7 +363,7 @@ def test_corrected_time_out_of_range_is_rejected() -> None:
         "sentAt": "2025-03-10T12:00:00Z",
         "receivedAt": "2025-03-10T12:00:00Z",
     }
-    assert reason(call(**times)) == "bad_time"
+    assert reason(call(**times, timestamp=None)) == "bad_time"
     assert MIN_TIME_MS > 0
 
 
