@@ -17,6 +17,7 @@ from models.definition.churn_evidence import ChurnEvidence
 from models.events.event import Event
 from models.labels.training_example import TrainingExample
 from models.pipeline.alert_tracker import AlertOutput
+from models.pipeline.clock_guard import PlausibleLog
 from models.pipeline.effects import FoldEffects, OffsetEvent
 from models.pipeline.partition import PartitionFold
 from models.profile.codec import read_due_ms
@@ -118,6 +119,8 @@ class Backtest:
         self.alerts: list[AlertOutput] = []
         self.events = self.duplicates = self.points = self.censored = 0
         self.on_effects: Callable[[int, FoldEffects], None] | None = None
+        self.plausible = PlausibleLog(definition.grace_ms)
+        """Counts the events whose time is far ahead of all others; they are applied at the time of their neighbours."""
         self._partition_of = partition_of
         self._partition_by_customer: dict[str, int] = {}
 
@@ -125,7 +128,7 @@ class Backtest:
         """Feed the log; yield the number of events so far after each day."""
         day, offset = None, 0
         queues: list[list[OffsetEvent]] = [[] for _ in self.partitions]
-        for event in events:
+        for event in self.plausible.events(events):
             today = event.time_ms // DAY_MS
             if day is None or today > day:
                 if day is not None:

@@ -4,6 +4,7 @@ partition       the fold itself: its ten steps
 effects         the input and all effects of a batch
 batch           data that a batch has collected so far
 batch_clock     the partition's clock within a batch
+clock_guard     keeps events with a wrong clock from moving it
 event_applier   applies one event to one customer
 deadlines       due deadlines of one customer: snapshots, silence, release of labels, expiry
 ranking         features, scores and comparison of a batch's points

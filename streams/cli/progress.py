@@ -61,11 +61,20 @@ class ProgressBar:
 def events_of(file: str, task: str, names: EventNames | None = None) -> Iterator[Event]:
     """Read the valid events of a file with one event per line; skip all other lines. Raises as `InputFile` does.
 
+    An event far ahead of all others gets the time of its neighbours, as in a worker and in a backtest.
+
     Args:
         file: A path, or "-" for standard input.
         task: The text of the progress bar.
         names: The event names of a churn.toml; only listed names by default.
     """
+    from models.definition.churn_definition import GRACE_MS
+    from models.pipeline.clock_guard import PlausibleLog
+
+    return PlausibleLog(GRACE_MS).events(_valid_events(file, task, names))
+
+
+def _valid_events(file: str, task: str, names: EventNames | None) -> Iterator[Event]:
     from models.events.event import Event, decode
     from models.events.event_names import LISTED
 

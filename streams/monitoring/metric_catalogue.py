@@ -154,6 +154,13 @@ COUNTED: Final = (
         _P,
         "Events that a churn definition names, but that match no `where`, so that they do not count as churn.",
     ),
+    Metric(
+        "events_implausible",
+        "counter",
+        "worker",
+        _P,
+        "Events far ahead of the partition's clock that no other customer confirmed; applied at the clock.",
+    ),
     Metric("dead_letters", "counter", "worker", (*_P, "reason"), "Dead-lettered events by reason."),
     Metric("scores", "counter", "worker", (*_P, "trigger"), "Computed scores by trigger."),
     Metric("scores_told", "counter", "worker", _P, "Scores published to the scores topic."),

@@ -52,7 +52,7 @@ class EventProcessor(Processor):
         self._committed_state = self._computed_state = state
         self._router = EventRouter(context, partition)
         self._errors_in_a_row = 0
-        self._flush_at_ms = 0
+        self._flush_at_ms = self._idle_at_ms = 0
         self._undone: DecodedBatch | None = None  # what the last transaction left of its batch
         self._fold = self._committed_fold()
 
@@ -73,7 +73,9 @@ class EventProcessor(Processor):
         return self._store.next_due_ms()
 
     def next_flush_ms(self) -> int | None:
-        """When to flush the accounting, if it has changed."""
+        """When to flush the accounting, if it has changed, or to apply events that wait for others."""
+        if self._fold.waits:
+            return self._idle_at_ms
         return self._flush_at_ms if self._fold.unflushed else None
 
     def committed(self) -> None:
@@ -90,8 +92,9 @@ class EventProcessor(Processor):
         watch("decode")
         count, until_ms = self._within_bounds(entries, now_ms or 0, tally)
         flush = self._flush_is_due(records)
+        options = {"flush": flush, "explainer": explainer, "idle_ms": self._idle_ms(records)}
         try:
-            effects = self._fold.apply(entries[:count], until_ms, tally, watch, flush=flush, explainer=explainer)
+            effects = self._fold.apply(entries[:count], until_ms, tally, watch, **options)
         except NOT_THE_EVENT:
             raise
         except Exception as error:
@@ -129,6 +132,14 @@ class EventProcessor(Processor):
         self._flush_at_ms = now_ms + FLUSH_EVERY_MS
         return True
 
+    def _idle_ms(self, records: Sequence[Record]) -> int:
+        """The wall clock if events wait for others and none has arrived for a while, else 0."""
+        now_ms = self._context.wall_ms()
+        if records:
+            self._idle_at_ms = now_ms + FLUSH_EVERY_MS
+            return 0
+        return now_ms if self._fold.waits and now_ms >= self._idle_at_ms else 0
+
     # Bounds ----------------------------------------------------------------------------------------------------------
 
     def _within_bounds(self, entries: Sequence[OffsetEvent], until_ms: int, tally: BatchMetrics) -> tuple[int, int]:
@@ -137,13 +148,13 @@ class EventProcessor(Processor):
         Deadlines up to a time are handled before the first event of that time or later, so a transaction can end there
         without changing any result.
         """
-        times = [event.time_ms for _, event in entries]
+        times = self._fold.reached(entries, until_ms)
         end_ms = max(until_ms, max(times, default=0))
         due = self._store.due(end_ms, DUE_MAX + 1)
         tally.due, tally.due_since_ms = len(due), due[0][0] if due else None
         # A key is due repeatedly, and keys of new customers are not in the store yet: bound the time as well. If
         # nothing is due yet, nothing is due before the first event either: it is applied, whatever the other times.
-        begin_ms = due[0][0] if due else times[0] if times else end_ms
+        begin_ms = due[0][0] if due else next((time_ms for time_ms in times if time_ms), end_ms)
         limit_ms = max(self._fold.clock_ms, begin_ms) + self._context.definition.snapshot_every_ms // 2
         if len(due) > DUE_MAX:
             limit_ms = min(limit_ms, due[DUE_MAX - 1][0])

@@ -132,7 +132,7 @@ class FaultFinder:
     def _failure_of(self, entry: OffsetEvent, scorer: RiskScorer) -> Exception | None:
         """Apply one event to a new partition; returns why that fails."""
         try:
-            Fold(self._context, self._partition, _NoRecords(), None, scorer).apply([entry], 0)
+            Fold(self._context, self._partition, _NoRecords(), None, scorer).apply([entry], entry.event.time_ms)
         except NOT_THE_EVENT:
             raise
         except Exception as error:

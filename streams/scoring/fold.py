@@ -9,6 +9,7 @@ import msgspec
 from models.features.scoring_point import SNAPSHOT
 from models.labels.codec import label_value
 from models.outputs.alert_record import alert_headers
+from models.pipeline.clock_guard import ClockGuard
 from models.pipeline.effects import FoldEffects, OffsetEvent
 from models.pipeline.metric_records import metric_records
 from models.pipeline.partition import PartitionFold
@@ -52,7 +53,9 @@ class Fold:
         committed = None if state is None else decode_state(state, context.definition, partition)
         self.newest_event_ms = None if committed is None else committed.newest_event_ms
         self._context, self._partition, self._scorer = context, partition, scorer
+        self._guard = ClockGuard(context.definition.grace_ms, begins_at_once=True)
         try:
+            self._guard.restore([] if committed is None else committed.clock_guard)
             self._fold = PartitionFold(
                 context.definition,
                 store,
@@ -74,6 +77,15 @@ class Fold:
         return self._fold.clock_ms
 
     @property
+    def waits(self) -> bool:
+        """Whether an event ahead of the clock is held, and may be applied when the input is idle."""
+        return self._guard.waits
+
+    def reached(self, entries: Sequence[OffsetEvent], until_ms: int) -> list[int]:
+        """For each event, the newest time that it adds to the log; 0 if its time is not confirmed yet."""
+        return self._guard.copy().admit(entries, self.clock_ms, until_ms).reached
+
+    @property
     def unflushed(self) -> bool:
         """Whether the accounting has changes that are not in its blocks yet."""
         return self._fold.accounts.pending
@@ -87,6 +99,7 @@ class Fold:
         *,
         flush: bool = True,
         explainer: ExplainClient | None = None,
+        idle_ms: int = 0,
     ) -> BatchEffects:
         """Apply events and the deadlines up to `until_ms`.
 
@@ -97,12 +110,15 @@ class Fold:
             watch: times its stages.
             flush: bring the accounting's blocks up to date.
             explainer: renders the scores, if there are enough of them; None to render them here.
+            idle_ms: wall clock if no event has arrived for a while, to apply events that are held.
         """
         context = self._context
         self._fold.scorer = self._scorer or context.scorer
         if watch is not None:
             self._fold.stage_ended = watch
-        effects = self._fold.process(entries, until_ms, flush=flush)
+        guard, clock_ms = self._guard, self.clock_ms
+        admitted = guard.finish(clock_ms, idle_ms) if idle_ms else guard.admit(entries, clock_ms, until_ms)
+        effects = self._fold.process(admitted.events, until_ms, flush=flush)
         scores, deferred = self._history.prepare(effects), None
         outputs = self._alerts(effects)
         if explainer is not None and len(effects.published_rows) >= context.deferred_min:
@@ -119,17 +135,17 @@ class Fold:
                 Output(context.scores, self._partition, customer, value) for customer, value in scores.records(values)
             ]
         outputs += self._labels_and_metrics(effects)
-        if entries:
-            newest_ms = max([event.time_ms for _, event in entries])
+        if admitted.events:
+            newest_ms = max([event.time_ms for _, event in admitted.events])
             self.newest_event_ms = max(newest_ms, self.newest_event_ms or 0)
         if tally is not None:
-            count_fold(tally, effects, len(entries))
+            count_fold(tally, effects, admitted, entries[0].offset if entries else 0)
             if tally.counts["scores", SNAPSHOT]:  # snapshots move the population's level
                 tally.drift = context.scorer.drift(effects.m[-1])
         return BatchEffects(
             outputs,
             changes={**effects.changes, **scores.histories},
-            state=encode_state(context.definition, self.newest_event_ms, effects.state),
+            state=encode_state(context.definition, self.newest_event_ms, effects.state, guard.state()),
             deferred=deferred,
         )
 

@@ -6,6 +6,7 @@ from collections import Counter
 from typing import Final
 
 from models.alerts.alert_state import OPEN, STATES
+from models.pipeline.clock_guard import Admitted
 from models.pipeline.effects import FoldEffects
 from streams.engine.batch_metrics import APPLIED, DUPLICATE, BatchMetrics, Key
 
@@ -15,15 +16,21 @@ SUPPRESSED: Final = (DWELL, "open", "acknowledged", "snoozed", COOLDOWN, NOT_ELI
 CENSORED: Final = "censored"
 
 
-def count_fold(tally: BatchMetrics, effects: FoldEffects, events: int) -> None:
-    """Add the effects of a batch of `events` events to its counts."""
+def count_fold(tally: BatchMetrics, effects: FoldEffects, admitted: Admitted, first_offset: int) -> None:
+    """Add the effects of a batch to its counts.
+
+    Args:
+        admitted: the events that were applied.
+        first_offset: of the batch; events before it were held by earlier batches, and are not timed.
+    """
     counts = tally.counts
-    counts["events", APPLIED] += events - effects.duplicates
+    counts["events", APPLIED] += len(admitted.events) - effects.duplicates
+    counts["events_implausible",] += admitted.implausible
     counts["events", DUPLICATE] += effects.duplicates
     for trigger, number in Counter([point.trigger for point in effects.points]).items():
         counts["scores", trigger] += number
     counts["scores_told",] += len(effects.published_rows)
-    tally.causes = [offset for row in effects.published_rows if (offset := effects.points[row].offset) >= 0]
+    tally.causes = [offset for row in effects.published_rows if (offset := effects.points[row].offset) >= first_offset]
     for alert in effects.alerts:
         counts["alerts", alert.event.type, alert.event.severity] += 1
     tally.alerted = [

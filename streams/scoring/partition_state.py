@@ -5,7 +5,7 @@ Tested by tests/streams/engine/test_formats.py.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -24,21 +24,26 @@ class PartitionState(msgspec.Struct, array_like=True):
         definition: hash of the churn definitions that the state was built with.
         newest_event_ms: time of the newest event, epoch milliseconds; None before the first one.
         partition: state of `models.pipeline.partition.PartitionFold`.
+        clock_guard: state of `models.pipeline.clock_guard.ClockGuard`; absent in records of earlier releases.
     """
 
     version: int
     definition: str
     newest_event_ms: int | None
     partition: bytes
+    clock_guard: list[Any] = []
 
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(PartitionState).decode
 
 
-def encode_state(definition: ChurnDefinition, newest_event_ms: int | None, fold: bytes) -> bytes:
+def encode_state(
+    definition: ChurnDefinition, newest_event_ms: int | None, fold: bytes, clock_guard: list[Any]
+) -> bytes:
     """Encode the state of a partition."""
-    return _encode(PartitionState(VERSION, definition.state_hash, newest_event_ms, fold))
+    held = [clock_guard] if clock_guard else []  # rarely: without it, records are those of earlier releases
+    return _encode([VERSION, definition.state_hash, newest_event_ms, fold, *held])
 
 
 def decode_state(data: bytes, definition: ChurnDefinition, partition: int) -> PartitionState:

@@ -73,7 +73,8 @@ def again(key: bytes, value: bytes) -> tuple[bytes, Any]:
         kept = shorn(msgspec.to_builtins(inner, builtin_types=(bytes,)), raw_inner)
         holds = [named(here, msgspec.msgpack.decode(value)), named(state, raw_state), named(inner, raw_inner)]
         state.partition = msgspec.msgpack.encode(kept)
-        again = position.encode_position(here.next_offset, here.live, here.changelog_id, msgspec.msgpack.encode(state))
+        outer = msgspec.msgpack.encode(shorn(msgspec.to_builtins(state, builtin_types=(bytes,)), raw_state))
+        again = position.encode_position(here.next_offset, here.live, here.changelog_id, outer)
         return again, holds
     record: Any
     if key[:1] == b"c":

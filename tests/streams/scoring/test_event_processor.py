@@ -33,6 +33,7 @@ from streams.settings import Settings
 START = 1_704_067_200_000
 CHURN = '[churn.definitions.left]\nevent = "Subscription Cancelled"\n[label]\nhorizon = "5d"\n[snapshot]\nevery = "2d"'
 HERE = next(f"here-{n}" for n in range(99) if partition_of(b"here-%d" % n, 2) == 0)
+HERE_TOO = next(f"too-{n}" for n in range(99) if partition_of(b"too-%d" % n, 2) == 0)
 THERE = next(f"there-{n}" for n in range(99) if partition_of(b"there-%d" % n, 2) == 1)
 
 
@@ -221,7 +222,7 @@ def test_a_failing_deadline_rejects_no_event(monkeypatch: pytest.MonkeyPatch) ->
     step(processor, store, [record(1)])
     monkeypatch.setattr(PartitionFold, "process", broken)
     with pytest.raises(ChurnSignalsError, match=r"record c:.* cannot be used: ZeroDivisionError in .* when its dead"):
-        run(processor, store, [record(2, at_ms=START + 9 * DAY_MS)])
+        run(processor, store, [record(2, at_ms=START + 9 * DAY_MS), record(3, HERE_TOO, at_ms=START + 9 * DAY_MS)])
 
 
 def test_the_accounting_is_flushed_every_two_seconds_and_when_idle() -> None:
@@ -312,7 +313,8 @@ def test_a_long_gap_is_split_into_many_transactions() -> None:
     store = Store()
     processor = EventProcessor(shared(), 0, store, None)
     run(processor, store, [record(1, name="Subscription Started")])
-    effects = run(processor, store, [record(2, at_ms=START + 399 * DAY_MS)])
+    at_ms = START + 399 * DAY_MS
+    effects = run(processor, store, [record(2, at_ms=at_ms), record(3, HERE_TOO, at_ms=at_ms)])
     scores = [sum(output.topic == "churn-scores" for output in one.outputs) for one in effects]
     assert sum(scores) > 150
     assert max(scores) <= 3

@@ -142,7 +142,7 @@ def test_a_record_whose_deadline_fails_is_named(monkeypatch: pytest.MonkeyPatch,
 
     monkeypatch.setattr(Deadlines, "handle_due", broken)
     with pytest.raises(RecordDamaged, match="no event was rejected") as found:
-        run(processor, store, [record(99, others[0], at_ms=START + 5 * DAY_MS)])
+        run(processor, store, [record(99 + n, others[n], at_ms=START + 5 * DAY_MS) for n in range(2)])
     assert found.value.location["key"] == key_name(key)
 
 
