@@ -192,6 +192,16 @@ class ClockGuard:
         self._bytes = sum(len(_json(event)) for _, event in held)
 
 
+def count_late(events: Sequence[OffsetEvent], clock_ms: int, lateness_ms: int) -> int:
+    """How many events are too far behind the clock for any label: their snapshots were never taken, or have matured.
+
+    >>> count_late([OffsetEvent(0, Event("c", "page", at, 0, {}, False, False)) for at in (1, 5, 9)], 9, 4)
+    1
+    """
+    since_ms = clock_ms - lateness_ms
+    return sum([event.time_ms < since_ms for _, event in events])
+
+
 class PlausibleLog:
     """The events of a finite log, with plausible times.
 
@@ -224,4 +234,13 @@ class PlausibleLog:
         yield from (event for _, event in last.events)
 
 
-__all__ = ["AGAINST_MAX", "HELD_BYTES", "HELD_MAX", "LAST_JUMP_MS", "Admitted", "ClockGuard", "PlausibleLog"]
+__all__ = [
+    "AGAINST_MAX",
+    "HELD_BYTES",
+    "HELD_MAX",
+    "LAST_JUMP_MS",
+    "Admitted",
+    "ClockGuard",
+    "PlausibleLog",
+    "count_late",
+]

@@ -111,7 +111,13 @@ class Worker:
     def checks(self) -> list[Check]:
         """Readiness: the side input is read, and every assigned partition is taken over."""
         side_input = self.side_input.checks() if self.side_input is not None else []
-        return [*side_input, Check("partitions", *self.ownership.readiness())]
+        late = sum(progress.tally.counts["events_late",] for progress in self.ownership.status().values())
+        history = f"{late:,} events were too far behind the clock to learn a label from them"
+        return [
+            *side_input,
+            Check("partitions", *self.ownership.readiness()),
+            *([Check("event times", True, history)] if late else []),
+        ]
 
     async def _stop(self) -> None:
         closing = [self.app.stop()] if self.side_input is None else [self.side_input.stop(), self.app.stop()]

@@ -161,6 +161,13 @@ COUNTED: Final = (
         _P,
         "Events far ahead of the partition's clock that no other customer confirmed; applied at the clock.",
     ),
+    Metric(
+        "events_late",
+        "counter",
+        "worker",
+        _P,
+        "Events more than `label.grace` behind the partition's clock: they change profiles, but no label.",
+    ),
     Metric("dead_letters", "counter", "worker", (*_P, "reason"), "Dead-lettered events by reason."),
     Metric("scores", "counter", "worker", (*_P, "trigger"), "Computed scores by trigger."),
     Metric("scores_told", "counter", "worker", _P, "Scores published to the scores topic."),

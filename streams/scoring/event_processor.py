@@ -16,12 +16,15 @@ from models.pipeline.effects import OffsetEvent
 from streams.engine.batch_metrics import BatchMetrics, Stopwatch, timestamps
 from streams.engine.contract import BatchEffects, Processor, ProcessorFactory, Record, StateStore
 from streams.errors import ChurnSignalsError
-from streams.logs import error_location
+from streams.logs import error_location, get_logger
 from streams.scoring.event_router import DecodedBatch, EventRouter, Routed
 from streams.scoring.explain_protocol import ExplainClient
 from streams.scoring.fault import NOT_THE_EVENT, FaultFinder
 from streams.scoring.fold import Fold
+from streams.scoring.late_events import LateEventsLog
 from streams.scoring.processor_context import ProcessorContext
+
+log = get_logger(__name__)
 
 # Deadlines of one transaction: some 0.3 s of scoring, far below the transaction timeout.
 DUE_MAX: Final = 5_000
@@ -53,6 +56,7 @@ class EventProcessor(Processor):
         self._router = EventRouter(context, partition)
         self._errors_in_a_row = 0
         self._flush_at_ms = self._idle_at_ms = 0
+        self._late_log = LateEventsLog(context.definition.grace_ms)
         self._undone: DecodedBatch | None = None  # what the last transaction left of its batch
         self._fold = self._committed_fold()
 
@@ -92,9 +96,11 @@ class EventProcessor(Processor):
         watch("decode")
         count, until_ms = self._within_bounds(entries, now_ms or 0, tally)
         flush = self._flush_is_due(records)
-        options = {"flush": flush, "explainer": explainer, "idle_ms": self._idle_ms(records)}
+        idle_ms = self._idle_ms(records)
         try:
-            effects = self._fold.apply(entries[:count], until_ms, tally, watch, **options)
+            effects = self._fold.apply(
+                entries[:count], until_ms, tally, watch, flush=flush, explainer=explainer, idle_ms=idle_ms
+            )
         except NOT_THE_EVENT:
             raise
         except Exception as error:
@@ -111,6 +117,7 @@ class EventProcessor(Processor):
         self._context.evidence.observe(entries[:count], tally)
         tally.arrived_ms = timestamps(records, tally.causes)
         effects.tally = tally
+        self._report_late(tally.counts["events_late",], count)
         watch("encode")
         self.newest_event_ms = self._fold.newest_event_ms
         self._computed_state = effects.state
@@ -131,6 +138,12 @@ class EventProcessor(Processor):
             return False
         self._flush_at_ms = now_ms + FLUSH_EVERY_MS
         return True
+
+    def _report_late(self, late: int, events: int) -> None:
+        message = self._late_log.observe(late, events, self._fold.clock_ms, self._context.wall_ms())
+        if message is not None:
+            topic, number = self._context.events, self._partition
+            log.warning("%s/%d: %s", topic, number, message, topic=topic, partition=number)
 
     def _idle_ms(self, records: Sequence[Record]) -> int:
         """The wall clock if events wait for others and none has arrived for a while, else 0."""

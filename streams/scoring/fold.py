@@ -9,7 +9,7 @@ import msgspec
 from models.features.scoring_point import SNAPSHOT
 from models.labels.codec import label_value
 from models.outputs.alert_record import alert_headers
-from models.pipeline.clock_guard import ClockGuard
+from models.pipeline.clock_guard import ClockGuard, count_late
 from models.pipeline.effects import FoldEffects, OffsetEvent
 from models.pipeline.metric_records import metric_records
 from models.pipeline.partition import PartitionFold
@@ -140,6 +140,7 @@ class Fold:
             self.newest_event_ms = max(newest_ms, self.newest_event_ms or 0)
         if tally is not None:
             count_fold(tally, effects, admitted, entries[0].offset if entries else 0)
+            tally.counts["events_late",] += count_late(admitted.events, clock_ms, context.definition.grace_ms)
             if tally.counts["scores", SNAPSHOT]:  # snapshots move the population's level
                 tally.drift = context.scorer.drift(effects.m[-1])
         return BatchEffects(

@@ -44,6 +44,13 @@ def test_events_are_published_to_the_partition_of_the_customer(new_run: Callable
     assert {(key, partition) for partition, key, _ in found} == {
         (b"%d" % n, partition_of(b"%d" % n, 3)) for n in range(40)
     }
+    history = tmp_path / "history.jsonl"
+    history.write_bytes(b'{"type":"page","userId":"1","timestamp":"2024-03-01T00:00:00Z"}')
+    refused = call(run, "publish", str(history))
+    assert refused.exit_code == 1
+    assert "history.jsonl begins at 2024-03-01T00:00:00" in refused.output
+    assert "Publish history before live traffic" in refused.output
+    assert call(run, "publish", str(history), "--late").exit_code == 0
 
 
 def test_simulator_publishes_the_events_of_the_file(new_run: Callable[..., Run], tmp_path: Path) -> None:

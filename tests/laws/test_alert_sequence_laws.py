@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -129,7 +130,7 @@ def test_the_histories_of_these_laws_contain_every_kind_of_event() -> None:
                 reminder_ms = int(policy[1][:-1]) * DAY_MS
                 kinds["instead of a reminder"] += sum(
                     after.type in ("escalated", "resolved") and after.at_ms - before.at_ms == reminder_ms
-                    for before, after in zip(history, history[1:], strict=False)
+                    for before, after in pairwise(history)
                 )
     assert kinds["instead of a reminder"] > 10
     assert min(kinds[name] for name in ("opened", "escalated", "reminded", "resolved", "expired")) > 5

@@ -14,6 +14,7 @@ from streams.engine.batch_metrics import BatchMetrics, Stopwatch
 from streams.scoring.event_processor import EventProcessor
 from tests.streams.scoring.test_event_processor import (
     HERE,
+    HERE_TOO,
     START,
     THERE,
     Record,
@@ -72,7 +73,8 @@ def test_every_record_has_one_outcome_and_every_dead_letter_one_reason(monkeypat
 def test_each_record_is_counted_in_the_transaction_that_applies_it() -> None:
     """Rule: a batch that is split into many transactions counts every record once."""
     store, total = Store(), BatchMetrics()
-    sent = [record(n, at_ms=START + 9 * n * DAY_MS) for n in range(8)]
+    pairs = [(n, customer) for n in range(4) for customer in (HERE, HERE_TOO)]
+    sent = [record(i, customer, at_ms=START + 9 * n * DAY_MS) for i, (n, customer) in enumerate(pairs)]
     found = run(EventProcessor(shared(), 0, store, None), store, sent)
     for effects in found:
         total.add(effects.tally)

@@ -320,6 +320,58 @@ def test_a_long_gap_is_split_into_many_transactions() -> None:
     assert max(scores) <= 3
 
 
+def test_one_wrong_clock_in_a_history_changes_no_other_label() -> None:
+    """Rule: through a worker too, and with a restart while the event is held; the input does not become live by it."""
+    feed = [record(n, f"c{n % 7}", at_ms=START + n * DAY_MS // 4) for n in range(1, 160)]
+    feed = [each for each in feed if partition_of(f"c{each.offset % 7}".encode(), 2) == 0]
+    wrong = record(61, HERE, at_ms=START + 27_000 * DAY_MS)  # its record was written 400 days after START
+    labels, implausible = [], []
+    for log in (feed, [*(r for r in feed if r.offset <= 60), wrong, *(r for r in feed if r.offset > 61)]):
+        store = Store()
+        processor, found, count = EventProcessor(shared(), 0, store, None), [], 0
+        for each in log:
+            effects = step(processor, store, [each])
+            while not effects.consumed:
+                effects = step(processor, store, [each])
+            found += [output for output in effects.outputs if output.topic == "churn-labels"]
+            count += effects.tally.counts["events_implausible",]
+            assert processor.newest_event_ms is not None
+            assert processor.newest_event_ms <= feed[-1].offset * DAY_MS // 4 + START
+            processor = EventProcessor(shared(), 0, store, effects.state)
+        labels.append([orjson.loads(output.value or b"")["snapshot_time"] for output in found])
+        implausible.append(count)
+    assert len(labels[0]) > 20
+    assert labels[0] == [each for each in labels[1] if each in labels[0]]
+    assert implausible == [0, 1]
+
+
+def test_an_event_that_waits_for_others_is_applied_when_the_input_is_idle() -> None:
+    """Rule: after two seconds without records the only customer's next event is applied at its own time."""
+    store, common = Store(), shared()
+    walls = [START + 500 * DAY_MS]
+    common.wall_ms = lambda: walls[0]
+    processor = EventProcessor(common, 0, store, None)
+    step(processor, store, [record(1)])
+    held = step(processor, store, [record(2, at_ms=START + 30 * DAY_MS)])
+    assert held.consumed == 1
+    assert processor.newest_event_ms == START
+    due_ms = processor.next_flush_ms()
+    assert due_ms == walls[0] + 2_000
+    walls[0] = due_ms
+    step(processor, store, [])
+    assert processor.newest_event_ms == START + 30 * DAY_MS
+
+
+def test_history_after_live_events_is_counted_and_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """Rule: events too far behind the clock for any label are not passed over in silence."""
+    store = Store()
+    processor = EventProcessor(shared(), 0, store, None)
+    step(processor, store, [record(1, at_ms=START + 300 * DAY_MS)])
+    effects = step(processor, store, [record(n, at_ms=START + n * DAY_MS) for n in range(2, 102)])
+    assert effects.tally.counts["events_late",] == 100
+    assert "customer-events/0: 100 events are more than 2 d behind the clock" in caplog.text
+
+
 def test_the_rest_of_a_batch_is_not_decoded_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rule: a batch of many days is decoded once, and its outputs equal those of single-record batches."""
     feed = [record(n, at_ms=START + n * DAY_MS) if n % 4 else Record(n, b"{" if n % 8 else None) for n in range(1, 60)]
