@@ -184,6 +184,7 @@ class InputCounts:
     examples: int = 0  # matured, inside the window or not
     censored: int = 0  # snapshots whose label is unknown because of a gap in the feed
     pending: int = 0  # snapshots whose horizon reaches past the end of the log: no label
+    implausible: int = 0  # events far ahead of all others, applied at the time of their neighbours
 
 
 @dataclass(frozen=True, slots=True)

@@ -207,31 +207,46 @@ class PlausibleLog:
 
     Attributes:
         implausible: Events so far whose time was replaced.
+        first_implausible: The number of the first of them among the events of the log, from 1; 0 for none.
+        longest_pause_ms: The longest time between two events that follow each other.
+        paused_ms: When that pause began.
     """
 
     def __init__(self, jump_ms: int) -> None:
-        self.implausible = 0
+        self.implausible = self.first_implausible = self.longest_pause_ms = self.paused_ms = 0
         self._guard = ClockGuard(jump_ms)
+        self._clock_ms = 0
 
     def events(self, log: Iterable[Event]) -> Iterator[Event]:
         """Yield the events of the log in order; those that are held later."""
-        clock_ms, guard = 0, self._guard
-        near_ms = guard.jump_ms
-        for event in log:
-            if event.time_ms <= near_ms and not guard.held and clock_ms:
+        guard = self._guard
+        near_ms = 0
+        for number, event in enumerate(log, 1):
+            if event.time_ms <= near_ms and not guard.held:
+                if event.time_ms > self._clock_ms:
+                    self._reach(event.time_ms)
+                    near_ms = event.time_ms + guard.jump_ms
                 yield event
-                if event.time_ms > clock_ms:
-                    clock_ms, near_ms = event.time_ms, event.time_ms + guard.jump_ms
                 continue
-            admitted = guard.admit([OffsetEvent(0, event)], clock_ms)
+            yield from self._note(guard.admit([OffsetEvent(number, event)], self._clock_ms))
+            near_ms = self._clock_ms + guard.jump_ms if self._clock_ms else 0
+        yield from self._note(guard.finish(self._clock_ms))
+
+    def _note(self, admitted: Admitted) -> list[Event]:
+        if admitted.implausible:
             self.implausible += admitted.implausible
-            for _, each in admitted.events:
-                yield each
-                clock_ms = max(clock_ms, each.time_ms)
-            near_ms = clock_ms + guard.jump_ms
-        last = guard.finish(clock_ms)
-        self.implausible += last.implausible
-        yield from (event for _, event in last.events)
+            numbers = [number for number, event in admitted.events if event.clamped]
+            self.first_implausible = min([self.first_implausible or numbers[0], *numbers])
+        for _, event in admitted.events:
+            if event.time_ms > self._clock_ms:
+                self._reach(event.time_ms)
+        return [event for _, event in admitted.events]
+
+    def _reach(self, time_ms: int) -> None:
+        pause_ms = time_ms - self._clock_ms
+        if pause_ms > self.longest_pause_ms and self._clock_ms:
+            self.longest_pause_ms, self.paused_ms = pause_ms, self._clock_ms
+        self._clock_ms = time_ms
 
 
 __all__ = [

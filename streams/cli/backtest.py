@@ -222,6 +222,7 @@ def _counts(run: Backtest, rejected: Counter[str]) -> Any:
         examples=len(run.examples),
         censored=run.censored,
         pending=sum(key[:1] == b"s" for key in records),
+        implausible=run.plausible.implausible,
     )
 
 

@@ -255,6 +255,7 @@ def _input_counts(counts: InputCounts) -> str:
         (counts.customers, lambda n: f"{n:,} customers"),
         (counts.duplicates, lambda n: f"{n:,} duplicates ignored"),
         (rejected, lambda n: f"{n:,} rejected ({reasons})"),
+        (counts.implausible, lambda n: f"{n:,} with a time far ahead of all others, applied at the time before"),
         (counts.censored, lambda n: f"{n:,} labels censored by a feed outage"),
         (counts.pending, lambda n: f"{n:,} snapshots without a label, because their horizon ends after the file"),
     ]

@@ -67,6 +67,15 @@ def test_a_pause_of_the_feed_is_no_wrong_clock(pause_days: int) -> None:
     assert plausible(log) == (log, 0)
 
 
+def test_a_finite_log_reports_its_longest_pause_and_its_first_wrong_clock() -> None:
+    """Rule: for a report on the log; the wrong clock is no pause."""
+    log = moved(busy(50) + busy(50, start_ms=START_MS + 30 * DAY_MS), event("page", FAR_MS, "c1"), 70)
+    found = PlausibleLog(2 * DAY_MS)
+    assert len(list(found.events(log))) == 101
+    assert (found.implausible, found.first_implausible) == (1, 71)
+    assert (found.paused_ms, found.longest_pause_ms) == (START_MS + 49 * HOUR_MS, 30 * DAY_MS - 49 * HOUR_MS)
+
+
 def test_late_events_after_a_pause_do_not_hold_it_back() -> None:
     """Rule: stragglers from before the pause delay the clock by some events, and change no time."""
     late = [event("page", START_MS + 40 * HOUR_MS, f"late{n}") for n in range(4)]
