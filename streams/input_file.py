@@ -1,4 +1,4 @@
-"""Read lines from a plain or gzipped file, or from standard input."""
+"""Read lines from a plain or gzipped file, or from standard input, and number them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import gzip
 import os
 import sys
 import zlib
+from array import array
+from bisect import bisect_right
 from collections.abc import Iterator
 from functools import partial
 from types import TracebackType
@@ -75,6 +77,32 @@ class InputFile:
         if self._raw is not sys.stdin.buffer:
             self._lines.close()
             self._raw.close()
+
+
+class LineNumbers:
+    """The numbers of the lines that a file's events come from. Only lines without an event take memory.
+
+    >>> numbers = LineNumbers()
+    >>> for has_event in (True, False, False, True):
+    ...     numbers.add(has_event=has_event)
+    >>> numbers.line_of(0), numbers.line_of(1)
+    (1, 4)
+    """
+
+    def __init__(self) -> None:
+        self._events = 0
+        self._events_before = array("Q")  # each line without an event
+
+    def add(self, *, has_event: bool) -> None:
+        """Add the next line."""
+        if has_event:
+            self._events += 1
+        else:
+            self._events_before.append(self._events)
+
+    def line_of(self, event: int) -> int:
+        """Return the number of an event's line, from 1. Events are numbered from 0."""
+        return event + 1 + bisect_right(self._events_before, event)
 
 
 def _first_bytes(file: IO[bytes]) -> bytes:

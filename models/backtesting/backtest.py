@@ -15,6 +15,7 @@ import numpy as np
 from models.definition.churn_definition import ChurnDefinition
 from models.definition.churn_evidence import ChurnEvidence
 from models.events.event import Event
+from models.events.unreadable import UnreadableCounts
 from models.labels.training_example import TrainingExample
 from models.pipeline.alert_tracker import AlertOutput
 from models.pipeline.clock_guard import PlausibleLog
@@ -101,6 +102,7 @@ class Backtest:
 
     Attributes:
         evidence: Whether the log can meet the definitions, by the events so far.
+        unreadable: Counts of unreadable properties. A position is the number of an event in the log, from 0.
     """
 
     def __init__(
@@ -118,6 +120,7 @@ class Backtest:
         self.examples: list[TrainingExample] = []
         self.alerts: list[AlertOutput] = []
         self.events = self.duplicates = self.points = self.censored = 0
+        self.unreadable = UnreadableCounts()
         self.on_effects: Callable[[int, FoldEffects], None] | None = None
         self.plausible = PlausibleLog(definition.grace_ms)
         """Counts the events whose time is far ahead of all others; they are applied at the time of their neighbours."""
@@ -163,6 +166,7 @@ class Backtest:
                 self.events += len(batch)
                 self.points += len(effects.points)
                 self.duplicates += effects.duplicates
+                self.unreadable.merge(effects.unreadable)
                 if self.on_effects is not None:
                     self.on_effects(number, effects)
             entries.clear()

@@ -11,6 +11,7 @@ from models.backtesting.log_census import LogCensus, Tally
 from models.definition.churn_definition import ChurnDefinition
 from models.duration import DAY_MS, rfc3339
 from models.events.log_order import LogOrder
+from models.events.unreadable import UnreadableCounts
 
 ERROR: Final = "error"
 WARNING: Final = "warning"
@@ -55,12 +56,16 @@ class LabelCounts(msgspec.Struct, frozen=True):
 
 
 def find_problems(
-    census: LogCensus, order: LogOrder, labels: LabelCounts, definition: ChurnDefinition
+    census: LogCensus,
+    order: LogOrder,
+    labels: LabelCounts,
+    definition: ChurnDefinition,
+    unreadable: UnreadableCounts,
 ) -> list[LogFinding]:
-    """Return all findings, in the order of a report."""
+    """Return all findings, in the order of a report. The positions of `unreadable` are line numbers."""
     found = [*_lines(census)]
     if census.events:
-        found += [*_order(order), *_ids(census), *_names(census), *_customers(census)]
+        found += [*_order(order), *_ids(census), *_names(census), *_properties(unreadable), *_customers(census)]
         found += [*_labels(census, labels, definition)]
     return found
 
@@ -123,6 +128,20 @@ def _names(census: LogCensus) -> list[LogFinding]:
             text = f"{total:,} events ({_share(total, census.events)}) have other names and {counted}: {names}{more}."
             found.append(LogFinding(OK, "names", text, tally.most_frequent(1)[0][1].line))
     return found
+
+
+def _properties(unreadable: UnreadableCounts) -> list[LogFinding]:
+    if not unreadable:
+        return [LogFinding(OK, "properties", "All properties that have an effect can be read.")]
+    return [
+        LogFinding(
+            WARNING,
+            "properties",
+            f"{name} of {event} cannot be read in {found.events:,} events and is missing (last: {found.newest:,}).",
+            found.first,
+        )
+        for (event, name), found in unreadable.most_frequent()
+    ]
 
 
 def _customers(census: LogCensus) -> list[LogFinding]:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from models.backtesting.alert_quality import AlertQuality
 from models.duration import DAY_MS, rfc3339
+from models.events.unreadable import UnreadableCounts
 from models.metrics.classification import (
     CLIP,
     FEWEST_OF_A_CLASS,
@@ -185,6 +186,7 @@ class InputCounts:
     censored: int = 0  # snapshots whose label is unknown because of a gap in the feed
     pending: int = 0  # snapshots whose horizon reaches past the end of the log: no label
     implausible: int = 0  # events far ahead of all others, applied at the time of their neighbours
+    unreadable: UnreadableCounts = field(default_factory=UnreadableCounts)  # positions are line numbers
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +223,10 @@ class BacktestReport:
         for period in plain["periods"]:
             period["from"] = rfc3339(period.pop("start_ms"))
         plain["counts"]["rejected"] = dict(sorted(self.counts.rejected.items()))
+        plain["counts"]["unreadable"] = [
+            {"event": event, "property": name, "count": found.events, "lines": [found.first, found.newest]}
+            for (event, name), found in self.counts.unreadable.items()
+        ]
         first = ("definition", "model_version", "from", "to")
         return {key: plain[key] for key in first} | {key: plain[key] for key in plain if key not in first}
 

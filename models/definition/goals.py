@@ -100,7 +100,7 @@ class Goals:
         """Check whether an event, not yet applied, may change the customer's contributions. Few events do."""
         if event.name in self.event_names and self._reached_by(event):
             return True
-        return effect in _START_EFFECTS or event.time_ms < profile.first_ms
+        return effect in _START_EFFECTS or event.traits is not None or event.time_ms < profile.first_ms
 
     def _reached_by(self, event: Event) -> list[int]:
         """Return the keys of the goals that an event reaches."""

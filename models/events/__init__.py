@@ -4,8 +4,12 @@ event        the `Event` that the rest of the program sees, and `decode`, the on
 envelope     schema-registry frame, CloudEvents and Segment call; limits of size and depth
 log_order    whether a log is in order of event time
 coercion     tolerant readers for numbers, money, texts and times
+readers      readers of properties: the first readable of several names, scales, durations, flags
+identity     the customer of a call, and ids that identify no customer
+context      what a call states beside its properties
 rejection    the rejection reasons, and what the sender must change
 taxonomy     what each event means: family, engagement, counter, effect
+unreadable   the counts of properties that are present and cannot be used
 event_names  which event a name means, in any spelling; aliases of other products; near misses
 """
 
@@ -16,6 +20,7 @@ from models.events.event import Event, decode, meaning_of
 from models.events.event_names import EventNames, near
 from models.events.rejection import REASONS, Rejected
 from models.events.taxonomy import CONTROL_EVENTS, COUNTERS, MEANINGS, Meaning, meaning
+from models.events.unreadable import UnreadableCounts, unreadable
 
 __all__ = [
     "CONTROL_EVENTS",
@@ -26,6 +31,7 @@ __all__ = [
     "EventNames",
     "Meaning",
     "Rejected",
+    "UnreadableCounts",
     "as_number",
     "decode",
     "meaning",
@@ -34,4 +40,5 @@ __all__ = [
     "near",
     "text",
     "time_ms",
+    "unreadable",
 ]

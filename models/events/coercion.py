@@ -24,6 +24,9 @@ MAX_TIME_MS: Final = 4_102_444_800_000
 MAX_NUMBER_CHARS: Final = 64
 """A longer numeric string is not a quantity. The limit bounds the parsing work (a double needs 24 characters)."""
 
+MAX_TEXT_BYTES: Final = 256
+"""Longest name in UTF-8: of a plan, a segment, a survey. Customer ids have the same limit."""
+
 MAX_MINOR_UNITS: Final = 10**15
 """Ten trillion in a currency with two decimals. A thousand such amounts still fit a signed 64-bit integer."""
 
@@ -102,24 +105,29 @@ def minor_units(amount: object, currency: object = None) -> int | None:
     return units if -MAX_MINOR_UNITS <= units <= MAX_MINOR_UNITS else None
 
 
-def text(value: object, limit: int) -> str | None:
-    """Read a text, strip it and cut it to `limit` characters. A number becomes its text, an empty text becomes None.
+def text(value: object, limit: int = MAX_TEXT_BYTES) -> str | None:
+    """Read a text and strip it. A number becomes its text. An empty text, and one above `limit` bytes, is None.
 
-    >>> text("  gold ", 10), text(42, 10), text("premium", 4), text("", 4), text(False, 4), text([], 4)
-    ('gold', '42', 'prem', None, None, None)
+    A name is never cut: two long names could become one.
+
+    >>> text("  gold "), text(42), text("premium", 4), text(""), text(False), text([])
+    ('gold', '42', None, None, None, None)
     """
     if isinstance(value, str):
-        result = value[: 4 * limit + 64].strip()[:limit].rstrip()
+        if len(value) > 4 * limit:
+            return None
+        result = value.strip()
     elif isinstance(value, int | float) and not isinstance(value, bool):
         number = as_number(value)
         if number is None or (isinstance(value, int) and value.bit_length() > 64):
             return None
-        result = (str(value) if isinstance(value, int) or not number.is_integer() else f"{number:.0f}")[:limit]
+        result = str(value) if isinstance(value, int) or not number.is_integer() else f"{number:.0f}"
     else:
         return None
     if not result.isascii():
-        result = result.encode("utf-8", "replace").decode("utf-8")  # UTF-8 cannot encode a lone surrogate
-    return result or None
+        encoded = result.encode("utf-8", "replace")  # UTF-8 cannot encode a lone surrogate
+        return encoded.decode("utf-8") if len(encoded) <= limit else None
+    return result if 0 < len(result) <= limit else None
 
 
 def time_ms(value: object) -> int | None:

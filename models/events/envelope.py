@@ -23,9 +23,11 @@ from models.events.rejection import MAX_DEPTH, MAX_EVENT_BYTES, MAX_EXTREME_NUMB
 
 
 class CallContext(msgspec.Struct, gc=False):
-    """The only member of `context` that the decoder reads."""
+    """The members of `context` that the decoder reads."""
 
     active: Any = None
+    groupId: Any = None
+    traits: Any = None
 
 
 Id = str | int | None
@@ -49,6 +51,7 @@ class Call(msgspec.Struct, gc=False):
     context: CallContext | None = None
     groupId: Id = None
     previousId: Id = None
+    name: Any = None
     # CloudEvents in structured mode: `specversion` marks them
     specversion: Any = None
     source: Any = None
@@ -249,6 +252,8 @@ def _read_field(call: Call, name: str, raw: Raw) -> Rejected | None:
     elif name in ("type", "event"):
         value = _any(raw)
         setattr(call, name, value if type(value) is str else "")
+    elif name == "name":
+        call.name = _any(raw)
     return None
 
 

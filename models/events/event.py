@@ -14,14 +14,14 @@ import msgspec
 from xxhash import xxh3_64_intdigest
 
 from models.events.coercion import MAX_TIME_MS, MIN_TIME_MS, moment_ms
+from models.events.context import apply_automated, apply_context, page_properties
 from models.events.envelope import EPOCH, Call, open_envelope
 from models.events.event_names import LISTED, EventNames
+from models.events.identity import MAX_ID_BYTES, identify, is_blocked, read_id
 from models.events.property_source import fill
 from models.events.rejection import MAX_PROPERTIES, REASONS, Rejected, reject
 from models.events.taxonomy import CONTROL_EVENTS, Meaning, meaning
-
-MAX_ID_BYTES: Final = 256
-"""Longest customer or account id in UTF-8. Ids are keys of topics and of the store. E-mail addresses have up to 254."""
+from models.events.unreadable import unreadable
 
 MAX_NAME_CHARS: Final = 128
 """Longer event names are cut to this many characters. Names in the taxonomy are far shorter, and a longer name is still
@@ -50,11 +50,15 @@ class Event(msgspec.Struct, gc=False):
     clamped: bool
     """True if the time was too far in the future and was replaced by the record's."""
     group: str | None = None
-    """`groupId` of a group call: the account."""
+    """The account: `groupId` of a group call, or of the context of any other call."""
     anonymous: bool = False
     """True if the customer id is an `anonymousId`: the visitor is not identified yet."""
     meaning: Meaning | None = None
     """What `decode` found for the name; None for an event that was not decoded. Read it with `meaning_of`."""
+    unreadable: list[str] | None = None
+    """Properties that are present and cannot be used, see `models.events.unreadable`. None while there is none."""
+    traits: dict[str, Any] | None = None
+    """What the context states about the customer, see `models.events.context`. None without a trait that is read."""
 
     @property
     def is_control(self) -> bool:
@@ -104,7 +108,7 @@ def decode(
     kind = call.type
     name = kind or ""
     properties = call.properties
-    automated = properties is not None and properties.get("automated") is True
+    automated = None if properties is None else properties.get("automated")
     group = None
     if kind == "track":
         name = call.event or ""
@@ -117,17 +121,20 @@ def decode(
     elif kind == "identify":
         properties = call.traits
     elif kind == "group":
-        properties, group = call.traits, _id(call.groupId)
+        properties, group = call.traits, read_id(call.groupId)
         if group is None:
             return reject("bad_id", "groupId is missing, empty or too long.")
     elif kind == "alias":
         properties = None
         if call.previousId is not None:
-            previous = _id(call.previousId)
+            previous = read_id(call.previousId)
             if previous is None:
                 return reject("bad_id", "previousId is empty or too long.")
             properties = {"previousId": previous}
-    elif kind != "page" and kind != "screen":
+    elif kind == "page" or kind == "screen":
+        if call.name is not None:
+            properties = page_properties(properties, call.name)
+    else:
         return reject("unknown_type", f"type is {kind[:40]!r}." if kind else "type is missing.")
     if properties is None:
         properties = {}
@@ -137,18 +144,12 @@ def decode(
         rule = names.cached[name]
     elif rule.sources:
         fill(properties, rule.sources)
-    if call.context is not None and call.context.active is False:
-        automated = True
 
     # 2. Which customer
-    sent_id = call.userId
-    if sent_id is None:
-        sent_id = call.anonymousId
-        if sent_id is None:
-            return reject("missing_customer")
-    customer = _id(sent_id)
-    if customer is None:
-        return reject("bad_customer", "The customer id is empty or too long.")
+    identity = identify(call)
+    if type(identity) is Rejected:
+        return identity
+    customer, anonymous = identity
 
     # 3. When
     time_ms = _stated_time(call)
@@ -166,20 +167,15 @@ def decode(
     id_hash = _id_hash(call)
     if id_hash is None:
         return reject("bad_id", "messageId is too long.")
-    return Event(
-        customer, name, time_ms, id_hash, properties, automated, clamped, group, call.userId is None, rule.meaning
-    )
-
-
-def _id(value: str | int | None) -> str | None:
-    """Read an id of 1 to 256 bytes in UTF-8 exactly as sent; a number becomes its decimal string."""
-    if type(value) is str:
-        if 0 < len(value) <= MAX_ID_BYTES // 4 or 0 < len(value.encode()) <= MAX_ID_BYTES:
-            return value
-        return None
-    if type(value) is int and value.bit_length() <= 3 * MAX_ID_BYTES:  # 3 bits are less than one decimal digit
-        return str(value)
-    return None
+    event = Event(customer, name, time_ms, id_hash, properties, False, clamped, group, anonymous, rule.meaning)
+    if automated is not None:
+        apply_automated(event, automated)
+    if call.context is not None:
+        apply_context(event, call.context)
+    if group is not None and is_blocked(group):
+        event.group = None
+        unreadable(event, "groupId")
+    return event
 
 
 def _id_hash(call: Call) -> int | None:
@@ -243,4 +239,4 @@ def _moment(value: Any) -> int | None:
     return moment_ms(value)
 
 
-__all__ = ["REASONS", "Event", "Rejected", "decode", "meaning_of"]
+__all__ = ["MAX_ID_BYTES", "REASONS", "Event", "Rejected", "decode", "meaning_of"]

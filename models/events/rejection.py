@@ -34,6 +34,7 @@ REASONS: Final[Mapping[str, str]] = MappingProxyType(
         "missing_event_name": "Set event of a track call to a non-empty string.",
         "missing_customer": "Set userId, or anonymousId for a visitor who is not identified yet.",
         "bad_customer": "Send userId (or anonymousId) as a string or a number of 1 to 256 bytes in UTF-8.",
+        "blocked_customer": "Send no event for a missing user: null, undefined, 0 and the like identify no customer.",
         "bad_id": "Send messageId, groupId and previousId as a string or a number. A group call needs groupId.",
         "no_time": "Set timestamp: neither the event nor its record has a time.",
         "bad_time": "Send times between 1990 and 2100, in RFC 3339 (2025-03-10T09:30:00.000Z) or as an epoch number.",

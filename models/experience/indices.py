@@ -124,7 +124,7 @@ def experience_indices(profile_view: ProfileView, values: Sequence[float], at_ms
         csat=csat_of(feedback),
         nps=nps_of(feedback.nps),
         ces=ces_of(feedback.ces),
-        surveys_sent=sum(feedback.asked),
+        surveys_sent=max(feedback.surveys_sent, sum(feedback.asked)),  # `asked` is younger than some profiles
         answer_rate=answer_rate(feedback),
         touchpoints=_answers(feedback.touchpoints),
         surveys=_answers(feedback.surveys),

@@ -32,6 +32,7 @@ class CustomerFacts(msgspec.Struct, gc=False, frozen=True):
     plan: str | None
     stage: str
     tenure_days: float
+    consent: bool | None = None
 
 
 class Activity(msgspec.Struct, gc=False, frozen=True):
@@ -63,15 +64,17 @@ def stage(profile_view: ProfileView, at_ms: int) -> str:
 def customer_facts(customer: str, profile_view: ProfileView, at_ms: int) -> CustomerFacts:
     """The customer as of a time."""
     identity = profile_view.identity
-    account = segment = None
+    account = segment = consent = None
     plan = plan_of(identity, profile_view.subscription) or None
     if identity is not None:
         if identity.account is not None:
             account = identity.account[2]
         if identity.segment is not None:
             segment = identity.segment[2]
+        if identity.consent is not None:
+            consent = bool(identity.consent[2])
     tenure = max(at_ms - profile_view.first_ms, 0) / DAY_MS
-    return CustomerFacts(customer, account, segment, plan, stage(profile_view, at_ms), round(tenure, 2))
+    return CustomerFacts(customer, account, segment, plan, stage(profile_view, at_ms), round(tenure, 2), consent)
 
 
 def activity(profile_view: ProfileView, at_ms: int) -> Activity:

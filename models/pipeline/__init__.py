@@ -12,6 +12,7 @@ alert_tracker   steps alerts through the policy
 record_cache    encoded profiles between batches
 score_history   the scores to publish
 metric_records  the sums to publish
+unreadable_record  counts of properties that are present and cannot be used
 """
 
 from models.pipeline.alert_tracker import AlertOutput, AlertTracker

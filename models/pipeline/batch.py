@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from models.alerts.alert_action import AlertAction
+from models.events.unreadable import UnreadableCounts
 from models.experience.aggregates import SumIncrement
 from models.features.row_buffer import RowBuffer
 from models.features.scoring_point import DECISIVE, LogPosition, ScoringPoint
@@ -122,6 +123,7 @@ class FoldBatch:
         purchases: What orders changed for purchase values.
         goal_increments: What reached goals add to the sums of experience.
         duplicates: Events that the duplicate guard dropped.
+        unreadable: Properties of applied events that are present and cannot be used.
     """
 
     def __init__(self, accounts: RetentionAccounts, clock: BatchClock, definitions: int) -> None:
@@ -138,6 +140,7 @@ class FoldBatch:
         self.purchases: list[PurchaseDelta] = []
         self.goal_increments: list[tuple[LogPosition, SumIncrement]] = []
         self.duplicates = 0
+        self.unreadable = UnreadableCounts()
         self._accounts = accounts
         self._definitions = definitions
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from models.alerts.alert_state import AlertState
 from models.events.event import Event
+from models.events.unreadable import UnreadableCounts
 from models.features.scoring_point import ScoringPoint
 from models.labels.training_example import TrainingExample
 from models.pipeline.alert_tracker import AlertOutput
@@ -53,6 +54,7 @@ class FoldEffects(msgspec.Struct):
     cell_snapshots: list[CellSnapshot]
     duplicates: int
     censored: int
+    unreadable: UnreadableCounts
     state: bytes
 
 

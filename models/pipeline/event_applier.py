@@ -60,9 +60,11 @@ class EventApplier:
         elif effect == "deletion":
             self._delete(batch, customer, index, clock_ms)
         elif self._fold(batch, customer, event, meaning, index, clock_ms):
-            if effect in EFFECTS:
+            if effect in EFFECTS or event.traits is not None:
                 self._accounts.record_event(index, customer.key, event, effect, clock_ms)
             self._follow_up(batch, customer, entry, meaning, index, clock_ms)
+            if event.unreadable is not None:
+                batch.unreadable.add(event, entry.offset)
         else:
             batch.duplicates += 1
 
@@ -79,7 +81,7 @@ class EventApplier:
         profile, effect = customer.profile, meaning.effect
         customer.changed = True
         customer.profile_view = None
-        if customer.shared and effect not in LIGHT_EFFECTS:
+        if customer.shared and (effect not in LIGHT_EFFECTS or event.traits is not None):
             customer.unshare()
         is_order = effect == ORDER
         if is_order:

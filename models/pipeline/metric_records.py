@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from models.experience import aggregates as experience_sums
+from models.pipeline import unreadable_record
+from models.profile.keys import UNREADABLE
 from models.retention import aggregates as retention_sums
 
-PREFIXES = (retention_sums.METRIC_PREFIX, experience_sums.METRIC_PREFIX)
+PREFIXES = (retention_sums.METRIC_PREFIX, experience_sums.METRIC_PREFIX, unreadable_record.METRIC_PREFIX)
 """Prefixes of the keys in `churn-metrics`."""
 
 
@@ -20,3 +22,7 @@ def metric_records(partition: int, changes: Mapping[bytes, bytes | None]) -> Ite
         elif experience_sums.is_block(key):
             value = record and experience_sums.metric_value(partition, key, record)
             yield experience_sums.metric_key(partition, key), value
+        elif key == UNREADABLE and record is not None:
+            value = unreadable_record.metric_value(partition, record)
+            if value is not None:
+                yield unreadable_record.metric_key(partition), value

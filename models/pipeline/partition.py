@@ -11,7 +11,7 @@
 6. **decide**: scores, people's actions and timers move the alerts.
 7. **freeze**: features and probability are frozen with each new training snapshot.
 8. **mature**: labels that matured meet what was frozen with their snapshot, and become training examples.
-9. **account**: matured labels and reached goals count in the sums of experience.
+9. **account**: matured labels and reached goals count in the sums of experience, and unreadable properties in theirs.
 10. **encode**: the records that changed, and the partition's own state.
 
 Customers do not interact in steps 1 and 2. There a batch is worked on customer by customer: each profile is decoded,
@@ -50,6 +50,7 @@ from models.pipeline.effects import FoldEffects, OffsetEvent
 from models.pipeline.event_applier import EventApplier
 from models.pipeline.ranking import Floats, RiskScorer, ScoredPoints, compare, log_order, score_points
 from models.pipeline.record_cache import RecordCache
+from models.pipeline.unreadable_record import UnreadableRecord
 from models.profile import codec as profiles
 from models.profile.codec import ALERTED, BAND_MASK, UNSCORED, VISITOR
 from models.profile.keys import ALERT, StateStore, alert_key
@@ -138,13 +139,14 @@ class PartitionFold:
         begun_day = self.clock_ms // DAY_MS + 1 if self.clock_ms else 0
         self.value_forecast = ForecastState(definition.value, store.get_many, begun_day)
         self.experience = ExperienceAggregates(store.get_many)
+        self.unreadable = UnreadableRecord(store.get_many)
         labeller = Labeller(definition)
         policy = self.alerts.settings
         # this long after the customer's newest score, an alert has expired and its cooldown is over
         self._deadlines = Deadlines(definition, labeller, policy.expire_ms + policy.cooldown_ms + 1)
         self._applier = EventApplier(definition, labeller, self._goals, self.accounts, self._deadlines)
         self._cache = RecordCache(store)
-        self.stage_ended: Callable[[str], None] = _ignore
+        self.stage_ended: Callable[[str], None] = lambda _: None
 
     def process(self, events: Sequence[OffsetEvent], until_ms: int = 0, *, flush: bool = True) -> FoldEffects:
         """Fold a batch of events.
@@ -168,7 +170,8 @@ class PartitionFold:
         matured = self._mature(batch, changes)
         experience = self._account(batch, matured)
         self._encode(batch, ranks, alerts, changes)
-        for records in (alerts.changes, accounting, experience):
+        unreadable = self.unreadable.apply_batch(batch.unreadable, flush=flush)
+        for records in (alerts.changes, accounting, experience, unreadable):
             changes.update(records)
         return self._effects(batch, scored, ranks, forecasts, alerts, matured, changes)
 
@@ -359,6 +362,7 @@ class PartitionFold:
             cell_snapshots=self.value_forecast.cell_snapshots,
             duplicates=batch.duplicates,
             censored=matured.censored,
+            unreadable=batch.unreadable,
             state=self._state(),
         )
 
@@ -389,10 +393,6 @@ class PartitionFold:
         self.peers.restore(state.population)
         self.percentiles.restore(state.ranks)
         self.feed.restore(state.feed)
-
-
-def _ignore(stage: str) -> None:
-    pass
 
 
 __all__ = ["STATE_VERSION", "PartitionFold"]

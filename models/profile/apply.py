@@ -21,6 +21,8 @@ from models.profile.schema import GUARD_HOURS, GUARD_IDS, ProcessingState, Profi
 
 _ENGAGED, _AUTOMATED = 0, 1
 
+_TRAITS: Final = ("traits", "signed_up")  # effects that read what the context states as well
+
 
 def apply(profile: Profile, event: Event, row: Meaning | None = None) -> bool:
     """Apply one event. Return False for a duplicate, which changes nothing.
@@ -74,6 +76,8 @@ def apply(profile: Profile, event: Event, row: Meaning | None = None) -> bool:
             profile.days = days_add_newest(profile.days)
     if row.effect:
         _EFFECTS[row.effect](profile, event)
+    if event.traits is not None and row.effect not in _TRAITS:
+        journey.attributes(profile, event)
     return True
 
 

@@ -2,14 +2,49 @@
 
 from __future__ import annotations
 
+from typing import Final
 from zlib import crc32
 
 from models.events.coercion import as_number, text, time_ms
 from models.events.event import Event
+from models.events.readers import DAY_S, MINUTE_S, boolean, first_duration, first_readable, read_identifier
 from models.profile import sections
 from models.profile.apply_billing import card
+from models.profile.customer_attributes import customer_account, customer_plan, customer_segment, customer_source
 from models.profile.mergeable import DAY_MS, keep_last, keep_newest_keys, keep_smallest, newest
 from models.profile.schema import FEATURES_TRACKED, GOALS_KEPT, STEPS_TRACKED, Profile
+
+GOAL_VALUE_MAX: Final = 1e9
+ONBOARDING_STEPS_MAX: Final = 1000
+
+_PLAIN_CHARS: Final = 64
+_FEATURE_NAMES: Final = ("feature", "feature_name", "featureName", "name")
+_SESSION_UNITS_S: Final = {
+    "duration": 1.0,
+    "duration_seconds": 1.0,
+    "duration_s": 1.0,
+    "session_duration": 1.0,
+    "duration_ms": 0.001,
+    "durationMs": 0.001,
+    "duration_minutes": MINUTE_S,
+    "engagement_time_msec": 0.001,  # Google Analytics
+}
+_TRIAL_END_NAMES: Final = (
+    "trial_end", "trial_end_date", "trial_ends_at", "trial_end_at", "trialEnd", "trialEndDate", "trialEndsAt",
+    "ends_at", "endsAt",
+)  # fmt: skip
+_STEP_NAMES: Final = ("step", "step_name", "stepName", "step_id", "name")
+_STEPS_TOTAL_NAMES: Final = ("steps_total", "total_steps", "totalSteps", "stepsTotal", "total")
+_CONSENT_NAMES: Final = ("granted", "consent", "consented", "opted_in")
+_OPT_IN_NAMES: Final = ("email_opt_in", "emailOptIn", "email_subscribed", "subscribed_to_emails", "marketing_opt_in")
+_OPT_OUT_NAMES: Final = ("unsubscribed", "unsubscribed_from_emails", "email_opt_out", "emailOptOut")
+_REFERRER_NAMES: Final = ("referrer", "referred_by", "referredBy", "referrer_id", "referral_code", "referralCode")
+_ATTRIBUTES: Final = (
+    ("plan", customer_plan),
+    ("segment", customer_segment),
+    ("account", customer_account),
+    ("source", customer_source),
+)
 
 
 def feature_key(name: str) -> int:
@@ -20,10 +55,11 @@ def feature_key(name: str) -> int:
 def feature(profile: Profile, event: Event) -> None:
     if event.automated:
         return
-    properties = event.properties
-    name = properties.get("feature") or properties.get("name")
-    if name.__class__ is str:
-        day, key = event.time_ms // DAY_MS, crc32(name[:128].encode("utf-8", "replace"))
+    name = event.properties.get("feature")
+    if name.__class__ is not str or not 0 < len(name) <= _PLAIN_CHARS:  # the common case needs no reader
+        name = first_readable(event, _FEATURE_NAMES, text)
+    if name is not None:
+        day, key = event.time_ms // DAY_MS, crc32(name.encode("utf-8", "replace"))
         used = profile.used
         last = used.get(key)
         if last is None:
@@ -33,8 +69,8 @@ def feature(profile: Profile, event: Event) -> None:
 
 
 def session_ended(profile: Profile, event: Event) -> None:
-    seconds = as_number(event.properties.get("duration") or event.properties.get("duration_seconds"))
-    if seconds is not None and 0 <= seconds <= 86_400:
+    seconds = first_duration(event, _SESSION_UNITS_S, DAY_S)
+    if seconds is not None:
         journey = sections.journey(profile)
         journey.session_s_sum += round(seconds)
         journey.sessions_timed += 1
@@ -44,8 +80,8 @@ def goal(profile: Profile, event: Event) -> None:
     journey = sections.journey(profile)
     journey.first_goal_ms = min(journey.first_goal_ms, event.time_ms)
     journey.last_goal_ms = max(journey.last_goal_ms, event.time_ms)
-    value = as_number(event.properties.get("score", event.properties.get("value")))
-    if value is not None and 0 <= value <= 1e9:
+    value = first_readable(event, ("score", "value"), _goal_value)
+    if value is not None:
         keep_last(journey.goal_values, (event.time_ms, event.id_hash, round(1000 * value)), GOALS_KEPT)
 
 
@@ -56,7 +92,7 @@ def signed_up(profile: Profile, event: Event) -> None:
 
 
 def trial_started(profile: Profile, event: Event) -> None:
-    ends = time_ms(event.properties.get("trial_end") or event.properties.get("ends_at"))
+    ends = first_readable(event, _TRIAL_END_NAMES, time_ms)
     if ends is not None:
         section = sections.subscription(profile)
         section.trial_end = newest(section.trial_end, (event.time_ms, 0, ends))
@@ -64,12 +100,12 @@ def trial_started(profile: Profile, event: Event) -> None:
 
 def onboarding_step(profile: Profile, event: Event) -> None:
     journey = sections.journey(profile)
-    step = event.properties.get("step") or event.properties.get("name")
+    step = first_readable(event, _STEP_NAMES, text)
     if step is not None:
-        journey.steps = keep_smallest(journey.steps, feature_key(str(step)[:128]), STEPS_TRACKED)
-    total = as_number(event.properties.get("steps_total") or event.properties.get("total"))
-    if total is not None and 0 < total <= 1000:
-        journey.steps_total = max(journey.steps_total, int(total))
+        journey.steps = keep_smallest(journey.steps, feature_key(step), STEPS_TRACKED)
+    total = first_readable(event, _STEPS_TOTAL_NAMES, _steps_total)
+    if total is not None:
+        journey.steps_total = max(journey.steps_total, total)
 
 
 def onboarding_completed(profile: Profile, event: Event) -> None:
@@ -99,21 +135,44 @@ def resubscribed(profile: Profile, event: Event) -> None:
 
 
 def traits(profile: Profile, event: Event) -> None:
-    properties, stamp = event.properties, (event.time_ms, 0)
-    for name in ("plan", "segment", "account", "source"):
-        value = text(properties.get(name), 64)
-        if name == "account" and event.group:
-            value = event.group[:64]
-        if value:
-            section = sections.identity(profile)
-            setattr(section, name, newest(getattr(section, name), (*stamp, value)))
-    if properties.get("referred") is True or properties.get("referrer"):
+    attributes(profile, event, own=True)
+    if first_readable(event, ("referred", "is_referred"), boolean) or _was_referred(event):
         sections.identity(profile).referred = True
+    subscribed = first_readable(event, _OPT_IN_NAMES, boolean)
+    if subscribed is None and (opted_out := first_readable(event, _OPT_OUT_NAMES, boolean)) is not None:
+        subscribed = not opted_out
+    if subscribed is not None:
+        _set_subscribed(profile, event, int(subscribed))
     card(profile, event)
 
 
+def attributes(profile: Profile, event: Event, *, own: bool = False) -> None:
+    """Keep plan, segment, account and source that an event states in its context, or, with `own`, in its properties."""
+    for name, read in _ATTRIBUTES:
+        value = read(event, own=own)
+        if value is not None:
+            section = sections.identity(profile)
+            setattr(section, name, newest(getattr(section, name), (event.time_ms, 0, value)))
+
+
+def _was_referred(event: Event) -> bool:
+    """Check for a referring customer. The `referrer` of web analytics is the address of a page instead."""
+    referrer = first_readable(event, _REFERRER_NAMES, read_identifier)
+    return referrer is not None and "://" not in referrer and not referrer.startswith("$")
+
+
 def consent(profile: Profile, event: Event) -> None:
-    granted = event.properties.get("granted")
-    if granted.__class__ is bool:
+    granted = first_readable(event, _CONSENT_NAMES, boolean)
+    if granted is not None:
         section = sections.identity(profile)
         section.consent = newest(section.consent, (event.time_ms, 0, int(granted)))
+
+
+def _goal_value(value: object) -> float | None:
+    number = as_number(value)
+    return number if number is not None and 0 <= number <= GOAL_VALUE_MAX else None
+
+
+def _steps_total(value: object) -> int | None:
+    number = as_number(value)
+    return int(number) if number is not None and 1 <= number <= ONBOARDING_STEPS_MAX else None

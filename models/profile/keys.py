@@ -17,7 +17,9 @@ VALUE_FORECAST: Final = b"v"
 """First byte of the value forecast records (`models.value.forecast_state`); the byte alone: subscription lifetimes."""
 EXPERIENCE: Final = b"e"
 """First byte of the experience sums (`models.experience.aggregates`); the byte alone: the sums of one day."""
-OF_PARTITION: Final = (SUMS, VALUE_FORECAST, EXPERIENCE)
+UNREADABLE: Final = b"u"
+"""Key of the counts of unreadable properties (`models.pipeline.unreadable_record`)."""
+OF_PARTITION: Final = (SUMS, VALUE_FORECAST, EXPERIENCE, UNREADABLE)
 """First bytes of keys of records that belong to the partition, not to a customer."""
 TIMED: Final = (PROFILE, ALERT)
 """First bytes of keys of records that start with their due time: 8 bytes, big endian."""

@@ -32,7 +32,6 @@ RESPONSES_KEPT: Final = 8  # newest survey responses per kind; the mean over all
 TAGS_KEPT: Final = 16
 RATED_KEPT: Final = 8  # touchpoints, and surveys, with their own sums: the first by name
 REACHED_KEPT: Final = 16  # goals, including goals that are no longer declared
-RATED_NAME: Final = 32  # characters of the name of a touchpoint or survey
 ORDERS_KEPT: Final = 8
 GOALS_KEPT: Final = 8
 STEPS_TRACKED: Final = 16

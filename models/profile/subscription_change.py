@@ -6,9 +6,11 @@ from typing import Any, Final
 
 import msgspec
 
-from models.events.coercion import minor_units, text, time_ms
+from models.events.coercion import minor_units, time_ms
 from models.events.event import Event
 from models.events.object_ids import subscription_key
+from models.events.readers import first_readable
+from models.profile.customer_attributes import customer_plan
 
 # Kinds of subscription change
 STARTED, UPGRADED, DOWNGRADED, PAUSED, RESUMED, CANCEL_SCHEDULED, CANCEL_WITHDRAWN, CANCELLED = range(8)
@@ -35,6 +37,11 @@ _CAUSE_OF: Final = {  # Stripe's vocabulary of a cancellation's reason
     "payment_failed": INVOLUNTARY,
     "payment_disputed": INVOLUNTARY,
 }
+
+_PERIOD_END_NAMES: Final = (
+    "period_end", "current_period_end", "periodEnd", "currentPeriodEnd", "current_term_end", "next_billing_at",
+    "next_billing_date", "renews_at", "renewal_date",
+)  # fmt: skip
 
 ALL: Final = -1
 """The key of a change that ends all subscriptions of a customer: they are deleted."""
@@ -98,11 +105,11 @@ def change_of(event: Event) -> SubscriptionChange:
         0,
         kind,
         -1 if price is None else price,
-        text(properties.get("plan"), 64) or "",
+        customer_plan(event, context=False) or "",
         cause,
         subscription_key(properties),
         currency_of(properties) if price is not None else "",
-        time_ms(properties.get("period_end")) or 0,
+        first_readable(event, _PERIOD_END_NAMES, time_ms) or 0,
     )
 
 

@@ -17,8 +17,8 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from models.events.coercion import text
 from models.events.event import Event
+from models.profile.customer_attributes import customer_plan, customer_source
 from models.profile.keys import SUMS, contract_key
 from models.profile.schema import Profile
 from models.profile.subscription_change import SubscriptionChange, change_of
@@ -68,15 +68,17 @@ class RetentionAccounts:
     def record_event(self, index: int, key: bytes, event: Event, effect: str, clock_ms: int = 0) -> None:
         """Record an event that may name a plan or a source, or change a subscription. Duplicates are excluded.
 
+        Events of other effects than `EFFECTS` may name them in their context.
+
         Args:
             index: Index of the event in the batch, because batches are processed customer by customer.
             key: The customer's profile key.
             event: The event.
-            effect: The event's effect, one of `EFFECTS`.
+            effect: The event's effect.
             clock_ms: The partition's clock, for `life_tables`.
         """
-        properties = event.properties
-        plan, source = text(properties.get("plan"), 64), text(properties.get("source"), 64)
+        own = effect in EFFECTS
+        plan, source = customer_plan(event, own=own), customer_source(event, own=own)
         if plan or source:
             self._names.append((index, plan or "", source or ""))
         if effect == SUBSCRIPTION:

@@ -15,7 +15,7 @@ import click
 from streams.cli.options import TIME, config_option, read_definition
 from streams.cli.progress import ProgressBar
 from streams.errors import ChurnSignalsError, ConfigurationError
-from streams.input_file import InputFile
+from streams.input_file import InputFile, LineNumbers
 
 if TYPE_CHECKING:
     from models.backtesting.backtest import Backtest
@@ -170,22 +170,23 @@ def run_backtest(
     run = Backtest(definition, model, partitions, partition_of)
     prepare(run)
     rejected: Counter[str] = Counter()
+    numbers = LineNumbers()
     with InputFile(file) as lines, ProgressBar("replaying", lines.size) as bar:
-        for _ in run.run(_events(lines, rejected, definition.names)):
+        for _ in run.run(_events(lines, rejected, definition.names, numbers)):
             bar.advance_to(lines.position, f"{run.events:,} events, {len(run.examples):,} labels")
+    run.unreadable = run.unreadable.moved(numbers.line_of)
     return run, model, rejected
 
 
-def _events(lines: InputFile, rejected: Counter[str], names: EventNames) -> Iterator[Event]:
+def _events(lines: InputFile, rejected: Counter[str], names: EventNames, numbers: LineNumbers) -> Iterator[Event]:
     from models.events.event import Event, decode
 
     for line in lines:
-        if not line:
-            continue
-        event = decode(line, (), None, None, names)
+        event = decode(line, (), None, None, names) if line else None
+        numbers.add(has_event=event.__class__ is Event)
         if event.__class__ is Event:
             yield event
-        else:
+        elif event is not None:
             rejected[event.reason] += 1  # type: ignore[union-attr]
 
 
@@ -223,6 +224,7 @@ def _counts(run: Backtest, rejected: Counter[str]) -> Any:
         censored=run.censored,
         pending=sum(key[:1] == b"s" for key in records),
         implausible=run.plausible.implausible,
+        unreadable=run.unreadable,
     )
 
 

@@ -11,7 +11,7 @@ import click
 from streams.cli.options import config_option, read_definition
 from streams.cli.progress import ProgressBar
 from streams.errors import ChurnSignalsError
-from streams.input_file import InputFile
+from streams.input_file import InputFile, LineNumbers
 
 if TYPE_CHECKING:
     from models.backtesting.log_census import LogCensus
@@ -30,8 +30,8 @@ def check(file: str, config: Path, as_json: bool) -> None:
     """Report what FILE contains, and what would make results wrong.
 
     FILE has one JSON object per line, plain or gzipped; - reads standard input. The report covers order, time span,
-    rejected lines, ids, event names, customers, and the labels that a replay would learn from. The exit code is 1 if
-    results would be wrong.
+    rejected lines, ids, event names, properties that cannot be read, customers, and the labels that a replay would
+    learn from. The exit code is 1 if results would be wrong.
     """
     from models.backtesting.log_findings import has_errors
 
@@ -60,21 +60,27 @@ def find(file: str, definition: ChurnDefinition) -> list[LogFinding]:
     from models.events.log_order import LogOrder
     from streams.kafka.partitioner import partition_of
 
-    census, order = LogCensus(), LogOrder()
+    census, order, numbers = LogCensus(), LogOrder(), LineNumbers()
     run = Backtest(definition, _untrained(), 1, partition_of)
     with InputFile(file) as lines, ProgressBar("checking", lines.size) as bar:
-        for _ in run.run(_events(lines, census, order, definition.names)):
+        for _ in run.run(_events(lines, census, order, definition.names, numbers)):
             bar.advance_to(lines.position, f"{census.events:,} events")
-    return [*find_problems(census, order, _label_counts(run), definition), *find_gaps(run.evidence, census, definition)]
+    unreadable = run.unreadable.moved(numbers.line_of)
+    problems = find_problems(census, order, _label_counts(run), definition, unreadable)
+    return [*problems, *find_gaps(run.evidence, census, definition)]
 
 
-def _events(lines: InputFile, census: LogCensus, order: LogOrder, names: EventNames) -> Iterator[Event]:
+def _events(
+    lines: InputFile, census: LogCensus, order: LogOrder, names: EventNames, numbers: LineNumbers
+) -> Iterator[Event]:
     from models.events.event import Event, decode
 
     for number, line in enumerate(lines, 1):
         if not line:
+            numbers.add(has_event=False)
             continue
         found = decode(line, (), None, None, names)
+        numbers.add(has_event=isinstance(found, Event))
         census.add(number, found)
         if isinstance(found, Event):
             order.add(number, found.time_ms)

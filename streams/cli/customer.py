@@ -22,6 +22,7 @@ from streams.rendering.customer_page import print_customer
 from streams.rendering.field_types import Id, Sequence, ShortText, Time
 from streams.rendering.formats import count_text
 from streams.rendering.terminal import stdout_console
+from streams.rendering.unreadable_properties import unreadable_sentences
 from streams.settings import Settings
 
 T = TypeVar("T")
@@ -108,6 +109,8 @@ def _show_file(file: str, config: Path, customer_id: str | None, as_json: bool) 
         click.echo(f"rejected {count_text(rejected.total(), 'line')}: {reasons}", err=True)
     for finding in run.evidence.findings():
         click.echo(finding, err=True)
+    for sentence in unreadable_sentences(run.unreadable):
+        click.echo(sentence, err=True)
     if not shown:
         missing = f"customer {customer_id} has no event" if customer_id is not None else "there is no valid event"
         raise ChurnSignalsError(f"{missing} in {file}. An event names its customer as userId (or anonymousId).")

@@ -44,6 +44,10 @@ class DeadLetterSamples:
             DeadLetterSample(letter.partition, letter.offset, letter.exception, size, field_names(letter.value))
         )
 
+    def by_reason(self) -> list[tuple[str, int, list[DeadLetterSample]]]:
+        """Return each reason with its count and samples, the most frequent first."""
+        return [(reason, count, list(self.samples[reason])) for reason, count in self.counts.most_common()]
+
 
 def field_names(value: bytes | None) -> tuple[str, ...]:
     """Return the member names of a JSON object, without values.

@@ -14,9 +14,12 @@ from msgspec import Meta
 from models.alerts.settings import BANDS
 from models.definition.competing_risks import SUCCESS
 from models.events.coercion import time_ms
+from models.events.unreadable import UnreadableCounts
 from models.experience.aggregates import GOALS, ExperienceBlock, Pair
 from models.experience.aggregates import METRIC_PREFIX as EXPERIENCE_PREFIX
 from models.experience.aggregates import read_metric as read_experience
+from models.pipeline.unreadable_record import METRIC_PREFIX as UNREADABLE_PREFIX
+from models.pipeline.unreadable_record import read_metric as read_unreadable
 from models.retention.aggregates import METRIC_PREFIX as RETENTION_PREFIX
 from models.retention.aggregates import read_metric as read_retention
 from models.value.purchase_aggregates import METRIC_PREFIX as PURCHASES_PREFIX
@@ -28,6 +31,7 @@ from streams.training.learner import QUALITY_KEY
 from streams.training.published_quality import read_quality
 
 _REASONS_MAX: Final = 100
+_PREFIXES: Final = (EXPERIENCE_PREFIX, RETENTION_PREFIX, PURCHASES_PREFIX, UNREADABLE_PREFIX)
 
 
 class ScoreChange(NamedTuple):
@@ -117,13 +121,14 @@ class PublishedMetric(NamedTuple):
     """A record of churn-metrics, as far as the console shows it."""
 
     quality: dict[str, Any] | None = None
+    unreadable: UnreadableCounts | None = None
     goals: tuple[ExperienceBlock, dict[str, Pair]] | None = None
 
 
 def published_metric(record: Any) -> PublishedMetric:
     """Decode a record of churn-metrics, also of those kinds that only commands show."""
     key, value = record.key, record.value
-    if key != QUALITY_KEY and not (key or b"").startswith((EXPERIENCE_PREFIX, RETENTION_PREFIX, PURCHASES_PREFIX)):
+    if key != QUALITY_KEY and not (key or b"").startswith(_PREFIXES):
         raise UnusableRecord("the key names no figure of ours")
     if value is None:
         return PublishedMetric()
@@ -133,6 +138,8 @@ def published_metric(record: Any) -> PublishedMetric:
         read_retention(value, key)
     elif key.startswith(PURCHASES_PREFIX):
         check_cells(value, key)
+    elif key.startswith(UNREADABLE_PREFIX):
+        return PublishedMetric(unreadable=read_unreadable(value, key))
     else:
         block, sums = read_experience(value, key)
         if block.kind == GOALS:

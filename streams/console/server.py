@@ -228,12 +228,12 @@ class Console:
 
     def _pipeline_figures(self) -> dict[str, Any]:
         follower = self.follower
-        counts = follower.letters.counts.most_common()
         return {
             "rows": follower.lag,
             "lag_samples": list(follower.lag_samples),
             "rate": follower.events_per_second,
-            "letters": [(reason, count, list(follower.letters.samples[reason])) for reason, count in counts],
+            "letters": follower.letters.by_reason(),
+            "unreadable": follower.unreadable_properties(),
             "customers": self.database.count(),
         }
 

@@ -16,6 +16,7 @@ from typing import Any, Final
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
+from models.events.unreadable import UnreadableCounts
 from models.experience.aggregates import ExperienceBlock, Pair, Sums, add
 from models.experience.report import times_to_value
 from streams.admin.lag import PartitionLag, measure
@@ -43,6 +44,8 @@ SAMPLES_KEPT = 200
 _LETTERS_READ, _SNAPSHOTS_READ = 5_000, 8
 # 1,000 partitions with 33 plans each have fewer. Another client that writes blocks must not fill the memory.
 _GOAL_BLOCKS_MAX: Final = 40_000
+# One per partition, 25 KB at most.
+_UNREADABLE_RECORDS_MAX: Final = 1_024
 # Errors of this machine, not of the connection to a broker: they do not pass when the broker returns.
 _LOCAL_ERRORS: Final = (
     errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE, errno.EACCES, errno.ENOENT,
@@ -62,6 +65,7 @@ class TopicFollower:
         model: Figures of the newest model snapshot.
         letters: Dead letters by reason.
         goal_sums: Published sums of the times to goals, by record key.
+        unreadable: Published counts of unreadable properties, by record key.
     """
 
     def __init__(self, settings: Settings, database: ConsoleDatabase, notify: Callable[[str], None]) -> None:
@@ -71,6 +75,7 @@ class TopicFollower:
         self.quality: dict[str, Any] | None = None
         self.model: ModelFigures | None = None
         self.letters = DeadLetterSamples()
+        self.unreadable: dict[bytes, UnreadableCounts] = {}
         self.goal_sums: dict[bytes, tuple[ExperienceBlock, dict[str, Pair]]] = {}
         self.unusable = UnusableRecords(named=(name_of(METRICS, settings), name_of(MODEL, settings)))
         self._settings = settings
@@ -119,6 +124,15 @@ class TopicFollower:
         for block, series in self.goal_sums.values():
             add(sums, block, series)
         return times_to_value(sums)
+
+    def unreadable_properties(self) -> list[tuple[str, str, int, str]]:
+        """Return event, property, count over all partitions, and the newest position in one of them."""
+        rows: dict[tuple[str, str], tuple[int, str]] = {}
+        for key, counts in sorted(self.unreadable.items()):
+            for pair, found in counts.items():
+                count, _ = rows.get(pair, (0, ""))
+                rows[pair] = count + found.events, f"{key.partition(b'/')[2].decode()}@{found.newest}"
+        return [(*pair, *row) for pair, row in sorted(rows.items(), key=lambda item: (-item[1][0], item[0]))]
 
     def _explain(self, failure: Exception) -> str | None:
         servers = self._settings.kafka_bootstrap_servers
@@ -192,10 +206,11 @@ class TopicFollower:
             if metric.quality is not None:
                 self.quality = metric.quality
                 self._notify("model")
-            elif metric.goals is not None and (
-                record.key in self.goal_sums or len(self.goal_sums) < _GOAL_BLOCKS_MAX
-            ):  # most metrics records are shown on no page
+            elif metric.goals is not None and _has_room(self.goal_sums, record.key, _GOAL_BLOCKS_MAX):
                 self.goal_sums[record.key] = metric.goals
+            elif metric.unreadable is not None and _has_room(self.unreadable, record.key, _UNREADABLE_RECORDS_MAX):
+                self.unreadable[record.key] = metric.unreadable
+                self._notify("pipeline")
 
     async def _follow(
         self,
@@ -238,3 +253,8 @@ class TopicFollower:
             task.succeeded()
             self._notify("pipeline")
             await asyncio.sleep(_SAMPLE_EVERY_S)
+
+
+def _has_room(records: dict[bytes, Any], key: bytes, limit: int) -> bool:
+    """Check whether a record may be kept: another client that writes many keys must not fill the memory."""
+    return key in records or len(records) < limit

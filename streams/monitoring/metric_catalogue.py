@@ -13,6 +13,8 @@ from typing import Final, NamedTuple
 from models.alerts.policy import TYPES
 from models.alerts.settings import BANDS
 from models.events.rejection import REASONS
+from models.events.taxonomy import MEANINGS
+from models.events.unreadable import OTHER
 from models.features.scoring_point import DECISIVE, EVENT, SILENCE, SNAPSHOT
 from streams.engine.batch_metrics import LOSSES, OUTCOMES, STAGES, Key
 from streams.monitoring.http_limits import CLOSED
@@ -29,6 +31,7 @@ VALUES: Final[dict[str, tuple[str, ...]]] = {
     "reason of dead_letters": (*REASONS, *ROUTING_REASONS),
     "reason of alerts_suppressed": SUPPRESSED,
     "reason of transactions_aborted": LOSSES,
+    "event": (*MEANINGS, OTHER),
     "trigger": (EVENT, DECISIVE, SNAPSHOT, SILENCE),
     "type": TYPES,
     "band": BANDS[1:],
@@ -169,6 +172,14 @@ COUNTED: Final = (
         "Events more than `label.grace` behind the partition's clock: they change profiles, but no label.",
     ),
     Metric("dead_letters", "counter", "worker", (*_P, "reason"), "Dead-lettered events by reason."),
+    Metric(
+        "properties_unreadable",
+        "counter",
+        "worker",
+        (*_P, "event", "property"),
+        "Properties of applied events that are present and cannot be used: of a wrong type or outside their scale. "
+        "A series begins with its first count.",
+    ),
     Metric("scores", "counter", "worker", (*_P, "trigger"), "Computed scores by trigger."),
     Metric("scores_told", "counter", "worker", _P, "Scores published to the scores topic."),
     Metric("alerts", "counter", "worker", (*_P, "type", "band"), "Published alert events by type and band."),
@@ -337,6 +348,8 @@ def counter_series() -> Iterator[Key]:
     These series start at 0: `increase` ignores the first count of a series that appears with it.
     """
     for metric in COUNTED:
+        if metric.short == "properties_unreadable":
+            continue  # some hundred pairs, most of which never occur
         known = [values for label in metric.labels if (values := metric.values_of(label)) is not None]
         for values in product(*known):
             yield (metric.short, *values)

@@ -53,7 +53,8 @@ SAMPLE: Final[dict[str, Any]] = {
         "card_expires_in_days": 310.5,
     },
     "customer": {
-        "id": "c-1042", "account": "acme", "segment": "business", "plan": "pro", "stage": "active", "tenure_days": 71.9
+        "id": "c-1042", "account": "acme", "segment": "business", "plan": "pro", "stage": "active", "tenure_days": 71.9,
+        "consent": True,
     },
     "score": {
         "probability": 0.2454, "ci90": [0.0517, 0.66], "percentile": 0.9813, "band": "high", "previous": 0.1058,

@@ -11,6 +11,7 @@
     experience            satisfaction, barriers and goals
     purchases             purchase forecasts; purchases_plot draws them
     retention             churn, retention and revenue; retention_plot draws them
+    unreadable_properties  sentences about properties that could not be used
     plotting              style and file output of all plots
 
 Nothing here reads Kafka. Tested by tests/streams/rendering and tests/laws/test_documented_*.py.

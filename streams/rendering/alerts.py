@@ -51,6 +51,7 @@ class _ViewCustomer(msgspec.Struct):
     plan: ShortText | None
     stage: ShortText
     tenure_days: Days
+    consent: bool | None = None  # missing in records of earlier releases
 
 
 class _ViewScore(msgspec.Struct):
@@ -228,6 +229,7 @@ def _facts(customer: _ViewCustomer) -> str:
         customer.segment and f"segment {customer.segment}",
         customer.plan and f"plan {customer.plan}",
         f"customer for {count_text(round(customer.tenure_days), 'day')}",
+        customer.consent is False and "no consent",
     )
     return f"  ({printable(', '.join(fact for fact in facts if fact))})"
 

@@ -10,6 +10,7 @@ from models.backtesting.alert_quality import AlertQuality
 from models.backtesting.report import BacktestReport, FeatureWeight, InputCounts, PredictionQuality
 from models.duration import DAY_MS, rfc3339
 from streams.rendering.formats import MISSING
+from streams.rendering.unreadable_properties import unreadable_sentences
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -67,6 +68,7 @@ def footnotes(report: BacktestReport) -> tuple[str, ...]:
     if report.alerts is not None and report.alerts.told:
         notes.append(_alerts(report.alerts))
     notes.append(_input_counts(report.counts))
+    notes += unreadable_sentences(report.counts.unreadable)
     identity = [("model", report.model_version), ("churn definition", report.definition)]
     notes += [f"{name.capitalize()} {value}." for name, value in identity if value]
     return tuple(notes)

@@ -59,6 +59,7 @@ def _summary_lines(score: dict[str, Any]) -> list[str]:
     customer, alert = score["customer"], score["alert"]
     facts = [f"{name} {customer[name]}" for name in ("account", "segment", "plan") if customer[name]]
     facts = [customer["stage"], *facts, f"customer for {count_text(round(customer['tenure_days']), 'day')}"]
+    facts += ["no consent"] if customer.get("consent") is False else []
     lines = [
         f"{customer['id']}: {', '.join(facts)}",
         churn_risk_text(score),

@@ -45,6 +45,7 @@ class _ScoredCustomer(msgspec.Struct, gc=False):
     plan: ShortText | None
     stage: ShortText
     tenure_days: Days
+    consent: bool | None = None  # missing in records of earlier releases
 
 
 class _PurchaseFacts(msgspec.Struct, gc=False):

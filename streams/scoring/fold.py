@@ -87,8 +87,8 @@ class Fold:
 
     @property
     def unflushed(self) -> bool:
-        """Whether the accounting has changes that are not in its blocks yet."""
-        return self._fold.accounts.pending
+        """Whether the accounting has changes that are not published yet."""
+        return self._fold.accounts.pending or self._fold.unreadable.pending
 
     def apply(
         self,

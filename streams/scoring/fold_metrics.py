@@ -44,6 +44,8 @@ def count_fold(tally: BatchMetrics, effects: FoldEffects, admitted: Admitted, fi
         for label, number in Counter([example.label for example in effects.examples]).items():
             counts["labels_matured", str(label)] += number
     counts["labels_matured", CENSORED] += effects.censored
+    for (name, read), unreadable in effects.unreadable.items():
+        counts["properties_unreadable", name, read] += unreadable.events
 
 
 def _count_suppressed(counts: Counter[Key], effects: FoldEffects) -> None:

@@ -69,6 +69,7 @@ BROKEN = (
     b'{"type":"track","userId":"u"}',
     b'{"type":"page"}',
     b'{"type":"page","userId":""}',
+    b'{"type":"page","userId":0,"timestamp":"2024-01-02T00:00:00Z"}',
     b'{"type":"dance","userId":"u","timestamp":"2024-01-02T00:00:00Z"}',
     b'{"type":"page","userId":"u","timestamp":"yesterday"}',
     b'{"type":"page","userId":"u","properties":[]}',

@@ -29,7 +29,8 @@ def note(customer: str, probability: float = 0.7234, **changes: Any) -> dict[str
         "risks": changes.pop("risks", None),
         "payments": changes.pop("payments", None),
         "customer": {
-            "id": customer, "account": "acme", "segment": None, "plan": "pro", "stage": "active", "tenure_days": 412.0
+            "id": customer, "account": "acme", "segment": None, "plan": "pro", "stage": "active", "tenure_days": 412.0,
+            "consent": None,
         },
         "score": {
             "probability": probability, "ci90": [0.55, 0.84], "percentile": 0.9961, "band": "high", "previous": 0.31,

@@ -289,7 +289,7 @@ def _experience(profile: Profile, profile_view: ProfileView, at_ms: int) -> dict
 def _facts(profile: Profile, at_ms: int) -> dict[str, Any]:
     profile_view = ProfileView.of(profile)
     customer = customer_facts(CUSTOMER, profile_view, at_ms)
-    facts = {f"customer.{name}": getattr(customer, name) for name in ("account", "segment", "plan", "stage")}
+    facts = {f"customer.{name}": getattr(customer, name) for name in ("account", "segment", "plan", "stage", "consent")}
     facts |= {f"experience.{name}": value for name, value in _experience(profile, profile_view, at_ms).items()}
     value = customer_value(profile_view, 0.1, 30 * DAY_MS, at_ms, ValueForecast(DEFAULTS))
     payments = payment_facts(profile_view.dunning, at_ms)

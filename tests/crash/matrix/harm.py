@@ -61,6 +61,7 @@ BROKEN: tuple[bytes | None, ...] = (
     b'{"type":"page",' + _TIME + b"}",
     b'{"type":"page","userId":"",' + _TIME + b"}",
     b'{"type":"page","userId":"' + b"u" * 257 + b'",' + _TIME + b"}",
+    b'{"type":"page","userId":"undefined",' + _TIME + b"}",
     b'{"type":"group","userId":"u",' + _TIME + b"}",
     b'{"type":"page","userId":"u","timestamp":"yesterday"}',
     b'{"type":"page","userId":"u","timestamp":"1969-01-01T00:00:00Z"}',

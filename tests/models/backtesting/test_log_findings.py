@@ -16,19 +16,21 @@ from models.duration import DAY_MS
 from models.events.event import Event
 from models.events.log_order import LogOrder
 from models.events.rejection import reject
+from models.events.unreadable import UnreadableCounts
 from tests.models.histories import START_MS, definition, event
 
 LEARNABLE = LabelCounts(matured=100, positive=20, first_release_ms=START_MS, pending=5, censored=0)
 
 
 def findings(events: list[Event], labels: LabelCounts = LEARNABLE, rejected: int = 0) -> list[LogFinding]:
-    census, order = LogCensus(), LogOrder()
+    census, order, unreadable = LogCensus(), LogOrder(), UnreadableCounts()
     for line, each in enumerate(events, 1):
         census.add(line, each)
+        unreadable.add(each, line)
         order.add(line, each.time_ms)
     for line in range(rejected):
         census.add(len(events) + 1 + line, reject("not_json"))
-    return find_problems(census, order, labels, definition())
+    return find_problems(census, order, labels, definition(), unreadable)
 
 
 def days(count: int) -> list[Event]:
@@ -65,6 +67,15 @@ def test_labels_of_one_class_and_a_log_that_is_too_short_are_reported() -> None:
     assert of("labels", findings(days(60), one_class))[-1].text == "All labels are no churn: there is nothing to learn."
     short = LabelCounts(matured=0, positive=0, first_release_ms=0, pending=9, censored=0)
     assert of("labels", findings(days(60), short))[0].level == WARNING
+
+
+def test_unreadable_properties_are_warnings_with_their_first_line() -> None:
+    log = days(60)
+    for number in (3, 9):
+        log[number].unreadable = ["name"]
+    assert of("properties", findings(log)) == [
+        LogFinding(WARNING, "properties", "name of page cannot be read in 2 events and is missing (last: 10).", 4)
+    ]
 
 
 def test_names_are_split_by_whether_they_count_as_activity() -> None:

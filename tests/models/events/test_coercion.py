@@ -99,11 +99,14 @@ def test_money_is_bounded() -> None:
         assert minor_units(value, "USD") is None
 
 
-def test_texts_are_trimmed_and_cut() -> None:
-    """Rule: a text is stripped and cut to the limit; an empty result is missing."""
+def test_texts_are_trimmed_and_never_cut() -> None:
+    """Rule: a text is stripped; an empty one, and one above the limit in bytes, is missing."""
     assert text("  gold plan ", 9) == "gold plan"
-    assert text("gold plan", 5) == "gold"
-    assert text("🌱" * 9, 3) == "🌱" * 3
+    assert text("gold plan", 8) is None
+    assert text("🌱" * 3, 12) == "🌱" * 3
+    assert text("🌱" * 3, 11) is None
+    assert text("x" * 256) == "x" * 256
+    assert text("x" * 257) is None
     assert text(" \n\t", 9) is None
     assert text("x", 0) is None
     assert text(" " * 10_000 + "x", 9) is None

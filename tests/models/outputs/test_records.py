@@ -18,6 +18,7 @@ from models.alerts.settings import AlertSettings
 from models.backtesting.backtest import Backtest
 from models.definition.churn_definition import ChurnDefinition
 from models.events.event import Event, decode
+from models.events.identity import BLOCKED_IDS
 from models.experience.barriers import recent_barriers
 from models.features.catalogue import CATALOGUE, FEATURES, NAMES
 from models.labels import codec as label
@@ -29,7 +30,7 @@ from models.outputs import alert_record, score_record
 from models.outputs import customer_facts as customer
 from models.outputs import records as outputs
 from models.outputs.alert_record import alert_headers, alert_value
-from models.outputs.customer_facts import activity, stage
+from models.outputs.customer_facts import activity, customer_facts, stage
 from models.outputs.records import ScoredBatch
 from models.outputs.score_batch import ScorePayload
 from models.outputs.score_history import (
@@ -363,14 +364,38 @@ def test_event_schema_accepts_and_rejects_the_same_events_as_decode() -> None:
         {"event": ""},
         {"userId": ""},
         {"userId": None},
+        {"userId": "undefined"},
+        {"userId": 0},
+        {"userId": "", "anonymousId": "NULL"},
         {"type": "group"},
         {"properties": 3},
     ):
         assert not checker.is_valid(good | change), change
         assert not isinstance(decode(json.dumps(good | change).encode(), [], START), Event), change
-    for change in ({"anonymousId": 7}, {"userId": 7}, {"messageId": None}, {"context": {"active": False}}, {"more": 1}):
+    for change in (
+        {"anonymousId": 7},
+        {"userId": 7},
+        {"userId": "", "anonymousId": "v"},
+        {"messageId": None},
+        {"context": {"active": False, "groupId": "acme"}},
+        {"type": "page", "name": "Home"},
+        {"more": 1},
+    ):
         assert checker.is_valid(good | change), change
         assert isinstance(decode(json.dumps(good | change).encode(), [], START), Event), change
+
+
+@pytest.mark.parametrize("identity", [*sorted(BLOCKED_IDS), *map(str.upper, sorted(BLOCKED_IDS)), "000", " - ", ""])
+def test_event_schema_blocks_the_same_ids_as_decode(identity: str) -> None:
+    jsonschema = pytest.importorskip("jsonschema")
+    checker = jsonschema.Draft202012Validator(schema("event"))
+    for name in ("userId", "anonymousId"):
+        document = {"type": "page", "timestamp": START, name: identity}
+        assert not checker.is_valid(document)
+        assert not isinstance(decode(json.dumps(document).encode(), [], START), Event)
+        document[name] = f"{identity}x"
+        assert checker.is_valid(document)
+        assert isinstance(decode(json.dumps(document).encode(), [], START), Event)
 
 
 def test_schemas_are_valid_json_schemas() -> None:
@@ -387,6 +412,13 @@ def profile_view_of(*given: tuple[str, dict[str, Any]]) -> ProfileView:
     for i, (name, properties) in enumerate(given):
         apply(profile, Event("c", name, START + i, i + 1, properties, False, False))
     return ProfileView.of(profile)
+
+
+@pytest.mark.parametrize(("granted", "consent"), [(True, True), ("false", False), ("?", None)])
+def test_newest_consent_is_published(granted: object, consent: bool | None) -> None:
+    """Rule: what is stored about a customer is of use: a program must know whether it may contact them."""
+    view = profile_view_of(("page", {}), ("Consent Updated", {"granted": granted}))
+    assert customer_facts("c", view, START + 9).consent is consent
 
 
 def test_stage_follows_the_customer_lifecycle() -> None:

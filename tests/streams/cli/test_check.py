@@ -47,6 +47,14 @@ def test_rejected_lines_have_their_number(log: Path) -> None:
     assert {"level": "error", "topic": "rejected", "text": "Lines rejected as not_json: 1.", "line": 121} in found
 
 
+def test_unreadable_properties_have_their_line(log: Path) -> None:
+    """Rule: lines are those of the file, whatever stands between the events."""
+    log.write_text("no event\n\n" + log.read_text() + line(120, "Social Mention", sentiment="20%") + "\n")
+    result = run("check", str(log), "--config", str(CHURN))
+    assert "sentiment of Social Mention cannot be read" in result.output
+    assert "Line 123." in result.output
+
+
 def test_a_definition_is_proposed_and_an_existing_file_kept(log: Path, tmp_path: Path) -> None:
     target = tmp_path / "churn.toml"
     assert run("init", str(log), "--output", str(target)).exit_code == 0

@@ -114,3 +114,23 @@ def test_a_missing_customer_and_missing_arguments_are_explained(log: Path) -> No
     assert "print all customers with --json" in run("--file", str(log)).output
     assert "name the customer to show" in run().output
     assert "--config needs --file" in run("c1", "--config", "churn.toml").output
+
+
+def test_unreadable_properties_of_a_file_are_reported(tmp_path: Path) -> None:
+    """Rule: what could not be read is on standard error, with the lines of the file."""
+    path = tmp_path / "events.jsonl"
+    lines = [
+        {
+            "type": "track",
+            "event": "Social Mention",
+            "userId": "c-1",
+            "timestamp": f"2025-01-0{day}",
+            "messageId": str(day),
+        }
+        | {"properties": {"sentiment": sentiment}}
+        for day, sentiment in ((1, "Negative"), (2, 20), (3, "n/a"))
+    ]
+    path.write_text("\n\n".join(map(json.dumps, lines)))
+    result = CliRunner().invoke(main, ["customer", "--file", str(path), "--json"])
+    assert json.loads(result.stdout)["features"]["sentiment"] == -1.0
+    assert "sentiment of Social Mention, 2 times (first in line 3, last in line 5)" in result.stderr

@@ -13,6 +13,8 @@ import pytest
 from models.experience.aggregates import GOALS, LABELS, ExperienceBlock
 from models.experience.aggregates import metric_key as experience_key
 from models.experience.aggregates import metric_value as experience_value
+from models.pipeline.unreadable_record import metric_key as unreadable_key
+from models.pipeline.unreadable_record import metric_value as unreadable_value
 from models.retention.aggregates import RetentionBlock, Segment
 from models.retention.aggregates import metric_key as retention_key
 from models.retention.aggregates import metric_value as retention_value
@@ -45,6 +47,7 @@ def good_records() -> dict[str, tuple[bytes, bytes, Decode]]:
     purchases, spending = PurchaseCells(), SpendingCells()
     purchases.move(None, PurchaseHistory(1, 19_000, 19_030))
     spending.move(None, SpendHistory(2, 3_000))
+    record_of_counts = msgspec.msgpack.encode(([("Social Mention", "sentiment", 4, 17, 90)], False))
     first, value = CellSnapshot(19_100, purchases, spending, []).records(3)
     assert first[1] is not None
     assert value[1] is not None
@@ -67,6 +70,7 @@ def good_records() -> dict[str, tuple[bytes, bytes, Decode]]:
             retention_value(3, block, msgspec.msgpack.encode({1 * 32 + 3: 7})),
             published_metric,
         ),
+        "unreadable": (unreadable_key(3), unreadable_value(3, record_of_counts) or b"", published_metric),
         "purchases": (first[0], first[1], published_metric),
         "spending": (value[0], value[1], published_metric),
     }

@@ -14,6 +14,7 @@ import msgspec
 import pytest
 
 from models.experience.aggregates import GOALS, ExperienceBlock, metric_key, metric_value
+from models.pipeline.unreadable_record import metric_value as unreadable_value
 from streams.admin.lag import PartitionLag
 from streams.console import server
 from streams.console.actions import action_event, log_time_ms
@@ -201,6 +202,8 @@ def test_pages_show_the_data_of_the_topics(tmp_path: Path) -> None:
             key = metric_key(1, block)
             value = metric_value(1, block, msgspec.msgpack.encode((0, {"report@66bd21a3/20": (3, 1)})))
             follower._add_metrics([record("churn-metrics", key, value)])
+            counts = msgspec.msgpack.encode(([("Social Mention", "sentiment", 4, 17, 90)], False))
+            follower._add_metrics([record("churn-metrics", b"unreadable/3", unreadable_value(3, counts))])
             assert follower.times_to_value()["report@66bd21a3"][0] == 3
             follower.lag = [PartitionLag("g", "customer-events", 0, 5, 0, 9, 0, 1_000, 3_500)]
             expected = {
@@ -236,7 +239,7 @@ def test_pages_show_the_data_of_the_topics(tmp_path: Path) -> None:
                     "7 churned",
                     "1.62%",
                 ),
-                "/pipeline": ("missing_customer", "email", "1@7", "None"),
+                "/pipeline": ("missing_customer", "email", "1@7", "None", "Social Mention", "sentiment", "3@90"),
             }
             for path, words in expected.items():
                 answer = await client.get(path)

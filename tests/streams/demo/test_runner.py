@@ -185,6 +185,7 @@ def alert(
             "plan": "pro",
             "stage": "active",
             "tenure_days": 41.0,
+            "consent": None,
         },
         "score": {
             "probability": 0.42,

@@ -64,7 +64,13 @@ def batch(alerts: int = 1) -> BatchMetrics:
     metrics = BatchMetrics(
         causes=[41], arrived_ms=[1_500], alerted=[("a1e47", 1_000)] * alerts, label_delay_ms=1, drift=0.5
     )
-    metrics.counts = Counter({("events", "applied"): 3, ("alerts", "opened", "high"): alerts})
+    metrics.counts = Counter(
+        {
+            ("events", "applied"): 3,
+            ("alerts", "opened", "high"): alerts,
+            ("properties_unreadable", "Social Mention", "sentiment"): 2,
+        }
+    )
     return metrics
 
 
@@ -155,6 +161,7 @@ def test_no_label_can_contain_a_customer(tmp_path: Path) -> None:
     """Rule: a label has a declared set of values, or is a partition number, a version or a name from configuration."""
     unbounded = {
         "partition",
+        "property",  # a name that a reader of this program asks for, never a name of the sender
         "topic",
         "check",
         "task",

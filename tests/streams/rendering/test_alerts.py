@@ -67,6 +67,15 @@ def test_opened_alert_shows_customer_risk_reasons_value_and_action() -> None:
     ]
 
 
+@pytest.mark.parametrize(("consent", "shows"), [(False, True), (True, False), (None, False)])
+def test_withheld_consent_is_shown(consent: bool | None, shows: bool) -> None:
+    value = values()[0]
+    value["customer"]["consent"] = consent
+    assert (", no consent)" in shown(value)) is shows
+    del value["customer"]["consent"]  # an alert of an earlier release
+    assert "no consent" not in shown(value)
+
+
 def test_both_causes_have_their_probability_and_the_alert_its_route() -> None:
     """Rule: the route is shown only if the definition separates two causes."""
     [value, *_] = values(route="billing", risks=SAMPLE["risks"], payments=SAMPLE["payments"])
