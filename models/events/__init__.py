@@ -7,6 +7,7 @@ coercion     tolerant readers for numbers, money, texts and times
 rejection    the rejection reasons, and what the sender must change
 taxonomy     what each event means: family, engagement, counter, effect
 event_names  which event a name means, in any spelling; aliases of other products; near misses
+unreadable   the counts of properties that are present and cannot be used
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from models.events.event import Event, decode, meaning_of
 from models.events.event_names import EventNames, near
 from models.events.rejection import REASONS, Rejected
 from models.events.taxonomy import CONTROL_EVENTS, COUNTERS, MEANINGS, Meaning, meaning
+from models.events.unreadable import UnreadableCounts, unreadable
 
 __all__ = [
     "CONTROL_EVENTS",
@@ -26,6 +28,7 @@ __all__ = [
     "EventNames",
     "Meaning",
     "Rejected",
+    "UnreadableCounts",
     "as_number",
     "decode",
     "meaning",
@@ -34,4 +37,5 @@ __all__ = [
     "near",
     "text",
     "time_ms",
+    "unreadable",
 ]

@@ -55,6 +55,8 @@ class Event(msgspec.Struct, gc=False):
     """True if the customer id is an `anonymousId`: the visitor is not identified yet."""
     meaning: Meaning | None = None
     """What `decode` found for the name; None for an event that was not decoded. Read it with `meaning_of`."""
+    unreadable: list[str] | None = None
+    """Properties that are present and cannot be used, see `models.events.unreadable`. None while there is none."""
 
     @property
     def is_control(self) -> bool:
