@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from models.events.coercion import minor_units, time_ms
+from models.events.coercion import time_ms
 from models.events.event import Event
+from models.events.money import minor_units
 from models.profile import sections
 from models.profile.apply_feedback import tags
 from models.profile.mergeable import DAY_MS, days_add, keep_last, newest

@@ -12,7 +12,7 @@ from typing import Any
 
 import polars as pl
 
-from models.events.coercion import minor_units
+from models.events.money import minor_units
 from models.events.event import Event
 from models.events.taxonomy import meaning
 
