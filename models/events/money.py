@@ -26,6 +26,19 @@ CURRENCY_DECIMALS: Final = {
 }
 """ISO 4217 (list one) currencies without exactly two decimals. Any other code, known or not, has two."""
 
+_CODES: Final = (
+    "AED AFN ALL AMD ANG AOA ARS AUD AWG AZN BAM BBD BDT BGN BHD BIF BMD BND BOB BOV BRL BSD BTN BWP BYN BZD "
+    "CAD CDF CHE CHF CHW CLF CLP CNY COP COU CRC CUC CUP CVE CZK DJF DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP "
+    "GEL GHS GIP GMD GNF GTQ GYD HKD HNL HRK HTG HUF IDR ILS INR IQD IRR ISK JMD JOD JPY KES KGS KHR KMF KPW "
+    "KRW KWD KYD KZT LAK LBP LKR LRD LSL LYD MAD MDL MGA MKD MMK MNT MOP MRU MUR MVR MWK MXN MXV MYR MZN NAD "
+    "NGN NIO NOK NPR NZD OMR PAB PEN PGK PHP PKR PLN PYG QAR RON RSD RUB RWF SAR SBD SCR SDG SEK SGD SHP SLE "
+    "SLL SOS SRD SSP STN SVC SYP SZL THB TJS TMT TND TOP TRY TTD TWD TZS UAH UGX USD USN UYI UYU UYW UZS VED "
+    "VES VND VUV WST XAF XCD XOF XPF YER ZAR ZMW ZWG ZWL"
+)
+
+ISO_4217: Final = frozenset(_CODES.split())
+"""Codes of money in use. Any other code of three letters is a currency too, but not one of a country."""
+
 CURRENCY_NAMES: Final = ("currency", "currency_code", "currencyCode", "currency_iso_code")
 """Properties that state the currency of the other properties, in this order."""
 
@@ -266,6 +279,7 @@ def _scaled(amount: object, decimals: int) -> int | None:
 __all__ = [
     "CURRENCY_DECIMALS",
     "CURRENCY_NAMES",
+    "ISO_4217",
     "MAX_MINOR_UNITS",
     "Money",
     "Reading",

@@ -23,7 +23,7 @@ from models.profile.schema import NEVER_MS, ProcessingState
 from models.retention.accounts import EFFECTS, RetentionAccounts
 from models.value.bg_nbd import PurchaseHistory
 from models.value.gamma_gamma import SpendHistory
-from models.value.purchase_counts import ORDER, PurchaseDelta
+from models.value.purchase_counts import ORDER_EFFECTS, PurchaseDelta
 
 DECISIVE_MAX: Final = 20  # per customer and hour; 20,000 answers of one customer would cost 118 MB of scores
 
@@ -81,7 +81,7 @@ class EventApplier:
         customer.profile_view = None
         if customer.shared and effect not in LIGHT_EFFECTS:
             customer.unshare()
-        is_order = effect == ORDER
+        is_order = effect in ORDER_EFFECTS
         if is_order:
             history, spend = PurchaseHistory.of(profile.commerce), SpendHistory.of(profile.commerce)
         moves_goals = bool(self._goals) and self._goals.may_change(profile, event, effect)
@@ -90,7 +90,8 @@ class EventApplier:
             return False
         if is_order:
             after = PurchaseHistory.of(profile.commerce), SpendHistory.of(profile.commerce)
-            batch.purchases.append(PurchaseDelta(clock_ms, history, after[0], spend, after[1]))
+            if effect == "order_completed" or after != (history, spend):
+                batch.purchases.append(PurchaseDelta(clock_ms, history, after[0], spend, after[1]))
         if moves_goals:
             if event.name in self._goals.event_names:
                 customer.unshare()

@@ -1,47 +1,15 @@
-"""Effects of orders, subscription changes and payments on the profile. Money is in minor units."""
+"""Effects of subscription changes and payments on the profile. Money is in minor units of its currency."""
 
 from __future__ import annotations
 
-from typing import Any
-
 from models.events.coercion import time_ms
 from models.events.event import Event
-from models.events.money import minor_units
 from models.profile import sections
 from models.profile.apply_feedback import tags
-from models.profile.mergeable import DAY_MS, days_add, keep_last, newest
-from models.profile.schema import ORDERS_KEPT, SUM_LIMIT, Profile
+from models.profile.mergeable import newest
+from models.profile.schema import Profile
 from models.profile.subscription_change import CANCEL_SCHEDULED, CANCELLED, change_of
 from models.profile.subscription_section import record_change
-
-
-def _money(properties: dict[str, Any], *names: str) -> int | None:
-    for name in names:
-        if (amount := properties.get(name)) is not None:
-            return minor_units(amount, properties.get("currency"))
-    return None
-
-
-def order_completed(profile: Profile, event: Event) -> None:
-    section = sections.commerce(profile)
-    at = event.time_ms
-    section.orders += 1
-    section.first_ms = min(section.first_ms, at)
-    section.last_ms = max(section.last_ms, at)
-    section.days = days_add(section.days, profile.newest_ms // DAY_MS - at // DAY_MS)
-    amount = _money(event.properties, "revenue", "total", "value")
-    if amount is not None and amount > 0:
-        section.valued += 1
-        section.revenue = min(section.revenue + amount, SUM_LIMIT)
-        keep_last(section.recent, (at, event.id_hash, amount), ORDERS_KEPT)
-
-
-def order_refunded(profile: Profile, event: Event) -> None:
-    section = sections.commerce(profile)
-    section.refunds += 1
-    amount = _money(event.properties, "revenue", "total", "amount", "value")
-    if amount is not None:
-        section.refunded = min(section.refunded + abs(amount), SUM_LIMIT)
 
 
 def subscription_changed(profile: Profile, event: Event) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from models.events.coercion import as_number, text, time_ms
+from models.events.coercion import as_number, text
 from models.events.event import Event
 from models.events.taxonomy import COUNTER_INDEX
 from models.profile import sections
 from models.profile.mergeable import DAY_MS, HOUR_MS, bins_add, keep_last, newest, rate
 from models.profile.schema import RATED_KEPT, RATED_NAME, RESPONSES_KEPT, TAGS_KEPT, Profile
+from models.profile.ticket_object import ticket_closed, ticket_opened, ticket_shown
 
 BARRIERS: Final = (  # Stripe's vocabulary of cancellation feedback
     "customer_service",
@@ -38,20 +39,18 @@ def tags(profile: Profile, event: Event, names: Sequence[Any]) -> None:
 def tagged(profile: Profile, event: Event) -> None:
     section = sections.feedback(profile)
     section.ticket_ms = max(section.ticket_ms, event.time_ms)
+    ticket_opened(section, event)
     names = event.properties.get("tags")
     if isinstance(names, list):
         tags(profile, event, names)
 
 
 def ticket_solved(profile: Profile, event: Event) -> None:
-    seconds = as_number(event.properties.get("resolution_seconds"))
-    opened = time_ms(event.properties.get("created_at"))
-    if seconds is None and opened is not None:
-        seconds = (event.time_ms - opened) / 1000
-    if seconds is not None and 0 <= seconds <= 366 * 86_400:
-        section = sections.feedback(profile)
-        section.solve_ms_sum += round(seconds * 1000)
-        section.solved_timed += 1
+    ticket_closed(sections.feedback(profile), event)
+
+
+def ticket_updated(profile: Profile, event: Event) -> None:
+    ticket_shown(sections.feedback(profile), event)
 
 
 _SCALES = {"csat": 5.0, "nps": 10.0, "ces": 7.0}  # default scale of a response without `scale_max`

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from scipy.special import betaln, gammaln, hyp2f1
 
 from models.profile.mergeable import DAY_MS
+from models.profile.order_totals import order_totals
 from models.profile.schema import Commerce
 from models.value.mle import NoEstimate, maximize
 
@@ -47,10 +48,12 @@ class PurchaseHistory(NamedTuple):
     @classmethod
     def of(cls, commerce: Commerce | None) -> PurchaseHistory | None:
         """Summarize a profile's purchases; None if there are none."""
-        if commerce is None or not commerce.orders:
+        if commerce is None:
             return None
-        purchase_days = int.from_bytes(commerce.days, "little").bit_count() + commerce.older_days
-        return cls(max(purchase_days - 1, 0), commerce.first_ms // DAY_MS, commerce.last_ms // DAY_MS)
+        totals = order_totals(commerce)
+        if not totals.orders:
+            return None
+        return cls(max(totals.days - 1, 0), totals.first_ms // DAY_MS, totals.last_ms // DAY_MS)
 
     @property
     def cell(self) -> Cell:

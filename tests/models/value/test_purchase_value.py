@@ -37,7 +37,7 @@ def test_clv_of_orders_is_purchases_times_value() -> None:
         buyer((0, 20.0), (10, 40.0), (30, 30.0)), 0.4, MONTH_MS, START + 60 * DAY_MS, ValueForecast(settings)
     )
     row = PurchaseValueModel(settings)._expected(2, 30, 60)
-    value = PurchaseValueModel(settings).order_value
+    value = PurchaseValueModel(settings).order_value()
     assert value is not None
     expected_value = float(value.expected(3, 30.0))
     assert found.purchases is not None

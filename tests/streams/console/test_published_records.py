@@ -45,7 +45,7 @@ def good_records() -> dict[str, tuple[bytes, bytes, Decode]]:
     purchases, spending = PurchaseCells(), SpendingCells()
     purchases.move(None, PurchaseHistory(1, 19_000, 19_030))
     spending.move(None, SpendHistory(2, 3_000))
-    first, value = CellSnapshot(19_100, purchases, spending, []).records(3)
+    first, value = CellSnapshot(19_100, purchases, {"": spending}, []).records(3)
     assert first[1] is not None
     assert value[1] is not None
     return {
