@@ -222,7 +222,9 @@ def odd_event(rng: random.Random, at_ms: int, customer: str = "c1") -> Event:
     if divmod(at_ms, len(SUBSCRIPTION_IDS))[0] & 1:
         properties["subscription_id"] = SUBSCRIPTION_IDS[at_ms % len(SUBSCRIPTION_IDS)]
     if at_ms // 7 & 1:
-        properties[("order_id", "order", "ticket_id", "conversation_id")[at_ms % 4]] = OBJECT_IDS[at_ms % len(OBJECT_IDS)]
+        properties[("order_id", "order", "ticket_id", "conversation_id")[at_ms % 4]] = OBJECT_IDS[
+            at_ms % len(OBJECT_IDS)
+        ]
         properties["currency"] = CURRENCIES[at_ms % len(CURRENCIES)]
     id_hash = 0 if rng.random() < 0.2 else rng.getrandbits(64) or 1
     return Event(customer, rng.choice(NAMES), at_ms, id_hash, properties, rng.random() < 0.1, False)
