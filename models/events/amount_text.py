@@ -35,7 +35,7 @@ class AmountText(NamedTuple):
 def split_amount(text: str) -> AmountText | None:
     """Split the text of an amount; None if it has another form.
 
-    >>> split_amount("(€ 5,00)"), split_amount("about 5")
+    >>> split_amount("(€ 5,00)"), split_amount("5 to 6")
     (AmountText(negative=True, number='5,00', marks=('€',)), None)
     """
     if len(text) > MAX_NUMBER_CHARS:

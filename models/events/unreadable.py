@@ -1,13 +1,13 @@
 """Count properties that are present and cannot be used: of the wrong type or format, or outside their scale.
 
 Such a value is missing, never clipped, and never read as a healthy one. The reader of a property notes it on the event
-(`unreadable`); whoever applies the event adds the note to its counts (`UnreadableCounts`). An event without such a
+(`unreadable`); the fold adds the notes of applied events to its counts (`UnreadableCounts`). An event without such a
 property allocates nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from models.events.taxonomy import MEANINGS
@@ -37,13 +37,13 @@ class UnreadableCount(NamedTuple):
     A position is the offset of a record in its partition, or the number of a line in its file.
     """
 
-    count: int
+    events: int
     first: int
     newest: int
 
     def plus(self, other: UnreadableCount) -> UnreadableCount:
         """Add the counts of another part of the same log."""
-        return UnreadableCount(self.count + other.count, min(self.first, other.first), max(self.newest, other.newest))
+        return UnreadableCount(self.events + other.events, min(self.first, other.first), max(self.newest, other.newest))
 
 
 def unreadable(event: Event, name: str) -> None:
@@ -69,7 +69,7 @@ class UnreadableCounts:
     >>> counts = UnreadableCounts()
     >>> counts.add(event, 12); counts.add(event, 17)
     >>> dict(counts.items())
-    {UnreadableProperty(event='page', name='name'): UnreadableCount(count=2, first=12, newest=17)}
+    {UnreadableProperty(event='page', name='name'): UnreadableCount(events=2, first=12, newest=17)}
     """
 
     __slots__ = ("_counts",)
@@ -86,14 +86,30 @@ class UnreadableCounts:
             self._plus(UnreadableProperty(event_name, name), UnreadableCount(1, position, position))
 
     def merge(self, later: UnreadableCounts) -> None:
-        """Add the counts of a later part of the log. Of more than `PAIRS_MAX` pairs, those that occur first are kept."""
+        """Add the counts of a later part of the log. Above `PAIRS_MAX` pairs, those that occur first are kept."""
         for pair, count in sorted(later._counts.items(), key=lambda item: (item[1].first, item[0])):
             known = pair in self._counts or len(self._counts) < PAIRS_MAX
             self._plus(pair if known else UnreadableProperty(OTHER, OTHER), count)
 
+    def moved(self, to: Callable[[int], int]) -> UnreadableCounts:
+        """Return the counts with other positions: the line numbers of a file instead of the numbers of its events."""
+        return UnreadableCounts(
+            (pair, UnreadableCount(found.events, to(found.first), to(found.newest)))
+            for pair, found in self._counts.items()
+        )
+
     def items(self) -> Iterator[tuple[UnreadableProperty, UnreadableCount]]:
         """Yield the counts, sorted by event and property."""
         yield from sorted(self._counts.items())
+
+    def most_frequent(self) -> list[tuple[UnreadableProperty, UnreadableCount]]:
+        """Return the counts, the most frequent first."""
+        return sorted(self._counts.items(), key=lambda item: (-item[1].events, item[0]))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, UnreadableCounts) and self._counts == other._counts
+
+    __hash__ = None  # type: ignore[assignment]
 
     def __len__(self) -> int:
         return len(self._counts)

@@ -19,7 +19,7 @@ from models.events.unreadable import unreadable
 from models.profile.mergeable import newest
 from models.profile.schema import TICKETS_KEPT, Feedback, TicketObject
 
-SOLVE_MAX_S: Final = 366 * 86_400  # a solution that took longer is a ticket that nobody closed
+SOLVE_MAX_S: Final = 366 * 86_400  # a longer one is that of a forgotten ticket
 _CREATED, _CHANGED = range(2)  # places in the life cycle; a solution and a reopening of one time follow the log
 
 

@@ -64,7 +64,8 @@ def test_names_that_the_taxonomy_does_not_list_are_counted_together() -> None:
 def test_the_bound_keeps_the_first_pairs_of_the_log_for_every_batch_size(batch: int) -> None:
     """Rule: what is counted is a function of the log. Of too many pairs, the first are kept and the rest is summed."""
     names = sorted(MEANINGS)[:4]
-    log = [noted(names[i % 4], f"p{i // 4 % 80}") for i in range(400)]
+    rounds = [(name, number) for number in range(100) for name in names]
+    log = [noted(name, f"p{number % 80}") for name, number in rounds]
     whole = UnreadableCounts()
     for start, end in pairwise([*range(0, 400, batch), 400]):
         part = UnreadableCounts()
@@ -73,6 +74,6 @@ def test_the_bound_keeps_the_first_pairs_of_the_log_for_every_batch_size(batch: 
         whole.merge(part)
     counts = dict(whole.items())
     assert len(counts) == PAIRS_MAX + 1
-    assert sum(count.count for count in counts.values()) == 400
+    assert sum(count.events for count in counts.values()) == 400
     assert counts[UnreadableProperty(OTHER, OTHER)] == UnreadableCount(120, 200, 319)
     assert counts[UnreadableProperty(names[0], "p0")] == UnreadableCount(2, 0, 320)
