@@ -67,7 +67,7 @@ class SpendHistory(NamedTuple):
         (2, 42)
         """
         x, revenue = self[:2]
-        return bisect_right(REPEAT_CLASSES, x), math.floor(PER_OCTAVE * math.log2(revenue / x))
+        return bisect_right(REPEAT_CLASSES, x), max(math.floor(PER_OCTAVE * math.log2(revenue / x)), 0)
 
 
 class SpendingCells:

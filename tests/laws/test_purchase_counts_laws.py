@@ -15,6 +15,7 @@ from models.value import purchase_counts
 from models.value.bg_nbd import BgNbd, PurchaseCells, PurchaseHistory, fit
 from models.value.gamma_gamma import GammaGamma, SpendHistory, SpendingCells
 from models.value.gamma_gamma import fit as fit_values
+from models.value.purchase_aggregates import check_cells
 from models.value.purchase_counts import (
     FIT_PERIOD_DAYS,
     FORTNIGHTS_KEPT,
@@ -114,6 +115,34 @@ def test_batches_restarts_and_customers_change_nothing(cuts: list[int]) -> None:
         assert at_day(learned, day) == at_day(once, day)
         parted.restart()
     assert parted.records == whole.records
+
+
+def test_currencies_are_counted_and_fitted_apart() -> None:
+    """Rule: a parameter of one currency never depends on amounts of another one, nor on the order of customers."""
+    whole, parted = World(), World()
+
+    def to(code: str, spent: SpendHistory | None) -> SpendHistory | None:
+        return None if spent is None else spent._replace(currency=code)
+
+    mixed = []
+    for order in ORDERS:
+        code = ("EUR", "JPY", "", "XYZ")[CUSTOMER_OF[id(order)] % 4]
+        mixed.append(order._replace(spent_before=to(code, order.spent_before), spent=to(code, order.spent)))
+    learned = whole.feed(mixed)
+    apart = {}
+    for code in ("EUR", "JPY", ""):
+        single = [order for order in mixed if order.spent is not None and order.spent.currency == code]
+        apart[code] = World().feed(single)[-1].order_values[code]
+    assert learned[-1].order_values == apart
+    for start in range(0, len(mixed), 97):
+        parted.feed(mixed[start : start + 97])
+    assert parted.records == whole.records
+    [snapshot, *_] = whole.counter.cell_snapshots
+    keys = {key for key, value in snapshot.records(3) if value is not None and b"/value/" in key}
+    assert {key.count(b"/") for key in keys} == {3, 4}
+    for key, value in snapshot.records(3):
+        if value is not None:
+            assert check_cells(value, key) == value
 
 
 def test_too_few_customers_give_no_parameters() -> None:
