@@ -19,7 +19,8 @@ from models.profile.apply import apply, is_new_event
 from models.profile.codec import VISITOR
 from models.profile.keys import snapshot_key
 from models.profile.mergeable import HOUR_MS
-from models.profile.schema import NEVER_MS, ProcessingState
+from models.profile.order_totals import order_totals
+from models.profile.schema import NEVER_MS, Commerce, ProcessingState
 from models.retention.accounts import EFFECTS, RetentionAccounts
 from models.value.bg_nbd import PurchaseHistory
 from models.value.gamma_gamma import SpendHistory
@@ -83,13 +84,13 @@ class EventApplier:
             customer.unshare()
         is_order = effect in ORDER_EFFECTS
         if is_order:
-            history, spend = PurchaseHistory.of(profile.commerce), SpendHistory.of(profile.commerce)
+            history, spend = _purchases(profile.commerce)
         moves_goals = bool(self._goals) and self._goals.may_change(profile, event, effect)
         contributions = self._goals.contributions(profile) if moves_goals else ()
         if not apply(profile, event, meaning):
             return False
         if is_order:
-            after = PurchaseHistory.of(profile.commerce), SpendHistory.of(profile.commerce)
+            after = _purchases(profile.commerce)
             if effect == "order_completed" or after != (history, spend):
                 batch.purchases.append(PurchaseDelta(clock_ms, history, after[0], spend, after[1]))
         if moves_goals:
@@ -167,6 +168,14 @@ class EventApplier:
         batch.dropped_snapshots += [snapshot_key(customer.key, p.snapshot_ms) for p in customer.processing.pending]
         batch.alerted.add(customer.key)
         batch.delete(customer, event_position(index), clock_ms, "deleted")
+
+
+def _purchases(commerce: Commerce | None) -> tuple[PurchaseHistory | None, SpendHistory | None]:
+    """Summarize a customer's orders for both models of purchases."""
+    if commerce is None:
+        return None, None
+    totals = order_totals(commerce)
+    return PurchaseHistory.from_totals(totals), SpendHistory.from_totals(totals)
 
 
 def _may_be_scored_at_once(processing: ProcessingState, at_ms: int) -> bool:

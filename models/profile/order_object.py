@@ -9,7 +9,7 @@ customer has no more than that many orders that are newer than a late event abou
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Set
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from models.profile.mergeable import BITMAP_DAYS, DAY_MS, add_sums, days_add, merge_sums, newest
@@ -76,7 +76,7 @@ def combine_orders(a: OrderObject, b: OrderObject) -> OrderObject:
 
 def parts_of(order: OrderObject) -> OrderParts:
     """Compute what an order adds to the sums. No more is refunded of an order than its amount."""
-    placed_ms = order.placed_ms if order.placed_ms < NEVER_MS else order.shown_ms
+    placed_ms = _placed_ms(order)
     seen, amount = placed_ms < NEVER_MS, order.amount
     sums: list[OrderSum] = []
     if amount is None:
@@ -91,6 +91,10 @@ def parts_of(order: OrderObject) -> OrderParts:
         sums.append((currency, 1, 0, 0, 0, back))
     sums += [_refund(code, n, total, seen) for code, n, total in order.refunded if code not in (currency, "")]
     return OrderParts(placed_ms, order.returned, sums)
+
+
+def _placed_ms(order: OrderObject) -> int:
+    return order.placed_ms if order.placed_ms < NEVER_MS else order.shown_ms
 
 
 def _refund(code: str, count: int, total: int, seen: bool) -> OrderSum:
@@ -128,25 +132,24 @@ def _settle(section: Commerce, order: OrderObject) -> None:
     section.settled += 1
     section.orders += 1
     section.refunds += returned
-    place(section, placed_ms, {parts_of(other).placed_ms // DAY_MS for other in section.objects})
+    place(section, placed_ms, section.objects)
     if order.amount is not None:
         section.latest = newer_money(section.latest, (placed_ms, 0, *order.amount[2:]))
 
 
-def place(section: Commerce, placed_ms: int, kept_days: Set[int] = frozenset()) -> None:
+def place(section: Commerce, placed_ms: int, kept: Sequence[OrderObject] = ()) -> None:
     """Mark the day of an order in the bitmap.
 
     Args:
         section: Its `newest_day` is that of the profile.
         placed_ms: Time of the order.
-        kept_days: Days of the orders that stay in the set. The last order of a day beyond the bitmap counts
-            the day.
+        kept: The orders that stay in the set. The last order of a day beyond the bitmap counts the day.
     """
     day = placed_ms // DAY_MS
     age = section.newest_day - day
     if age < BITMAP_DAYS:
         section.days = days_add(section.days, max(age, 0))
-    elif kept_days and day not in kept_days:
+    elif kept and all(_placed_ms(order) // DAY_MS != day for order in kept):
         section.older_days = min(section.older_days + 1, SUM_LIMIT)
     section.first_ms = min(section.first_ms, placed_ms)
     section.last_ms = max(section.last_ms, placed_ms)

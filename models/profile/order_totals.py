@@ -57,19 +57,33 @@ def order_totals(section: Commerce) -> OrderTotals:
     if section.recent:
         newest.append((section.recent[-1][0], 0, section.recent[-1][2], ""))
     days = int.from_bytes(section.days, "little").bit_count() + section.older_days
+    if not section.objects and len(sums) == 1:  # most customers of a shop that sends no ids
+        currency, _, valued, revenue, refunded, _ = sums[0]
+        amount = max(newest)[2] if newest else 0
+        return OrderTotals(
+            *(section.orders, days, section.first_ms, section.last_ms, section.refunds),
+            *(currency, valued, revenue, refunded, amount),
+        )
     if not section.objects:
         found = OrderTotals(section.orders, days, section.first_ms, section.last_ms, section.refunds)
         return _with_money(found, sums, newest, False)
     orders, first, last = section.orders, section.first_ms, section.last_ms
     returned, unseen = section.refunds, section.unseen
     own_days, bitmap = set(), int.from_bytes(section.days, "little")
+    plain: dict[str, list[int]] = {}
     for order in section.objects:
-        placed_ms, back, parts = parts_of(order)
-        for entry in parts:
-            add_sums(sums, entry, CURRENCIES_KEPT)
-        if placed_ms == NEVER_MS:
-            unseen += back
-            continue
+        placed_ms, back = order.placed_ms, order.returned
+        if back or placed_ms == NEVER_MS:
+            placed_ms, back, parts = parts_of(order)
+            for entry in parts:
+                add_sums(sums, entry, CURRENCIES_KEPT)
+            if placed_ms == NEVER_MS:
+                unseen += back
+                continue
+        elif order.amount is not None:  # most orders: placed and kept
+            known = plain.setdefault(order.amount[3], [0, 0])
+            known[0] += 1
+            known[1] += order.amount[2]
         orders, returned = orders + 1, returned + back
         first, last = min(first, placed_ms), max(last, placed_ms)
         day = placed_ms // DAY_MS
@@ -77,7 +91,9 @@ def order_totals(section: Commerce) -> OrderTotals:
         if age >= BITMAP_DAYS or not bitmap >> age & 1:
             own_days.add(day)
         if order.amount is not None:
-            newest.append((placed_ms, 0, *order.amount[2:]))
+            newest.append((placed_ms, 0, order.amount[2], order.amount[3]))
+    for code, (count, revenue) in plain.items():
+        add_sums(sums, (code, count, count, revenue, 0, 0), CURRENCIES_KEPT)
     returned += unseen if section.settled else 0
     found = OrderTotals(orders, days + len(own_days), first, last, returned)
     return _with_money(found, sums, newest, section.settled > 0)
@@ -88,13 +104,7 @@ def _with_money(found: OrderTotals, sums: list[OrderSum], amounts: list[StampedM
         return found
     currency, _, valued, revenue, refunded, unseen = max(sums, key=_main)
     newest = max([entry for entry in amounts if entry[3] == currency], default=(0, 0, 0, ""))[2]
-    return found._replace(
-        currency=currency,
-        valued=valued,
-        revenue=revenue,
-        refunded=refunded + (unseen if settled else 0),
-        newest=newest,
-    )
+    return OrderTotals(*found[:5], currency, valued, revenue, refunded + (unseen if settled else 0), newest)
 
 
 def _main(entry: OrderSum) -> tuple[int, int, str]:

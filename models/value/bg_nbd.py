@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from scipy.special import betaln, gammaln, hyp2f1
 
 from models.profile.mergeable import DAY_MS
-from models.profile.order_totals import order_totals
+from models.profile.order_totals import OrderTotals, order_totals
 from models.profile.schema import Commerce
 from models.value.mle import NoEstimate, maximize
 
@@ -48,9 +48,11 @@ class PurchaseHistory(NamedTuple):
     @classmethod
     def of(cls, commerce: Commerce | None) -> PurchaseHistory | None:
         """Summarize a profile's purchases; None if there are none."""
-        if commerce is None:
-            return None
-        totals = order_totals(commerce)
+        return None if commerce is None else cls.from_totals(order_totals(commerce))
+
+    @classmethod
+    def from_totals(cls, totals: OrderTotals) -> PurchaseHistory | None:
+        """Summarize a customer's orders; None if there are none."""
         if not totals.orders:
             return None
         return cls(max(totals.days - 1, 0), totals.first_ms // DAY_MS, totals.last_ms // DAY_MS)

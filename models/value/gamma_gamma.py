@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from scipy.special import gammaln
 
 from models.events.money import exponent
-from models.profile.order_totals import order_totals
+from models.profile.order_totals import OrderTotals, order_totals
 from models.profile.schema import Commerce
 from models.value.bg_nbd import REPEAT_CLASSES
 from models.value.mle import NoEstimate, maximize
@@ -49,8 +49,12 @@ class SpendHistory(NamedTuple):
 
         A customer who returned everything has a revenue of 0, and is in no cell.
         """
-        totals = None if commerce is None else order_totals(commerce)
-        if totals is None or not totals.valued:
+        return None if commerce is None else cls.from_totals(order_totals(commerce))
+
+    @classmethod
+    def from_totals(cls, totals: OrderTotals) -> SpendHistory | None:
+        """Summarize a customer's orders, as `of`."""
+        if not totals.valued:
             return None
         return cls(max(totals.days * totals.valued // totals.orders, 1), totals.kept, totals.currency)
 
