@@ -3,7 +3,8 @@
 event        the `Event` that the rest of the program sees, and `decode`, the only way to get one
 envelope     schema-registry frame, CloudEvents and Segment call; limits of size and depth
 log_order    whether a log is in order of event time
-coercion     tolerant readers for numbers, money, texts and times
+coercion     tolerant readers for numbers, texts and times
+money        amounts with their currency; amount_text reads their formats
 readers      readers of properties: the first readable of several names, scales, durations, flags
 identity     the customer of a call, and ids that identify no customer
 context      what a call states beside its properties
@@ -15,9 +16,10 @@ event_names  which event a name means, in any spelling; aliases of other product
 
 from __future__ import annotations
 
-from models.events.coercion import as_number, minor_units, text, time_ms
+from models.events.coercion import as_number, text, time_ms
 from models.events.event import Event, decode, meaning_of
 from models.events.event_names import EventNames, near
+from models.events.money import minor_units
 from models.events.rejection import REASONS, Rejected
 from models.events.taxonomy import CONTROL_EVENTS, COUNTERS, MEANINGS, Meaning, meaning
 from models.events.unreadable import UnreadableCounts, unreadable

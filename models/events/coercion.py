@@ -1,4 +1,4 @@
-"""Read numbers, money, texts and times tolerantly from values that publishers send.
+"""Read numbers, texts and times tolerantly from values that publishers send.
 
 Each reader returns None for a value that it cannot use, and never raises: a property of the wrong type counts as
 missing, not as an error. Results are bounded, so sums over them stay exact and small.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, date, datetime
-from decimal import ROUND_HALF_EVEN, Decimal, DecimalException
 from math import isfinite
 from typing import Final
 
@@ -27,18 +26,9 @@ MAX_NUMBER_CHARS: Final = 64
 MAX_TEXT_BYTES: Final = 256
 """Longest name in UTF-8: of a plan, a segment, a survey. Customer ids have the same limit."""
 
-MAX_MINOR_UNITS: Final = 10**15
-"""Ten trillion in a currency with two decimals. A thousand such amounts still fit a signed 64-bit integer."""
+NUMBER: Final = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,4})?", re.ASCII)
+"""A number as programming languages and databases write it."""
 
-CURRENCY_DECIMALS: Final = {
-    **dict.fromkeys(("BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "UYI"), 0),
-    **dict.fromkeys(("VND", "VUV", "XAF", "XOF", "XPF"), 0),
-    **dict.fromkeys(("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"), 3),
-    **dict.fromkeys(("CLF", "UYW"), 4),
-}
-"""ISO 4217 (list one) currencies without exactly two decimals. Any other code, known or not, has two."""
-
-_NUMBER: Final = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,4})?", re.ASCII)
 _TIME_TEXT: Final = re.compile(
     r"([0-9]{4})-([0-9]{2})-([0-9]{2})"
     r"(?:[Tt ]([0-9]{2}):([0-9]{2})(?::([0-9]{2})(?:[.,]([0-9]{1,18}))?)?"
@@ -47,7 +37,6 @@ _TIME_TEXT: Final = re.compile(
 )
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _EPOCH_ORDINAL: Final = _EPOCH.toordinal()
-_UNITS: Final = Decimal(1)
 
 
 def as_number(value: object) -> float | None:
@@ -60,7 +49,7 @@ def as_number(value: object) -> float | None:
         return value if isfinite(value) else None
     if isinstance(value, str):
         value = value.strip() if len(value) <= MAX_NUMBER_CHARS else ""
-        if _NUMBER.fullmatch(value) is None:
+        if NUMBER.fullmatch(value) is None:
             return None
     elif not isinstance(value, int | float) or isinstance(value, bool):
         return None
@@ -69,40 +58,6 @@ def as_number(value: object) -> float | None:
     except (ValueError, OverflowError):
         return None
     return result if isfinite(result) else None
-
-
-def minor_units(amount: object, currency: object = None) -> int | None:
-    """Convert an amount of money to minor units of its currency, rounding half to even.
-
-    Rounding uses the decimal text of the amount: 1.005 is exactly 1.005, not the nearest double.
-    `currency` is an ISO 4217 code in any case. None or an unknown code means two decimals.
-
-    >>> minor_units(11.77, "USD"), minor_units(1.005), minor_units("1500", "jpy"), minor_units(1.2345, "KWD")
-    (1177, 100, 1500, 1234)
-    """
-    decimals = 2
-    if type(currency) is str and currency != "USD":
-        decimals = CURRENCY_DECIMALS.get(
-            currency if len(currency) == 3 and currency.isupper() else currency[:8].strip().upper(), 2
-        )
-    value = as_number(amount)
-    if value is None:
-        return None
-    scaled = value * 10.0**decimals
-    if not -MAX_MINOR_UNITS <= scaled <= MAX_MINOR_UNITS:
-        return None
-    if type(amount) is int:
-        return amount * int(10**decimals)
-    if type(amount) is float and -1e9 < scaled < 1e9:
-        units = round(scaled)
-        if -0.49 < scaled - units < 0.49:  # the product's error is below 1e-6 here, so this is not a tie
-            return units
-    try:
-        exact = Decimal(amount.strip() if isinstance(amount, str) else repr(amount)).scaleb(decimals)
-        units = int(exact.quantize(_UNITS, rounding=ROUND_HALF_EVEN))
-    except (DecimalException, ValueError, OverflowError):
-        return None
-    return units if -MAX_MINOR_UNITS <= units <= MAX_MINOR_UNITS else None
 
 
 def text(value: object, limit: int = MAX_TEXT_BYTES) -> str | None:
@@ -197,4 +152,4 @@ def _from_epoch(value: object) -> int | None:
     return None
 
 
-__all__ = ["MAX_TIME_MS", "MIN_TIME_MS", "as_number", "minor_units", "moment_ms", "text", "time_ms"]
+__all__ = ["MAX_TIME_MS", "MIN_TIME_MS", "NUMBER", "as_number", "moment_ms", "text", "time_ms"]

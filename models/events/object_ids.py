@@ -20,6 +20,35 @@ SUBSCRIPTION_IDS: Final = (
 )
 """Names of the property that identifies a subscription, in this order."""
 
+ORDER_IDS: Final = (
+    "order_id",  # Segment, RudderStack, WooCommerce
+    "orderId",
+    "orderID",
+    "order",  # the id, or the expanded object
+    "order.id",  # flattened
+    "transaction_id",  # GA4
+    "transactionId",
+    "checkout_id",
+    "parent_id",  # WooCommerce: the order of a refund
+)
+"""Names of the property that identifies an order, in this order."""
+
+TICKET_IDS: Final = (
+    "ticket_id",  # Zendesk, Freshdesk
+    "ticketId",
+    "ticketID",
+    "ticket",  # the id, or the expanded object
+    "ticket.id",  # flattened
+    "conversation_id",  # Intercom, Segment's live chat
+    "conversationId",
+    "conversation",
+    "conversation.id",
+    "case_id",  # Salesforce
+    "caseId",
+    "issue_id",
+)
+"""Names of the property that identifies a ticket, in this order."""
+
 _SUBSCRIPTION_PLACES: Final = (("content", "subscription"), ("data", "subscription"))
 """Nested objects that are a subscription: in Chargebee's content, in Paddle's data."""
 
@@ -67,6 +96,41 @@ def subscription_text(properties: dict[str, Any]) -> str | None:
     return None
 
 
+def order_key(properties: dict[str, Any], own_id: bool = False) -> int:
+    """Return the key of the order that an event is about, 0 without an id.
+
+    Args:
+        properties: Of the event.
+        own_id: Whether `id` is the order's, as in Shopify's and WooCommerce's orders. In a refund it is the refund's.
+
+    >>> order_key({"order_id": 7}) == order_key({"order": {"id": "7"}}) == order_key({"id": "7"}, own_id=True) != 0
+    True
+    """
+    return _key(properties, ORDER_IDS) or (_key(properties, ("id",)) if own_id else 0)
+
+
+def ticket_key(properties: dict[str, Any]) -> int:
+    """Return the key of the ticket that an event is about, 0 without an id.
+
+    >>> ticket_key({"ticket_id": "t-1"}) == ticket_key({"ticket": {"id": "t-1"}}) != ticket_key({"id": "t-1"}) == 0
+    True
+    """
+    return _key(properties, TICKET_IDS)
+
+
+def _key(properties: dict[str, Any], names: tuple[str, ...]) -> int:
+    for name in names:
+        value = properties.get(name)
+        if value is None:
+            continue
+        identity = _text(value)
+        if identity is None and isinstance(value, dict):
+            identity = _text(value.get("id"))
+        if identity is not None:
+            return xxh3_64_intdigest(identity.encode("utf-8", "replace")) or 1
+    return 0
+
+
 def subscription_key(properties: dict[str, Any]) -> int:
     """Return the key of the subscription that an event is about, 0 without an id.
 
@@ -77,4 +141,12 @@ def subscription_key(properties: dict[str, Any]) -> int:
     return 0 if identity is None else xxh3_64_intdigest(identity.encode("utf-8", "replace")) or 1
 
 
-__all__ = ["SUBSCRIPTION_IDS", "subscription_key", "subscription_text"]
+__all__ = [
+    "ORDER_IDS",
+    "SUBSCRIPTION_IDS",
+    "TICKET_IDS",
+    "order_key",
+    "subscription_key",
+    "subscription_text",
+    "ticket_key",
+]

@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from models.events.money import major_units
 from models.features import section_values
 from models.features.columns import ProfileColumns
 from models.features.engagement import ratio
 from models.profile.mergeable import DAY_MS
-from models.profile.subscription import contractions, earlier_price
+from models.profile.subscription import contractions, currency_code, earlier_price
 
 Floats = NDArray[np.float64]
 
@@ -60,7 +61,7 @@ def subscribed_days(c: ProfileColumns) -> Floats:
 
 
 def mrr(c: ProfileColumns) -> Floats:
-    return c.section_value("subscription", section_values.MRR) / 100
+    return c.section_value("subscription", section_values.MRR)
 
 
 def downgrades(c: ProfileColumns) -> Floats:
@@ -78,16 +79,16 @@ def mrr_delta(c: ProfileColumns) -> Floats:
     then = c.section_value("subscription", section_values.MRR_KNOWN).copy()
     for i, section in c.sections("subscription"):
         if section.objects:
-            then[i] = earlier_price(section, c.now_list[i] - 90 * DAY_MS) or 0
+            then[i] = major_units(earlier_price(section, c.now_list[i] - 90 * DAY_MS) or 0, currency_code(section))
             continue
         if section.mrr is None or len(section.log) < 2 or sum([mrr >= 0 for _, _, _, mrr, _ in section.log]) < 2:
             continue  # at most one price in the log: the earliest known price holds
         floor = c.now_list[i] - 90 * DAY_MS
         prices = [(at, mrr) for at, _, _, mrr, _ in section.log if mrr >= 0]
         before = [mrr for at, mrr in prices if at <= floor]
-        then[i] = before[-1] if before else prices[0][1]
+        then[i] = major_units(before[-1] if before else prices[0][1], currency_code(section))
     # one unit of currency on both sides keeps a change from a free plan finite
-    return np.log((c.section_value("subscription", section_values.MRR) + 100) / (then + 100))
+    return np.log((c.section_value("subscription", section_values.MRR) + 1) / (then + 1))
 
 
 def renewal_in(c: ProfileColumns) -> Floats:

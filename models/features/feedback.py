@@ -14,7 +14,11 @@ Floats = NDArray[np.float64]
 
 
 def tickets_open(c: ProfileColumns) -> Floats:
-    return np.maximum(c.total("ticket") + c.total("ticket_reopened") - c.total("ticket_solved"), 0.0)
+    """Tickets with an id are objects; see `models.profile.ticket_object`. The rest is a balance of events."""
+    known = c.section_value("feedback", section_values.OPEN, 0.0)
+    balance = c.total("ticket") + c.total("ticket_reopened") - c.total("ticket_solved")
+    earlier = balance - c.section_value("feedback", section_values.COUNTED, 0.0)  # of releases without objects
+    return known + np.maximum(earlier + c.section_value("feedback", section_values.UNMATCHED, 0.0), 0.0)
 
 
 def ticket_rate(c: ProfileColumns) -> Floats:

@@ -10,9 +10,12 @@ from collections.abc import Callable
 from math import nan
 from typing import Any, Final
 
+from models.events.money import major_units
 from models.profile.apply_feedback import SHRINK, USUAL
+from models.profile.order_totals import order_totals
 from models.profile.schema import Commerce, Feedback, Identity, Journey, Payments, Subscription
-from models.profile.subscription import SubscriptionState, holdings_of, prices_of
+from models.profile.subscription import SubscriptionState, currency_code, holdings_of, prices_of
+from models.profile.ticket_object import ticket_totals
 
 # Indexes of the values, in the order of the functions below
 FIRST_GOAL_MS, LAST_GOAL_MS, GOAL_LAST, GOAL_MEAN, ONBOARDED_SHARE, SESSION_MINUTES, CLICKED_MS = range(7)
@@ -20,6 +23,7 @@ FIRST_ORDER_MS, LAST_ORDER_MS, ORDER_DAYS, ORDER_VALUE, ORDER_TREND, REFUND_RATE
 ACTIVE, PAUSED, CANCEL_SCHEDULED, SINCE_MS, MRR, RENEWAL_MS, TRIAL_END_MS, MRR_KNOWN = range(8)
 DUNNING, CARD_EXPIRES_MS = range(2)
 SOLVE_HOURS, CSAT_MEAN, CSAT_LAST, CSAT_TREND, NPS_LAST, CES_LAST, ANSWERED_MS, NO_ANSWER, SENTIMENT = range(9)
+OPEN, UNMATCHED, COUNTED = range(9, 12)
 REFERRED, SUBSCRIBED = range(2)
 
 
@@ -37,19 +41,20 @@ def of_journey(j: Journey) -> tuple[float, ...]:
 
 
 def of_commerce(o: Commerce) -> tuple[float, ...]:
-    valued, revenue = o.valued, o.revenue
+    totals = order_totals(o)
+    orders, valued, revenue = totals.orders, totals.valued, totals.revenue
     return (
-        o.first_ms,
-        o.last_ms,
-        int.from_bytes(o.days, "little").bit_count() + o.older_days if o.orders else nan,
-        revenue / valued / 100 if valued else nan,
-        float(o.recent[-1][2]) * valued / revenue if valued > 1 and revenue else nan,
-        o.refunds / o.orders if o.orders else nan,
+        totals.first_ms,
+        totals.last_ms,
+        totals.days if orders else nan,
+        totals.mean,
+        float(totals.newest) * valued / revenue if valued > 1 and revenue and totals.newest else nan,
+        totals.returned / orders if orders else nan,
     )
 
 
 def of_subscription(s: Subscription) -> tuple[float, ...]:
-    state, renewal = SubscriptionState(s), s.renewal_due or s.period_end
+    state, renewal, code = SubscriptionState(s), s.renewal_due or s.period_end, currency_code(s)
     if s.objects:
         return _of_objects(s, state)
     return (
@@ -57,26 +62,27 @@ def of_subscription(s: Subscription) -> tuple[float, ...]:
         float(state.paused),
         float(state.cancel_scheduled),
         state.since_ms if state.active else 0.0,
-        s.mrr[2] if s.mrr else nan,
+        major_units(s.mrr[2], code) if s.mrr else nan,
         renewal[2] if renewal else nan,
         s.trial_end[2] if s.trial_end else nan,
-        _first_price(s) if s.mrr else nan,
+        major_units(_first_price(s), code) if s.mrr else nan,
     )
 
 
 def _of_objects(s: Subscription, state: SubscriptionState) -> tuple[float, ...]:
     """The values for a customer whose subscriptions have ids."""
-    price, _ = prices_of(s)
+    known, _ = prices_of(s)
+    price = nan if known is None else major_units(known, currency_code(s))
     renewal_ms = s.renewal_due[2] if s.renewal_due else holdings_of(s).period_end_ms or nan
     return (
         float(state.active),
         float(state.paused),
         float(state.cancel_scheduled),
         state.since_ms if state.active else 0.0,
-        nan if price is None else price,
+        price,
         renewal_ms,
         s.trial_end[2] if s.trial_end else nan,
-        nan if price is None else price,
+        price,
     )
 
 
@@ -96,10 +102,11 @@ def of_payments(p: Payments) -> tuple[float, ...]:
 
 def of_feedback(v: Feedback) -> tuple[float, ...]:
     csat, nps, ces = v.csat, v.nps, v.ces
+    tickets = ticket_totals(v)
     weight, usual = SHRINK, USUAL
     earlier = csat[:-1]
     return (
-        v.solve_ms_sum / v.solved_timed / 3.6e6 if v.solved_timed else nan,
+        tickets.solve_ms / tickets.timed / 3.6e6 if tickets.timed else nan,
         (v.csat_sum + weight * usual) / (v.csat_count + weight) / 1000 if v.csat_count else nan,
         csat[-1][2] / 1000 if csat else nan,
         csat[-1][2] / 1000 - sum([score for _, _, score in earlier]) / len(earlier) / 1000 if earlier else nan,
@@ -108,6 +115,9 @@ def of_feedback(v: Feedback) -> tuple[float, ...]:
         max([responses[-1][0] for responses in (csat, nps, ces) if responses], default=nan),
         float(not (csat or nps or ces)),
         v.sentiment[2] if v.sentiment else nan,
+        tickets.open,
+        tickets.unmatched,
+        tickets.counted,
     )
 
 
@@ -120,7 +130,7 @@ READERS: Final[dict[str, tuple[int, Callable[[Any], tuple[float, ...]]]]] = {
     "commerce": (6, of_commerce),
     "subscription": (8, of_subscription),
     "payments": (2, of_payments),
-    "feedback": (9, of_feedback),
+    "feedback": (12, of_feedback),
     "identity": (2, of_identity),
 }
 """By section: the number of values, and the function that reads them."""

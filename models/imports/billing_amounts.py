@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from decimal import Decimal, DecimalException
 from typing import Final
 
-from models.events.coercion import CURRENCY_DECIMALS
+from models.events.money import exponent
 from models.imports.source import Row
 
 MONTHS_OF: Final[Mapping[str, Decimal]] = {
@@ -42,7 +42,7 @@ def major_amount(minor: object, currency: object, exponents: Mapping[str, int] |
     if amount is None:
         return None
     code = code_of(currency) or ""
-    decimals = CURRENCY_DECIMALS.get(code, 2)
+    decimals = exponent(code)
     amount = amount.scaleb(-(exponents or {}).get(code, decimals))
     return round(float(amount), decimals) if decimals else round(amount)
 

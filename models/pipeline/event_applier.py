@@ -19,11 +19,12 @@ from models.profile.apply import apply, is_new_event
 from models.profile.codec import VISITOR
 from models.profile.keys import snapshot_key
 from models.profile.mergeable import HOUR_MS
-from models.profile.schema import NEVER_MS, ProcessingState
+from models.profile.order_totals import order_totals
+from models.profile.schema import NEVER_MS, Commerce, ProcessingState
 from models.retention.accounts import EFFECTS, RetentionAccounts
 from models.value.bg_nbd import PurchaseHistory
 from models.value.gamma_gamma import SpendHistory
-from models.value.purchase_counts import ORDER, PurchaseDelta
+from models.value.purchase_counts import ORDER_EFFECTS, PurchaseDelta
 
 DECISIVE_MAX: Final = 20  # per customer and hour; 20,000 answers of one customer would cost 118 MB of scores
 
@@ -83,16 +84,17 @@ class EventApplier:
         customer.profile_view = None
         if customer.shared and (effect not in LIGHT_EFFECTS or event.traits is not None):
             customer.unshare()
-        is_order = effect == ORDER
+        is_order = effect in ORDER_EFFECTS
         if is_order:
-            history, spend = PurchaseHistory.of(profile.commerce), SpendHistory.of(profile.commerce)
+            history, spend = _purchases(profile.commerce)
         moves_goals = bool(self._goals) and self._goals.may_change(profile, event, effect)
         contributions = self._goals.contributions(profile) if moves_goals else ()
         if not apply(profile, event, meaning):
             return False
         if is_order:
-            after = PurchaseHistory.of(profile.commerce), SpendHistory.of(profile.commerce)
-            batch.purchases.append(PurchaseDelta(clock_ms, history, after[0], spend, after[1]))
+            after = _purchases(profile.commerce)
+            if effect == "order_completed" or after != (history, spend):
+                batch.purchases.append(PurchaseDelta(clock_ms, history, after[0], spend, after[1]))
         if moves_goals:
             if event.name in self._goals.event_names:
                 customer.unshare()
@@ -168,6 +170,14 @@ class EventApplier:
         batch.dropped_snapshots += [snapshot_key(customer.key, p.snapshot_ms) for p in customer.processing.pending]
         batch.alerted.add(customer.key)
         batch.delete(customer, event_position(index), clock_ms, "deleted")
+
+
+def _purchases(commerce: Commerce | None) -> tuple[PurchaseHistory | None, SpendHistory | None]:
+    """Summarize a customer's orders for both models of purchases."""
+    if commerce is None:
+        return None, None
+    totals = order_totals(commerce)
+    return PurchaseHistory.from_totals(totals), SpendHistory.from_totals(totals)
 
 
 def _may_be_scored_at_once(processing: ProcessingState, at_ms: int) -> bool:

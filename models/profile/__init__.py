@@ -3,7 +3,8 @@
 schema            the record and its sections
 mergeable         order-independent primitives: time bins, day bitmaps, newest values, bounded sets
 apply             apply one event to a profile; the duplicate guard
-apply_billing     effects of orders, subscription changes and payments
+apply_billing     effects of subscription changes and payments
+apply_orders      effects of orders, refunds and cancellations
 apply_feedback    effects of tickets, surveys, reviews and mentions
 apply_journey     effects of product use, traits and consent
 sections          sections, created on first access
@@ -12,6 +13,9 @@ subscription_object      subscriptions with an id, and the bounded set of them
 subscription_holdings    what a customer's subscriptions add up to
 subscription_section     adds changes to the section of a profile
 subscription      state of a customer's subscriptions
+order_object      orders with an id, and the bounded set of them
+order_totals      what a customer's orders add up to
+ticket_object     tickets with an id, and the bounded set of them
 dunning           payment state: open dunning, failed and recovered payments
 view              the part of a profile that is published with a score
 codec             encode and decode profiles

@@ -2,7 +2,7 @@
 
 Every effect is independent of order: it adds, takes a minimum or maximum, or keeps the newest value by (time, id).
 Properties of the wrong type count as missing. `apply` is the only entry point; the effects are in one module per family
-(`apply_billing`, `apply_feedback`, `apply_journey`).
+(`apply_billing`, `apply_feedback`, `apply_journey`, `apply_orders`).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from models.events.taxonomy import Meaning
 from models.profile import apply_billing as billing
 from models.profile import apply_feedback as feedback
 from models.profile import apply_journey as journey
+from models.profile import apply_orders as orders
 from models.profile.mergeable import HOUR_MS, bins_add, days_add, days_add_newest
 from models.profile.schema import GUARD_HOURS, GUARD_IDS, ProcessingState, Profile, advance
 
@@ -120,8 +121,10 @@ _EFFECTS: Final[dict[str, Callable[[Profile, Event], None]]] = {
     "trial_started": journey.trial_started,
     "onboarding_step": journey.onboarding_step,
     "onboarding_completed": journey.onboarding_completed,
-    "order_completed": billing.order_completed,
-    "order_refunded": billing.order_refunded,
+    "order_completed": orders.order_completed,
+    "order_updated": orders.order_updated,
+    "order_refunded": orders.order_refunded,
+    "order_cancelled": orders.order_cancelled,
     "subscription": billing.subscription_changed,
     "payment_settled": billing.payment_settled,
     "payment_failed": billing.payment_failed,
@@ -130,6 +133,7 @@ _EFFECTS: Final[dict[str, Callable[[Profile, Event], None]]] = {
     "renewal_due": billing.renewal_due,
     "tagged": feedback.tagged,
     "ticket_solved": feedback.ticket_solved,
+    "ticket_updated": feedback.ticket_updated,
     "survey": feedback.survey,
     "survey_sent": feedback.survey_sent,
     "review": feedback.review,

@@ -1,17 +1,17 @@
-"""Effects of orders, subscription changes and payments on the profile. Money is in minor units."""
+"""Effects of subscription changes and payments on the profile. Money is in minor units of its currency."""
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
-from models.events.coercion import minor_units, time_ms
+from models.events.coercion import time_ms
 from models.events.event import Event
 from models.events.readers import card_expiry_ms, end_of_month_ms, first_readable
 from models.events.unreadable import unreadable
 from models.profile import sections
 from models.profile.apply_feedback import tags
-from models.profile.mergeable import DAY_MS, days_add, keep_last, newest
-from models.profile.schema import ORDERS_KEPT, SUM_LIMIT, Profile
+from models.profile.mergeable import newest
+from models.profile.schema import Profile
 from models.profile.subscription_change import CANCEL_SCHEDULED, CANCELLED, change_of
 from models.profile.subscription_section import record_change
 
@@ -26,35 +26,6 @@ _CARD_MONTHS: Final = (
     ("expiration_month", "expiration_year"),  # Braintree
 )
 """Names of month and year, of which the card is valid to the end."""
-
-
-def _money(properties: dict[str, Any], *names: str) -> int | None:
-    for name in names:
-        if (amount := properties.get(name)) is not None:
-            return minor_units(amount, properties.get("currency"))
-    return None
-
-
-def order_completed(profile: Profile, event: Event) -> None:
-    section = sections.commerce(profile)
-    at = event.time_ms
-    section.orders += 1
-    section.first_ms = min(section.first_ms, at)
-    section.last_ms = max(section.last_ms, at)
-    section.days = days_add(section.days, profile.newest_ms // DAY_MS - at // DAY_MS)
-    amount = _money(event.properties, "revenue", "total", "value")
-    if amount is not None and amount > 0:
-        section.valued += 1
-        section.revenue = min(section.revenue + amount, SUM_LIMIT)
-        keep_last(section.recent, (at, event.id_hash, amount), ORDERS_KEPT)
-
-
-def order_refunded(profile: Profile, event: Event) -> None:
-    section = sections.commerce(profile)
-    section.refunds += 1
-    amount = _money(event.properties, "revenue", "total", "amount", "value")
-    if amount is not None:
-        section.refunded = min(section.refunded + abs(amount), SUM_LIMIT)
 
 
 def subscription_changed(profile: Profile, event: Event) -> None:

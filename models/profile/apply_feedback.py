@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from models.events.coercion import MAX_NUMBER_CHARS, as_number, text, time_ms
+from models.events.coercion import MAX_NUMBER_CHARS, as_number, text
 from models.events.event import Event
 from models.events.readers import first_readable, scale_max, score_and_scale, texts
 from models.events.taxonomy import COUNTER_INDEX
@@ -13,6 +13,7 @@ from models.events.unreadable import unreadable
 from models.profile import sections
 from models.profile.mergeable import DAY_MS, HOUR_MS, bins_add, keep_last, newest, rate
 from models.profile.schema import RATED_KEPT, RESPONSES_KEPT, TAGS_KEPT, Profile
+from models.profile.ticket_object import ticket_closed, ticket_opened, ticket_shown
 
 BARRIERS: Final = (  # Stripe's vocabulary of cancellation feedback
     "customer_service",
@@ -58,18 +59,16 @@ def _spelled(name: str) -> str:
 def tagged(profile: Profile, event: Event) -> None:
     section = sections.feedback(profile)
     section.ticket_ms = max(section.ticket_ms, event.time_ms)
+    ticket_opened(section, event)
     tags(profile, event, "tags")
 
 
 def ticket_solved(profile: Profile, event: Event) -> None:
-    seconds = as_number(event.properties.get("resolution_seconds"))
-    opened = time_ms(event.properties.get("created_at"))
-    if seconds is None and opened is not None:
-        seconds = (event.time_ms - opened) / 1000
-    if seconds is not None and 0 <= seconds <= 366 * 86_400:
-        section = sections.feedback(profile)
-        section.solve_ms_sum += round(seconds * 1000)
-        section.solved_timed += 1
+    ticket_closed(sections.feedback(profile), event)
+
+
+def ticket_updated(profile: Profile, event: Event) -> None:
+    ticket_shown(sections.feedback(profile), event)
 
 
 _SCALES = {"csat": 5.0, "nps": 10.0, "ces": 7.0}  # default scale of a response that states none

@@ -22,6 +22,7 @@ from models.profile.mergeable import (
     merge_reached,
     newest,
 )
+from models.profile.order_object import merge_orders, newer_money
 from models.profile.schema import (
     FEATURES_TRACKED,
     GUARD_IDS,
@@ -41,6 +42,7 @@ from models.profile.schema import (
 )
 from models.profile.subscription_object import combined, merge_rest
 from models.profile.subscription_section import bound_log, bound_objects, change_order, object_order
+from models.profile.ticket_object import merge_tickets
 
 MERGE_RULES: Final[dict[type, dict[str, str]]] = {
     Profile: {
@@ -51,7 +53,9 @@ MERGE_RULES: Final[dict[type, dict[str, str]]] = {
     },
     Commerce: {
         "days": "days", "older_days": "sum", "first_ms": "min", "last_ms": "max", "orders": "sum", "valued": "sum",
-        "revenue": "sum", "refunds": "sum", "refunded": "sum", "recent": "last:8",
+        "revenue": "sum", "refunds": "sum", "refunded": "sum", "recent": "last:8", "objects": "objects",
+        "sums": "objects", "uncounted": "sum", "latest": "larger", "settled": "sum", "unseen": "sum",
+        "newest_day": "max",
     },
     Subscription: {
         "log": "log", "mrr": "newest", "period_end": "newest", "trial_end": "newest", "renewal_due": "newest",
@@ -63,7 +67,8 @@ MERGE_RULES: Final[dict[type, dict[str, str]]] = {
         "ticket_ms": "max", "solve_ms_sum": "sum", "solved_timed": "sum", "csat": "last:8", "nps": "last:8",
         "ces": "last:8", "csat_sum": "sum", "csat_count": "sum", "surveys_sent": "sum", "tags": "last:16",
         "sentiment": "newest", "csat_top": "sum", "csat_boxed": "sum", "asked": "tallies",
-        "answered": "tallies", "touchpoints": "rated", "surveys": "rated",
+        "answered": "tallies", "touchpoints": "rated", "surveys": "rated", "tickets": "objects", "tickets_left": "sum",
+        "tickets_counted": "sum", "ticket_balance": "sum",
     },
     Identity: {
         "plan": "newest", "segment": "newest", "account": "newest", "source": "newest", "consent": "newest",
@@ -112,6 +117,10 @@ def _merge_struct(a: Any, b: Any) -> Any:
     if isinstance(merged, Subscription):
         bound_log(merged)
         bound_objects(merged, b)
+    elif isinstance(merged, Commerce):
+        merge_orders(merged, b)
+    elif isinstance(merged, Feedback):
+        merge_tickets(merged, b)
     return merged
 
 
@@ -150,8 +159,10 @@ def _merge_field(rule: str, a: Any, b: Any) -> Any:
             return sorted(a + b, key=object_order)[-OBJECT_CHANGES:]
         case "object":
             return combined(a, b) if a is not None and b is not None else a or b
-        case "objects":
+        case "objects":  # merged afterwards, with all that they may leave their set for
             return a
+        case "larger":
+            return newer_money(a, b)
         case "rest":
             return merge_rest(a, b)
         case "section":

@@ -25,6 +25,7 @@ BIN_BYTES: Final = DAY_BINS + HOUR_BINS  # one counter: 128 bytes, one byte per 
 CARRY: Final = 128  # the row of high bytes of counter n has key n + CARRY and exists only if a bin exceeds 255
 BITMAP_DAYS: Final = 512  # monthly rhythms need more than a year
 BITMAP_BYTES: Final = BITMAP_DAYS // 8
+_SUM_LIMIT: Final = 1 << 62  # see `models.profile.schema.SUM_LIMIT`
 _BITMAP_MASK: Final = (1 << BITMAP_DAYS) - 1
 _ZEROS: Final = bytes(BIN_BYTES)
 _WITH_NEWEST: Final = [bytes((byte | 1,)) for byte in range(256)]
@@ -272,6 +273,28 @@ def merge_rated(a: list[Any], b: list[Any], limit: int) -> list[Any]:
             entry = (entry[0], first[1] + entry[1], first[2] + entry[2], *max(first[3:], entry[3:]))
         merged[entry[0]] = entry
     return [merged[name] for name in sorted(merged)[:limit]]
+
+
+def add_sums(sums: list[Any], entry: Any, limit: int) -> int:
+    """Add (name, count, number, ...) to the entry of the name in a list sorted by name.
+
+    Only the first `limit` names are kept, as by `rate`. Returns the count of what is not kept.
+    """
+    index = bisect_left(sums, (entry[0],))
+    if index < len(sums) and sums[index][0] == entry[0]:
+        known = sums[index]
+        sums[index] = (entry[0], *(min(x + y, _SUM_LIMIT) for x, y in zip(known[1:], entry[1:], strict=True)))
+        return 0
+    if index >= limit:
+        return int(entry[1])
+    sums.insert(index, entry)
+    return int(sums.pop()[1]) if len(sums) > limit else 0
+
+
+def merge_sums(a: list[Any], b: list[Any], limit: int) -> tuple[list[Any], int]:
+    """Return the added entries of both lists, and the count of what is not kept."""
+    merged = list(a)
+    return merged, sum([add_sums(merged, entry, limit) for entry in b])
 
 
 def reach(reached: list[Any], entry: tuple[int, int, int, int]) -> None:

@@ -32,7 +32,9 @@ RESPONSES_KEPT: Final = 8  # newest survey responses per kind; the mean over all
 TAGS_KEPT: Final = 16
 RATED_KEPT: Final = 8  # touchpoints, and surveys, with their own sums: the first by name
 REACHED_KEPT: Final = 16  # goals, including goals that are no longer declared
-ORDERS_KEPT: Final = 8
+ORDERS_KEPT: Final = 12  # newest orders with an id; refunds and corrections come within a few orders
+TICKETS_KEPT: Final = 16  # with an id, the open ones first
+CURRENCIES_KEPT: Final = 4  # per customer: the first by code
 GOALS_KEPT: Final = 8
 STEPS_TRACKED: Final = 16
 SUM_LIMIT: Final = 1 << 62  # sums are clipped here to stay encodable; clipped sums of non-negative numbers commute
@@ -42,6 +44,12 @@ SUM_LIMIT: Final = 1 << 62  # sums are clipped here to stay encodable; clipped s
 Stamp = tuple[int, int]
 StampedText = tuple[int, int, str]
 StampedNumber = tuple[int, int, int]
+# (time ms, place in the life cycle, minor units, currency)
+StampedMoney = tuple[int, int, int, str]
+# (currency, amounts, their sum)
+RefundSum = tuple[str, int, int]
+# (currency, amounts, orders with an amount, their revenue, refunded amount of orders, and of orders never seen)
+OrderSum = tuple[str, int, int, int, int, int]
 # (time ms, place in the life cycle, kind, MRR in minor units or -1, plan)
 LoggedChange = tuple[int, int, int, int, str]
 # (time ms, key of the subscription, kind, MRR in minor units or -1)
@@ -52,19 +60,42 @@ Rated = tuple[str, int, int, int, int]
 Reached = tuple[int, int, int, int]
 
 
+class OrderObject(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """One order with an id; see `models.profile.order_object`."""
+
+    key: int = 0  # hash of its id
+    newest_ms: int = 0  # newest event about it
+    placed_ms: int = NEVER_MS  # first completion
+    shown_ms: int = NEVER_MS  # first update, which shows that it exists
+    amount: StampedMoney | None = None
+    refunded: list[RefundSum] = []  # its partial refunds, by currency
+    reversed: bool = False  # refunded as a whole, or cancelled
+    returned: bool = False  # refunded in part or as a whole, or cancelled
+
+
 class Commerce(msgspec.Struct, array_like=True, gc=False):
-    """Orders and refunds. Several orders on one day are one order day. Money is in minor units."""
+    """Orders and refunds. Several orders on one day are one order day. Money is in minor units of its currency.
+
+    Read it by `models.profile.order_totals`, which adds the orders with an id to the sums.
+    """
 
     days: bytes = bytes(BITMAP_BYTES)  # days with an order, relative to the profile's newest day
     older_days: int = 0  # order days that left the bitmap
     first_ms: int = NEVER_MS
     last_ms: int = 0
     orders: int = 0
-    valued: int = 0  # orders with an amount
-    revenue: int = 0
+    valued: int = 0  # orders with an amount, of releases that stored no currency
+    revenue: int = 0  # of the same orders
     refunds: int = 0
-    refunded: int = 0
-    recent: list[StampedNumber] = []  # revenue of the newest orders
+    refunded: int = 0  # of the same orders
+    recent: list[StampedNumber] = []  # revenue of the newest of these orders
+    objects: list[OrderObject] = []  # the newest orders with an id, ordered by key; all else here is without them
+    sums: list[OrderSum] = []  # by currency
+    uncounted: int = 0  # amounts in further currencies
+    latest: StampedMoney | None = None  # newest order with an amount
+    settled: int = 0  # orders with an id that left `objects`
+    unseen: int = 0  # refunds of orders that were never seen, that left `objects`
+    newest_day: int = 0  # of the profile
 
 
 class SubscriptionObject(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -116,6 +147,16 @@ class Payments(msgspec.Struct, array_like=True, gc=False):
     card_expires: StampedNumber | None = None
 
 
+class TicketObject(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """One ticket with an id; see `models.profile.ticket_object`."""
+
+    key: int = 0  # hash of its id
+    newest_ms: int = 0  # newest event about it
+    state: StampedNumber | None = None  # 1: created or reopened, 0: solved
+    seen: bool = False  # an event other than its solution shows it
+    solved: StampedNumber | None = None  # ms that the newest solution took
+
+
 class Feedback(msgspec.Struct, array_like=True, gc=False):
     """Tickets, survey responses and reviews. Scores are per mille of their scale."""
 
@@ -136,6 +177,10 @@ class Feedback(msgspec.Struct, array_like=True, gc=False):
     answered: list[int] = []  # responses, by kind
     touchpoints: list[Rated] = []
     surveys: list[Rated] = []
+    tickets: list[TicketObject] = []  # ordered by key
+    tickets_left: int = 0  # open tickets that left `tickets`, less solutions of tickets never seen
+    tickets_counted: int = 0  # balance of the events about tickets with an id: opened less solved
+    ticket_balance: int = 0  # of the events without an id
 
 
 class Identity(msgspec.Struct, array_like=True, gc=False):
@@ -243,6 +288,7 @@ def advance(profile: Profile, now_ms: int) -> None:
         if commerce is not None:
             commerce.days, dropped = days_advance(commerce.days, days)
             commerce.older_days += dropped
+            commerce.newest_day = hour // 24
     guard = profile.guard
     if guard:
         floor = (hour - GUARD_HOURS) * 60

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
-from models.events.coercion import minor_units, time_ms
+from models.events.coercion import time_ms
 from models.events.event import Event
+from models.events.money import read_money
 from models.events.object_ids import subscription_key
 from models.events.readers import first_readable
+from models.events.unreadable import unreadable
 from models.profile.customer_attributes import customer_plan
 
 # Kinds of subscription change
@@ -73,30 +75,13 @@ class SubscriptionChange(msgspec.Struct, array_like=True, frozen=True, gc=False)
         return 0 if self.kind == CANCELLED else RANK[self.kind]
 
 
-def currency_of(properties: dict[str, Any]) -> str:
-    """Read the currency's code in upper case, empty if it is missing or no code of three letters.
-
-    >>> currency_of({"currency": "eur"}), currency_of({"currency": 3})
-    ('EUR', '')
-    """
-    code = properties.get("currency")
-    if not isinstance(code, str) or len(code) > 8:
-        return ""
-    code = code.strip().upper()
-    return code if len(code) == 3 and code.isascii() and code.isalpha() else ""
-
-
-def price_of(event: Event) -> int | None:
-    """Return the monthly price that a subscription event carries, None for a missing or negative price."""
-    amount = event.properties.get("mrr")
-    price = None if amount is None else minor_units(amount, event.properties.get("currency"))
-    return None if price is not None and price < 0 else price
-
-
 def change_of(event: Event) -> SubscriptionChange:
     """Convert a subscription event to a change."""
     kind, properties = CHANGES[event.name], event.properties
-    price, cause = price_of(event), UNSTATED
+    found, cause = read_money(properties, ("mrr",)), UNSTATED
+    price = found.amount if found.amount is not None and found.amount >= 0 else None
+    if found.unreadable is not None or (found.amount is not None and price is None):
+        unreadable(event, found.unreadable or "mrr")
     if kind == CANCELLED:
         reason = properties.get("reason")
         cause = _CAUSE_OF.get(reason, UNSTATED) if isinstance(reason, str) else UNSTATED
@@ -108,7 +93,7 @@ def change_of(event: Event) -> SubscriptionChange:
         customer_plan(event, context=False) or "",
         cause,
         subscription_key(properties),
-        currency_of(properties) if price is not None else "",
+        found.currency if price is not None else "",
         first_readable(event, _PERIOD_END_NAMES, time_ms) or 0,
     )
 

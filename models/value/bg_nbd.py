@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from scipy.special import betaln, gammaln
 
 from models.profile.mergeable import DAY_MS
+from models.profile.order_totals import OrderTotals, order_totals
 from models.profile.schema import Commerce
 from models.value.mle import NoEstimate, maximize
 from models.value.purchase_expectation import expected_purchases
@@ -47,10 +48,14 @@ class PurchaseHistory(NamedTuple):
     @classmethod
     def of(cls, commerce: Commerce | None) -> PurchaseHistory | None:
         """Summarize a profile's purchases; None if there are none."""
-        if commerce is None or not commerce.orders:
+        return None if commerce is None else cls.from_totals(order_totals(commerce))
+
+    @classmethod
+    def from_totals(cls, totals: OrderTotals) -> PurchaseHistory | None:
+        """Summarize a customer's orders; None if there are none."""
+        if not totals.orders:
             return None
-        purchase_days = int.from_bytes(commerce.days, "little").bit_count() + commerce.older_days
-        return cls(max(purchase_days - 1, 0), commerce.first_ms // DAY_MS, commerce.last_ms // DAY_MS)
+        return cls(max(totals.days - 1, 0), totals.first_ms // DAY_MS, totals.last_ms // DAY_MS)
 
     @property
     def cell(self) -> Cell:

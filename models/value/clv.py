@@ -7,9 +7,11 @@ from typing import Final
 
 import msgspec
 
+from models.events.money import major_units, round_major
 from models.profile.mergeable import DAY_MS
+from models.profile.order_totals import order_totals
 from models.profile.schema import Commerce
-from models.profile.subscription import SubscriptionState, plan_of, prices_of
+from models.profile.subscription import SubscriptionState, currency_code, plan_of, prices_of
 from models.profile.view import ProfileView
 from models.retention.life_table import PERIOD_DAYS
 from models.value.forecast_state import ValueForecast
@@ -38,6 +40,8 @@ class CustomerValue(msgspec.Struct, gc=False, frozen=True):
     basis: str | None  # "subscription": MRR is the price; "orders": MRR is the past revenue per month
     purchases: PurchaseValue | None = None
     """Predicted purchases of a customer without a subscription."""
+    currency: str | None = None
+    """Code of the currency of all amounts; None if events do not state one."""
 
 
 NOTHING: Final = CustomerValue(None, None, None, None, None)
@@ -60,43 +64,48 @@ def customer_value(
     price, recurring = prices_of(subscription)
     if price is None or recurring is None:
         return NOTHING if commerce is None else _of_orders(commerce, probability * horizon, at_ms, value_forecast)
-    state = SubscriptionState(subscription)
+    assert subscription is not None  # it has a price
+    state, code = SubscriptionState(subscription), currency_code(subscription)
     if state.started and not state.active:
-        return CustomerValue(round(price / 100.0, 2), 0.0, 0.0, 0.0, "subscription")
-    mrr = recurring / 100.0
+        return CustomerValue(major_units(price, code), 0.0, 0.0, 0.0, "subscription", currency=code or None)
+    mrr = major_units(recurring, code)
     age = max(at_ms - (state.since_ms or profile_view.first_ms), 0) // MONTH_MS
     near, certain = _within(probability, horizon, value_forecast), _within(0.0, horizon, value_forecast)
     later = value_forecast.survival.discounted_months(plan_of(profile_view.identity, subscription), age, horizon)
     margin = mrr * value_forecast.settings.margin
     clv = margin * (near + (1.0 - probability) * later)
     return CustomerValue(
-        round(mrr, 2),
-        round(clv, 2),
-        round(margin * (certain - near + probability * later), 2),
-        round(probability * mrr * horizon, 2),
+        round_major(mrr, code),
+        round_major(clv, code),
+        round_major(margin * (certain - near + probability * later), code),
+        round_major(probability * mrr * horizon, code),
         "subscription",
+        currency=code or None,
     )
 
 
 def _of_orders(commerce: Commerce, months_at_risk: float, at_ms: int, value_forecast: ValueForecast) -> CustomerValue:
     """Compute the value of a customer whose revenue comes from orders.
 
-    mrr is the past revenue per month. clv = margin x expected value of a purchase (Gamma-Gamma) x expected discounted
-    purchases (BG/NBD). P(alive) is a factor of the expected purchases, and clv_at_risk is what that factor takes away.
+    mrr is the past revenue per month, after refunds, in the currency of most orders. clv = margin x expected value of a
+    purchase (Gamma-Gamma) x expected discounted purchases (BG/NBD). P(alive) is a factor of the expected purchases, and
+    clv_at_risk is what that factor takes away.
     """
     forecast = value_forecast.purchase_model.forecast(commerce, at_ms)
     if forecast is None:
         return NOTHING
-    mrr = commerce.revenue / 100.0 / max((at_ms - commerce.first_ms) / MONTH_MS, 1.0)
+    totals, code = order_totals(commerce), forecast.currency
+    mrr = major_units(totals.kept, code) / max((at_ms - totals.first_ms) / MONTH_MS, 1.0)
     margin = value_forecast.settings.margin * forecast.order_value
     clv = margin * forecast.purchases
     return CustomerValue(
-        round(mrr, 2),
-        round(clv, 2),
-        round(margin * forecast.purchases_if_alive * (1.0 - forecast.alive), 2),
-        round(mrr * months_at_risk, 2),
+        round_major(mrr, code),
+        round_major(clv, code),
+        round_major(margin * forecast.purchases_if_alive * (1.0 - forecast.alive), code),
+        round_major(mrr * months_at_risk, code),
         "orders",
-        PurchaseValue(round(forecast.alive, 4), round(forecast.purchases, 3), round(forecast.order_value, 2)),
+        PurchaseValue(round(forecast.alive, 4), round(forecast.purchases, 3), round_major(forecast.order_value, code)),
+        code or None,
     )
 
 

@@ -51,7 +51,7 @@ class ValueForecast:
         self.period = period
         self.learned = learned
         self.survival = SubscriptionSurvival(self.life_tables, period, settings)
-        self.purchase_model = PurchaseValueModel(settings, learned.purchases, learned.order_value)
+        self.purchase_model = PurchaseValueModel(settings, learned.purchases, learned.order_values)
 
     @cached_property
     def data(self) -> bytes:

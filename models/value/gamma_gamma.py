@@ -20,6 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import betaln
 
+from models.events.money import exponent
+from models.profile.order_totals import OrderTotals, order_totals
 from models.profile.schema import Commerce
 from models.value.bg_nbd import REPEAT_CLASSES
 from models.value.mle import NoEstimate, maximize
@@ -27,25 +29,39 @@ from models.value.mle import NoEstimate, maximize
 Floats = NDArray[np.float64]
 
 PER_OCTAVE: Final = 4  # a cell of m is 19% wide; on CDNOW the estimates are within 1% of a fit to every customer
-CENTS: Final = 100.0  # minor units in one unit of the currency
 
 Cell = tuple[int, int]
 """Class of x (the first x of each is that of `REPEAT_CLASSES`), quarter octave of m in minor units."""
 
 
 class SpendHistory(NamedTuple):
-    """A customer's spending as Gamma-Gamma needs it: purchases of known value, and their revenue in minor units."""
+    """A customer's spending as Gamma-Gamma needs it: purchases of known value, and their revenue after refunds."""
 
     purchases: int
     revenue: int
+    """Minor units of the currency."""
+    currency: str = ""
+    """The customer's main currency, empty if unknown."""
 
     @classmethod
     def of(cls, commerce: Commerce | None) -> SpendHistory | None:
-        """Summarize a profile's purchases, orders of one day as one; None if none has a value."""
-        if commerce is None or not commerce.valued or commerce.revenue <= 0:
+        """Summarize a profile's purchases, orders of one day as one; None if none has a value.
+
+        A customer who returned everything has a revenue of 0, and is in no cell.
+        """
+        return None if commerce is None else cls.from_totals(order_totals(commerce))
+
+    @classmethod
+    def from_totals(cls, totals: OrderTotals) -> SpendHistory | None:
+        """Summarize a customer's orders, as `of`."""
+        if not totals.valued:
             return None
-        days = int.from_bytes(commerce.days, "little").bit_count() + commerce.older_days
-        return cls(max(days * commerce.valued // commerce.orders, 1), commerce.revenue)
+        return cls(max(totals.days * totals.valued // totals.orders, 1), totals.kept, totals.currency)
+
+    @property
+    def mean(self) -> float:
+        """Mean value of a purchase, in units of the currency."""
+        return self.revenue / self.purchases / 10.0 ** exponent(self.currency)
 
     @property
     def cell(self) -> Cell:
@@ -54,12 +70,14 @@ class SpendHistory(NamedTuple):
         >>> SpendHistory(2, 3000).cell
         (2, 42)
         """
-        x, revenue = self
-        return bisect_right(REPEAT_CLASSES, x), math.floor(PER_OCTAVE * math.log2(revenue / x))
+        x, revenue = self[:2]
+        return bisect_right(REPEAT_CLASSES, x), max(math.floor(PER_OCTAVE * math.log2(revenue / x)), 0)
 
 
 class SpendingCells:
-    """Counts of customers by spending. Integers, so any order of events and any partitioning gives equal sums.
+    """Counts of customers by spending, in one currency.
+
+    Integers, so any order of events and any partitioning gives equal sums.
 
     >>> cells = SpendingCells()
     >>> cells.move(None, SpendHistory(1, 1200))
@@ -76,10 +94,15 @@ class SpendingCells:
         """Move a customer from the cell of `before` to the cell of `after`; None means not counted."""
         if before == after:
             return
-        if before is not None:
+        if before is not None and before.revenue:
             self._add(before.cell, -1, -before.purchases, -before.revenue)
-        if after is not None:
-            self._add(after.cell, 1, *after)
+        if after is not None and after.revenue:
+            self._add(after.cell, 1, after.purchases, after.revenue)
+
+    @property
+    def customers(self) -> int:
+        """The number of customers in all cells."""
+        return sum(sums[0] for sums in self.sums.values())
 
     def merge(self, other: SpendingCells) -> SpendingCells:
         """Add up the customers of two partitions."""
@@ -88,7 +111,7 @@ class SpendingCells:
             merged._add(cell, *sums)
         return merged
 
-    def spenders(self, least: int = 2) -> Spenders:
+    def spenders(self, least: int = 2, currency: str = "") -> Spenders:
         """Return the centres of the cells with at least `least` purchases.
 
         A single purchase shows no variation. On CDNOW, predictions of later purchase values are better without
@@ -96,7 +119,7 @@ class SpendingCells:
         """
         ordered = [self.sums[cell] for cell in sorted(self.sums) if cell[0] >= bisect_right(REPEAT_CLASSES, least)]
         n, x, revenue = np.array(ordered, np.float64).reshape(-1, 3).T
-        return Spenders(n, x / n, revenue / x / CENTS)
+        return Spenders(n, x / n, revenue / x / 10.0 ** exponent(currency))
 
     def _add(self, cell: Cell, *numbers: int) -> None:
         sums = self.sums.setdefault(cell, [0, 0, 0])

@@ -25,7 +25,7 @@ from models.value.bg_nbd import (
     PurchaseHistory,
     fit,
 )
-from models.value.gamma_gamma import CENTS, SpendHistory, SpendingCells
+from models.value.gamma_gamma import SpendHistory, SpendingCells
 from models.value.gamma_gamma import fit as fit_values
 from models.value.repurchase_backtest import class_name
 
@@ -76,6 +76,8 @@ class Spending(msgspec.Struct, frozen=True):
     predicted: float
     """Predicted revenue of all weeks: the sum over customers of predicted purchases x expected value of a purchase."""
     actual: float
+    currency: str = ""
+    """Of all amounts; empty if events do not state one."""
 
 
 class Forecast(msgspec.Struct, frozen=True):
@@ -121,7 +123,7 @@ class PurchaseLog:
     def __init__(self, until_day: int) -> None:
         self.until_day = until_day
         self.cells = PurchaseCells()
-        self.spending = SpendingCells()
+        self._spending: dict[str, SpendingCells] = defaultdict(SpendingCells)
         self.last_day = 0
         self._profiles: dict[str, Profile] = {}
         self._holdout_profiles: dict[str, Profile] = {}  # for duplicates and revenue of the holdout period
@@ -146,7 +148,21 @@ class PurchaseLog:
             self._holdout_days[event.customer].add(day)
             return
         self.cells.move(before, PurchaseHistory.of(profile.commerce))
-        self.spending.move(spent, SpendHistory.of(profile.commerce))
+        after = SpendHistory.of(profile.commerce)
+        if spent is not None:
+            self._spending[spent.currency].move(spent, None)
+        if after is not None:
+            self._spending[after.currency].move(None, after)
+
+    @property
+    def currency(self) -> str:
+        """The currency in which most customers spend; amounts of others are not evaluated."""
+        return max(self._spending, key=lambda code: (self._spending[code].customers, code), default="")
+
+    @property
+    def spending(self) -> SpendingCells:
+        """The spending of the customers who spend in `currency`."""
+        return self._spending[self.currency]
 
     def forecast(self) -> Forecast:
         """Fit to the cells, and predict each whole week of the holdout period.
@@ -218,8 +234,9 @@ class PurchaseLog:
         self, classes: list[RepeatClass], model: BgNbd, weeks: int
     ) -> tuple[list[RepeatClass], Spending | None]:
         """Add predicted and actual purchase values to the classes, and compute the revenue of all customers."""
+        currency = self.currency
         try:
-            values = fit_values(self.spending.spenders())
+            values = fit_values(self.spending.spenders(currency=currency))
         except NoEstimate:
             return classes, None
         predicted: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])  # purchases, revenue
@@ -229,15 +246,16 @@ class PurchaseLog:
             history, spent = PurchaseHistory.of(profile.commerce), SpendHistory.of(profile.commerce)
             assert history is not None  # a profile is created by a purchase
             name = class_name(bisect_right(REPEAT_CLASSES, history.repeats))
-            if spent is not None:
+            if spent is not None and spent.currency == currency:
                 purchases = expected[history]
-                value = float(values.expected(spent.purchases, spent.revenue / spent.purchases / CENTS))
+                value = float(values.expected(spent.purchases, spent.mean))
                 predicted[name][0] += purchases
                 predicted[name][1] += purchases * value
             holdout = self._holdout_profiles.get(customer)
-            if holdout is not None and (spent := SpendHistory.of(holdout.commerce)) is not None:
+            spent = None if holdout is None else SpendHistory.of(holdout.commerce)
+            if spent is not None and spent.currency == currency:
                 actual[name][0] += spent.purchases
-                actual[name][1] += spent.revenue / CENTS
+                actual[name][1] += spent.mean * spent.purchases
         with_values = [
             replace(
                 each,
@@ -246,7 +264,7 @@ class PurchaseLog:
             )
             for each in classes
         ]
-        spenders = self.spending.spenders()
+        spenders = self.spending.spenders(currency=currency)
         return with_values, Spending(
             *values,
             customers=int(spenders.n.sum()),
@@ -254,6 +272,7 @@ class PurchaseLog:
             mean=values.population_mean,
             predicted=sum(revenue for _, revenue in predicted.values()),
             actual=sum(revenue for _, revenue in actual.values()),
+            currency=currency,
         )
 
     def _predict(self, model: BgNbd, weeks: int) -> dict[PurchaseHistory, float]:

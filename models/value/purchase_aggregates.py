@@ -27,7 +27,7 @@ class CellsValue(msgspec.Struct, frozen=True):
     For one fortnight (since 1970) of the first purchase, the cells are `[fortnight of the last purchase, class of
     repeat purchases, customers, sum of repeat purchases, sum of first days, sum of last days]`. For one class of
     purchases, they are `[quarter octave of the mean value, customers, sum of purchases, sum of revenue]`, in minor
-    units.
+    units of `currency`.
     """
 
     partition: int
@@ -35,6 +35,8 @@ class CellsValue(msgspec.Struct, frozen=True):
     fortnight: int | None
     kind: int | None
     cells: list[list[int]]
+    currency: str = ""
+    """Of the values of purchases; empty if events do not state one."""
 
 
 class CellSnapshot(NamedTuple):
@@ -42,24 +44,34 @@ class CellSnapshot(NamedTuple):
 
     day: int
     purchases: PurchaseCells
-    spending: SpendingCells
+    spending: dict[str, SpendingCells]
+    """By currency."""
     dropped: list[int]
     """Fortnights whose customers are no longer counted."""
 
     def records(self, partition: int) -> list[tuple[bytes, bytes | None]]:
         """Encode the records to publish, key and value; a dropped fortnight becomes a tombstone."""
-        blocks: dict[tuple[str, int], list[list[int]]] = {("first", number): [] for number in self.dropped}
+        blocks: dict[tuple[str, int, str], list[list[int]]] = {("first", number, ""): [] for number in self.dropped}
         for (first, last, kind), sums in sorted(self.purchases.sums.items()):
-            blocks.setdefault(("first", first), []).append([last, kind, *sums])
-        for (kind, octave), sums in sorted(self.spending.sums.items()):
-            blocks.setdefault(("value", kind), []).append([octave, *sums])
+            blocks.setdefault(("first", first, ""), []).append([last, kind, *sums])
+        for currency, spending in self.spending.items():
+            for (kind, octave), sums in sorted(spending.sums.items()):
+                blocks.setdefault(("value", kind, currency), []).append([octave, *sums])
         records: list[tuple[bytes, bytes | None]] = []
-        for (block, number), cells in blocks.items():
+        for (block, number, currency), cells in blocks.items():
             by_first = block == "first"
-            value = CellsValue(partition, self.day, number if by_first else None, None if by_first else number, cells)
-            key = f"purchases/{partition}/{block}/{number}".encode()
-            records.append((key, msgspec.json.encode(value) if cells else None))
+            head = (number if by_first else None, None if by_first else number)
+            value = CellsValue(partition, self.day, *head, cells, currency)
+            records.append((_block_name(value), msgspec.json.encode(value) if cells else None))
         return records
+
+
+def _block_name(value: CellsValue) -> bytes:
+    """The key of a published block."""
+    if value.fortnight is not None:
+        return f"purchases/{value.partition}/first/{value.fortnight}".encode()
+    currency = f"/{value.currency}" if value.currency else ""
+    return f"purchases/{value.partition}/value/{value.kind}{currency}".encode()
 
 
 class ExpectedPurchases(msgspec.Struct, frozen=True):
@@ -89,6 +101,8 @@ class PurchaseSummary(msgspec.Struct, frozen=True):
     order_value: dict[str, float] | None
     """Gamma-Gamma's p, q, gamma and population mean; None if too few purchases have a value."""
     classes: list[ExpectedPurchases]
+    currency: str = ""
+    """Of `order_value`: the one in which most customers spend; empty if events do not state one."""
 
 
 _ROW_NUMBERS: Final = {"first": 6, "value": 4}
@@ -116,7 +130,10 @@ def check_cells(value: bytes, key: bytes) -> bytes:
         and 0 <= cells.day < 14 * _BLOCK_MAX
     ):
         raise msgspec.ValidationError("block or day is none of ours")
-    if key != f"purchases/{cells.partition}/{block}/{number}".encode():
+    code = cells.currency
+    if code and not (block == "value" and len(code) == 3 and code.isascii() and code.isalpha()):
+        raise msgspec.ValidationError("the currency is none of ours")
+    if key != _block_name(cells):
         raise msgspec.ValidationError("the key is not that of the block")
     for row in cells.cells:
         head, sums = (row[:2], row[2:]) if block == "first" else (row[:1], row[1:])
@@ -133,7 +150,8 @@ def summarize(values: Iterable[bytes]) -> PurchaseSummary | None:
     Raises:
         NoEstimate: the data are insufficient.
     """
-    purchases, spending, day = PurchaseCells(), SpendingCells(), -1
+    purchases, day = PurchaseCells(), -1
+    spending: dict[str, SpendingCells] = {}
     for value in values:
         block = msgspec.json.decode(value, type=CellsValue)
         day = max(day, block.day)
@@ -141,12 +159,14 @@ def summarize(values: Iterable[bytes]) -> PurchaseSummary | None:
             first = block.fortnight
             purchases = purchases.merge(PurchaseCells({(first, row[0], row[1]): row[2:] for row in block.cells}))
         elif block.kind is not None:
-            spending = spending.merge(SpendingCells({(block.kind, row[0]): row[1:] for row in block.cells}))
+            part = SpendingCells({(block.kind, row[0]): row[1:] for row in block.cells})
+            spending[block.currency] = spending.get(block.currency, SpendingCells()).merge(part)
     if not purchases.sums:
         return None
     model = fit(purchases.as_of(day))
+    currency = max(spending, key=lambda code: (spending[code].customers, code), default="")
     try:
-        value_model = fit_values(spending.spenders())
+        value_model = fit_values(spending.get(currency, SpendingCells()).spenders(currency=currency))
         order_value = {**value_model._asdict(), "mean": value_model.population_mean}
     except NoEstimate:
         order_value = None
@@ -172,4 +192,5 @@ def summarize(values: Iterable[bytes]) -> PurchaseSummary | None:
         predicted=sum(each.predicted * each.customers for each in classes),
         order_value=order_value,
         classes=classes,
+        currency=currency,
     )

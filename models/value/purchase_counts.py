@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from models.events.money import ISO_4217
 from models.profile.keys import VALUE_FORECAST
 from models.profile.mergeable import DAY_MS
 from models.retention.accounts import Load
@@ -26,8 +27,8 @@ from models.value.gamma_gamma import fit as fit_gamma_gamma
 from models.value.mle import NoEstimate
 from models.value.purchase_aggregates import CellSnapshot
 
-ORDER: Final = "order_completed"
-"""The effect of the events that are counted; see `models.events.taxonomy`."""
+ORDER_EFFECTS: Final = frozenset({"order_completed", "order_updated", "order_refunded", "order_cancelled"})
+"""The effects of the events that are counted; see `models.events.taxonomy`."""
 FIT_PERIOD_DAYS: Final = 28  # between two fits; a fit takes 60 ms for 24,000 customers
 FORTNIGHTS_KEPT: Final = 130  # customers whose first purchase is five years ago are dropped
 CUSTOMERS_MIN: Final = 200  # with fewer customers the default parameters apply
@@ -58,10 +59,11 @@ class FittedParameters(NamedTuple):
 
     from_day: int
     purchases: BgNbd | None
-    order_value: GammaGamma | None
+    order_values: dict[str, GammaGamma]
+    """By currency."""
 
 
-NOTHING: Final = FittedParameters(-1, None, None)
+NOTHING: Final = FittedParameters(-1, None, {})
 
 
 class _Head(msgspec.Struct, array_like=True):
@@ -73,6 +75,10 @@ class _Head(msgspec.Struct, array_like=True):
     """Fortnight of the oldest block."""
     fitted: list[tuple[int, list[float], list[float]]] = []
     """The newest two sets of parameters: the older one applies until the first day of the newer one."""
+    currencies: list[str] = []
+    """Currencies that are counted, besides the unknown one."""
+    order_values: list[tuple[int, str, list[float]]] = []
+    """By first day, as in `fitted`, and currency: parameters of the order value."""
 
 
 _decode_head = msgspec.msgpack.Decoder(_Head).decode
@@ -116,13 +122,13 @@ class PurchaseCounter:
                 changes.records[_HEAD] = _encode(head)
             elif record is None:
                 self._head = None  # it is not stored before an event was applied
-        fitted = [NOTHING, *(_from_state(state) for state in head.fitted)]
+        fitted = [NOTHING, *(_from_state(state, head.order_values) for state in head.fitted)]
         for period, period_orders in _by_period(orders):
             if period > head.period:
                 if head.period >= 0:
                     newest = self._fit(head, changes, period, min(order.clock_ms for order in period_orders) // DAY_MS)
                     fitted.append(newest)
-                    head.fitted = [*head.fitted, _to_state(newest)][-2:]
+                    _remember(head, newest)
                 head.period = period
             self._count(head, changes, period_orders)
         if orders:
@@ -135,7 +141,8 @@ class PurchaseCounter:
         for order in orders:
             before, after = (self._counted(head, oldest, history) for history in (order.before, order.after))
             changes.move(before, after)
-            changes.spend(order.spent_before if before else None, order.spent if after else None)
+            spent = self._spent(head, order.spent_before), self._spent(head, order.spent)
+            changes.spend(spent[0] if before else None, spent[1] if after else None)
             for history in (before, after):
                 if history is not None and (head.oldest < 0 or history.cell[0] < head.oldest):
                     head.oldest = history.cell[0]
@@ -145,6 +152,17 @@ class PurchaseCounter:
         if history is None or history.first_day < head.since_day or history.cell[0] < oldest:
             return None
         return history
+
+    def _spent(self, head: _Head, spent: SpendHistory | None) -> SpendHistory | None:
+        """Return the spending if it is counted: not if all of it was refunded, nor in a currency of no country."""
+        if spent is None or not spent.revenue:
+            return None
+        code = spent.currency
+        if code and code not in head.currencies:
+            if code not in ISO_4217:
+                return None  # such codes are unbounded
+            head.currencies = sorted([*head.currencies, code])
+        return spent
 
     def _fit(self, head: _Head, changes: _Changes, period: int, day: int) -> FittedParameters:
         """Fit to everything counted before a period, after dropping the blocks that are too old."""
@@ -156,9 +174,11 @@ class PurchaseCounter:
             changes.drop(dropped)
             head.oldest = max(head.oldest, oldest)
         cells = changes.all_cells(range(max(head.oldest, 0), today // PERIOD_DAYS + 1)) if head.oldest >= 0 else {}
-        purchases, values = PurchaseCells(cells), SpendingCells(changes.all_values())
+        purchases = PurchaseCells(cells)
+        values = {code: SpendingCells(changes.all_values(code)) for code in ("", *head.currencies)}
         self.cell_snapshots.append(CellSnapshot(today - 1, purchases, values, dropped))
-        return FittedParameters(day + 1, _fit_purchases(purchases, today - 1), _fit_values(values))
+        models = {code: model for code, each in values.items() if (model := _fit_values(each, code)) is not None}
+        return FittedParameters(day + 1, _fit_purchases(purchases, today - 1), models)
 
 
 class _Changes:
@@ -167,9 +187,9 @@ class _Changes:
     def __init__(self, load: Load) -> None:
         self._load = load
         self._cells: dict[int, PurchaseCells] = {}
-        self._values: dict[int, SpendingCells] = {}
+        self._values: dict[tuple[int, str], SpendingCells] = {}
         self._changed_fortnights: set[int] = set()
-        self._changed_kinds: set[int] = set()
+        self._changed_kinds: set[tuple[int, str]] = set()
         self.records: dict[bytes, bytes | None] = {}
 
     def move(self, before: PurchaseHistory | None, after: PurchaseHistory | None) -> None:
@@ -182,15 +202,15 @@ class _Changes:
     def spend(self, before: SpendHistory | None, after: SpendHistory | None) -> None:
         for history, move in ((before, (before, None)), (after, (None, after))):
             if history is not None:
-                self._changed_kinds.add(history.cell[0])
-                [block] = self._classes([history.cell[0]])
+                self._changed_kinds.add((history.cell[0], history.currency))
+                [block] = self._classes([(history.cell[0], history.currency)])
                 block.move(*move)
 
     def all_cells(self, fortnights: Iterable[int]) -> dict[Cell, list[int]]:
         return {cell: sums for block in self._blocks(fortnights) for cell, sums in block.sums.items()}
 
-    def all_values(self) -> dict[ValueCell, list[int]]:
-        blocks = self._classes(range(len(REPEAT_CLASSES) + 1))
+    def all_values(self, currency: str) -> dict[ValueCell, list[int]]:
+        blocks = self._classes((kind, currency) for kind in range(len(REPEAT_CLASSES) + 1))
         return {cell: sums for block in blocks for cell, sums in block.sums.items()}
 
     def drop(self, fortnights: Iterable[int]) -> None:
@@ -202,9 +222,9 @@ class _Changes:
         for number in sorted(self._changed_fortnights):
             rows = [(last, kind, sums) for (_, last, kind), sums in sorted(self._cells[number].sums.items())]
             self.records[_block_key(number)] = _encode(rows) if rows else None
-        for kind in sorted(self._changed_kinds):
-            sums = {octave: values for (_, octave), values in sorted(self._values[kind].sums.items())}
-            self.records[_values_key(kind)] = _encode(sums) if sums else None
+        for block in sorted(self._changed_kinds):
+            sums = {octave: values for (_, octave), values in sorted(self._values[block].sums.items())}
+            self.records[_values_key(block)] = _encode(sums) if sums else None
 
     def _blocks(self, fortnights: Iterable[int]) -> list[PurchaseCells]:
         wanted = list(fortnights)
@@ -214,21 +234,22 @@ class _Changes:
             self._cells[number] = PurchaseCells({(number, last, kind): sums for last, kind, sums in rows})
         return [self._cells[number] for number in wanted]
 
-    def _classes(self, kinds: Iterable[int]) -> list[SpendingCells]:
-        wanted = list(kinds)
-        missing = [kind for kind in wanted if kind not in self._values]
-        for kind, record in zip(missing, self._load([_values_key(kind) for kind in missing]), strict=True):
+    def _classes(self, blocks: Iterable[tuple[int, str]]) -> list[SpendingCells]:
+        wanted = list(blocks)
+        missing = [block for block in wanted if block not in self._values]
+        for block, record in zip(missing, self._load([_values_key(block) for block in missing]), strict=True):
             sums = {} if record is None else _decode_values(record)
-            self._values[kind] = SpendingCells({(kind, octave): values for octave, values in sums.items()})
-        return [self._values[kind] for kind in wanted]
+            self._values[block] = SpendingCells({(block[0], octave): values for octave, values in sums.items()})
+        return [self._values[block] for block in wanted]
 
 
 def _block_key(fortnight: int) -> bytes:
     return _BLOCK + fortnight.to_bytes(2, "big")
 
 
-def _values_key(kind: int) -> bytes:
-    return _VALUES + bytes([kind])
+def _values_key(block: tuple[int, str]) -> bytes:
+    kind, currency = block
+    return _VALUES + bytes([kind]) + currency.encode()
 
 
 def _by_period(orders: Sequence[PurchaseDelta]) -> list[tuple[int, list[PurchaseDelta]]]:
@@ -251,8 +272,8 @@ def _fit_purchases(cells: PurchaseCells, day: int) -> BgNbd | None:
     return model if model.b > B_MIN else None
 
 
-def _fit_values(cells: SpendingCells) -> GammaGamma | None:
-    spenders = cells.spenders()
+def _fit_values(cells: SpendingCells, currency: str) -> GammaGamma | None:
+    spenders = cells.spenders(currency=currency)
     if spenders.n.sum() < REPEAT_CUSTOMERS_MIN:
         return None
     try:
@@ -261,15 +282,24 @@ def _fit_values(cells: SpendingCells) -> GammaGamma | None:
         return None
 
 
-def _from_state(state: tuple[int, list[float], list[float]]) -> FittedParameters:
+def _from_state(
+    state: tuple[int, list[float], list[float]], order_values: list[tuple[int, str, list[float]]]
+) -> FittedParameters:
     day, purchases, order_value = state
-    return FittedParameters(
-        day, BgNbd(*purchases) if purchases else None, GammaGamma(*order_value) if order_value else None
-    )
+    models = {code: GammaGamma(*values) for from_day, code, values in order_values if from_day == day}
+    if order_value:
+        models[""] = GammaGamma(*order_value)
+    return FittedParameters(day, BgNbd(*purchases) if purchases else None, models)
 
 
-def _to_state(fitted: FittedParameters) -> tuple[int, list[float], list[float]]:
-    return fitted.from_day, list(fitted.purchases or ()), list(fitted.order_value or ())
+def _remember(head: _Head, fitted: FittedParameters) -> None:
+    """Add a set of parameters, and forget all but the newest two."""
+    order_value = fitted.order_values.get("")
+    newest = fitted.from_day, list(fitted.purchases or ()), list(order_value or ())
+    head.fitted = [*head.fitted, newest][-2:]
+    added = [(fitted.from_day, code, list(model)) for code, model in fitted.order_values.items() if code]
+    kept = {day for day, _, _ in head.fitted}
+    head.order_values = [entry for entry in head.order_values if entry[0] in kept] + added
 
 
 def at_day(fitted: Sequence[FittedParameters], day: int) -> FittedParameters:

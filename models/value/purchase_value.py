@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Final, NamedTuple
 
@@ -13,7 +14,7 @@ from models.profile.mergeable import DAY_MS
 from models.profile.schema import Commerce
 from models.retention.life_table import PERIOD_DAYS
 from models.value.bg_nbd import WEEK_DAYS, BgNbd, Cohort, PurchaseHistory
-from models.value.gamma_gamma import CENTS, GammaGamma, SpendHistory
+from models.value.gamma_gamma import GammaGamma, SpendHistory
 
 Floats = NDArray[np.float64]
 
@@ -34,6 +35,8 @@ class PurchaseForecast(NamedTuple):
     """Expected value of a purchase, in units of the currency."""
     purchases_if_alive: float
     """Expected purchases of a customer who is certainly still active."""
+    currency: str = ""
+    """The customer's main currency, empty if unknown."""
 
 
 class PurchaseValueModel:
@@ -42,16 +45,20 @@ class PurchaseValueModel:
     Args:
         settings: Discount, months ahead, and configured parameters.
         purchases: Fitted BG/NBD parameters. Configured ones take precedence.
-        order_value: Fitted Gamma-Gamma parameters. Configured ones take precedence.
+        order_values: Fitted Gamma-Gamma parameters by currency. Configured ones take precedence, in any currency.
     """
 
     def __init__(
-        self, settings: ValueSettings, purchases: BgNbd | None = None, order_value: GammaGamma | None = None
+        self,
+        settings: ValueSettings,
+        purchases: BgNbd | None = None,
+        order_values: Mapping[str, GammaGamma] | None = None,
     ) -> None:
         self._settings = settings
         self._cache: dict[tuple[int, int, int], tuple[float, float]] = {}
         self.purchases = BgNbd(*settings.purchases) if settings.purchases is not None else purchases or USUAL
-        self.order_value = GammaGamma(*settings.order_value) if settings.order_value is not None else order_value
+        self._configured = None if settings.order_value is None else GammaGamma(*settings.order_value)
+        self.order_values = order_values or {}
 
     @cached_property
     def _quarters(self) -> tuple[Floats, Floats]:
@@ -61,6 +68,10 @@ class PurchaseValueModel:
         middles = (ends[1:] + ends[:-1]) / 2
         return ends * (PERIOD_DAYS / WEEK_DAYS), self._settings.monthly**middles
 
+    def order_value(self, currency: str = "") -> GammaGamma | None:
+        """Return the Gamma-Gamma parameters for a currency; None before a fit."""
+        return self._configured or self.order_values.get(currency)
+
     def forecast(self, commerce: Commerce, at_ms: int) -> PurchaseForecast | None:
         """Predict a customer's purchases as of a time; None if no purchase has a value."""
         history, spent = PurchaseHistory.of(commerce), SpendHistory.of(commerce)
@@ -68,9 +79,9 @@ class PurchaseValueModel:
             return None
         first, last = history.first_day, history.last_day
         alive, if_alive = self._expected(history.repeats, last - first, max(at_ms // DAY_MS, last) - first)
-        mean = spent.revenue / spent.purchases / CENTS
-        value = mean if self.order_value is None else float(self.order_value.expected(spent.purchases, mean))
-        return PurchaseForecast(alive, alive * if_alive, value, if_alive)
+        mean, model = spent.mean, self.order_value(spent.currency)
+        value = mean if model is None else float(model.expected(spent.purchases, mean))
+        return PurchaseForecast(alive, alive * if_alive, value, if_alive, spent.currency)
 
     def _expected(self, repeats: int, span_days: int, age_days: int) -> tuple[float, float]:
         """P(alive) and discounted purchases if alive, cached because a customer is scored several times a day."""

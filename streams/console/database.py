@@ -28,12 +28,13 @@ PAGE_ROWS = 50
 
 _SCHEMA = """
 CREATE TABLE scores (id TEXT PRIMARY KEY, probability REAL, at_risk REAL, band INT, segment TEXT, gone INT,
-  scored_ms INT, value BLOB);
+  scored_ms INT, currency TEXT, value BLOB);
 CREATE INDEX scores_risk ON scores (gone, probability DESC);
 CREATE INDEX scores_worth ON scores (gone, at_risk DESC);
 CREATE TABLE alerts (alert_id TEXT PRIMARY KEY, customer TEXT, seq INT, state TEXT, live INT, band INT,
   probability REAL, at_risk REAL, mrr REAL, segment TEXT, account TEXT, reason TEXT, sentence TEXT, playbook TEXT,
-  opened_ms INT, changed_ms INT, snoozed_until TEXT, resolution TEXT, route TEXT, points REAL);
+  opened_ms INT, changed_ms INT, snoozed_until TEXT, resolution TEXT, route TEXT, points REAL,
+  currency TEXT);
 CREATE INDEX alerts_live ON alerts (live, at_risk);
 CREATE INDEX alerts_customer ON alerts (customer, live);
 CREATE TABLE changes (alert_id TEXT, seq INT, customer TEXT, type TEXT, state TEXT, band INT, time_ms INT,
@@ -135,18 +136,22 @@ class ConsoleDatabase:
             customer = score.customer
             rows[name] = (
                 name, score.probability, score.value.revenue_at_risk, BANDS.index(score.band), customer.segment,
-                customer.stage == "churned", score.scored_ms, bytes(cramjam.zstd.compress(value, level=_ZSTD_LEVEL)),
+                customer.stage == "churned", score.scored_ms, score.value.currency,
+                bytes(cramjam.zstd.compress(value, level=_ZSTD_LEVEL)),
             )  # fmt: skip
         with self._transaction():
             for name in [name for name, row in rows.items() if row is None]:
                 self._db.execute("DELETE FROM scores WHERE id = ?", (name,))
                 self._delete_alerts(name)
             scored = [row for row in rows.values() if row is not None]
-            self._db.executemany("INSERT OR REPLACE INTO scores VALUES (?, ?, ?, ?, ?, ?, ?, ?)", scored)
+            self._db.executemany("INSERT OR REPLACE INTO scores VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", scored)
             self._db.executemany(
-                "UPDATE alerts SET probability = ?, at_risk = ?, band = ?"
+                "UPDATE alerts SET probability = ?, at_risk = ?, band = ?, currency = ?"
                 " WHERE customer = ? AND live AND changed_ms <= ?",
-                [(risk, at_risk, band, name, at_ms) for name, risk, at_risk, band, _, _, at_ms, _ in scored],
+                [
+                    (risk, at_risk, band, code, name, at_ms)
+                    for name, risk, at_risk, band, _, _, at_ms, code, _ in scored
+                ],
             )
 
     def add_alerts(self, alerts: Sequence[AlertChange]) -> None:
@@ -170,15 +175,15 @@ class ConsoleDatabase:
         changed, opened = time_ms(alert.time), time_ms(alert.opened_at)
         band, reason = BANDS.index(alert.severity), alert.reasons[0] if alert.reasons else AlertReason("", "")
         customer, value, probability = alert.customer, alert.value, alert.score.probability
-        current = (probability, value.revenue_at_risk, band)
+        current = (probability, value.revenue_at_risk, band, value.currency)
         if alert.state in LIVE:  # the list shows the current risk; the history keeps the risk at the change
-            score = "SELECT probability, at_risk, band FROM scores WHERE id = ? AND scored_ms >= ?"
+            score = "SELECT probability, at_risk, band, currency FROM scores WHERE id = ? AND scored_ms >= ?"
             current = self._db.execute(score, (customer.id, changed)).fetchone() or current
         row = (
             alert.alert_id, customer.id, alert.seq, alert.state, alert.state in LIVE, current[2], current[0],
             current[1], value.mrr, customer.segment, customer.account, reason.code, reason.sentence,
             alert.action.playbook, opened, changed, alert.snoozed_until, alert.resolution, alert.route,
-            _points(reason, alert.score.log_odds),
+            _points(reason, alert.score.log_odds), current[3],
         )  # fmt: skip
         if alert.resolution == "deleted":
             self._db.execute("DELETE FROM alerts WHERE alert_id = ?", (alert.alert_id,))
@@ -243,12 +248,16 @@ class ConsoleDatabase:
         return None if row is None else dict(row)
 
     def summary(self) -> dict[str, Any]:
-        """Return the figures above the list: live, open and critical alerts, and revenue at risk."""
+        """Return the figures above the list: live, open and critical alerts, and revenue at risk by currency."""
         row = self._db.execute(
-            "SELECT count(*) AS live, coalesce(sum(state = 'open'), 0) AS open, coalesce(sum(band = 3), 0) AS critical,"
-            " sum(at_risk) AS at_risk FROM alerts WHERE live"
+            "SELECT count(*) AS live, coalesce(sum(state = 'open'), 0) AS open, coalesce(sum(band = 3), 0) AS critical"
+            " FROM alerts WHERE live"
         ).fetchone()
-        return dict(row)
+        at_risk = self._db.execute(
+            "SELECT sum(at_risk), currency FROM alerts WHERE live AND at_risk IS NOT NULL"
+            " GROUP BY currency ORDER BY count(*) DESC, currency"
+        )
+        return {**dict(row), "at_risk": [tuple(part) for part in at_risk]}
 
     def filter_options(self) -> dict[str, list[str]]:
         """Return the reasons, segments and routes of live alerts, the most frequent first."""
@@ -270,7 +279,7 @@ class ConsoleDatabase:
         if prefix:
             where, values = "WHERE id >= ? AND id < ?", [prefix, prefix + "\U0010ffff"]
         rows = self._db.execute(
-            f"SELECT id, probability, at_risk, band, segment, gone FROM scores {where}"
+            f"SELECT id, probability, at_risk, currency, band, segment, gone FROM scores {where}"
             f" ORDER BY {order} LIMIT ? OFFSET ?",
             (*values, PAGE_ROWS, PAGE_ROWS * (page - 1)),
         )

@@ -1,10 +1,12 @@
-"""Template filters of the console: percentages, numbers and times."""
+"""Template filters of the console: percentages, numbers, amounts and times."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Any, Final
 
-from streams.rendering.formats import MISSING
+from streams.rendering.formats import MISSING, amount_text
 
 
 def short_percent(share: float | None, digits: int = 0) -> str:
@@ -64,3 +66,15 @@ def words(code: str) -> str:
     ('Late evidence', 'Usage drop')
     """
     return code.replace("_", " ").capitalize()
+
+
+FILTERS: Final[dict[str, Callable[..., Any]]] = {
+    "percent": short_percent,
+    "number": number,
+    "amount": amount_text,
+    "minute": minute,
+    "day": day,
+    "age": age,
+    "words": words,
+}
+"""Filters by their name in templates."""

@@ -25,7 +25,18 @@ from models.retention.aggregates import read_metric as read_retention
 from models.value.purchase_aggregates import METRIC_PREFIX as PURCHASES_PREFIX
 from models.value.purchase_aggregates import check_cells
 from streams.kafka.unusable_records import UnusableRecord
-from streams.rendering.field_types import Amount, Id, LogOdds, Points, Sequence, Share, ShortText, Time, check_key
+from streams.rendering.field_types import (
+    Amount,
+    Currency,
+    Id,
+    LogOdds,
+    Points,
+    Sequence,
+    Share,
+    ShortText,
+    Time,
+    check_key,
+)
 from streams.rendering.score_view import ScoreView, read_score
 from streams.training.learner import QUALITY_KEY
 from streams.training.published_quality import read_quality
@@ -51,6 +62,7 @@ class _AlertedCustomer(msgspec.Struct):
 class _ValueAtRisk(msgspec.Struct):
     mrr: Amount | None = None
     revenue_at_risk: Amount | None = None
+    currency: Currency | None = None
 
 
 class AlertReason(msgspec.Struct):

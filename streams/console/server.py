@@ -78,15 +78,7 @@ class Console:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._templates.filters.update(
-            percent=filters.short_percent,
-            number=filters.number,
-            minute=filters.minute,
-            day=filters.day,
-            age=filters.age,
-            words=filters.words,
-            points=points_text,
-        )
+        self._templates.filters.update(filters.FILTERS, points=points_text)
         self._templates.globals.update(
             charts=charts, bands=BANDS, snooze_days=SNOOZE_DAYS, weights=WEIGHTS, reason_points=reason_points
         )

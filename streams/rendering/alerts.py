@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import msgspec
 import orjson
 
-from streams.rendering.field_types import Amount, Days, Id, Sequence, Share, ShortText, Time, check_key
+from streams.rendering.field_types import Amount, Currency, Days, Id, Sequence, Share, ShortText, Time, check_key
 from streams.rendering.formats import (
     amount_text,
     count_text,
@@ -93,6 +93,7 @@ class _ViewValue(msgspec.Struct):
     revenue_at_risk: Amount | None
     basis: ShortText | None
     clv_at_risk: Amount | None = None  # missing in alerts of earlier releases
+    currency: Currency | None = None
 
 
 class _ViewAction(msgspec.Struct):
@@ -248,11 +249,11 @@ def _change(alert: AlertView) -> str:
 def _value_text(value: _ViewValue, horizon_days: float) -> str:
     if value.mrr is None:
         return ""
-    basis = _VALUE_BASES.get(value.basis or "", "")
-    parts = [f"{amount_text(value.mrr)}/month" + (f" ({basis})" if basis else "")]
+    basis, code = _VALUE_BASES.get(value.basis or "", ""), value.currency
+    parts = [f"{amount_text(value.mrr, code)}/month" + (f" ({basis})" if basis else "")]
     if value.revenue_at_risk is not None:
-        parts.append(f"{amount_text(value.revenue_at_risk)} at risk within {horizon_days:g} days")
+        parts.append(f"{amount_text(value.revenue_at_risk, code)} at risk within {horizon_days:g} days")
     if value.clv is not None:
-        at_risk = "" if value.clv_at_risk is None else f" ({amount_text(value.clv_at_risk)} at risk)"
-        parts.append(f"lifetime value {amount_text(value.clv)}{at_risk}")
+        at_risk = "" if value.clv_at_risk is None else f" ({amount_text(value.clv_at_risk, code)} at risk)"
+        parts.append(f"lifetime value {amount_text(value.clv, code)}{at_risk}")
     return ", ".join(parts)

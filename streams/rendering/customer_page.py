@@ -74,19 +74,20 @@ def _summary_lines(score: dict[str, Any]) -> list[str]:
 
 def _value_lines(score: dict[str, Any]) -> list[str]:
     lines, value = [], score["value"]
+    code = value.get("currency")  # missing in scores of earlier releases
     if value["mrr"] is not None:
         at_risk = value.get("clv_at_risk")  # missing in scores of earlier releases
-        lifetime = "" if at_risk is None else f" ({amount_text(at_risk)} at risk)"
+        lifetime = "" if at_risk is None else f" ({amount_text(at_risk, code)} at risk)"
         lines.append(
-            f"value {amount_text(value['mrr'])}/month (from {value['basis']}),"
-            f" {amount_text(value['revenue_at_risk'])} at risk within {score['horizon_days']:g} days,"
-            f" lifetime value {amount_text(value['clv'])}{lifetime}"
+            f"value {amount_text(value['mrr'], code)}/month (from {value['basis']}),"
+            f" {amount_text(value['revenue_at_risk'], code)} at risk within {score['horizon_days']:g} days,"
+            f" lifetime value {amount_text(value['clv'], code)}{lifetime}"
         )
     purchases = value.get("purchases")
     if purchases is not None:
         lines.append(
             f"P(alive) {percent_text(purchases['alive'])}, {purchases['expected']:.1f} expected purchases"
-            f" (discounted) at {amount_text(purchases['order_value'])} each"
+            f" (discounted) at {amount_text(purchases['order_value'], code)} each"
         )
     return lines
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from models.duration import DAY_MS, rfc3339
+from models.events.money import exponent
 
 MISSING = "–"
 
@@ -52,13 +53,29 @@ def percent_text(share: float | None, digits: int = 1) -> str:
     return MISSING if share is None else f"{share:.{digits}%}"
 
 
-def amount_text(amount: float | None) -> str:
-    """Format an amount of money with two decimals. No currency: events do not carry one.
+_SYMBOLS = {"USD": "$", "EUR": "€", "GBP": "£", "JPY": "¥", "INR": "₹"}
 
-    >>> amount_text(1234.5), amount_text(None)
-    ('1,234.50', '–')
+
+def amount_text(amount: float | None, currency: str | None = None, digits: int | None = None) -> str:
+    """Format an amount of money with its currency, and with the decimals of that currency.
+
+    Args:
+        amount: In units of the currency; None for unknown.
+        currency: ISO 4217 code; None or empty if events do not state one.
+        digits: Fewer decimals, for large amounts.
+
+    >>> amount_text(1234.5), amount_text(1234.5, "USD"), amount_text(4900, "JPY"), amount_text(15, "KWD")
+    ('1,234.50', '$1,234.50', '¥4,900', '15.000 KWD')
+    >>> amount_text(None, "EUR"), amount_text(-5, "EUR", 0)
+    ('–', '-€5')
     """
-    return MISSING if amount is None else f"{amount:,.2f}"
+    if amount is None:
+        return MISSING
+    decimals = exponent(currency or "")
+    text = f"{abs(amount):,.{decimals if digits is None else min(digits, decimals)}f}"
+    symbol = _SYMBOLS.get(currency or "")
+    sign = "-" if amount < 0 else ""
+    return f"{sign}{symbol}{text}" if symbol else f"{sign}{text} {currency}" if currency else f"{sign}{text}"
 
 
 def count_text(count: int, singular: str) -> str:

@@ -24,7 +24,7 @@ def print_purchase_summary(page: Console, summary: PurchaseSummary) -> None:
     if (value := summary.order_value) is not None:
         page.print(
             f"Gamma-Gamma: p {value['p']:.2f}, q {value['q']:.2f}, gamma {value['gamma']:.2f}; mean order value"
-            f" {amount_text(value['mean'])}"
+            f" {amount_text(value['mean'], summary.currency)}"
         )
     page.print(f"{summary.predicted:,.0f} purchases expected in the {summary.ahead_weeks} weeks after that day")
     table = _table("repeats", "customers", "P(alive)", "expected", "P(return)")
@@ -93,12 +93,13 @@ def _print_spending(page: Console, forecast: Forecast) -> None:
     page.print(
         f"Gamma-Gamma of {spending.customers:,} customers with more than one purchase, in {spending.cells:,} cells:"
         f" p {spending.p:.2f}, q {spending.q:.2f}, gamma {spending.gamma:.2f}; mean order value"
-        f" {amount_text(spending.mean)}"
+        f" {amount_text(spending.mean, spending.currency)}"
     )
     if forecast.weeks:
         error = _error(spending.predicted, spending.actual)
         page.print(
-            f"Revenue of these weeks: {spending.predicted:,.0f} predicted, {spending.actual:,.0f} actual ({error})"
+            f"Revenue of these weeks: {amount_text(spending.predicted, spending.currency, 0)} predicted,"
+            f" {amount_text(spending.actual, spending.currency, 0)} actual ({error})"
         )
 
 

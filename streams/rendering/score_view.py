@@ -19,6 +19,7 @@ from streams.rendering.field_types import (
     Amount,
     Change,
     Count,
+    Currency,
     Day,
     Days,
     Id,
@@ -61,6 +62,7 @@ class _ScoredValue(msgspec.Struct, gc=False):
     basis: ShortText | None
     clv_at_risk: Amount | None = None
     purchases: _PurchaseFacts | None = None
+    currency: Currency | None = None
 
 
 class _ScoredReason(msgspec.Struct, gc=False):

@@ -100,6 +100,6 @@ def test_learned_parameters_apply_from_the_next_day(whole: Run, days: int, rhyth
     before, after = (whole.value_forecasts.at(day).purchase_model for day in (first, first + DAY_MS))
     assert before.purchases == USUAL
     assert (after.purchases != USUAL) is rhythm
-    assert (before.order_value is None) is not rhythm
-    assert after.order_value is not None
-    assert after.order_value.population_mean == pytest.approx(47, rel=0.1)  # uniform from 5 to 89
+    assert (before.order_values == {}) is not rhythm
+    [code] = after.order_values
+    assert after.order_values[code].population_mean == pytest.approx(47, rel=0.1)  # uniform from 5 to 89

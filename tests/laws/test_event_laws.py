@@ -11,9 +11,10 @@ import msgspec
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from models.events.coercion import MAX_MINOR_UNITS, MAX_TIME_MS, MIN_TIME_MS, as_number, minor_units, text, time_ms
+from models.events.coercion import MAX_TIME_MS, MIN_TIME_MS, as_number, text, time_ms
 from models.events.envelope import is_deep
 from models.events.event import MAX_ID_BYTES, MAX_NAME_CHARS, Event, Rejected, decode
+from models.events.money import MAX_MINOR_UNITS, minor_units
 from models.events.rejection import MAX_DEPTH, MAX_PROPERTIES, REASONS
 
 BASE = 1_741_608_000_000

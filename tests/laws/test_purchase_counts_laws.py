@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from models.profile.mergeable import DAY_MS
 from models.value import purchase_counts
 from models.value.bg_nbd import BgNbd, PurchaseCells, PurchaseHistory, fit
-from models.value.gamma_gamma import SpendHistory, SpendingCells
+from models.value.gamma_gamma import GammaGamma, SpendHistory, SpendingCells
 from models.value.gamma_gamma import fit as fit_values
+from models.value.purchase_aggregates import check_cells
 from models.value.purchase_counts import (
     FIT_PERIOD_DAYS,
     FORTNIGHTS_KEPT,
@@ -93,7 +94,7 @@ def test_learned_parameters_equal_a_fit_to_all_earlier_orders() -> None:
                 cells.move(order.before, order.after)
                 values.move(order.spent_before, order.spent)
         assert fitted.purchases == (None if number < 3 else fit(cells.as_of(before - 1)))  # twelve weeks are needed
-        assert fitted.order_value == fit_values(values.spenders())
+        assert fitted.order_values == {"": fit_values(values.spenders())}
 
 
 def by_line(orders: list[PurchaseDelta]) -> list[tuple[int, list[PurchaseDelta]]]:
@@ -116,10 +117,38 @@ def test_batches_restarts_and_customers_change_nothing(cuts: list[int]) -> None:
     assert parted.records == whole.records
 
 
+def test_currencies_are_counted_and_fitted_apart() -> None:
+    """Rule: a parameter of one currency never depends on amounts of another one, nor on the order of customers."""
+    whole, parted = World(), World()
+
+    def to(code: str, spent: SpendHistory | None) -> SpendHistory | None:
+        return None if spent is None else spent._replace(currency=code)
+
+    mixed = []
+    for order in ORDERS:
+        code = ("EUR", "JPY", "", "XYZ")[CUSTOMER_OF[id(order)] % 4]
+        mixed.append(order._replace(spent_before=to(code, order.spent_before), spent=to(code, order.spent)))
+    learned = whole.feed(mixed)
+    apart = {}
+    for code in ("EUR", "JPY", ""):
+        single = [order for order in mixed if order.spent is not None and order.spent.currency == code]
+        apart[code] = World().feed(single)[-1].order_values[code]
+    assert learned[-1].order_values == apart
+    for start in range(0, len(mixed), 97):
+        parted.feed(mixed[start : start + 97])
+    assert parted.records == whole.records
+    [snapshot, *_] = whole.counter.cell_snapshots
+    keys = {key for key, value in snapshot.records(3) if value is not None and b"/value/" in key}
+    assert {key.count(b"/") for key in keys} == {3, 4}
+    for key, value in snapshot.records(3):
+        if value is not None:
+            assert check_cells(value, key) == value
+
+
 def test_too_few_customers_give_no_parameters() -> None:
     """Rule: the default parameters apply until there is enough data."""
     few = World().feed(shop(REPEAT_CUSTOMERS_MIN, 100, 2))
-    assert all((fitted.purchases, fitted.order_value) == (None, None) for fitted in few)
+    assert all((fitted.purchases, fitted.order_values) == (None, {}) for fitted in few)
     assert len(few) > 2
     assert PurchaseCounter(lambda keys: [None] * len(keys), 0).apply_batch([], False) == ([NOTHING], {})
 
@@ -150,12 +179,16 @@ def test_older_partition_counts_only_new_customers() -> None:
 def test_learned_parameters_are_stored_exactly() -> None:
     """Rule: a new owner of the partition scores with the same bits."""
     model = BgNbd(0.1, 1 / 3, 2 / 3, 1e-7)
-    stored = purchase_counts._to_state(FittedParameters(5, model, None))
-    assert purchase_counts._from_state(stored) == FittedParameters(5, model, None)
+    values = {"": GammaGamma(1 / 3, 2.0, 1e-7), "JPY": GammaGamma(2 / 3, 3.0, 1e7)}
+    for fitted in (FittedParameters(5, model, {}), FittedParameters(33, None, values)):
+        head = purchase_counts._Head(0)
+        purchase_counts._remember(head, NOTHING._replace(from_day=2, order_values=values))
+        purchase_counts._remember(head, fitted)
+        assert purchase_counts._from_state(head.fitted[-1], head.order_values) == fitted
 
 
 @pytest.mark.parametrize(("day", "expected"), [(0, -1), (9, -1), (10, 10), (11, 10), (50, 20)])
 def test_parameters_apply_from_their_day_on(day: int, expected: int) -> None:
     """Rule: the newest parameters apply whose day is not later."""
-    learned = [NOTHING, FittedParameters(10, None, None), FittedParameters(20, None, None)]
+    learned = [NOTHING, FittedParameters(10, None, {}), FittedParameters(20, None, {})]
     assert at_day(learned, day).from_day == expected

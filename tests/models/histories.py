@@ -205,6 +205,11 @@ PROPERTIES = (
 SUBSCRIPTION_IDS: tuple[Any, ...] = ("sub_A", "sub_B", "sub_C", 4, 5, "sub_F", {"id": "sub_G"}, "", None, [])
 """Ids of fewer subscriptions than a profile keeps, and values that are none."""
 
+OBJECT_IDS: tuple[Any, ...] = ("a", "b", "c", 4, 5, "f", {"id": "g"}, "", None, [], "null")
+"""Ids of fewer orders and tickets than a profile keeps, and values that are none."""
+
+CURRENCIES: tuple[Any, ...] = ("EUR", "jpy", "KWD", "$", "", None, 3, "points")
+
 KINDS: tuple[Any, ...] = ("csat", "nps", "ces", "other", [], {}, 3)
 
 
@@ -216,6 +221,11 @@ def odd_event(rng: random.Random, at_ms: int, customer: str = "c1") -> Event:
         properties |= {"kind": rng.choice(KINDS), "score": rng.randrange(8), "granted": rng.random() < 0.5}
     if divmod(at_ms, len(SUBSCRIPTION_IDS))[0] & 1:
         properties["subscription_id"] = SUBSCRIPTION_IDS[at_ms % len(SUBSCRIPTION_IDS)]
+    if at_ms // 7 & 1:
+        properties[("order_id", "order", "ticket_id", "conversation_id")[at_ms % 4]] = OBJECT_IDS[
+            at_ms % len(OBJECT_IDS)
+        ]
+        properties["currency"] = CURRENCIES[at_ms % len(CURRENCIES)]
     id_hash = 0 if rng.random() < 0.2 else rng.getrandbits(64) or 1
     return Event(customer, rng.choice(NAMES), at_ms, id_hash, properties, rng.random() < 0.1, False)
 

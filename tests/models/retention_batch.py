@@ -12,8 +12,8 @@ from typing import Any
 
 import polars as pl
 
-from models.events.coercion import minor_units
 from models.events.event import Event
+from models.events.money import minor_units
 from models.events.taxonomy import meaning
 
 DAY_MS = 86_400_000

@@ -124,3 +124,16 @@ def test_clv_and_clv_at_risk_add_up(
     assert 0 <= risky.clv <= safe.clv + 0.01 <= 100 * months + 0.02
     assert risky.clv_at_risk >= 0
     assert safe.clv + safe.clv_at_risk == pytest.approx(risky.clv + risky.clv_at_risk, abs=0.03)
+
+
+@pytest.mark.parametrize(("currency", "amount"), [("JPY", 4900), ("KWD", 15), ("EUR", 49), ("XYZ", 49), (None, 49)])
+def test_value_is_in_units_of_its_currency(currency: str | None, amount: float) -> None:
+    """Rule: amounts are sent and published in units of the currency, whatever its decimals are."""
+    money = {} if currency is None else {"currency": currency}
+    paying = view_of(("Subscription Started", {"mrr": amount, **money}))
+    found = customer_value(paying, 0.5, MONTH_MS, START, ValueForecast(DEFAULTS))
+    assert (found.mrr, found.revenue_at_risk, found.currency) == (amount, amount / 2, currency)
+    buying = view_of(("Order Completed", {"revenue": amount, **money}))
+    found = customer_value(buying, 0.5, MONTH_MS, START, ValueForecast(DEFAULTS))
+    assert found.purchases is not None
+    assert (found.mrr, found.purchases.order_value, found.currency) == (amount, amount, currency)

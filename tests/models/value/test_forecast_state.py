@@ -14,7 +14,7 @@ def test_decoded_forecast_equals_the_encoded_one() -> None:
     """Rule: another process computes a customer's value with the same bits."""
     life_tables = LifeTable({("pro", RUNNING, 655): 30, ("basic", RUNNING, 650): 7, ("pro", RUNNING, 641): 11})
     life_tables = life_tables.with_moves({("pro", RUNNING, 641): -5, ("pro", 1, 3): 5}, 19_800)
-    learned = FittedParameters(19_799, BgNbd(0.243, 4.414, 0.793, 2.426), GammaGamma(6.25, 3.74, 15.44))
+    learned = FittedParameters(19_799, BgNbd(0.243, 4.414, 0.793, 2.426), {"EUR": GammaGamma(6.25, 3.74, 15.44)})
     settings = ValueSettings(margin=0.7, months=24, purchases=None)
     value_forecast = ValueForecast(settings, life_tables, 660, learned)
     decoded = read_forecast(value_forecast.data)
@@ -24,9 +24,9 @@ def test_decoded_forecast_equals_the_encoded_one() -> None:
         assert decoded.survival.discounted_months(plan, 3, 1.0) == value_forecast.survival.discounted_months(
             plan, 3, 1.0
         )
-    assert (decoded.purchase_model.purchases, decoded.purchase_model.order_value) == (
+    assert (decoded.purchase_model.purchases, decoded.purchase_model.order_value("EUR")) == (
         learned.purchases,
-        learned.order_value,
+        learned.order_values["EUR"],
     )
     assert read_forecast(ValueForecast(settings).data).survival.hazards("pro") == ValueForecast(
         settings

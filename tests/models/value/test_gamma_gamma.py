@@ -37,7 +37,7 @@ def drawn(model: GammaGamma, customers: int, seed: int) -> list[SpendHistory]:
 
 
 def rows(spent: list[SpendHistory]) -> Spenders:
-    x, revenue = np.array(spent, float).T
+    x, revenue = np.array([each[:2] for each in spent], float).T
     return Spenders(np.ones(len(x)), x, revenue / x / 100)
 
 

@@ -9,12 +9,14 @@ from hypothesis import strategies as st
 from models.definition.value_settings import DEFAULTS, ValueSettings
 from models.events.event import Event
 from models.profile.apply import apply
-from models.profile.mergeable import DAY_MS
-from models.profile.schema import ProcessingState, Profile
+from models.profile.mergeable import BITMAP_BYTES, DAY_MS, days_add
+from models.profile.order_totals import order_totals
+from models.profile.schema import Commerce, ProcessingState, Profile
 from models.profile.view import ProfileView
 from models.value.bg_nbd import BgNbd
 from models.value.clv import MONTH_MS, customer_value
 from models.value.forecast_state import ValueForecast
+from models.value.gamma_gamma import GammaGamma
 from models.value.purchase_value import USUAL, PurchaseValueModel
 
 START = 20_000 * DAY_MS
@@ -37,7 +39,7 @@ def test_clv_of_orders_is_purchases_times_value() -> None:
         buyer((0, 20.0), (10, 40.0), (30, 30.0)), 0.4, MONTH_MS, START + 60 * DAY_MS, ValueForecast(settings)
     )
     row = PurchaseValueModel(settings)._expected(2, 30, 60)
-    value = PurchaseValueModel(settings).order_value
+    value = PurchaseValueModel(settings).order_value()
     assert value is not None
     expected_value = float(value.expected(3, 30.0))
     assert found.purchases is not None
@@ -90,3 +92,47 @@ def test_inactivity_never_increases_value(days: list[int], quiet: int, more: int
     assert early.clv is not None
     assert late.clv is not None
     assert 0 <= late.clv <= early.clv + 0.01
+
+
+def test_refunds_reduce_the_value() -> None:
+    """Rule: what was refunded is no revenue. A customer who returned everything has brought nothing so far."""
+    placed = Event("c", "Order Completed", START, 1, {"order_id": 1, "revenue": 1000, "currency": "USD"}, False, False)
+    parts = [Event("c", "Order Refunded", START + i, i, {"order_id": 1, "total": 500}, False, False) for i in (2, 3)]
+    values = []
+    for refunds in ([], parts[:1], parts):
+        profile = Profile(processing=ProcessingState(), matched=[0])
+        for each in (placed, *refunds):
+            apply(profile, each)
+        found = customer_value(ProfileView.of(profile), 0.5, MONTH_MS, START + DAY_MS, ValueForecast(DEFAULTS))
+        values.append((found.mrr, found.clv))
+    assert [mrr for mrr, _ in values] == [1000.0, 500.0, 0.0]
+    assert [clv for _, clv in values] == [values[0][1], pytest.approx((values[0][1] or 0) / 2, abs=0.01), 0.0]
+
+
+def test_state_of_earlier_releases_keeps_its_revenue() -> None:
+    """Rule: sums that were stored without a currency are amounts with two decimals; later orders are objects."""
+    old = Commerce(days=days_add(bytes(BITMAP_BYTES), 0), first_ms=START, last_ms=START, orders=2, valued=2)
+    old.revenue, old.refunds, old.refunded, old.recent = 9000, 1, 1000, [(START, 7, 6000)]
+    assert order_totals(old)[:5] == (2, 1, START, START, 1)
+    assert order_totals(old)[5:] == ("", 2, 9000, 1000, 6000)
+    profile = Profile(first_ms=START, newest_ms=START, commerce=old)
+    for i in range(3):
+        properties = {"order_id": i, "revenue": 20, "currency": "EUR"}
+        apply(profile, Event("c", "Order Completed", START + i, i + 1, properties, False, False))
+    assert order_totals(old)[:9] == (5, 1, START, START + 2, 1, "EUR", 3, 6000, 0)
+
+
+def test_purchase_values_are_fitted_by_currency() -> None:
+    """Rule: customers of a currency are compared with those of the same currency."""
+    usual = {"EUR": GammaGamma(6.25, 3.74, 15.44), "JPY": GammaGamma(6.25, 3.74, 1544.0)}
+    model = PurchaseValueModel(DEFAULTS, None, usual)
+    means = []
+    for currency in ("EUR", "JPY", "CHF"):
+        profile = Profile(processing=ProcessingState(), matched=[0])
+        apply(profile, Event("c", "Order Completed", START, 1, {"revenue": 50, "currency": currency}, False, False))
+        assert profile.commerce is not None
+        found = model.forecast(profile.commerce, START)
+        assert found is not None
+        means.append(found.order_value)
+    expected = [float(usual[code].expected(1, 50.0)) for code in ("EUR", "JPY")]
+    assert means == pytest.approx([*expected, 50.0])

@@ -111,6 +111,15 @@ def test_deleted_customer_disappears_whichever_topic_is_read_first(
     assert console_db.history("c2")
 
 
+def test_revenue_at_risk_is_summed_by_currency(console_db: ConsoleDatabase) -> None:
+    """Rule: money of different currencies is never added; the currency of most alerts comes first."""
+    for name, at_risk, currency in (("a", 5.0, "EUR"), ("b", 5000.0, "JPY"), ("c", 7000.0, "JPY"), ("d", None, "EUR")):
+        value = {"mrr": 1.0, "clv": 1.0, "revenue_at_risk": at_risk, "basis": "orders", "currency": currency}
+        console_db.add_alerts(alerts(life(name, value=value)[0][1]))
+    assert console_db.summary()["at_risk"] == [(12000.0, "JPY"), (5.0, "EUR")]
+    assert {row["currency"] for row in console_db.alerts(AlertQuery())[0]} == {"EUR", "JPY"}
+
+
 def test_filters_combine_and_the_highest_revenue_at_risk_comes_first(console_db: ConsoleDatabase) -> None:
     """Rule: alerts are sorted by revenue at risk; unknown values come last."""
     for name, at_risk in (("a", 5.0), ("b", 50.0), ("c", None)):
@@ -130,7 +139,7 @@ def test_filters_combine_and_the_highest_revenue_at_risk_comes_first(console_db:
         == []
     )
     assert console_db.filter_options()["reason"] == ["SILENCE"]
-    assert (console_db.summary()["live"], console_db.summary()["at_risk"]) == (3, 55.0)
+    assert (console_db.summary()["live"], console_db.summary()["at_risk"]) == (3, [(55.0, None)])
 
 
 def test_newest_score_of_a_customer_wins_and_a_tombstone_deletes_it(console_db: ConsoleDatabase) -> None:

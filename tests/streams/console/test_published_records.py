@@ -48,7 +48,7 @@ def good_records() -> dict[str, tuple[bytes, bytes, Decode]]:
     purchases.move(None, PurchaseHistory(1, 19_000, 19_030))
     spending.move(None, SpendHistory(2, 3_000))
     record_of_counts = msgspec.msgpack.encode(([("Social Mention", "sentiment", 4, 17, 90)], False))
-    first, value = CellSnapshot(19_100, purchases, spending, []).records(3)
+    first, value = CellSnapshot(19_100, purchases, {"": spending}, []).records(3)
     assert first[1] is not None
     assert value[1] is not None
     return {

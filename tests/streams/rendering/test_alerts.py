@@ -62,7 +62,7 @@ def test_opened_alert_shows_customer_risk_reasons_value_and_action() -> None:
         "       used on 2 of 28 days",
         "       1 payment failed",
         "       barriers: too expensive",
-        "value  49.00/month (subscription), 35.45 at risk within 30 days, lifetime value 812.50 (301.20 at risk)",
+        "value  $49.00/month (subscription), $35.45 at risk within 30 days, lifetime value $812.50 ($301.20 at risk)",
         f"action win_back  (alert {value['alert_id']}, change 1)",
     ]
 

@@ -49,7 +49,8 @@ def test_page_begins_with_risk_band_value_and_alert() -> None:
         "c1: active, account acme, plan pro, customer for 412 days",
         "72% churn risk within 30 days (90% interval 55-84%), previously 31%; riskier than 99.6% of customers",
         "risk band high; scored 2024-03-05 00:00 UTC, trigger: silence",
-        "value 49.00/month (from subscription), 35.45 at risk within 30 days, lifetime value 812.50 (301.20 at risk)",
+        "value $49.00/month (from subscription), $35.45 at risk within 30 days,"
+        " lifetime value $812.50 ($301.20 at risk)",
         "alert a1: open, elevated, since 2024-03-05 00:00 UTC",
     ]
 
