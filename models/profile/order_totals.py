@@ -32,6 +32,8 @@ class OrderTotals(NamedTuple):
     refunded: int = 0
     newest: int = 0
     """Amount of the newest of these orders."""
+    others: int = 0
+    """Orders with an amount in another currency."""
 
     @property
     def kept(self) -> int:
@@ -60,13 +62,11 @@ def order_totals(section: Commerce) -> OrderTotals:
     if not section.objects and len(sums) == 1:  # most customers of a shop that sends no ids
         currency, _, valued, revenue, refunded, _ = sums[0]
         amount = max(newest)[2] if newest else 0
-        return OrderTotals(
-            *(section.orders, days, section.first_ms, section.last_ms, section.refunds),
-            *(currency, valued, revenue, refunded, amount),
-        )
+        found = OrderTotals(section.orders, days, section.first_ms, section.last_ms, section.refunds)
+        return OrderTotals(*found[:5], currency, valued, revenue, refunded, amount, section.uncounted)
     if not section.objects:
         found = OrderTotals(section.orders, days, section.first_ms, section.last_ms, section.refunds)
-        return _with_money(found, sums, newest, False)
+        return _with_money(found, section, sums, newest)
     orders, first, last = section.orders, section.first_ms, section.last_ms
     returned, unseen = section.refunds, section.unseen
     own_days, bitmap = set(), int.from_bytes(section.days, "little")
@@ -96,15 +96,19 @@ def order_totals(section: Commerce) -> OrderTotals:
         add_sums(sums, (code, count, count, revenue, 0, 0), CURRENCIES_KEPT)
     returned += unseen if section.settled else 0
     found = OrderTotals(orders, days + len(own_days), first, last, returned)
-    return _with_money(found, sums, newest, section.settled > 0)
+    return _with_money(found, section, sums, newest)
 
 
-def _with_money(found: OrderTotals, sums: list[OrderSum], amounts: list[StampedMoney], settled: bool) -> OrderTotals:
+def _with_money(
+    found: OrderTotals, section: Commerce, sums: list[OrderSum], amounts: list[StampedMoney]
+) -> OrderTotals:
     if not sums:
         return found
     currency, _, valued, revenue, refunded, unseen = max(sums, key=_main)
     newest = max([entry for entry in amounts if entry[3] == currency], default=(0, 0, 0, ""))[2]
-    return OrderTotals(*found[:5], currency, valued, revenue, refunded + (unseen if settled else 0), newest)
+    others = section.uncounted + sum(entry[2] for entry in sums if entry[0] != currency)
+    refunded += unseen if section.settled else 0
+    return OrderTotals(*found[:5], currency, valued, revenue, refunded, newest, others)
 
 
 def _main(entry: OrderSum) -> tuple[int, int, str]:

@@ -195,6 +195,11 @@ def currency_code(section: Subscription) -> str:
     return "" if section.currency is None else section.currency[2]
 
 
+def other_currencies(section: Subscription) -> int:
+    """Number of subscriptions that run in other currencies than `currency_code`, which `prices_of` leaves out."""
+    return holdings_of(section).elsewhere if section.objects else 0
+
+
 def contractions(section: Subscription) -> list[int]:
     """Times of the known downgrades, and of the ends of subscriptions while another one ran."""
     times = [at for at, _, kind, _, _ in section.log if kind == DOWNGRADED]
@@ -249,6 +254,7 @@ __all__ = [
     "holdings_of",
     "is_switch",
     "lost_at",
+    "other_currencies",
     "plan_of",
     "prices_of",
     "ran_at",

@@ -1,7 +1,7 @@
 """A customer's subscriptions with ids, taken together: the customer is subscribed while one of them runs.
 
 Money of different currencies is never added. The sum has the currency of the subscription that has run longest, which
-changes least; an amount without a currency counts as being in it. `others` has the sums of the other currencies.
+changes least; an amount without a currency counts as being in it. `elsewhere` counts the others.
 """
 
 from __future__ import annotations
@@ -102,14 +102,10 @@ class Holdings:
         return rest + sum(number_of(held.price) for held in chosen if _code(held, code) == code)
 
     @property
-    def others(self) -> dict[str, int]:
-        """MRR of those in other currencies, in their minor units."""
-        sums: dict[str, int] = {}
-        for held in self.running:
-            code = _code(held, self.currency)
-            if code != self.currency and not is_paused(held):
-                sums[code] = sums.get(code, 0) + number_of(held.price)
-        return dict(sorted(sums.items()))
+    def elsewhere(self) -> int:
+        """Number of those that run and are not paused in other currencies, which `price` and `mrr` leave out."""
+        code = self.currency
+        return sum(_code(held, code) != code and not is_paused(held) for held in self.running)
 
     @property
     def since_ms(self) -> int:

@@ -11,7 +11,7 @@ from models.events.money import major_units, round_major
 from models.profile.mergeable import DAY_MS
 from models.profile.order_totals import order_totals
 from models.profile.schema import Commerce
-from models.profile.subscription import SubscriptionState, currency_code, plan_of, prices_of
+from models.profile.subscription import SubscriptionState, currency_code, other_currencies, plan_of, prices_of
 from models.profile.view import ProfileView
 from models.retention.life_table import PERIOD_DAYS
 from models.value.forecast_state import ValueForecast
@@ -42,6 +42,8 @@ class CustomerValue(msgspec.Struct, gc=False, frozen=True):
     """Predicted purchases of a customer without a subscription."""
     currency: str | None = None
     """Code of the currency of all amounts; None if events do not state one."""
+    other_amounts: int = 0
+    """Subscriptions that run, or orders, with amounts in other currencies, which the figures leave out."""
 
 
 NOTHING: Final = CustomerValue(None, None, None, None, None)
@@ -81,6 +83,7 @@ def customer_value(
         round_major(probability * mrr * horizon, code),
         "subscription",
         currency=code or None,
+        other_amounts=other_currencies(subscription),
     )
 
 
@@ -106,6 +109,7 @@ def _of_orders(commerce: Commerce, months_at_risk: float, at_ms: int, value_fore
         "orders",
         PurchaseValue(round(forecast.alive, 4), round(forecast.purchases, 3), round_major(forecast.order_value, code)),
         code or None,
+        totals.others,
     )
 
 

@@ -83,6 +83,8 @@ def _value_lines(score: dict[str, Any]) -> list[str]:
             f" {amount_text(value['revenue_at_risk'], code)} at risk within {score['horizon_days']:g} days,"
             f" lifetime value {amount_text(value['clv'], code)}{lifetime}"
         )
+        if others := value.get("other_amounts"):
+            lines.append(f"not included: {count_text(others, 'amount')} in other currencies")
     purchases = value.get("purchases")
     if purchases is not None:
         lines.append(

@@ -63,6 +63,7 @@ class _ScoredValue(msgspec.Struct, gc=False):
     clv_at_risk: Amount | None = None
     purchases: _PurchaseFacts | None = None
     currency: Currency | None = None
+    other_amounts: Count = 0
 
 
 class _ScoredReason(msgspec.Struct, gc=False):

@@ -103,12 +103,13 @@ def test_currencies_are_never_added() -> None:
         order(1, "b", revenue=10_000, currency="JPY"),
         order(2, revenue=5_000, currency="JPY"),
     )
-    assert (found.orders, found.currency, found.valued, found.revenue) == (3, "JPY", 2, 15_000)
+    assert (found.orders, found.currency, found.valued, found.revenue, found.others) == (3, "JPY", 2, 15_000, 1)
     assert found.mean == 7_500.0
     many = [order(n, revenue=1, currency=code) for n, code in enumerate(("AUD", "CAD", "CHF", "DKK", "EUR", "EUR"))]
     section = commerce(*many)
     assert [entry[0] for entry in section.sums] == ["AUD", "CAD", "CHF", "DKK"][:CURRENCIES_KEPT]
     assert section.uncounted == 2
+    assert order_totals(section).others == 5
 
 
 def test_refund_in_another_currency_does_not_reduce_the_order() -> None:

@@ -106,7 +106,7 @@ def test_currencies_are_never_added() -> None:
     held = profile_of([MAIN, ADD_ON, dollars, unstated])
     assert held.subscription is not None
     holdings = holdings_of(held.subscription)
-    assert (holdings.currency, holdings.mrr, holdings.others) == ("EUR", 6000, {"USD": 7000})
+    assert (holdings.currency, holdings.mrr, holdings.elsewhere) == ("EUR", 6000, 1)
 
 
 @pytest.mark.parametrize("first", [(), (change("Started", 0, plan="basic", mrr=20),)])

@@ -114,7 +114,7 @@ def test_state_of_earlier_releases_keeps_its_revenue() -> None:
     old = Commerce(days=days_add(bytes(BITMAP_BYTES), 0), first_ms=START, last_ms=START, orders=2, valued=2)
     old.revenue, old.refunds, old.refunded, old.recent = 9000, 1, 1000, [(START, 7, 6000)]
     assert order_totals(old)[:5] == (2, 1, START, START, 1)
-    assert order_totals(old)[5:] == ("", 2, 9000, 1000, 6000)
+    assert order_totals(old)[5:] == ("", 2, 9000, 1000, 6000, 0)
     profile = Profile(first_ms=START, newest_ms=START, commerce=old)
     for i in range(3):
         properties = {"order_id": i, "revenue": 20, "currency": "EUR"}
