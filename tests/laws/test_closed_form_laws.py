@@ -164,6 +164,7 @@ def test_a_keen_buyer_has_a_forecast(days: int, expected: float) -> None:
         if months == 36:
             assert value.purchases.expected == pytest.approx(expected, abs=0.05)
         encoded: dict[str, Any] = json.loads(msgspec.json.encode(value))
+        del encoded["currency"]  # the orders state none
         assert None not in (*encoded.values(), *encoded["purchases"].values())
 
 

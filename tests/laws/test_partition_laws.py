@@ -267,7 +267,7 @@ def test_clock_ticks_between_events_change_nothing(seed: int, cut: int) -> None:
     assert ticking.store.records == silent.store.records
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", [1, 2, 4])  # logs in which a customer with a pending snapshot is deleted
 def test_labels_mature_after_one_delay_and_never_after_the_end(seed: int) -> None:
     """Rule: every due example matures exactly once."""
     world = at_once(seed, "stub")

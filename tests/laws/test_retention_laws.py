@@ -138,7 +138,7 @@ def check_survival(sums: Sums, events: Sequence[Event]) -> None:
         for cause, count in ended.items():
             lost[cause] += survival * count / at_risk
         deaths = sum(ended.values())
-        survival *= 1 - deaths / at_risk
+        survival *= (at_risk - deaths) / at_risk
         variance += deaths / (at_risk * (at_risk - deaths)) if deaths < at_risk else math.inf
         assert (row.survival, row.lost) == (survival, list(lost.values()))
         assert sum(row.lost) + row.survival == pytest.approx(1.0, abs=1e-12)
