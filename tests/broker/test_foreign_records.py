@@ -110,7 +110,7 @@ def test_foreign_records_stop_no_reader(
         expected = {
             name_of(SCORES, run): skipped_count(topics[SCORES], odd, compacted=True),
             name_of(ALERTS, run): skipped_count(topics[ALERTS], odd, compacted=False),
-            name_of(METRICS, run): skipped_count(topics[METRICS], 6 * odd, compacted=True),
+            name_of(METRICS, run): skipped_count(topics[METRICS], 7 * odd, compacted=True),
             name_of(MODEL, run): 1,
         }
         counts = console.follower.unusable.counts

@@ -38,11 +38,11 @@ def test_events_are_published_to_the_partition_of_the_customer(new_run: Callable
     run = new_run(partitions=3)
     call(run, "topics", "create")
     file = tmp_path / "events.jsonl"
-    file.write_bytes(b"\n".join(b'{"type":"page","userId":"%d"}' % n for n in range(40)))
+    file.write_bytes(b"\n".join(b'{"type":"page","userId":"%d"}' % n for n in range(1, 41)))
     assert call(run, "publish", str(file)).exit_code == 0
     found = asyncio.run(run.read(run.settings.topic_events))
     assert {(key, partition) for partition, key, _ in found} == {
-        (b"%d" % n, partition_of(b"%d" % n, 3)) for n in range(40)
+        (b"%d" % n, partition_of(b"%d" % n, 3)) for n in range(1, 41)
     }
     history = tmp_path / "history.jsonl"
     history.write_bytes(b'{"type":"page","userId":"1","timestamp":"2024-03-01T00:00:00Z"}')
