@@ -12,6 +12,7 @@ import numpy as np
 import orjson
 
 from models.labels.codec import LabelError, read_label
+from models.learning.challenger import pipeline
 from models.learning.feature_space import SPACE
 from models.learning.model import Model
 from models.learning.model_snapshot import ModelSnapshotError
@@ -43,6 +44,7 @@ class ModelLearner:
     """
 
     def __init__(self, settings: Settings) -> None:
+        pipeline()  # imports River at the start, not during the first labels
         self.model = Model(SPACE)
         self.skipped = 0
         self._metrics = name_of(METRICS, settings)
