@@ -12,9 +12,10 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
-from streams.cli.options import TIME, config_option, read_definition
+from streams.cli.options import TIME, config_option, read_definition, sort_option
 from streams.cli.progress import ProgressBar
 from streams.errors import ChurnSignalsError, ConfigurationError
+from streams.event_order import OrderGuard, numbered_lines
 from streams.input_file import InputFile, LineNumbers
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ PIPED_COLUMNS = 120
 @click.command()
 @click.argument("file", type=click.Path(dir_okay=False, allow_dash=True))
 @config_option
+@sort_option
 @click.option("--from", "start_ms", type=TIME, metavar="TIME", help="Evaluate snapshots from this time on.")
 @click.option("--to", "to_ms", type=TIME, metavar="TIME", help="Evaluate snapshots before this time.")
 @click.option(
@@ -66,6 +68,7 @@ PIPED_COLUMNS = 120
 def backtest(
     file: str,
     config: Path,
+    sort: bool,
     start_ms: int | None,
     to_ms: int | None,
     partitions: int,
@@ -92,7 +95,7 @@ def backtest(
         from streams.rendering.plotting import check_plot_path
 
         check_plot_path(plot_path, SUFFIXES)
-    run, model, rejected = run_backtest(file, definition, partitions)
+    run, model, rejected = run_backtest(file, definition, partitions, sort=sort)
     if not run.events:
         raise ChurnSignalsError(f"{file} has no valid event{_most_frequent_rejection(rejected)}.")
     report = evaluate(
@@ -148,6 +151,8 @@ def run_backtest(
     definition: Any,
     partitions: int = PARTITIONS,
     prepare: Callable[[Backtest], object] = lambda run: None,
+    *,
+    sort: bool = False,
 ) -> tuple[Backtest, Model, Counter[str]]:
     """Run a file through the fold and the learner.
 
@@ -156,6 +161,7 @@ def run_backtest(
         definition: The churn definition.
         partitions: Number of partitions to spread customers over.
         prepare: Called with the backtest before it begins.
+        sort: Sort the file by event time first; without it, an unsorted file raises ChurnSignalsError.
 
     Returns:
         The finished backtest, its model, and the number of rejected lines by reason.
@@ -172,22 +178,32 @@ def run_backtest(
     rejected: Counter[str] = Counter()
     numbers = LineNumbers()
     with InputFile(file) as lines, ProgressBar("replaying", lines.size) as bar:
-        for _ in run.run(_events(lines, rejected, definition.names, numbers)):
+        guarded = _in_order(file, _events(numbered_lines(lines, sort=sort), rejected, definition.names, numbers))
+        for _ in run.run(guarded):
             bar.advance_to(lines.position, f"{run.events:,} events, {len(run.examples):,} labels")
     run.unreadable = run.unreadable.moved(numbers.line_of)
     return run, model, rejected
 
 
-def _events(lines: InputFile, rejected: Counter[str], names: EventNames, numbers: LineNumbers) -> Iterator[Event]:
+def _events(
+    lines: Iterator[tuple[int, bytes]], rejected: Counter[str], names: EventNames, numbers: LineNumbers
+) -> Iterator[tuple[int, Event]]:
     from models.events.event import Event, decode
 
-    for line in lines:
+    for number, line in lines:
         event = decode(line, (), None, None, names) if line else None
-        numbers.add(has_event=event.__class__ is Event)
-        if event.__class__ is Event:
-            yield event
+        if isinstance(event, Event):
+            numbers.add(number)
+            yield number, event
         elif event is not None:
-            rejected[event.reason] += 1  # type: ignore[union-attr]
+            rejected[event.reason] += 1
+
+
+def _in_order(file: str, events: Iterator[tuple[int, Event]]) -> Iterator[Event]:
+    guard = OrderGuard(file)
+    for number, event in events:
+        guard.add(number, event)
+        yield event
 
 
 def _most_frequent_rejection(rejected: Counter[str]) -> str:

@@ -77,12 +77,11 @@ def _events(
 
     for number, line in enumerate(lines, 1):
         if not line:
-            numbers.add(has_event=False)
             continue
         found = decode(line, (), None, None, names)
-        numbers.add(has_event=isinstance(found, Event))
         census.add(number, found)
         if isinstance(found, Event):
+            numbers.add(number)
             order.add(number, found.time_ms)
             yield found
 

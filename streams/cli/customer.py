@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import click
 import msgspec
 
-from streams.cli.options import config_option, read_definition
+from streams.cli.options import config_option, read_definition, sort_option
 from streams.cli.skipped import reporting_skipped
 from streams.errors import ChurnSignalsError
 from streams.kafka.client_runner import run_client
@@ -37,8 +37,11 @@ T = TypeVar("T")
     help="Replay a file of events, and show what is known of its customers at the end. No broker is needed.",
 )
 @config_option
+@sort_option
 @click.pass_context
-def customer(ctx: click.Context, customer_id: str | None, as_json: bool, file: str | None, config: Path) -> None:
+def customer(
+    ctx: click.Context, customer_id: str | None, as_json: bool, file: str | None, config: Path, sort: bool
+) -> None:
     """Show customer ID: churn risk, reasons, value, score history, activity and alert.
 
     Reads the customer's newest score from the scores topic; no worker has to run. The alert is the newest change in the
@@ -48,7 +51,7 @@ def customer(ctx: click.Context, customer_id: str | None, as_json: bool, file: s
     gzipped; - reads standard input. Without ID, --json prints all customers of the file, one JSON object per line.
     """
     if file is not None:
-        _show_file(file, config, customer_id, as_json)
+        _show_file(file, config, customer_id, as_json, sort)
         return
     if ctx.get_parameter_source("config") is not click.core.ParameterSource.DEFAULT:
         raise click.UsageError("--config needs --file: scores in the topic were made with the workers' definition.")
@@ -80,7 +83,7 @@ def _show_published(customer_id: str, as_json: bool) -> None:
     print_customer(stdout_console(), {**shown, "alert": newer_alert(shown, change)}, times)
 
 
-def _show_file(file: str, config: Path, customer_id: str | None, as_json: bool) -> None:
+def _show_file(file: str, config: Path, customer_id: str | None, as_json: bool, sort: bool) -> None:
     """Show one customer of a file, or all as JSON.
 
     Raises:
@@ -93,7 +96,7 @@ def _show_file(file: str, config: Path, customer_id: str | None, as_json: bool) 
 
     followed: list[FinalScores] = []
     definition = read_definition(config)
-    run, _, rejected = run_backtest(file, definition, prepare=lambda run: followed.append(FinalScores(run)))
+    run, _, rejected = run_backtest(file, definition, prepare=lambda run: followed.append(FinalScores(run)), sort=sort)
     shown = False
     for value in followed[0].values(None if customer_id is None else [customer_id]):
         shown = True

@@ -45,6 +45,11 @@ def read_names(path: Path | None) -> EventNames:
     return read_definition(path or DEFAULT_CONFIG).names
 
 
+sort_option = click.option(
+    "--sort", is_flag=True, help="Sort FILE by event time first. Without it, an unsorted FILE is refused."
+)
+
+
 def read_definition(path: Path) -> ChurnDefinition:
     """Read the churn definition from a file.
 

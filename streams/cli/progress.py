@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from streams.input_file import InputFile
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from models.events.event_names import EventNames
 
 _ADVANCE_EVERY_LINES = 5_000
+T = TypeVar("T")
 
 
 class ProgressBar:
@@ -45,6 +46,13 @@ class ProgressBar:
         """Show how much is done, and a short note. Cheap enough for every thousandth record."""
         if self._progress is not None:
             self._progress.update(self._task, completed=done, note=note)
+
+    def following(self, items: Iterable[T], done: Callable[[], int]) -> Iterator[T]:
+        """Yield the items, and show now and then how much is done."""
+        for number, item in enumerate(items):
+            if number % _ADVANCE_EVERY_LINES == 0:
+                self.advance_to(done())
+            yield item
 
     def __enter__(self) -> ProgressBar:
         if self._progress is not None:

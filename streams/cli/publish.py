@@ -8,8 +8,10 @@ from typing import Final
 
 import click
 
+from streams.cli.options import sort_option
 from streams.cli.progress import ProgressBar
 from streams.errors import ChurnSignalsError
+from streams.event_order import numbered_lines, refuse_unsorted
 from streams.input_file import InputFile
 from streams.kafka.client_runner import run_client, stop_on_signal
 from streams.kafka.publisher import PublishResult, publish_events, publish_summary
@@ -28,25 +30,31 @@ FIRST_LINES: Final = 1_000
     show_default="unlimited",
     help="Maximum rate in events per second.",
 )
+@sort_option
 @click.option("--late", is_flag=True, help="Publish history that begins before the newest events of the topic.")
-def publish(file: str, rate: float | None, late: bool) -> None:
+def publish(file: str, rate: float | None, sort: bool, late: bool) -> None:
     """Publish the events in FILE to the events topic.
 
     FILE has one JSON object per line, plain or gzipped; - reads standard input. Each line becomes one record, keyed by
     its customer. Invalid events are counted and published unchanged without a key; workers write them to the
     dead-letter topic. Ctrl-C stops after all sent records are acknowledged, and prints their number.
 
+    An unsorted FILE is refused before anything is published; standard input is published as it comes.
+
     A FILE that begins more than two days before the newest events of the topic is refused: workers learn no label from
     events that far behind the clock of their partition. Publish history before live traffic.
     """
     settings = Settings.from_environment()
+    if file != "-" and not sort:
+        with InputFile(file) as lines, ProgressBar("checking the order", lines.size) as bar:
+            refuse_unsorted(file, bar.following(enumerate(lines, 1), lambda: lines.position))
     with InputFile(file) as lines, ProgressBar("publishing", lines.size) as bar:
 
         def show(sent: int) -> None:
             bar.advance_to(lines.position, f"{sent:,} events")
 
         async def publish_file() -> tuple[PublishResult, bool]:
-            values: Iterator[bytes] = (line for line in lines if line)
+            values: Iterator[bytes] = (line for _, line in numbered_lines(lines, sort=sort) if line)
             if not late:
                 first = list(itertools.islice(values, FIRST_LINES))
                 await _refuse_history(settings, file, first)
