@@ -41,12 +41,13 @@ class Admitted(NamedTuple):
 
     Attributes:
         events: Of these and earlier inputs; the refuted ones with the time at which they are applied.
-        reached: For each input, the newest time that it admits; 0 if it is held.
+        first_ms, newest_ms: For each input, the earliest and the newest time that it admits; 0 if it is held.
         implausible: Number of refuted events.
     """
 
     events: Sequence[OffsetEvent]
-    reached: list[int]
+    first_ms: list[int]
+    newest_ms: list[int]
     implausible: int
 
 
@@ -87,15 +88,17 @@ class ClockGuard:
         if not self.held:
             times = [event.time_ms for _, event in events]
             if not times or max(times) <= near_ms:
-                return Admitted(events, times, 0)
+                return Admitted(events, times, times, 0)
         self._clock_ms, self._out, self._implausible = max(clock_ms, until_ms) if self.held else clock_ms, [], 0
         self._settle()
-        reached = []
+        first_ms, newest_ms = [], []
         for entry in events:
             before = len(self._out)
             self._admit(entry, until_ms)
-            reached.append(max([event.time_ms for _, event in self._out[before:]], default=0))
-        return Admitted(self._out, reached, self._implausible)
+            times = [event.time_ms for _, event in self._out[before:]]
+            first_ms.append(min(times, default=0))
+            newest_ms.append(max(times, default=0))
+        return Admitted(self._out, first_ms, newest_ms, self._implausible)
 
     def finish(self, clock_ms: int, until_ms: int = 0) -> Admitted:
         """Admit what is still held: nothing follows, or has not for a while.
@@ -112,7 +115,7 @@ class ClockGuard:
                 break
             self._release(first_ms)
         self._refute()
-        return Admitted(self._out, [], self._implausible)
+        return Admitted(self._out, [], [], self._implausible)
 
     @property
     def waits(self) -> bool:

@@ -55,7 +55,7 @@ class EventProcessor(Processor):
         self._committed_state = self._computed_state = state
         self._router = EventRouter(context, partition)
         self._errors_in_a_row = 0
-        self._flush_at_ms = self._idle_at_ms = 0
+        self._flush_at_ms = self._idle_at_ms = self._received_ms = 0
         self._late_log = LateEventsLog(context.definition.grace_ms)
         self._undone: DecodedBatch | None = None  # what the last transaction left of its batch
         self._fold = self._committed_fold()
@@ -94,12 +94,20 @@ class EventProcessor(Processor):
         batch = self._decoded(records)
         (entries, rows), routed = batch.accepted, list(batch.routed)
         watch("decode")
-        count, until_ms = self._within_bounds(entries, now_ms or 0, tally)
+        self._received_ms = now_ms or 0
+        count, until_ms = self._within_bounds(entries, self._received_ms, tally)
         flush = self._flush_is_due(records)
         idle_ms = self._idle_ms(records)
         try:
             effects = self._fold.apply(
-                entries[:count], until_ms, tally, watch, flush=flush, explainer=explainer, idle_ms=idle_ms
+                entries[:count],
+                until_ms,
+                tally,
+                watch,
+                flush=flush,
+                explainer=explainer,
+                idle_ms=idle_ms,
+                received_ms=self._received_ms,
             )
         except NOT_THE_EVENT:
             raise
@@ -161,7 +169,7 @@ class EventProcessor(Processor):
         Deadlines up to a time are handled before the first event of that time or later, so a transaction can end there
         without changing any result.
         """
-        times = self._fold.reached(entries, until_ms)
+        first, times = self._fold.times(entries, until_ms)
         end_ms = max(until_ms, max(times, default=0))
         due = self._store.due(end_ms, DUE_MAX + 1)
         tally.due, tally.due_since_ms = len(due), due[0][0] if due else None
@@ -173,7 +181,7 @@ class EventProcessor(Processor):
             limit_ms = min(limit_ms, due[DUE_MAX - 1][0])
         if limit_ms >= end_ms:
             return len(entries), until_ms
-        for count, time_ms in enumerate(times):
+        for count, time_ms in enumerate(first):
             if time_ms >= limit_ms:
                 return count, limit_ms
         return len(entries), limit_ms
@@ -211,12 +219,12 @@ class EventProcessor(Processor):
             raise finder.report(state, entries[: good + 1], 0, error, at_event=True) from error
         self._count_fault(fault.offset, error, first=good > 0)
         self._fold = self._committed_fold()
-        return good, self._fold.apply(entries[:good], 0, tally), error
+        return good, self._fold.apply(entries[:good], 0, tally, received_ms=self._received_ms), error
 
     def _failure_of(self, entries: Sequence[OffsetEvent], until_ms: int) -> Exception | None:
         """Apply events, and the deadlines up to a time, from the last commit; returns why that fails."""
         try:
-            self._committed_fold().apply(entries, until_ms)
+            self._committed_fold().apply(entries, until_ms, received_ms=max(until_ms, self._received_ms))
         except NOT_THE_EVENT:
             raise
         except Exception as error:

@@ -81,9 +81,15 @@ class Fold:
         """Whether an event ahead of the clock is held, and may be applied when the input is idle."""
         return self._guard.waits
 
-    def reached(self, entries: Sequence[OffsetEvent], until_ms: int) -> list[int]:
-        """For each event, the newest time that it adds to the log; 0 if its time is not confirmed yet."""
-        return self._guard.copy().admit(entries, self.clock_ms, until_ms).reached
+    def times(self, entries: Sequence[OffsetEvent], received_ms: int) -> tuple[list[int], list[int]]:
+        """For each event, the earliest and the newest time that it adds to the log; 0 if it is not confirmed yet."""
+        admitted = self._guard.copy().admit(entries, self._event_clock_ms, received_ms)
+        return admitted.first_ms, admitted.newest_ms
+
+    @property
+    def _event_clock_ms(self) -> int:
+        """The newest event time. The clock itself may be later: at the bound of a transaction's deadlines."""
+        return self.clock_ms if self.newest_event_ms is None else self.newest_event_ms
 
     @property
     def unflushed(self) -> bool:
@@ -100,6 +106,7 @@ class Fold:
         flush: bool = True,
         explainer: ExplainClient | None = None,
         idle_ms: int = 0,
+        received_ms: int | None = None,
     ) -> BatchEffects:
         """Apply events and the deadlines up to `until_ms`.
 
@@ -111,13 +118,18 @@ class Fold:
             flush: bring the accounting's blocks up to date.
             explainer: renders the scores, if there are enough of them; None to render them here.
             idle_ms: wall clock if no event has arrived for a while, to apply events that are held.
+            received_ms: the time of receipt in live running, else 0; no event up to it is held. None: `until_ms`, which
+                otherwise may be less, because a transaction handles a bounded number of deadlines.
         """
         context = self._context
         self._fold.scorer = self._scorer or context.scorer
         if watch is not None:
             self._fold.stage_ended = watch
-        guard, clock_ms = self._guard, self.clock_ms
-        admitted = guard.finish(clock_ms, idle_ms) if idle_ms else guard.admit(entries, clock_ms, until_ms)
+        guard, clock_ms, event_clock_ms = self._guard, self.clock_ms, self._event_clock_ms
+        received_ms = until_ms if received_ms is None else received_ms
+        admitted = (
+            guard.finish(event_clock_ms, idle_ms) if idle_ms else guard.admit(entries, event_clock_ms, received_ms)
+        )
         effects = self._fold.process(admitted.events, until_ms, flush=flush)
         scores, deferred = self._history.prepare(effects), None
         outputs = self._alerts(effects)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,12 +13,14 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from models.backtesting.backtest import MemoryStore
 from models.definition.churn_definition import ChurnDefinition
 from models.definition.competing_risks import Horizons
+from models.events.coercion import MAX_TIME_MS
 from models.events.event import Event, decode
 from models.labels.codec import label_value, read_label
 from models.learning.combined_scores import score_both
 from models.learning.feature_space import SPACE
 from models.learning.model import Model
 from models.outputs.alert_record import alert_headers
+from models.pipeline.clock_guard import ClockGuard
 from models.pipeline.effects import FoldEffects, OffsetEvent
 from models.pipeline.metric_records import PREFIXES, metric_records
 from models.pipeline.partition import PartitionFold
@@ -107,8 +109,8 @@ def offline(
     partition = PartitionFold(definition, store, scorer, state, topic=topic, number=number)
     fold = Fold(store.records, [], [], [], [])
     parts = cuts or [(day, 0) for day in _days(entries)]
-    for part, until_ms in parts:
-        effects = partition.process(part, until_ms)
+    for admitted, until_ms in parts if cuts else _plausible(parts, partition):  # no live event is ahead of its receipt
+        effects = partition.process(admitted, until_ms)
         scores, histories = to_records(partition.context, effects, store)
         store.apply({**effects.changes, **histories})
         fold.scores.extend((score.customer, score.value) for score in scores)
@@ -118,6 +120,18 @@ def offline(
         fold.labels.extend(label_value(example) for example in effects.examples)
         fold.effects.append(effects)
     return fold
+
+
+def _plausible(
+    parts: Sequence[tuple[Sequence[OffsetEvent], int]], partition: PartitionFold
+) -> Iterator[tuple[Sequence[OffsetEvent], int]]:
+    """The batches without events far ahead of all others, until others confirm or refute them, or the log ends."""
+    guard = ClockGuard(partition.definition.grace_ms, begins_at_once=True)
+    until_ms = 0
+    for part, until_ms in parts:
+        yield guard.admit(part, partition.clock_ms, until_ms).events, until_ms
+    if guard.waits:
+        yield guard.finish(partition.clock_ms, MAX_TIME_MS).events, until_ms
 
 
 def _days(entries: Sequence[OffsetEvent]) -> list[list[OffsetEvent]]:
