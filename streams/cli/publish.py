@@ -31,13 +31,15 @@ FIRST_LINES: Final = 1_000
     help="Maximum rate in events per second.",
 )
 @sort_option
+@click.option("--lenient", is_flag=True, help="End with 0 although the file has invalid events.")
 @click.option("--late", is_flag=True, help="Publish history that begins before the newest events of the topic.")
-def publish(file: str, rate: float | None, sort: bool, late: bool) -> None:
+def publish(file: str, rate: float | None, sort: bool, lenient: bool, late: bool) -> None:
     """Publish the events in FILE to the events topic.
 
     FILE has one JSON object per line, plain or gzipped; - reads standard input. Each line becomes one record, keyed by
-    its customer. Invalid events are counted and published unchanged without a key; workers write them to the
-    dead-letter topic. Ctrl-C stops after all sent records are acknowledged, and prints their number.
+    its customer. Invalid events are published unchanged without a key, and workers write them to the dead-letter topic;
+    the exit code is then 1, unless --lenient is given. Ctrl-C stops after all sent records are acknowledged, and prints
+    their number.
 
     An unsorted FILE is refused before anything is published; standard input is published as it comes.
 
@@ -66,6 +68,8 @@ def publish(file: str, rate: float | None, sort: bool, late: bool) -> None:
         result, stopped = run_client(publish_file())
     if stopped:
         raise ChurnSignalsError(f"stopped early: {publish_summary(result, settings)}. The rest of {file} was not sent.")
+    if result.rejected and not lenient:
+        raise ChurnSignalsError(f"{publish_summary(result, settings)}, or accept them with --lenient")
     click.echo(publish_summary(result, settings))
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from models.events.event import Event, decode
+from models.events.rejection import Rejected
 from models.profile.mergeable import DAY_MS
+from streams.errors import ConfigurationError
 from streams.input_file import InputFile
 
 # Early, because event time must stay behind the clock: at one day per second it catches up after 2.7 hours.
@@ -20,6 +23,10 @@ SIMULATED_HISTORY_MS = 60 * DAY_MS
 # History of a file, whose length in days is unknown: a quarter, and no more than a worker applies in about 15 s.
 FILE_HISTORY_SHARE = 0.25
 FILE_HISTORY_EVENTS = 160_000
+
+
+LINES_TRIED: Final = 100
+"""A log of events has one among its first lines."""
 
 
 class FeedItem(NamedTuple):
@@ -71,11 +78,17 @@ class SimulatedSource:
 
 
 class LogSource:
-    """A file of events (JSON lines, plain or gzipped) in order of time. Raises as `InputFile`."""
+    """A file of events (JSON lines, plain or gzipped) in order of time.
+
+    Raises:
+        ConfigurationError: the file cannot be opened, or none of its first lines is an event.
+        ChurnSignalsError: the file is damaged; raised while iterating.
+    """
 
     history = f"the first quarter of the file, at most {FILE_HISTORY_EVENTS:,} events"
 
     def __init__(self, path: Path) -> None:
+        _refuse_other_files(path)
         self._lines = InputFile(path)
         self.description = f"the file {path}"
 
@@ -94,3 +107,16 @@ class LogSource:
 
     def in_history(self, item: FeedItem, sent: int) -> bool:
         return sent < FILE_HISTORY_EVENTS and self._lines.position < FILE_HISTORY_SHARE * self._lines.size
+
+
+def _refuse_other_files(path: Path) -> None:
+    """Raise ConfigurationError if none of a file's first lines is an event: a CSV file would never end as a demo."""
+    with InputFile(path) as lines:
+        first = [decode(line, (), None) for line in itertools.islice(filter(None, lines), LINES_TRIED)]
+    if any(isinstance(each, Event) for each in first):
+        return
+    reason = next((f": {each.message}" for each in first if isinstance(each, Rejected)), ", which is empty.")
+    raise ConfigurationError(
+        f"{path} is not a log of events. None of its first {LINES_TRIED} lines is one{reason}"
+        " Convert exports and CSV files with: churn-signals import"
+    )

@@ -85,7 +85,7 @@ SAMPLE: Final[dict[str, Any]] = {
     },
     "value": {
         "mrr": 49.0, "clv": 812.07, "clv_at_risk": 247.64, "revenue_at_risk": 12.03, "basis": "subscription",
-        "purchases": None, "currency": "USD",
+        "purchases": None, "currency": "USD", "other_amounts": 0,
     },
     "action": {"playbook": "reengage", "treatment": None},
     "timing": {

@@ -48,7 +48,7 @@ def note(customer: str, probability: float = 0.7234, **changes: Any) -> dict[str
         "experience": SAMPLE["experience"],
         "value": {
             "mrr": 49.0, "clv": 812.5, "clv_at_risk": 301.2, "revenue_at_risk": 35.45, "basis": "subscription",
-            "purchases": None, "currency": "USD",
+            "purchases": None, "currency": "USD", "other_amounts": 0,
         },
         "action": {"playbook": "win_back", "treatment": None},
         "timing": {"event_time": rfc3339(START_MS), "scored_at": rfc3339(START_MS), "trigger": "silence"},

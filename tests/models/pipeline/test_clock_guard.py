@@ -100,9 +100,9 @@ def admitted(log: list[Event], cuts: list[int], *, restart: bool = False) -> lis
     found: list[OffsetEvent] = []
     entries = [OffsetEvent(n, each) for n, each in enumerate(log)]
     for start, stop in zip([0, *cuts], [*cuts, len(log)], strict=True):
-        preview = guard.copy().admit(entries[start:stop], clock_ms).reached
+        preview = guard.copy().admit(entries[start:stop], clock_ms).newest_ms
         batch = guard.admit(entries[start:stop], clock_ms)
-        assert preview == batch.reached
+        assert preview == batch.newest_ms
         assert len(preview) == stop - start
         found += batch.events
         clock_ms = max([clock_ms, *(each.event.time_ms for each in batch.events)])

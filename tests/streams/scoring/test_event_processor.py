@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -271,6 +272,33 @@ def test_splitting_due_work_into_transactions_changes_nothing(monkeypatch: pytes
     assert cut[1:3] == whole[1:3]
     for topic in ("churn-scores", "churn-labels"):
         assert [o for o in cut[3] if o.topic == topic] == [o for o in whole[3] if o.topic == topic]
+
+
+def test_splitting_changes_nothing_while_events_wait_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rule: the same holds for a shuffled log with wrong clocks, whose events are held, confirmed or refuted."""
+    rng = random.Random(4)
+    homes = [name for n in range(40) if partition_of((name := f"c{n}").encode(), 2) == 0]
+    times = [START + number * DAY_MS // 6 for number in range(600)]
+    for start in range(0, len(times), 60):
+        times[start : start + 60] = rng.sample(times[start : start + 60], 60)
+    for place in range(50, 600, 70):
+        times[place] += 400 * DAY_MS
+    log = [record(offset, rng.choice(homes), at) for offset, at in enumerate(times)]
+
+    def outcome(size: int) -> tuple[Any, ...]:
+        store = Store()
+        processor = EventProcessor(shared(), 0, store, None)
+        outputs = []
+        for start in range(0, len(log), size):
+            outputs += [
+                output for effects in run(processor, store, log[start : start + size]) for output in effects.outputs
+            ]
+        return store.records, *([o for o in outputs if o.topic == topic] for topic in ("churn-scores", "churn-labels"))
+
+    whole = outcome(600)
+    assert outcome(37) == whole
+    monkeypatch.setattr(module, "DUE_MAX", 5)
+    assert outcome(600) == whole
 
 
 def test_the_clock_alone_causes_scores_while_live() -> None:
