@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import Final, NamedTuple
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
 
 from models.duration import DAY_MS
 from models.events.coercion import text
 from models.events.event import Event, meaning_of
+from models.events.money import read_money
+from models.events.object_ids import order_key, subscription_key, ticket_key
 from models.events.rejection import Rejected
 from models.events.taxonomy import MEANINGS
 from models.profile.schema import NEVER_MS
@@ -24,6 +27,17 @@ REASONS_MAX: Final = 50
 
 GAP_DAYS_MAX: Final = 400
 """Longest gap between active days that is counted separately."""
+
+CURRENCIES_MAX: Final = 50
+"""Currencies that are counted separately."""
+
+_FAMILIES: Final = frozenset({"commerce", "subscription", "payment", "support"})
+_AMOUNTS: Final = ("mrr", "revenue", "total", "amount", "value")
+_OBJECT_KEYS: Final[dict[str, Callable[[dict[str, Any]], int]]] = {
+    "Subscription": subscription_key,
+    "Order": order_key,
+    "Ticket": ticket_key,
+}
 
 CANCELLATION: Final = "Subscription Cancelled"
 
@@ -83,6 +97,9 @@ class LogCensus:
         first_ms, last_ms: Earliest and latest event time.
         without_id: Events without an id, which makes retries count twice.
         duplicates: Events with an id that one of the newest `IDS_REMEMBERED` had.
+        objects: Events about a subscription, an order or a ticket, by that word.
+        without_object: Those of them that do not state which one.
+        currencies: Amounts by currency, "" if none is stated.
         reasons: Cancellations by the text of their `reason`, "" without one.
         gaps: Gaps between days with engagement of one customer, by length in days; the last counts all longer ones.
     """
@@ -94,6 +111,9 @@ class LogCensus:
         self.passive = Tally(NAMES_MAX)
         self.unknown = Tally(NAMES_MAX)
         self.first_ms, self.last_ms = NEVER_MS, 0
+        self.objects = Tally(len(_OBJECT_KEYS))
+        self.without_object = Tally(len(_OBJECT_KEYS))
+        self.currencies = Tally(CURRENCIES_MAX)
         self.reasons = Tally(REASONS_MAX)
         self.gaps = [0] * (GAP_DAYS_MAX + 1)
         self._active_day: dict[int, int] = {}
@@ -119,12 +139,25 @@ class LogCensus:
             (self.unknown if engaged else self.passive).add(name, line)
         if engaged and not found.automated:
             self._count_gap(hash(found.customer), at // DAY_MS)
+        self._count_object(found, line)
         if name == CANCELLATION:
             self.reasons.add(text(found.properties.get("reason"), 100) or "", line)
         (self._visitors if found.anonymous else self._customers).add(hash(found.customer))
         if found.group is not None:
             self._accounts.add(hash(found.group))
         self._count_id(found)
+
+    def _count_object(self, event: Event, line: int) -> None:
+        if event.name not in MEANINGS or MEANINGS[event.name].family not in _FAMILIES:
+            return
+        key_of = _OBJECT_KEYS.get(kind := event.name.split(" ", 1)[0])
+        if key_of is not None:
+            self.objects.add(kind, line)
+            if not key_of(event.properties):
+                self.without_object.add(kind, line)
+        money = read_money(event.properties, _AMOUNTS)
+        if money.amount is not None:
+            self.currencies.add(money.currency, line)
 
     def _count_gap(self, customer: int, day: int) -> None:
         before = self._active_day.get(customer)

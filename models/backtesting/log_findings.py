@@ -66,7 +66,7 @@ def find_problems(
     found = [*_lines(census)]
     if census.events:
         found += [*_order(order), *_ids(census), *_names(census), *_properties(unreadable), *_customers(census)]
-        found += [*_labels(census, labels, definition)]
+        found += [*_objects(census), *_money(census), *_labels(census, labels, definition)]
     return found
 
 
@@ -149,6 +149,31 @@ def _customers(census: LogCensus) -> list[LogFinding]:
         f"{census.customers:,} customers, {census.visitors:,} visitors without a userId, {census.accounts:,} accounts."
     )
     return [LogFinding(OK if census.customers else WARNING, "customers", text)]
+
+
+def _objects(census: LogCensus) -> list[LogFinding]:
+    found = []
+    for kind, about in sorted(census.objects.items()):
+        missing, name = census.without_object.get(kind), kind.lower()
+        if missing is None:
+            found.append(LogFinding(OK, "objects", f"{about.times:,} {name} events state their {name}_id."))
+        elif missing.times == about.times:
+            text = f"None of {about.times:,} {name} events has {name}_id: the rules for events without ids apply."
+            found.append(LogFinding(OK, "objects", text, missing.line))
+        else:
+            text = f"{missing.times:,} of {about.times:,} {name} events are without {name}_id."
+            found.append(LogFinding(WARNING, "objects", text, missing.line))
+    return found
+
+
+def _money(census: LogCensus) -> list[LogFinding]:
+    if not census.currencies:
+        return []
+    amounts = ", ".join(f"{code or 'no currency'} {each.times:,}" for code, each in census.currencies.most_frequent(10))
+    if len(census.currencies) == 1:
+        return [LogFinding(OK, "money", f"Amounts by currency: {amounts}.")]
+    text = f"Amounts by currency: {amounts}. Amounts of different currencies are never added."
+    return [LogFinding(WARNING, "money", text, census.currencies.most_frequent(2)[1][1].line)]
 
 
 def _labels(census: LogCensus, labels: LabelCounts, definition: ChurnDefinition) -> list[LogFinding]:

@@ -82,3 +82,21 @@ def test_names_are_split_by_whether_they_count_as_activity() -> None:
     found = of("names", findings([event("Level Finished", START_MS + i, "c") for i in range(4)] + days(60)))
     assert found[0].text == "60 events (94%) have one of 1 listed names."
     assert found[1].text == "4 events (6%) have other names and count as activity: Level Finished 4."
+
+
+def test_events_that_do_not_state_their_object_and_currencies_are_reported() -> None:
+    orders = [
+        event("Order Completed", START_MS, "a", order_id="1", revenue=5, currency="EUR"),
+        event("Order Completed", START_MS, "a", revenue=5, currency="USD"),
+        event("Ticket Created", START_MS, "a", ticket_id=7),
+        event("Subscription Started", START_MS, "a"),
+    ]
+    found = findings(orders + days(60))
+    assert [(each.level, each.text, each.line) for each in of("objects", found)] == [
+        (WARNING, "1 of 2 order events are without order_id.", 2),
+        (OK, "None of 1 subscription events has subscription_id: the rules for events without ids apply.", 4),
+        (OK, "1 ticket events state their ticket_id.", 0),
+    ]
+    [money] = of("money", found)
+    assert (money.level, money.line) == (WARNING, 2)
+    assert money.text.startswith("Amounts by currency: EUR 1, USD 1.")
