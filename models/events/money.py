@@ -98,6 +98,16 @@ def major_units(amount: float, code: str) -> float:
     return amount / 10 ** CURRENCY_DECIMALS.get(code, 2)
 
 
+def hundredths(amount: int, code: str) -> int:
+    """Convert minor units to hundredths of a unit of the currency, rounding half to even.
+
+    >>> hundredths(4900, "EUR"), hundredths(4900, "JPY"), hundredths(4905, "KWD")
+    (4900, 490000, 490)
+    """
+    decimals = CURRENCY_DECIMALS.get(code, 2)
+    return amount if decimals == 2 else round(amount * 100 / 10**decimals)
+
+
 def round_major(amount: float, code: str) -> float:
     """Round an amount in units of the currency to its decimals.
 

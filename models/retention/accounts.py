@@ -18,6 +18,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from models.events.event import Event
+from models.events.money import hundredths
 from models.profile.customer_attributes import customer_plan, customer_source
 from models.profile.keys import SUMS, contract_key
 from models.profile.schema import Profile
@@ -82,7 +83,10 @@ class RetentionAccounts:
         if plan or source:
             self._names.append((index, plan or "", source or ""))
         if effect == SUBSCRIPTION:
-            self._changes.setdefault(key, []).append(change_of(event))
+            change = change_of(event)
+            if change.price > 0:  # sums of a partition have one unit, whatever decimals a currency has
+                change = replace(change, price=hundredths(change.price, change.currency))
+            self._changes.setdefault(key, []).append(change)
             self._clocks.setdefault(key, []).append(clock_ms)
 
     def record_activity(self, key: bytes, before: ActivityView, profile: Profile) -> None:

@@ -43,7 +43,7 @@ class ActivityCounts(msgspec.Struct, frozen=True):
 
 
 class Revenue(msgspec.Struct, frozen=True):
-    """Flows of subscribers and of MRR (minor units) between two times."""
+    """Flows of subscribers and of MRR (hundredths of a unit of the currency) between two times."""
 
     at: int
     start: int

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @names_option
 @click.option("--by", type=click.Choice(["plan", "source"]), help="Show one row per plan or per source.")
 @click.option("--cohort", type=click.Choice(["month"]), help="Show one row per month of the customers' first activity.")
-@click.option("--json", "as_json", is_flag=True, help="Print every figure as one JSON object, money in minor units.")
+@click.option("--json", "as_json", is_flag=True, help="Print every figure as one JSON object, money in hundredths.")
 @click.option(
     "--plot",
     "plot_path",

@@ -77,3 +77,9 @@ def test_record_of_an_earlier_release_continues() -> None:
     assert (timeline.base.price, timeline.steps[-1][1].price, timeline.steps[-1][1].plan) == (2000, 9900, "team")
     assert record.add(change_of(change("Cancelled", 1)))
     assert record.timeline().steps[-1][1].running is False
+
+
+@pytest.mark.parametrize(("mrr", "currency"), [(4900, "JPY"), (4900, "EUR"), ("4900.000", "KWD")])
+def test_revenue_has_one_unit_whatever_decimals_the_currency_has(mrr: Any, currency: str) -> None:
+    """Rule: figures are hundredths of a unit of the currency, as the report prints them."""
+    assert revenue([change("Started", 0, "A", mrr=mrr, currency=currency)], 1).start_mrr == 490_000
