@@ -80,6 +80,7 @@ def test_foreign_records_stop_neither_worker_nor_trainer(new_run: Callable[..., 
         await publish(run, names[MODEL.role], snapshots)
         for topic in (SCORES, ALERTS, METRICS):  # which neither of them reads
             await publish(run, names[topic.role], [ForeignRecord("not JSON", b"x", b"not json")])
+        await until("a learned model", lambda: figure(run, "worker", "churn_signals_model_labels_offset") > 0)
         await publish(run, names[EVENTS.role], events[EVENT_COUNT * 3 // 4 :])
         skipped = {
             ("trainer", "churn_signals_labels_skipped"): len(labels),
