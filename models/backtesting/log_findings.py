@@ -12,13 +12,15 @@ from models.definition.churn_definition import ChurnDefinition
 from models.duration import DAY_MS, rfc3339
 from models.events.log_order import LogOrder
 from models.events.unreadable import UnreadableCounts
+from models.pipeline.clock_guard import PlausibleLog
 
 ERROR: Final = "error"
 WARNING: Final = "warning"
 OK: Final = "ok"
 
 NAMES_SHOWN: Final = 10
-LONG_GAP_DAYS: Final = 7
+LONG_PAUSE_MS: Final = 7 * DAY_MS
+"""A log without any event for longer may lack a part."""
 
 
 class LogFinding(msgspec.Struct, frozen=True):
@@ -83,6 +85,22 @@ def _rejections(rejected: Tally) -> list[LogFinding]:
         LogFinding(ERROR, "rejected", f"Lines rejected as {reason}: {found.times:,}.", found.line)
         for reason, found in rejected.most_frequent(len(rejected))
     ]
+
+
+def find_time_problems(log: PlausibleLog) -> list[LogFinding]:
+    """Return what a replayed log says about wrong clocks and pauses."""
+    found = []
+    if log.implausible:
+        text = (
+            f"{log.implausible:,} events are far ahead of all others, the first is event {log.first_implausible:,} of"
+            " the log: their clocks are wrong, and they are applied at the time of their neighbours."
+        )
+        found.append(LogFinding(WARNING, "times", text))
+    if log.longest_pause_ms > LONG_PAUSE_MS:
+        days = log.longest_pause_ms / DAY_MS
+        text = f"The longest pause has {days:,.0f} days and begins at {rfc3339(log.paused_ms)}."
+        found.append(LogFinding(WARNING, "times", text))
+    return found
 
 
 def _order(order: LogOrder) -> list[LogFinding]:

@@ -36,12 +36,7 @@ class OrderParts(NamedTuple):
 
 def add_order(section: Commerce, event: OrderObject) -> None:
     """Merge an event about an order, as an object of this event alone, into the set."""
-    objects = section.objects
-    index = _index(objects, event.key)
-    if index < len(objects) and objects[index].key == event.key:
-        objects[index] = combine_orders(objects[index], event)
-    else:
-        objects.insert(index, event)
+    if _add(section.objects, event):
         _bound(section)
 
 
@@ -49,14 +44,20 @@ def merge_orders(section: Commerce, later: Commerce) -> None:
     """Merge the orders of a later part of the log into the section, which already has the other sums of both parts."""
     section.sums, dropped = merge_sums(section.sums, later.sums, CURRENCIES_KEPT)
     section.uncounted += dropped
-    objects = section.objects = list(section.objects)
+    section.objects = list(section.objects)
     for order in later.objects:
-        index = _index(objects, order.key)
-        if index < len(objects) and objects[index].key == order.key:
-            objects[index] = combine_orders(objects[index], order)
-        else:
-            objects.insert(index, order)
+        _add(section.objects, order)
     _bound(section)
+
+
+def _add(objects: list[OrderObject], order: OrderObject) -> bool:
+    """Combine an order with what is known of it, or insert it; returns whether it is new."""
+    index = _index(objects, order.key)
+    if index < len(objects) and objects[index].key == order.key:
+        objects[index] = combine_orders(objects[index], order)
+        return False
+    objects.insert(index, order)
+    return True
 
 
 def combine_orders(a: OrderObject, b: OrderObject) -> OrderObject:

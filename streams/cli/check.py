@@ -30,8 +30,8 @@ def check(file: str, config: Path, as_json: bool) -> None:
     """Report what FILE contains, and what would make results wrong.
 
     FILE has one JSON object per line, plain or gzipped; - reads standard input. The report covers order, time span,
-    rejected lines, ids, event names, properties that cannot be read, customers, and the labels that a replay would
-    learn from. The exit code is 1 if results would be wrong.
+    wrong clocks, pauses, rejected lines, ids, event names, properties that cannot be read, currencies, customers, and
+    the labels that a replay would learn from. The exit code is 1 if results would be wrong.
     """
     from models.backtesting.log_findings import has_errors
 
@@ -56,7 +56,7 @@ def find(file: str, definition: ChurnDefinition) -> list[LogFinding]:
     from models.backtesting.backtest import Backtest
     from models.backtesting.definition_gaps import find_gaps
     from models.backtesting.log_census import LogCensus
-    from models.backtesting.log_findings import find_problems
+    from models.backtesting.log_findings import find_problems, find_time_problems
     from models.events.log_order import LogOrder
     from streams.kafka.partitioner import partition_of
 
@@ -67,7 +67,7 @@ def find(file: str, definition: ChurnDefinition) -> list[LogFinding]:
             bar.advance_to(lines.position, f"{census.events:,} events")
     unreadable = run.unreadable.moved(numbers.line_of)
     problems = find_problems(census, order, _label_counts(run), definition, unreadable)
-    return [*problems, *find_gaps(run.evidence, census, definition)]
+    return [*problems, *find_time_problems(run.plausible), *find_gaps(run.evidence, census, definition)]
 
 
 def _events(

@@ -10,6 +10,7 @@ from models.backtesting.log_findings import (
     LabelCounts,
     LogFinding,
     find_problems,
+    find_time_problems,
     has_errors,
 )
 from models.duration import DAY_MS
@@ -17,6 +18,7 @@ from models.events.event import Event
 from models.events.log_order import LogOrder
 from models.events.rejection import reject
 from models.events.unreadable import UnreadableCounts
+from models.pipeline.clock_guard import PlausibleLog
 from tests.models.histories import START_MS, definition, event
 
 LEARNABLE = LabelCounts(matured=100, positive=20, first_release_ms=START_MS, pending=5, censored=0)
@@ -100,3 +102,17 @@ def test_events_that_do_not_state_their_object_and_currencies_are_reported() -> 
     [money] = of("money", found)
     assert (money.level, money.line) == (WARNING, 2)
     assert money.text.startswith("Amounts by currency: EUR 1, USD 1.")
+
+
+def test_wrong_clocks_and_pauses_of_a_log_are_reported() -> None:
+    """Setup: the fifth event is decades ahead, and nothing happens for 20 days before the last thirty."""
+    log = [*days(30), *(event("page", START_MS + (50 + day) * DAY_MS, f"c{day % 3}") for day in range(30))]
+    log.insert(4, event("page", START_MS + 9_000 * DAY_MS, "c1"))
+    plausible = PlausibleLog(2 * DAY_MS)
+    assert len(list(plausible.events(log))) == len(log)
+    wrong, pause = find_time_problems(plausible)
+    assert wrong.text.startswith("1 events are far ahead of all others, the first is event 5 of the log")
+    assert pause.text.startswith("The longest pause has 21 days")
+    quiet = PlausibleLog(2 * DAY_MS)
+    list(quiet.events(days(30)))
+    assert find_time_problems(quiet) == []
